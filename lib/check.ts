@@ -1,0 +1,55 @@
+// Checks of arguments, in one sentence form: Expected … for NAME but received …
+
+/** A value as an error message shows it: short, and never a whole array. */
+export function describe(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value);
+  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "function") return `function ${value.name || "(anonymous)"}`;
+  if (Array.isArray(value)) {
+    const shown = value.slice(0, 8).map(describe).join(", ");
+    return `[${shown}${value.length > 8 ? `, … ${value.length} items` : ""}]`;
+  }
+  if (typeof value === "object" && value !== null) {
+    return value.constructor?.name === "Object" ? "an object" : `an instance of ${value.constructor?.name ?? "null prototype"}`;
+  }
+  return String(value);
+}
+
+export function typeError(expected: string, name: string, received: unknown): TypeError {
+  return new TypeError(`Expected ${expected} for ${name} but received ${describe(received)}`);
+}
+
+export function rangeError(expected: string, name: string, received: unknown): RangeError {
+  return new RangeError(`Expected ${expected} for ${name} but received ${describe(received)}`);
+}
+
+/** @throws {TypeError} not a number @throws {RangeError} not an integer within [min, max] */
+export function checkInteger(value: unknown, name: string, min: number, max: number): number {
+  const expected = `an integer from ${min} to ${max}`;
+  if (typeof value !== "number") throw typeError(expected, name, value);
+  if (!Number.isInteger(value) || value < min || value > max) throw rangeError(expected, name, value);
+  return value;
+}
+
+/** @throws {TypeError} not a string @throws {RangeError} not one of the choices */
+export function checkOneOf<T extends string>(value: unknown, name: string, choices: readonly T[]): T {
+  const expected = `one of ${choices.join(", ")}`;
+  if (typeof value !== "string") throw typeError(expected, name, value);
+  if (!choices.includes(value as T)) throw rangeError(expected, name, value);
+  return value as T;
+}
+
+/** @throws {TypeError} not a plain object, or an option of another name: a misspelt option is never ignored */
+export function checkOptions(value: unknown, name: string, known: readonly string[]): void {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw typeError("an object", name, value);
+  }
+  for (const key of Object.keys(value)) {
+    if (!known.includes(key)) throw typeError(`only the options ${known.join(", ")}`, name, key);
+  }
+}
+
+/** `(N, 3, 224, 224)`: a shape of one image as users write it. */
+export function formatShape(shape: readonly number[], batch?: number | "N"): string {
+  return `(${[...(batch === undefined ? [] : [batch]), ...shape].join(", ")})`;
+}

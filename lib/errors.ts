@@ -1,0 +1,56 @@
+// What can go wrong besides a wrong argument: one class, a closed set of codes, and how native failures become it.
+
+/** Every code that a `VggError` may have, and when. docs/api.md says what to do about each. */
+export const errorCodes = {
+  ADDON_MISSING: "the native addon was not built, or cannot be loaded",
+  DEVICE_UNAVAILABLE: "the device asked for does not exist or does not work here",
+  UNSUPPORTED: "the device cannot do this (a precision, an instruction set)",
+  OUT_OF_MEMORY: "an allocation cannot be met; nothing changed, a smaller request may succeed",
+  DISPOSED: "the model, graph, device or device tensor was disposed",
+  ABORTED: "the work was stopped before it finished",
+  MISSING_PARAMETER: "a graph ran before each of its parameters had a value",
+  STATE_DICT_MISMATCH: "a state dict does not fit the model; nothing was loaded",
+  BUILD_FAILED: "`vgg build` could not build the addon",
+  INTERNAL: "a defect of this package; please report it",
+} as const;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+/** An error of this package. Wrong argument types are `TypeError`, wrong values `RangeError`. */
+export class VggError extends Error {
+  override readonly name = "VggError";
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === "string" && Object.hasOwn(errorCodes, code);
+}
+
+/** A native error is a plain Error with a `code`: gives it the public class, and the caller's stack. */
+function translated(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof VggError || !("code" in error)) return error;
+  return isErrorCode(error.code) ? new VggError(error.code, error.message) : error;
+}
+
+/** Calls into the addon. @throws {VggError} what the addon threw, as the public class */
+export function callNative<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw translated(error);
+  }
+}
+
+/** Like `callNative` for a promise. */
+export async function awaitNative<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw translated(error);
+  }
+}

@@ -1,0 +1,130 @@
+// The record: what a graph computes, as plain data. One row per operation; native/core/op.h mirrors it.
+import type { DType } from "../tensor.js";
+
+/** Index into `GraphRecord.values`. */
+export type ValueId = number;
+/** Index into `GraphRecord.parameters`. */
+export type ParameterId = number;
+
+/** input uint8 (N, H, W, C), scaled by 1/255, or float32 (N, C, H, W) → (x - mean[c]) / std[c], (N, C, H, W) */
+export interface NormalizeRow {
+  readonly kind: "normalize";
+  readonly input: ValueId;
+  readonly output: ValueId;
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+}
+
+/** input (N, C, H, W), weight (K, C, R, S), bias (K) → (N, K, H', W'), then ReLU where `relu` */
+export interface Conv2dRow {
+  readonly kind: "conv2d";
+  readonly input: ValueId;
+  readonly output: ValueId;
+  readonly weight: ParameterId;
+  readonly bias?: ParameterId;
+  readonly stride: number;
+  readonly padding: number;
+  readonly relu: boolean;
+}
+
+/** input (N, C, H, W), parameters (C) → (x - mean) / √(variance + epsilon) · weight + bias, then ReLU where `relu` */
+export interface BatchNormRow {
+  readonly kind: "batchNorm";
+  readonly input: ValueId;
+  readonly output: ValueId;
+  readonly weight: ParameterId;
+  readonly bias: ParameterId;
+  readonly mean: ParameterId;
+  readonly variance: ParameterId;
+  readonly epsilon: number;
+  readonly relu: boolean;
+}
+
+/** Any shape. Where a convolution or linear layer comes before, its `relu` attribute costs less. */
+export interface ReluRow {
+  readonly kind: "relu";
+  readonly input: ValueId;
+  readonly output: ValueId;
+}
+
+/** input (N, C, H, W) → (N, C, H', W'); padded places never win, NaN does */
+export interface MaxPool2dRow {
+  readonly kind: "maxPool2d";
+  readonly input: ValueId;
+  readonly output: ValueId;
+  readonly size: number;
+  readonly stride: number;
+  readonly padding: number;
+}
+
+/** input (N, C, H, W) → (N, C, H', W') with PyTorch's bins */
+export interface AdaptiveAvgPool2dRow {
+  readonly kind: "adaptiveAvgPool2d";
+  readonly input: ValueId;
+  readonly output: ValueId;
+}
+
+/** input (N, C, H, W) → (N, C·H·W): a rule about shapes, no work before a linear layer */
+export interface FlattenRow {
+  readonly kind: "flatten";
+  readonly input: ValueId;
+  readonly output: ValueId;
+}
+
+/** input (N, I), weight (O, I), bias (O) → (N, O), then ReLU where `relu` */
+export interface GemmRow {
+  readonly kind: "gemm";
+  readonly input: ValueId;
+  readonly output: ValueId;
+  readonly weight: ParameterId;
+  readonly bias?: ParameterId;
+  readonly relu: boolean;
+}
+
+/** input (N, F) → (N, F), each row summing to 1 */
+export interface SoftmaxRow {
+  readonly kind: "softmax";
+  readonly input: ValueId;
+  readonly output: ValueId;
+}
+
+/** input (N, F) → values (N, k) in falling order (`output`) and their indices (N, k) int32; NaN is the greatest */
+export interface TopKRow {
+  readonly kind: "topK";
+  readonly input: ValueId;
+  readonly output: ValueId;
+  readonly indices: ValueId;
+  readonly k: number;
+}
+
+export type Row =
+  | NormalizeRow
+  | Conv2dRow
+  | BatchNormRow
+  | ReluRow
+  | MaxPool2dRow
+  | AdaptiveAvgPool2dRow
+  | FlattenRow
+  | GemmRow
+  | SoftmaxRow
+  | TopKRow;
+
+/** What is known of a value: its shape without the batch dimension N, which every value has. */
+export interface ValueRecord {
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+}
+
+export interface ParameterRecord {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+/** A whole graph: rows in the order in which they run. Plain data: it can be printed, compared and stored. */
+export interface GraphRecord {
+  readonly values: readonly ValueRecord[];
+  readonly parameters: readonly ParameterRecord[];
+  readonly rows: readonly Row[];
+  readonly inputs: Readonly<Record<string, ValueId>>;
+  readonly outputs: Readonly<Record<string, ValueId>>;
+}

@@ -1,0 +1,32 @@
+// The public names of the package, and nothing else.
+export {
+  type CpuOptions,
+  Device,
+  type DeviceId,
+  type DeviceInfo,
+  DeviceTensor,
+  type Diagnosis,
+  diagnose,
+  listDevices,
+  type MemoryStats,
+  openDevice,
+  type Precision,
+  version,
+} from "./device.js";
+export { type ErrorCode, errorCodes, VggError } from "./errors.js";
+export { GraphBuilder, ParameterValue, Value } from "./graph/builder.js";
+export { Graph, ParameterStore, type RunOptions } from "./graph/graph.js";
+export type { GraphRecord, Row } from "./graph/ops.js";
+export { type DType, Tensor, type TensorData } from "./tensor.js";
+export {
+  type CreateOptions,
+  type ForwardOptions,
+  type LayerOptions,
+  type StateDict,
+  type StateDictDifference,
+  Vgg,
+  type VggOptions,
+} from "./vgg/model.js";
+export type { ParameterInfo } from "./vgg/parameters.js";
+export type { LayerSummary, Summary } from "./vgg/summary.js";
+export { type Architecture, architectures, type TopologyOptions } from "./vgg/topology.js";

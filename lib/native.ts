@@ -1,0 +1,112 @@
+// The addon's surface as TypeScript sees it, and the loader that explains itself when there is no addon.
+import { createRequire } from "node:module";
+import { arch, platform } from "node:process";
+import { fileURLToPath } from "node:url";
+import { VggError } from "./errors.js";
+import type { DType } from "./tensor.js";
+import type { GraphRecord } from "./graph/ops.js";
+
+export interface NativeDevice {
+  info(): { id: string; kind: string; threads: number; instructionSet: string };
+  memoryStats(): { parameterBytes: number; activationBytes: number; tensorBytes: number };
+  allocate(bytes: number): NativeMemory;
+  createParameters(specs: readonly { name: string; shape: readonly number[] }[]): NativeParameters;
+  createGraph(record: NativeRecord, parameters: NativeParameters): NativeGraph;
+}
+
+/** A graph record with inputs and outputs by their value alone. */
+export type NativeRecord = Pick<GraphRecord, "rows"> & {
+  readonly values: readonly { readonly shape: readonly number[]; readonly dtype: DType }[];
+  readonly inputs: readonly number[];
+  readonly outputs: readonly number[];
+};
+
+export interface NativeMemory {
+  /** Copies the bytes before it returns. */
+  write(data: NodeJS.TypedArray): Promise<void>;
+  read(): Promise<ArrayBuffer>;
+  dispose(): void;
+}
+
+export interface NativeParameters {
+  write(index: number, data: Float32Array, first: number): Promise<void>;
+  read(index: number): Promise<ArrayBuffer>;
+  fill(index: number, value: number): Promise<void>;
+  fillNormal(index: number, standardDeviation: number, seed: number, stream: number): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+export interface NativeGraph {
+  prepare(batch: number): Promise<void>;
+  run(
+    batch: number,
+    inputs: readonly (NodeJS.TypedArray | NativeMemory)[],
+    outputs: readonly (NativeMemory | null)[],
+    cancellation: NativeCancellation | null,
+  ): Promise<(ArrayBuffer | null)[]>;
+  dispose(): Promise<void>;
+}
+
+export interface NativeCancellation {
+  cancel(): void;
+}
+
+export interface NativeAddon {
+  Cancellation: new () => NativeCancellation;
+  openCpu(threads: number, instructionSet: string): NativeDevice;
+  cpuInfo(): { cores: number; instructionSets: string[] };
+  randomNormal(count: number, seed: number): ArrayBuffer;
+}
+
+/** Where the addon was looked for, and what came of each try. */
+export interface AddonReport {
+  readonly path: string | null;
+  readonly tried: readonly { readonly path: string; readonly error: string | null }[];
+}
+
+const packageRoot = fileURLToPath(new URL("..", import.meta.url));
+
+/** `VGG_ADDON` names the file to load, and the only one; otherwise the two places where cmake-js leaves it. */
+function candidates(): string[] {
+  const chosen = process.env.VGG_ADDON;
+  if (chosen) return [chosen];
+  return ["Release", "Debug"].map((config) => `${packageRoot}build/${config}/vgg_cudnn.node`);
+}
+
+let loaded: { addon: NativeAddon | null; report: AddonReport } | undefined;
+
+function load(): { addon: NativeAddon | null; report: AddonReport } {
+  const require = createRequire(import.meta.url);
+  const tried: { path: string; error: string | null }[] = [];
+  for (const path of candidates()) {
+    try {
+      const addon = require(path) as NativeAddon;
+      tried.push({ path, error: null });
+      return { addon, report: { path, tried } };
+    } catch (error) {
+      // The first line: Node appends the stack of requires to it.
+      tried.push({ path, error: (error instanceof Error ? error.message : String(error)).split("\n", 1)[0] ?? "" });
+    }
+  }
+  return { addon: null, report: { path: null, tried } };
+}
+
+/** What `diagnose` says about the addon. Tries to load it; throws nothing. */
+export function addonReport(): AddonReport {
+  loaded ??= load();
+  return loaded.report;
+}
+
+/** The addon, loaded on first use. @throws {VggError} ADDON_MISSING, with every path tried and the command that mends it */
+export function native(): NativeAddon {
+  // A failure is not kept: `vgg build` may mend it while this process lives.
+  if (!loaded?.addon) loaded = load();
+  if (loaded.addon) return loaded.addon;
+  const tries = loaded.report.tried.map(({ path, error }) => `  ${path}: ${error}`).join("\n");
+  throw new VggError(
+    "ADDON_MISSING",
+    `Expected the native addon for ${platform}-${arch} but it could not be loaded:\n${tries}\n` +
+      "Build it with: npx vgg build\n" +
+      "(needs CMake ≥ 3.18 and a C++20 compiler; package managers that skip install scripts leave this step out)",
+  );
+}

@@ -1,0 +1,125 @@
+// Numbers and a shape in JavaScript's own memory.
+import { checkInteger, describe, formatShape, rangeError, typeError } from "./check.js";
+import { callNative } from "./errors.js";
+import { native } from "./native.js";
+
+/** float16 and bfloat16 are kept as their bits in a Uint16Array. */
+const arrayTypes = {
+  float32: Float32Array,
+  float64: Float64Array,
+  float16: Uint16Array,
+  bfloat16: Uint16Array,
+  int8: Int8Array,
+  uint8: Uint8Array,
+  int16: Int16Array,
+  uint16: Uint16Array,
+  int32: Int32Array,
+  uint32: Uint32Array,
+  int64: BigInt64Array,
+  uint64: BigUint64Array,
+} as const;
+
+export type DType = keyof typeof arrayTypes;
+export type TensorData = InstanceType<(typeof arrayTypes)[DType]>;
+
+export const dtypes = Object.keys(arrayTypes) as readonly DType[];
+/** What each kind of array holds when no dtype is named. */
+const inferred = new Map<unknown, DType>(
+  dtypes.filter((dtype) => dtype !== "float16" && dtype !== "bfloat16").map((dtype) => [arrayTypes[dtype], dtype]),
+);
+
+export function arrayTypeOf(dtype: DType): (typeof arrayTypes)[DType] {
+  return arrayTypes[dtype];
+}
+
+/** @throws {TypeError} not an array of numbers @throws {RangeError} a dimension that is no integer ≥ 0, or too many elements */
+export function checkShape(shape: unknown, name: string): readonly number[] {
+  if (!Array.isArray(shape)) throw typeError("an array of integers", name, shape);
+  let count = 1;
+  for (const [axis, dimension] of shape.entries()) {
+    checkInteger(dimension, `${name}[${axis}]`, 0, 2 ** 31 - 1);
+    count *= dimension;
+  }
+  if (!Number.isSafeInteger(count)) throw rangeError("fewer than 2^53 elements", name, shape);
+  return Object.freeze([...shape]);
+}
+
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, dimension) => product * dimension, 1);
+}
+
+/** Numbers in row-major order and their shape. The data are not copied: a view of the caller's array. */
+export class Tensor {
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+  readonly data: TensorData;
+
+  /**
+   * @param dtype the array's own unless named; Uint16Array may hold "float16" or "bfloat16"
+   * @throws {TypeError} data is no typed array, or not one of dtype
+   * @throws {RangeError} the shape is invalid, or its product is not the length of data
+   */
+  constructor(shape: readonly number[], data: TensorData, dtype?: DType) {
+    this.shape = checkShape(shape, "shape");
+    const own = ArrayBuffer.isView(data) ? inferred.get(data.constructor) : undefined;
+    if (own === undefined) {
+      // A Buffer, or an array of another realm, is a view of bytes all the same.
+      throw typeError(`one of ${[...new Set(Object.values(arrayTypes))].map((type) => type.name).join(", ")}`, "data", data);
+    }
+    if (dtype !== undefined && !dtypes.includes(dtype)) throw rangeError(`one of ${dtypes.join(", ")}`, "dtype", dtype);
+    this.dtype = dtype ?? own;
+    if (!(data instanceof arrayTypes[this.dtype])) {
+      throw typeError(`${arrayTypes[this.dtype].name} (dtype ${this.dtype})`, "data", data);
+    }
+    this.data = data;
+    checkLength(this.shape, data, "data");
+  }
+
+  /** All zeros. @throws {RangeError} the shape is invalid or too large for one array */
+  static zeros(shape: readonly number[], dtype: DType = "float32"): Tensor {
+    if (!dtypes.includes(dtype)) throw rangeError(`one of ${dtypes.join(", ")}`, "dtype", dtype);
+    return new Tensor(shape, new arrayTypes[dtype](elementCount(checkShape(shape, "shape"))), dtype);
+  }
+
+  /** Normally distributed float32 numbers (mean 0, deviation 1), the same on every machine for the same seed. */
+  static randn(shape: readonly number[], seed = 0): Tensor {
+    const count = elementCount(checkShape(shape, "shape"));
+    checkInteger(seed, "seed", 0, Number.MAX_SAFE_INTEGER);
+    return new Tensor(shape, new Float32Array(callNative(() => native().randomNormal(count, seed))));
+  }
+
+  /** How many elements. */
+  get size(): number {
+    return elementCount(this.shape);
+  }
+
+  toString(): string {
+    return `Tensor ${formatShape(this.shape)} ${this.dtype}`;
+  }
+}
+
+/** @throws {RangeError} when the array no longer holds the shape's elements: it was transferred or resized */
+export function checkLength(shape: readonly number[], data: TensorData, name: string): void {
+  const count = elementCount(shape);
+  if (data.length !== count) {
+    const hint = data.buffer.byteLength === 0 && count > 0 ? " (was its ArrayBuffer transferred?)" : "";
+    throw new RangeError(
+      `Expected ${count} elements, as shape ${formatShape(shape)} has, for ${name} but received ${data.length}${hint}`,
+    );
+  }
+}
+
+/** The data of a tensor as the addon may read them: not shared with another thread, and still of the tensor's length. */
+export function nativeData(tensor: Tensor, name: string): TensorData {
+  checkLength(tensor.shape, tensor.data, `${name}.data`);
+  return tensor.data.buffer instanceof SharedArrayBuffer ? tensor.data.slice() : tensor.data;
+}
+
+/** @throws {TypeError} not a Tensor, or of another dtype */
+export function checkTensor(value: unknown, name: string, dtype?: DType): Tensor {
+  if (!(value instanceof Tensor)) throw typeError("a Tensor", name, value);
+  if (dtype !== undefined && value.dtype !== dtype) {
+    throw new TypeError(`Expected dtype ${dtype} for ${name} but received ${describe(value.dtype)}`);
+  }
+  return value;
+}

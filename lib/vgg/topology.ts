@@ -1,0 +1,93 @@
+// The published family as data: Simonyan & Zisserman, "Very deep convolutional networks", ICLR 2015, table 1;
+// module and parameter names are torchvision's.
+import { checkInteger, checkOneOf } from "../check.js";
+
+/** A number is a 3×3 convolution with that many filters, "M" a 2×2 max pool. */
+const configurations = {
+  A: [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
+  B: [64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
+  D: [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"],
+  E: [64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512, 512, 512, 512, "M"],
+} as const;
+
+const family = {
+  vgg11: { configuration: "A", hasBatchNorm: false },
+  vgg11_bn: { configuration: "A", hasBatchNorm: true },
+  vgg13: { configuration: "B", hasBatchNorm: false },
+  vgg13_bn: { configuration: "B", hasBatchNorm: true },
+  vgg16: { configuration: "D", hasBatchNorm: false },
+  vgg16_bn: { configuration: "D", hasBatchNorm: true },
+  vgg19: { configuration: "E", hasBatchNorm: false },
+  vgg19_bn: { configuration: "E", hasBatchNorm: true },
+} as const;
+
+export type Architecture = keyof typeof family;
+export const architectures = Object.keys(family) as readonly Architecture[];
+
+export type Module =
+  | { readonly name: string; readonly kind: "conv2d"; readonly inChannels: number; readonly outChannels: number }
+  | { readonly name: string; readonly kind: "batchNorm"; readonly channels: number }
+  | { readonly name: string; readonly kind: "relu" }
+  | { readonly name: string; readonly kind: "maxPool2d" }
+  | { readonly name: string; readonly kind: "adaptiveAvgPool2d"; readonly size: number }
+  | { readonly name: string; readonly kind: "linear"; readonly inFeatures: number; readonly outFeatures: number }
+  | { readonly name: string; readonly kind: "dropout"; readonly p: number };
+
+/** Numbers that a caller may choose; the rest is the paper's. */
+export interface TopologyOptions {
+  /** 1 … 4096, default 3. */
+  inChannels?: number;
+  /** 1 … 1,000,000, default 1000. */
+  numClasses?: number;
+  /** Height and width in pixels, 32 … 8192, default 224. */
+  imageSize?: number;
+}
+
+export interface Topology {
+  readonly arch: Architecture;
+  readonly inChannels: number;
+  readonly numClasses: number;
+  readonly imageSize: number;
+  /** In the order in which they run, which is also torchvision's order of definition. */
+  readonly modules: readonly Module[];
+}
+
+const pooledSize = 7;
+const hiddenFeatures = 4096;
+
+/** @throws {TypeError|RangeError} unknown architecture, or a number out of its range */
+export function topology(arch: Architecture, options: TopologyOptions = {}): Topology {
+  const { configuration, hasBatchNorm } = family[checkOneOf(arch, "arch", architectures)];
+  const inChannels = checkInteger(options.inChannels ?? 3, "inChannels", 1, 4096);
+  const numClasses = checkInteger(options.numClasses ?? 1000, "numClasses", 1, 1_000_000);
+  const imageSize = checkInteger(options.imageSize ?? 224, "imageSize", 32, 8192);
+
+  const modules: Module[] = [];
+  let index = 0;
+  let channels = inChannels;
+  for (const item of configurations[configuration]) {
+    if (item === "M") {
+      modules.push({ name: `features.${index++}`, kind: "maxPool2d" });
+      continue;
+    }
+    modules.push({ name: `features.${index++}`, kind: "conv2d", inChannels: channels, outChannels: item });
+    if (hasBatchNorm) modules.push({ name: `features.${index++}`, kind: "batchNorm", channels: item });
+    modules.push({ name: `features.${index++}`, kind: "relu" });
+    channels = item;
+  }
+  modules.push({ name: "avgpool", kind: "adaptiveAvgPool2d", size: pooledSize });
+  const flattened = channels * pooledSize * pooledSize;
+  modules.push(
+    { name: "classifier.0", kind: "linear", inFeatures: flattened, outFeatures: hiddenFeatures },
+    { name: "classifier.1", kind: "relu" },
+    { name: "classifier.2", kind: "dropout", p: 0.5 },
+    { name: "classifier.3", kind: "linear", inFeatures: hiddenFeatures, outFeatures: hiddenFeatures },
+    { name: "classifier.4", kind: "relu" },
+    { name: "classifier.5", kind: "dropout", p: 0.5 },
+    { name: "classifier.6", kind: "linear", inFeatures: hiddenFeatures, outFeatures: numClasses },
+  );
+  return { arch, inChannels, numClasses, imageSize, modules };
+}
+
+/** The name of the module whose output is the logits. */
+export const logitsName = "classifier.6";

@@ -1,0 +1,53 @@
+// Registers what lib/native.ts describes: the only way from JavaScript into the native half.
+#include <napi.h>
+
+#include "core/host_memory.h"
+#include "core/random.h"
+#include "cpu/instruction_set.h"
+#include "cpu/parallel.h"
+#include "napi/addon_data.h"
+#include "napi/device_wrap.h"
+#include "napi/graph_wrap.h"
+#include "napi/memory_wrap.h"
+#include "napi/parameters_wrap.h"
+
+namespace {
+
+/** cpuInfo() → { cores, instructionSets } : what this machine offers, without opening it. */
+Napi::Value cpuInfo(const Napi::CallbackInfo& info) {
+  Napi::Object object = Napi::Object::New(info.Env());
+  Napi::Array sets = Napi::Array::New(info.Env());
+  for (const vgg::cpu::Kernels* kernels : vgg::cpu::availableKernels()) sets.Set(sets.Length(), kernels->name);
+  object.Set("cores", vgg::cpu::availableCores());
+  object.Set("instructionSets", sets);
+  return object;
+}
+
+/** randomNormal(count, seed) → ArrayBuffer of float32 */
+Napi::Value randomNormal(const Napi::CallbackInfo& info) {
+  return vgg::napi::guarded(info.Env(), [&]() -> Napi::Value {
+    const auto count = static_cast<size_t>(info[0].As<Napi::Number>().Int64Value());
+    const auto seed = static_cast<uint64_t>(info[1].As<Napi::Number>().Int64Value());
+    const auto numbers = vgg::HostMemory::allocate(vgg::checkedMultiply(count, sizeof(float)));
+    vgg::fillNormal(numbers->floats(), 0, count, seed, 0, 1.0F);
+    return vgg::napi::toArrayBuffer(info.Env(), numbers->data(), numbers->bytes());
+  });
+}
+
+Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  auto* data = new vgg::napi::AddonData(env);
+  env.SetInstanceData(data);
+  data->deviceConstructor = Napi::Persistent(vgg::napi::DeviceWrap::define(env));
+  data->memoryConstructor = Napi::Persistent(vgg::napi::MemoryWrap::define(env));
+  data->parametersConstructor = Napi::Persistent(vgg::napi::ParametersWrap::define(env));
+  data->graphConstructor = Napi::Persistent(vgg::napi::GraphWrap::define(env));
+  exports.Set("Cancellation", vgg::napi::CancellationWrap::define(env));
+  exports.Set("openCpu", Napi::Function::New<vgg::napi::DeviceWrap::openCpu>(env, "openCpu"));
+  exports.Set("cpuInfo", Napi::Function::New<cpuInfo>(env, "cpuInfo"));
+  exports.Set("randomNormal", Napi::Function::New<randomNormal>(env, "randomNormal"));
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(vgg_cudnn, initialize)

@@ -1,0 +1,75 @@
+#include "core/device_thread.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+namespace vgg {
+
+DeviceThread::DeviceThread() : thread_([this] { loop(); }) {}
+
+DeviceThread::~DeviceThread() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    tasks_.clear();
+  }
+  wake_.notify_all();
+  thread_.join();
+}
+
+void DeviceThread::post(Task task) {
+  {
+    const std::lock_guard lock(mutex_);
+    tasks_.push_back(std::move(task));
+  }
+  wake_.notify_one();
+}
+
+void DeviceThread::endCancelled(const void* owner) {
+  std::deque<Task> ended;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto firstEnded =
+        std::stable_partition(tasks_.begin(), tasks_.end(), [owner](const Task& task) { return task.owner != owner || !task.cancelled->load(); });
+    ended.assign(std::make_move_iterator(firstEnded), std::make_move_iterator(tasks_.end()));
+    tasks_.erase(firstEnded, tasks_.end());
+  }
+  for (const Task& task : ended) task.work();
+}
+
+void DeviceThread::dropOwner(const void* owner) {
+  std::deque<Task> dropped;  // destroyed after the lock is released: it may free large memory
+  std::unique_lock lock(mutex_);
+  for (auto task = tasks_.begin(); task != tasks_.end();) {
+    if (task->owner != owner) {
+      ++task;
+      continue;
+    }
+    dropped.push_back(std::move(*task));
+    task = tasks_.erase(task);
+  }
+  if (runningOwner_ == owner && runningCancelled_) *runningCancelled_ = true;
+  idle_.wait(lock, [&] { return runningOwner_ != owner; });
+}
+
+void DeviceThread::loop() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    wake_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
+    if (stopping_) return;
+    Task task = std::move(tasks_.front());
+    tasks_.pop_front();
+    runningOwner_ = task.owner;
+    runningCancelled_ = task.cancelled;
+    lock.unlock();
+    task.work();
+    task.work = nullptr;  // what the task kept alive is freed here, before its owner is told that it has ended
+    lock.lock();
+    runningOwner_ = nullptr;
+    runningCancelled_ = nullptr;
+    idle_.notify_all();
+  }
+}
+
+}  // namespace vgg

@@ -1,0 +1,50 @@
+// The thread on which everything of a device happens, first in, first out. It lives as long as the process.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+namespace vgg {
+
+/** Set from any thread to drop a task that waits, or to stop one that runs at its next step. */
+using Cancellation = std::shared_ptr<std::atomic<bool>>;
+
+class DeviceThread {
+ public:
+  struct Task {
+    const void* owner;            // who waits for it: the data of one JavaScript environment
+    Cancellation cancelled;       // never null
+    std::function<void()> work;   // must not throw; where `cancelled` is set it computes nothing and only says so
+  };
+
+  DeviceThread();
+  ~DeviceThread();
+  DeviceThread(const DeviceThread&) = delete;
+  DeviceThread& operator=(const DeviceThread&) = delete;
+
+  void post(Task task);
+
+  /** Takes the owner's waiting tasks that are cancelled out of the queue and ends them on the calling thread. */
+  void endCancelled(const void* owner);
+
+  /** Forgets the owner's waiting tasks, cancels the one that runs and returns when it has ended. */
+  void dropOwner(const void* owner);
+
+ private:
+  void loop();
+
+  std::mutex mutex_;
+  std::condition_variable wake_, idle_;
+  std::deque<Task> tasks_;
+  const void* runningOwner_ = nullptr;
+  Cancellation runningCancelled_;
+  bool stopping_ = false;
+  std::thread thread_;  // last: it uses all of the above
+};
+
+}  // namespace vgg

@@ -1,0 +1,39 @@
+// The one exception of the native half: a code that JavaScript can act upon, and a sentence.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace vgg {
+
+enum class Code { kOutOfMemory, kDisposed, kUnsupported, kAborted, kMissingParameter, kInternal };
+
+/** The names that `VggError.code` has in JavaScript (lib/errors.ts). */
+constexpr const char* codeName(Code code) {
+  switch (code) {
+    case Code::kOutOfMemory:
+      return "OUT_OF_MEMORY";
+    case Code::kDisposed:
+      return "DISPOSED";
+    case Code::kUnsupported:
+      return "UNSUPPORTED";
+    case Code::kAborted:
+      return "ABORTED";
+    case Code::kMissingParameter:
+      return "MISSING_PARAMETER";
+    case Code::kInternal:
+      return "INTERNAL";
+  }
+  return "INTERNAL";
+}
+
+class Error : public std::runtime_error {
+ public:
+  Error(Code code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  [[nodiscard]] Code code() const { return code_; }
+
+ private:
+  Code code_;
+};
+
+}  // namespace vgg

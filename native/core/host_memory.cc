@@ -1,0 +1,77 @@
+#include "core/host_memory.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <fstream>
+#include <limits>
+#include <new>
+#include <string>
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
+#include "core/error.h"
+
+namespace vgg {
+namespace {
+
+constexpr size_t kSmallAlignment = 64;
+constexpr size_t kHugePage = size_t{2} << 20;
+// Below this a check would cost more than it can save.
+constexpr size_t kCheckedBytes = size_t{64} << 20;
+
+/** The first number of a file of the control group, or `otherwise` when there is none ("max", no file). */
+size_t readNumber(const char* path, size_t otherwise) {
+  std::ifstream file(path);
+  size_t number = 0;
+  return file >> number ? number : otherwise;
+}
+
+}  // namespace
+
+size_t availableHostBytes() {
+  constexpr size_t unlimited = std::numeric_limits<size_t>::max();
+  size_t available = unlimited;
+  std::ifstream meminfo("/proc/meminfo");
+  for (std::string key; meminfo >> key;) {
+    size_t kibibytes = 0;
+    if (key == "MemAvailable:" && meminfo >> kibibytes) available = kibibytes * 1024;
+    meminfo.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
+  }
+  const size_t limit = readNumber("/sys/fs/cgroup/memory.max", unlimited);
+  if (limit != unlimited) {
+    const size_t used = readNumber("/sys/fs/cgroup/memory.current", 0);
+    available = std::min(available, limit > used ? limit - used : 0);
+  }
+  return available;
+}
+
+std::shared_ptr<HostMemory> HostMemory::allocate(size_t bytes, std::atomic<size_t>* counter) {
+  const size_t alignment = bytes >= 4 * kHugePage ? kHugePage : kSmallAlignment;
+  const size_t available = bytes >= kCheckedBytes ? availableHostBytes() : std::numeric_limits<size_t>::max();
+  void* data = bytes > available || bytes > static_cast<size_t>(PTRDIFF_MAX)
+                   ? nullptr
+                   : ::operator new(std::max<size_t>(bytes, 1), std::align_val_t(alignment), std::nothrow);
+  if (data == nullptr) {
+    throw Error(Code::kOutOfMemory, "Expected " + std::to_string(bytes) + " bytes of host memory but " +
+                                        std::to_string(availableHostBytes()) + " are available");
+  }
+#ifdef __linux__
+  // Weights are read from end to end in each forward: fewer, larger pages spare the TLB.
+  if (alignment == kHugePage) madvise(data, bytes, MADV_HUGEPAGE);
+#endif
+  return std::shared_ptr<HostMemory>(new HostMemory(static_cast<std::byte*>(data), bytes, alignment, counter));
+}
+
+HostMemory::HostMemory(std::byte* data, size_t bytes, size_t alignment, std::atomic<size_t>* counter)
+    : data_(data), bytes_(bytes), alignment_(alignment), counter_(counter) {
+  if (counter_ != nullptr) *counter_ += bytes_;
+}
+
+HostMemory::~HostMemory() {
+  if (counter_ != nullptr) *counter_ -= bytes_;
+  ::operator delete(data_, std::align_val_t(alignment_));
+}
+
+}  // namespace vgg

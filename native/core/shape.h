@@ -1,0 +1,25 @@
+// Shapes, element types and the arithmetic on sizes that must not overflow.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace vgg {
+
+enum class DType { kFloat32, kUint8, kInt32 };
+
+constexpr size_t byteSize(DType dtype) { return dtype == DType::kUint8 ? 1 : 4; }
+
+/** Outermost first. The shape of a recorded value leaves out its batch dimension N. */
+using Shape = std::vector<int64_t>;
+
+/** a × b. Throws Error kOutOfMemory where size_t cannot hold it: nothing that large can be allocated. */
+size_t checkedMultiply(size_t a, size_t b);
+
+size_t elementCount(const Shape& shape);
+
+std::string toString(const Shape& shape);
+
+}  // namespace vgg

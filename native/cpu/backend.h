@@ -1,0 +1,35 @@
+// The CPU as a device: its threads, its kernels, and the arena that its programs share.
+#pragma once
+
+#include "core/backend.h"
+#include "core/device_thread.h"
+#include "cpu/instruction_set.h"
+#include "cpu/parallel.h"
+#include "cpu/shared_arena.h"
+
+namespace vgg::cpu {
+
+class CpuBackend final : public Backend {
+ public:
+  /** threads 0: as many as the process may use; instructionSet "": the best. Throws Error kUnsupported. */
+  CpuBackend(int threads, const std::string& instructionSet);
+
+  [[nodiscard]] DeviceInfo info() const override;
+  [[nodiscard]] MemoryStats memoryStats() const override;
+  DeviceThread& thread() override { return thread_; }
+  std::shared_ptr<Memory> allocate(size_t bytes) override;
+  void upload(Memory& to, const std::byte* from, size_t bytes) override;
+  void download(std::byte* to, const Memory& from, size_t bytes) override;
+  std::shared_ptr<Parameters> createParameters(std::vector<ParameterSpec> specs) override;
+  std::shared_ptr<Executable> compile(const Program& program, std::shared_ptr<Parameters> parameters,
+                                      size_t batch) override;
+
+ private:
+  const Kernels& kernels_;
+  ThreadPool pool_;
+  std::atomic<size_t> parameterBytes_{0}, activationBytes_{0}, tensorBytes_{0};
+  SharedArena arena_{&activationBytes_};
+  DeviceThread thread_;  // last: its tasks use all of the above
+};
+
+}  // namespace vgg::cpu

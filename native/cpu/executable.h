@@ -1,0 +1,105 @@
+// A program made ready for one batch size: where each value lies, in which layout, and the steps to run in order.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "core/backend.h"
+#include "cpu/kernels.h"
+#include "cpu/parallel.h"
+#include "cpu/parameters.h"
+#include "cpu/shared_arena.h"
+
+namespace vgg::cpu {
+
+/**
+ * Where a value lives in the arena. Activations are channels last, float (N, H, W, C), inside a ring of `border` zero
+ * pixels where a padded convolution reads them, so that it never tests for an edge. A value (N, F) is (N, 1, 1, F).
+ */
+struct Buffer {
+  size_t offset = 0;
+  ptrdiff_t batch = 0, channels = 0, height = 1, width = 1, border = 0;
+
+  [[nodiscard]] ptrdiff_t rowStride() const { return (width + 2 * border) * channels; }
+  [[nodiscard]] ptrdiff_t imageStride() const { return (height + 2 * border) * rowStride(); }
+  [[nodiscard]] float* image(std::byte* arena, ptrdiff_t n) const {
+    return reinterpret_cast<float*>(arena + offset) + n * imageStride();
+  }
+  /** The first channel of pixel (y, x); -border ≤ y, x. */
+  [[nodiscard]] float* pixel(std::byte* arena, ptrdiff_t n, ptrdiff_t y, ptrdiff_t x) const {
+    return image(arena, n) + (y + border) * rowStride() + (x + border) * channels;
+  }
+};
+
+/** Zeroes the ring beside rows [top, bottom) of an image, and above and below where they are the first and last. */
+void clearBorder(const Buffer& buffer, std::byte* arena, ptrdiff_t n, ptrdiff_t top, ptrdiff_t bottom);
+
+/** What a step may touch while it runs. */
+struct Run {
+  std::byte* arena;
+  const std::vector<Binding>& inputs;
+  const std::vector<Binding>& outputs;
+
+  [[nodiscard]] const std::byte* input(size_t index) const { return bytes(inputs[index]); }
+  [[nodiscard]] std::byte* output(size_t index) const { return bytes(outputs[index]); }
+
+ private:
+  static std::byte* bytes(const Binding& binding);
+};
+
+using Step = std::function<void(const Run&)>;
+
+class CpuExecutable final : public Executable {
+ public:
+  CpuExecutable(const Program& program, std::shared_ptr<CpuParameters> parameters, size_t batch,
+                const Kernels& kernels, ThreadPool& pool, SharedArena& arena);
+  ~CpuExecutable() override;
+  CpuExecutable(const CpuExecutable&) = delete;
+  CpuExecutable& operator=(const CpuExecutable&) = delete;
+
+  void run(const std::vector<Binding>& inputs, const std::vector<Binding>& outputs,
+           const std::atomic<bool>& cancelled) override;
+
+ private:
+  void choose();
+  void place();
+
+  // One overload per operation, each in the file of its name.
+  Step prepare(const Normalize& op);
+  Step prepare(const Conv2d& op);
+  Step prepare(const BatchNorm& op);
+  Step prepare(const Relu& op);
+  Step prepare(const MaxPool2d& op);
+  Step prepare(const AdaptiveAvgPool2d& op);
+  Step prepare(const Flatten& op);
+  Step prepare(const Gemm& op);
+  Step prepare(const Softmax& op);
+  Step prepare(const TopK& op);
+  // transpose.cc: between the (N, C, H, W) of the API and the layout of a Buffer.
+  Step prepareInput(size_t index);
+  Step prepareOutput(size_t index);
+
+  [[nodiscard]] const Buffer& buffer(int value) const { return buffers_[value]; }
+  [[nodiscard]] bool isExternal(int value) const { return program_.values[value].dtype == DType::kUint8; }
+  [[nodiscard]] size_t inputIndex(int value) const;
+  int use(int parameter);
+  Step perPixelRow(const Buffer& input, const Buffer& output, std::vector<float> scale, std::vector<float> shift,
+                   bool relu);
+
+  Program program_;
+  std::shared_ptr<CpuParameters> owner_;
+  CpuParameters& parameters_;
+  ptrdiff_t batch_;
+  const Kernels& kernels_;
+  ThreadPool& pool_;
+  SharedArena& arena_;
+
+  std::vector<Buffer> buffers_;   // one per value
+  std::vector<int> home_;         // per value: itself, or the value whose bytes it shares (a flatten that is no step)
+  size_t arenaBytes_ = 0;
+  std::vector<Step> steps_;
+  std::vector<int> used_;  // the parameters that the program reads
+};
+
+}  // namespace vgg::cpu

@@ -1,0 +1,109 @@
+#include "cpu/parallel.h"
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <string>
+
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+namespace vgg::cpu {
+namespace {
+
+constexpr uint64_t kInside = 0xFFFF;
+constexpr uint64_t kOpen = 0x10000;
+constexpr uint64_t kCall = 0x20000;
+// Layers follow each other within microseconds: a worker looks about half a millisecond for the next before it sleeps.
+constexpr int kSpins = 20000;
+
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+int availableCores() {
+  int cores = static_cast<int>(std::thread::hardware_concurrency());
+#ifdef __linux__
+  cpu_set_t mask;
+  if (sched_getaffinity(0, sizeof mask, &mask) == 0) cores = CPU_COUNT(&mask);
+  std::ifstream limit("/sys/fs/cgroup/cpu.max");  // "max 100000" or "150000 100000"
+  double quota = 0;
+  double period = 0;
+  if (limit >> quota >> period && period > 0) cores = std::min(cores, static_cast<int>(std::ceil(quota / period)));
+#endif
+  return std::max(cores, 1);
+}
+
+ThreadPool::ThreadPool(int threads) {
+  for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { loop(); });
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+void ThreadPool::share(size_t count, Call call, const void* context) {
+  count_ = count;
+  call_ = call;
+  context_ = context;
+  next_ = 0;
+  state_.fetch_add(kCall | kOpen);
+  if (sleepers_.load() > 0) {
+    const std::lock_guard lock(mutex_);
+    wake_.notify_all();
+  }
+  takeBlocks();
+  state_.fetch_and(~kOpen);
+  for (int spins = 0; (state_.load() & kInside) != 0; ++spins) {
+    if (spins < kSpins) {
+      pause();
+    } else {
+      std::this_thread::yield();
+    }
+  }
+}
+
+void ThreadPool::takeBlocks() {
+  for (size_t i = next_.fetch_add(1); i < count_; i = next_.fetch_add(1)) call_(context_, i);
+}
+
+bool ThreadPool::hasNews(uint64_t seen) const {
+  const uint64_t state = state_.load();
+  return ((state & kOpen) != 0 && state / kCall != seen) || stopping_.load();
+}
+
+void ThreadPool::loop() {
+  uint64_t seen = 0;  // the call of `share` that this worker last helped with
+  for (;;) {
+    for (int spins = 0; spins < kSpins && !hasNews(seen); ++spins) pause();
+    if (!hasNews(seen)) {
+      std::unique_lock lock(mutex_);
+      ++sleepers_;
+      wake_.wait(lock, [&] { return hasNews(seen); });
+      --sleepers_;
+    }
+    if (stopping_.load()) return;
+    uint64_t state = state_.load();
+    while ((state & kOpen) != 0 && state / kCall != seen) {
+      if (!state_.compare_exchange_weak(state, state + 1)) continue;
+      seen = state / kCall;
+      takeBlocks();
+      state_.fetch_sub(1);
+      break;
+    }
+  }
+}
+
+}  // namespace vgg::cpu

@@ -1,0 +1,180 @@
+#include "cpu/parameters.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/error.h"
+#include "core/random.h"
+
+namespace vgg::cpu {
+namespace {
+
+constexpr size_t kBlock = size_t{1} << 20;  // elements that a thread makes or moves at a time
+
+std::vector<int> parametersOf(const Conv2d& conv) {
+  std::vector<int> list{conv.weight};
+  if (conv.bias != kNone) list.push_back(conv.bias);
+  if (conv.batchNorm) {
+    const BatchNorm& norm = *conv.batchNorm;
+    list.insert(list.end(), {norm.weight, norm.bias, norm.mean, norm.variance});
+  }
+  return list;
+}
+
+}  // namespace
+
+CpuParameters::CpuParameters(std::vector<ParameterSpec> specs, const Kernels& kernels, ThreadPool& pool,
+                             std::atomic<size_t>* counter)
+    : specs_(std::move(specs)), kernels_(kernels), pool_(pool), counter_(counter), slots_(specs_.size()) {}
+
+float* CpuParameters::denseForWriting(int index) {
+  Slot& slot = slots_[index];
+  if (slot.dense == nullptr) slot.dense = HostMemory::allocate(count(index) * sizeof(float), counter_);
+  return slot.dense->floats();
+}
+
+const float* CpuParameters::dense(int index) { return denseForWriting(index); }
+
+void CpuParameters::write(int index, size_t first, const float* from, size_t count) {
+  Slot& slot = slots_[index];
+  if (slot.matrix == nullptr) {
+    std::copy_n(from, count, denseForWriting(index) + first);
+  } else {
+    // Whole panels: two threads never share one.
+    const size_t block = slot.matrix->panelWidth() * slot.matrix->columns();
+    const size_t start = first / block;
+    pool_.run((first + count + block - 1) / block - start, [&](size_t i) {
+      const size_t from0 = std::max(first, (start + i) * block);
+      const size_t to0 = std::min(first + count, (start + i + 1) * block);
+      slot.matrix->write(from0, from + (from0 - first), to0 - from0);
+    });
+  }
+  slot.isWritten = true;
+  ++slot.version;
+}
+
+void CpuParameters::read(int index, float* to) {
+  const Slot& slot = slots_[index];
+  if (!slot.isWritten) {
+    throw Error(Code::kMissingParameter, "Expected a value for parameter " + specs_[index].name + " but none was set");
+  }
+  if (slot.matrix == nullptr) {
+    std::copy_n(slot.dense->floats(), count(index), to);
+    return;
+  }
+  const size_t block = slot.matrix->panelWidth() * slot.matrix->columns();
+  pool_.run(slot.matrix->panels(), [&](size_t panel) {
+    const size_t first = panel * block;
+    slot.matrix->read(first, to + first, std::min(block, count(index) - first));
+  });
+}
+
+/** make(first, count, to) yields elements of the row-major parameter, block by block on all threads. */
+template <typename Make>
+void CpuParameters::make(int index, const Make& make) {
+  Slot& slot = slots_[index];
+  const size_t total = count(index);
+  if (slot.matrix == nullptr) {
+    float* to = denseForWriting(index);
+    pool_.run((total + kBlock - 1) / kBlock, [&](size_t i) {
+      make(i * kBlock, std::min(kBlock, total - i * kBlock), to + i * kBlock);
+    });
+  } else {
+    const size_t block = slot.matrix->panelWidth() * slot.matrix->columns();
+    // Allocated before the threads start: a task of the pool must not throw.
+    std::vector<std::shared_ptr<HostMemory>> scratch;
+    for (int i = 0; i < pool_.threads(); ++i) scratch.push_back(HostMemory::allocate(block * sizeof(float)));
+    std::atomic<size_t> next{0};
+    pool_.run(scratch.size(), [&](size_t thread) {
+      float* rows = scratch[thread]->floats();
+      for (size_t first = next.fetch_add(block); first < total; first = next.fetch_add(block)) {
+        const size_t length = std::min(block, total - first);
+        make(first, length, rows);
+        slot.matrix->write(first, rows, length);
+      }
+    });
+  }
+  slot.isWritten = true;
+  ++slot.version;
+}
+
+void CpuParameters::fill(int index, float value) {
+  make(index, [&](size_t, size_t length, float* to) { std::fill_n(to, length, value); });
+}
+
+void CpuParameters::fillNormal(int index, float standardDeviation, uint64_t seed, uint32_t stream) {
+  make(index, [&](size_t first, size_t length, float* to) {
+    vgg::fillNormal(to, first, length, seed, stream, standardDeviation);
+  });
+}
+
+std::shared_ptr<const PackedMatrix> CpuParameters::matrix(int weight, size_t channels) {
+  Slot& slot = slots_[weight];
+  const Shape& shape = specs_[weight].shape;
+  const auto create = [&] {
+    return std::make_shared<PackedMatrix>(kernels_, static_cast<size_t>(shape[0]), static_cast<size_t>(shape[1]),
+                                          channels, counter_);
+  };
+  if (slot.matrix != nullptr && slot.matrix->channels() == channels) return slot.matrix;
+  if (slot.matrix == nullptr) {
+    auto packed = create();
+    const std::shared_ptr<HostMemory> before = std::exchange(slot.dense, nullptr);
+    slot.matrix = packed;
+    if (slot.isWritten) write(weight, 0, before->floats(), count(weight));
+    return packed;
+  }
+  MatrixCopy& copy = matrixCopies_[{weight, channels}];
+  if (copy.packed == nullptr) copy.packed = create();
+  return copy.packed;
+}
+
+std::shared_ptr<const PackedFilter> CpuParameters::filter(const Conv2d& conv) {
+  const BatchNorm norm = conv.batchNorm.value_or(BatchNorm{kNone, kNone, kNone, kNone, kNone, kNone, 0, false});
+  Filter& entry =
+      filters_[{conv.weight, conv.bias, norm.weight, norm.bias, norm.mean, norm.variance, norm.epsilon}];
+  if (entry.packed == nullptr) {
+    const Shape& shape = specs_[conv.weight].shape;
+    entry.packed = std::make_shared<PackedFilter>(kernels_, shape[0], shape[1], shape[2], shape[3], counter_);
+    entry.conv = conv;
+  }
+  return entry.packed;
+}
+
+void CpuParameters::refresh(const std::vector<int>& used) {
+  for (const int index : used) {
+    if (!slots_[index].isWritten) {
+      throw Error(Code::kMissingParameter, "Expected a value for parameter " + specs_[index].name + " but none was set");
+    }
+  }
+  for (auto& [key, copy] : matrixCopies_) {
+    const Slot& slot = slots_[key.first];
+    if (!slot.isWritten || copy.version == slot.version) continue;
+    const auto rows = HostMemory::allocate(count(key.first) * sizeof(float));
+    read(key.first, rows->floats());
+    copy.packed->write(0, rows->floats(), count(key.first));
+    copy.version = slot.version;
+  }
+  for (auto& [key, entry] : filters_) {
+    const std::vector<int> parameters = parametersOf(entry.conv);
+    uint64_t version = 0;
+    bool isComplete = true;
+    for (const int index : parameters) {
+      version += slots_[index].version;
+      isComplete = isComplete && slots_[index].isWritten;
+    }
+    if (!isComplete || version == entry.version) continue;
+    const auto values = [&](int index) { return index == kNone ? nullptr : dense(index); };
+    FilterSource source{values(entry.conv.weight), values(entry.conv.bias), nullptr, nullptr, nullptr, nullptr, 0};
+    if (const auto& norm = entry.conv.batchNorm) {
+      source.scale = values(norm->weight);
+      source.shift = values(norm->bias);
+      source.mean = values(norm->mean);
+      source.variance = values(norm->variance);
+      source.epsilon = norm->epsilon;
+    }
+    entry.packed->pack(source, pool_);
+    entry.version = version;
+  }
+}
+
+}  // namespace vgg::cpu

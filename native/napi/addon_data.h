@@ -1,0 +1,88 @@
+// What one JavaScript environment (the main thread, or a worker) owns: its promises under way, and how they settle.
+#pragma once
+
+#include <napi.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "core/backend.h"
+#include "core/device_thread.h"
+#include "core/error.h"
+
+namespace vgg::napi {
+
+/** Makes the promise's value on the JavaScript thread. Holds no handle of JavaScript: it may be dropped on any thread. */
+using MakeValue = std::function<Napi::Value(Napi::Env)>;
+
+/** An Error with the `code` that lib/errors.ts turns into a VggError. */
+Napi::Error toNapiError(Napi::Env env, const Error& error);
+
+/** The exception in flight, whatever it is, as an Error of this project. */
+Error currentError();
+
+/** Calls body() and turns what it throws into a JavaScript exception with a code. */
+template <typename Body>
+auto guarded(Napi::Env env, const Body& body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (...) {
+    throw toNapiError(env, currentError());
+  }
+}
+
+class AddonData {
+ public:
+  explicit AddonData(Napi::Env env);
+  static AddonData& of(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }
+
+  /**
+   * Runs work() on the backend's thread and settles the promise with the value that it made, or with what it threw.
+   * The event loop stays alive until then. A `cancelled` that is set before it starts makes it Error kAborted.
+   */
+  Napi::Promise post(Napi::Env env, Backend& backend, Cancellation cancelled, std::function<MakeValue()> work);
+  Napi::Promise post(Napi::Env env, Backend& backend, std::function<MakeValue()> work);
+
+  Napi::FunctionReference deviceConstructor, memoryConstructor, parametersConstructor, graphConstructor;
+
+ private:
+  struct Job {
+    Napi::Promise::Deferred deferred;
+    MakeValue makeValue;
+    std::optional<Error> error;
+  };
+  static void settle(Napi::Env env, Napi::Function, AddonData* data, Job* job);
+  static void cleanup(AddonData* data);
+  using Settled = Napi::TypedThreadSafeFunction<AddonData, Job, settle>;
+
+  Settled settled_;
+  size_t pending_ = 0;
+};
+
+/** Throws TypeError unless `value` is an object that T wrapped: another copy of the addon may live in this process. */
+template <typename T>
+T& unwrap(const Napi::Value& value) {
+  if (value.IsObject()) {
+    const auto object = value.As<Napi::Object>();
+    if (object.CheckTypeTag(&T::kTypeTag)) return *T::Unwrap(object);
+  }
+  throw Napi::TypeError::New(value.Env(), std::string("Expected a native ") + T::kName);
+}
+
+/** The bytes of a typed array, valid until JavaScript runs again. */
+struct View {
+  const std::byte* data;
+  size_t bytes;
+};
+View viewOf(const Napi::Value& value);
+
+/** A copy of the bytes on the host, which no transfer or resize in JavaScript can touch. */
+std::shared_ptr<Memory> snapshot(const View& view, Binding* binding);
+
+/** The value of a finished copy: an ordinary ArrayBuffer. */
+Napi::ArrayBuffer toArrayBuffer(Napi::Env env, const std::byte* data, size_t bytes);
+
+}  // namespace vgg::napi

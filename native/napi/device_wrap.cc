@@ -1,0 +1,64 @@
+#include "napi/device_wrap.h"
+
+#include "napi/addon_data.h"
+#include "napi/devices.h"
+#include "napi/graph_wrap.h"
+#include "napi/memory_wrap.h"
+#include "napi/parameters_wrap.h"
+
+namespace vgg::napi {
+
+Napi::Function DeviceWrap::define(Napi::Env env) {
+  return DefineClass(env, "NativeDevice",
+                     {
+                         InstanceMethod<&DeviceWrap::info>("info"),
+                         InstanceMethod<&DeviceWrap::memoryStats>("memoryStats"),
+                         InstanceMethod<&DeviceWrap::allocate>("allocate"),
+                         InstanceMethod<&DeviceWrap::createParameters>("createParameters"),
+                         InstanceMethod<&DeviceWrap::createGraph>("createGraph"),
+                     });
+}
+
+DeviceWrap::DeviceWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  info.This().As<Napi::Object>().TypeTag(&kTypeTag);
+  backend_ = guarded(info.Env(), [&] {
+    return vgg::napi::openCpu(info[0].As<Napi::Number>().Int32Value(), info[1].As<Napi::String>());
+  });
+}
+
+Napi::Value DeviceWrap::openCpu(const Napi::CallbackInfo& info) {
+  return AddonData::of(info.Env()).deviceConstructor.New({info[0], info[1]});
+}
+
+Napi::Value DeviceWrap::info(const Napi::CallbackInfo& info) {
+  const DeviceInfo device = backend_->info();
+  Napi::Object object = Napi::Object::New(info.Env());
+  object.Set("id", device.id);
+  object.Set("kind", device.kind);
+  object.Set("threads", device.threads);
+  object.Set("instructionSet", device.instructionSet);
+  return object;
+}
+
+Napi::Value DeviceWrap::memoryStats(const Napi::CallbackInfo& info) {
+  const MemoryStats stats = backend_->memoryStats();
+  Napi::Object object = Napi::Object::New(info.Env());
+  object.Set("parameterBytes", static_cast<double>(stats.parameterBytes));
+  object.Set("activationBytes", static_cast<double>(stats.activationBytes));
+  object.Set("tensorBytes", static_cast<double>(stats.tensorBytes));
+  return object;
+}
+
+Napi::Value DeviceWrap::allocate(const Napi::CallbackInfo& info) {
+  return AddonData::of(info.Env()).memoryConstructor.New({info.This(), info[0]});
+}
+
+Napi::Value DeviceWrap::createParameters(const Napi::CallbackInfo& info) {
+  return AddonData::of(info.Env()).parametersConstructor.New({info.This(), info[0]});
+}
+
+Napi::Value DeviceWrap::createGraph(const Napi::CallbackInfo& info) {
+  return AddonData::of(info.Env()).graphConstructor.New({info.This(), info[0], info[1]});
+}
+
+}  // namespace vgg::napi

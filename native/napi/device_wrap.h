@@ -1,0 +1,34 @@
+// A device in JavaScript: what it is, and the maker of all that lives on it.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+
+#include "core/backend.h"
+
+namespace vgg::napi {
+
+class DeviceWrap : public Napi::ObjectWrap<DeviceWrap> {
+ public:
+  static constexpr napi_type_tag kTypeTag{0x5b1f6d0c7a2e4f83, 0x9c3a8e17d4b25f60};
+  static constexpr const char* kName = "device";
+
+  static Napi::Function define(Napi::Env env);
+  /** openCpu(threads, instructionSet) → device */
+  static Napi::Value openCpu(const Napi::CallbackInfo& info);
+
+  explicit DeviceWrap(const Napi::CallbackInfo& info);
+  [[nodiscard]] const std::shared_ptr<Backend>& backend() const { return backend_; }
+
+ private:
+  Napi::Value info(const Napi::CallbackInfo& info);
+  Napi::Value memoryStats(const Napi::CallbackInfo& info);
+  Napi::Value allocate(const Napi::CallbackInfo& info);
+  Napi::Value createParameters(const Napi::CallbackInfo& info);
+  Napi::Value createGraph(const Napi::CallbackInfo& info);
+
+  std::shared_ptr<Backend> backend_;
+};
+
+}  // namespace vgg::napi

@@ -1,0 +1,43 @@
+#include "napi/devices.h"
+
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "cpu/backend.h"
+
+namespace vgg::napi {
+namespace {
+
+struct Registry {
+  std::mutex mutex;
+  std::map<std::pair<int, std::string>, std::shared_ptr<Backend>> cpus;
+};
+
+// Never destroyed: its threads may run when static destructors do.
+Registry& registry() {
+  static auto* const instance = new Registry;
+  return *instance;
+}
+
+}  // namespace
+
+std::shared_ptr<Backend> openCpu(int threads, const std::string& instructionSet) {
+  const std::pair key(threads > 0 ? threads : cpu::availableCores(),
+                      std::string(cpu::chooseKernels(instructionSet).name));
+  const std::lock_guard lock(registry().mutex);
+  std::shared_ptr<Backend>& backend = registry().cpus[key];
+  if (backend == nullptr) backend = std::make_shared<cpu::CpuBackend>(key.first, key.second);
+  return backend;
+}
+
+void forEachOpenDevice(const std::function<void(Backend&)>& visit) {
+  std::vector<std::shared_ptr<Backend>> open;
+  {
+    const std::lock_guard lock(registry().mutex);
+    for (const auto& [key, backend] : registry().cpus) open.push_back(backend);
+  }
+  for (const auto& backend : open) visit(*backend);
+}
+
+}  // namespace vgg::napi

@@ -1,0 +1,17 @@
+// The open devices of the process, shared by all of its JavaScript environments.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "core/backend.h"
+
+namespace vgg::napi {
+
+/** The CPU with so many threads (0: all it may use) and that instruction set ("": the best). Opened once, never closed. */
+std::shared_ptr<Backend> openCpu(int threads, const std::string& instructionSet);
+
+void forEachOpenDevice(const std::function<void(Backend&)>& visit);
+
+}  // namespace vgg::napi

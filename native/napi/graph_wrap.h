@@ -1,0 +1,58 @@
+// A recorded program on a device: one executable for each batch size asked for.
+#pragma once
+
+#include <napi.h>
+
+#include <map>
+#include <memory>
+
+#include "core/backend.h"
+
+namespace vgg::napi {
+
+class GraphWrap : public Napi::ObjectWrap<GraphWrap> {
+ public:
+  static constexpr napi_type_tag kTypeTag{0x3c94a7f8e51d4b06, 0xb7e65d20f48a1c93};
+  static constexpr const char* kName = "graph";
+
+  static Napi::Function define(Napi::Env env);
+  /** new(device, record, parameters) */
+  explicit GraphWrap(const Napi::CallbackInfo& info);
+
+ private:
+  /** What the device's thread works with; it outlives this object while a run is under way. */
+  struct State {
+    std::shared_ptr<Backend> backend;
+    std::shared_ptr<Parameters> parameters;
+    Program program;
+    std::map<size_t, std::shared_ptr<Executable>> executables;  // by batch size; the device's thread alone touches it
+
+    Executable& executable(size_t batch);
+  };
+
+  Napi::Value prepare(const Napi::CallbackInfo& info);
+  Napi::Value run(const Napi::CallbackInfo& info);
+  Napi::Value dispose(const Napi::CallbackInfo& info);
+  [[nodiscard]] const std::shared_ptr<State>& state() const;
+
+  std::shared_ptr<Backend> backend_;
+  std::shared_ptr<State> state_;
+};
+
+/** Drops or stops the runs that it is handed to. */
+class CancellationWrap : public Napi::ObjectWrap<CancellationWrap> {
+ public:
+  static constexpr napi_type_tag kTypeTag{0x92d7306be1a54c8f, 0xcf28b4a1703e6d59};
+  static constexpr const char* kName = "cancellation";
+
+  static Napi::Function define(Napi::Env env);
+  explicit CancellationWrap(const Napi::CallbackInfo& info);
+  [[nodiscard]] const std::shared_ptr<std::atomic<bool>>& flag() const { return flag_; }
+
+ private:
+  void cancel(const Napi::CallbackInfo& info);
+
+  std::shared_ptr<std::atomic<bool>> flag_ = std::make_shared<std::atomic<bool>>(false);
+};
+
+}  // namespace vgg::napi

@@ -1,0 +1,67 @@
+#include "napi/memory_wrap.h"
+
+#include "core/host_memory.h"
+#include "napi/addon_data.h"
+#include "napi/device_wrap.h"
+
+namespace vgg::napi {
+
+Napi::Function MemoryWrap::define(Napi::Env env) {
+  return DefineClass(env, "NativeMemory",
+                     {
+                         InstanceMethod<&MemoryWrap::write>("write"),
+                         InstanceMethod<&MemoryWrap::read>("read"),
+                         InstanceMethod<&MemoryWrap::dispose>("dispose"),
+                     });
+}
+
+MemoryWrap::MemoryWrap(const Napi::CallbackInfo& info)
+    : ObjectWrap(info), backend_(unwrap<DeviceWrap>(info[0]).backend()) {
+  info.This().As<Napi::Object>().TypeTag(&kTypeTag);
+  memory_ = guarded(info.Env(), [&] {
+    return backend_->allocate(static_cast<size_t>(info[1].As<Napi::Number>().DoubleValue()));
+  });
+  Napi::MemoryManagement::AdjustExternalMemory(info.Env(), static_cast<int64_t>(memory_->bytes()));
+}
+
+MemoryWrap::~MemoryWrap() { release(); }
+
+void MemoryWrap::release() {
+  if (memory_ == nullptr) return;
+  Napi::MemoryManagement::AdjustExternalMemory(Env(), -static_cast<int64_t>(memory_->bytes()));
+  memory_ = nullptr;  // runs under way keep their own reference
+}
+
+const std::shared_ptr<Memory>& MemoryWrap::memory() const {
+  if (memory_ == nullptr) throw Error(Code::kDisposed, "Expected a live DeviceTensor but it was disposed");
+  return memory_;
+}
+
+Napi::Value MemoryWrap::write(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const View view = viewOf(info[0]);
+    if (view.bytes != memory()->bytes()) throw Error(Code::kInternal, "Expected as many bytes as were allocated");
+    Binding from;
+    auto copy = snapshot(view, &from);
+    return AddonData::of(info.Env())
+        .post(info.Env(), *backend_,
+              [backend = backend_, to = memory(), copy = std::move(copy), from, bytes = view.bytes]() -> MakeValue {
+                backend->upload(*to, from.host, bytes);
+                return [](Napi::Env env) { return env.Undefined(); };
+              });
+  });
+}
+
+Napi::Value MemoryWrap::read(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return AddonData::of(info.Env()).post(info.Env(), *backend_, [backend = backend_, from = memory()]() -> MakeValue {
+      auto copy = HostMemory::allocate(from->bytes());
+      backend->download(copy->data(), *from, from->bytes());
+      return [copy](Napi::Env env) { return toArrayBuffer(env, copy->data(), copy->bytes()); };
+    });
+  });
+}
+
+void MemoryWrap::dispose(const Napi::CallbackInfo&) { release(); }
+
+}  // namespace vgg::napi

@@ -1,0 +1,172 @@
+// The parts of the native core that JavaScript cannot see: the arena, the thread pool, the random numbers, the packing.
+#include <atomic>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include "core/arena.h"
+#include "core/device_thread.h"
+#include "core/error.h"
+#include "core/host_memory.h"
+#include "core/random.h"
+#include "core/shape.h"
+#include "cpu/instruction_set.h"
+#include "cpu/packed_matrix.h"
+#include "cpu/parallel.h"
+
+namespace {
+
+int failures = 0;
+
+#define EXPECT(condition)                                                    \
+  do {                                                                       \
+    if (!(condition)) {                                                      \
+      std::printf("not ok %s:%d: %s\n", __FILE__, __LINE__, #condition);     \
+      ++failures;                                                            \
+    }                                                                        \
+  } while (false)
+
+void arenaNeverOverlapsWhatLivesTogether() {
+  uint32_t random = 1;
+  const auto next = [&](uint32_t below) { return (random = random * 1664525U + 1013904223U) % below; };
+  for (int round = 0; round < 500; ++round) {
+    std::vector<vgg::Lifetime> lives;
+    size_t sum = 0;
+    for (uint32_t i = 0; i < 2 + next(20); ++i) {
+      const int first = static_cast<int>(next(20));
+      lives.push_back({next(1000), first, first + static_cast<int>(next(6))});
+      sum += (lives.back().bytes + 63) / 64 * 64;
+    }
+    const vgg::ArenaPlan plan = vgg::planArena(lives);
+    EXPECT(plan.bytes <= sum);
+    for (size_t a = 0; a < lives.size(); ++a) {
+      EXPECT(plan.offsets[a] % vgg::kArenaAlignment == 0);
+      EXPECT(plan.offsets[a] + lives[a].bytes <= plan.bytes);
+      for (size_t b = 0; b < a; ++b) {
+        const bool together = lives[a].first <= lives[b].last && lives[b].first <= lives[a].last;
+        const bool apart = plan.offsets[a] + lives[a].bytes <= plan.offsets[b] ||
+                           plan.offsets[b] + lives[b].bytes <= plan.offsets[a];
+        EXPECT(!together || apart || lives[a].bytes == 0 || lives[b].bytes == 0);
+      }
+    }
+  }
+}
+
+void arenaReusesBytes() {
+  // A chain of equal values, each alive only with its neighbours, needs the room of two.
+  std::vector<vgg::Lifetime> chain;
+  for (int i = 0; i < 10; ++i) chain.push_back({640, i, i + 1});
+  EXPECT(vgg::planArena(chain).bytes == 1280);
+}
+
+void philoxMatchesItsAuthors() {
+  // Known answers of Random123 1.09, kat_vectors, philox4x32-10.
+  uint32_t zero[4] = {0, 0, 0, 0};
+  vgg::philox(zero, 0, 0);
+  EXPECT(zero[0] == 0x6627e8d5 && zero[1] == 0xe169c58d && zero[2] == 0xbc57ac4c && zero[3] == 0x9b00dbd8);
+  uint32_t ones[4] = {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff};
+  vgg::philox(ones, 0xffffffff, 0xffffffff);
+  EXPECT(ones[0] == 0x408f276d && ones[1] == 0x41c83b0e && ones[2] == 0xa20bc7c6 && ones[3] == 0x6d5451fd);
+}
+
+void normalNumbersDoNotDependOnTheCut() {
+  std::vector<float> whole(5000);
+  vgg::fillNormal(whole.data(), 0, whole.size(), 7, 3, 2.0F);
+  for (const size_t first : {size_t{1}, size_t{2}, size_t{1023}, size_t{1024}, size_t{3001}}) {
+    std::vector<float> part(1500);
+    vgg::fillNormal(part.data(), first, part.size(), 7, 3, 2.0F);
+    for (size_t i = 0; i < part.size(); ++i) EXPECT(part[i] == whole[first + i]);
+  }
+}
+
+void poolCallsEachIndexOnce() {
+  for (const int threads : {1, 2, 5}) {
+    vgg::cpu::ThreadPool pool(threads);
+    for (int round = 0; round < 2000; ++round) {
+      const size_t count = static_cast<size_t>(round % 97);
+      std::vector<std::atomic<int>> calls(count);
+      pool.run(count, [&](size_t i) { ++calls[i]; });
+      for (const auto& called : calls) EXPECT(called == 1);
+    }
+  }
+}
+
+void packedMatrixKeepsEveryBit() {
+  for (const vgg::cpu::Kernels* kernels : vgg::cpu::availableKernels()) {
+    for (const size_t rows : {size_t{1}, size_t{31}, size_t{32}, size_t{70}}) {
+      const size_t columns = 60;
+      const size_t count = rows * columns;
+      std::vector<float> values(count);
+      for (size_t i = 0; i < count; ++i) values[i] = static_cast<float>(i) + 0.5F;
+      vgg::cpu::PackedMatrix matrix(*kernels, rows, columns, 5, nullptr);
+      // In pieces that start and end anywhere.
+      for (size_t at = 0; at < count;) {
+        const size_t length = std::min(count - at, at % 3 == 0 ? size_t{7} : size_t{133});
+        matrix.write(at, values.data() + at, length);
+        at += length;
+      }
+      std::vector<float> back(count);
+      matrix.read(0, back.data(), count);
+      EXPECT(back == values);
+      // Row 0, channel 1, pixel 2 of 12 lies at depth 2 · 5 + 1.
+      EXPECT(matrix.panel(0)[(2 * 5 + 1) * matrix.panelWidth()] == values[1 * 12 + 2]);
+    }
+  }
+}
+
+void sizesThatOverflowAreOutOfMemory() {
+  bool threw = false;
+  try {
+    vgg::elementCount({int64_t{1} << 40, int64_t{1} << 40});
+  } catch (const vgg::Error& error) {
+    threw = error.code() == vgg::Code::kOutOfMemory;
+  }
+  EXPECT(threw);
+  threw = false;
+  try {
+    vgg::HostMemory::allocate(size_t{1} << 50);
+  } catch (const vgg::Error& error) {
+    threw = error.code() == vgg::Code::kOutOfMemory;
+  }
+  EXPECT(threw);
+}
+
+void deviceThreadDropsAnOwner() {
+  vgg::DeviceThread thread;
+  const int owner = 0;
+  const int other = 0;
+  std::atomic<int> ran{0};
+  std::atomic<bool> started{false};
+  const auto cancelled = std::make_shared<std::atomic<bool>>(false);
+  const auto never = std::make_shared<std::atomic<bool>>(false);
+  thread.post({&owner, cancelled, [&] {
+                 started = true;
+                 while (!cancelled->load()) std::this_thread::yield();
+               }});
+  for (int i = 0; i < 5; ++i) thread.post({&owner, never, [&] { ran += 100; }});
+  std::atomic<bool> done{false};
+  thread.post({&other, never, [&] {
+                 ++ran;
+                 done = true;
+               }});
+  while (!started) std::this_thread::yield();
+  thread.dropOwner(&owner);
+  while (!done) std::this_thread::yield();
+  EXPECT(ran == 1);
+}
+
+}  // namespace
+
+int main() {
+  arenaNeverOverlapsWhatLivesTogether();
+  arenaReusesBytes();
+  philoxMatchesItsAuthors();
+  normalNumbersDoNotDependOnTheCut();
+  poolCallsEachIndexOnce();
+  packedMatrixKeepsEveryBit();
+  sizesThatOverflowAreOutOfMemory();
+  deviceThreadDropsAnOwner();
+  std::printf(failures == 0 ? "ok\n" : "%d failures\n", failures);
+  return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
