@@ -1,6 +1,7 @@
 // What every driver does: it answers each line { batch, repeat } of its input with the times and a sample of its logits.
-import { createInterface } from "node:readline";
+
 import { monitorEventLoopDelay } from "node:perf_hooks";
+import { createInterface } from "node:readline";
 
 /** The same images in every process. */
 function image(batch) {

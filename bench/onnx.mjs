@@ -12,16 +12,31 @@ function varint(value) {
 const number = (field, value) => [varint(field * 8), varint(value)];
 const bytes = (field, ...parts) => {
   const flat = parts.flat(Number.POSITIVE_INFINITY);
-  return [varint(field * 8 + 2), varint(flat.reduce((sum, part) => sum + part.byteLength, 0)), ...flat];
+  return [
+    varint(field * 8 + 2),
+    varint(flat.reduce((sum, part) => sum + part.byteLength, 0)),
+    ...flat,
+  ];
 };
 const text = (field, value) => bytes(field, Buffer.from(value));
 
 const intsAttribute = (name, values) =>
-  bytes(5, text(1, name), values.map((value) => number(8, value)), number(20, 7));
+  bytes(
+    5,
+    text(1, name),
+    values.map((value) => number(8, value)),
+    number(20, 7),
+  );
 const intAttribute = (name, value) => bytes(5, text(1, name), number(3, value), number(20, 2));
 
 const node = (type, inputs, output, ...attributes) =>
-  bytes(1, inputs.map((input) => text(1, input)), text(2, output), text(4, type), attributes);
+  bytes(
+    1,
+    inputs.map((input) => text(1, input)),
+    text(2, output),
+    text(4, type),
+    attributes,
+  );
 
 function initializer(name, shape, data) {
   return bytes(
@@ -47,11 +62,22 @@ export function toOnnx(model, stateDict) {
     const next = index === layers.length - 1 ? "logits" : name;
     const parameters = [`${name}.weight`, `${name}.bias`];
     if (kind === "conv2d") {
-      const attributes = [intsAttribute("kernel_shape", [3, 3]), intsAttribute("pads", [1, 1, 1, 1])];
+      const attributes = [
+        intsAttribute("kernel_shape", [3, 3]),
+        intsAttribute("pads", [1, 1, 1, 1]),
+      ];
       nodes.push(node("Conv", [current, ...parameters], next, attributes));
     } else if (kind === "relu") nodes.push(node("Relu", [current], next));
     else if (kind === "maxPool2d") {
-      nodes.push(node("MaxPool", [current], next, intsAttribute("kernel_shape", [2, 2]), intsAttribute("strides", [2, 2])));
+      nodes.push(
+        node(
+          "MaxPool",
+          [current],
+          next,
+          intsAttribute("kernel_shape", [2, 2]),
+          intsAttribute("strides", [2, 2]),
+        ),
+      );
     } else if (kind === "adaptiveAvgPool2d") {
       nodes.push(node("Flatten", [current], next)); // the identity at 7 × 7
     } else if (kind === "linear") {

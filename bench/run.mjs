@@ -61,7 +61,9 @@ try {
   for (const driver of drivers) await driver.answer();
 
   const cpu = listDevices().find(({ kind }) => kind === "cpu");
-  console.log(`vgg-cudnn ${version}, Node ${process.version}, ${cpus()[0].model}, ${availableParallelism()} cores, ${cpu.instructionSets[0]}`);
+  console.log(
+    `vgg-cudnn ${version}, Node ${process.version}, ${cpus()[0].model}, ${availableParallelism()} cores, ${cpu.instructionSets[0]}`,
+  );
   for (const batch of batches) {
     const times = new Map(drivers.map(({ name }) => [name, []]));
     const answers = new Map();
@@ -69,7 +71,8 @@ try {
     const ours = answers.get("vgg-cudnn").logits;
     for (const { name } of drivers.slice(1)) {
       const difference = norm(answers.get(name).logits.map((x, i) => x - ours[i])) / norm(ours);
-      if (!(difference < 1e-4)) throw new Error(`Expected the answer of ${name} but it differs by ${difference}`);
+      if (!(difference < 1e-4))
+        throw new Error(`Expected the answer of ${name} but it differs by ${difference}`);
     }
     for (let round = 0; round < rounds; round++) {
       for (const driver of drivers) {

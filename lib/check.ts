@@ -2,7 +2,8 @@
 
 /** A value as an error message shows it: short, and never a whole array. */
 export function describe(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value);
+  if (typeof value === "string")
+    return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value);
   if (typeof value === "bigint") return `${value}n`;
   if (typeof value === "function") return `function ${value.name || "(anonymous)"}`;
   if (Array.isArray(value)) {
@@ -10,7 +11,9 @@ export function describe(value: unknown): string {
     return `[${shown}${value.length > 8 ? `, … ${value.length} items` : ""}]`;
   }
   if (typeof value === "object" && value !== null) {
-    return value.constructor?.name === "Object" ? "an object" : `an instance of ${value.constructor?.name ?? "null prototype"}`;
+    return value.constructor?.name === "Object"
+      ? "an object"
+      : `an instance of ${value.constructor?.name ?? "null prototype"}`;
   }
   return String(value);
 }
@@ -27,12 +30,17 @@ export function rangeError(expected: string, name: string, received: unknown): R
 export function checkInteger(value: unknown, name: string, min: number, max: number): number {
   const expected = `an integer from ${min} to ${max}`;
   if (typeof value !== "number") throw typeError(expected, name, value);
-  if (!Number.isInteger(value) || value < min || value > max) throw rangeError(expected, name, value);
+  if (!Number.isInteger(value) || value < min || value > max)
+    throw rangeError(expected, name, value);
   return value;
 }
 
 /** @throws {TypeError} not a string @throws {RangeError} not one of the choices */
-export function checkOneOf<T extends string>(value: unknown, name: string, choices: readonly T[]): T {
+export function checkOneOf<T extends string>(
+  value: unknown,
+  name: string,
+  choices: readonly T[],
+): T {
   const expected = `one of ${choices.join(", ")}`;
   if (typeof value !== "string") throw typeError(expected, name, value);
   if (!choices.includes(value as T)) throw rangeError(expected, name, value);

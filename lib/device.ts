@@ -1,9 +1,22 @@
 // Where the work happens: devices, what is known of them, and tensors that live on them.
 import { createRequire } from "node:module";
 import { cpus, totalmem } from "node:os";
-import { checkInteger, checkOptions, describe, formatShape, rangeError, typeError } from "./check.js";
+import {
+  checkInteger,
+  checkOptions,
+  describe,
+  formatShape,
+  rangeError,
+  typeError,
+} from "./check.js";
 import { awaitNative, callNative, VggError } from "./errors.js";
-import { type AddonReport, addonReport, type NativeDevice, type NativeMemory, native } from "./native.js";
+import {
+  type AddonReport,
+  addonReport,
+  type NativeDevice,
+  type NativeMemory,
+  native,
+} from "./native.js";
 import {
   arrayTypeOf,
   checkShape,
@@ -16,7 +29,13 @@ import {
 } from "./tensor.js";
 
 export type Precision = "float32" | "tf32" | "float16" | "bfloat16" | "float8";
-export const precisions = ["float32", "tf32", "float16", "bfloat16", "float8"] as const satisfies Precision[];
+export const precisions = [
+  "float32",
+  "tf32",
+  "float16",
+  "bfloat16",
+  "float8",
+] as const satisfies Precision[];
 
 export interface DeviceInfo {
   readonly id: string;
@@ -106,7 +125,10 @@ export async function openDevice(id: DeviceId = "auto", options: CpuOptions = {}
     throw typeError("a string", "options.instructionSet", instructionSet);
   }
   if (id.startsWith("cuda")) {
-    throw new VggError("DEVICE_UNAVAILABLE", `Expected a GPU for ${describe(id)} but ${cudaReason}`);
+    throw new VggError(
+      "DEVICE_UNAVAILABLE",
+      `Expected a GPU that works for device ${describe(id)} but ${cudaReason}`,
+    );
   }
   return new Device(callNative(() => native().openCpu(threads ?? 0, instructionSet ?? "")));
 }
@@ -147,7 +169,8 @@ export class Device {
 
   /** @internal @throws {VggError} DISPOSED */
   get native(): NativeDevice {
-    if (this.#native === null) throw new VggError("DISPOSED", `Expected a live device but ${this.id} was disposed`);
+    if (this.#native === null)
+      throw new VggError("DISPOSED", `Expected a live device but ${this.id} was disposed`);
     return this.#native;
   }
 
@@ -174,7 +197,12 @@ export class DeviceTensor {
   #memory: NativeMemory;
   #isDisposed = false;
 
-  private constructor(device: Device, shape: readonly number[], dtype: DType, memory: NativeMemory) {
+  private constructor(
+    device: Device,
+    shape: readonly number[],
+    dtype: DType,
+    memory: NativeMemory,
+  ) {
     this.device = device;
     this.shape = shape;
     this.dtype = dtype;
@@ -186,17 +214,27 @@ export class DeviceTensor {
    * @throws {TypeError|RangeError} no Device, invalid shape or dtype
    * @throws {VggError} OUT_OF_MEMORY, DISPOSED
    */
-  static allocate(device: Device, shape: readonly number[], dtype: DType = "float32"): DeviceTensor {
+  static allocate(
+    device: Device,
+    shape: readonly number[],
+    dtype: DType = "float32",
+  ): DeviceTensor {
     if (!(device instanceof Device)) throw typeError("a Device", "device", device);
     const checked = checkShape(shape, "shape");
     if (!dtypes.includes(dtype)) throw rangeError(`one of ${dtypes.join(", ")}`, "dtype", dtype);
     const bytes = elementCount(checked) * arrayTypeOf(dtype).BYTES_PER_ELEMENT;
-    return new DeviceTensor(device, checked, dtype, callNative(() => device.native.allocate(bytes)));
+    return new DeviceTensor(
+      device,
+      checked,
+      dtype,
+      callNative(() => device.native.allocate(bytes)),
+    );
   }
 
   /** @internal @throws {VggError} DISPOSED */
   get memory(): NativeMemory {
-    if (this.#isDisposed) throw new VggError("DISPOSED", `Expected a live DeviceTensor but ${this} was disposed`);
+    if (this.#isDisposed)
+      throw new VggError("DISPOSED", `Expected a live DeviceTensor but ${this} was disposed`);
     return this.#memory;
   }
 

@@ -3,8 +3,8 @@ import { createRequire } from "node:module";
 import { arch, platform } from "node:process";
 import { fileURLToPath } from "node:url";
 import { VggError } from "./errors.js";
-import type { DType } from "./tensor.js";
 import type { GraphRecord } from "./graph/ops.js";
+import type { DType } from "./tensor.js";
 
 export interface NativeDevice {
   info(): { id: string; kind: string; threads: number; instructionSet: string };
@@ -85,7 +85,10 @@ function load(): { addon: NativeAddon | null; report: AddonReport } {
       return { addon, report: { path, tried } };
     } catch (error) {
       // The first line: Node appends the stack of requires to it.
-      tried.push({ path, error: (error instanceof Error ? error.message : String(error)).split("\n", 1)[0] ?? "" });
+      tried.push({
+        path,
+        error: (error instanceof Error ? error.message : String(error)).split("\n", 1)[0] ?? "",
+      });
     }
   }
   return { addon: null, report: { path: null, tried } };

@@ -20,12 +20,24 @@ const arrayTypes = {
 } as const;
 
 export type DType = keyof typeof arrayTypes;
-export type TensorData = InstanceType<(typeof arrayTypes)[DType]>;
+export type TensorData =
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Uint8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array;
 
 export const dtypes = Object.keys(arrayTypes) as readonly DType[];
 /** What each kind of array holds when no dtype is named. */
 const inferred = new Map<unknown, DType>(
-  dtypes.filter((dtype) => dtype !== "float16" && dtype !== "bfloat16").map((dtype) => [arrayTypes[dtype], dtype]),
+  dtypes
+    .filter((dtype) => dtype !== "float16" && dtype !== "bfloat16")
+    .map((dtype) => [arrayTypes[dtype], dtype]),
 );
 
 export function arrayTypeOf(dtype: DType): (typeof arrayTypes)[DType] {
@@ -64,9 +76,14 @@ export class Tensor {
     const own = ArrayBuffer.isView(data) ? inferred.get(data.constructor) : undefined;
     if (own === undefined) {
       // A Buffer, or an array of another realm, is a view of bytes all the same.
-      throw typeError(`one of ${[...new Set(Object.values(arrayTypes))].map((type) => type.name).join(", ")}`, "data", data);
+      throw typeError(
+        `one of ${[...new Set(Object.values(arrayTypes))].map((type) => type.name).join(", ")}`,
+        "data",
+        data,
+      );
     }
-    if (dtype !== undefined && !dtypes.includes(dtype)) throw rangeError(`one of ${dtypes.join(", ")}`, "dtype", dtype);
+    if (dtype !== undefined && !dtypes.includes(dtype))
+      throw rangeError(`one of ${dtypes.join(", ")}`, "dtype", dtype);
     this.dtype = dtype ?? own;
     if (!(data instanceof arrayTypes[this.dtype])) {
       throw typeError(`${arrayTypes[this.dtype].name} (dtype ${this.dtype})`, "data", data);
@@ -78,14 +95,21 @@ export class Tensor {
   /** All zeros. @throws {RangeError} the shape is invalid or too large for one array */
   static zeros(shape: readonly number[], dtype: DType = "float32"): Tensor {
     if (!dtypes.includes(dtype)) throw rangeError(`one of ${dtypes.join(", ")}`, "dtype", dtype);
-    return new Tensor(shape, new arrayTypes[dtype](elementCount(checkShape(shape, "shape"))), dtype);
+    return new Tensor(
+      shape,
+      new arrayTypes[dtype](elementCount(checkShape(shape, "shape"))),
+      dtype,
+    );
   }
 
   /** Normally distributed float32 numbers (mean 0, deviation 1), the same on every machine for the same seed. */
   static randn(shape: readonly number[], seed = 0): Tensor {
     const count = elementCount(checkShape(shape, "shape"));
     checkInteger(seed, "seed", 0, Number.MAX_SAFE_INTEGER);
-    return new Tensor(shape, new Float32Array(callNative(() => native().randomNormal(count, seed))));
+    return new Tensor(
+      shape,
+      new Float32Array(callNative(() => native().randomNormal(count, seed))),
+    );
   }
 
   /** How many elements. */
@@ -102,7 +126,8 @@ export class Tensor {
 export function checkLength(shape: readonly number[], data: TensorData, name: string): void {
   const count = elementCount(shape);
   if (data.length !== count) {
-    const hint = data.buffer.byteLength === 0 && count > 0 ? " (was its ArrayBuffer transferred?)" : "";
+    const hint =
+      data.buffer.byteLength === 0 && count > 0 ? " (was its ArrayBuffer transferred?)" : "";
     throw new RangeError(
       `Expected ${count} elements, as shape ${formatShape(shape)} has, for ${name} but received ${data.length}${hint}`,
     );
@@ -119,7 +144,9 @@ export function nativeData(tensor: Tensor, name: string): TensorData {
 export function checkTensor(value: unknown, name: string, dtype?: DType): Tensor {
   if (!(value instanceof Tensor)) throw typeError("a Tensor", name, value);
   if (dtype !== undefined && value.dtype !== dtype) {
-    throw new TypeError(`Expected dtype ${dtype} for ${name} but received ${describe(value.dtype)}`);
+    throw new TypeError(
+      `Expected dtype ${dtype} for ${name} but received ${describe(value.dtype)}`,
+    );
   }
   return value;
 }

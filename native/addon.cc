@@ -17,7 +17,8 @@ namespace {
 Napi::Value cpuInfo(const Napi::CallbackInfo& info) {
   Napi::Object object = Napi::Object::New(info.Env());
   Napi::Array sets = Napi::Array::New(info.Env());
-  for (const vgg::cpu::Kernels* kernels : vgg::cpu::availableKernels()) sets.Set(sets.Length(), kernels->name);
+  for (const vgg::cpu::Kernels* kernels : vgg::cpu::availableKernels())
+    sets.Set(sets.Length(), kernels->name);
   object.Set("cores", vgg::cpu::availableCores());
   object.Set("instructionSets", sets);
   return object;

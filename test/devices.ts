@@ -13,7 +13,8 @@ const gpus = listDevices().filter(({ kind }) => kind === "cuda");
 const required = (process.env.VGG_REQUIRE_DEVICES ?? "").split(",").filter((name) => name !== "");
 const present = [...(cpu.instructionSets ?? []), "cpu", ...gpus.map(({ kind }) => kind)];
 for (const name of required) {
-  if (!present.includes(name)) throw new Error(`Expected a device with ${name} but found ${present.join(", ")}`);
+  if (!present.includes(name))
+    throw new Error(`Expected a device with ${name} but found ${present.join(", ")}`);
 }
 
 /** Every device in every way that its kernels were compiled. */

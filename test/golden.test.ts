@@ -38,19 +38,29 @@ describe.each(goldenNames())("%s", (file) => {
       // Sixteen elements anywhere, judged by the size of the layer's typical element; then all of them at once.
       const typical = l2 / Math.sqrt(data.length);
       for (const [i, element] of at.entries()) {
-        expect(Math.abs(data[element]! - values[i]!), `${name}[${element}]`).toBeLessThanOrEqual(tolerance * 4 * typical);
+        expect(Math.abs(data[element]! - values[i]!), `${name}[${element}]`).toBeLessThanOrEqual(
+          tolerance * 4 * typical,
+        );
       }
       const sum = data.reduce((total, x) => total + x, 0);
       const squares = data.reduce((total, x) => total + x * x, 0);
-      expect(Math.abs(sum / data.length - mean), `${name} mean`).toBeLessThanOrEqual(tolerance * typical);
+      expect(Math.abs(sum / data.length - mean), `${name} mean`).toBeLessThanOrEqual(
+        tolerance * typical,
+      );
       expect(Math.abs(Math.sqrt(squares) - l2) / l2, `${name} l2`).toBeLessThanOrEqual(tolerance);
     }
     // With every layer wanted, batch normalisation is a step of its own: other roundings, the same answer.
-    expect(relativeError(layers["classifier.6"]!.data as Float32Array, golden.logits.flat())).toBeLessThanOrEqual(tolerance);
+    expect(
+      relativeError(layers["classifier.6"]!.data as Float32Array, golden.logits.flat()),
+    ).toBeLessThanOrEqual(tolerance);
 
     for (const [row, indices] of golden.top5.indices.entries()) {
-      const scores = [...(logits.data as Float32Array).subarray(row * numClasses, (row + 1) * numClasses)];
-      const best = scores.map((score, index) => ({ score, index })).sort((a, b) => b.score - a.score);
+      const scores = [
+        ...(logits.data as Float32Array).subarray(row * numClasses, (row + 1) * numClasses),
+      ];
+      const best = scores
+        .map((score, index) => ({ score, index }))
+        .sort((a, b) => b.score - a.score);
       expect(best.slice(0, 5).map(({ index }) => index)).toEqual(indices);
     }
     await model.dispose();

@@ -13,7 +13,10 @@ export interface Golden {
   readonly seed: number;
   readonly parameterCount: number;
   readonly logits: readonly (readonly number[])[];
-  readonly top5: { readonly indices: readonly (readonly number[])[]; readonly probabilities: readonly (readonly number[])[] };
+  readonly top5: {
+    readonly indices: readonly (readonly number[])[];
+    readonly probabilities: readonly (readonly number[])[];
+  };
   readonly layers: readonly {
     readonly name: string;
     readonly shape: readonly number[];
@@ -27,7 +30,9 @@ export interface Golden {
 const folder = new URL("golden/", import.meta.url);
 
 export function goldenNames(): string[] {
-  return readdirSync(folder).filter((name) => name.endsWith(".json")).sort();
+  return readdirSync(folder)
+    .filter((name) => name.endsWith(".json"))
+    .sort();
 }
 
 export function readGolden(name: string): Golden {
@@ -44,7 +49,12 @@ function mix32(value: number): number {
 }
 
 /** value(u) for element after element, u in [0, 1) the rule's uniform number. */
-function fill(seed: number, tensor: number, shape: readonly number[], value: (u: number) => number): Tensor {
+function fill(
+  seed: number,
+  tensor: number,
+  shape: readonly number[],
+  value: (u: number) => number,
+): Tensor {
   const base = mix32(seed * 1000 + tensor);
   const data = new Float32Array(shape.reduce((a, b) => a * b, 1));
   for (let i = 0; i < data.length; i++) data[i] = value((mix32((i + base) | 0) >>> 8) / 2 ** 24);
@@ -52,10 +62,15 @@ function fill(seed: number, tensor: number, shape: readonly number[], value: (u:
 }
 
 /** Entry `index` of the state_dict. */
-export function goldenParameter(seed: number, index: number, { name, shape, dtype }: ParameterInfo): Tensor {
+export function goldenParameter(
+  seed: number,
+  index: number,
+  { name, shape, dtype }: ParameterInfo,
+): Tensor {
   if (dtype === "int64") return new Tensor([], new BigInt64Array(1));
   if (name.endsWith("running_var")) return fill(seed, index, shape, (u) => 1 + 0.5 * u);
-  if (name.endsWith("running_mean") || name.endsWith("bias")) return fill(seed, index, shape, (u) => (2 * u - 1) * 0.1);
+  if (name.endsWith("running_mean") || name.endsWith("bias"))
+    return fill(seed, index, shape, (u) => (2 * u - 1) * 0.1);
   if (shape.length === 1) return fill(seed, index, shape, (u) => 1 + 0.1 * (2 * u - 1));
   const bound = Math.sqrt(6 / shape.slice(1).reduce((a, b) => a * b, 1));
   return fill(seed, index, shape, (u) => (2 * u - 1) * bound);

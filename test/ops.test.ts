@@ -21,18 +21,26 @@ async function compute(
   device: Device,
   inputs: Arrays,
   parameters: Arrays,
-  record: (builder: GraphBuilder, v: Record<string, Value>, p: Record<string, never>) => Record<string, Value>,
+  record: (
+    builder: GraphBuilder,
+    v: Record<string, Value>,
+    p: Record<string, never>,
+  ) => Record<string, Value>,
 ): Promise<Record<string, Tensor>> {
   const builder = new GraphBuilder();
   const values = Object.fromEntries(
-    Object.entries(inputs).map(([name, { shape, dtype }]) => [name, builder.input(name, shape.slice(1), dtype as "float32")]),
+    Object.entries(inputs).map(([name, { shape, dtype }]) => [
+      name,
+      builder.input(name, shape.slice(1), dtype as "float32"),
+    ]),
   );
   const recorded = Object.fromEntries(
     Object.entries(parameters).map(([name, { shape }]) => [name, builder.parameter(name, shape)]),
   ) as Record<string, never>;
   const graph = Graph.compile(device, builder.finish(record(builder, values, recorded)));
   try {
-    for (const [name, tensor] of Object.entries(parameters)) await graph.parameters.set(name, tensor);
+    for (const [name, tensor] of Object.entries(parameters))
+      await graph.parameters.set(name, tensor);
     return (await graph.run(inputs)) as Record<string, Tensor>;
   } finally {
     await graph.dispose();
@@ -68,24 +76,34 @@ describe.each(devices)("on $name", ({ open }) => {
       [1, 2, 3, 40, 3, 2, 1, 1],
       [1, 600, 2, 2, 40, 3, 1, 1],
     ] as const;
-    it.each(cases)("batch %i, %i channels, %i × %i, %i filters of side %i, padding %i, stride %i", async (...c) => {
-      const [n, channels, height, width, filters, side, padding, stride] = c;
-      const input = randn(n, channels, height, width);
-      const weight = randn(filters, channels, side, side);
-      const bias = randn(filters);
-      for (const relu of [false, true]) {
-        const { y } = await compute(device, { x: input }, { weight, bias }, (g, { x }, p) => ({
-          y: g.conv2d(x!, p.weight!, { bias: p.bias!, padding, stride, relu }),
-        }));
-        const truth = reference.conv2d(wide(input), wide(weight), { bias: wide(bias), padding, stride, relu });
-        expectClose(y!, truth);
-      }
-    });
+    it.each(cases)(
+      "batch %i, %i channels, %i × %i, %i filters of side %i, padding %i, stride %i",
+      async (...c) => {
+        const [n, channels, height, width, filters, side, padding, stride] = c;
+        const input = randn(n, channels, height, width);
+        const weight = randn(filters, channels, side, side);
+        const bias = randn(filters);
+        for (const relu of [false, true]) {
+          const { y } = await compute(device, { x: input }, { weight, bias }, (g, { x }, p) => ({
+            y: g.conv2d(x!, p.weight!, { bias: p.bias!, padding, stride, relu }),
+          }));
+          const truth = reference.conv2d(wide(input), wide(weight), {
+            bias: wide(bias),
+            padding,
+            stride,
+            relu,
+          });
+          expectClose(y!, truth);
+        }
+      },
+    );
 
     it("needs no bias", async () => {
       const input = randn(1, 3, 6, 6);
       const weight = randn(4, 3, 3, 3);
-      const { y } = await compute(device, { x: input }, { weight }, (g, { x }, p) => ({ y: g.conv2d(x!, p.weight!) }));
+      const { y } = await compute(device, { x: input }, { weight }, (g, { x }, p) => ({
+        y: g.conv2d(x!, p.weight!),
+      }));
       expectClose(y!, reference.conv2d(wide(input), wide(weight)));
     });
 
@@ -130,21 +148,26 @@ describe.each(devices)("on $name", ({ open }) => {
       [1, 5, 12, 12, 5, 3, 2],
       [5, 8, 2, 3, 2, 1, 1],
     ] as const;
-    it.each(cases)("batch %i, %i channels, %i × %i, windows of %i, stride %i, padding %i", async (...c) => {
-      const [n, channels, height, width, size, stride, padding] = c;
-      const input = randn(n, channels, height, width);
-      const { y } = await compute(device, { x: input }, {}, (g, { x }) => ({
-        y: g.maxPool2d(x!, { size, stride, padding }),
-      }));
-      expectClose(y!, reference.maxPool2d(wide(input), { size, stride, padding }), 0);
-    });
+    it.each(cases)(
+      "batch %i, %i channels, %i × %i, windows of %i, stride %i, padding %i",
+      async (...c) => {
+        const [n, channels, height, width, size, stride, padding] = c;
+        const input = randn(n, channels, height, width);
+        const { y } = await compute(device, { x: input }, {}, (g, { x }) => ({
+          y: g.maxPool2d(x!, { size, stride, padding }),
+        }));
+        expectClose(y!, reference.maxPool2d(wide(input), { size, stride, padding }), 0);
+      },
+    );
 
     it("lets NaN win, wherever it stands in the window", async () => {
       for (let place = 0; place < 4; place++) {
         const data = new Float32Array(4 * 20).fill(-1);
         for (let channel = 0; channel < 20; channel++) data[channel * 4 + place] = Number.NaN;
         const input = new Tensor([1, 20, 2, 2], data);
-        const { y } = await compute(device, { x: input }, {}, (g, { x }) => ({ y: g.maxPool2d(x!) }));
+        const { y } = await compute(device, { x: input }, {}, (g, { x }) => ({
+          y: g.maxPool2d(x!),
+        }));
         expect([...(y!.data as Float32Array)]).toEqual(new Array(20).fill(Number.NaN));
       }
     });
@@ -164,13 +187,16 @@ describe.each(devices)("on $name", ({ open }) => {
       [3, 2, 14, 10, 7, 7],
       [1, 9, 5, 9, 3, 2],
       [1, 1, 4, 4, 1, 1],
-    ] as const)("batch %i, %i channels, %i × %i → %i × %i", async (n, channels, height, width, rows, columns) => {
-      const input = randn(n, channels, height, width);
-      const { y } = await compute(device, { x: input }, {}, (g, { x }) => ({
-        y: g.adaptiveAvgPool2d(x!, [rows, columns]),
-      }));
-      expectClose(y!, reference.adaptiveAvgPool2d(wide(input), [rows, columns]));
-    });
+    ] as const)(
+      "batch %i, %i channels, %i × %i → %i × %i",
+      async (n, channels, height, width, rows, columns) => {
+        const input = randn(n, channels, height, width);
+        const { y } = await compute(device, { x: input }, {}, (g, { x }) => ({
+          y: g.adaptiveAvgPool2d(x!, [rows, columns]),
+        }));
+        expectClose(y!, reference.adaptiveAvgPool2d(wide(input), [rows, columns]));
+      },
+    );
   });
 
   describe("gemm", () => {
@@ -197,7 +223,10 @@ describe.each(devices)("on $name", ({ open }) => {
     });
 
     it("keeps infinity and NaN within their row", async () => {
-      const input = new Tensor([3, 2], Float32Array.of(1, 2, Number.NaN, 0, Number.POSITIVE_INFINITY, 0));
+      const input = new Tensor(
+        [3, 2],
+        Float32Array.of(1, 2, Number.NaN, 0, Number.POSITIVE_INFINITY, 0),
+      );
       const weight = new Tensor([1, 2], Float32Array.of(1, 1));
       const { y } = await compute(device, { x: input }, { weight }, (g, { x }, p) => ({
         y: g.gemm(x!, p.weight!, { relu: true }),
@@ -212,32 +241,40 @@ describe.each(devices)("on $name", ({ open }) => {
       [2, 5, 7, 7],
       [3, 1, 4, 5],
       [2, 33, 1, 1],
-    ] as const)("batch %i, %i channels, %i × %i keeps PyTorch's order for every reader", async (n, c, h, w) => {
-      const input = randn(n, c, h, w);
-      const weight = randn(6, c * h * w);
-      const filter = randn(2, c, 3, 3);
-      const flat = reference.flatten(wide(input));
-      // Alone, into a linear layer, into both, and where a padded convolution reads the value too.
-      const alone = await compute(device, { x: input }, {}, (g, { x }) => ({ y: g.flatten(x!) }));
-      expectClose(alone.y!, flat, 0);
-      const linear = await compute(device, { x: input }, { weight }, (g, { x }, p) => ({
-        y: g.gemm(g.flatten(x!), p.weight!),
-      }));
-      expectClose(linear.y!, reference.gemm(flat, wide(weight)));
-      const both = await compute(device, { x: input }, { weight, filter }, (g, { x }, p) => {
-        const f = g.flatten(x!);
-        return { f, y: g.gemm(f, p.weight!), s: g.softmax(f), c: g.conv2d(x!, p.filter!, { padding: 1 }) };
-      });
-      expectClose(both.f!, flat, 0);
-      expectClose(both.y!, reference.gemm(flat, wide(weight)));
-      expectClose(both.s!, reference.softmax(flat));
-      expectClose(both.c!, reference.conv2d(wide(input), wide(filter), { padding: 1 }));
-      const bordered = await compute(device, { x: input }, { weight, filter }, (g, { x }, p) => ({
-        y: g.gemm(g.flatten(x!), p.weight!),
-        c: g.conv2d(x!, p.filter!, { padding: 1 }),
-      }));
-      expectClose(bordered.y!, reference.gemm(flat, wide(weight)));
-    });
+    ] as const)(
+      "batch %i, %i channels, %i × %i keeps PyTorch's order for every reader",
+      async (n, c, h, w) => {
+        const input = randn(n, c, h, w);
+        const weight = randn(6, c * h * w);
+        const filter = randn(2, c, 3, 3);
+        const flat = reference.flatten(wide(input));
+        // Alone, into a linear layer, into both, and where a padded convolution reads the value too.
+        const alone = await compute(device, { x: input }, {}, (g, { x }) => ({ y: g.flatten(x!) }));
+        expectClose(alone.y!, flat, 0);
+        const linear = await compute(device, { x: input }, { weight }, (g, { x }, p) => ({
+          y: g.gemm(g.flatten(x!), p.weight!),
+        }));
+        expectClose(linear.y!, reference.gemm(flat, wide(weight)));
+        const both = await compute(device, { x: input }, { weight, filter }, (g, { x }, p) => {
+          const f = g.flatten(x!);
+          return {
+            f,
+            y: g.gemm(f, p.weight!),
+            s: g.softmax(f),
+            c: g.conv2d(x!, p.filter!, { padding: 1 }),
+          };
+        });
+        expectClose(both.f!, flat, 0);
+        expectClose(both.y!, reference.gemm(flat, wide(weight)));
+        expectClose(both.s!, reference.softmax(flat));
+        expectClose(both.c!, reference.conv2d(wide(input), wide(filter), { padding: 1 }));
+        const bordered = await compute(device, { x: input }, { weight, filter }, (g, { x }, p) => ({
+          y: g.gemm(g.flatten(x!), p.weight!),
+          c: g.conv2d(x!, p.filter!, { padding: 1 }),
+        }));
+        expectClose(bordered.y!, reference.gemm(flat, wide(weight)));
+      },
+    );
 
     it("lets one weight be read in two orders", async () => {
       const image = randn(2, 3, 2, 2);
@@ -257,7 +294,10 @@ describe.each(devices)("on $name", ({ open }) => {
       weight: randn(channels),
       bias: randn(channels),
       mean: randn(channels),
-      variance: new Tensor([channels], (randn(channels).data as Float32Array).map((v) => Math.abs(v) + 0.1)),
+      variance: new Tensor(
+        [channels],
+        (randn(channels).data as Float32Array).map((v) => Math.abs(v) + 0.1),
+      ),
     });
     const wideAll = (p: ReturnType<typeof parameters>) => ({
       weight: wide(p.weight),
@@ -286,15 +326,29 @@ describe.each(devices)("on $name", ({ open }) => {
       const filter = randn(6, 3, 3, 3);
       const offset = randn(6);
       const p = parameters(6);
-      const between = reference.conv2d(wide(input), wide(filter), { bias: wide(offset), padding: 1 });
+      const between = reference.conv2d(wide(input), wide(filter), {
+        bias: wide(offset),
+        padding: 1,
+      });
       const truth = reference.batchNorm(between, { ...wideAll(p), relu: true });
       for (const isWanted of [false, true]) {
-        const { y, b } = await compute(device, { x: input }, { filter, offset, ...p }, (g, { x }, q) => {
-          const conv = g.conv2d(x!, q.filter!, { bias: q.offset!, padding: 1 });
-          const { weight, bias, mean, variance } = q as Record<string, never>;
-          const norm = g.batchNorm(conv, { weight: weight!, bias: bias!, mean: mean!, variance: variance!, relu: true });
-          return { y: norm, ...(isWanted ? { b: conv } : {}) };
-        });
+        const { y, b } = await compute(
+          device,
+          { x: input },
+          { filter, offset, ...p },
+          (g, { x }, q) => {
+            const conv = g.conv2d(x!, q.filter!, { bias: q.offset!, padding: 1 });
+            const { weight, bias, mean, variance } = q as Record<string, never>;
+            const norm = g.batchNorm(conv, {
+              weight: weight!,
+              bias: bias!,
+              mean: mean!,
+              variance: variance!,
+              relu: true,
+            });
+            return { y: norm, ...(isWanted ? { b: conv } : {}) };
+          },
+        );
         expectClose(y!, truth);
         if (isWanted) expectClose(b!, between);
       }
@@ -306,7 +360,10 @@ describe.each(devices)("on $name", ({ open }) => {
       const image = randn(2, 19, 3, 3);
       (image.data as Float32Array)[4] = Number.NaN;
       const row = randn(2, 21);
-      const { y, z } = await compute(device, { image, row }, {}, (g, v) => ({ y: g.relu(v.image!), z: g.relu(v.row!) }));
+      const { y, z } = await compute(device, { image, row }, {}, (g, v) => ({
+        y: g.relu(v.image!),
+        z: g.relu(v.row!),
+      }));
       expectClose(y!, reference.relu(wide(image)), 0);
       expectClose(z!, reference.relu(wide(row)), 0);
     });
@@ -320,17 +377,27 @@ describe.each(devices)("on $name", ({ open }) => {
       [2, 5, 7],
       [5, 16, 16],
     ] as const)("batch %i of %i × %i pixels, uint8 and float32", async (n, h, w) => {
-      const bytes = new Tensor([n, h, w, 3], Uint8Array.from({ length: n * h * w * 3 }, (_, i) => (i * 97) % 256));
+      const bytes = new Tensor(
+        [n, h, w, 3],
+        Uint8Array.from({ length: n * h * w * 3 }, (_, i) => (i * 97) % 256),
+      );
       const wideBytes = { shape: bytes.shape, data: Float64Array.from(bytes.data as Uint8Array) };
-      const { y } = await compute(device, { x: bytes }, {}, (g, { x }) => ({ y: g.normalize(x!, { mean, std }) }));
+      const { y } = await compute(device, { x: bytes }, {}, (g, { x }) => ({
+        y: g.normalize(x!, { mean, std }),
+      }));
       expectClose(y!, reference.normalize(wideBytes, { mean, std, isUint8: true }));
       const floats = randn(n, 3, h, w);
-      const { z } = await compute(device, { x: floats }, {}, (g, { x }) => ({ z: g.normalize(x!, { mean, std }) }));
+      const { z } = await compute(device, { x: floats }, {}, (g, { x }) => ({
+        z: g.normalize(x!, { mean, std }),
+      }));
       expectClose(z!, reference.normalize(wide(floats), { mean, std, isUint8: false }));
     });
 
     it("feeds a padded convolution", async () => {
-      const bytes = new Tensor([2, 6, 5, 3], Uint8Array.from({ length: 180 }, (_, i) => (i * 31) % 256));
+      const bytes = new Tensor(
+        [2, 6, 5, 3],
+        Uint8Array.from({ length: 180 }, (_, i) => (i * 31) % 256),
+      );
       const weight = randn(8, 3, 3, 3);
       const { y } = await compute(device, { x: bytes }, { weight }, (g, { x }, p) => ({
         y: g.conv2d(g.normalize(x!, { mean, std }), p.weight!, { padding: 1 }),
@@ -367,7 +434,9 @@ describe.each(devices)("on $name", ({ open }) => {
       [3, 7, 7],
     ] as const)("batch %i of %i, k %i", async (n, features, k) => {
       const input = randn(n, features);
-      const { values, indices } = await compute(device, { x: input }, {}, (g, { x }) => ({ ...g.topK(x!, k) }));
+      const { values, indices } = await compute(device, { x: input }, {}, (g, { x }) => ({
+        ...g.topK(x!, k),
+      }));
       const truth = reference.topK(wide(input), k);
       expectClose(values!, truth.values, 0);
       expect(indices!.dtype).toBe("int32");
@@ -375,8 +444,13 @@ describe.each(devices)("on $name", ({ open }) => {
     });
 
     it("takes the lower index among equals and NaN first", async () => {
-      const input = new Tensor([1, 6], Float32Array.of(1, 3, Number.NaN, 3, Number.POSITIVE_INFINITY, 1));
-      const { indices } = await compute(device, { x: input }, {}, (g, { x }) => ({ ...g.topK(x!, 5) }));
+      const input = new Tensor(
+        [1, 6],
+        Float32Array.of(1, 3, Number.NaN, 3, Number.POSITIVE_INFINITY, 1),
+      );
+      const { indices } = await compute(device, { x: input }, {}, (g, { x }) => ({
+        ...g.topK(x!, 5),
+      }));
       expect([...(indices!.data as Int32Array)]).toEqual([2, 4, 1, 3, 0]);
     });
   });
@@ -397,7 +471,10 @@ describe.each(devices)("on $name", ({ open }) => {
       const input = randn(n, 3, 8, 8);
       const { y: actual } = await graph.run({ x: input });
       const conv = reference.conv2d(wide(input), wide(w), { padding: 1, relu: true });
-      expectClose(actual as Tensor, reference.gemm(reference.flatten(reference.maxPool2d(conv)), wide(v)));
+      expectClose(
+        actual as Tensor,
+        reference.gemm(reference.flatten(reference.maxPool2d(conv)), wide(v)),
+      );
       bytes ||= device.memoryStats().parameterBytes;
       expect(device.memoryStats().parameterBytes).toBe(bytes);
     }

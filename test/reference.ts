@@ -11,7 +11,8 @@ export function numbers(shape: readonly number[], value: (...index: number[]) =>
   const index = shape.map(() => 0);
   for (let i = 0; i < data.length; i++) {
     data[i] = value(...index);
-    for (let axis = shape.length - 1; axis >= 0 && ++index[axis]! === shape[axis]; axis--) index[axis] = 0;
+    for (let axis = shape.length - 1; axis >= 0 && ++index[axis]! === shape[axis]; axis--)
+      index[axis] = 0;
   }
   return { shape, data };
 }
@@ -30,9 +31,10 @@ function range(length: number): number[] {
   return Array.from({ length }, (_, i) => i);
 }
 
-// NaN is not below 0: it stays.
-const rectify = (x: number) => (x < 0 ? 0 : x);
-const maximum = (xs: number[]) => xs.reduce((a, b) => (b > a || Number.isNaN(b) ? b : a), Number.NEGATIVE_INFINITY);
+// Math.max is NaN where an argument is: NaN stays.
+const rectify = (x: number) => Math.max(x, 0);
+const maximum = (xs: number[]) =>
+  xs.reduce((a, b) => (b > a || Number.isNaN(b) ? b : a), Number.NEGATIVE_INFINITY);
 
 export function conv2d(
   input: Numbers,
@@ -42,25 +44,36 @@ export function conv2d(
   const { bias, stride = 1, padding = 0, relu = false } = options;
   const [n, channels, height, width] = input.shape as [number, number, number, number];
   const [filters, , r, s] = weight.shape as [number, number, number, number];
-  const out = (size: number, filter: number) => Math.floor((size + 2 * padding - filter) / stride) + 1;
+  const out = (size: number, filter: number) =>
+    Math.floor((size + 2 * padding - filter) / stride) + 1;
   return numbers([n, filters, out(height, r), out(width, s)], (b, k, y, x) => {
     let sum = bias === undefined ? 0 : at(bias, k!);
     for (let c = 0; c < channels; c++)
       for (let v = 0; v < r; v++)
         for (let u = 0; u < s; u++)
-          sum += at(input, b!, c, y! * stride - padding + v, x! * stride - padding + u) * at(weight, k!, c, v, u);
+          sum +=
+            at(input, b!, c, y! * stride - padding + v, x! * stride - padding + u) *
+            at(weight, k!, c, v, u);
     return relu ? rectify(sum) : sum;
   });
 }
 
 export function batchNorm(
   input: Numbers,
-  p: { weight: Numbers; bias: Numbers; mean: Numbers; variance: Numbers; epsilon?: number; relu?: boolean },
+  p: {
+    weight: Numbers;
+    bias: Numbers;
+    mean: Numbers;
+    variance: Numbers;
+    epsilon?: number;
+    relu?: boolean;
+  },
 ): Numbers {
   const { epsilon = 1e-5, relu = false } = p;
   return numbers(input.shape, (b, c, y, x) => {
     const centred = at(input, b!, c!, y!, x!) - at(p.mean, c!);
-    const value = (centred / Math.sqrt(at(p.variance, c!) + epsilon)) * at(p.weight, c!) + at(p.bias, c!);
+    const value =
+      (centred / Math.sqrt(at(p.variance, c!) + epsilon)) * at(p.weight, c!) + at(p.bias, c!);
     return relu ? rectify(value) : value;
   });
 }
@@ -69,25 +82,37 @@ export function relu(input: Numbers): Numbers {
   return { shape: input.shape, data: input.data.map(rectify) };
 }
 
-export function maxPool2d(input: Numbers, options: { size?: number; stride?: number; padding?: number } = {}): Numbers {
+export function maxPool2d(
+  input: Numbers,
+  options: { size?: number; stride?: number; padding?: number } = {},
+): Numbers {
   const { size = 2, stride = size, padding = 0 } = options;
   const [n, channels, height, width] = input.shape as [number, number, number, number];
   const out = (extent: number) => Math.floor((extent + 2 * padding - size) / stride) + 1;
   return numbers([n, channels, out(height), out(width)], (b, c, y, x) => {
-    const rows = range(size).map((v) => y! * stride - padding + v).filter((v) => v >= 0 && v < height);
-    const columns = range(size).map((u) => x! * stride - padding + u).filter((u) => u >= 0 && u < width);
+    const rows = range(size)
+      .map((v) => y! * stride - padding + v)
+      .filter((v) => v >= 0 && v < height);
+    const columns = range(size)
+      .map((u) => x! * stride - padding + u)
+      .filter((u) => u >= 0 && u < width);
     return maximum(rows.flatMap((v) => columns.map((u) => at(input, b!, c!, v, u))));
   });
 }
 
-export function adaptiveAvgPool2d(input: Numbers, [rows, columns]: readonly [number, number]): Numbers {
+export function adaptiveAvgPool2d(
+  input: Numbers,
+  [rows, columns]: readonly [number, number],
+): Numbers {
   const [n, channels, height, width] = input.shape as [number, number, number, number];
   const bin = (i: number, bins: number, size: number) => {
     const start = Math.floor((i * size) / bins);
     return range(Math.ceil(((i + 1) * size) / bins) - start).map((offset) => start + offset);
   };
   return numbers([n, channels, rows, columns], (b, c, y, x) => {
-    const values = bin(y!, rows, height).flatMap((v) => bin(x!, columns, width).map((u) => at(input, b!, c!, v, u)));
+    const values = bin(y!, rows, height).flatMap((v) =>
+      bin(x!, columns, width).map((u) => at(input, b!, c!, v, u)),
+    );
     return values.reduce((a, v) => a + v, 0) / values.length;
   });
 }
@@ -118,7 +143,9 @@ export function normalize(
   const { mean, std, isUint8 } = options;
   const [n, a, b, c] = input.shape as [number, number, number, number];
   return numbers(isUint8 ? [n, c, a, b] : input.shape, (image, channel, y, x) => {
-    const value = isUint8 ? at(input, image!, y!, x!, channel!) / 255 : at(input, image!, channel!, y!, x!);
+    const value = isUint8
+      ? at(input, image!, y!, x!, channel!) / 255
+      : at(input, image!, channel!, y!, x!);
     return (value - mean[channel!]!) / std[channel!]!;
   });
 }
@@ -141,8 +168,11 @@ export function topK(input: Numbers, k: number): { values: Numbers; indices: Num
     const value = (i: number) => at(input, b, i);
     const rank = (i: number) => (Number.isNaN(value(i)) ? Number.POSITIVE_INFINITY : value(i));
     // Infinity below NaN, then the lower index.
-    const isNaNFirst = (i: number, j: number) => Number(Number.isNaN(value(j))) - Number(Number.isNaN(value(i)));
-    return range(features).sort((i, j) => isNaNFirst(i, j) || (rank(j) > rank(i) ? 1 : rank(j) < rank(i) ? -1 : i - j));
+    const isNaNFirst = (i: number, j: number) =>
+      Number(Number.isNaN(value(j))) - Number(Number.isNaN(value(i)));
+    return range(features).sort(
+      (i, j) => isNaNFirst(i, j) || (rank(j) > rank(i) ? 1 : rank(j) < rank(i) ? -1 : i - j),
+    );
   });
   return {
     values: numbers([n, k], (b, i) => at(input, b!, order[b!]![i!]!)),

@@ -1,7 +1,21 @@
 // Records a graph: each method checks the shapes, appends one row and returns the value that the row makes.
-import { checkInteger, checkOneOf, describe, formatShape, rangeError, typeError } from "../check.js";
+import {
+  checkInteger,
+  checkOneOf,
+  describe,
+  formatShape,
+  rangeError,
+  typeError,
+} from "../check.js";
 import { checkShape, type DType, elementCount } from "../tensor.js";
-import type { GraphRecord, ParameterId, ParameterRecord, Row, ValueId, ValueRecord } from "./ops.js";
+import type {
+  GraphRecord,
+  ParameterId,
+  ParameterRecord,
+  Row,
+  ValueId,
+  ValueRecord,
+} from "./ops.js";
 
 const maxExtent = 65_536;
 
@@ -51,7 +65,11 @@ export class GraphBuilder {
     const checked = this.#checkExtents(shape, `the shape of input ${name}`);
     const rank = checked.length;
     if (rank !== 3 && (rank !== 1 || dtype === "uint8")) {
-      throw rangeError(dtype === "uint8" ? "(H, W, C)" : "(C, H, W) or (F)", `the shape of input ${name}`, shape);
+      throw rangeError(
+        dtype === "uint8" ? "(H, W, C)" : "(C, H, W) or (F)",
+        `the shape of input ${name}`,
+        shape,
+      );
     }
     const value = this.#value(checked, dtype);
     this.#inputs[name] = value.id;
@@ -67,7 +85,11 @@ export class GraphBuilder {
       id = this.#parameters.length;
       this.#parameters.push({ name, shape: checked });
     } else if (formatShape(this.#parameters[id]!.shape) !== formatShape(checked)) {
-      throw rangeError(`shape ${formatShape(this.#parameters[id]!.shape)}`, `parameter ${name}`, shape);
+      throw rangeError(
+        `shape ${formatShape(this.#parameters[id]!.shape)}`,
+        `parameter ${name}`,
+        shape,
+      );
     }
     return new ParameterValue(this, id, name, checked);
   }
@@ -76,18 +98,26 @@ export class GraphBuilder {
   normalize(input: Value, options: { mean: readonly number[]; std: readonly number[] }): Value {
     const { mean, std } = options;
     this.#own(input, "normalize", "input");
-    if (input.shape.length !== 3) throw this.#rank("normalize", "(N, C, H, W) or uint8 (N, H, W, C)", input);
+    if (input.shape.length !== 3)
+      throw this.#rank("normalize", "(N, C, H, W) or uint8 (N, H, W, C)", input);
     const [a, b, c] = input.shape as [number, number, number];
     const shape = input.dtype === "uint8" ? [c, a, b] : [a, b, c];
     for (const [name, list] of Object.entries({ mean, std })) {
-      const isFinite = Array.isArray(list) && list.every((item) => Number.isFinite(item));
-      if (!isFinite || list.length !== shape[0]) {
-        throw rangeError(`${shape[0]} finite numbers, one for each channel,`, `${name} of normalize`, list);
+      const areNumbers = Array.isArray(list) && list.every((item) => Number.isFinite(item));
+      if (!areNumbers || list.length !== shape[0]) {
+        throw rangeError(
+          `${shape[0]} finite numbers, one for each channel,`,
+          `${name} of normalize`,
+          list,
+        );
       }
     }
     if (std.includes(0)) throw rangeError("numbers other than 0", "std of normalize", std);
     const output = this.#value(shape, "float32");
-    return this.#row({ kind: "normalize", input: input.id, output: output.id, mean: [...mean], std: [...std] }, output);
+    return this.#row(
+      { kind: "normalize", input: input.id, output: output.id, mean: [...mean], std: [...std] },
+      output,
+    );
   }
 
   /** input (N, C, H, W), weight (K, C, R, S), bias (K) → (N, K, H', W') */
@@ -100,7 +130,11 @@ export class GraphBuilder {
     const [channels, height, width] = this.#image(input, "conv2d");
     this.#ownParameter(weight, "conv2d", "weight");
     if (weight.shape.length !== 4 || weight.shape[1] !== channels) {
-      throw rangeError(`shape (K, ${channels}, R, S)`, `weight ${weight.name} of conv2d`, weight.shape);
+      throw rangeError(
+        `shape (K, ${channels}, R, S)`,
+        `weight ${weight.name} of conv2d`,
+        weight.shape,
+      );
     }
     const [filters, , r, s] = weight.shape as [number, number, number, number];
     if (bias !== undefined) this.#vector(bias, filters, "conv2d", "bias");
@@ -109,7 +143,11 @@ export class GraphBuilder {
     const outputHeight = Math.floor((height + 2 * padding - r) / stride) + 1;
     const outputWidth = Math.floor((width + 2 * padding - s) / stride) + 1;
     if (outputHeight < 1 || outputWidth < 1) {
-      throw rangeError(`an image of at least ${r} × ${s} with its padding`, "input of conv2d", input.shape);
+      throw rangeError(
+        `an image of at least ${r} × ${s} with its padding`,
+        "input of conv2d",
+        input.shape,
+      );
     }
     const output = this.#value([filters, outputHeight, outputWidth], "float32");
     return this.#row(
@@ -144,7 +182,8 @@ export class GraphBuilder {
     for (const name of ["weight", "bias", "mean", "variance"] as const) {
       this.#vector(options[name], channels, "batchNorm", name);
     }
-    if (!(epsilon > 0 && Number.isFinite(epsilon))) throw rangeError("a number above 0", "epsilon of batchNorm", epsilon);
+    if (!(epsilon > 0 && Number.isFinite(epsilon)))
+      throw rangeError("a number above 0", "epsilon of batchNorm", epsilon);
     const output = this.#value(input.shape, "float32");
     return this.#row(
       {
@@ -171,7 +210,10 @@ export class GraphBuilder {
   }
 
   /** input (N, C, H, W) → (N, C, H', W') */
-  maxPool2d(input: Value, options: { size?: number; stride?: number; padding?: number } = {}): Value {
+  maxPool2d(
+    input: Value,
+    options: { size?: number; stride?: number; padding?: number } = {},
+  ): Value {
     const { size = 2, stride = size, padding = 0 } = options;
     const [channels, height, width] = this.#image(input, "maxPool2d");
     checkInteger(size, "size of maxPool2d", 1, maxExtent);
@@ -180,10 +222,17 @@ export class GraphBuilder {
     const outputHeight = Math.floor((height + 2 * padding - size) / stride) + 1;
     const outputWidth = Math.floor((width + 2 * padding - size) / stride) + 1;
     if (outputHeight < 1 || outputWidth < 1) {
-      throw rangeError(`an image of at least ${size} × ${size} with its padding`, "input of maxPool2d", input.shape);
+      throw rangeError(
+        `an image of at least ${size} × ${size} with its padding`,
+        "input of maxPool2d",
+        input.shape,
+      );
     }
     const output = this.#value([channels, outputHeight, outputWidth], "float32");
-    return this.#row({ kind: "maxPool2d", input: input.id, output: output.id, size, stride, padding }, output);
+    return this.#row(
+      { kind: "maxPool2d", input: input.id, output: output.id, size, stride, padding },
+      output,
+    );
   }
 
   /** input (N, C, H, W) → (N, C, H', W') */
@@ -192,7 +241,8 @@ export class GraphBuilder {
     if (!Array.isArray(outputSize) || outputSize.length !== 2) {
       throw rangeError("[height, width]", "outputSize of adaptiveAvgPool2d", outputSize);
     }
-    for (const extent of outputSize) checkInteger(extent, "outputSize of adaptiveAvgPool2d", 1, maxExtent);
+    for (const extent of outputSize)
+      checkInteger(extent, "outputSize of adaptiveAvgPool2d", 1, maxExtent);
     const output = this.#value([channels, ...outputSize], "float32");
     return this.#row({ kind: "adaptiveAvgPool2d", input: input.id, output: output.id }, output);
   }
@@ -205,7 +255,11 @@ export class GraphBuilder {
   }
 
   /** input (N, I), weight (O, I), bias (O) → (N, O) */
-  gemm(input: Value, weight: ParameterValue, options: { bias?: ParameterValue; relu?: boolean } = {}): Value {
+  gemm(
+    input: Value,
+    weight: ParameterValue,
+    options: { bias?: ParameterValue; relu?: boolean } = {},
+  ): Value {
     const { bias, relu = false } = options;
     const features = this.#features(input, "gemm");
     this.#ownParameter(weight, "gemm", "weight");
@@ -276,18 +330,22 @@ export class GraphBuilder {
 
   #checkExtents(shape: readonly number[], name: string): readonly number[] {
     const checked = checkShape(shape, name);
-    if (checked.length === 0 || checked.includes(0)) throw rangeError("dimensions of at least 1", name, shape);
+    if (checked.length === 0 || checked.includes(0))
+      throw rangeError("dimensions of at least 1", name, shape);
     return checked;
   }
 
   #own(value: Value, row: string, name: string): void {
     if (!(value instanceof Value)) throw typeError("a recorded value", `${name} of ${row}`, value);
-    if (value.builder !== this) throw rangeError("a value of this graph", `${name} of ${row}`, value);
+    if (value.builder !== this)
+      throw rangeError("a value of this graph", `${name} of ${row}`, value);
   }
 
   #ownParameter(parameter: ParameterValue, row: string, name: string): void {
-    if (!(parameter instanceof ParameterValue)) throw typeError("a recorded parameter", `${name} of ${row}`, parameter);
-    if (parameter.builder !== this) throw rangeError("a parameter of this graph", `${name} of ${row}`, parameter);
+    if (!(parameter instanceof ParameterValue))
+      throw typeError("a recorded parameter", `${name} of ${row}`, parameter);
+    if (parameter.builder !== this)
+      throw rangeError("a parameter of this graph", `${name} of ${row}`, parameter);
   }
 
   #float(input: Value, row: string): void {
@@ -317,7 +375,11 @@ export class GraphBuilder {
   #vector(parameter: ParameterValue, length: number, row: string, name: string): void {
     this.#ownParameter(parameter, row, name);
     if (formatShape(parameter.shape) !== formatShape([length])) {
-      throw rangeError(`shape ${formatShape([length])}`, `${name} ${parameter.name} of ${row}`, parameter.shape);
+      throw rangeError(
+        `shape ${formatShape([length])}`,
+        `${name} ${parameter.name} of ${row}`,
+        parameter.shape,
+      );
     }
   }
 }

@@ -65,7 +65,12 @@ export class ParameterStore {
   }
 
   /** N(0, standardDeviation²) from a seed; `stream` tells parameters of one seed apart. */
-  async fillNormal(name: string, standardDeviation: number, seed: number, stream: number): Promise<void> {
+  async fillNormal(
+    name: string,
+    standardDeviation: number,
+    seed: number,
+    stream: number,
+  ): Promise<void> {
     const index = this.index(name);
     await awaitNative(() => this.#native.fillNormal(index, standardDeviation, seed, stream));
   }
@@ -102,8 +107,15 @@ export class Graph {
     this.#ownsParameters = parameters === undefined;
     this.parameters = parameters ?? new ParameterStore(device, record.parameters);
     const { values, rows } = record;
-    const nativeRecord = { values, rows: this.#rows(rows), inputs: Object.values(record.inputs), outputs: Object.values(record.outputs) };
-    this.#native = callNative(() => device.native.createGraph(nativeRecord, this.parameters.native));
+    const nativeRecord = {
+      values,
+      rows: this.#rows(rows),
+      inputs: Object.values(record.inputs),
+      outputs: Object.values(record.outputs),
+    };
+    this.#native = callNative(() =>
+      device.native.createGraph(nativeRecord, this.parameters.native),
+    );
   }
 
   /** Where the parameters are shared, a record's own numbering of them becomes that of the shared ones. */
@@ -142,7 +154,8 @@ export class Graph {
     this.#checkLive();
     checkOptions(options, "options", ["signal", "into"]);
     const { signal, into = {} } = options;
-    if (signal !== undefined && !(signal instanceof AbortSignal)) throw typeError("an AbortSignal", "options.signal", signal);
+    if (signal !== undefined && !(signal instanceof AbortSignal))
+      throw typeError("an AbortSignal", "options.signal", signal);
     checkOptions(inputs, "inputs", Object.keys(this.record.inputs));
     let batch: number | undefined;
     const bound = Object.entries(this.record.inputs).map(([name, id]) => {
@@ -158,7 +171,8 @@ export class Graph {
     const targets = Object.entries(this.record.outputs).map(([name, id]) => {
       const target = into[name];
       if (target === undefined) return null;
-      if (!(target instanceof DeviceTensor)) throw typeError("a DeviceTensor", `options.into.${name}`, target);
+      if (!(target instanceof DeviceTensor))
+        throw typeError("a DeviceTensor", `options.into.${name}`, target);
       const { shape, dtype } = this.record.values[id]!;
       return this.#bind(target, `options.into.${name}`, shape, dtype, batch!) as NativeMemory;
     });
@@ -180,14 +194,16 @@ export class Graph {
     outputs: readonly (NativeMemory | null)[],
     signal: AbortSignal | undefined,
   ): Promise<(ArrayBuffer | null)[]> {
-    if (signal === undefined) return awaitNative(() => this.#native.run(batch, inputs, outputs, null));
+    if (signal === undefined)
+      return awaitNative(() => this.#native.run(batch, inputs, outputs, null));
     const cancellation = new (native().Cancellation)();
     const abort = () => cancellation.cancel();
     signal.addEventListener("abort", abort, { once: true });
     try {
       return await awaitNative(() => this.#native.run(batch, inputs, outputs, cancellation));
     } catch (error) {
-      if (signal.aborted && error instanceof VggError && error.code === "ABORTED") throw signal.reason;
+      if (signal.aborted && error instanceof VggError && error.code === "ABORTED")
+        throw signal.reason;
       throw error;
     } finally {
       signal.removeEventListener("abort", abort);
@@ -201,18 +217,29 @@ export class Graph {
     dtype: string,
     batch: number,
   ): NodeJS.TypedArray | NativeMemory {
-    if (value.dtype !== dtype) throw new TypeError(`Expected dtype ${dtype} for ${name} but received ${value.dtype}`);
-    const isFit = value.shape.length === shape.length + 1 && value.shape.slice(1).every((d, axis) => d === shape[axis]);
-    if (!isFit) throw new RangeError(`Expected shape ${formatShape(shape, "N")} for ${name} but received ${formatShape(value.shape)}`);
-    if (batch < 1) throw new RangeError(`Expected a batch of at least 1 image for ${name} but received ${formatShape(value.shape)}`);
+    if (value.dtype !== dtype)
+      throw new TypeError(`Expected dtype ${dtype} for ${name} but received ${value.dtype}`);
+    const isFit =
+      value.shape.length === shape.length + 1 &&
+      value.shape.slice(1).every((d, axis) => d === shape[axis]);
+    if (!isFit)
+      throw new RangeError(
+        `Expected shape ${formatShape(shape, "N")} for ${name} but received ${formatShape(value.shape)}`,
+      );
+    if (batch < 1)
+      throw new RangeError(
+        `Expected a batch of at least 1 image for ${name} but received ${formatShape(value.shape)}`,
+      );
     if (value.shape[0] !== batch) throw rangeError(`a batch of ${batch}`, name, value.shape);
     if (value instanceof Tensor) return nativeData(value, name);
-    if (!value.device.isSameAs(this.device)) throw rangeError(`a DeviceTensor on ${this.device}`, name, `${value.device}`);
+    if (!value.device.isSameAs(this.device))
+      throw rangeError(`a DeviceTensor on ${this.device}`, name, `${value.device}`);
     return value.memory;
   }
 
   #checkLive(): void {
-    if (this.#disposal !== null) throw new VggError("DISPOSED", "Expected a live graph but it was disposed");
+    if (this.#disposal !== null)
+      throw new VggError("DISPOSED", "Expected a live graph but it was disposed");
   }
 
   /** Frees the graph when the runs asked for before have ended. Twice is nothing. */

@@ -1,13 +1,34 @@
 // Class Vgg: a forward graph with named parameters.
-import { checkInteger, checkOneOf, checkOptions, describe, formatShape, rangeError, typeError } from "../check.js";
-import { Device, type DeviceId, DeviceTensor, openDevice, type Precision, precisions } from "../device.js";
+import {
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  describe,
+  formatShape,
+  rangeError,
+  typeError,
+} from "../check.js";
+import {
+  Device,
+  type DeviceId,
+  DeviceTensor,
+  openDevice,
+  type Precision,
+  precisions,
+} from "../device.js";
 import { VggError } from "../errors.js";
 import { Graph, ParameterStore } from "../graph/graph.js";
 import { checkTensor, elementCount, Tensor } from "../tensor.js";
 import { type ParameterEntry, type ParameterInfo, parameterTable } from "./parameters.js";
 import { inputName, recordForward } from "./record.js";
 import { Summary } from "./summary.js";
-import { type Architecture, logitsName, type Topology, type TopologyOptions, topology } from "./topology.js";
+import {
+  type Architecture,
+  logitsName,
+  type Topology,
+  type TopologyOptions,
+  topology,
+} from "./topology.js";
 
 export interface VggOptions extends TopologyOptions {
   /** Default "auto". A device that is opened here is let go of with the model. */
@@ -113,7 +134,10 @@ export class Vgg {
     const table = parameterTable(checked);
     this.#table = new Map(table.map((entry) => [entry.name, entry]));
     for (const { name, dtype } of table) if (dtype === "int64") this.#counters.set(name, 0n);
-    this.#store = new ParameterStore(device, table.filter(({ dtype }) => dtype === "float32"));
+    this.#store = new ParameterStore(
+      device,
+      table.filter(({ dtype }) => dtype === "float32"),
+    );
   }
 
   async #initialize(seed: number): Promise<void> {
@@ -130,7 +154,8 @@ export class Vgg {
   /** How many numbers are trained: 132,863,336 for VGG11 with 1000 classes. */
   get parameterCount(): number {
     let count = 0;
-    for (const { isTrainable, shape } of this.#table.values()) if (isTrainable) count += elementCount(shape);
+    for (const { isTrainable, shape } of this.#table.values())
+      if (isTrainable) count += elementCount(shape);
     return count;
   }
 
@@ -140,7 +165,8 @@ export class Vgg {
 
   /** The entries of torchvision's state_dict, in its order. */
   *parameters(): IterableIterator<ParameterInfo> {
-    for (const { name, shape, dtype, isTrainable } of this.#table.values()) yield { name, shape, dtype, isTrainable };
+    for (const { name, shape, dtype, isTrainable } of this.#table.values())
+      yield { name, shape, dtype, isTrainable };
   }
 
   /** A copy. @throws {TypeError|RangeError} unknown name @throws {VggError} DISPOSED, OUT_OF_MEMORY */
@@ -174,7 +200,10 @@ export class Vgg {
    * @throws {TypeError} not a Map or object of Tensors, another dtype
    * @throws {VggError} STATE_DICT_MISMATCH with every missing, unexpected and misshapen key; DISPOSED, OUT_OF_MEMORY
    */
-  async loadStateDict(tensors: StateDict, options: { strict?: boolean } = {}): Promise<StateDictDifference> {
+  async loadStateDict(
+    tensors: StateDict,
+    options: { strict?: boolean } = {},
+  ): Promise<StateDictDifference> {
     this.#checkLive();
     checkOptions(options, "options", ["strict"]);
     const { strict = true } = options;
@@ -182,8 +211,12 @@ export class Vgg {
     if (typeof tensors !== "object" || tensors === null || tensors instanceof Tensor) {
       throw typeError("a Map or an object of Tensors", "tensors", tensors);
     }
-    const given = new Map<string, Tensor>(tensors instanceof Map ? tensors : Object.entries(tensors));
-    const missing = [...this.#table.values()].filter(({ name, isOptional }) => !isOptional && !given.has(name));
+    const given = new Map<string, Tensor>(
+      tensors instanceof Map ? tensors : Object.entries(tensors),
+    );
+    const missing = [...this.#table.values()].filter(
+      ({ name, isOptional }) => !isOptional && !given.has(name),
+    );
     const unexpected = [...given.keys()].filter((name) => !this.#table.has(name));
     const misshapen: string[] = [];
     const fitting: [string, Tensor][] = [];
@@ -192,13 +225,25 @@ export class Vgg {
       if (entry === undefined) continue;
       checkTensor(tensor, name, entry.dtype);
       if (formatShape(tensor.shape) === formatShape(entry.shape)) fitting.push([name, tensor]);
-      else misshapen.push(`${name} (expected ${formatShape(entry.shape)}, received ${formatShape(tensor.shape)})`);
+      else
+        misshapen.push(
+          `${name} (expected ${formatShape(entry.shape)}, received ${formatShape(tensor.shape)})`,
+        );
     }
     const difference = { missing: missing.map(({ name }) => name), unexpected };
     if (misshapen.length > 0 || (strict && (missing.length > 0 || unexpected.length > 0))) {
-      const lists = { "Missing keys": strict ? difference.missing : [], "Unexpected keys": strict ? unexpected : [], "Other shapes": misshapen };
-      const lines = Object.entries(lists).flatMap(([title, keys]) => (keys.length > 0 ? [`${title}: ${keys.join(", ")}`] : []));
-      throw new VggError("STATE_DICT_MISMATCH", `Expected the state dict of ${this.arch} for tensors but it differs.\n${lines.join("\n")}`);
+      const lists = {
+        "Missing keys": strict ? difference.missing : [],
+        "Unexpected keys": strict ? unexpected : [],
+        "Other shapes": misshapen,
+      };
+      const lines = Object.entries(lists).flatMap(([title, keys]) =>
+        keys.length > 0 ? [`${title}: ${keys.join(", ")}`] : [],
+      );
+      throw new VggError(
+        "STATE_DICT_MISMATCH",
+        `Expected the state dict of ${this.arch} for tensors but it differs.\n${lines.join("\n")}`,
+      );
     }
     for (const [name, tensor] of fitting) await this.#write(name, tensor);
     return difference;
@@ -211,8 +256,14 @@ export class Vgg {
    * @throws {TypeError|RangeError} another rank, shape or dtype, an empty batch, an unknown layer, another device
    * @throws {VggError} DISPOSED, OUT_OF_MEMORY; or the reason of `signal`
    */
-  async forward(input: Tensor | DeviceTensor, options: ForwardOptions & { into: DeviceTensor }): Promise<DeviceTensor>;
-  async forward(input: Tensor | DeviceTensor, options?: ForwardOptions & { outputs?: never }): Promise<Tensor>;
+  async forward(
+    input: Tensor | DeviceTensor,
+    options: ForwardOptions & { into: DeviceTensor },
+  ): Promise<DeviceTensor>;
+  async forward(
+    input: Tensor | DeviceTensor,
+    options?: ForwardOptions & { outputs?: never },
+  ): Promise<Tensor>;
   async forward<Name extends string>(
     input: Tensor | DeviceTensor,
     options: LayerOptions<Name>,
@@ -246,7 +297,8 @@ export class Vgg {
   /** Makes the model ready for these batch sizes, so that their first forward is as fast as the next. */
   async warmup(batchSizes: readonly number[] = [1]): Promise<void> {
     this.#checkLive();
-    if (!Array.isArray(batchSizes)) throw typeError("an array of batch sizes", "batchSizes", batchSizes);
+    if (!Array.isArray(batchSizes))
+      throw typeError("an array of batch sizes", "batchSizes", batchSizes);
     for (const batch of batchSizes) checkInteger(batch, "batchSizes", 1, 2 ** 31 - 1);
     const shape = [this.inChannels, this.imageSize, this.imageSize];
     for (const batch of batchSizes) {
@@ -293,18 +345,22 @@ export class Vgg {
   #entry(name: string): ParameterEntry {
     if (typeof name !== "string") throw typeError("the name of a parameter", "name", name);
     const entry = this.#table.get(name);
-    if (entry === undefined) throw rangeError(`the name of a parameter of ${this.arch}`, "name", name);
+    if (entry === undefined)
+      throw rangeError(`the name of a parameter of ${this.arch}`, "name", name);
     return entry;
   }
 
   #checkParameter({ name, shape, dtype }: ParameterEntry, tensor: Tensor): void {
     checkTensor(tensor, name, dtype);
     if (formatShape(tensor.shape) !== formatShape(shape)) {
-      throw new RangeError(`Expected shape ${formatShape(shape)} for ${name} but received ${formatShape(tensor.shape)}`);
+      throw new RangeError(
+        `Expected shape ${formatShape(shape)} for ${name} but received ${formatShape(tensor.shape)}`,
+      );
     }
   }
 
   #checkLive(): void {
-    if (this.#disposal !== null) throw new VggError("DISPOSED", `Expected a live model but this ${this.arch} was disposed`);
+    if (this.#disposal !== null)
+      throw new VggError("DISPOSED", `Expected a live model but this ${this.arch} was disposed`);
   }
 }

@@ -22,7 +22,10 @@ export interface ParameterEntry extends ParameterInfo {
 }
 
 const constant = (value: number): Initialization => ({ kind: "constant", value });
-const normal = (standardDeviation: number): Initialization => ({ kind: "normal", standardDeviation });
+const normal = (standardDeviation: number): Initialization => ({
+  kind: "normal",
+  standardDeviation,
+});
 
 function entry(
   name: string,
@@ -30,7 +33,15 @@ function entry(
   initialization: Initialization,
   options: Partial<Pick<ParameterEntry, "dtype" | "isTrainable" | "isOptional">> = {},
 ): ParameterEntry {
-  return { name, shape, dtype: "float32", isTrainable: true, isOptional: false, initialization, ...options };
+  return {
+    name,
+    shape,
+    dtype: "float32",
+    isTrainable: true,
+    isOptional: false,
+    initialization,
+    ...options,
+  };
 }
 
 /** In torchvision's order. Initialisation as in torchvision.models.vgg.VGG.__init__. */
@@ -53,7 +64,11 @@ export function parameterTable({ modules }: Topology): ParameterEntry[] {
         entry(`${name}.bias`, shape, constant(0)),
         entry(`${name}.running_mean`, shape, constant(0), { isTrainable: false }),
         entry(`${name}.running_var`, shape, constant(1), { isTrainable: false }),
-        entry(`${name}.num_batches_tracked`, [], constant(0), { dtype: "int64", isTrainable: false, isOptional: true }),
+        entry(`${name}.num_batches_tracked`, [], constant(0), {
+          dtype: "int64",
+          isTrainable: false,
+          isOptional: true,
+        }),
       ];
     }
     if (kind === "linear") {

@@ -35,12 +35,17 @@ export function recordForward(topology: Topology, outputs: readonly string[]): G
 
 function recordModule(builder: GraphBuilder, module: Module, input: Value, relu: boolean): Value {
   const { name } = module;
-  const parameter = (suffix: string, shape: readonly number[]) => builder.parameter(`${name}.${suffix}`, shape);
+  const parameter = (suffix: string, shape: readonly number[]) =>
+    builder.parameter(`${name}.${suffix}`, shape);
   switch (module.kind) {
     case "conv2d": {
       const { inChannels, outChannels } = module;
       const bias = parameter("bias", [outChannels]);
-      return builder.conv2d(input, parameter("weight", [outChannels, inChannels, 3, 3]), { bias, padding: 1, relu });
+      return builder.conv2d(input, parameter("weight", [outChannels, inChannels, 3, 3]), {
+        bias,
+        padding: 1,
+        relu,
+      });
     }
     case "batchNorm": {
       const shape = [module.channels];

@@ -39,12 +39,19 @@ export class Summary {
       const module = name.slice(0, name.lastIndexOf("."));
       if (isTrainable) counts.set(module, (counts.get(module) ?? 0) + elementCount(shape));
     }
-    const record = recordForward(topology, modules.map(({ name }) => name));
+    const record = recordForward(
+      topology,
+      modules.map(({ name }) => name),
+    );
     this.layers = modules.map((module) => {
       const { name, kind } = module;
       const shape = record.values[record.outputs[name]!]!.shape;
       const perOutput =
-        module.kind === "conv2d" ? module.inChannels * 9 : module.kind === "linear" ? module.inFeatures : 0;
+        module.kind === "conv2d"
+          ? module.inChannels * 9
+          : module.kind === "linear"
+            ? module.inFeatures
+            : 0;
       return {
         name,
         kind,
@@ -53,7 +60,8 @@ export class Summary {
         multiplyAdds: perOutput * elementCount(shape),
       };
     });
-    const sum = (of: (layer: LayerSummary) => number) => this.layers.reduce((total, layer) => total + of(layer), 0);
+    const sum = (of: (layer: LayerSummary) => number) =>
+      this.layers.reduce((total, layer) => total + of(layer), 0);
     this.arch = arch;
     this.inputShape = [1, ...record.values[record.inputs[inputName]!]!.shape];
     this.totalParameters = sum((layer) => layer.parameters);
@@ -71,9 +79,14 @@ export class Summary {
       multiplyAdds === 0 ? "--" : integer(multiplyAdds),
     ]);
     const header = ["Layer", "Output shape", "Parameters", "Multiply-adds"];
-    const widths = header.map((_, column) => Math.max(...[header, ...rows].map((row) => row[column]!.length)));
+    const widths = header.map((_, column) =>
+      Math.max(...[header, ...rows].map((row) => row[column]!.length)),
+    );
     const line = (row: readonly string[]) =>
-      row.map((cell, i) => (i < 2 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join("  ").trimEnd();
+      row
+        .map((cell, i) => (i < 2 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
+        .join("  ")
+        .trimEnd();
     const rule = (character: string) => character.repeat(widths.reduce((a, b) => a + b + 2, -2));
     const total = this.inputBytes + this.outputBytes + this.parameterBytes;
     return [

@@ -7,7 +7,29 @@ const configurations = {
   A: [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
   B: [64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
   D: [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"],
-  E: [64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512, 512, 512, 512, "M"],
+  E: [
+    64,
+    64,
+    "M",
+    128,
+    128,
+    "M",
+    256,
+    256,
+    256,
+    256,
+    "M",
+    512,
+    512,
+    512,
+    512,
+    "M",
+    512,
+    512,
+    512,
+    512,
+    "M",
+  ],
 } as const;
 
 const family = {
@@ -25,12 +47,22 @@ export type Architecture = keyof typeof family;
 export const architectures = Object.keys(family) as readonly Architecture[];
 
 export type Module =
-  | { readonly name: string; readonly kind: "conv2d"; readonly inChannels: number; readonly outChannels: number }
+  | {
+      readonly name: string;
+      readonly kind: "conv2d";
+      readonly inChannels: number;
+      readonly outChannels: number;
+    }
   | { readonly name: string; readonly kind: "batchNorm"; readonly channels: number }
   | { readonly name: string; readonly kind: "relu" }
   | { readonly name: string; readonly kind: "maxPool2d" }
   | { readonly name: string; readonly kind: "adaptiveAvgPool2d"; readonly size: number }
-  | { readonly name: string; readonly kind: "linear"; readonly inFeatures: number; readonly outFeatures: number }
+  | {
+      readonly name: string;
+      readonly kind: "linear";
+      readonly inFeatures: number;
+      readonly outFeatures: number;
+    }
   | { readonly name: string; readonly kind: "dropout"; readonly p: number };
 
 /** Numbers that a caller may choose; the rest is the paper's. */
@@ -70,8 +102,14 @@ export function topology(arch: Architecture, options: TopologyOptions = {}): Top
       modules.push({ name: `features.${index++}`, kind: "maxPool2d" });
       continue;
     }
-    modules.push({ name: `features.${index++}`, kind: "conv2d", inChannels: channels, outChannels: item });
-    if (hasBatchNorm) modules.push({ name: `features.${index++}`, kind: "batchNorm", channels: item });
+    modules.push({
+      name: `features.${index++}`,
+      kind: "conv2d",
+      inChannels: channels,
+      outChannels: item,
+    });
+    if (hasBatchNorm)
+      modules.push({ name: `features.${index++}`, kind: "batchNorm", channels: item });
     modules.push({ name: `features.${index++}`, kind: "relu" });
     channels = item;
   }
@@ -81,7 +119,12 @@ export function topology(arch: Architecture, options: TopologyOptions = {}): Top
     { name: "classifier.0", kind: "linear", inFeatures: flattened, outFeatures: hiddenFeatures },
     { name: "classifier.1", kind: "relu" },
     { name: "classifier.2", kind: "dropout", p: 0.5 },
-    { name: "classifier.3", kind: "linear", inFeatures: hiddenFeatures, outFeatures: hiddenFeatures },
+    {
+      name: "classifier.3",
+      kind: "linear",
+      inFeatures: hiddenFeatures,
+      outFeatures: hiddenFeatures,
+    },
     { name: "classifier.4", kind: "relu" },
     { name: "classifier.5", kind: "dropout", p: 0.5 },
     { name: "classifier.6", kind: "linear", inFeatures: hiddenFeatures, outFeatures: numClasses },

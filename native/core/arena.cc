@@ -31,9 +31,10 @@ ArenaPlan planArena(const std::vector<Lifetime>& lifetimes) {
     }
     plan.offsets[index] = offset;
     plan.bytes = std::max(plan.bytes, offset + life.bytes);
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), offset,
-                                   [&](size_t at, size_t other) { return at < plan.offsets[other]; }),
-                  index);
+    placed.insert(
+        std::upper_bound(placed.begin(), placed.end(), offset,
+                         [&](size_t at, size_t other) { return at < plan.offsets[other]; }),
+        index);
   }
   return plan;
 }

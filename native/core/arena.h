@@ -1,4 +1,5 @@
-// Places all activations of a program in one allocation: values that are never alive together share bytes.
+// Places all activations of a program in one allocation: values that are never alive together share
+// bytes.
 #pragma once
 
 #include <cstddef>

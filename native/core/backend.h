@@ -1,5 +1,6 @@
-// The seam between what every device does and how each does it: four classes that a back end implements.
-// All of it but `info`, `allocate` and destruction happens on the device's own thread (device_thread.h).
+// The seam between what every device does and how each does it: four classes that a back end
+// implements. All of it but `info`, `allocate` and destruction happens on the device's own thread
+// (device_thread.h).
 #pragma once
 
 #include <atomic>
@@ -38,7 +39,8 @@ struct Binding {
   Memory* device = nullptr;
 };
 
-/** The named parameters of a model, shared by all programs compiled from it, packed once for the device. */
+/** The named parameters of a model, shared by all programs compiled from it, packed once for the
+ * device. */
 class Parameters {
  public:
   virtual ~Parameters() = default;
@@ -48,7 +50,8 @@ class Parameters {
   /** Throws Error kMissingParameter when the parameter was never written. */
   virtual void read(int index, float* to) = 0;
   virtual void fill(int index, float value) = 0;
-  /** Normal distribution; element i is a pure function of (seed, stream, i), the same on every machine. */
+  /** Normal distribution; element i is a pure function of (seed, stream, i), the same on every
+   * machine. */
   virtual void fillNormal(int index, float standardDeviation, uint64_t seed, uint32_t stream) = 0;
 };
 
@@ -56,7 +59,8 @@ class Parameters {
 class Executable {
  public:
   virtual ~Executable() = default;
-  /** Throws Error kAborted soon after `cancelled` becomes true, kMissingParameter when one was never written. */
+  /** Throws Error kAborted soon after `cancelled` becomes true, kMissingParameter when one was
+   * never written. */
   virtual void run(const std::vector<Binding>& inputs, const std::vector<Binding>& outputs,
                    const std::atomic<bool>& cancelled) = 0;
 };
@@ -72,7 +76,8 @@ class Backend {
   virtual void upload(Memory& to, const std::byte* from, size_t bytes) = 0;
   virtual void download(std::byte* to, const Memory& from, size_t bytes) = 0;
   virtual std::shared_ptr<Parameters> createParameters(std::vector<ParameterSpec> specs) = 0;
-  virtual std::shared_ptr<Executable> compile(const Program& program, std::shared_ptr<Parameters> parameters,
+  virtual std::shared_ptr<Executable> compile(const Program& program,
+                                              std::shared_ptr<Parameters> parameters,
                                               size_t batch) = 0;
 };
 

@@ -30,8 +30,9 @@ void DeviceThread::endCancelled(const void* owner) {
   std::deque<Task> ended;
   {
     const std::lock_guard lock(mutex_);
-    const auto firstEnded =
-        std::stable_partition(tasks_.begin(), tasks_.end(), [owner](const Task& task) { return task.owner != owner || !task.cancelled->load(); });
+    const auto firstEnded = std::stable_partition(
+        tasks_.begin(), tasks_.end(),
+        [owner](const Task& task) { return task.owner != owner || !task.cancelled->load(); });
     ended.assign(std::make_move_iterator(firstEnded), std::make_move_iterator(tasks_.end()));
     tasks_.erase(firstEnded, tasks_.end());
   }
@@ -64,7 +65,8 @@ void DeviceThread::loop() {
     runningCancelled_ = task.cancelled;
     lock.unlock();
     task.work();
-    task.work = nullptr;  // what the task kept alive is freed here, before its owner is told that it has ended
+    task.work = nullptr;  // what the task kept alive is freed here, before its owner is told that
+                          // it has ended
     lock.lock();
     runningOwner_ = nullptr;
     runningCancelled_ = nullptr;

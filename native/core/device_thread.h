@@ -1,4 +1,5 @@
-// The thread on which everything of a device happens, first in, first out. It lives as long as the process.
+// The thread on which everything of a device happens, first in, first out. It lives as long as the
+// process.
 #pragma once
 
 #include <atomic>
@@ -17,9 +18,10 @@ using Cancellation = std::shared_ptr<std::atomic<bool>>;
 class DeviceThread {
  public:
   struct Task {
-    const void* owner;            // who waits for it: the data of one JavaScript environment
-    Cancellation cancelled;       // never null
-    std::function<void()> work;   // must not throw; where `cancelled` is set it computes nothing and only says so
+    const void* owner;       // who waits for it: the data of one JavaScript environment
+    Cancellation cancelled;  // never null
+    std::function<void()>
+        work;  // must not throw; where `cancelled` is set it computes nothing and only says so
   };
 
   DeviceThread();
@@ -29,7 +31,8 @@ class DeviceThread {
 
   void post(Task task);
 
-  /** Takes the owner's waiting tasks that are cancelled out of the queue and ends them on the calling thread. */
+  /** Takes the owner's waiting tasks that are cancelled out of the queue and ends them on the
+   * calling thread. */
   void endCancelled(const void* owner);
 
   /** Forgets the owner's waiting tasks, cancels the one that runs and returns when it has ended. */

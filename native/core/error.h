@@ -1,12 +1,20 @@
 // The one exception of the native half: a code that JavaScript can act upon, and a sentence.
 #pragma once
 
+#include <cstdint>
 #include <stdexcept>
 #include <string>
 
 namespace vgg {
 
-enum class Code { kOutOfMemory, kDisposed, kUnsupported, kAborted, kMissingParameter, kInternal };
+enum class Code : std::uint8_t {
+  kOutOfMemory,
+  kDisposed,
+  kUnsupported,
+  kAborted,
+  kMissingParameter,
+  kInternal
+};
 
 /** The names that `VggError.code` has in JavaScript (lib/errors.ts). */
 constexpr const char* codeName(Code code) {

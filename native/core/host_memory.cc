@@ -21,7 +21,8 @@ constexpr size_t kHugePage = size_t{2} << 20;
 // Below this a check would cost more than it can save.
 constexpr size_t kCheckedBytes = size_t{64} << 20;
 
-/** The first number of a file of the control group, or `otherwise` when there is none ("max", no file). */
+/** The first number of a file of the control group, or `otherwise` when there is none ("max", no
+ * file). */
 size_t readNumber(const char* path, size_t otherwise) {
   std::ifstream file(path);
   size_t number = 0;
@@ -49,22 +50,27 @@ size_t availableHostBytes() {
 
 std::shared_ptr<HostMemory> HostMemory::allocate(size_t bytes, std::atomic<size_t>* counter) {
   const size_t alignment = bytes >= 4 * kHugePage ? kHugePage : kSmallAlignment;
-  const size_t available = bytes >= kCheckedBytes ? availableHostBytes() : std::numeric_limits<size_t>::max();
-  void* data = bytes > available || bytes > static_cast<size_t>(PTRDIFF_MAX)
-                   ? nullptr
-                   : ::operator new(std::max<size_t>(bytes, 1), std::align_val_t(alignment), std::nothrow);
+  const size_t available =
+      bytes >= kCheckedBytes ? availableHostBytes() : std::numeric_limits<size_t>::max();
+  void* data =
+      bytes > available || bytes > static_cast<size_t>(PTRDIFF_MAX)
+          ? nullptr
+          : ::operator new(std::max<size_t>(bytes, 1), std::align_val_t(alignment), std::nothrow);
   if (data == nullptr) {
-    throw Error(Code::kOutOfMemory, "Expected " + std::to_string(bytes) + " bytes of host memory but " +
+    throw Error(Code::kOutOfMemory, "Expected " + std::to_string(bytes) +
+                                        " bytes of host memory but " +
                                         std::to_string(availableHostBytes()) + " are available");
   }
 #ifdef __linux__
   // Weights are read from end to end in each forward: fewer, larger pages spare the TLB.
   if (alignment == kHugePage) madvise(data, bytes, MADV_HUGEPAGE);
 #endif
-  return std::shared_ptr<HostMemory>(new HostMemory(static_cast<std::byte*>(data), bytes, alignment, counter));
+  return std::shared_ptr<HostMemory>(
+      new HostMemory(static_cast<std::byte*>(data), bytes, alignment, counter));
 }
 
-HostMemory::HostMemory(std::byte* data, size_t bytes, size_t alignment, std::atomic<size_t>* counter)
+HostMemory::HostMemory(std::byte* data, size_t bytes, size_t alignment,
+                       std::atomic<size_t>* counter)
     : data_(data), bytes_(bytes), alignment_(alignment), counter_(counter) {
   if (counter_ != nullptr) *counter_ += bytes_;
 }

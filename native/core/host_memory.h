@@ -1,4 +1,5 @@
-// Aligned host memory that refuses what the machine cannot give, instead of being killed for using it.
+// Aligned host memory that refuses what the machine cannot give, instead of being killed for using
+// it.
 #pragma once
 
 #include <atomic>
@@ -9,7 +10,8 @@
 
 namespace vgg {
 
-/** Bytes that this process may still allocate: the machine's, or less where a control group says so. */
+/** Bytes that this process may still allocate: the machine's, or less where a control group says
+ * so. */
 size_t availableHostBytes();
 
 class HostMemory final : public Memory {

@@ -13,13 +13,15 @@ namespace vgg {
 
 constexpr int kNone = -1;
 
-/** input uint8 (N, H, W, C), scaled by 1/255, or float32 (N, C, H, W) → (x - mean[c]) / std[c], (N, C, H, W). */
+/** input uint8 (N, H, W, C), scaled by 1/255, or float32 (N, C, H, W) → (x - mean[c]) / std[c], (N,
+ * C, H, W). */
 struct Normalize {
   int input, output;
   std::vector<float> mean, std;
 };
 
-/** input (N, C, H, W), scale, shift, mean, variance (C) → (x - mean) / √(variance + epsilon) · scale + shift. */
+/** input (N, C, H, W), scale, shift, mean, variance (C) → (x - mean) / √(variance + epsilon) ·
+ * scale + shift. */
 struct BatchNorm {
   int input, output;
   int weight, bias, mean, variance;
@@ -33,7 +35,8 @@ struct Conv2d {
   int weight, bias;  // bias may be kNone
   int stride, padding;
   bool relu;
-  std::optional<BatchNorm> batchNorm{};  // set by foldBatchNorm: applied to the weights, not at run time
+  std::optional<BatchNorm>
+      batchNorm{};  // set by foldBatchNorm: applied to the weights, not at run time
 };
 
 struct Relu {
@@ -68,14 +71,15 @@ struct Softmax {
   int input, output;
 };
 
-/** input (N, F) → values (N, k) in falling order and their indices (N, k) int32. NaN counts as the greatest. */
+/** input (N, F) → values (N, k) in falling order and their indices (N, k) int32. NaN counts as the
+ * greatest. */
 struct TopK {
   int input, output, indices;
   int k;
 };
 
-using Op = std::variant<Normalize, Conv2d, BatchNorm, Relu, MaxPool2d, AdaptiveAvgPool2d, Flatten, Gemm, Softmax,
-                        TopK>;
+using Op = std::variant<Normalize, Conv2d, BatchNorm, Relu, MaxPool2d, AdaptiveAvgPool2d, Flatten,
+                        Gemm, Softmax, TopK>;
 
 struct Value {
   Shape shape;  // of one image
@@ -90,7 +94,8 @@ struct ParameterSpec {
 struct Program {
   std::vector<Value> values;
   std::vector<Op> ops;
-  std::vector<int> inputs, outputs;  // value indices, in the order in which `run` takes and gives them
+  std::vector<int> inputs,
+      outputs;  // value indices, in the order in which `run` takes and gives them
 };
 
 /** Calls visit(value) for each value that the operation reads. */

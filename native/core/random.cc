@@ -7,9 +7,11 @@
 namespace vgg {
 namespace {
 
-constexpr int kBlock = 256;  // counters made at a time: each array below stays in the first-level cache
+constexpr int kBlock =
+    256;  // counters made at a time: each array below stays in the first-level cache
 
-/** ln(u) for u in (0, 1]: exponent and mantissa apart, then the series of 2·artanh((m - 1) / (m + 1)), |error| < 1e-9. */
+/** ln(u) for u in (0, 1]: exponent and mantissa apart, then the series of 2·artanh((m - 1) / (m +
+ * 1)), |error| < 1e-9. */
 inline float logarithm(float u) {
   int32_t bits = 0;
   std::memcpy(&bits, &u, sizeof bits);
@@ -24,13 +26,20 @@ inline float logarithm(float u) {
   return static_cast<float>(exponent) * 0.693147180559945F + s * series;
 }
 
-/** cos and sin of 2πv for v in [0, 1]: Taylor series on one eighth of the circle, then a quarter turn at a time. */
+/** cos and sin of 2πv for v in [0, 1]: Taylor series on one eighth of the circle, then a quarter
+ * turn at a time. */
 inline void cosSin(float v, float* cosine, float* sine) {
+  // Truncation is right for v ≥ 0 and vectorises.
+  // NOLINTNEXTLINE(bugprone-incorrect-roundings)
   const int32_t quarter = static_cast<int32_t>(v * 4.0F + 0.5F);
-  const float x = (v * 4.0F - static_cast<float>(quarter)) * 1.57079632679489662F;  // in [-π/4, π/4]
+  const float x =
+      (v * 4.0F - static_cast<float>(quarter)) * 1.57079632679489662F;  // in [-π/4, π/4]
   const float x2 = x * x;
-  const float c = 1.0F + x2 * (-1.0F / 2 + x2 * (1.0F / 24 + x2 * (-1.0F / 720 + x2 * (1.0F / 40320))));
-  const float s = x * (1.0F + x2 * (-1.0F / 6 + x2 * (1.0F / 120 + x2 * (-1.0F / 5040 + x2 * (1.0F / 362880)))));
+  const float c =
+      1.0F + x2 * (-1.0F / 2 + x2 * (1.0F / 24 + x2 * (-1.0F / 720 + x2 * (1.0F / 40320))));
+  const float s =
+      x *
+      (1.0F + x2 * (-1.0F / 6 + x2 * (1.0F / 120 + x2 * (-1.0F / 5040 + x2 * (1.0F / 362880)))));
   const bool swap = (quarter & 1) != 0;
   const float a = swap ? s : c;
   const float b = swap ? c : s;
@@ -39,7 +48,9 @@ inline void cosSin(float v, float* cosine, float* sine) {
 }
 
 /** A random word as a number in (0, 1). */
-inline float unit(uint32_t word) { return (static_cast<float>(static_cast<int32_t>(word >> 1)) + 0.5F) * 0x1p-31F; }
+inline float unit(uint32_t word) {
+  return (static_cast<float>(static_cast<int32_t>(word >> 1)) + 0.5F) * 0x1p-31F;
+}
 
 /** The four normal numbers of each of the counters [block, block + kBlock). */
 void normalBlock(float* to, uint64_t block, uint64_t seed, uint32_t stream, float scale) {
@@ -47,7 +58,8 @@ void normalBlock(float* to, uint64_t block, uint64_t seed, uint32_t stream, floa
   alignas(64) float normal[4][kBlock];
   for (int i = 0; i < kBlock; ++i) {
     const uint64_t counter = block + static_cast<uint64_t>(i);
-    uint32_t state[4] = {static_cast<uint32_t>(counter), static_cast<uint32_t>(counter >> 32), stream, 0};
+    uint32_t state[4] = {static_cast<uint32_t>(counter), static_cast<uint32_t>(counter >> 32),
+                         stream, 0};
     philox(state, static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
     for (int k = 0; k < 4; ++k) words[k][i] = state[k];
   }
@@ -83,7 +95,8 @@ void philox(uint32_t counter[4], uint32_t key0, uint32_t key1) {
   }
 }
 
-void fillNormal(float* to, size_t first, size_t count, uint64_t seed, uint32_t stream, float scale) {
+void fillNormal(float* to, size_t first, size_t count, uint64_t seed, uint32_t stream,
+                float scale) {
   constexpr size_t perBlock = size_t{4} * kBlock;
   float numbers[perBlock];
   for (size_t at = first; at < first + count;) {

@@ -15,7 +15,8 @@ size_t checkedMultiply(size_t a, size_t b) {
 
 size_t elementCount(const Shape& shape) {
   size_t count = 1;
-  for (const int64_t dimension : shape) count = checkedMultiply(count, static_cast<size_t>(dimension));
+  for (const int64_t dimension : shape)
+    count = checkedMultiply(count, static_cast<size_t>(dimension));
   return count;
 }
 

@@ -8,14 +8,15 @@
 
 namespace vgg {
 
-enum class DType { kFloat32, kUint8, kInt32 };
+enum class DType : std::uint8_t { kFloat32, kUint8, kInt32 };
 
 constexpr size_t byteSize(DType dtype) { return dtype == DType::kUint8 ? 1 : 4; }
 
 /** Outermost first. The shape of a recorded value leaves out its batch dimension N. */
 using Shape = std::vector<int64_t>;
 
-/** a × b. Throws Error kOutOfMemory where size_t cannot hold it: nothing that large can be allocated. */
+/** a × b. Throws Error kOutOfMemory where size_t cannot hold it: nothing that large can be
+ * allocated. */
 size_t checkedMultiply(size_t a, size_t b);
 
 size_t elementCount(const Shape& shape);

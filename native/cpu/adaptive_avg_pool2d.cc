@@ -9,8 +9,12 @@ Step CpuExecutable::prepare(const AdaptiveAvgPool2d& op) {
   const Buffer input = buffer(op.input);
   const Buffer output = buffer(op.output);
   return [=, this](const Run& run) {
-    const auto binStart = [](ptrdiff_t i, ptrdiff_t bins, ptrdiff_t size) { return i * size / bins; };
-    const auto binEnd = [](ptrdiff_t i, ptrdiff_t bins, ptrdiff_t size) { return ((i + 1) * size + bins - 1) / bins; };
+    const auto binStart = [](ptrdiff_t i, ptrdiff_t bins, ptrdiff_t size) {
+      return i * size / bins;
+    };
+    const auto binEnd = [](ptrdiff_t i, ptrdiff_t bins, ptrdiff_t size) {
+      return ((i + 1) * size + bins - 1) / bins;
+    };
     pool_.run(static_cast<size_t>(output.batch * output.height), [&](size_t task) {
       const ptrdiff_t n = static_cast<ptrdiff_t>(task) / output.height;
       const ptrdiff_t y = static_cast<ptrdiff_t>(task) % output.height;

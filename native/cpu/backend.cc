@@ -12,9 +12,13 @@ CpuBackend::CpuBackend(int threads, const std::string& instructionSet)
 
 DeviceInfo CpuBackend::info() const { return {"cpu", "cpu", kernels_.name, pool_.threads()}; }
 
-MemoryStats CpuBackend::memoryStats() const { return {parameterBytes_, activationBytes_, tensorBytes_}; }
+MemoryStats CpuBackend::memoryStats() const {
+  return {parameterBytes_, activationBytes_, tensorBytes_};
+}
 
-std::shared_ptr<Memory> CpuBackend::allocate(size_t bytes) { return HostMemory::allocate(bytes, &tensorBytes_); }
+std::shared_ptr<Memory> CpuBackend::allocate(size_t bytes) {
+  return HostMemory::allocate(bytes, &tensorBytes_);
+}
 
 void CpuBackend::upload(Memory& to, const std::byte* from, size_t bytes) {
   std::memcpy(static_cast<HostMemory&>(to).data(), from, bytes);
@@ -28,10 +32,12 @@ std::shared_ptr<Parameters> CpuBackend::createParameters(std::vector<ParameterSp
   return std::make_shared<CpuParameters>(std::move(specs), kernels_, pool_, &parameterBytes_);
 }
 
-std::shared_ptr<Executable> CpuBackend::compile(const Program& program, std::shared_ptr<Parameters> parameters,
+std::shared_ptr<Executable> CpuBackend::compile(const Program& program,
+                                                std::shared_ptr<Parameters> parameters,
                                                 size_t batch) {
-  return std::make_shared<CpuExecutable>(program, std::static_pointer_cast<CpuParameters>(std::move(parameters)),
-                                         batch, kernels_, pool_, arena_);
+  return std::make_shared<CpuExecutable>(
+      program, std::static_pointer_cast<CpuParameters>(std::move(parameters)), batch, kernels_,
+      pool_, arena_);
 }
 
 }  // namespace vgg::cpu

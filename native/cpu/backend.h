@@ -11,7 +11,8 @@ namespace vgg::cpu {
 
 class CpuBackend final : public Backend {
  public:
-  /** threads 0: as many as the process may use; instructionSet "": the best. Throws Error kUnsupported. */
+  /** threads 0: as many as the process may use; instructionSet "": the best. Throws Error
+   * kUnsupported. */
   CpuBackend(int threads, const std::string& instructionSet);
 
   [[nodiscard]] DeviceInfo info() const override;
@@ -21,7 +22,8 @@ class CpuBackend final : public Backend {
   void upload(Memory& to, const std::byte* from, size_t bytes) override;
   void download(std::byte* to, const Memory& from, size_t bytes) override;
   std::shared_ptr<Parameters> createParameters(std::vector<ParameterSpec> specs) override;
-  std::shared_ptr<Executable> compile(const Program& program, std::shared_ptr<Parameters> parameters,
+  std::shared_ptr<Executable> compile(const Program& program,
+                                      std::shared_ptr<Parameters> parameters,
                                       size_t batch) override;
 
  private:

@@ -1,4 +1,5 @@
-// Batch normalisation as a step of its own: only where the value before it is wanted, or no convolution makes it.
+// Batch normalisation as a step of its own: only where the value before it is wanted, or no
+// convolution makes it.
 #include <cmath>
 
 #include "cpu/executable.h"

@@ -1,4 +1,5 @@
-// Convolution as a matrix product that is never laid out: a pixel's row of A is one run of memory per filter row.
+// Convolution as a matrix product that is never laid out: a pixel's row of A is one run of memory
+// per filter row.
 #include <algorithm>
 
 #include "cpu/executable.h"
@@ -6,18 +7,22 @@
 namespace vgg::cpu {
 namespace {
 
-constexpr size_t kCacheBytes = size_t{256} << 10;  // what a block of input rows, or a set of panels, may take of the L2
+constexpr size_t kCacheBytes =
+    size_t{256} << 10;  // what a block of input rows, or a set of panels, may take of the L2
 
-/** How the output is cut: each task makes `rows` rows of one image for `panels` panels of filters. */
+/** How the output is cut: each task makes `rows` rows of one image for `panels` panels of filters.
+ */
 struct Blocks {
   ptrdiff_t rows, perImage;
   size_t panels, groups;
 };
 
-Blocks cut(const Buffer& input, const Buffer& output, const PackedFilter& filter, ptrdiff_t stride, int threads) {
+Blocks cut(const Buffer& input, const Buffer& output, const PackedFilter& filter, ptrdiff_t stride,
+           int threads) {
   const size_t panelBytes = filter.depth() * filter.panelWidth() * sizeof(float);
   const bool panelsFit = panelBytes * filter.panels() <= kCacheBytes;
-  // Small filters: all panels over few rows, so that the rows are read once. Large ones: one panel over many rows.
+  // Small filters: all panels over few rows, so that the rows are read once. Large ones: one panel
+  // over many rows.
   const size_t panels = panelsFit ? filter.panels() : 1;
   const size_t groups = filter.panels() / panels;
   const auto rowBytes = static_cast<size_t>(input.rowStride() * stride) * sizeof(float);
@@ -37,7 +42,8 @@ Step CpuExecutable::prepare(const Conv2d& op) {
   use(op.weight);
   use(op.bias);
   if (op.batchNorm) {
-    for (const int index : {op.batchNorm->weight, op.batchNorm->bias, op.batchNorm->mean, op.batchNorm->variance}) {
+    for (const int index :
+         {op.batchNorm->weight, op.batchNorm->bias, op.batchNorm->mean, op.batchNorm->variance}) {
       use(index);
     }
   }

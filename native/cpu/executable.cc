@@ -11,10 +11,12 @@
 namespace vgg::cpu {
 
 std::byte* Run::bytes(const Binding& binding) {
-  return binding.device == nullptr ? binding.host : static_cast<HostMemory*>(binding.device)->data();
+  return binding.device == nullptr ? binding.host
+                                   : static_cast<HostMemory*>(binding.device)->data();
 }
 
-void clearBorder(const Buffer& buffer, std::byte* arena, ptrdiff_t n, ptrdiff_t top, ptrdiff_t bottom) {
+void clearBorder(const Buffer& buffer, std::byte* arena, ptrdiff_t n, ptrdiff_t top,
+                 ptrdiff_t bottom) {
   if (buffer.border == 0) return;
   const ptrdiff_t side = buffer.border * buffer.channels;
   for (ptrdiff_t y = top; y < bottom; ++y) {
@@ -23,11 +25,13 @@ void clearBorder(const Buffer& buffer, std::byte* arena, ptrdiff_t n, ptrdiff_t 
   }
   const ptrdiff_t rows = buffer.border * buffer.rowStride();
   if (top == 0) std::fill_n(buffer.pixel(arena, n, -buffer.border, -buffer.border), rows, 0.0F);
-  if (bottom == buffer.height) std::fill_n(buffer.pixel(arena, n, buffer.height, -buffer.border), rows, 0.0F);
+  if (bottom == buffer.height)
+    std::fill_n(buffer.pixel(arena, n, buffer.height, -buffer.border), rows, 0.0F);
 }
 
-CpuExecutable::CpuExecutable(const Program& program, std::shared_ptr<CpuParameters> parameters, size_t batch,
-                             const Kernels& kernels, ThreadPool& pool, SharedArena& arena)
+CpuExecutable::CpuExecutable(const Program& program, std::shared_ptr<CpuParameters> parameters,
+                             size_t batch, const Kernels& kernels, ThreadPool& pool,
+                             SharedArena& arena)
     : program_(foldBatchNorm(program)),
       owner_(std::move(parameters)),
       parameters_(*owner_),
@@ -64,7 +68,8 @@ void CpuExecutable::run(const std::vector<Binding>& inputs, const std::vector<Bi
   }
 }
 
-/** The choices of this back end, all here: the layout of each value, and which flatten needs no step. */
+/** The choices of this back end, all here: the layout of each value, and which flatten needs no
+ * step. */
 void CpuExecutable::choose() {
   for (size_t i = 0; i < buffers_.size(); ++i) {
     const Shape& shape = program_.values[i].shape;
@@ -83,7 +88,8 @@ void CpuExecutable::choose() {
     }
   }
 
-  // A flattened value that only linear layers read keeps its bytes: the layers' weights are packed in its order.
+  // A flattened value that only linear layers read keeps its bytes: the layers' weights are packed
+  // in its order.
   std::iota(home_.begin(), home_.end(), 0);
   const std::vector<int> uses = countUses(program_);
   std::vector<int> readByGemm(program_.values.size(), 0);
@@ -98,7 +104,8 @@ void CpuExecutable::choose() {
   }
 }
 
-/** One arena for all values: liveness → offsets. Step 0 takes the inputs, step i + 1 is op i, the last gives the outputs. */
+/** One arena for all values: liveness → offsets. Step 0 takes the inputs, step i + 1 is op i, the
+ * last gives the outputs. */
 void CpuExecutable::place() {
   const int last = static_cast<int>(program_.ops.size()) + 1;
   std::vector<Lifetime> lives(program_.values.size(), Lifetime{0, last, 0});
@@ -119,9 +126,12 @@ void CpuExecutable::place() {
     const bool isPlaced = home_[i] == static_cast<int>(i) && !isExternal(static_cast<int>(i));
     if (!isPlaced || lives[i].first > lives[i].last) continue;
     const Buffer& buffer = buffers_[i];
-    const auto side = [&](ptrdiff_t length) { return static_cast<size_t>(length + 2 * buffer.border); };
+    const auto side = [&](ptrdiff_t length) {
+      return static_cast<size_t>(length + 2 * buffer.border);
+    };
     const size_t pixels = checkedMultiply(side(buffer.height), side(buffer.width));
-    const size_t image = checkedMultiply(pixels, static_cast<size_t>(buffer.channels) * sizeof(float));
+    const size_t image =
+        checkedMultiply(pixels, static_cast<size_t>(buffer.channels) * sizeof(float));
     lives[i].bytes = checkedMultiply(image, static_cast<size_t>(batch_));
   }
   const ArenaPlan plan = planArena(lives);
@@ -131,7 +141,8 @@ void CpuExecutable::place() {
 
 size_t CpuExecutable::inputIndex(int value) const {
   const auto at = std::find(program_.inputs.begin(), program_.inputs.end(), value);
-  if (at == program_.inputs.end()) throw Error(Code::kInternal, "Expected a uint8 value to be an input");
+  if (at == program_.inputs.end())
+    throw Error(Code::kInternal, "Expected a uint8 value to be an input");
   return static_cast<size_t>(at - program_.inputs.begin());
 }
 
@@ -140,9 +151,10 @@ int CpuExecutable::use(int parameter) {
   return parameter;
 }
 
-/** A step that applies kernels_.affine to each pixel. scale and shift hold one number per channel, or nothing. */
+/** A step that applies kernels_.affine to each pixel. scale and shift hold one number per channel,
+ * or nothing. */
 Step CpuExecutable::perPixelRow(const Buffer& input, const Buffer& output, std::vector<float> scale,
-                           std::vector<float> shift, bool relu) {
+                                std::vector<float> shift, bool relu) {
   return [=, this](const Run& run) {
     pool_.run(static_cast<size_t>(output.batch * output.height), [&](size_t task) {
       const ptrdiff_t n = static_cast<ptrdiff_t>(task) / output.height;
@@ -150,8 +162,8 @@ Step CpuExecutable::perPixelRow(const Buffer& input, const Buffer& output, std::
       clearBorder(output, run.arena, n, y, y + 1);
       for (ptrdiff_t x = 0; x < output.width; ++x) {
         kernels_.affine(output.pixel(run.arena, n, y, x), input.pixel(run.arena, n, y, x),
-                        scale.empty() ? nullptr : scale.data(), shift.empty() ? nullptr : shift.data(),
-                        output.channels, relu);
+                        scale.empty() ? nullptr : scale.data(),
+                        shift.empty() ? nullptr : shift.data(), output.channels, relu);
       }
     });
   };

@@ -1,4 +1,5 @@
-// A program made ready for one batch size: where each value lies, in which layout, and the steps to run in order.
+// A program made ready for one batch size: where each value lies, in which layout, and the steps to
+// run in order.
 #pragma once
 
 #include <functional>
@@ -14,8 +15,9 @@
 namespace vgg::cpu {
 
 /**
- * Where a value lives in the arena. Activations are channels last, float (N, H, W, C), inside a ring of `border` zero
- * pixels where a padded convolution reads them, so that it never tests for an edge. A value (N, F) is (N, 1, 1, F).
+ * Where a value lives in the arena. Activations are channels last, float (N, H, W, C), inside a
+ * ring of `border` zero pixels where a padded convolution reads them, so that it never tests for an
+ * edge. A value (N, F) is (N, 1, 1, F).
  */
 struct Buffer {
   size_t offset = 0;
@@ -32,8 +34,10 @@ struct Buffer {
   }
 };
 
-/** Zeroes the ring beside rows [top, bottom) of an image, and above and below where they are the first and last. */
-void clearBorder(const Buffer& buffer, std::byte* arena, ptrdiff_t n, ptrdiff_t top, ptrdiff_t bottom);
+/** Zeroes the ring beside rows [top, bottom) of an image, and above and below where they are the
+ * first and last. */
+void clearBorder(const Buffer& buffer, std::byte* arena, ptrdiff_t n, ptrdiff_t top,
+                 ptrdiff_t bottom);
 
 /** What a step may touch while it runs. */
 struct Run {
@@ -81,11 +85,13 @@ class CpuExecutable final : public Executable {
   Step prepareOutput(size_t index);
 
   [[nodiscard]] const Buffer& buffer(int value) const { return buffers_[value]; }
-  [[nodiscard]] bool isExternal(int value) const { return program_.values[value].dtype == DType::kUint8; }
+  [[nodiscard]] bool isExternal(int value) const {
+    return program_.values[value].dtype == DType::kUint8;
+  }
   [[nodiscard]] size_t inputIndex(int value) const;
   int use(int parameter);
-  Step perPixelRow(const Buffer& input, const Buffer& output, std::vector<float> scale, std::vector<float> shift,
-                   bool relu);
+  Step perPixelRow(const Buffer& input, const Buffer& output, std::vector<float> scale,
+                   std::vector<float> shift, bool relu);
 
   Program program_;
   std::shared_ptr<CpuParameters> owner_;
@@ -95,8 +101,9 @@ class CpuExecutable final : public Executable {
   ThreadPool& pool_;
   SharedArena& arena_;
 
-  std::vector<Buffer> buffers_;   // one per value
-  std::vector<int> home_;         // per value: itself, or the value whose bytes it shares (a flatten that is no step)
+  std::vector<Buffer> buffers_;  // one per value
+  std::vector<int>
+      home_;  // per value: itself, or the value whose bytes it shares (a flatten that is no step)
   size_t arenaBytes_ = 0;
   std::vector<Step> steps_;
   std::vector<int> used_;  // the parameters that the program reads

@@ -1,4 +1,5 @@
-// (N, C, H, W) → (N, C·H·W) for readers that depend on the order. Before a linear layer it costs nothing: see choose().
+// (N, C, H, W) → (N, C·H·W) for readers that depend on the order. Before a linear layer it costs
+// nothing: see choose().
 #include "cpu/executable.h"
 
 namespace vgg::cpu {
@@ -13,7 +14,8 @@ Step CpuExecutable::prepare(const Flatten& op) {
       float* to = output.image(run.arena, n) + y * input.width;
       for (ptrdiff_t x = 0; x < input.width; ++x) {
         const float* from = input.pixel(run.arena, n, y, x);
-        for (ptrdiff_t c = 0; c < input.channels; ++c) to[c * input.height * input.width + x] = from[c];
+        for (ptrdiff_t c = 0; c < input.channels; ++c)
+          to[c * input.height * input.width + x] = from[c];
       }
     });
   };

@@ -1,4 +1,5 @@
-// The linear layer: at small batches a stream over the weights, read once; above, blocked so that they stay in cache.
+// The linear layer: at small batches a stream over the weights, read once; above, blocked so that
+// they stay in cache.
 #include <algorithm>
 
 #include "cpu/executable.h"
@@ -22,7 +23,8 @@ Step CpuExecutable::prepare(const Gemm& op) {
   const auto depth = static_cast<ptrdiff_t>(weight->columns());
   const bool relu = op.relu;
   // A short last panel must not read past the end of the bias.
-  const auto paddedBias = std::make_shared<std::vector<float>>(weight->panels() * weight->panelWidth(), 0.0F);
+  const auto paddedBias =
+      std::make_shared<std::vector<float>>(weight->panels() * weight->panelWidth(), 0.0F);
   const ptrdiff_t tiles = (batch_ + kernels_.maxRows - 1) / kernels_.maxRows;
   const ptrdiff_t depthBlock = tiles == 1 ? depth : kDepthBlock;
 

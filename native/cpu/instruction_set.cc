@@ -10,8 +10,9 @@ const std::vector<const Kernels*>& availableKernels() {
 #ifdef VGG_X86
     __builtin_cpu_init();
     const bool hasAvx2 = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
-    if (hasAvx2 && __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
-        __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512bw") != 0) {
+    if (hasAvx2 && __builtin_cpu_supports("avx512f") != 0 &&
+        __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
+        __builtin_cpu_supports("avx512bw") != 0) {
       list.push_back(&avx512::kernels);
     }
     if (hasAvx2) list.push_back(&avx2::kernels);
@@ -28,7 +29,8 @@ const Kernels& chooseKernels(const std::string& name) {
     if (name.empty() || name == kernels->name) return *kernels;
     names += (names.empty() ? "" : ", ") + std::string(kernels->name);
   }
-  throw Error(Code::kUnsupported, "Expected one of " + names + " for instructionSet but received " + name);
+  throw Error(Code::kUnsupported,
+              "Expected one of " + names + " for instructionSet but received " + name);
 }
 
 }  // namespace vgg::cpu

@@ -11,7 +11,8 @@ namespace vgg::cpu {
 /** The kernels that this machine can run, the fastest first. Never empty. */
 const std::vector<const Kernels*>& availableKernels();
 
-/** The kernels of that name; the fastest for "". Throws Error kUnsupported that names those this machine has. */
+/** The kernels of that name; the fastest for "". Throws Error kUnsupported that names those this
+ * machine has. */
 const Kernels& chooseKernels(const std::string& name);
 
 }  // namespace vgg::cpu

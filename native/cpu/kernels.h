@@ -1,4 +1,5 @@
-// The inner loops that are compiled once per instruction set (kernels/kernels.cc), behind one table of pointers.
+// The inner loops that are compiled once per instruction set (kernels/kernels.cc), behind one table
+// of pointers.
 #pragma once
 
 #include <cstddef>
@@ -6,9 +7,10 @@
 namespace vgg::cpu {
 
 /**
- * One tile of a matrix product: C (rows × columns) = A (rows × segments·depth) · B (segments·depth × panelWidth).
- * A row of A is `segments` runs of `depth` floats, `aSegmentStride` apart: a row of a matrix is one segment; a pixel of
- * a convolution has one for each row of its filter. All strides count floats.
+ * One tile of a matrix product: C (rows × columns) = A (rows × segments·depth) · B (segments·depth
+ * × panelWidth). A row of A is `segments` runs of `depth` floats, `aSegmentStride` apart: a row of
+ * a matrix is one segment; a pixel of a convolution has one for each row of its filter. All strides
+ * count floats.
  */
 struct Tile {
   const float* a;
@@ -32,8 +34,10 @@ struct Kernels {
   void (*tile)(const Tile& tile);
   /** to[i] = the greatest of inputs[0..count)[i], or NaN where one is NaN. */
   void (*maximum)(float* to, const float* const* inputs, int count, ptrdiff_t length);
-  /** to[i] = from[i] · scale[i] + shift[i], then ReLU where asked for. scale may be null (1), and shift too (0). */
-  void (*affine)(float* to, const float* from, const float* scale, const float* shift, ptrdiff_t length, bool relu);
+  /** to[i] = from[i] · scale[i] + shift[i], then ReLU where asked for. scale may be null (1), and
+   * shift too (0). */
+  void (*affine)(float* to, const float* from, const float* scale, const float* shift,
+                 ptrdiff_t length, bool relu);
 };
 
 namespace portable {

@@ -14,13 +14,16 @@ Step CpuExecutable::prepare(const MaxPool2d& op) {
       const ptrdiff_t y = static_cast<ptrdiff_t>(task) % output.height;
       clearBorder(output, run.arena, n, y, y + 1);
       const ptrdiff_t top = std::max<ptrdiff_t>(0, y * op.stride - op.padding);
-      const ptrdiff_t bottom = std::min<ptrdiff_t>(input.height, y * op.stride - op.padding + op.size);
-      // Row by row of the window, the maximum so far among the inputs, so that a window may have any size.
+      const ptrdiff_t bottom =
+          std::min<ptrdiff_t>(input.height, y * op.stride - op.padding + op.size);
+      // Row by row of the window, the maximum so far among the inputs, so that a window may have
+      // any size.
       constexpr int kMost = 16;
       const float* window[kMost];
       for (ptrdiff_t x = 0; x < output.width; ++x) {
         const ptrdiff_t left = std::max<ptrdiff_t>(0, x * op.stride - op.padding);
-        const ptrdiff_t right = std::min<ptrdiff_t>(input.width, x * op.stride - op.padding + op.size);
+        const ptrdiff_t right =
+            std::min<ptrdiff_t>(input.width, x * op.stride - op.padding + op.size);
         float* to = output.pixel(run.arena, n, y, x);
         int count = 0;
         for (ptrdiff_t v = top; v < bottom; ++v) {

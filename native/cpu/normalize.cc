@@ -1,4 +1,5 @@
-// Pixels → network input: uint8 (N, H, W, C) as images are decoded, or float32 (N, C, H, W) in [0, 1].
+// Pixels → network input: uint8 (N, H, W, C) as images are decoded, or float32 (N, C, H, W) in [0,
+// 1].
 #include "cpu/executable.h"
 
 namespace vgg::cpu {
@@ -13,7 +14,8 @@ Step CpuExecutable::prepare(const Normalize& op) {
     scale.push_back(static_cast<float>(1.0 / (unit * op.std[c])));
     shift.push_back(static_cast<float>(-static_cast<double>(op.mean[c]) / op.std[c]));
   }
-  if (!isUint8) return perPixelRow(buffer(op.input), output, std::move(scale), std::move(shift), false);
+  if (!isUint8)
+    return perPixelRow(buffer(op.input), output, std::move(scale), std::move(shift), false);
 
   const size_t index = inputIndex(op.input);
   return [=, this](const Run& run) {

@@ -7,8 +7,8 @@
 
 namespace vgg::cpu {
 
-PackedFilter::PackedFilter(const Kernels& kernels, size_t filters, size_t channels, size_t height, size_t width,
-                           std::atomic<size_t>* counter)
+PackedFilter::PackedFilter(const Kernels& kernels, size_t filters, size_t channels, size_t height,
+                           size_t width, std::atomic<size_t>* counter)
     : panelWidth_(static_cast<size_t>(kernels.panelWidth)),
       filters_(filters),
       channels_(channels),
@@ -16,7 +16,8 @@ PackedFilter::PackedFilter(const Kernels& kernels, size_t filters, size_t channe
       width_(width),
       panels_((filters + panelWidth_ - 1) / panelWidth_),
       weight_(HostMemory::allocate(
-          checkedMultiply(checkedMultiply(panels_ * panelWidth_, depth()), sizeof(float)), counter)),
+          checkedMultiply(checkedMultiply(panels_ * panelWidth_, depth()), sizeof(float)),
+          counter)),
       bias_(HostMemory::allocate(panels_ * panelWidth_ * sizeof(float), counter)) {}
 
 void PackedFilter::pack(const FilterSource& source, ThreadPool& pool) {
@@ -34,14 +35,16 @@ void PackedFilter::pack(const FilterSource& source, ThreadPool& pool) {
       double scale = 1;
       double offset = source.bias == nullptr ? 0 : source.bias[k];
       if (source.scale != nullptr) {
-        scale = source.scale[k] / std::sqrt(static_cast<double>(source.variance[k]) + source.epsilon);
+        scale =
+            source.scale[k] / std::sqrt(static_cast<double>(source.variance[k]) + source.epsilon);
         offset = (offset - source.mean[k]) * scale + source.shift[k];
       }
       *bias = static_cast<float>(offset);
       const float* weight = source.weight + k * depth();
       for (size_t c = 0; c < channels_; ++c) {
         for (size_t i = 0; i < area; ++i) {
-          packed[(i * channels_ + c) * panelWidth_ + lane] = static_cast<float>(weight[c * area + i] * scale);
+          packed[(i * channels_ + c) * panelWidth_ + lane] =
+              static_cast<float>(weight[c * area + i] * scale);
         }
       }
     }

@@ -1,4 +1,5 @@
-// A convolution's weight and bias in the order in which the tiles read them, with batch normalisation folded in.
+// A convolution's weight and bias in the order in which the tiles read them, with batch
+// normalisation folded in.
 #pragma once
 
 #include <memory>
@@ -9,14 +10,17 @@
 
 namespace vgg::cpu {
 
-/** The row-major parameters that a packed filter is made from; those that the layer lacks are null. */
+/** The row-major parameters that a packed filter is made from; those that the layer lacks are null.
+ */
 struct FilterSource {
-  const float *weight, *bias;                  // (K, C, R, S), (K)
-  const float *scale, *shift, *mean, *variance;  // batch normalisation's weight, bias, statistics (K); all or none
+  const float *weight, *bias;  // (K, C, R, S), (K)
+  const float *scale, *shift, *mean,
+      *variance;  // batch normalisation's weight, bias, statistics (K); all or none
   float epsilon;
 };
 
-/** weight (K, C, R, S) → [⌈K / panelWidth⌉][R][S][C][panelWidth], and bias → [⌈K / panelWidth⌉][panelWidth]. */
+/** weight (K, C, R, S) → [⌈K / panelWidth⌉][R][S][C][panelWidth], and bias → [⌈K /
+ * panelWidth⌉][panelWidth]. */
 class PackedFilter {
  public:
   PackedFilter(const Kernels& kernels, size_t filters, size_t channels, size_t height, size_t width,
@@ -25,8 +29,12 @@ class PackedFilter {
   void pack(const FilterSource& source, ThreadPool& pool);
 
   [[nodiscard]] size_t panels() const { return panels_; }
-  [[nodiscard]] const float* panel(size_t index) const { return weight_->floats() + index * depth() * panelWidth_; }
-  [[nodiscard]] const float* bias(size_t index) const { return bias_->floats() + index * panelWidth_; }
+  [[nodiscard]] const float* panel(size_t index) const {
+    return weight_->floats() + index * depth() * panelWidth_;
+  }
+  [[nodiscard]] const float* bias(size_t index) const {
+    return bias_->floats() + index * panelWidth_;
+  }
   [[nodiscard]] size_t depth() const { return channels_ * height_ * width_; }
   [[nodiscard]] size_t panelWidth() const { return panelWidth_; }
 

@@ -14,9 +14,11 @@ PackedMatrix::PackedMatrix(const Kernels& kernels, size_t rows, size_t columns, 
       channels_(channels),
       panels_((rows + panelWidth_ - 1) / panelWidth_),
       memory_(HostMemory::allocate(
-          checkedMultiply(checkedMultiply(panels_ * panelWidth_, columns), sizeof(float)), counter)) {
+          checkedMultiply(checkedMultiply(panels_ * panelWidth_, columns), sizeof(float)),
+          counter)) {
   // Only the last panel has lanes that no row of the weight ever writes.
-  std::fill_n(memory_->floats() + (panels_ - 1) * columns_ * panelWidth_, columns_ * panelWidth_, 0.0F);
+  std::fill_n(memory_->floats() + (panels_ - 1) * columns_ * panelWidth_, columns_ * panelWidth_,
+              0.0F);
 }
 
 template <typename Move>
@@ -28,7 +30,8 @@ void PackedMatrix::forEach(size_t first, size_t count, const Move& move) const {
     const size_t panel = row / panelWidth_;
     float* packed = memory_->floats() + panel * columns_ * panelWidth_;
     // As many whole rows of this panel as the range holds, or one that is cut at either end.
-    size_t rows = at % columns_ == 0 ? std::min((end - at) / columns_, (panel + 1) * panelWidth_ - row) : 0;
+    size_t rows =
+        at % columns_ == 0 ? std::min((end - at) / columns_, (panel + 1) * panelWidth_ - row) : 0;
     size_t left = 0;
     size_t right = columns_;
     if (rows == 0) {

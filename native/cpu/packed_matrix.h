@@ -1,5 +1,5 @@
-// A linear layer's weight in the order in which the tiles read it. It is a mere permutation of (O, I), so it is the only
-// copy of the parameter on the device: 133 M values are never held twice.
+// A linear layer's weight in the order in which the tiles read it. It is a mere permutation of (O,
+// I), so it is the only copy of the parameter on the device: 133 M values are never held twice.
 #pragma once
 
 #include <memory>
@@ -12,20 +12,24 @@ namespace vgg::cpu {
 
 /**
  * weight (O, I) → [⌈O / panelWidth⌉][I][panelWidth], rows past O zero.
- * Where the input of the layer was flattened from (channels, pixels), column c·pixels + p becomes depth p·channels + c,
- * because activations are kept channels last.
+ * Where the input of the layer was flattened from (channels, pixels), column c·pixels + p becomes
+ * depth p·channels + c, because activations are kept channels last.
  */
 class PackedMatrix {
  public:
-  PackedMatrix(const Kernels& kernels, size_t rows, size_t columns, size_t channels, std::atomic<size_t>* counter);
+  PackedMatrix(const Kernels& kernels, size_t rows, size_t columns, size_t channels,
+               std::atomic<size_t>* counter);
 
   /** Elements [first, first + count) of the row-major weight. */
   void write(size_t first, const float* from, size_t count);
   void read(size_t first, float* to, size_t count) const;
 
-  /** The rows of panel `panel`: [panel · panelWidth, …) cut at `rows`. Panels may be written by different threads. */
+  /** The rows of panel `panel`: [panel · panelWidth, …) cut at `rows`. Panels may be written by
+   * different threads. */
   [[nodiscard]] size_t panels() const { return panels_; }
-  [[nodiscard]] const float* panel(size_t index) const { return memory_->floats() + index * columns_ * panelWidth_; }
+  [[nodiscard]] const float* panel(size_t index) const {
+    return memory_->floats() + index * columns_ * panelWidth_;
+  }
 
   [[nodiscard]] size_t rows() const { return rows_; }
   [[nodiscard]] size_t columns() const { return columns_; }
@@ -33,7 +37,8 @@ class PackedMatrix {
   [[nodiscard]] size_t panelWidth() const { return panelWidth_; }
 
  private:
-  /** Calls move(packed float&, element offset from first) for each element of the range, depth by depth. */
+  /** Calls move(packed float&, element offset from first) for each element of the range, depth by
+   * depth. */
   template <typename Move>
   void forEach(size_t first, size_t count, const Move& move) const;
 

@@ -15,7 +15,8 @@ namespace {
 constexpr uint64_t kInside = 0xFFFF;
 constexpr uint64_t kOpen = 0x10000;
 constexpr uint64_t kCall = 0x20000;
-// Layers follow each other within microseconds: a worker looks about half a millisecond for the next before it sleeps.
+// Layers follow each other within microseconds: a worker looks about half a millisecond for the
+// next before it sleeps.
 constexpr int kSpins = 20000;
 
 inline void pause() {
@@ -36,7 +37,8 @@ int availableCores() {
   std::ifstream limit("/sys/fs/cgroup/cpu.max");  // "max 100000" or "150000 100000"
   double quota = 0;
   double period = 0;
-  if (limit >> quota >> period && period > 0) cores = std::min(cores, static_cast<int>(std::ceil(quota / period)));
+  if (limit >> quota >> period && period > 0)
+    cores = std::min(cores, static_cast<int>(std::ceil(quota / period)));
 #endif
   return std::max(cores, 1);
 }

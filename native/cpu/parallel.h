@@ -1,4 +1,5 @@
-// The CPU back end's thread pool: blocks of work handed out one by one, so that a busy core costs little.
+// The CPU back end's thread pool: blocks of work handed out one by one, so that a busy core costs
+// little.
 #pragma once
 
 #include <atomic>
@@ -11,7 +12,8 @@
 
 namespace vgg::cpu {
 
-/** The cores that this process may use: its affinity mask, or less where a control group says so. At least 1. */
+/** The cores that this process may use: its affinity mask, or less where a control group says so.
+ * At least 1. */
 int availableCores();
 
 class ThreadPool {
@@ -24,14 +26,17 @@ class ThreadPool {
 
   [[nodiscard]] int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  /** Calls body(i) once for each i < count, on all threads, and returns when all are done. `body` must not throw. */
+  /** Calls body(i) once for each i < count, on all threads, and returns when all are done. `body`
+   * must not throw. */
   template <typename Body>
   void run(size_t count, const Body& body) {
     if (workers_.empty() || count <= 1) {
       for (size_t i = 0; i < count; ++i) body(i);
       return;
     }
-    share(count, [](const void* context, size_t i) { (*static_cast<const Body*>(context))(i); }, &body);
+    share(
+        count, [](const void* context, size_t i) { (*static_cast<const Body*>(context))(i); },
+        &body);
   }
 
  private:
@@ -42,8 +47,9 @@ class ThreadPool {
   void loop();
   [[nodiscard]] bool hasNews(uint64_t seen) const;
 
-  // One 64-bit word says whether blocks may be taken (bit 16) and how many workers are taking them (bits 0–15); the
-  // rest counts the calls of `share`. A worker that wakes late finds the bit clear and never delays the others.
+  // One 64-bit word says whether blocks may be taken (bit 16) and how many workers are taking them
+  // (bits 0–15); the rest counts the calls of `share`. A worker that wakes late finds the bit clear
+  // and never delays the others.
   std::atomic<uint64_t> state_{0};
   std::atomic<size_t> next_{0};
   size_t count_ = 0;

@@ -23,13 +23,18 @@ std::vector<int> parametersOf(const Conv2d& conv) {
 
 }  // namespace
 
-CpuParameters::CpuParameters(std::vector<ParameterSpec> specs, const Kernels& kernels, ThreadPool& pool,
-                             std::atomic<size_t>* counter)
-    : specs_(std::move(specs)), kernels_(kernels), pool_(pool), counter_(counter), slots_(specs_.size()) {}
+CpuParameters::CpuParameters(std::vector<ParameterSpec> specs, const Kernels& kernels,
+                             ThreadPool& pool, std::atomic<size_t>* counter)
+    : specs_(std::move(specs)),
+      kernels_(kernels),
+      pool_(pool),
+      counter_(counter),
+      slots_(specs_.size()) {}
 
 float* CpuParameters::denseForWriting(int index) {
   Slot& slot = slots_[index];
-  if (slot.dense == nullptr) slot.dense = HostMemory::allocate(count(index) * sizeof(float), counter_);
+  if (slot.dense == nullptr)
+    slot.dense = HostMemory::allocate(count(index) * sizeof(float), counter_);
   return slot.dense->floats();
 }
 
@@ -56,7 +61,8 @@ void CpuParameters::write(int index, size_t first, const float* from, size_t cou
 void CpuParameters::read(int index, float* to) {
   const Slot& slot = slots_[index];
   if (!slot.isWritten) {
-    throw Error(Code::kMissingParameter, "Expected a value for parameter " + specs_[index].name + " but none was set");
+    throw Error(Code::kMissingParameter,
+                "Expected a value for parameter " + specs_[index].name + " but none was set");
   }
   if (slot.matrix == nullptr) {
     std::copy_n(slot.dense->floats(), count(index), to);
@@ -69,7 +75,8 @@ void CpuParameters::read(int index, float* to) {
   });
 }
 
-/** make(first, count, to) yields elements of the row-major parameter, block by block on all threads. */
+/** make(first, count, to) yields elements of the row-major parameter, block by block on all
+ * threads. */
 template <typename Make>
 void CpuParameters::make(int index, const Make& make) {
   Slot& slot = slots_[index];
@@ -83,7 +90,9 @@ void CpuParameters::make(int index, const Make& make) {
     const size_t block = slot.matrix->panelWidth() * slot.matrix->columns();
     // Allocated before the threads start: a task of the pool must not throw.
     std::vector<std::shared_ptr<HostMemory>> scratch;
-    for (int i = 0; i < pool_.threads(); ++i) scratch.push_back(HostMemory::allocate(block * sizeof(float)));
+    scratch.reserve(static_cast<size_t>(pool_.threads()));
+    for (int i = 0; i < pool_.threads(); ++i)
+      scratch.push_back(HostMemory::allocate(block * sizeof(float)));
     std::atomic<size_t> next{0};
     pool_.run(scratch.size(), [&](size_t thread) {
       float* rows = scratch[thread]->floats();
@@ -112,8 +121,8 @@ std::shared_ptr<const PackedMatrix> CpuParameters::matrix(int weight, size_t cha
   Slot& slot = slots_[weight];
   const Shape& shape = specs_[weight].shape;
   const auto create = [&] {
-    return std::make_shared<PackedMatrix>(kernels_, static_cast<size_t>(shape[0]), static_cast<size_t>(shape[1]),
-                                          channels, counter_);
+    return std::make_shared<PackedMatrix>(kernels_, static_cast<size_t>(shape[0]),
+                                          static_cast<size_t>(shape[1]), channels, counter_);
   };
   if (slot.matrix != nullptr && slot.matrix->channels() == channels) return slot.matrix;
   if (slot.matrix == nullptr) {
@@ -129,12 +138,14 @@ std::shared_ptr<const PackedMatrix> CpuParameters::matrix(int weight, size_t cha
 }
 
 std::shared_ptr<const PackedFilter> CpuParameters::filter(const Conv2d& conv) {
-  const BatchNorm norm = conv.batchNorm.value_or(BatchNorm{kNone, kNone, kNone, kNone, kNone, kNone, 0, false});
-  Filter& entry =
-      filters_[{conv.weight, conv.bias, norm.weight, norm.bias, norm.mean, norm.variance, norm.epsilon}];
+  const BatchNorm norm =
+      conv.batchNorm.value_or(BatchNorm{kNone, kNone, kNone, kNone, kNone, kNone, 0, false});
+  Filter& entry = filters_[{conv.weight, conv.bias, norm.weight, norm.bias, norm.mean,
+                            norm.variance, norm.epsilon}];
   if (entry.packed == nullptr) {
     const Shape& shape = specs_[conv.weight].shape;
-    entry.packed = std::make_shared<PackedFilter>(kernels_, shape[0], shape[1], shape[2], shape[3], counter_);
+    entry.packed =
+        std::make_shared<PackedFilter>(kernels_, shape[0], shape[1], shape[2], shape[3], counter_);
     entry.conv = conv;
   }
   return entry.packed;
@@ -143,7 +154,8 @@ std::shared_ptr<const PackedFilter> CpuParameters::filter(const Conv2d& conv) {
 void CpuParameters::refresh(const std::vector<int>& used) {
   for (const int index : used) {
     if (!slots_[index].isWritten) {
-      throw Error(Code::kMissingParameter, "Expected a value for parameter " + specs_[index].name + " but none was set");
+      throw Error(Code::kMissingParameter,
+                  "Expected a value for parameter " + specs_[index].name + " but none was set");
     }
   }
   for (auto& [key, copy] : matrixCopies_) {
@@ -164,7 +176,8 @@ void CpuParameters::refresh(const std::vector<int>& used) {
     }
     if (!isComplete || version == entry.version) continue;
     const auto values = [&](int index) { return index == kNone ? nullptr : dense(index); };
-    FilterSource source{values(entry.conv.weight), values(entry.conv.bias), nullptr, nullptr, nullptr, nullptr, 0};
+    FilterSource source{
+        values(entry.conv.weight), values(entry.conv.bias), nullptr, nullptr, nullptr, nullptr, 0};
     if (const auto& norm = entry.conv.batchNorm) {
       source.scale = values(norm->weight);
       source.shift = values(norm->bias);

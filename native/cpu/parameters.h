@@ -1,4 +1,5 @@
-// The parameters of a model on the CPU: where each lives, and what was packed from it for the kernels.
+// The parameters of a model on the CPU: where each lives, and what was packed from it for the
+// kernels.
 #pragma once
 
 #include <map>
@@ -23,18 +24,21 @@ class CpuParameters final : public Parameters {
   void fill(int index, float value) override;
   void fillNormal(int index, float standardDeviation, uint64_t seed, uint32_t stream) override;
 
-  /** What a compiled program reads at run time. Each is made on first demand and then shared by all programs. */
+  /** What a compiled program reads at run time. Each is made on first demand and then shared by all
+   * programs. */
   std::shared_ptr<const PackedMatrix> matrix(int weight, size_t channels);
   std::shared_ptr<const PackedFilter> filter(const Conv2d& conv);
   /** The row-major values; the pointer holds until the parameter becomes a matrix. */
   const float* dense(int index);
 
-  /** Packs anew what was written since. Throws Error kMissingParameter when one of `used` was never written. */
+  /** Packs anew what was written since. Throws Error kMissingParameter when one of `used` was never
+   * written. */
   void refresh(const std::vector<int>& used);
 
  private:
   struct Slot {
-    std::shared_ptr<HostMemory> dense;      // row-major; null where a matrix is the only copy, or nothing is written yet
+    std::shared_ptr<HostMemory>
+        dense;  // row-major; null where a matrix is the only copy, or nothing is written yet
     std::shared_ptr<PackedMatrix> matrix;
     bool isWritten = false;
     uint64_t version = 0;
@@ -44,7 +48,8 @@ class CpuParameters final : public Parameters {
     Conv2d conv;
     uint64_t version = 0;  // the sum of its parameters' versions when it was packed
   };
-  // A second matrix of one weight in another order; rare (one graph reads it flattened, another not).
+  // A second matrix of one weight in another order; rare (one graph reads it flattened, another
+  // not).
   struct MatrixCopy {
     std::shared_ptr<PackedMatrix> packed;
     uint64_t version = 0;

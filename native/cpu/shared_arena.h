@@ -1,4 +1,5 @@
-// The activations of whichever program runs: one block for all programs of a device, because they run in turn.
+// The activations of whichever program runs: one block for all programs of a device, because they
+// run in turn.
 #pragma once
 
 #include <memory>

@@ -1,4 +1,5 @@
-// The k greatest of each row in falling order, the lower index first among equals; NaN counts as the greatest.
+// The k greatest of each row in falling order, the lower index first among equals; NaN counts as
+// the greatest.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -19,16 +20,18 @@ Step CpuExecutable::prepare(const TopK& op) {
       const float* from = input.image(run.arena, n);
       std::vector<int32_t> order(static_cast<size_t>(input.channels));
       std::iota(order.begin(), order.end(), 0);
-      std::partial_sort(order.begin(), order.begin() + k, order.end(), [from](int32_t a, int32_t b) {
-        const bool aIsNan = std::isnan(from[a]);
-        const bool bIsNan = std::isnan(from[b]);
-        if (aIsNan != bIsNan) return aIsNan;
-        if (!aIsNan && from[a] != from[b]) return from[a] > from[b];
-        return a < b;
-      });
+      std::partial_sort(order.begin(), order.begin() + k, order.end(),
+                        [from](int32_t a, int32_t b) {
+                          const bool aIsNan = std::isnan(from[a]);
+                          const bool bIsNan = std::isnan(from[b]);
+                          if (aIsNan != bIsNan) return aIsNan;
+                          if (!aIsNan && from[a] != from[b]) return from[a] > from[b];
+                          return a < b;
+                        });
       float* to = values.image(run.arena, n);
       for (int i = 0; i < k; ++i) to[i] = from[order[static_cast<size_t>(i)]];
-      std::memcpy(indices.image(run.arena, n), order.data(), static_cast<size_t>(k) * sizeof(int32_t));
+      std::memcpy(indices.image(run.arena, n), order.data(),
+                  static_cast<size_t>(k) * sizeof(int32_t));
     });
   };
 }

@@ -7,9 +7,11 @@
 namespace vgg::cpu {
 namespace {
 
-constexpr ptrdiff_t kBlock = 16;  // channels × pixels moved at a time, so that both sides stay in cache
+constexpr ptrdiff_t kBlock =
+    16;  // channels × pixels moved at a time, so that both sides stay in cache
 
-/** Calls move(nchw offset, nhwc offset from the start of row y of image n) for each element of the row. */
+/** Calls move(nchw offset, nhwc offset from the start of row y of image n) for each element of the
+ * row. */
 template <typename Move>
 void forRow(const Buffer& buffer, ptrdiff_t n, ptrdiff_t y, const Move& move) {
   const ptrdiff_t plane = buffer.height * buffer.width;
@@ -47,7 +49,9 @@ Step CpuExecutable::prepareOutput(size_t index) {
       const ptrdiff_t n = static_cast<ptrdiff_t>(task) / from.height;
       const ptrdiff_t y = static_cast<ptrdiff_t>(task) % from.height;
       const float* row = from.pixel(run.arena, n, y, 0);
-      forRow(from, n, y, [&](ptrdiff_t nchw, ptrdiff_t nhwc) { std::memcpy(to + nchw, row + nhwc, sizeof *to); });
+      forRow(from, n, y, [&](ptrdiff_t nchw, ptrdiff_t nhwc) {
+        std::memcpy(to + nchw, row + nhwc, sizeof *to);
+      });
     });
   };
 }

@@ -35,10 +35,11 @@ AddonData::AddonData(Napi::Env env) : settled_(Settled::New(env, "vgg-cudnn", 0,
   env.AddCleanupHook(cleanup, this);
 }
 
-/** The environment ends: what it waits for is dropped, and what runs for it is stopped at its next step. */
+/** The environment ends: what it waits for is dropped, and what runs for it is stopped at its next
+ * step. */
 void AddonData::cleanup(AddonData* data) {
   forEachOpenDevice([data](Backend& backend) { backend.thread().dropOwner(data); });
-  data->settled_.Release();
+  [[maybe_unused]] const napi_status status = data->settled_.Release();
 }
 
 Napi::Promise AddonData::post(Napi::Env env, Backend& backend, std::function<MakeValue()> work) {

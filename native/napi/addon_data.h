@@ -1,4 +1,5 @@
-// What one JavaScript environment (the main thread, or a worker) owns: its promises under way, and how they settle.
+// What one JavaScript environment (the main thread, or a worker) owns: its promises under way, and
+// how they settle.
 #pragma once
 
 #include <napi.h>
@@ -13,7 +14,8 @@
 
 namespace vgg::napi {
 
-/** Makes the promise's value on the JavaScript thread. Holds no handle of JavaScript: it may be dropped on any thread. */
+/** Makes the promise's value on the JavaScript thread. Holds no handle of JavaScript: it may be
+ * dropped on any thread. */
 using MakeValue = std::function<Napi::Value(Napi::Env)>;
 
 /** An Error with the `code` that lib/errors.ts turns into a VggError. */
@@ -40,13 +42,16 @@ class AddonData {
   static AddonData& of(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }
 
   /**
-   * Runs work() on the backend's thread and settles the promise with the value that it made, or with what it threw.
-   * The event loop stays alive until then. A `cancelled` that is set before it starts makes it Error kAborted.
+   * Runs work() on the backend's thread and settles the promise with the value that it made, or
+   * with what it threw. The event loop stays alive until then. A `cancelled` that is set before it
+   * starts makes it Error kAborted.
    */
-  Napi::Promise post(Napi::Env env, Backend& backend, Cancellation cancelled, std::function<MakeValue()> work);
+  Napi::Promise post(Napi::Env env, Backend& backend, Cancellation cancelled,
+                     std::function<MakeValue()> work);
   Napi::Promise post(Napi::Env env, Backend& backend, std::function<MakeValue()> work);
 
-  Napi::FunctionReference deviceConstructor, memoryConstructor, parametersConstructor, graphConstructor;
+  Napi::FunctionReference deviceConstructor, memoryConstructor, parametersConstructor,
+      graphConstructor;
 
  private:
   struct Job {
@@ -62,7 +67,8 @@ class AddonData {
   size_t pending_ = 0;
 };
 
-/** Throws TypeError unless `value` is an object that T wrapped: another copy of the addon may live in this process. */
+/** Throws TypeError unless `value` is an object that T wrapped: another copy of the addon may live
+ * in this process. */
 template <typename T>
 T& unwrap(const Napi::Value& value) {
   if (value.IsObject()) {

@@ -9,7 +9,8 @@
 
 namespace vgg::napi {
 
-/** The CPU with so many threads (0: all it may use) and that instruction set ("": the best). Opened once, never closed. */
+/** The CPU with so many threads (0: all it may use) and that instruction set ("": the best). Opened
+ * once, never closed. */
 std::shared_ptr<Backend> openCpu(int threads, const std::string& instructionSet);
 
 void forEachOpenDevice(const std::function<void(Backend&)>& visit);

@@ -25,8 +25,10 @@ GraphWrap::GraphWrap(const Napi::CallbackInfo& info)
     : ObjectWrap(info), backend_(unwrap<DeviceWrap>(info[0]).backend()) {
   info.This().As<Napi::Object>().TypeTag(&kTypeTag);
   state_ = guarded(info.Env(), [&] {
-    return std::make_shared<State>(State{
-        backend_, unwrap<ParametersWrap>(info[2]).parameters(), readProgram(info[1].As<Napi::Object>()), {}});
+    return std::make_shared<State>(State{backend_,
+                                         unwrap<ParametersWrap>(info[2]).parameters(),
+                                         readProgram(info[1].As<Napi::Object>()),
+                                         {}});
   });
 }
 
@@ -52,10 +54,11 @@ Executable& GraphWrap::State::executable(size_t batch) {
 Napi::Value GraphWrap::prepare(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const auto batch = static_cast<size_t>(info[0].As<Napi::Number>().Int64Value());
-    return AddonData::of(info.Env()).post(info.Env(), *backend_, [state = state(), batch]() -> MakeValue {
-      state->executable(batch);
-      return [](Napi::Env env) { return env.Undefined(); };
-    });
+    return AddonData::of(info.Env())
+        .post(info.Env(), *backend_, [state = state(), batch]() -> MakeValue {
+          state->executable(batch);
+          return [](Napi::Env env) { return env.Undefined(); };
+        });
   });
 }
 
@@ -65,7 +68,8 @@ namespace {
 struct Bound {
   std::vector<Binding> inputs, outputs;
   std::vector<std::shared_ptr<Memory>> owners;
-  std::vector<std::shared_ptr<HostMemory>> results;  // per output; null where it goes into a DeviceTensor
+  std::vector<std::shared_ptr<HostMemory>>
+      results;  // per output; null where it goes into a DeviceTensor
 };
 
 size_t byteCount(const Program& program, int value, size_t batch) {
@@ -84,7 +88,8 @@ Binding bindDevice(const Napi::Value& value, const Backend& backend, size_t byte
 
 }  // namespace
 
-/** run(batch, inputs: (TypedArray | memory)[], outputs: (memory | null)[], cancellation | null) → (ArrayBuffer | null)[] */
+/** run(batch, inputs: (TypedArray | memory)[], outputs: (memory | null)[], cancellation | null) →
+ * (ArrayBuffer | null)[] */
 Napi::Value GraphWrap::run(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const std::shared_ptr<State>& current = state();
@@ -100,7 +105,8 @@ Napi::Value GraphWrap::run(const Napi::CallbackInfo& info) {
         continue;
       }
       const View view = viewOf(value);
-      if (view.bytes != bytes) throw Error(Code::kInternal, "Expected an input of the value's size");
+      if (view.bytes != bytes)
+        throw Error(Code::kInternal, "Expected an input of the value's size");
       bound->owners.push_back(snapshot(view, &bound->inputs.emplace_back()));
     }
     const auto outputs = info[2].As<Napi::Array>();
@@ -120,17 +126,19 @@ Napi::Value GraphWrap::run(const Napi::CallbackInfo& info) {
     const std::atomic<bool>& flag = *cancelled;
     // A worker's end sets the same flag through DeviceThread::dropOwner.
     return AddonData::of(info.Env())
-        .post(info.Env(), *backend_, std::move(cancelled), [current, batch, bound, &flag]() -> MakeValue {
-          current->executable(batch).run(bound->inputs, bound->outputs, flag);
-          return [results = std::move(bound->results)](Napi::Env env) {
-            Napi::Array list = Napi::Array::New(env, results.size());
-            for (uint32_t i = 0; i < results.size(); ++i) {
-              list.Set(i, results[i] == nullptr ? env.Null().As<Napi::Value>()
-                                                : toArrayBuffer(env, results[i]->data(), results[i]->bytes()));
-            }
-            return list;
-          };
-        });
+        .post(info.Env(), *backend_, std::move(cancelled),
+              [current, batch, bound, &flag]() -> MakeValue {
+                current->executable(batch).run(bound->inputs, bound->outputs, flag);
+                return [results = std::move(bound->results)](Napi::Env env) {
+                  Napi::Array list = Napi::Array::New(env, results.size());
+                  for (uint32_t i = 0; i < results.size(); ++i) {
+                    list.Set(i, results[i] == nullptr
+                                    ? env.Null().As<Napi::Value>()
+                                    : toArrayBuffer(env, results[i]->data(), results[i]->bytes()));
+                  }
+                  return list;
+                };
+              });
   });
 }
 
@@ -144,7 +152,8 @@ Napi::Value GraphWrap::dispose(const Napi::CallbackInfo& info) {
 }
 
 Napi::Function CancellationWrap::define(Napi::Env env) {
-  return DefineClass(env, "NativeCancellation", {InstanceMethod<&CancellationWrap::cancel>("cancel")});
+  return DefineClass(env, "NativeCancellation",
+                     {InstanceMethod<&CancellationWrap::cancel>("cancel")});
 }
 
 CancellationWrap::CancellationWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {

@@ -25,7 +25,8 @@ class GraphWrap : public Napi::ObjectWrap<GraphWrap> {
     std::shared_ptr<Backend> backend;
     std::shared_ptr<Parameters> parameters;
     Program program;
-    std::map<size_t, std::shared_ptr<Executable>> executables;  // by batch size; the device's thread alone touches it
+    std::map<size_t, std::shared_ptr<Executable>>
+        executables;  // by batch size; the device's thread alone touches it
 
     Executable& executable(size_t batch);
   };

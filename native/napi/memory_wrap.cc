@@ -33,19 +33,22 @@ void MemoryWrap::release() {
 }
 
 const std::shared_ptr<Memory>& MemoryWrap::memory() const {
-  if (memory_ == nullptr) throw Error(Code::kDisposed, "Expected a live DeviceTensor but it was disposed");
+  if (memory_ == nullptr)
+    throw Error(Code::kDisposed, "Expected a live DeviceTensor but it was disposed");
   return memory_;
 }
 
 Napi::Value MemoryWrap::write(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const View view = viewOf(info[0]);
-    if (view.bytes != memory()->bytes()) throw Error(Code::kInternal, "Expected as many bytes as were allocated");
+    if (view.bytes != memory()->bytes())
+      throw Error(Code::kInternal, "Expected as many bytes as were allocated");
     Binding from;
     auto copy = snapshot(view, &from);
     return AddonData::of(info.Env())
         .post(info.Env(), *backend_,
-              [backend = backend_, to = memory(), copy = std::move(copy), from, bytes = view.bytes]() -> MakeValue {
+              [backend = backend_, to = memory(), copy = std::move(copy), from,
+               bytes = view.bytes]() -> MakeValue {
                 backend->upload(*to, from.host, bytes);
                 return [](Napi::Env env) { return env.Undefined(); };
               });
@@ -54,11 +57,12 @@ Napi::Value MemoryWrap::write(const Napi::CallbackInfo& info) {
 
 Napi::Value MemoryWrap::read(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    return AddonData::of(info.Env()).post(info.Env(), *backend_, [backend = backend_, from = memory()]() -> MakeValue {
-      auto copy = HostMemory::allocate(from->bytes());
-      backend->download(copy->data(), *from, from->bytes());
-      return [copy](Napi::Env env) { return toArrayBuffer(env, copy->data(), copy->bytes()); };
-    });
+    return AddonData::of(info.Env())
+        .post(info.Env(), *backend_, [backend = backend_, from = memory()]() -> MakeValue {
+          auto copy = HostMemory::allocate(from->bytes());
+          backend->download(copy->data(), *from, from->bytes());
+          return [copy](Napi::Env env) { return toArrayBuffer(env, copy->data(), copy->bytes()); };
+        });
   });
 }
 

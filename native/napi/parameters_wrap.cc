@@ -46,7 +46,8 @@ std::shared_ptr<Parameters> ParametersWrap::release() {
 }
 
 const std::shared_ptr<Parameters>& ParametersWrap::parameters() const {
-  if (parameters_ == nullptr) throw Error(Code::kDisposed, "Expected live parameters but they were disposed");
+  if (parameters_ == nullptr)
+    throw Error(Code::kDisposed, "Expected live parameters but they were disposed");
   return parameters_;
 }
 
@@ -63,22 +64,25 @@ Napi::Value ParametersWrap::write(const Napi::CallbackInfo& info) {
     Binding from;
     auto copy = snapshot(view, &from);
     return AddonData::of(info.Env())
-        .post(info.Env(), *backend_,
-              [to = parameters(), copy = std::move(copy), from, index, first, count]() -> MakeValue {
-                to->write(index, first, reinterpret_cast<const float*>(from.host), count);
-                return undefined;
-              });
+        .post(
+            info.Env(), *backend_,
+            [to = parameters(), copy = std::move(copy), from, index, first, count]() -> MakeValue {
+              to->write(index, first, reinterpret_cast<const float*>(from.host), count);
+              return undefined;
+            });
   });
 }
 
 Napi::Value ParametersWrap::read(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const int index = info[0].As<Napi::Number>().Int32Value();
-    return AddonData::of(info.Env()).post(info.Env(), *backend_, [from = parameters(), index]() -> MakeValue {
-      auto copy = HostMemory::allocate(elementCount(from->specs().at(index).shape) * sizeof(float));
-      from->read(index, copy->floats());
-      return [copy](Napi::Env env) { return toArrayBuffer(env, copy->data(), copy->bytes()); };
-    });
+    return AddonData::of(info.Env())
+        .post(info.Env(), *backend_, [from = parameters(), index]() -> MakeValue {
+          auto copy =
+              HostMemory::allocate(elementCount(from->specs().at(index).shape) * sizeof(float));
+          from->read(index, copy->floats());
+          return [copy](Napi::Env env) { return toArrayBuffer(env, copy->data(), copy->bytes()); };
+        });
   });
 }
 
@@ -87,10 +91,11 @@ Napi::Value ParametersWrap::fill(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const int index = info[0].As<Napi::Number>().Int32Value();
     const float value = info[1].As<Napi::Number>().FloatValue();
-    return AddonData::of(info.Env()).post(info.Env(), *backend_, [to = parameters(), index, value]() -> MakeValue {
-      to->fill(index, value);
-      return undefined;
-    });
+    return AddonData::of(info.Env())
+        .post(info.Env(), *backend_, [to = parameters(), index, value]() -> MakeValue {
+          to->fill(index, value);
+          return undefined;
+        });
   });
 }
 
@@ -102,10 +107,11 @@ Napi::Value ParametersWrap::fillNormal(const Napi::CallbackInfo& info) {
     const auto seed = static_cast<uint64_t>(info[2].As<Napi::Number>().Int64Value());
     const uint32_t stream = info[3].As<Napi::Number>().Uint32Value();
     return AddonData::of(info.Env())
-        .post(info.Env(), *backend_, [to = parameters(), index, standardDeviation, seed, stream]() -> MakeValue {
-          to->fillNormal(index, standardDeviation, seed, stream);
-          return undefined;
-        });
+        .post(info.Env(), *backend_,
+              [to = parameters(), index, standardDeviation, seed, stream]() -> MakeValue {
+                to->fillNormal(index, standardDeviation, seed, stream);
+                return undefined;
+              });
   });
 }
 

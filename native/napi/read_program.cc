@@ -8,7 +8,9 @@
 namespace vgg::napi {
 namespace {
 
-int integer(const Napi::Object& row, const char* key) { return row.Get(key).As<Napi::Number>().Int32Value(); }
+int integer(const Napi::Object& row, const char* key) {
+  return row.Get(key).As<Napi::Number>().Int32Value();
+}
 
 /** A parameter that the row may lack. */
 int optional(const Napi::Object& row, const char* key) {
@@ -16,7 +18,9 @@ int optional(const Napi::Object& row, const char* key) {
   return value.IsNumber() ? value.As<Napi::Number>().Int32Value() : kNone;
 }
 
-float number(const Napi::Object& row, const char* key) { return row.Get(key).As<Napi::Number>().FloatValue(); }
+float number(const Napi::Object& row, const char* key) {
+  return row.Get(key).As<Napi::Number>().FloatValue();
+}
 
 bool boolean(const Napi::Object& row, const char* key) { return row.Get(key).ToBoolean(); }
 
@@ -24,20 +28,24 @@ template <typename T, typename Read>
 std::vector<T> list(const Napi::Value& value, const Read& read) {
   const auto array = value.As<Napi::Array>();
   std::vector<T> items;
+  items.reserve(array.Length());
   for (uint32_t i = 0; i < array.Length(); ++i) items.push_back(read(array.Get(i)));
   return items;
 }
 
 std::vector<float> floats(const Napi::Value& value) {
-  return list<float>(value, [](const Napi::Value& item) { return item.As<Napi::Number>().FloatValue(); });
+  return list<float>(value,
+                     [](const Napi::Value& item) { return item.As<Napi::Number>().FloatValue(); });
 }
 
 std::vector<int> integers(const Napi::Value& value) {
-  return list<int>(value, [](const Napi::Value& item) { return item.As<Napi::Number>().Int32Value(); });
+  return list<int>(value,
+                   [](const Napi::Value& item) { return item.As<Napi::Number>().Int32Value(); });
 }
 
 Shape shape(const Napi::Value& value) {
-  return list<int64_t>(value, [](const Napi::Value& item) { return item.As<Napi::Number>().Int64Value(); });
+  return list<int64_t>(
+      value, [](const Napi::Value& item) { return item.As<Napi::Number>().Int64Value(); });
 }
 
 DType dtype(const std::string& name) {
@@ -76,19 +84,26 @@ const std::map<std::string, ReadRow>& readers() {
                           number(row, "epsilon"),
                           boolean(row, "relu")};
        }},
-      {"relu", [](const Napi::Object&, int input, int output) -> Op { return Relu{input, output}; }},
+      {"relu",
+       [](const Napi::Object&, int input, int output) -> Op { return Relu{input, output}; }},
       {"maxPool2d",
        [](const Napi::Object& row, int input, int output) -> Op {
-         return MaxPool2d{input, output, integer(row, "size"), integer(row, "stride"), integer(row, "padding")};
+         return MaxPool2d{input, output, integer(row, "size"), integer(row, "stride"),
+                          integer(row, "padding")};
        }},
       {"adaptiveAvgPool2d",
-       [](const Napi::Object&, int input, int output) -> Op { return AdaptiveAvgPool2d{input, output}; }},
-      {"flatten", [](const Napi::Object&, int input, int output) -> Op { return Flatten{input, output}; }},
+       [](const Napi::Object&, int input, int output) -> Op {
+         return AdaptiveAvgPool2d{input, output};
+       }},
+      {"flatten",
+       [](const Napi::Object&, int input, int output) -> Op { return Flatten{input, output}; }},
       {"gemm",
        [](const Napi::Object& row, int input, int output) -> Op {
-         return Gemm{input, output, integer(row, "weight"), optional(row, "bias"), boolean(row, "relu")};
+         return Gemm{input, output, integer(row, "weight"), optional(row, "bias"),
+                     boolean(row, "relu")};
        }},
-      {"softmax", [](const Napi::Object&, int input, int output) -> Op { return Softmax{input, output}; }},
+      {"softmax",
+       [](const Napi::Object&, int input, int output) -> Op { return Softmax{input, output}; }},
       {"topK",
        [](const Napi::Object& row, int input, int output) -> Op {
          return TopK{input, output, integer(row, "indices"), integer(row, "k")};
@@ -109,7 +124,8 @@ Program readProgram(const Napi::Object& record) {
     const auto row = item.As<Napi::Object>();
     const std::string kind = row.Get("kind").ToString();
     const auto reader = readers().find(kind);
-    if (reader == readers().end()) throw Error(Code::kInternal, "Expected a known row but received " + kind);
+    if (reader == readers().end())
+      throw Error(Code::kInternal, "Expected a known row but received " + kind);
     return reader->second(row, integer(row, "input"), integer(row, "output"));
   });
   program.inputs = integers(record.Get("inputs"));

@@ -1,4 +1,5 @@
-// The parts of the native core that JavaScript cannot see: the arena, the thread pool, the random numbers, the packing.
+// The parts of the native core that JavaScript cannot see: the arena, the thread pool, the random
+// numbers, the packing.
 #include <atomic>
 #include <cmath>
 #include <cstdio>
@@ -19,17 +20,19 @@ namespace {
 
 int failures = 0;
 
-#define EXPECT(condition)                                                    \
-  do {                                                                       \
-    if (!(condition)) {                                                      \
-      std::printf("not ok %s:%d: %s\n", __FILE__, __LINE__, #condition);     \
-      ++failures;                                                            \
-    }                                                                        \
+#define EXPECT(condition)                                                \
+  do {                                                                   \
+    if (!(condition)) {                                                  \
+      std::printf("not ok %s:%d: %s\n", __FILE__, __LINE__, #condition); \
+      ++failures;                                                        \
+    }                                                                    \
   } while (false)
 
 void arenaNeverOverlapsWhatLivesTogether() {
   uint32_t random = 1;
-  const auto next = [&](uint32_t below) { return (random = random * 1664525U + 1013904223U) % below; };
+  const auto next = [&](uint32_t below) {
+    return (random = random * 1664525U + 1013904223U) % below;
+  };
   for (int round = 0; round < 500; ++round) {
     std::vector<vgg::Lifetime> lives;
     size_t sum = 0;
@@ -64,10 +67,12 @@ void philoxMatchesItsAuthors() {
   // Known answers of Random123 1.09, kat_vectors, philox4x32-10.
   uint32_t zero[4] = {0, 0, 0, 0};
   vgg::philox(zero, 0, 0);
-  EXPECT(zero[0] == 0x6627e8d5 && zero[1] == 0xe169c58d && zero[2] == 0xbc57ac4c && zero[3] == 0x9b00dbd8);
+  EXPECT(zero[0] == 0x6627e8d5 && zero[1] == 0xe169c58d && zero[2] == 0xbc57ac4c &&
+         zero[3] == 0x9b00dbd8);
   uint32_t ones[4] = {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff};
   vgg::philox(ones, 0xffffffff, 0xffffffff);
-  EXPECT(ones[0] == 0x408f276d && ones[1] == 0x41c83b0e && ones[2] == 0xa20bc7c6 && ones[3] == 0x6d5451fd);
+  EXPECT(ones[0] == 0x408f276d && ones[1] == 0x41c83b0e && ones[2] == 0xa20bc7c6 &&
+         ones[3] == 0x6d5451fd);
 }
 
 void normalNumbersDoNotDependOnTheCut() {

@@ -1,34 +1,36 @@
-// The inner loops, compiled once per instruction set with VGG_KERNELS as the name of the namespace. Nothing here may come
-// from a header with inline functions: the linker keeps one copy of those, perhaps one that this machine cannot run.
+// The inner loops, compiled once per instruction set with VGG_KERNELS as the name of the namespace.
+// Nothing here may come from a header with inline functions: the linker keeps one copy of those,
+// perhaps one that this machine cannot run.
 #include "cpu/kernels.h"
 
 namespace vgg::cpu::VGG_KERNELS {
 namespace {
 
 #if defined(__AVX512F__)
-constexpr int kLanes = 16;
+constexpr ptrdiff_t kLanes = 16;
 constexpr int kMaxRows = 14;  // 28 accumulators, 2 columns of B and 1 broadcast in 32 registers
 constexpr const char* kName = "avx512";
 #elif defined(__AVX2__)
-constexpr int kLanes = 8;
+constexpr ptrdiff_t kLanes = 8;
 constexpr int kMaxRows = 6;  // 12 + 2 + 1 of 16 registers
 constexpr const char* kName = "avx2";
 #elif defined(__aarch64__)
-constexpr int kLanes = 4;
+constexpr ptrdiff_t kLanes = 4;
 constexpr int kMaxRows = 12;  // 24 + 2 + 1 of 32 registers
 constexpr const char* kName = "neon";
 #else
-constexpr int kLanes = 4;
+constexpr ptrdiff_t kLanes = 4;
 constexpr int kMaxRows = 6;
 constexpr const char* kName = "x86-64-v2";
 #endif
-constexpr int kPanelWidth = 2 * kLanes;
-// Sums are kept over at most this many products before they join the total: the rounding error of a long sum grows with
-// its length, that of a sum of short sums hardly.
+constexpr ptrdiff_t kPanelWidth = 2 * kLanes;
+// Sums are kept over at most this many products before they join the total: the rounding error of a
+// long sum grows with its length, that of a sum of short sums hardly.
 constexpr ptrdiff_t kMaxSum = 512;
 
 using Vector = float __attribute__((vector_size(kLanes * sizeof(float))));
-using Unaligned = float __attribute__((vector_size(kLanes * sizeof(float)), aligned(alignof(float)), may_alias));
+using Unaligned =
+    float __attribute__((vector_size(kLanes * sizeof(float)), aligned(alignof(float)), may_alias));
 
 inline Vector load(const float* from) { return *reinterpret_cast<const Unaligned*>(from); }
 inline void store(float* to, Vector value) { *reinterpret_cast<Unaligned*>(to) = value; }
@@ -69,9 +71,10 @@ void tileRows(const Tile& tile) {
     float* result = c;
     if (tile.columns < kPanelWidth) {
       result = partial;
-      for (int i = 0; i < kPanelWidth; ++i) partial[i] = tile.accumulate && i < tile.columns ? c[i] : 0.0F;
+      for (ptrdiff_t i = 0; i < kPanelWidth; ++i)
+        partial[i] = tile.accumulate && i < tile.columns ? c[i] : 0.0F;
     }
-    for (int half = 0; half < 2; ++half) {
+    for (ptrdiff_t half = 0; half < 2; ++half) {
       Vector value = total[row][half];
       if (tile.accumulate) value += load(result + half * kLanes);
       if (tile.bias != nullptr) value += load(tile.bias + half * kLanes);
@@ -112,7 +115,8 @@ void maximum(float* to, const float* const* inputs, int count, ptrdiff_t length)
   }
 }
 
-void affine(float* to, const float* from, const float* scale, const float* shift, ptrdiff_t length, bool relu) {
+void affine(float* to, const float* from, const float* scale, const float* shift, ptrdiff_t length,
+            bool relu) {
   for (ptrdiff_t i = 0; i < length; ++i) {
     float value = from[i];
     if (scale != nullptr) value *= scale[i];
@@ -123,6 +127,7 @@ void affine(float* to, const float* from, const float* scale, const float* shift
 
 }  // namespace
 
-extern const Kernels kernels{kName, kPanelWidth, kMaxRows, tileUpTo<kMaxRows>, maximum, affine};
+extern const Kernels kernels{
+    kName, static_cast<int>(kPanelWidth), kMaxRows, tileUpTo<kMaxRows>, maximum, affine};
 
 }  // namespace vgg::cpu::VGG_KERNELS

@@ -1,0 +1,57 @@
+// The options that several commands share, and how results are printed.
+import { Command, InvalidArgumentError, Option } from "commander";
+import type { Precision } from "../device.js";
+import { type DeviceId, precisions } from "../device.js";
+import { type Architecture, architectures } from "../vgg/topology.js";
+
+export interface ModelOptions {
+  arch: Architecture;
+  inChannels: number;
+  numClasses: number;
+  imageSize: number;
+}
+
+export interface DeviceOptions {
+  device: DeviceId;
+  precision: Precision;
+}
+
+export interface OutputOptions {
+  json: boolean;
+}
+
+/** An option's value as a whole number; its range is checked where it is used. */
+export function integer(value: string): number {
+  if (!/^-?\d+$/.test(value)) throw new InvalidArgumentError("Expected a whole number.");
+  return Number(value);
+}
+
+/** A command with `--json`. */
+export function command(name: string, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .option("--json", "print one JSON object for machines", false)
+    .allowExcessArguments(false)
+    .exitOverride();
+}
+
+export function withModel(of: Command): Command {
+  return of
+    .addOption(new Option("--arch <name>", "which network").choices(architectures).default("vgg11"))
+    .option("--in-channels <count>", "channels of the image", integer, 3)
+    .option("--num-classes <count>", "outputs of the last layer", integer, 1000)
+    .option("--image-size <pixels>", "height and width of the image, at least 32", integer, 224);
+}
+
+export function withDevice(of: Command): Command {
+  return of
+    .option("--device <id>", "auto, cpu, cuda or cuda:N", "auto")
+    .addOption(
+      new Option("--precision <name>", "arithmetic").choices(precisions).default("float32"),
+    );
+}
+
+/** The result: JSON for machines, or the lines of `text`. */
+export function print(options: OutputOptions, result: unknown, text: () => string): void {
+  process.stdout.write(`${options.json ? JSON.stringify(result) : text()}\n`);
+}

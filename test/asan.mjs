@@ -1,0 +1,35 @@
+// `npm run test:asan`: the suite with an addon built under AddressSanitizer and UndefinedBehaviorSanitizer.
+import { spawnSync } from "node:child_process";
+
+function run(command, args, env = {}) {
+  const { status, error } = spawnSync(command, args, {
+    stdio: "inherit",
+    env: { ...process.env, ...env },
+  });
+  if (error) throw error;
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+const build = [
+  "cmake-js",
+  "compile",
+  "--out",
+  "build-asan",
+  "--log-level",
+  "warn",
+  "--parallel",
+  "4",
+  "--CDVGG_SANITIZE=ON",
+];
+run("npx", build);
+run("npx", [...build, "--target", "core_test"]);
+const library = spawnSync("g++", ["-print-file-name=libasan.so"], {
+  encoding: "utf8",
+}).stdout.trim();
+run("npx", ["vitest", "run", ...process.argv.slice(2)], {
+  LD_PRELOAD: library,
+  VGG_ADDON: `${process.cwd()}/build-asan/Release/vgg_cudnn.node`,
+  // Allocations that cannot be met are part of the suite, and so is a process that does not grow.
+  ASAN_OPTIONS: "allocator_may_return_null=1:detect_leaks=1:quarantine_size_mb=4",
+  LSAN_OPTIONS: `suppressions=${process.cwd()}/test/lsan.supp:print_suppressions=0`,
+});

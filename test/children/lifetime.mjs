@@ -1,0 +1,86 @@
+// What test/lifetime.test.ts runs in a process of its own: each mode ends the process in its way.
+import { createHash } from "node:crypto";
+import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import { Tensor, Vgg } from "../../dist/index.js";
+
+const options = { device: "cpu", imageSize: 32, numClasses: 10, seed: 3 };
+const image = Tensor.randn([1, 3, 32, 32], 1);
+const largeBatch = Tensor.zeros([64, 3, 32, 32]);
+
+function worker(task) {
+  return new Worker(new URL(import.meta.url), { workerData: { task } });
+}
+
+const message = (w) =>
+  new Promise((resolve, reject) => {
+    w.once("message", resolve);
+    w.once("error", reject);
+  });
+
+async function main(mode) {
+  console.log(mode);
+  if (mode === "workers") {
+    // The parameters are the same in each: so must the answers be.
+    const workers = Array.from({ length: 8 }, () => worker("answer"));
+    const answers = await Promise.all(workers.map(message));
+    if (new Set(answers).size !== 1) throw new Error(`Expected one answer but received ${answers}`);
+    await Promise.all(workers.map((w) => w.terminate()));
+    return;
+  }
+  if (mode === "cycles") {
+    for (let i = 0; i < 6; i++) {
+      const w = worker(i % 2 === 0 ? "compute" : "answer");
+      await message(w);
+      await w.terminate();
+    }
+    return;
+  }
+  if (mode === "exit-workers") {
+    const workers = Array.from({ length: 3 }, () => worker("compute"));
+    await Promise.all(workers.map(message));
+    process.exit(7);
+  }
+  if (mode === "terminate") {
+    const w = worker("compute");
+    await message(w);
+    const start = performance.now();
+    await w.terminate();
+    // Not a measurement: a queue that is worked off instead of dropped takes minutes.
+    if (performance.now() - start > 20_000)
+      throw new Error("Expected the worker's queue to be dropped");
+    const model = await Vgg.create("vgg11", options);
+    await model.forward(image);
+    return;
+  }
+  const model = await Vgg.create("vgg11", options);
+  if (mode === "idle") {
+    await model.forward(image);
+    return;
+  }
+  if (mode === "pending") {
+    model.forward(image).then(({ shape }) => {
+      if (shape[1] !== 10) process.exitCode = 3;
+      else console.log("answered");
+    });
+    return;
+  }
+  const pending = [];
+  for (let i = 0; i < (mode === "exit-queued" ? 200 : 2); i++)
+    pending.push(model.forward(largeBatch));
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  if (mode === "throw") throw new Error("uncaught");
+  process.exit(7);
+}
+
+async function work(task) {
+  const model = await Vgg.create("vgg11", options);
+  if (task === "answer") {
+    const { data } = await model.forward(image);
+    parentPort.postMessage(createHash("sha256").update(data).digest("hex"));
+    return;
+  }
+  for (let i = 0; i < 200; i++) model.forward(largeBatch);
+  parentPort.postMessage("computing");
+}
+
+await (isMainThread ? main(process.argv[2]) : work(workerData.task));
