@@ -19,6 +19,22 @@ import type {
 
 const maxExtent = 65_536;
 
+/** The records whose shapes a builder has checked. Native code relies on that. */
+const finished = new WeakSet<GraphRecord>();
+
+/** @throws {TypeError} not what `GraphBuilder.finish` returned */
+export function checkRecord(record: GraphRecord): void {
+  if (typeof record !== "object" || record === null || !finished.has(record)) {
+    throw typeError("a record of GraphBuilder.finish", "record", record);
+  }
+}
+
+function freeze<T extends object>(tree: T): T {
+  for (const item of Object.values(tree))
+    if (typeof item === "object" && item !== null) freeze(item);
+  return Object.freeze(tree);
+}
+
 /** A recorded value. Its shape leaves out the batch dimension N. */
 export class Value {
   readonly builder: GraphBuilder;
@@ -309,13 +325,15 @@ export class GraphBuilder {
         throw rangeError("a computed value", `output ${name}`, "an input");
       }
     }
-    return {
+    const record = freeze({
       values: [...this.#values],
       parameters: [...this.#parameters],
       rows: [...this.#rows],
       inputs: { ...this.#inputs },
       outputs: Object.fromEntries(entries.map(([name, value]) => [name, value.id])),
-    };
+    });
+    finished.add(record);
+    return record;
   }
 
   #value(shape: readonly number[], dtype: DType): Value {

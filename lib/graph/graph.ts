@@ -3,7 +3,8 @@ import { checkInteger, checkOptions, formatShape, rangeError, typeError } from "
 import { Device, DeviceTensor } from "../device.js";
 import { awaitNative, callNative, VggError } from "../errors.js";
 import { type NativeGraph, type NativeMemory, type NativeParameters, native } from "../native.js";
-import { arrayTypeOf, checkTensor, nativeData, Tensor } from "../tensor.js";
+import { arrayTypeOf, checkShape, checkTensor, nativeData, Tensor } from "../tensor.js";
+import { checkRecord } from "./builder.js";
 import type { GraphRecord, ParameterRecord } from "./ops.js";
 
 /** The parameters of one or more graphs on one device, by name. */
@@ -13,12 +14,16 @@ export class ParameterStore {
   #native: NativeParameters;
   #indices: ReadonlyMap<string, number>;
 
-  /** @throws {VggError} DISPOSED device */
+  /** @throws {TypeError|RangeError} no Device, an invalid shape @throws {VggError} DISPOSED device */
   constructor(device: Device, records: readonly ParameterRecord[]) {
+    if (!(device instanceof Device)) throw typeError("a Device", "device", device);
     this.device = device;
-    this.records = records;
-    this.#indices = new Map(records.map(({ name }, index) => [name, index]));
-    this.#native = callNative(() => device.native.createParameters(records));
+    this.records = records.map(({ name, shape }) => ({
+      name,
+      shape: checkShape(shape, `the shape of ${name}`),
+    }));
+    this.#indices = new Map(this.records.map(({ name }, index) => [name, index]));
+    this.#native = callNative(() => device.native.createParameters(this.records));
   }
 
   /** @internal */
@@ -39,17 +44,18 @@ export class ParameterStore {
    */
   async set(name: string, tensor: Tensor): Promise<void> {
     const index = this.index(name);
-    this.check(name, tensor);
+    checkTensor(tensor, name, "float32");
+    this.checkShape(name, tensor.shape);
     await awaitNative(() => this.#native.write(index, nativeData(tensor, name) as Float32Array, 0));
   }
 
-  /** @throws {TypeError|RangeError} what `set` would refuse */
-  check(name: string, tensor: Tensor): void {
-    const { shape } = this.records[this.index(name)]!;
-    checkTensor(tensor, name, "float32");
-    if (formatShape(tensor.shape) !== formatShape(shape)) {
-      throw rangeError(`shape ${formatShape(shape)}`, name, tensor.shape);
-    }
+  /** @throws {RangeError} unknown name, or it has another shape */
+  checkShape(name: string, shape: readonly number[]): void {
+    const expected = formatShape(this.records[this.index(name)]!.shape);
+    if (formatShape(shape) !== expected)
+      throw new RangeError(
+        `Expected shape ${expected} for ${name} but received ${formatShape(shape)}`,
+      );
   }
 
   /** @throws {RangeError} unknown name @throws {VggError} MISSING_PARAMETER, OUT_OF_MEMORY, DISPOSED */
@@ -59,19 +65,24 @@ export class ParameterStore {
     return new Tensor(this.records[index]!.shape, new Float32Array(bytes));
   }
 
+  /** Every element the same. @throws {TypeError|RangeError} unknown name, not a number */
   async fill(name: string, value: number): Promise<void> {
     const index = this.index(name);
+    if (typeof value !== "number") throw typeError("a number", "value", value);
     await awaitNative(() => this.#native.fill(index, value));
   }
 
-  /** N(0, standardDeviation²) from a seed; `stream` tells parameters of one seed apart. */
-  async fillNormal(
-    name: string,
-    standardDeviation: number,
-    seed: number,
-    stream: number,
-  ): Promise<void> {
+  /**
+   * N(0, standardDeviation²) from a seed; `stream` tells parameters of one seed apart.
+   * @throws {TypeError|RangeError} unknown name, a deviation that is not finite, a seed or stream that is no integer ≥ 0
+   */
+  async fillNormal(name: string, standardDeviation: number, seed = 0, stream = 0): Promise<void> {
     const index = this.index(name);
+    if (!Number.isFinite(standardDeviation)) {
+      throw rangeError("a finite number", "standardDeviation", standardDeviation);
+    }
+    checkInteger(seed, "seed", 0, Number.MAX_SAFE_INTEGER);
+    checkInteger(stream, "stream", 0, 2 ** 32 - 1);
     await awaitNative(() => this.#native.fillNormal(index, standardDeviation, seed, stream));
   }
 
@@ -98,6 +109,15 @@ export class Graph {
   /** Makes a record ready for a device. @throws {VggError} DISPOSED */
   static compile(device: Device, record: GraphRecord, parameters?: ParameterStore): Graph {
     if (!(device instanceof Device)) throw typeError("a Device", "device", device);
+    checkRecord(record);
+    if (parameters !== undefined) {
+      if (!(parameters instanceof ParameterStore))
+        throw typeError("a ParameterStore", "parameters", parameters);
+      if (!parameters.device.isSameAs(device)) {
+        throw rangeError(`parameters on ${device}`, "parameters", `${parameters.device}`);
+      }
+      for (const { name, shape } of record.parameters) parameters.checkShape(name, shape);
+    }
     return new Graph(device, record, parameters);
   }
 

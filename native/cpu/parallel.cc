@@ -4,10 +4,13 @@
 #include <cmath>
 #include <fstream>
 #include <string>
+#include <system_error>
 
 #ifdef __linux__
 #include <sched.h>
 #endif
+
+#include "core/error.h"
 
 namespace vgg::cpu {
 namespace {
@@ -44,10 +47,20 @@ int availableCores() {
 }
 
 ThreadPool::ThreadPool(int threads) {
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { loop(); });
+  try {
+    for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { loop(); });
+  } catch (const std::system_error& error) {
+    const size_t started = workers_.size() + 1;
+    stop();
+    throw Error(Code::kUnsupported, "Expected " + std::to_string(threads) +
+                                        " threads but the system allowed " +
+                                        std::to_string(started) + ": " + error.what());
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;

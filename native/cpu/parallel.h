@@ -18,7 +18,8 @@ int availableCores();
 
 class ThreadPool {
  public:
-  /** `threads` counts the calling thread: 1 starts none. */
+  /** `threads` counts the calling thread: 1 starts none. Throws Error kUnsupported when the system
+   * refuses to. */
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -42,6 +43,7 @@ class ThreadPool {
  private:
   using Call = void (*)(const void* context, size_t index);
 
+  void stop();
   void share(size_t count, Call call, const void* context);
   void takeBlocks();
   void loop();

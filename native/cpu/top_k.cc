@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
+#include <span>
 
 #include "cpu/executable.h"
 
@@ -15,10 +16,13 @@ Step CpuExecutable::prepare(const TopK& op) {
   const Buffer indices = buffer(op.indices);
   const int k = op.k;
   return [=, this](const Run& run) {
+    // Allocated before the threads start: a task of the pool must not throw.
+    const auto features = static_cast<size_t>(input.channels);
+    std::vector<int32_t> orders(static_cast<size_t>(input.batch) * features);
     pool_.run(static_cast<size_t>(input.batch), [&](size_t task) {
       const auto n = static_cast<ptrdiff_t>(task);
       const float* from = input.image(run.arena, n);
-      std::vector<int32_t> order(static_cast<size_t>(input.channels));
+      const std::span<int32_t> order(orders.data() + task * features, features);
       std::iota(order.begin(), order.end(), 0);
       std::partial_sort(order.begin(), order.begin() + k, order.end(),
                         [from](int32_t a, int32_t b) {
