@@ -14,19 +14,19 @@ export {
   version,
 } from "./device.js";
 export { type ErrorCode, errorCodes, VggError } from "./errors.js";
-export { GraphBuilder, ParameterValue, Value } from "./graph/builder.js";
+export { GraphBuilder } from "./graph/builder.js";
 export { Graph, ParameterStore, type RunOptions } from "./graph/graph.js";
 export type { GraphRecord, Row } from "./graph/ops.js";
+export { ParameterValue, Value } from "./graph/value.js";
 export { type DType, Tensor, type TensorData } from "./tensor.js";
 export {
   type CreateOptions,
   type ForwardOptions,
   type LayerOptions,
-  type StateDict,
-  type StateDictDifference,
   Vgg,
   type VggOptions,
 } from "./vgg/model.js";
 export type { ParameterInfo } from "./vgg/parameters.js";
+export type { StateDict, StateDictDifference } from "./vgg/state-dict.js";
 export type { LayerSummary, Summary } from "./vgg/summary.js";
 export { type Architecture, architectures, type TopologyOptions } from "./vgg/topology.js";

@@ -21,6 +21,7 @@ import { Graph, ParameterStore } from "../graph/graph.js";
 import { checkTensor, elementCount, Tensor } from "../tensor.js";
 import { type ParameterEntry, type ParameterInfo, parameterTable } from "./parameters.js";
 import { inputName, recordForward } from "./record.js";
+import { matchStateDict, type StateDict, type StateDictDifference } from "./state-dict.js";
 import { Summary } from "./summary.js";
 import {
   type Architecture,
@@ -56,14 +57,6 @@ export interface LayerOptions<Name extends string> {
   /** Where outputs go instead of a new Tensor, by name. */
   into?: Partial<Record<Name, DeviceTensor>>;
 }
-
-/** The keys in which a state dict and a model differ, each with its reason where there is one. */
-export interface StateDictDifference {
-  readonly missing: readonly string[];
-  readonly unexpected: readonly string[];
-}
-
-export type StateDict = ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>;
 
 const optionNames = ["device", "precision", "inChannels", "numClasses", "imageSize"];
 
@@ -208,43 +201,7 @@ export class Vgg {
     checkOptions(options, "options", ["strict"]);
     const { strict = true } = options;
     if (typeof strict !== "boolean") throw typeError("a boolean", "options.strict", strict);
-    if (typeof tensors !== "object" || tensors === null || tensors instanceof Tensor) {
-      throw typeError("a Map or an object of Tensors", "tensors", tensors);
-    }
-    const given = new Map<string, Tensor>(
-      tensors instanceof Map ? tensors : Object.entries(tensors),
-    );
-    const missing = [...this.#table.values()].filter(
-      ({ name, isOptional }) => !isOptional && !given.has(name),
-    );
-    const unexpected = [...given.keys()].filter((name) => !this.#table.has(name));
-    const misshapen: string[] = [];
-    const fitting: [string, Tensor][] = [];
-    for (const [name, tensor] of given) {
-      const entry = this.#table.get(name);
-      if (entry === undefined) continue;
-      checkTensor(tensor, name, entry.dtype);
-      if (formatShape(tensor.shape) === formatShape(entry.shape)) fitting.push([name, tensor]);
-      else
-        misshapen.push(
-          `${name} (expected ${formatShape(entry.shape)}, received ${formatShape(tensor.shape)})`,
-        );
-    }
-    const difference = { missing: missing.map(({ name }) => name), unexpected };
-    if (misshapen.length > 0 || (strict && (missing.length > 0 || unexpected.length > 0))) {
-      const lists = {
-        "Missing keys": strict ? difference.missing : [],
-        "Unexpected keys": strict ? unexpected : [],
-        "Other shapes": misshapen,
-      };
-      const lines = Object.entries(lists).flatMap(([title, keys]) =>
-        keys.length > 0 ? [`${title}: ${keys.join(", ")}`] : [],
-      );
-      throw new VggError(
-        "STATE_DICT_MISMATCH",
-        `Expected the state dict of ${this.arch} for tensors but it differs.\n${lines.join("\n")}`,
-      );
-    }
+    const { fitting, difference } = matchStateDict(this.arch, this.#table, tensors, strict);
     for (const [name, tensor] of fitting) await this.#write(name, tensor);
     return difference;
   }

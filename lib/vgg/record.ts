@@ -1,7 +1,8 @@
 // A topology as rows of a graph: the forward pass, cut to the layers that are wanted.
 import { checkOneOf } from "../check.js";
-import { GraphBuilder, type Value } from "../graph/builder.js";
+import { GraphBuilder } from "../graph/builder.js";
 import type { GraphRecord } from "../graph/ops.js";
+import type { Value } from "../graph/value.js";
 import type { Module, Topology } from "./topology.js";
 
 export const inputName = "input";

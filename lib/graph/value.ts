@@ -1,0 +1,113 @@
+// What a recorded graph is made of while it is recorded: values and parameters, and the checks that rows make of them.
+import { describe, formatShape, rangeError, typeError } from "../check.js";
+import { checkShape, type DType } from "../tensor.js";
+import type { GraphBuilder } from "./builder.js";
+import type { ParameterId, ValueId } from "./ops.js";
+
+/** A recorded value. Its shape leaves out the batch dimension N. */
+export class Value {
+  readonly builder: GraphBuilder;
+  readonly id: ValueId;
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+
+  /** @internal Use the methods of GraphBuilder. */
+  constructor(builder: GraphBuilder, id: ValueId, shape: readonly number[], dtype: DType) {
+    this.builder = builder;
+    this.id = id;
+    this.shape = shape;
+    this.dtype = dtype;
+  }
+}
+
+/** A recorded parameter: a name and a shape; its numbers are set on the compiled graph. */
+export class ParameterValue {
+  readonly builder: GraphBuilder;
+  readonly id: ParameterId;
+  readonly name: string;
+  readonly shape: readonly number[];
+
+  /** @internal Use GraphBuilder.parameter. */
+  constructor(builder: GraphBuilder, id: ParameterId, name: string, shape: readonly number[]) {
+    this.builder = builder;
+    this.id = id;
+    this.name = name;
+    this.shape = shape;
+  }
+}
+
+/** Dimensions of at least 1. @throws {TypeError|RangeError} */
+export function checkExtents(shape: readonly number[], name: string): readonly number[] {
+  const checked = checkShape(shape, name);
+  if (checked.length === 0 || checked.includes(0)) {
+    throw rangeError("dimensions of at least 1", name, shape);
+  }
+  return checked;
+}
+
+/** @throws {TypeError} no value @throws {RangeError} a value of another graph */
+export function checkValue(builder: GraphBuilder, value: Value, row: string, name: string): void {
+  if (!(value instanceof Value)) throw typeError("a recorded value", `${name} of ${row}`, value);
+  if (value.builder !== builder) {
+    throw rangeError("a value of this graph", `${name} of ${row}`, value);
+  }
+}
+
+/** @throws {TypeError} no value @throws {RangeError} of another graph, or not float32 */
+export function checkFloat(builder: GraphBuilder, input: Value, row: string): void {
+  checkValue(builder, input, row, "input");
+  if (input.dtype !== "float32") throw rangeError("float32", `input of ${row}`, input.dtype);
+}
+
+export function rankError(row: string, expected: string, input: Value): RangeError {
+  const received = `${formatShape(input.shape, "N")} ${describe(input.dtype)}`;
+  return new RangeError(`Expected ${expected} for input of ${row} but received ${received}`);
+}
+
+/** The [C, H, W] of a float32 image. @throws {TypeError|RangeError} */
+export function checkImage(
+  builder: GraphBuilder,
+  input: Value,
+  row: string,
+): [number, number, number] {
+  checkFloat(builder, input, row);
+  if (input.shape.length !== 3) throw rankError(row, "(N, C, H, W)", input);
+  return input.shape as [number, number, number];
+}
+
+/** The F of a float32 row. @throws {TypeError|RangeError} */
+export function checkFeatures(builder: GraphBuilder, input: Value, row: string): number {
+  checkFloat(builder, input, row);
+  if (input.shape.length !== 1) throw rankError(row, "(N, F)", input);
+  return input.shape[0]!;
+}
+
+/** @throws {TypeError} no parameter @throws {RangeError} a parameter of another graph */
+export function checkParameter(
+  builder: GraphBuilder,
+  parameter: ParameterValue,
+  row: string,
+  name: string,
+): void {
+  if (!(parameter instanceof ParameterValue)) {
+    throw typeError("a recorded parameter", `${name} of ${row}`, parameter);
+  }
+  if (parameter.builder !== builder) {
+    throw rangeError("a parameter of this graph", `${name} of ${row}`, parameter);
+  }
+}
+
+/** A parameter of shape (length). @throws {TypeError|RangeError} */
+export function checkVector(
+  builder: GraphBuilder,
+  parameter: ParameterValue,
+  length: number,
+  row: string,
+  name: string,
+): void {
+  checkParameter(builder, parameter, row, name);
+  const expected = formatShape([length]);
+  if (formatShape(parameter.shape) !== expected) {
+    throw rangeError(`shape ${expected}`, `${name} ${parameter.name} of ${row}`, parameter.shape);
+  }
+}

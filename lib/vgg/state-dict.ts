@@ -1,0 +1,62 @@
+// Compares a state dict with what a model needs, before anything is written.
+import { formatShape, typeError } from "../check.js";
+import { VggError } from "../errors.js";
+import { checkTensor, Tensor } from "../tensor.js";
+import type { ParameterEntry } from "./parameters.js";
+
+/** The keys in which a state dict and a model differ, each with its reason where there is one. */
+export interface StateDictDifference {
+  readonly missing: readonly string[];
+  readonly unexpected: readonly string[];
+}
+
+export type StateDict = ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>;
+
+/**
+ * The tensors that have a place in the table, and the keys that differ.
+ * @throws {TypeError} not a Map or object of Tensors, another dtype
+ * @throws {VggError} STATE_DICT_MISMATCH with every misshapen and, where `strict`, every missing and unexpected key
+ */
+export function matchStateDict(
+  arch: string,
+  table: ReadonlyMap<string, ParameterEntry>,
+  tensors: StateDict,
+  strict: boolean,
+): { fitting: [string, Tensor][]; difference: StateDictDifference } {
+  if (typeof tensors !== "object" || tensors === null || tensors instanceof Tensor) {
+    throw typeError("a Map or an object of Tensors", "tensors", tensors);
+  }
+  const given = new Map<string, Tensor>(tensors instanceof Map ? tensors : Object.entries(tensors));
+  const missing = [...table.values()].filter(
+    ({ name, isOptional }) => !isOptional && !given.has(name),
+  );
+  const unexpected = [...given.keys()].filter((name) => !table.has(name));
+  const misshapen: string[] = [];
+  const fitting: [string, Tensor][] = [];
+  for (const [name, tensor] of given) {
+    const entry = table.get(name);
+    if (entry === undefined) continue;
+    checkTensor(tensor, name, entry.dtype);
+    if (formatShape(tensor.shape) === formatShape(entry.shape)) fitting.push([name, tensor]);
+    else
+      misshapen.push(
+        `${name} (expected ${formatShape(entry.shape)}, received ${formatShape(tensor.shape)})`,
+      );
+  }
+  const difference = { missing: missing.map(({ name }) => name), unexpected };
+  if (misshapen.length > 0 || (strict && (missing.length > 0 || unexpected.length > 0))) {
+    const lists = {
+      "Missing keys": strict ? difference.missing : [],
+      "Unexpected keys": strict ? unexpected : [],
+      "Other shapes": misshapen,
+    };
+    const lines = Object.entries(lists).flatMap(([title, keys]) =>
+      keys.length > 0 ? [`${title}: ${keys.join(", ")}`] : [],
+    );
+    throw new VggError(
+      "STATE_DICT_MISMATCH",
+      `Expected the state dict of ${arch} for tensors but it differs.\n${lines.join("\n")}`,
+    );
+  }
+  return { fitting, difference };
+}

@@ -1,0 +1,67 @@
+// Graph and ParameterStore: what they take and what they refuse.
+import { describe, expect, it } from "vitest";
+import { Graph, GraphBuilder, openDevice, ParameterStore, Tensor } from "../lib/index.ts";
+
+describe("Graph", () => {
+  const record = () => {
+    const builder = new GraphBuilder();
+    const y = builder.gemm(builder.input("x", [2]), builder.parameter("weight", [2, 2]));
+    return builder.finish({ y });
+  };
+
+  it("takes only what a builder has checked, unchanged", async () => {
+    const device = await openDevice("cpu");
+    const checked = record();
+    expect(() => (checked.rows as unknown[]).push({})).toThrow(TypeError);
+    expect(() => Object.assign(checked.rows[0]!, { weight: 99 })).toThrow(TypeError);
+    for (const unchecked of [structuredClone(checked), null, {}]) {
+      expect(() => Graph.compile(device, unchecked as never)).toThrow(
+        "Expected a record of GraphBuilder.finish for record",
+      );
+    }
+    expect(() => Graph.compile({} as never, checked)).toThrow("Expected a Device for device");
+    const other = new ParameterStore(device, [{ name: "weight", shape: [3, 2] }]);
+    expect(() => Graph.compile(device, checked, other)).toThrow(
+      "Expected shape (3, 2) for weight but received (2, 2)",
+    );
+    const empty = new ParameterStore(device, []);
+    expect(() => Graph.compile(device, checked, empty)).toThrow("Expected the name of a parameter");
+    const elsewhere = new ParameterStore(
+      await openDevice("cpu", { threads: 5 }),
+      checked.parameters,
+    );
+    expect(() => Graph.compile(device, checked, elsewhere)).toThrow("Expected parameters on cpu");
+    expect(() => new ParameterStore(device, [{ name: "w", shape: [-1] }])).toThrow(RangeError);
+    expect(() => new ParameterStore(device, [{ name: "w", shape: [2 ** 30, 2 ** 30] }])).toThrow(
+      RangeError,
+    );
+    await Promise.all([other, empty, elsewhere].map((store) => store.dispose()));
+  });
+
+  it("says which parameter has no value yet", async () => {
+    const device = await openDevice("cpu");
+    const graph = Graph.compile(device, record());
+    const x = Tensor.zeros([1, 2]);
+    await expect(graph.run({ x })).rejects.toMatchObject({
+      code: "MISSING_PARAMETER",
+      message: expect.stringContaining("weight"),
+    });
+    await expect(graph.parameters.get("weight")).rejects.toMatchObject({
+      code: "MISSING_PARAMETER",
+    });
+    await expect(graph.parameters.fill("weight", "1" as never)).rejects.toThrow(TypeError);
+    await expect(graph.parameters.fillNormal("weight", Number.NaN)).rejects.toThrow(RangeError);
+    await expect(graph.parameters.fillNormal("weight", 1, -1)).rejects.toThrow(RangeError);
+    await graph.parameters.fill("weight", 1);
+    await expect(graph.run({})).rejects.toThrow(
+      "Expected a Tensor or DeviceTensor for x but received undefined",
+    );
+    await expect(graph.run({ x, z: x })).rejects.toThrow('received "z"');
+    expect((await graph.run({ x })).y!.shape).toEqual([1, 2]);
+    await graph.dispose();
+    await graph.dispose();
+    await expect(graph.run({ x })).rejects.toMatchObject({ code: "DISPOSED" });
+    await expect(graph.prepare(1)).rejects.toMatchObject({ code: "DISPOSED" });
+    await expect(graph.parameters.get("weight")).rejects.toMatchObject({ code: "DISPOSED" });
+  });
+});
