@@ -60,9 +60,9 @@ Napi::Promise AddonData::post(Napi::Env env, Backend& backend, Cancellation canc
       job->error = currentError();
     }
     work = nullptr;
-    auto owned = std::make_unique<Job>(*job);
+    auto* owned = new Job(*job);
     // Refused only while the environment ends; nobody waits then.
-    if (settled_.NonBlockingCall(owned.get()) == napi_ok) owned.release();
+    if (settled_.NonBlockingCall(owned) != napi_ok) delete owned;
   };
   backend.thread().post({this, std::move(cancelled), std::move(run)});
   return promise;
