@@ -1,14 +1,15 @@
 // Checks of arguments, in one sentence form: Expected … for NAME but received …
 
-/** A value as an error message shows it: short, and never a whole array. */
-export function describe(value: unknown): string {
+/** A value as an error message shows it: short, never a whole array, and an array in an array only by its length. */
+export function describe(value: unknown, isInside = false): string {
   if (typeof value === "string")
     return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value);
   if (typeof value === "bigint") return `${value}n`;
   if (typeof value === "function") return `function ${value.name || "(anonymous)"}`;
   if (Array.isArray(value)) {
-    const shown = value.slice(0, 8).map(describe).join(", ");
-    return `[${shown}${value.length > 8 ? `, … ${value.length} items` : ""}]`;
+    if (isInside) return `an array of ${value.length}`;
+    const shown = value.slice(0, 8).map((item) => describe(item, true));
+    return `[${shown.join(", ")}${value.length > 8 ? `, … ${value.length} items` : ""}]`;
   }
   if (typeof value === "object" && value !== null) {
     return value.constructor?.name === "Object"

@@ -2,7 +2,7 @@
 
 /** Every code that a `VggError` may have, and when. docs/api.md says what to do about each. */
 export const errorCodes = {
-  ADDON_MISSING: "the native addon was not built, or cannot be loaded",
+  ADDON_MISSING: "the native addon, or sharp for images, was not built or cannot be loaded",
   DEVICE_UNAVAILABLE: "the device asked for does not exist or does not work here",
   UNSUPPORTED: "the device cannot do this (a precision, an instruction set)",
   OUT_OF_MEMORY: "an allocation cannot be met; nothing changed, a smaller request may succeed",
@@ -10,6 +10,23 @@ export const errorCodes = {
   ABORTED: "the work was stopped before it finished",
   MISSING_PARAMETER: "a graph ran before each of its parameters had a value",
   STATE_DICT_MISMATCH: "a state dict does not fit the model; nothing was loaded",
+  CHECKPOINT_UNREADABLE:
+    "a checkpoint is missing, no regular file, too large, or changed while it was read",
+  CHECKPOINT_FORMAT: "a file is no checkpoint of a known format, or has no single state dict",
+  CHECKPOINT_CORRUPT: "a checkpoint is cut off, damaged or contradicts itself",
+  CHECKPOINT_UNSAFE: "a checkpoint wants to run code; nothing was run",
+  CHECKPOINT_LIMIT: "a checkpoint asks for more than its size justifies",
+  CHECKPOINT_UNSUPPORTED:
+    "a checkpoint uses a dtype, compression or byte order that is not supported",
+  IMAGE_UNREADABLE: "an image is missing, no regular file, or its server or stream failed",
+  IMAGE_FORMAT: "the bytes are no JPEG, PNG, WebP, GIF, TIFF or AVIF image",
+  IMAGE_CORRUPT: "an image is cut off or damaged",
+  IMAGE_TOO_LARGE: "an image has more bytes or pixels than its limit",
+  DOWNLOAD_FAILED: "weights could not be downloaded",
+  OFFLINE: "weights are not on this machine, and the network may not be used",
+  HASH_MISMATCH: "a file is not what its hash promises; a download of it is removed",
+  DISK_FULL: "no room for a file; what came is kept",
+  FOLDER_UNUSABLE: "a folder or file cannot be made, read or written",
   BUILD_FAILED: "`vgg build` could not build the addon",
   INTERNAL: "a defect of this package; please report it",
 } as const;

@@ -18,11 +18,17 @@ export { GraphBuilder } from "./graph/builder.js";
 export { Graph, ParameterStore, type RunOptions } from "./graph/graph.js";
 export type { GraphRecord, Row } from "./graph/ops.js";
 export { ParameterValue, Value } from "./graph/value.js";
+export { type PreprocessOptions, preprocess } from "./image/preprocess.js";
+export type { ImageSource } from "./image/source.js";
 export { type DType, Tensor, type TensorData } from "./tensor.js";
+export type { Classification, Prediction } from "./vgg/classify.js";
+export { imagenetLabels } from "./vgg/labels.js";
 export {
+  type ClassifyOptions,
   type CreateOptions,
   type ForwardOptions,
   type LayerOptions,
+  type LoadOptions,
   Vgg,
   type VggOptions,
 } from "./vgg/model.js";
@@ -30,3 +36,9 @@ export type { ParameterInfo } from "./vgg/parameters.js";
 export type { StateDict, StateDictDifference } from "./vgg/state-dict.js";
 export type { LayerSummary, Summary } from "./vgg/summary.js";
 export { type Architecture, architectures, type TopologyOptions } from "./vgg/topology.js";
+export type { ReadOptions } from "./weights/checkpoint.js";
+export type { Progress } from "./weights/download.js";
+export { type PullOptions, pullWeights } from "./weights/hub.js";
+export { type KnownWeights, knownWeights, listWeights } from "./weights/known.js";
+export { readCheckpoint } from "./weights/open.js";
+export { type WriteOptions, writeSafetensors } from "./weights/safetensors.js";

@@ -29,7 +29,8 @@ export interface NativeMemory {
 }
 
 export interface NativeParameters {
-  write(index: number, data: Float32Array, first: number): Promise<void>;
+  /** Elements from `first` on, of a floating-point dtype; copied before it returns. */
+  write(index: number, data: NodeJS.TypedArray, dtype: DType, first: number): Promise<void>;
   read(index: number): Promise<ArrayBuffer>;
   fill(index: number, value: number): Promise<void>;
   fillNormal(index: number, standardDeviation: number, seed: number, stream: number): Promise<void>;
@@ -51,11 +52,24 @@ export interface NativeCancellation {
   cancel(): void;
 }
 
+/** Sizes and offsets in pixels; the window's corner lies within the resized image. */
+export interface ResizePlan {
+  readonly width: number;
+  readonly height: number;
+  readonly resizedWidth: number;
+  readonly resizedHeight: number;
+  readonly left: number;
+  readonly top: number;
+  readonly cropSize: number;
+}
+
 export interface NativeAddon {
   Cancellation: new () => NativeCancellation;
   openCpu(threads: number, instructionSet: string): NativeDevice;
   cpuInfo(): { cores: number; instructionSets: string[] };
   randomNormal(count: number, seed: number): ArrayBuffer;
+  /** Reads pixels (height, width, 3) off this thread until it settles: no one else may have them. */
+  resizeCrop(pixels: Uint8Array, plan: ResizePlan): Promise<ArrayBuffer>;
 }
 
 /** Where the addon was looked for, and what came of each try. */

@@ -3,12 +3,15 @@ import { checkInteger, describe, formatShape, rangeError, typeError } from "./ch
 import { callNative } from "./errors.js";
 import { native } from "./native.js";
 
-/** float16 and bfloat16 are kept as their bits in a Uint16Array. */
+/** Numbers that JavaScript lacks are kept as their bits in a Uint16Array or Uint8Array. */
 const arrayTypes = {
   float32: Float32Array,
   float64: Float64Array,
   float16: Uint16Array,
   bfloat16: Uint16Array,
+  float8_e4m3fn: Uint8Array,
+  float8_e5m2: Uint8Array,
+  bool: Uint8Array,
   int8: Int8Array,
   uint8: Uint8Array,
   int16: Int16Array,
@@ -36,7 +39,7 @@ export const dtypes = Object.keys(arrayTypes) as readonly DType[];
 /** What each kind of array holds when no dtype is named. */
 const inferred = new Map<unknown, DType>(
   dtypes
-    .filter((dtype) => dtype !== "float16" && dtype !== "bfloat16")
+    .filter((dtype) => !/^(b?float16|float8_.*|bool)$/.test(dtype))
     .map((dtype) => [arrayTypes[dtype], dtype]),
 );
 
@@ -149,4 +152,17 @@ export function checkTensor(value: unknown, name: string, dtype?: DType): Tensor
     );
   }
   return value;
+}
+
+/** The dtypes that a parameter may be given in. */
+export const parameterDtypes: readonly DType[] = ["float32", "float64", "float16", "bfloat16"];
+
+/** @throws {TypeError} not a Tensor of floating-point numbers that the device converts */
+export function checkFloatTensor(value: unknown, name: string): Tensor {
+  const tensor = checkTensor(value, name);
+  if (!parameterDtypes.includes(tensor.dtype)) {
+    const expected = parameterDtypes.join(", ");
+    throw new TypeError(`Expected dtype ${expected} for ${name} but received ${tensor.dtype}`);
+  }
+  return tensor;
 }

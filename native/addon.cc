@@ -10,6 +10,7 @@
 #include "napi/graph_wrap.h"
 #include "napi/memory_wrap.h"
 #include "napi/parameters_wrap.h"
+#include "napi/resize_crop.h"
 
 namespace {
 
@@ -46,6 +47,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("openCpu", Napi::Function::New<vgg::napi::DeviceWrap::openCpu>(env, "openCpu"));
   exports.Set("cpuInfo", Napi::Function::New<cpuInfo>(env, "cpuInfo"));
   exports.Set("randomNormal", Napi::Function::New<randomNormal>(env, "randomNormal"));
+  exports.Set("resizeCrop", Napi::Function::New<vgg::napi::resizeCrop>(env, "resizeCrop"));
   return exports;
 }
 

@@ -31,6 +31,7 @@ describe("the addon", () => {
       "cpuInfo",
       "openCpu",
       "randomNormal",
+      "resizeCrop",
     ]);
     const device = native().openCpu(1, "");
     const methods = (object: object) =>

@@ -111,9 +111,9 @@ describe("Vgg", () => {
       ],
       [
         "a parameter of another dtype",
-        () => model.setParameter("classifier.6.bias", Tensor.zeros([10], "float64")),
+        () => model.setParameter("classifier.6.bias", Tensor.zeros([10], "int32")),
         TypeError,
-        "Expected dtype float32 for classifier.6.bias",
+        "Expected dtype float32, float64, float16, bfloat16 for classifier.6.bias but received int32",
       ],
       [
         "a parameter that is no tensor",

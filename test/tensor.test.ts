@@ -58,6 +58,14 @@ describe("Tensor", () => {
     expect(make).toThrow(/Expected|Invalid typed array length/);
   });
 
+  it("describes a value that contains itself", () => {
+    const loop: unknown[] = [1];
+    loop.push(loop);
+    expect(() => new Tensor([1], loop as never)).toThrow(
+      "for data but received [1, an array of 2]",
+    );
+  });
+
   it("says what was expected and what was received", () => {
     expect(() => new Tensor([2, 3], new Float32Array(5))).toThrow(
       "Expected 6 elements, as shape (2, 3) has, for data but received 5",

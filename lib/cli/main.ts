@@ -5,10 +5,23 @@ import { version } from "../device.js";
 import { VggError } from "../errors.js";
 import { buildCommand } from "./build.js";
 import { checkCommand } from "./check.js";
+import { classifyCommand } from "./classify.js";
+import { convertCommand } from "./convert.js";
 import { doctorCommand } from "./doctor.js";
+import { pullCommand } from "./pull.js";
 import { summaryCommand } from "./summary.js";
+import { validateCommand } from "./validate.js";
 
-const commands = [checkCommand(), summaryCommand(), doctorCommand(), buildCommand()];
+const commands = [
+  classifyCommand(),
+  validateCommand(),
+  checkCommand(),
+  summaryCommand(),
+  convertCommand(),
+  pullCommand(),
+  doctorCommand(),
+  buildCommand(),
+];
 
 const program = new Command("vgg")
   .description("VGG11 and its family in Node.js at the speed of the hardware")

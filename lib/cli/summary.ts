@@ -1,15 +1,51 @@
-// `vgg summary`: what the network is made of. Needs no addon.
+// `vgg summary`: what the network is made of, and what a file of weights holds of it. Needs no addon.
 import type { Command } from "commander";
 import { Summary } from "../vgg/summary.js";
 import { topology } from "../vgg/topology.js";
+import { identifyWeights } from "../weights/names.js";
+import { openCheckpoint } from "../weights/open.js";
 import { command, type ModelOptions, type OutputOptions, print, withModel } from "./options.js";
 
+interface SummaryOptions extends ModelOptions, OutputOptions {
+  weights?: string;
+  key?: string;
+}
+
 export function summaryCommand(): Command {
-  return withModel(
-    command("summary", "print layers, output shapes, parameters and multiply-adds"),
-  ).action((options: ModelOptions & OutputOptions) => {
-    const { arch, inChannels, numClasses, imageSize } = options;
+  return withModel(command("summary", "print layers, output shapes, parameters and multiply-adds"))
+    .option("--weights <file>", "take channels and classes from a file, and say what it is")
+    .option("--key <name>", "which dictionary of a checkpoint that has several")
+    .action(summarize);
+}
+
+async function summarize(options: SummaryOptions): Promise<void> {
+  const { arch, inChannels, numClasses, imageSize, weights, key } = options;
+  if (weights === undefined) {
     const summary = new Summary(topology(arch, { inChannels, numClasses, imageSize }));
     print(options, summary, () => String(summary));
-  });
+    return;
+  }
+  const checkpoint = await openCheckpoint(weights, key === undefined ? {} : { key });
+  try {
+    const { format, tensors, metadata } = checkpoint.contents;
+    const identified = identifyWeights(weights, arch, tensors);
+    const summary = new Summary(topology(arch, { ...identified, imageSize }));
+    const dtypes = [...new Set([...tensors.values()].map(({ dtype }) => dtype))];
+    const file = {
+      path: weights,
+      format,
+      bytes: checkpoint.file.size,
+      names: identified.scheme,
+      dtypes,
+      metadata: Object.fromEntries(metadata),
+    };
+    print(options, { ...summary, weights: file }, () =>
+      [
+        String(summary),
+        `${weights}: ${format}, ${(file.bytes / 1e6).toFixed(2)} MB, ${dtypes.join(" and ")}, ${file.names}'s names`,
+      ].join("\n"),
+    );
+  } finally {
+    await checkpoint.close();
+  }
 }

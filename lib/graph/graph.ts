@@ -3,7 +3,14 @@ import { checkInteger, checkOptions, formatShape, rangeError, typeError } from "
 import { Device, DeviceTensor } from "../device.js";
 import { awaitNative, callNative, VggError } from "../errors.js";
 import { type NativeGraph, type NativeMemory, type NativeParameters, native } from "../native.js";
-import { arrayTypeOf, checkShape, checkTensor, nativeData, Tensor } from "../tensor.js";
+import {
+  arrayTypeOf,
+  checkFloatTensor,
+  checkShape,
+  type DType,
+  nativeData,
+  Tensor,
+} from "../tensor.js";
 import { checkRecord } from "./builder.js";
 import type { GraphRecord, ParameterRecord } from "./ops.js";
 
@@ -40,13 +47,40 @@ export class ParameterStore {
 
   /**
    * The numbers are read before this returns.
-   * @throws {TypeError|RangeError} unknown name, not float32, another shape @throws {VggError} OUT_OF_MEMORY, DISPOSED
+   * @param tensor float32, or float64, float16 or bfloat16, which become float32
+   * @throws {TypeError|RangeError} unknown name, another dtype or shape @throws {VggError} OUT_OF_MEMORY, DISPOSED
    */
   async set(name: string, tensor: Tensor): Promise<void> {
     const index = this.index(name);
-    checkTensor(tensor, name, "float32");
+    checkFloatTensor(tensor, name);
     this.checkShape(name, tensor.shape);
-    await awaitNative(() => this.#native.write(index, nativeData(tensor, name) as Float32Array, 0));
+    await awaitNative(() => this.#native.write(index, nativeData(tensor, name), tensor.dtype, 0));
+  }
+
+  /**
+   * Like `set`, with the tensor's bytes piece by piece, each of whole elements: one is packed while the next is read.
+   * @throws {VggError} OUT_OF_MEMORY, DISPOSED; and what `pieces` throws
+   */
+  async setPieces(
+    name: string,
+    dtype: DType,
+    pieces: AsyncIterable<Uint8Array<ArrayBuffer>>,
+  ): Promise<void> {
+    const index = this.index(name);
+    let first = 0;
+    let writing: Promise<void> = Promise.resolve();
+    try {
+      for await (const { buffer, byteOffset, byteLength } of pieces) {
+        const type = arrayTypeOf(dtype);
+        const data = new type(buffer, byteOffset, byteLength / type.BYTES_PER_ELEMENT);
+        await writing;
+        writing = awaitNative(() => this.#native.write(index, data, dtype, first));
+        writing.catch(() => {}); // awaited by the next piece or below
+        first += data.length;
+      }
+    } finally {
+      await writing;
+    }
   }
 
   /** @throws {RangeError} unknown name, or it has another shape */

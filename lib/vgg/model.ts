@@ -1,13 +1,5 @@
 // Class Vgg: a forward graph with named parameters.
-import {
-  checkInteger,
-  checkOneOf,
-  checkOptions,
-  describe,
-  formatShape,
-  rangeError,
-  typeError,
-} from "../check.js";
+import { checkInteger, checkOneOf, checkOptions, describe, typeError } from "../check.js";
 import {
   Device,
   type DeviceId,
@@ -17,11 +9,22 @@ import {
   precisions,
 } from "../device.js";
 import { VggError } from "../errors.js";
-import { Graph, ParameterStore } from "../graph/graph.js";
-import { checkTensor, elementCount, Tensor } from "../tensor.js";
-import { type ParameterEntry, type ParameterInfo, parameterTable } from "./parameters.js";
+import { Graph } from "../graph/graph.js";
+import type { GraphRecord } from "../graph/ops.js";
+import type { ImageSource } from "../image/source.js";
+import { Tensor } from "../tensor.js";
+import type { ReadOptions } from "../weights/checkpoint.js";
+import { pullWeights } from "../weights/hub.js";
+import { isWeightsName } from "../weights/known.js";
+import { identifyWeights } from "../weights/names.js";
+import { openCheckpoint } from "../weights/open.js";
+import { checkMetadata, type WriteOptions, writeTensors } from "../weights/safetensors.js";
+import { type Classification, classifyAll, type Prediction, recordClassify } from "./classify.js";
+import { imagenetLabels } from "./labels.js";
+import type { ParameterInfo } from "./parameters.js";
 import { inputName, recordForward } from "./record.js";
-import { matchStateDict, type StateDict, type StateDictDifference } from "./state-dict.js";
+import { ModelState } from "./state.js";
+import type { StateDict, StateDictDifference } from "./state-dict.js";
 import { Summary } from "./summary.js";
 import {
   type Architecture,
@@ -36,11 +39,27 @@ export interface VggOptions extends TopologyOptions {
   device?: Device | DeviceId;
   /** Default "float32". */
   precision?: Precision;
+  /** The names of the classes, one for each. Default: ImageNet's where there are 1000 classes. */
+  labels?: readonly string[];
 }
 
 export interface CreateOptions extends VggOptions {
   /** An integer from 0 to 2^53 - 1, default 0: the same parameters on every machine. */
   seed?: number;
+}
+
+/** `inChannels` and `numClasses` are the file's; given as well, they must agree with it. */
+export interface LoadOptions extends VggOptions, ReadOptions {
+  /** Stops a download. */
+  signal?: AbortSignal;
+}
+
+export interface ClassifyOptions {
+  /** How many classes, the best first. Default 5, or all where there are fewer. */
+  top?: number;
+  /** How many images go to the device at once, default 8. */
+  batchSize?: number;
+  signal?: AbortSignal;
 }
 
 export interface ForwardOptions {
@@ -58,7 +77,7 @@ export interface LayerOptions<Name extends string> {
   into?: Partial<Record<Name, DeviceTensor>>;
 }
 
-const optionNames = ["device", "precision", "inChannels", "numClasses", "imageSize"];
+const optionNames = ["device", "precision", "inChannels", "numClasses", "imageSize", "labels"];
 
 export class Vgg {
   readonly arch: Architecture;
@@ -67,12 +86,11 @@ export class Vgg {
   readonly imageSize: number;
   readonly device: Device;
   readonly precision: Precision;
+  /** The names of the classes, where they are known. */
+  readonly labels: readonly string[] | undefined;
   #topology: Topology;
-  #table: ReadonlyMap<string, ParameterEntry>;
-  #store: ParameterStore;
+  #state: ModelState;
   #graphs = new Map<string, Graph>();
-  /** The entries that no layer reads (num_batches_tracked). */
-  #counters = new Map<string, bigint>();
   #disposal: Promise<void> | null = null;
 
   /**
@@ -83,20 +101,60 @@ export class Vgg {
   static async create(arch: Architecture, options: CreateOptions = {}): Promise<Vgg> {
     checkOptions(options, "options", [...optionNames, "seed"]);
     const seed = checkInteger(options.seed ?? 0, "seed", 0, Number.MAX_SAFE_INTEGER);
-    const model = await Vgg.#open(arch, options);
+    return Vgg.#open(arch, options, (state) => state.initialize(seed));
+  }
+
+  /**
+   * A model with parameters from a file: .pth (zip or legacy) or .safetensors, under torchvision's, timm's or the usual
+   * tutorial's names; or known weights by name ("IMAGENET1K_V1", "DEFAULT"), which are downloaded once.
+   * @throws {TypeError|RangeError} as `create`
+   * @throws {VggError} CHECKPOINT_…, STATE_DICT_MISMATCH with every name that differs; as `create`; those of a download
+   */
+  static async load(arch: Architecture, source: string, options: LoadOptions = {}): Promise<Vgg> {
+    checkOptions(options, "options", [...optionNames, "key", "verify", "signal"]);
+    if (typeof source !== "string")
+      throw typeError("a path or the name of known weights", "source", source);
+    topology(arch, options);
+    const { key, verify, signal } = options;
+    const path = isWeightsName(source)
+      ? await pullWeights(arch, source, signal === undefined ? {} : { signal })
+      : source;
+    const reading = {
+      ...(key === undefined ? {} : { key }),
+      ...(verify === undefined ? {} : { verify }),
+    };
+    const checkpoint = await openCheckpoint(path, reading);
     try {
-      await model.#initialize(seed);
-      return model;
-    } catch (error) {
-      await model.dispose();
-      throw error;
+      const weights = identifyWeights(path, arch, checkpoint.tensors);
+      for (const name of ["inChannels", "numClasses"] as const) {
+        if (options[name] !== undefined && options[name] !== weights[name]) {
+          const message = `${path}: Expected ${name} ${options[name]} as in the options but the file has ${weights[name]}`;
+          throw new VggError("STATE_DICT_MISMATCH", message);
+        }
+      }
+      const { inChannels, numClasses } = weights;
+      const stored = checkpoint.contents.labels;
+      const labels = options.labels ?? (stored?.length === numClasses ? stored : undefined);
+      const complete = {
+        ...options,
+        inChannels,
+        numClasses,
+        ...(labels === undefined ? {} : { labels }),
+      };
+      return await Vgg.#open(arch, complete, (state) => state.loadCheckpoint(checkpoint, weights));
+    } finally {
+      await checkpoint.close();
     }
   }
 
-  /** A model whose parameters have no values yet. */
-  static async #open(arch: Architecture, options: VggOptions): Promise<Vgg> {
+  static async #open(
+    arch: Architecture,
+    options: VggOptions,
+    fill: (state: ModelState) => Promise<void>,
+  ): Promise<Vgg> {
     const checked = topology(arch, options);
     const precision = checkOneOf(options.precision ?? "float32", "precision", precisions);
+    const labels = checkLabels(options.labels, checked.numClasses);
     const { device = "auto" } = options;
     const opened = device instanceof Device ? device : await openDevice(device);
     if (!opened.info.precisions.includes(precision)) {
@@ -105,10 +163,11 @@ export class Vgg {
         `Expected one of ${opened.info.precisions.join(", ")}, which ${opened.id} offers, for precision but received ${describe(precision)}`,
       );
     }
-    const model = new Vgg(checked, opened, precision);
+    const model = new Vgg(checked, opened, precision, labels);
     try {
       // Before the parameters have values: they are then written into their packed places at once, never held twice.
-      await model.#graph([logitsName]).prepare(1);
+      await model.#forwardGraph([logitsName]).prepare(1);
+      await fill(model.#state);
       return model;
     } catch (error) {
       await model.dispose();
@@ -116,7 +175,12 @@ export class Vgg {
     }
   }
 
-  private constructor(checked: Topology, device: Device, precision: Precision) {
+  private constructor(
+    checked: Topology,
+    device: Device,
+    precision: Precision,
+    labels: readonly string[] | undefined,
+  ) {
     this.#topology = checked;
     this.arch = checked.arch;
     this.inChannels = checked.inChannels;
@@ -124,32 +188,13 @@ export class Vgg {
     this.imageSize = checked.imageSize;
     this.device = device;
     this.precision = precision;
-    const table = parameterTable(checked);
-    this.#table = new Map(table.map((entry) => [entry.name, entry]));
-    for (const { name, dtype } of table) if (dtype === "int64") this.#counters.set(name, 0n);
-    this.#store = new ParameterStore(
-      device,
-      table.filter(({ dtype }) => dtype === "float32"),
-    );
-  }
-
-  async #initialize(seed: number): Promise<void> {
-    const entries = [...this.#table.values()];
-    await Promise.all(
-      entries.map(({ name, dtype, initialization }, stream) => {
-        if (dtype !== "float32") return undefined;
-        if (initialization.kind === "constant") return this.#store.fill(name, initialization.value);
-        return this.#store.fillNormal(name, initialization.standardDeviation, seed, stream);
-      }),
-    );
+    this.labels = labels;
+    this.#state = new ModelState(device, checked);
   }
 
   /** How many numbers are trained: 132,863,336 for VGG11 with 1000 classes. */
   get parameterCount(): number {
-    let count = 0;
-    for (const { isTrainable, shape } of this.#table.values())
-      if (isTrainable) count += elementCount(shape);
-    return count;
+    return this.#state.parameterCount;
   }
 
   get isDisposed(): boolean {
@@ -157,33 +202,30 @@ export class Vgg {
   }
 
   /** The entries of torchvision's state_dict, in its order. */
-  *parameters(): IterableIterator<ParameterInfo> {
-    for (const { name, shape, dtype, isTrainable } of this.#table.values())
-      yield { name, shape, dtype, isTrainable };
+  parameters(): IterableIterator<ParameterInfo> {
+    return this.#state.infos();
   }
 
   /** A copy. @throws {TypeError|RangeError} unknown name @throws {VggError} DISPOSED, OUT_OF_MEMORY */
   async getParameter(name: string): Promise<Tensor> {
     this.#checkLive();
-    const { dtype } = this.#entry(name);
-    if (dtype === "int64") return new Tensor([], BigInt64Array.of(this.#counters.get(name)!));
-    return this.#store.get(name);
+    return this.#state.get(name);
   }
 
   /**
    * Replaces a parameter for the forwards asked for after this one. The numbers are read before this returns.
+   * @param tensor float32, or float64, float16 or bfloat16, which become float32
    * @throws {TypeError|RangeError} unknown name, another dtype or shape @throws {VggError} DISPOSED, OUT_OF_MEMORY
    */
   async setParameter(name: string, tensor: Tensor): Promise<void> {
     this.#checkLive();
-    this.#checkParameter(this.#entry(name), tensor);
-    await this.#write(name, tensor);
+    await this.#state.set(name, tensor);
   }
 
   /** Copies of all parameters and statistics, in torchvision's order. @throws {VggError} DISPOSED, OUT_OF_MEMORY */
   async stateDict(): Promise<Map<string, Tensor>> {
     const tensors = new Map<string, Tensor>();
-    for (const name of this.#table.keys()) tensors.set(name, await this.getParameter(name));
+    for (const { name } of this.parameters()) tensors.set(name, await this.getParameter(name));
     return tensors;
   }
 
@@ -201,9 +243,29 @@ export class Vgg {
     checkOptions(options, "options", ["strict"]);
     const { strict = true } = options;
     if (typeof strict !== "boolean") throw typeError("a boolean", "options.strict", strict);
-    const { fitting, difference } = matchStateDict(this.arch, this.#table, tensors, strict);
-    for (const [name, tensor] of fitting) await this.#write(name, tensor);
-    return difference;
+    return this.#state.load(tensors, strict);
+  }
+
+  /**
+   * Writes the parameters as safetensors, tensor by tensor; the labels go with them.
+   * @throws {TypeError} not a path, metadata that is no object of strings @throws {VggError} DISPOSED @throws {Error} of the file system
+   */
+  async save(path: string, options: WriteOptions = {}): Promise<void> {
+    this.#checkLive();
+    if (typeof path !== "string") throw typeError("a path", "path", path);
+    checkOptions(options, "options", ["metadata"]);
+    const { metadata = {} } = options;
+    checkMetadata(metadata);
+    const labels =
+      this.labels === undefined || this.labels === imagenetLabels
+        ? {}
+        : { labels: JSON.stringify(this.labels) };
+    await writeTensors(path, this.#state.lazy(), {
+      format: "pt",
+      arch: this.arch,
+      ...labels,
+      ...metadata,
+    });
   }
 
   /**
@@ -239,7 +301,7 @@ export class Vgg {
     if (outputs === undefined && into !== undefined && !(into instanceof DeviceTensor)) {
       throw typeError("a DeviceTensor", "options.into", into);
     }
-    const graph = this.#graph(outputs ?? [logitsName]);
+    const graph = this.#forwardGraph(outputs ?? [logitsName]);
     const targets = outputs === undefined && into !== undefined ? { [logitsName]: into } : into;
     const results = await graph.run(
       { [inputName]: input },
@@ -251,6 +313,55 @@ export class Vgg {
     return outputs === undefined ? results[logitsName]! : results;
   }
 
+  /**
+   * The best classes of an image, by torchvision's preprocessing: a path, URL, bytes or stream; an array gives an array.
+   * @throws {TypeError|RangeError} another source, `top` out of range, a model of other than 3 channels
+   * @throws {VggError} IMAGE_…, DISPOSED, OUT_OF_MEMORY; or the reason of `signal`
+   */
+  async classify(image: ImageSource, options?: ClassifyOptions): Promise<readonly Prediction[]>;
+  async classify(
+    images: readonly ImageSource[],
+    options?: ClassifyOptions,
+  ): Promise<(readonly Prediction[])[]>;
+  async classify(
+    images: ImageSource | readonly ImageSource[],
+    options: ClassifyOptions = {},
+  ): Promise<readonly Prediction[] | (readonly Prediction[])[]> {
+    const isArray = Array.isArray(images);
+    const predictions: (readonly Prediction[])[] = [];
+    const sources = (isArray ? images : [images]) as readonly ImageSource[];
+    for await (const classified of this.classifyEach(sources, options)) {
+      if ("error" in classified) throw classified.error;
+      predictions.push(classified.predictions);
+    }
+    return isArray ? predictions : predictions[0]!;
+  }
+
+  /**
+   * Like `classify` for any number of images, which are asked for as they are needed: yields each one's classes, or the
+   * error that it met, in order. One bad image does not stop the rest.
+   */
+  async *classifyEach<Source extends ImageSource>(
+    images: Iterable<Source> | AsyncIterable<Source>,
+    options: ClassifyOptions = {},
+  ): AsyncGenerator<Classification<Source>> {
+    this.#checkLive();
+    checkOptions(options, "options", ["top", "batchSize", "signal"]);
+    const { signal } = options;
+    const most = Math.min(5, this.numClasses);
+    const top = checkInteger(options.top ?? most, "options.top", 1, this.numClasses);
+    const batchSize = checkInteger(options.batchSize ?? 8, "options.batchSize", 1, 4096);
+    if (this.inChannels !== 3) {
+      throw new RangeError(
+        `Expected a model of 3 channels for classify but this one has ${this.inChannels}`,
+      );
+    }
+    const graph = this.#graph(`classify ${top}`, () => recordClassify(this.#topology, top));
+    const iterator =
+      Symbol.asyncIterator in images ? images[Symbol.asyncIterator]() : images[Symbol.iterator]();
+    yield* classifyAll(graph, this.#topology, this.labels, iterator, { batchSize, signal });
+  }
+
   /** Makes the model ready for these batch sizes, so that their first forward is as fast as the next. */
   async warmup(batchSizes: readonly number[] = [1]): Promise<void> {
     this.#checkLive();
@@ -259,7 +370,7 @@ export class Vgg {
     for (const batch of batchSizes) checkInteger(batch, "batchSizes", 1, 2 ** 31 - 1);
     const shape = [this.inChannels, this.imageSize, this.imageSize];
     for (const batch of batchSizes) {
-      await this.#graph([logitsName]).prepare(batch);
+      await this.#forwardGraph([logitsName]).prepare(batch);
       await this.forward(Tensor.zeros([batch, ...shape]));
     }
   }
@@ -273,7 +384,7 @@ export class Vgg {
   dispose(): Promise<void> {
     this.#disposal ??= (async () => {
       await Promise.all([...this.#graphs.values()].map((graph) => graph.dispose()));
-      await this.#store.dispose();
+      await this.#state.dispose();
     })();
     return this.#disposal;
   }
@@ -282,42 +393,38 @@ export class Vgg {
     return this.dispose();
   }
 
-  /** The graph with these outputs, recorded and compiled on first use; all share the parameters. */
-  #graph(outputs: readonly string[]): Graph {
+  /** The forward graph with these outputs. */
+  #forwardGraph(outputs: readonly string[]): Graph {
     const names = [...new Set(outputs)].sort();
-    const key = names.join(",");
+    return this.#graph(names.join(","), () => recordForward(this.#topology, names));
+  }
+
+  /** Recorded and compiled on first use; all graphs share the parameters. */
+  #graph(key: string, record: () => GraphRecord): Graph {
     let graph = this.#graphs.get(key);
     if (graph === undefined) {
-      graph = Graph.compile(this.device, recordForward(this.#topology, names), this.#store);
+      graph = Graph.compile(this.device, record(), this.#state.store);
       this.#graphs.set(key, graph);
     }
     return graph;
-  }
-
-  async #write(name: string, tensor: Tensor): Promise<void> {
-    if (this.#counters.has(name)) this.#counters.set(name, (tensor.data as BigInt64Array)[0]!);
-    else await this.#store.set(name, tensor);
-  }
-
-  #entry(name: string): ParameterEntry {
-    if (typeof name !== "string") throw typeError("the name of a parameter", "name", name);
-    const entry = this.#table.get(name);
-    if (entry === undefined)
-      throw rangeError(`the name of a parameter of ${this.arch}`, "name", name);
-    return entry;
-  }
-
-  #checkParameter({ name, shape, dtype }: ParameterEntry, tensor: Tensor): void {
-    checkTensor(tensor, name, dtype);
-    if (formatShape(tensor.shape) !== formatShape(shape)) {
-      throw new RangeError(
-        `Expected shape ${formatShape(shape)} for ${name} but received ${formatShape(tensor.shape)}`,
-      );
-    }
   }
 
   #checkLive(): void {
     if (this.#disposal !== null)
       throw new VggError("DISPOSED", `Expected a live model but this ${this.arch} was disposed`);
   }
+}
+
+function checkLabels(labels: unknown, numClasses: number): readonly string[] | undefined {
+  if (labels === undefined)
+    return numClasses === imagenetLabels.length ? imagenetLabels : undefined;
+  if (!Array.isArray(labels) || !labels.every((label) => typeof label === "string")) {
+    throw typeError("an array of strings", "labels", labels);
+  }
+  if (labels.length !== numClasses) {
+    throw new RangeError(
+      `Expected ${numClasses} names, one for each class, for labels but received ${labels.length}`,
+    );
+  }
+  return Object.freeze([...labels]);
 }

@@ -9,20 +9,38 @@ export const inputName = "input";
 
 /**
  * Records the forward pass of a float32 input (N, inChannels, imageSize, imageSize).
- * A ReLU is part of the layer before it unless that layer's own output is wanted. Rows after the last output are left out.
+ * Rows after the last output are left out.
  * @param outputs torchvision's module names, e.g. "features.8"
  * @throws {RangeError} no such module
  */
 export function recordForward(topology: Topology, outputs: readonly string[]): GraphRecord {
-  const { modules, inChannels, imageSize } = topology;
+  const { inChannels, imageSize } = topology;
+  const builder = new GraphBuilder();
+  const input = builder.input(inputName, [inChannels, imageSize, imageSize]);
+  const { made } = recordModules(builder, topology, input, outputs);
+  return builder.finish(Object.fromEntries(outputs.map((output) => [output, made.get(output)!])));
+}
+
+/**
+ * Records the modules up to the last one that is wanted, all where none is. A ReLU is part of the layer before it unless
+ * that layer's own output is wanted.
+ * @returns the last value, and the value of each module
+ */
+export function recordModules(
+  builder: GraphBuilder,
+  { modules }: Topology,
+  input: Value,
+  outputs: readonly string[],
+): { value: Value; made: ReadonlyMap<string, Value> } {
   const names = modules.map(({ name }) => name);
   for (const output of outputs) checkOneOf(output, "outputs", names);
   const wanted = new Set(outputs);
-  const last = Math.max(...outputs.map((output) => names.indexOf(output)));
-
-  const builder = new GraphBuilder();
+  const last =
+    outputs.length === 0
+      ? modules.length - 1
+      : Math.max(...outputs.map((output) => names.indexOf(output)));
   const made = new Map<string, Value>();
-  let value = builder.input(inputName, [inChannels, imageSize, imageSize]);
+  let value = input;
   let isRectified = false; // the layer before has already taken the ReLU that follows it
   for (const [index, module] of modules.slice(0, last + 1).entries()) {
     const next = modules[index + 1];
@@ -31,7 +49,7 @@ export function recordForward(topology: Topology, outputs: readonly string[]): G
     isRectified = relu;
     made.set(module.name, value);
   }
-  return builder.finish(Object.fromEntries(outputs.map((output) => [output, made.get(output)!])));
+  return { value, made };
 }
 
 function recordModule(builder: GraphBuilder, module: Module, input: Value, relu: boolean): Value {

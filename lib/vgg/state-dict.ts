@@ -1,7 +1,7 @@
 // Compares a state dict with what a model needs, before anything is written.
 import { formatShape, typeError } from "../check.js";
 import { VggError } from "../errors.js";
-import { checkTensor, Tensor } from "../tensor.js";
+import { checkFloatTensor, checkTensor, Tensor } from "../tensor.js";
 import type { ParameterEntry } from "./parameters.js";
 
 /** The keys in which a state dict and a model differ, each with its reason where there is one. */
@@ -11,6 +11,12 @@ export interface StateDictDifference {
 }
 
 export type StateDict = ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>;
+
+/** @throws {TypeError} not a Tensor, or one whose numbers cannot become the parameter's */
+export function checkParameter({ name, dtype }: ParameterEntry, tensor: Tensor): void {
+  if (dtype === "float32") checkFloatTensor(tensor, name);
+  else checkTensor(tensor, name, dtype);
+}
 
 /**
  * The tensors that have a place in the table, and the keys that differ.
@@ -36,7 +42,7 @@ export function matchStateDict(
   for (const [name, tensor] of given) {
     const entry = table.get(name);
     if (entry === undefined) continue;
-    checkTensor(tensor, name, entry.dtype);
+    checkParameter(entry, tensor);
     if (formatShape(tensor.shape) === formatShape(entry.shape)) fitting.push([name, tensor]);
     else
       misshapen.push(

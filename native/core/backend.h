@@ -45,8 +45,9 @@ class Parameters {
  public:
   virtual ~Parameters() = default;
   [[nodiscard]] virtual const std::vector<ParameterSpec>& specs() const = 0;
-  /** Elements [first, first + count) of parameter `index` in row-major order. */
-  virtual void write(int index, size_t first, const float* from, size_t count) = 0;
+  /** Elements [first, first + count) of parameter `index` in row-major order, of a floating-point
+   * dtype. */
+  virtual void write(int index, size_t first, const std::byte* from, DType dtype, size_t count) = 0;
   /** Throws Error kMissingParameter when the parameter was never written. */
   virtual void read(int index, float* to) = 0;
   virtual void fill(int index, float value) = 0;

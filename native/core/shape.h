@@ -8,9 +8,21 @@
 
 namespace vgg {
 
-enum class DType : std::uint8_t { kFloat32, kUint8, kInt32 };
+enum class DType : std::uint8_t { kFloat32, kFloat64, kFloat16, kBfloat16, kUint8, kInt32 };
 
-constexpr size_t byteSize(DType dtype) { return dtype == DType::kUint8 ? 1 : 4; }
+constexpr size_t byteSize(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat64:
+      return 8;
+    case DType::kFloat16:
+    case DType::kBfloat16:
+      return 2;
+    case DType::kUint8:
+      return 1;
+    default:
+      return 4;
+  }
+}
 
 /** Outermost first. The shape of a recorded value leaves out its batch dimension N. */
 using Shape = std::vector<int64_t>;

@@ -22,7 +22,7 @@ PackedMatrix::PackedMatrix(const Kernels& kernels, size_t rows, size_t columns, 
 }
 
 template <typename Move>
-void PackedMatrix::forEach(size_t first, size_t count, const Move& move) const {
+void PackedMatrix::forEach(size_t first, size_t count, Columns columns, const Move& move) const {
   const size_t end = first + count;
   const size_t pixels = columns_ / channels_;
   for (size_t at = first; at < end;) {
@@ -41,24 +41,30 @@ void PackedMatrix::forEach(size_t first, size_t count, const Move& move) const {
     }
     const size_t lane = row % panelWidth_;
     const size_t base = row * columns_;
-    for (size_t pixel = 0; pixel < pixels; ++pixel) {
-      for (size_t channel = 0; channel < channels_; ++channel) {
-        const size_t column = channel * pixels + pixel;
-        if (column < left || column >= right) continue;
-        float* to = packed + (pixel * channels_ + channel) * panelWidth_ + lane;
-        for (size_t i = 0; i < rows; ++i) move(to[i], base + i * columns_ + column - first);
+    const size_t last = std::min(right, columns.end);
+    // Along the rows: they are read or written line by line, and a panel's lanes are whole lines
+    // wherever they lie.
+    size_t column = std::max(left, columns.begin);
+    size_t channel = column / pixels;
+    size_t pixel = column % pixels;
+    for (; column < last; ++column) {
+      float* to = packed + (pixel * channels_ + channel) * panelWidth_ + lane;
+      for (size_t i = 0; i < rows; ++i) move(to[i], base + i * columns_ + column - first);
+      if (++pixel == pixels) {
+        pixel = 0;
+        ++channel;
       }
     }
     at = base + (rows - 1) * columns_ + right;
   }
 }
 
-void PackedMatrix::write(size_t first, const float* from, size_t count) {
-  forEach(first, count, [&](float& packed, size_t offset) { packed = from[offset]; });
+void PackedMatrix::write(size_t first, const float* from, size_t count, Columns columns) {
+  forEach(first, count, columns, [&](float& packed, size_t offset) { packed = from[offset]; });
 }
 
-void PackedMatrix::read(size_t first, float* to, size_t count) const {
-  forEach(first, count, [&](const float& packed, size_t offset) { to[offset] = packed; });
+void PackedMatrix::read(size_t first, float* to, size_t count, Columns columns) const {
+  forEach(first, count, columns, [&](const float& packed, size_t offset) { to[offset] = packed; });
 }
 
 }  // namespace vgg::cpu

@@ -20,9 +20,17 @@ class PackedMatrix {
   PackedMatrix(const Kernels& kernels, size_t rows, size_t columns, size_t channels,
                std::atomic<size_t>* counter);
 
-  /** Elements [first, first + count) of the row-major weight. */
-  void write(size_t first, const float* from, size_t count);
-  void read(size_t first, float* to, size_t count) const;
+  /** Columns [begin, end) of the row-major weight: threads share a range of elements by them. */
+  struct Columns {
+    size_t begin, end;
+  };
+  [[nodiscard]] Columns part(size_t index, size_t parts) const {
+    return {columns_ * index / parts, columns_ * (index + 1) / parts};
+  }
+
+  /** Elements [first, first + count) of the row-major weight, those of the columns given. */
+  void write(size_t first, const float* from, size_t count, Columns columns);
+  void read(size_t first, float* to, size_t count, Columns columns) const;
 
   /** The rows of panel `panel`: [panel · panelWidth, …) cut at `rows`. Panels may be written by
    * different threads. */
@@ -37,10 +45,10 @@ class PackedMatrix {
   [[nodiscard]] size_t panelWidth() const { return panelWidth_; }
 
  private:
-  /** Calls move(packed float&, element offset from first) for each element of the range, depth by
-   * depth. */
+  /** Calls move(packed float&, element offset from first) for each element of the range within the
+   * columns. */
   template <typename Move>
-  void forEach(size_t first, size_t count, const Move& move) const;
+  void forEach(size_t first, size_t count, Columns columns, const Move& move) const;
 
   size_t panelWidth_, rows_, columns_, channels_, panels_;
   std::shared_ptr<HostMemory> memory_;

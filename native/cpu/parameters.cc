@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/convert.h"
 #include "core/error.h"
 #include "core/random.h"
 
@@ -10,6 +11,10 @@ namespace vgg::cpu {
 namespace {
 
 constexpr size_t kBlock = size_t{1} << 20;  // elements that a thread makes or moves at a time
+
+/** Into how many parts a matrix is cut for the threads: a few each, so that a slow one holds up
+ * little. */
+size_t partsOf(const ThreadPool& pool) { return static_cast<size_t>(pool.threads()) * 4; }
 
 std::vector<int> parametersOf(const Conv2d& conv) {
   std::vector<int> list{conv.weight};
@@ -40,18 +45,28 @@ float* CpuParameters::denseForWriting(int index) {
 
 const float* CpuParameters::dense(int index) { return denseForWriting(index); }
 
-void CpuParameters::write(int index, size_t first, const float* from, size_t count) {
+void CpuParameters::write(int index, size_t first, const std::byte* from, DType dtype,
+                          size_t count) {
+  if (dtype == DType::kFloat32) {
+    writeFloats(index, first, reinterpret_cast<const float*>(from), count);
+    return;
+  }
+  const auto floats = HostMemory::allocate(checkedMultiply(count, sizeof(float)));
+  pool_.run((count + kBlock - 1) / kBlock, [&](size_t i) {
+    toFloat32(floats->floats() + i * kBlock, from + i * kBlock * byteSize(dtype), dtype,
+              std::min(kBlock, count - i * kBlock));
+  });
+  writeFloats(index, first, floats->floats(), count);
+}
+
+void CpuParameters::writeFloats(int index, size_t first, const float* from, size_t count) {
   Slot& slot = slots_[index];
   if (slot.matrix == nullptr) {
     std::copy_n(from, count, denseForWriting(index) + first);
   } else {
-    // Whole panels: two threads never share one.
-    const size_t block = slot.matrix->panelWidth() * slot.matrix->columns();
-    const size_t start = first / block;
-    pool_.run((first + count + block - 1) / block - start, [&](size_t i) {
-      const size_t from0 = std::max(first, (start + i) * block);
-      const size_t to0 = std::min(first + count, (start + i + 1) * block);
-      slot.matrix->write(from0, from + (from0 - first), to0 - from0);
+    const size_t parts = partsOf(pool_);
+    pool_.run(parts, [&](size_t i) {
+      slot.matrix->write(first, from, count, slot.matrix->part(i, parts));
     });
   }
   slot.isWritten = true;
@@ -68,11 +83,9 @@ void CpuParameters::read(int index, float* to) {
     std::copy_n(slot.dense->floats(), count(index), to);
     return;
   }
-  const size_t block = slot.matrix->panelWidth() * slot.matrix->columns();
-  pool_.run(slot.matrix->panels(), [&](size_t panel) {
-    const size_t first = panel * block;
-    slot.matrix->read(first, to + first, std::min(block, count(index) - first));
-  });
+  const size_t parts = partsOf(pool_);
+  pool_.run(parts,
+            [&](size_t i) { slot.matrix->read(0, to, count(index), slot.matrix->part(i, parts)); });
 }
 
 /** make(first, count, to) yields elements of the row-major parameter, block by block on all
@@ -99,7 +112,7 @@ void CpuParameters::make(int index, const Make& make) {
       for (size_t first = next.fetch_add(block); first < total; first = next.fetch_add(block)) {
         const size_t length = std::min(block, total - first);
         make(first, length, rows);
-        slot.matrix->write(first, rows, length);
+        slot.matrix->write(first, rows, length, slot.matrix->part(0, 1));
       }
     });
   }
@@ -129,7 +142,7 @@ std::shared_ptr<const PackedMatrix> CpuParameters::matrix(int weight, size_t cha
     auto packed = create();
     const std::shared_ptr<HostMemory> before = std::exchange(slot.dense, nullptr);
     slot.matrix = packed;
-    if (slot.isWritten) write(weight, 0, before->floats(), count(weight));
+    if (slot.isWritten) writeFloats(weight, 0, before->floats(), count(weight));
     return packed;
   }
   MatrixCopy& copy = matrixCopies_[{weight, channels}];
@@ -163,7 +176,7 @@ void CpuParameters::refresh(const std::vector<int>& used) {
     if (!slot.isWritten || copy.version == slot.version) continue;
     const auto rows = HostMemory::allocate(count(key.first) * sizeof(float));
     read(key.first, rows->floats());
-    copy.packed->write(0, rows->floats(), count(key.first));
+    copy.packed->write(0, rows->floats(), count(key.first), copy.packed->part(0, 1));
     copy.version = slot.version;
   }
   for (auto& [key, entry] : filters_) {

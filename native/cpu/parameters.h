@@ -19,7 +19,7 @@ class CpuParameters final : public Parameters {
                 std::atomic<size_t>* counter);
 
   [[nodiscard]] const std::vector<ParameterSpec>& specs() const override { return specs_; }
-  void write(int index, size_t first, const float* from, size_t count) override;
+  void write(int index, size_t first, const std::byte* from, DType dtype, size_t count) override;
   void read(int index, float* to) override;
   void fill(int index, float value) override;
   void fillNormal(int index, float standardDeviation, uint64_t seed, uint32_t stream) override;
@@ -57,6 +57,7 @@ class CpuParameters final : public Parameters {
 
   [[nodiscard]] size_t count(int index) const { return elementCount(specs_[index].shape); }
   float* denseForWriting(int index);
+  void writeFloats(int index, size_t first, const float* from, size_t count);
   template <typename Make>
   void make(int index, const Make& make);
 

@@ -51,25 +51,26 @@ const std::shared_ptr<Parameters>& ParametersWrap::parameters() const {
   return parameters_;
 }
 
-/** write(index, float32Array, first) */
+/** write(index, typedArray, dtype, first) */
 Napi::Value ParametersWrap::write(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const int index = info[0].As<Napi::Number>().Int32Value();
     const View view = viewOf(info[1]);
-    const auto first = static_cast<size_t>(info[2].As<Napi::Number>().Int64Value());
-    const size_t count = view.bytes / sizeof(float);
+    const DType dtype = readDType(info[2].As<Napi::String>());
+    const auto first = static_cast<size_t>(info[3].As<Napi::Number>().Int64Value());
+    const size_t count = view.bytes / byteSize(dtype);
     if (first + count > elementCount(parameters()->specs().at(index).shape)) {
       throw Error(Code::kInternal, "Expected at most the parameter's elements");
     }
     Binding from;
     auto copy = snapshot(view, &from);
     return AddonData::of(info.Env())
-        .post(
-            info.Env(), *backend_,
-            [to = parameters(), copy = std::move(copy), from, index, first, count]() -> MakeValue {
-              to->write(index, first, reinterpret_cast<const float*>(from.host), count);
-              return undefined;
-            });
+        .post(info.Env(), *backend_,
+              [to = parameters(), copy = std::move(copy), from, dtype, index, first,
+               count]() -> MakeValue {
+                to->write(index, first, from.host, dtype, count);
+                return undefined;
+              });
   });
 }
 

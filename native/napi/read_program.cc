@@ -48,13 +48,6 @@ Shape shape(const Napi::Value& value) {
       value, [](const Napi::Value& item) { return item.As<Napi::Number>().Int64Value(); });
 }
 
-DType dtype(const std::string& name) {
-  if (name == "float32") return DType::kFloat32;
-  if (name == "uint8") return DType::kUint8;
-  if (name == "int32") return DType::kInt32;
-  throw Error(Code::kInternal, "Expected a dtype that the core knows but received " + name);
-}
-
 using ReadRow = std::function<Op(const Napi::Object& row, int input, int output)>;
 
 const std::map<std::string, ReadRow>& readers() {
@@ -114,11 +107,23 @@ const std::map<std::string, ReadRow>& readers() {
 
 }  // namespace
 
+DType readDType(const std::string& name) {
+  static const std::map<std::string, DType> dtypes{
+      {"float32", DType::kFloat32},   {"float64", DType::kFloat64}, {"float16", DType::kFloat16},
+      {"bfloat16", DType::kBfloat16}, {"uint8", DType::kUint8},     {"int32", DType::kInt32},
+  };
+  const auto found = dtypes.find(name);
+  if (found == dtypes.end()) {
+    throw Error(Code::kInternal, "Expected a dtype that the core knows but received " + name);
+  }
+  return found->second;
+}
+
 Program readProgram(const Napi::Object& record) {
   Program program;
   program.values = list<Value>(record.Get("values"), [](const Napi::Value& item) {
     const auto value = item.As<Napi::Object>();
-    return Value{shape(value.Get("shape")), dtype(value.Get("dtype").ToString())};
+    return Value{shape(value.Get("shape")), readDType(value.Get("dtype").ToString())};
   });
   program.ops = list<Op>(record.Get("rows"), [](const Napi::Value& item) {
     const auto row = item.As<Napi::Object>();

@@ -4,10 +4,13 @@
 #include <napi.h>
 
 #include "core/op.h"
+#include "core/shape.h"
 
 namespace vgg::napi {
 
 Program readProgram(const Napi::Object& record);
+/** A dtype by its name in JavaScript. Throws Error kInternal. */
+DType readDType(const std::string& name);
 std::vector<ParameterSpec> readParameterSpecs(const Napi::Array& list);
 
 }  // namespace vgg::napi

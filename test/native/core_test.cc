@@ -108,11 +108,12 @@ void packedMatrixKeepsEveryBit() {
       // In pieces that start and end anywhere.
       for (size_t at = 0; at < count;) {
         const size_t length = std::min(count - at, at % 3 == 0 ? size_t{7} : size_t{133});
-        matrix.write(at, values.data() + at, length);
+        for (size_t i = 0; i < 3; ++i)
+          matrix.write(at, values.data() + at, length, matrix.part(i, 3));
         at += length;
       }
       std::vector<float> back(count);
-      matrix.read(0, back.data(), count);
+      for (size_t i = 0; i < 7; ++i) matrix.read(0, back.data(), count, matrix.part(i, 7));
       EXPECT(back == values);
       // Row 0, channel 1, pixel 2 of 12 lies at depth 2 · 5 + 1.
       EXPECT(matrix.panel(0)[(2 * 5 + 1) * matrix.panelWidth()] == values[1 * 12 + 2]);

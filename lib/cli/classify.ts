@@ -1,0 +1,124 @@
+// `vgg classify`: what is on the pictures.
+import { type Command, Option } from "commander";
+import type { Classification } from "../vgg/classify.js";
+import { expandImages } from "./images.js";
+import { loadModel, type WeightsOptions, withWeights } from "./model.js";
+import { command, integer } from "./options.js";
+import { progressLine } from "./progress.js";
+
+type Result = Classification<string>;
+
+/** How results are written: lines as they come, or all at the end. */
+interface Format {
+  begin(): string;
+  one(result: Result, isFirst: boolean): string;
+  end(): string;
+}
+
+interface ClassifyOptions extends WeightsOptions {
+  top: number;
+  format: string;
+  json: boolean;
+}
+
+const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
+const codeOf = (error: unknown) =>
+  error instanceof Error && "code" in error ? String(error.code) : "INTERNAL";
+
+function toObject(result: Result) {
+  return "error" in result
+    ? {
+        file: result.source,
+        error: { code: codeOf(result.error), message: messageOf(result.error) },
+      }
+    : { file: result.source, predictions: result.predictions };
+}
+
+/** RFC 4180. */
+const csvCell = (cell: string | number) =>
+  /[",\r\n]/.test(String(cell)) ? `"${String(cell).replaceAll('"', '""')}"` : String(cell);
+const csvLine = (cells: readonly (string | number)[]) => `${cells.map(csvCell).join(",")}\n`;
+const nothing = () => "";
+
+const formats: Readonly<Record<string, Format>> = {
+  table: {
+    begin: nothing,
+    one(result, isFirst) {
+      if ("error" in result) return "";
+      const lines = result.predictions.map(
+        ({ label, probability, index }) =>
+          `${(probability * 100).toFixed(2).padStart(7)} %  ${label} (${index})`,
+      );
+      return `${isFirst ? "" : "\n"}${[result.source, ...lines].join("\n")}\n`;
+    },
+    end: nothing,
+  },
+  json: {
+    begin: () => "[",
+    one: (result, isFirst) => `${isFirst ? "" : ","}\n${JSON.stringify(toObject(result))}`,
+    end: () => "\n]\n",
+  },
+  ndjson: {
+    begin: nothing,
+    one: (result) => `${JSON.stringify(toObject(result))}\n`,
+    end: nothing,
+  },
+  csv: {
+    begin: () => csvLine(["file", "rank", "index", "label", "probability", "error"]),
+    one(result) {
+      if ("error" in result)
+        return csvLine([result.source, "", "", "", "", messageOf(result.error)]);
+      return result.predictions
+        .map(({ index, label, probability }, rank) =>
+          csvLine([result.source, rank + 1, index, label, probability, ""]),
+        )
+        .join("");
+    },
+    end: nothing,
+  },
+};
+
+export function classifyCommand(): Command {
+  return withWeights(command("classify", "name what is on pictures"))
+    .argument("<images...>", "files, folders, patterns or URLs")
+    .option(
+      "--top <count>",
+      "how many classes of each (default: 5, or all where there are fewer)",
+      integer,
+    )
+    .addOption(
+      new Option("--format <name>", "how to print").choices(Object.keys(formats)).default("table"),
+    )
+    .action(classify);
+}
+
+async function classify(words: string[], options: ClassifyOptions): Promise<void> {
+  const files = await expandImages(words);
+  const format = formats[options.json ? "json" : options.format]!;
+  const model = await loadModel(options);
+  const progress = progressLine("images", files.length);
+  const { top, batchSize } = options;
+  let failed = 0;
+  try {
+    process.stdout.write(format.begin());
+    let isFirst = true;
+    for await (const result of model.classifyEach(files, {
+      batchSize,
+      ...(top === undefined ? {} : { top }),
+    })) {
+      progress.advance();
+      if ("error" in result) {
+        failed++;
+        process.stderr.write(`vgg: ${messageOf(result.error)}\n`);
+      }
+      const text = format.one(result, isFirst);
+      if (text !== "") isFirst = false;
+      process.stdout.write(text);
+    }
+    process.stdout.write(format.end());
+  } finally {
+    progress.stop();
+    await model.dispose();
+  }
+  if (failed > 0) process.exitCode = 1;
+}

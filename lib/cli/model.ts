@@ -1,0 +1,60 @@
+// The model of a command line: weights from a file or by name, on the device asked for.
+import { readFile } from "node:fs/promises";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { Device } from "../device.js";
+import { openDevice } from "../device.js";
+import { Vgg } from "../vgg/model.js";
+import { type Architecture, architectures } from "../vgg/topology.js";
+import { type DeviceOptions, integer, withDevice } from "./options.js";
+
+export interface WeightsOptions extends DeviceOptions {
+  arch: Architecture;
+  weights: string;
+  imageSize: number;
+  labels?: string;
+  key?: string;
+  batchSize: number;
+}
+
+export function withWeights(of: Command): Command {
+  return withDevice(of)
+    .addOption(new Option("--arch <name>", "which network").choices(architectures).default("vgg11"))
+    .requiredOption(
+      "--weights <file>",
+      "a .pth or .safetensors file, or DEFAULT for torchvision's own",
+    )
+    .option("--key <name>", "which dictionary of a checkpoint that has several")
+    .option("--image-size <pixels>", "height and width that the network sees", integer, 224)
+    .option("--labels <file>", "the names of the classes: one a line, or a JSON list")
+    .option("--batch-size <count>", "images that go to the device at once", integer, 8);
+}
+
+export async function loadModel(options: WeightsOptions): Promise<Vgg> {
+  const { arch, weights, precision, imageSize, key } = options;
+  const labels = options.labels === undefined ? undefined : await readLabels(options.labels);
+  const device: Device = await openDevice(options.device);
+  return Vgg.load(arch, weights, {
+    device,
+    precision,
+    imageSize,
+    ...(labels === undefined ? {} : { labels }),
+    ...(key === undefined ? {} : { key }),
+  });
+}
+
+async function readLabels(path: string): Promise<string[]> {
+  const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
+    throw new InvalidArgumentError(
+      `Expected a file for --labels but received ${path} (${cause.code})`,
+    );
+  });
+  if (!text.trimStart().startsWith("[")) return text.split(/\r?\n/).filter((line) => line !== "");
+  try {
+    const list: unknown = JSON.parse(text);
+    if (Array.isArray(list) && list.every((item) => typeof item === "string"))
+      return list as string[];
+  } catch {
+    // Said below.
+  }
+  throw new InvalidArgumentError(`Expected a list of strings in ${path}`);
+}

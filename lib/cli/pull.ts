@@ -1,0 +1,101 @@
+// `vgg pull`: published weights, brought to this machine; their paths on stdout, the progress on a terminal's stderr.
+import type { Command } from "commander";
+import { rangeError } from "../check.js";
+import { type Architecture, architectures } from "../vgg/topology.js";
+import type { Progress } from "../weights/download.js";
+import { type PullOptions, pull } from "../weights/hub.js";
+import { type KnownWeights, knownWeights, listWeights } from "../weights/known.js";
+import { command, type OutputOptions, print } from "./options.js";
+
+interface Options extends OutputOptions {
+  folder?: string;
+  mirror?: string;
+  offline?: true;
+  list: boolean;
+}
+
+export function pullCommand(): Command {
+  return command("pull", "download published weights, and print where they are")
+    .argument("[names...]", `architectures: ${architectures.join(", ")}`)
+    .option("--folder <path>", "where to keep them (default: torch's cache, else the user's)")
+    .option("--mirror <url>", "in place of https://download.pytorch.org/models/")
+    .option("--offline", "never use the network")
+    .option("--list", "print what can be pulled", false)
+    .action(run);
+}
+
+async function run(names: Architecture[], options: Options): Promise<void> {
+  if (options.list) {
+    if (names.length > 0) throw rangeError("no name beside --list", "NAME", names[0]);
+    print(options, listWeights(), table);
+    return;
+  }
+  if (names.length === 0) throw rangeError("architectures, or --list,", "NAME", names);
+  const { folder, mirror, offline } = options;
+  for (const weights of names.map((name) => knownWeights(name))) {
+    const progress = await progressLine(weights);
+    const pullOptions: PullOptions = {
+      onProgress: progress.show,
+      ...(folder !== undefined && { folder }),
+      ...(mirror !== undefined && { mirror }),
+      ...(offline && { offline }),
+    };
+    const result = await pull(weights, pullOptions).finally(progress.stop);
+    print(options, { arch: weights.arch, ...result }, () => result.path);
+  }
+}
+
+function table(): string {
+  const rows = listWeights().map(
+    ({ arch, name, accuracy, gmacs, parameterCount, sizeMiB, url }) => [
+      arch,
+      name,
+      accuracy.top1.toFixed(3),
+      accuracy.top5.toFixed(3),
+      gmacs.toFixed(2),
+      parameterCount.toLocaleString("en-US"),
+      sizeMiB.toFixed(1),
+      url,
+    ],
+  );
+  const heads = ["arch", "name", "acc@1", "acc@5", "GMACs", "parameters", "MiB", "url"];
+  const isText = (column: number) => [0, 1, heads.length - 1].includes(column);
+  const lines = [heads, ...rows];
+  const widths = heads.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
+  return lines
+    .map((line) =>
+      line
+        .map((cell, i) => (isText(i) ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+}
+
+/** `vgg16-397923af.pth ██████░░░░ 60 % 316.7 of 527.8 MiB`: the text of the line. */
+export function progressText(file: string, { receivedBytes, totalBytes }: Progress): string {
+  const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(1);
+  if (totalBytes === undefined) return `${file} ${mib(receivedBytes)} MiB`;
+  const ratio = totalBytes === 0 ? 1 : Math.min(1, receivedBytes / totalBytes);
+  const cells = 24;
+  const full = Math.floor(ratio * cells);
+  const bar = "█".repeat(full) + "░".repeat(cells - full);
+  return `${file} ${bar} ${Math.floor(ratio * 100)} % ${mib(receivedBytes)} of ${mib(totalBytes)} MiB`;
+}
+
+async function progressLine(
+  weights: KnownWeights,
+): Promise<{ show: (progress: Progress) => void; stop: () => void }> {
+  // ora 9.4.1 never ends its first redraw on a terminal that says it has no columns.
+  if (!process.stderr.isTTY || !process.stderr.columns) return { show: () => {}, stop: () => {} };
+  const { default: ora } = await import("ora");
+  // Keys are left alone: Ctrl-C ends the process as ever, and what came is kept.
+  const line = ora({ text: weights.file, stream: process.stderr, discardStdin: false });
+  return {
+    show(progress) {
+      line.text = progressText(weights.file, progress);
+      if (!line.isSpinning) line.start();
+    },
+    stop: () => void line.stop(),
+  };
+}

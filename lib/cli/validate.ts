@@ -1,0 +1,87 @@
+// `vgg validate`: accuracy over a folder of class folders.
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { rangeError } from "../check.js";
+import { folderClasses, Validation } from "../vgg/validation.js";
+import { imagesBelow } from "./images.js";
+import { loadModel, type WeightsOptions, withWeights } from "./model.js";
+import { command, integer, type OutputOptions, print } from "./options.js";
+import { progressLine } from "./progress.js";
+
+interface ValidateOptions extends WeightsOptions, OutputOptions {
+  worst: number;
+}
+
+export function validateCommand(): Command {
+  return withWeights(
+    command("validate", "accuracy over a folder that has one folder for each class"),
+  )
+    .argument(
+      "<dir>",
+      "DIR/CLASS/image.jpg; folders are classes by number, by label, or in the order of their names",
+    )
+    .option("--worst <count>", "how many of the worst classes to print", integer, 5)
+    .action(validate);
+}
+
+async function validate(dir: string, options: ValidateOptions): Promise<void> {
+  const entries = await readdir(dir, { withFileTypes: true }).catch(
+    (cause: NodeJS.ErrnoException) => {
+      throw rangeError("a folder", "DIR", `${dir} (${cause.code})`);
+    },
+  );
+  const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  if (folders.length === 0) throw rangeError("a folder with a folder for each class", "DIR", dir);
+  const model = await loadModel(options);
+  let failed = 0;
+  try {
+    const classes = folderClasses(folders, model.numClasses, model.labels);
+    const truth = new Map<string, number>();
+    for (const [folder, index] of classes)
+      for (const file of await imagesBelow(join(dir, folder))) truth.set(file, index);
+    if (truth.size === 0) throw rangeError("a folder with images", "DIR", dir);
+    const label = (index: number) => model.labels?.[index] ?? String(index);
+    const validation = new Validation(label);
+    const progress = progressLine("images", truth.size);
+    const start = performance.now();
+    try {
+      for await (const result of model.classifyEach(truth.keys(), {
+        batchSize: options.batchSize,
+      })) {
+        progress.advance();
+        if ("error" in result) {
+          failed++;
+          process.stderr.write(
+            `vgg: ${result.error instanceof Error ? result.error.message : result.error}\n`,
+          );
+        } else validation.add(truth.get(result.source)!, result.predictions);
+      }
+    } finally {
+      progress.stop();
+    }
+    const seconds = (performance.now() - start) / 1000;
+    const summary = {
+      ...validation.summary(options.worst),
+      failed,
+      seconds,
+      imagesPerSecond: truth.size / seconds,
+    };
+    const percent = (share: number) => `${(share * 100).toFixed(3)} %`;
+    print(options, summary, () =>
+      [
+        `acc@1 ${percent(summary.top1)}, acc@5 ${percent(summary.top5)} of ${summary.images} images`,
+        ...(failed > 0 ? [`${failed} images could not be read`] : []),
+        `${summary.imagesPerSecond.toFixed(1)} images/s on ${model.device}`,
+        "worst classes:",
+        ...summary.worst.map(
+          ({ label: name, accuracy, images, confusedWith }) =>
+            `  ${percent(accuracy).padStart(9)} of ${images} ${name}${confusedWith === undefined ? "" : `; ${confusedWith.images} taken for ${confusedWith.label}`}`,
+        ),
+      ].join("\n"),
+    );
+  } finally {
+    await model.dispose();
+  }
+  if (failed > 0) process.exitCode = 1;
+}

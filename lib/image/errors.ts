@@ -1,0 +1,21 @@
+// Errors about an image: a VggError whose message opens with where the image came from.
+import { type ErrorCode, VggError } from "../errors.js";
+
+/** @param name the path, the URL, or "a buffer of N bytes" */
+export function imageError(
+  name: string,
+  code: Extract<ErrorCode, `IMAGE_${string}`>,
+  message: string,
+  cause?: unknown,
+): VggError {
+  return new VggError(code, `${name}: ${message}`, cause === undefined ? undefined : { cause });
+}
+
+/** What a system or network error is called, for a message: its code if it has one, or its cause has. */
+export function reasonOf(error: unknown): string {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if ("code" in at && typeof at.code === "string") return at.code;
+    if (at.cause === undefined) return at.message;
+  }
+  return String(error);
+}

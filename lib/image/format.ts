@@ -1,0 +1,64 @@
+// Which format a file has, by its first bytes and never by its name: what is not listed never reaches a decoder.
+
+export type ImageFormat = "JPEG" | "PNG" | "WebP" | "GIF" | "TIFF" | "AVIF";
+
+const signatures: readonly (readonly [format: ImageFormat, latin1: string])[] = [
+  ["JPEG", "\xff\xd8\xff"],
+  ["PNG", "\x89PNG\r\n\x1a\n"],
+  ["GIF", "GIF87a"],
+  ["GIF", "GIF89a"],
+  ["TIFF", "II*\0"],
+  ["TIFF", "MM\0*"],
+  ["TIFF", "II+\0"],
+  ["TIFF", "MM\0+"],
+];
+
+/** Others that people try, for the message. */
+const others: readonly (readonly [name: string, begin: RegExp])[] = [
+  ["an SVG, HTML or XML file", /^(\xef\xbb\xbf)?\s*</],
+  ["a PDF file", /^%PDF/],
+  ["a HEIC file", /^....ftyp(he|mif1|msf1)/s],
+  ["a BMP file", /^BM/],
+  ["a JPEG XL file", /^....JXL /s],
+  ["a JPEG 2000 file", /^....jP {2}/s],
+  ["a Photoshop file", /^8BPS/],
+  ["a Git LFS pointer", /^version https:\/\/git-lfs/],
+  ["text", /^[\t\n\r -~]+$/],
+];
+
+/** @returns null for a format that is not supported */
+export function formatOf(bytes: Uint8Array): ImageFormat | null {
+  const head = headOf(bytes);
+  const found = signatures.find(([, begin]) => head.startsWith(begin));
+  if (found !== undefined) return found[0];
+  if (/^RIFF....WEBP/s.test(head)) return "WebP";
+  return isAvif(head, bytes) ? "AVIF" : null;
+}
+
+/** The brands of the file type box: AVIF by the first, or by another where the first is the general one of its family. */
+function isAvif(head: string, bytes: Uint8Array): boolean {
+  if (head.slice(4, 8) !== "ftyp" || bytes.byteLength < 16) return false;
+  const size = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
+  const compatible: string[] = head.slice(16, size).match(/.{4}/gs) ?? [];
+  const major = head.slice(8, 12);
+  if (major === "avif" || major === "avis") return true;
+  return (
+    (major === "mif1" || major === "miaf") &&
+    compatible.includes("avif") &&
+    !compatible.includes("heic")
+  );
+}
+
+/** What a file of no supported format is, as far as can be told. */
+export function describeFormat(bytes: Uint8Array): string {
+  if (bytes.byteLength === 0) return "it is empty";
+  const head = headOf(bytes);
+  const known = others.find(([, begin]) => begin.test(head));
+  return known !== undefined
+    ? `it is ${known[0]}`
+    : `it begins with ${Buffer.from(head.slice(0, 8), "latin1").toString("hex")}`;
+}
+
+function headOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.subarray(0, 256)).toString("latin1");
+}

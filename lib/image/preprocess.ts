@@ -1,0 +1,251 @@
+// torchvision's ImageNet preprocessing: shorter side to 256, the middle 224 × 224, mean and deviation of ImageNet.
+import { checkInteger, checkOptions, rangeError, typeError } from "../check.js";
+import { awaitNative } from "../errors.js";
+import { native, type ResizePlan } from "../native.js";
+import { Tensor } from "../tensor.js";
+import { decode } from "./decode.js";
+import { type ImageSource, type OpenedSource, openSource } from "./source.js";
+
+export interface CropOptions {
+  /** Length of the shorter side before cropping, in pixels. Default 256. */
+  resizeSize?: number;
+  /** Sides of the square that is cut from the middle, at most resizeSize. Default 224. */
+  cropSize?: number;
+  /** Stops reading and waiting; the promise then rejects with the signal's reason. */
+  signal?: AbortSignal;
+  /** Width times height of the image. Default 100 million. */
+  maxPixels?: number;
+  /** Of the encoded image. Default 256 MiB. */
+  maxBytes?: number;
+  /** For http and https URLs, from the request to the last byte. Default 30,000. */
+  timeoutMs?: number;
+}
+
+export interface PreprocessOptions extends CropOptions {
+  /** For red, green and blue, of samples in [0, 1]. Default ImageNet's: 0.485, 0.456, 0.406. */
+  mean?: readonly number[];
+  /** Standard deviation. Default ImageNet's: 0.229, 0.224, 0.225. */
+  std?: readonly number[];
+}
+
+export const imageNetMean: readonly number[] = [0.485, 0.456, 0.406];
+export const imageNetStd: readonly number[] = [0.229, 0.224, 0.225];
+
+/** The names of CropOptions, for callers that have options of their own beside them. */
+export const cropOptionNames = [
+  "resizeSize",
+  "cropSize",
+  "signal",
+  "maxPixels",
+  "maxBytes",
+  "timeoutMs",
+] as const;
+
+type CheckedCropOptions = Required<Omit<CropOptions, "signal">> & {
+  readonly signal: AbortSignal | undefined;
+};
+
+function checkCropOptions(options: CropOptions): CheckedCropOptions {
+  const integer = (
+    name: Exclude<keyof CropOptions, "signal">,
+    usual: number,
+    min: number,
+    max: number,
+  ) => checkInteger(options[name] ?? usual, `options.${name}`, min, max);
+  const { signal } = options;
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw typeError("an AbortSignal", "options.signal", signal);
+  const resizeSize = integer("resizeSize", 256, 1, 16_384);
+  return {
+    resizeSize,
+    cropSize: integer("cropSize", Math.min(224, resizeSize), 1, resizeSize),
+    signal,
+    maxPixels: integer("maxPixels", 100_000_000, 1, 2 ** 31 - 1),
+    maxBytes: integer("maxBytes", 256 * 2 ** 20, 1, 2 ** 31 - 1),
+    timeoutMs: integer("timeoutMs", 30_000, 1, 2 ** 31 - 1),
+  };
+}
+
+/** As Python's round(): halves go to the even neighbour. */
+function roundHalfEven(value: number): number {
+  const floor = Math.floor(value);
+  const rest = value - floor;
+  if (rest === 0.5) return floor + (floor % 2);
+  return rest < 0.5 ? floor : floor + 1;
+}
+
+function planResize(
+  width: number,
+  height: number,
+  resizeSize: number,
+  cropSize: number,
+): ResizePlan {
+  const short = Math.min(width, height);
+  const resized = (side: number) => Math.trunc((resizeSize * side) / short);
+  const middle = (side: number) => roundHalfEven((resized(side) - cropSize) / 2);
+  return {
+    width,
+    height,
+    resizedWidth: resized(width),
+    resizedHeight: resized(height),
+    left: middle(width),
+    top: middle(height),
+    cropSize,
+  };
+}
+
+/** The promise's value unless the signal fires first; what runs on other threads then ends unheard. */
+async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  let abort = () => {};
+  try {
+    return await Promise.race([
+      promise,
+      new Promise<never>((_, reject) => {
+        abort = () => reject(signal.reason);
+        if (signal.aborted) abort();
+        else signal.addEventListener("abort", abort, { once: true });
+      }),
+    ]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
+async function cropOne(
+  source: OpenedSource,
+  options: CheckedCropOptions,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  const { resizeSize, cropSize } = options;
+  const bytes = await source.read({ ...options, signal });
+  const crop = async () => {
+    const { width, height, data } = await decode(bytes, source.name, options.maxPixels);
+    signal.throwIfAborted();
+    const plan = planResize(width, height, resizeSize, cropSize);
+    return new Uint8Array(await awaitNative(() => native().resizeCrop(data, plan)));
+  };
+  return unlessAborted(crop(), signal);
+}
+
+/** How many images of a batch are decoded at a time: libuv's pool has four threads, and a decoded image may take 300 MB. */
+const maxConcurrent = 4;
+
+async function cropAll(
+  sources: readonly OpenedSource[],
+  options: CheckedCropOptions,
+): Promise<Uint8Array> {
+  const { cropSize, signal } = options;
+  const cropBytes = cropSize * cropSize * 3;
+  const crops = new Uint8Array(sources.length * cropBytes);
+  // The first failure stops the others.
+  const stop = new AbortController();
+  const abort = () => stop.abort(signal?.reason);
+  signal?.addEventListener("abort", abort, { once: true });
+  if (signal?.aborted) abort();
+  const remaining = sources.entries();
+  const cropSome = async () => {
+    for (const [index, source] of remaining) {
+      stop.signal.throwIfAborted();
+      crops.set(await cropOne(source, options, stop.signal), index * cropBytes);
+    }
+  };
+  try {
+    await Promise.all(
+      Array.from({ length: maxConcurrent }, () =>
+        cropSome().catch((error) => {
+          stop.abort(error);
+          throw error;
+        }),
+      ),
+    );
+    return crops;
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
+}
+
+function openSources(source: ImageSource | readonly ImageSource[]): OpenedSource[] {
+  if (!Array.isArray(source)) return [openSource(source, "source")];
+  if (source.length === 0) throw rangeError("at least one image", "source", source);
+  return Array.from(source, (one, index) => openSource(one, `source[${index}]`));
+}
+
+/**
+ * The image, or each image of an array, as 8-bit pixels (N, cropSize, cropSize, 3): what a device normalises itself.
+ * Bytes at hand are copied before this returns.
+ * @throws {TypeError|RangeError} no source of an image, an unknown or wrong option
+ * @throws {VggError} IMAGE_UNREADABLE, IMAGE_FORMAT, IMAGE_CORRUPT, IMAGE_TOO_LARGE; or the reason of `signal`
+ */
+export async function cropPixels(
+  source: ImageSource | readonly ImageSource[],
+  options: CropOptions = {},
+): Promise<Uint8Array> {
+  checkOptions(options, "options", cropOptionNames);
+  const checked = checkCropOptions(options);
+  return cropAll(openSources(source), checked);
+}
+
+function checkThree(
+  value: readonly number[] | undefined,
+  name: string,
+  usual: readonly number[],
+): readonly number[] {
+  if (value === undefined) return usual;
+  const expected = "three finite numbers";
+  if (!Array.isArray(value) || value.some((number) => typeof number !== "number")) {
+    throw typeError(expected, name, value);
+  }
+  if (value.length !== 3 || !value.every(Number.isFinite)) throw rangeError(expected, name, value);
+  return [...value];
+}
+
+/** Rounded to float32 after each step, as torchvision's ToTensor and Normalize are: the results are theirs to the bit. */
+function normalize(
+  crops: Uint8Array,
+  count: number,
+  mean: readonly number[],
+  std: readonly number[],
+): Float32Array {
+  const { fround } = Math;
+  const levels = mean.map((average, channel) =>
+    Float32Array.from(
+      { length: 256 },
+      (_, level) => fround(fround(level / 255) - fround(average)) / fround(std[channel]!),
+    ),
+  );
+  const area = crops.length / 3 / count;
+  const values = new Float32Array(crops.length);
+  for (let image = 0; image < count; ++image) {
+    for (const [channel, level] of levels.entries()) {
+      const to = (image * 3 + channel) * area;
+      const from = image * 3 * area + channel;
+      for (let i = 0; i < area; ++i) values[to + i] = level[crops[from + 3 * i]!]!;
+    }
+  }
+  return values;
+}
+
+/**
+ * torchvision's ImageNet preprocessing of one image, or of each image of an array: (N, 3, cropSize, cropSize) float32,
+ * resized (bilinear, antialiased), cropped from the middle and normalised. Bytes at hand are copied before this returns.
+ * @throws {TypeError|RangeError} no source of an image, an unknown or wrong option
+ * @throws {VggError} IMAGE_UNREADABLE, IMAGE_FORMAT, IMAGE_CORRUPT, IMAGE_TOO_LARGE; or the reason of `signal`
+ */
+export async function preprocess(
+  source: ImageSource | readonly ImageSource[],
+  options: PreprocessOptions = {},
+): Promise<Tensor> {
+  checkOptions(options, "options", [...cropOptionNames, "mean", "std"]);
+  const checked = checkCropOptions(options);
+  const mean = checkThree(options.mean, "options.mean", imageNetMean);
+  const std = checkThree(options.std, "options.std", imageNetStd);
+  if (std.some((deviation) => Math.fround(deviation) === 0))
+    throw rangeError("numbers other than zero", "options.std", std);
+  const sources = openSources(source);
+  const crops = await cropAll(sources, checked);
+  const { cropSize } = checked;
+  return new Tensor(
+    [sources.length, 3, cropSize, cropSize],
+    normalize(crops, sources.length, mean, std),
+  );
+}

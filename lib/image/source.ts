@@ -1,0 +1,291 @@
+// Where an image comes from: bytes at hand, a file, a URL or a stream, each read whole and never beyond a limit.
+import { constants, open } from "node:fs/promises";
+import { Readable } from "node:stream";
+import { ReadableStream } from "node:stream/web";
+import { fileURLToPath } from "node:url";
+import { types } from "node:util";
+import { describe, rangeError, typeError } from "../check.js";
+import { VggError } from "../errors.js";
+import { imageError, reasonOf } from "./errors.js";
+
+/**
+ * An encoded image: a path; an http, https, file or data URL, also as a string; its bytes; or a stream of them, of Node
+ * or of the web, which is read to its end or destroyed.
+ */
+export type ImageSource =
+  | string
+  | URL
+  | Uint8Array
+  | ArrayBuffer
+  | Readable
+  | ReadableStream<Uint8Array>;
+
+export interface ReadLimits {
+  readonly maxBytes: number;
+  /** For http and https, from the request to the last byte. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** A source whose argument was checked and whose bytes, if it has them, were copied. */
+export interface OpenedSource {
+  /** As messages name it. */
+  readonly name: string;
+  /** @throws {VggError} IMAGE_UNREADABLE, IMAGE_TOO_LARGE; or the reason of `signal` */
+  read(limits: ReadLimits): Promise<Uint8Array>;
+}
+
+/** @throws {TypeError} no source of an image @throws {RangeError} an empty path, a URL of another kind, a stream in use */
+export function openSource(source: unknown, argument: string): OpenedSource {
+  if (types.isUint8Array(source)) return bytesAtHand(source);
+  // A view of a detached one cannot be made.
+  if (types.isArrayBuffer(source))
+    return bytesAtHand(source.byteLength === 0 ? new Uint8Array() : new Uint8Array(source));
+  if (typeof source === "string") return openString(source, argument);
+  if (source instanceof URL) return openUrl(source, argument, source);
+  if (isNodeStream(source)) {
+    if (source.readableEnded) throw rangeError("a stream that nobody has read", argument, source);
+    return nodeStream(source);
+  }
+  if (source instanceof ReadableStream) {
+    if (source.locked) throw rangeError("a stream that nobody reads", argument, source);
+    return webStream(source);
+  }
+  throw typeError(
+    "a path, a URL, a Uint8Array, an ArrayBuffer or a stream of bytes",
+    argument,
+    source,
+  );
+}
+
+function openString(source: string, argument: string): OpenedSource {
+  if (/^(https?|file|data):|^[a-z][a-z0-9+.-]+:\/\//i.test(source)) {
+    if (!URL.canParse(source)) throw rangeError("a valid URL", argument, source);
+    return openUrl(new URL(source), argument, source);
+  }
+  if (source === "" || source.includes("\0")) throw rangeError("a path", argument, source);
+  return file(source, source);
+}
+
+function openUrl(url: URL, argument: string, received: string | URL): OpenedSource {
+  switch (url.protocol) {
+    case "http:":
+    case "https:": {
+      const name = url.href;
+      if (url.username !== "" || url.password !== "") {
+        // fetch refuses it too, and repeats the password.
+        throw rangeError(
+          "a URL without user and password",
+          argument,
+          `${url.protocol}//…@${url.host}`,
+        );
+      }
+      return { name, read: (limits) => download(name, name, limits) };
+    }
+    case "data:": {
+      const { href } = url;
+      const name = `a data URL of ${href.length} characters`;
+      return { name, read: (limits) => download(href, name, limits) };
+    }
+    case "file:":
+      try {
+        return file(fileURLToPath(url), url.href);
+      } catch {
+        throw rangeError("a file URL of this machine", argument, url.href);
+      }
+    default:
+      throw rangeError("an http, https, file or data URL", argument, String(received));
+  }
+}
+
+function checkSize(name: string, bytes: number, maxBytes: number): void {
+  if (bytes > maxBytes) {
+    throw imageError(
+      name,
+      "IMAGE_TOO_LARGE",
+      `Expected at most ${maxBytes} bytes but it has ${bytes} or more`,
+    );
+  }
+}
+
+/** Copied now: the caller may change or transfer the array while the decoder's threads read. */
+function bytesAtHand(bytes: Uint8Array): OpenedSource {
+  const copy = new Uint8Array(bytes.byteLength);
+  copy.set(bytes);
+  const name = `a buffer of ${copy.byteLength} bytes`;
+  return {
+    name,
+    read: async ({ maxBytes }) => {
+      checkSize(name, copy.byteLength, maxBytes);
+      return copy;
+    },
+  };
+}
+
+function file(path: string, name: string): OpenedSource {
+  const read = async ({ maxBytes, signal }: ReadLimits) => {
+    // Without O_NONBLOCK opening a FIFO waits for its writer.
+    const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+    try {
+      const stat = await handle.stat();
+      if (!stat.isFile()) throw imageError(name, "IMAGE_UNREADABLE", "Expected a regular file");
+      checkSize(name, stat.size, maxBytes);
+      const bytes = new Uint8Array(stat.size);
+      let length = 0;
+      while (length < bytes.byteLength) {
+        signal.throwIfAborted();
+        const { bytesRead } = await handle.read(bytes, length, bytes.byteLength - length, length);
+        if (bytesRead === 0) break;
+        length += bytesRead;
+      }
+      return bytes.subarray(0, length);
+    } finally {
+      await handle.close();
+    }
+  };
+  return { name, read: (limits) => readable(name, limits, () => read(limits)) };
+}
+
+/** Gives what the system, the network or a stream throws this package's class. */
+async function readable(
+  name: string,
+  { signal }: Pick<ReadLimits, "signal">,
+  read: () => Promise<Uint8Array>,
+): Promise<Uint8Array> {
+  signal.throwIfAborted();
+  try {
+    const bytes = await read();
+    signal.throwIfAborted();
+    return bytes;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof VggError || error instanceof NotBytes) throw error;
+    throw imageError(
+      name,
+      "IMAGE_UNREADABLE",
+      `Expected an image that can be read but received ${reasonOf(error)}`,
+      error,
+    );
+  }
+}
+
+async function download(url: string, name: string, limits: ReadLimits): Promise<Uint8Array> {
+  const { maxBytes, timeoutMs, signal } = limits;
+  // One controller for both reasons: in Node 20 AbortSignal.any may be collected together with its timeout.
+  const stop = new AbortController();
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    stop.abort();
+  }, timeoutMs);
+  const abort = () => stop.abort();
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    return await readable(name, limits, async () => {
+      try {
+        const response = await fetch(url, { signal: stop.signal });
+        if (!response.ok) {
+          throw imageError(
+            name,
+            "IMAGE_UNREADABLE",
+            `Expected a status of 2xx but received ${response.status} ${response.statusText}`.trim(),
+          );
+        }
+        checkSize(name, Number(response.headers.get("content-length")), maxBytes);
+        if (response.body === null) return new Uint8Array();
+        return await collect(readWeb(response.body, stop.signal), name, maxBytes);
+      } catch (error) {
+        if (!isLate) throw error;
+        const message = `Expected the whole answer within ${timeoutMs} ms`;
+        throw imageError(name, "IMAGE_UNREADABLE", message, error);
+      }
+    });
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", abort);
+    // Closes the connection if the body was not read to its end.
+    stop.abort();
+  }
+}
+
+function isNodeStream(source: unknown): source is Readable {
+  if (source instanceof Readable) return true;
+  // A stream of another package, such as readable-stream.
+  const stream = source as Partial<Readable> | null;
+  return (
+    typeof stream === "object" &&
+    stream !== null &&
+    [stream.pipe, stream.on, stream.destroy, stream[Symbol.asyncIterator]].every(
+      (method) => typeof method === "function",
+    )
+  );
+}
+
+function nodeStream(stream: Readable): OpenedSource {
+  const name = "a stream";
+  // A stream may fail before it is its turn to be read; reading it then tells.
+  stream.on("error", () => {});
+  const read = (limits: ReadLimits) => {
+    const abort = () => stream.destroy();
+    limits.signal.addEventListener("abort", abort, { once: true });
+    return readable(name, limits, () => collect(stream, name, limits.maxBytes)).finally(() =>
+      limits.signal.removeEventListener("abort", abort),
+    );
+  };
+  return { name, read };
+}
+
+function webStream(stream: ReadableStream): OpenedSource {
+  const name = "a stream";
+  return {
+    name,
+    read: (limits) =>
+      readable(name, limits, () => collect(readWeb(stream, limits.signal), name, limits.maxBytes)),
+  };
+}
+
+/** The stream's own iterator cannot be stopped while it waits for a chunk. */
+async function* readWeb(
+  stream: ReadableStream,
+  signal: AbortSignal,
+): AsyncGenerator<unknown, void, undefined> {
+  const reader = stream.getReader();
+  const cancel = () => void reader.cancel(signal.reason).catch(() => {});
+  signal.addEventListener("abort", cancel, { once: true });
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    signal.removeEventListener("abort", cancel);
+    cancel();
+    reader.releaseLock();
+  }
+}
+
+class NotBytes extends TypeError {
+  override readonly name = "TypeError";
+}
+
+/** Leaving the loop early destroys the stream. */
+async function collect(
+  chunks: AsyncIterable<unknown>,
+  name: string,
+  maxBytes: number,
+): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of chunks) {
+    if (!types.isUint8Array(chunk)) {
+      throw new NotBytes(
+        `Expected chunks that are Uint8Array for ${name} but received ${describe(chunk)}`,
+      );
+    }
+    length += chunk.byteLength;
+    checkSize(name, length, maxBytes);
+    parts.push(chunk);
+  }
+  return Buffer.concat(parts, length);
+}

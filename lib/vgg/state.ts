@@ -1,0 +1,130 @@
+// The state of a model under torchvision's names: what lives on the device, and the few numbers that do not.
+import { formatShape, rangeError, typeError } from "../check.js";
+import type { Device } from "../device.js";
+import { VggError } from "../errors.js";
+import { ParameterStore } from "../graph/graph.js";
+import { elementCount, parameterDtypes, Tensor } from "../tensor.js";
+import type { Checkpoint } from "../weights/checkpoint.js";
+import type { IdentifiedWeights } from "../weights/names.js";
+import type { LazyTensor } from "../weights/safetensors.js";
+import { type ParameterEntry, type ParameterInfo, parameterTable } from "./parameters.js";
+import {
+  checkParameter,
+  matchStateDict,
+  type StateDict,
+  type StateDictDifference,
+} from "./state-dict.js";
+import type { Topology } from "./topology.js";
+
+export class ModelState {
+  readonly store: ParameterStore;
+  readonly #arch: string;
+  readonly #table: ReadonlyMap<string, ParameterEntry>;
+  /** The entries that no layer reads (num_batches_tracked). */
+  readonly #counters = new Map<string, bigint>();
+
+  constructor(device: Device, topology: Topology) {
+    const table = parameterTable(topology);
+    this.#arch = topology.arch;
+    this.#table = new Map(table.map((entry) => [entry.name, entry]));
+    for (const { name, dtype } of table) if (dtype === "int64") this.#counters.set(name, 0n);
+    this.store = new ParameterStore(
+      device,
+      table.filter(({ dtype }) => dtype === "float32"),
+    );
+  }
+
+  /** Fresh parameters: entry i of the table is stream i of the seed. */
+  async initialize(seed: number): Promise<void> {
+    const entries = [...this.#table.values()];
+    await Promise.all(
+      entries.map(({ name, dtype, initialization }, stream) => {
+        if (dtype !== "float32") return undefined;
+        if (initialization.kind === "constant") return this.store.fill(name, initialization.value);
+        return this.store.fillNormal(name, initialization.standardDeviation, seed, stream);
+      }),
+    );
+  }
+
+  /** What a checkpoint holds, read and packed piece by piece. @throws {VggError} CHECKPOINT_, OUT_OF_MEMORY, DISPOSED */
+  async loadCheckpoint(checkpoint: Checkpoint, { tensors }: IdentifiedWeights): Promise<void> {
+    for (const [name, stored] of tensors) {
+      if (this.#counters.has(name)) {
+        const { data, dtype } = await checkpoint.read(stored);
+        if (dtype === "int64" && data.length === 1)
+          this.#counters.set(name, (data as BigInt64Array)[0]!);
+        continue;
+      }
+      if (!parameterDtypes.includes(stored.dtype)) {
+        throw new VggError(
+          "CHECKPOINT_UNSUPPORTED",
+          `${checkpoint.file.path}: Expected dtype ${parameterDtypes.join(", ")} for ${name} but received ${stored.dtype}`,
+        );
+      }
+      await this.store.setPieces(name, stored.dtype, checkpoint.chunks(stored));
+    }
+    await checkpoint.file.checkUnchanged();
+  }
+
+  get parameterCount(): number {
+    let count = 0;
+    for (const { isTrainable, shape } of this.#table.values())
+      if (isTrainable) count += elementCount(shape);
+    return count;
+  }
+
+  *infos(): IterableIterator<ParameterInfo> {
+    for (const { name, shape, dtype, isTrainable } of this.#table.values())
+      yield { name, shape, dtype, isTrainable };
+  }
+
+  async get(name: string): Promise<Tensor> {
+    const { dtype } = this.#entry(name);
+    if (dtype === "int64") return new Tensor([], BigInt64Array.of(this.#counters.get(name)!));
+    return this.store.get(name);
+  }
+
+  async set(name: string, tensor: Tensor): Promise<void> {
+    const entry = this.#entry(name);
+    checkParameter(entry, tensor);
+    if (formatShape(tensor.shape) !== formatShape(entry.shape)) {
+      throw new RangeError(
+        `Expected shape ${formatShape(entry.shape)} for ${name} but received ${formatShape(tensor.shape)}`,
+      );
+    }
+    await this.#write(name, tensor);
+  }
+
+  async load(tensors: StateDict, strict: boolean): Promise<StateDictDifference> {
+    const { fitting, difference } = matchStateDict(this.#arch, this.#table, tensors, strict);
+    for (const [name, tensor] of fitting) await this.#write(name, tensor);
+    return difference;
+  }
+
+  /** Every entry, read from the device when its turn comes. */
+  lazy(): Map<string, LazyTensor> {
+    return new Map(
+      [...this.#table.values()].map(({ name, shape, dtype }) => [
+        name,
+        { shape, dtype, read: () => this.get(name) },
+      ]),
+    );
+  }
+
+  async dispose(): Promise<void> {
+    await this.store.dispose();
+  }
+
+  async #write(name: string, tensor: Tensor): Promise<void> {
+    if (this.#counters.has(name)) this.#counters.set(name, (tensor.data as BigInt64Array)[0]!);
+    else await this.store.set(name, tensor);
+  }
+
+  #entry(name: string): ParameterEntry {
+    if (typeof name !== "string") throw typeError("the name of a parameter", "name", name);
+    const entry = this.#table.get(name);
+    if (entry === undefined)
+      throw rangeError(`the name of a parameter of ${this.#arch}`, "name", name);
+    return entry;
+  }
+}

@@ -1,0 +1,120 @@
+// A checkpoint's file: opened once, read by position, and nothing but a regular file of bearable size.
+import { constants, type FileHandle, open } from "node:fs/promises";
+import { describe, typeError } from "../check.js";
+import { type ErrorCode, VggError } from "../errors.js";
+
+const maxFileBytes = 16 * 2 ** 30;
+// Node ends the process at a read of 2 GiB or more.
+const maxReadBytes = 2 ** 30;
+
+/** An error about a checkpoint; the message opens with the file's name. */
+export function checkpointError(
+  file: { readonly path: string },
+  code: Extract<ErrorCode, `CHECKPOINT_${string}`>,
+  message: string,
+  cause?: unknown,
+): VggError {
+  return new VggError(
+    code,
+    `${file.path}: ${message}`,
+    cause === undefined ? undefined : { cause },
+  );
+}
+
+export class CheckpointFile {
+  readonly path: string;
+  readonly size: number;
+  #handle: FileHandle;
+  #modifiedMs: number;
+
+  /** @throws {TypeError} not a path @throws {VggError} CHECKPOINT_UNREADABLE: missing, not regular, above 16 GiB */
+  static async open(path: string): Promise<CheckpointFile> {
+    if (typeof path !== "string") throw typeError("a path", "path", path);
+    const unreadable = (message: string, cause?: unknown) =>
+      checkpointError({ path }, "CHECKPOINT_UNREADABLE", message, cause);
+    let handle: FileHandle;
+    try {
+      // Without O_NONBLOCK opening a FIFO waits for its writer.
+      handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+    } catch (cause) {
+      const code = (cause as NodeJS.ErrnoException).code ?? describe(cause);
+      throw unreadable(`Expected a file that can be read but received ${code}`, cause);
+    }
+    try {
+      const stat = await handle.stat();
+      if (!stat.isFile()) throw unreadable("Expected a regular file");
+      if (stat.size > maxFileBytes) {
+        throw unreadable(`Expected at most ${maxFileBytes} bytes but received ${stat.size}`);
+      }
+      return new CheckpointFile(path, handle, stat.size, stat.mtimeMs);
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  }
+
+  private constructor(path: string, handle: FileHandle, size: number, modifiedMs: number) {
+    this.path = path;
+    this.#handle = handle;
+    this.size = size;
+    this.#modifiedMs = modifiedMs;
+  }
+
+  /** Bytes [offset, offset + length). @throws {VggError} CHECKPOINT_CORRUPT past the end, _UNREADABLE when it shrank, OUT_OF_MEMORY */
+  async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    if (offset < 0 || length < 0 || offset + length > this.size) {
+      throw this.corrupt(
+        `Expected bytes ${offset} to ${offset + length} but the file has ${this.size}`,
+      );
+    }
+    const bytes = this.allocate(length);
+    await this.readInto(bytes, offset);
+    return bytes;
+  }
+
+  /** @throws {VggError} OUT_OF_MEMORY */
+  allocate(length: number): Uint8Array<ArrayBuffer> {
+    try {
+      return new Uint8Array(length);
+    } catch (cause) {
+      const message = `${this.path}: Expected memory for ${length} bytes but received none`;
+      throw new VggError("OUT_OF_MEMORY", message, { cause });
+    }
+  }
+
+  /** Fills an array whose place in the file was checked. */
+  async readInto(bytes: Uint8Array, offset: number): Promise<void> {
+    for (let done = 0; done < bytes.byteLength; ) {
+      const { bytesRead } = await this.#handle.read(
+        bytes,
+        done,
+        Math.min(bytes.byteLength - done, maxReadBytes),
+        offset + done,
+      );
+      if (bytesRead === 0) throw this.changed();
+      done += bytesRead;
+    }
+  }
+
+  /** @throws {VggError} CHECKPOINT_UNREADABLE when the file was written to since it was opened */
+  async checkUnchanged(): Promise<void> {
+    const { size, mtimeMs } = await this.#handle.stat();
+    if (size !== this.size || mtimeMs !== this.#modifiedMs) throw this.changed();
+  }
+
+  corrupt(message: string): VggError {
+    return checkpointError(this, "CHECKPOINT_CORRUPT", message);
+  }
+
+  private changed(): VggError {
+    return checkpointError(
+      this,
+      "CHECKPOINT_UNREADABLE",
+      "Expected the file to stay but it changed while it was read",
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.#handle.close();
+  }
+}

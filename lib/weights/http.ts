@@ -1,0 +1,152 @@
+// One HTTP request as a download needs it: through the proxy that the environment names, redirected, given up when no byte comes.
+import type { Dispatcher } from "undici";
+import { VggError } from "../errors.js";
+
+const maxRedirects = 5;
+
+/** A failure that may pass: worth another try. */
+export class Interrupted extends Error {
+  /** What the server asks for in Retry-After, as it wrote it. */
+  readonly retryAfter: string | undefined;
+
+  constructor(message: string, options: ErrorOptions & { retryAfter?: string | undefined } = {}) {
+    super(message, options);
+    this.retryAfter = options.retryAfter;
+  }
+}
+
+export interface Response {
+  readonly status: number;
+  /** The first value of a header, by its name in lower case. */
+  header(name: string): string | undefined;
+  /** The next bytes, undefined at the end. @throws {Interrupted} */
+  read(): Promise<Uint8Array | undefined>;
+  discard(): void;
+}
+
+export interface Client {
+  /** @throws {Interrupted} no answer @throws {VggError} DOWNLOAD_FAILED: a redirect that is not followed */
+  get(url: URL, headers: Record<string, string>): Promise<Response>;
+  close(): Promise<void>;
+}
+
+/** An address without what may be secret: credentials and query. */
+export function shown(url: URL): string {
+  return `${url.origin}${url.pathname}`;
+}
+
+function reasonOf(error: unknown): string {
+  const { message, code } = error as NodeJS.ErrnoException;
+  return message || code || String(error);
+}
+
+function failure(message: string, cause?: unknown): VggError {
+  return new VggError("DOWNLOAD_FAILED", message, { cause });
+}
+
+function authorization(url: URL): Record<string, string> {
+  if (url.username === "") return {};
+  const credentials = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  return { authorization: `Basic ${Buffer.from(credentials).toString("base64")}` };
+}
+
+function redirected(from: URL, location: string): URL {
+  if (!URL.canParse(location, from.href))
+    throw failure(`Expected an address from ${shown(from)} but it redirects to nowhere`);
+  const to = new URL(location, from);
+  const isSafe = to.protocol === "https:" || (to.protocol === "http:" && from.protocol === "http:");
+  if (!isSafe) throw failure(`${shown(from)} redirects to ${shown(to)}, which is not https`);
+  return to;
+}
+
+/**
+ * @param timeoutMs for how long no byte may come
+ * @param signal stops requests and bodies at once
+ * @throws {VggError} DOWNLOAD_FAILED: the environment's proxy is no address
+ */
+export async function openClient(timeoutMs: number, signal: AbortSignal): Promise<Client> {
+  // Not the global fetch: in Node 20 and 22 it ignores HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
+  // Imported here because it takes 70 ms, which nobody should pay who downloads nothing.
+  const { EnvHttpProxyAgent, request } = await import("undici");
+  let agent: Dispatcher;
+  try {
+    // Plain http goes to the proxy in absolute form: many proxies allow CONNECT to port 443 only.
+    agent = new EnvHttpProxyAgent({ proxyTunnel: false });
+  } catch (error) {
+    throw failure(
+      "Expected an address such as http://proxy:3128 in HTTP_PROXY and HTTPS_PROXY",
+      error,
+    );
+  }
+
+  /** Awaits one step of the network. */
+  async function watched<T>(abort: AbortController, step: () => Promise<T>): Promise<T> {
+    const silence = () => abort.abort(new Error(`no byte came for ${timeoutMs / 1000} s`));
+    const timer = setTimeout(silence, timeoutMs);
+    try {
+      return await step();
+    } catch (error) {
+      signal.throwIfAborted();
+      const cause = abort.signal.aborted ? abort.signal.reason : error;
+      throw new Interrupted(reasonOf(cause), { cause });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async function getOnce(url: URL, headers: Record<string, string>): Promise<Response> {
+    // Not AbortSignal.any: Node 20 may collect what it returns before it fires.
+    const abort = new AbortController();
+    const stop = () => abort.abort(signal.reason);
+    signal.addEventListener("abort", stop);
+    const release = () => signal.removeEventListener("abort", stop);
+    const timeouts = { headersTimeout: 0, bodyTimeout: 0 };
+    const {
+      statusCode,
+      headers: received,
+      body,
+    } = await watched(abort, () => {
+      signal.throwIfAborted();
+      return request(url, { dispatcher: agent, headers, signal: abort.signal, ...timeouts });
+    }).catch((error) => {
+      release();
+      throw error;
+    });
+    body.on("error", () => {}); // one that comes when nobody reads any more
+    const chunks = body[Symbol.asyncIterator]();
+    return {
+      status: statusCode,
+      header(name) {
+        const value = received[name];
+        return Array.isArray(value) ? value[0] : value;
+      },
+      async read() {
+        const { done, value } = await watched(abort, () => chunks.next());
+        return done ? undefined : (value as Uint8Array);
+      },
+      discard() {
+        release();
+        body.destroy();
+      },
+    };
+  }
+
+  return {
+    async get(first, headers) {
+      let url = first;
+      for (let redirects = 0; ; redirects++) {
+        const credentials = url.origin === first.origin ? authorization(first) : {};
+        const response = await getOnce(url, { ...headers, ...credentials });
+        const location = response.header("location");
+        if (![301, 302, 303, 307, 308].includes(response.status) || location === undefined) {
+          return response;
+        }
+        response.discard();
+        if (redirects === maxRedirects)
+          throw failure(`${shown(first)} redirects more than ${maxRedirects} times`);
+        url = redirected(url, location);
+      }
+    },
+    close: () => agent.destroy(),
+  };
+}

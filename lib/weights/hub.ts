@@ -1,0 +1,288 @@
+// Known weights on this machine: found in torch's cache or ours, else downloaded there once and verified.
+import { createHash } from "node:crypto";
+import { constants, createReadStream } from "node:fs";
+import { access, copyFile, mkdir, open, rename } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { checkInteger, checkOptions, rangeError, typeError } from "../check.js";
+import { VggError } from "../errors.js";
+import type { Architecture } from "../vgg/topology.js";
+import {
+  type DownloadOptions,
+  discardPart,
+  download,
+  fileError,
+  type Progress,
+} from "./download.js";
+import { shown } from "./http.js";
+import { type KnownWeights, knownWeights } from "./known.js";
+import { tryLock } from "./lock.js";
+
+export interface PullOptions {
+  /** Where to look and to keep; default: torch's cache where there is one, else `vgg-cudnn` in the user's cache folder. */
+  folder?: string;
+  /** The address that stands for https://download.pytorch.org/models/; default `VGG_WEIGHTS_MIRROR`. */
+  mirror?: string;
+  /** Stops at once; what came is kept for the next call. */
+  signal?: AbortSignal;
+  /** For how long no byte may come, 1 … 86,400,000 ms, default 30,000. */
+  timeoutMs?: number;
+  /** How many tries in a row may bring no new byte, besides the first, 0 … 100, default 4. */
+  retries?: number;
+  /** Before the first retry, doubled before each next, 0 … 60,000 ms, default 500. */
+  retryDelayMs?: number;
+  /** Called as bytes come; not for a file that is here, nor while another process downloads it. */
+  onProgress?: (progress: Progress) => void;
+  /** Never use the network; default: whether `VGG_OFFLINE` is set, other than to 0. */
+  offline?: boolean;
+}
+
+export interface PulledWeights {
+  readonly path: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+const waitingMs = 100;
+const optionNames: (keyof PullOptions)[] = [
+  ...(["folder", "mirror", "signal", "timeoutMs", "retries"] as const),
+  ...(["retryDelayMs", "onProgress", "offline"] as const),
+];
+
+function fromEnvironment(name: string): string | undefined {
+  return process.env[name] || undefined;
+}
+
+/** Torch's own rule: $TORCH_HOME, else torch/ in the cache folder; then hub/checkpoints. */
+function torchFolder(cache: string): string {
+  const home = fromEnvironment("TORCH_HOME")?.replace(/^~(?=\/|$)/, homedir());
+  return join(resolve(home ?? join(cache, "torch")), "hub", "checkpoints");
+}
+
+async function isAllowed(path: string, mode: number): Promise<boolean> {
+  return access(path, mode).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Where to look, and where to keep. */
+async function findFolders(folder?: string): Promise<{ all: string[]; own: string }> {
+  if (folder !== undefined) return { all: [resolve(folder)], own: resolve(folder) };
+  const cache = resolve(fromEnvironment("XDG_CACHE_HOME") ?? join(homedir(), ".cache"));
+  const torch = torchFolder(cache);
+  const own = join(cache, "vgg-cudnn");
+  const isTorchOurs = await isAllowed(torch, constants.W_OK | constants.X_OK);
+  return { all: [torch, own], own: isTorchOurs ? torch : own };
+}
+
+function source(weights: KnownWeights, mirror: unknown, name: string): URL {
+  if (mirror === undefined) return new URL(weights.url);
+  if (typeof mirror !== "string") throw typeError("a string", name, mirror);
+  const url = URL.canParse(mirror) ? new URL(mirror) : undefined;
+  if (url === undefined || !["https:", "http:"].includes(url.protocol))
+    throw rangeError("an address that begins with https:// or http://", name, mirror);
+  url.pathname = `${url.pathname.replace(/\/$/, "")}/${weights.file}`;
+  return url;
+}
+
+function checkedOptions(weights: KnownWeights, options: PullOptions) {
+  checkOptions(options, "options", optionNames);
+  const { folder, signal, onProgress = () => {} } = options;
+  const { mirror = fromEnvironment("VGG_WEIGHTS_MIRROR") } = options;
+  const { offline = !["0", undefined].includes(fromEnvironment("VGG_OFFLINE")) } = options;
+  if (folder !== undefined && typeof folder !== "string")
+    throw typeError("a string", "folder", folder);
+  if (folder === "" || folder?.includes("\0")) throw rangeError("a path", "folder", folder);
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw typeError("an AbortSignal", "signal", signal);
+  if (typeof onProgress !== "function") throw typeError("a function", "onProgress", onProgress);
+  if (typeof offline !== "boolean") throw typeError("a boolean", "offline", offline);
+  const mirrorName = options.mirror === undefined ? "VGG_WEIGHTS_MIRROR" : "mirror";
+  return {
+    ...{ folder, signal, onProgress, offline },
+    url: source(weights, mirror, mirrorName),
+    timeoutMs: checkInteger(options.timeoutMs ?? 30_000, "timeoutMs", 1, 86_400_000),
+    retries: checkInteger(options.retries ?? 4, "retries", 0, 100),
+    retryDelayMs: checkInteger(options.retryDelayMs ?? 500, "retryDelayMs", 0, 60_000),
+  };
+}
+
+interface Hashed {
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** A file's size and hash, undefined where there is none. */
+async function hashFile(path: string, signal?: AbortSignal): Promise<Hashed | undefined> {
+  const hash = createHash("sha256");
+  let bytes = 0;
+  try {
+    for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) {
+      signal?.throwIfAborted();
+      hash.update(chunk);
+      bytes += chunk.length;
+    }
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) return;
+    throw fileError(error, path);
+  }
+  return { bytes, sha256: hash.digest("hex") };
+}
+
+function isRight(weights: KnownWeights, file: Hashed): boolean {
+  return file.sha256.startsWith(weights.sha256 ?? weights.hashPrefix);
+}
+
+async function verifiedFile(
+  folder: string,
+  weights: KnownWeights,
+  signal?: AbortSignal,
+): Promise<PulledWeights | undefined> {
+  const path = join(folder, weights.file);
+  const file = await hashFile(path, signal);
+  return file !== undefined && isRight(weights, file) ? { path, ...file } : undefined;
+}
+
+/** Gives a file its final name so that a crash leaves either none or the whole. */
+async function publish(part: string, folder: string, file: string): Promise<void> {
+  try {
+    await rename(part, join(folder, file));
+  } catch (error) {
+    throw fileError(error, join(folder, file));
+  }
+  const handle = await open(folder).catch(() => undefined); // some file systems open no folders
+  await handle?.sync().catch(() => {});
+  await handle?.close();
+}
+
+/** Downloads under the lock, verifies, publishes. */
+async function fetchVerified(
+  folder: string,
+  weights: KnownWeights,
+  url: URL,
+  options: DownloadOptions & { isHeld: () => Promise<boolean> },
+): Promise<PulledWeights> {
+  const part = join(folder, `${weights.file}.part`);
+  // The stated size is rounded; the limit only keeps a wrong server from filling the disk.
+  const maxBytes = weights.bytes ?? Math.ceil((weights.sizeMiB + 1) * 2 ** 20);
+  for (let isSecond = false; ; isSecond = true) {
+    const limits = { expectedBytes: weights.bytes, maxBytes };
+    const { isOfOneResponse } = await download(url, part, limits, options);
+    const file = await hashFile(part, options.signal);
+    if (file !== undefined && isRight(weights, file)) {
+      if (!(await options.isHeld())) throw new Error("the lock was taken over");
+      await publish(part, folder, weights.file);
+      await discardPart(part);
+      return { path: join(folder, weights.file), ...file };
+    }
+    await discardPart(part);
+    // Pieces of two files that the server did not tell apart deserve one fresh start.
+    if (isOfOneResponse || isSecond) {
+      throw new VggError(
+        "HASH_MISMATCH",
+        `Expected ${shown(url)} to have the SHA-256 ${weights.sha256 ?? `${weights.hashPrefix}…`} but received ` +
+          `${file?.sha256} (${file?.bytes} bytes); nothing was kept`,
+      );
+    }
+  }
+}
+
+/** A partial file of our own, where a former owner who may be alive can still write to its first one. */
+async function separate(part: string): Promise<void> {
+  try {
+    await copyFile(part, `${part}.copy`);
+    await rename(`${part}.copy`, part);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw fileError(error, part);
+  }
+}
+
+/** Aborts when any of the signals does, until released. Not AbortSignal.any: Node 20 may collect what it returns. */
+function anyOf(signals: (AbortSignal | undefined)[]): { signal: AbortSignal; release(): void } {
+  const controller = new AbortController();
+  const given = signals.filter((signal) => signal !== undefined);
+  const releases = given.map((signal) => {
+    const abort = () => controller.abort(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort);
+    return () => signal.removeEventListener("abort", abort);
+  });
+  return {
+    signal: controller.signal,
+    release: () => releases.forEach((release) => void release()),
+  };
+}
+
+/** `pullWeights` for any table entry. */
+export async function pull(
+  weights: KnownWeights,
+  options: PullOptions = {},
+): Promise<PulledWeights> {
+  const { folder, signal, offline, url, ...rest } = checkedOptions(weights, options);
+  signal?.throwIfAborted();
+  const { all, own } = await findFolders(folder);
+  for (const place of all) {
+    const found = await verifiedFile(place, weights, signal);
+    if (found !== undefined) return found;
+  }
+  if (offline) {
+    const hash = weights.sha256 ?? `${weights.hashPrefix}…`;
+    throw new VggError(
+      "OFFLINE",
+      `Expected ${weights.file} with the SHA-256 ${hash} in ${all.join(" or ")}, and the network may not be used; ` +
+        `put there what ${shown(url)} gives`,
+    );
+  }
+  await mkdir(own, { recursive: true }).catch((error) => {
+    throw fileError(error, own);
+  });
+
+  const lockPath = join(own, `${weights.file}.lock`);
+  for (;;) {
+    signal?.throwIfAborted();
+    const lock = await tryLock(lockPath).catch((error) => {
+      throw fileError(error, lockPath);
+    });
+    if (lock === undefined) {
+      await delay(waitingMs, undefined, { ...(signal && { signal }) }).catch(() => {});
+      continue;
+    }
+    const either = anyOf([signal, lock.lost]);
+    try {
+      // Another process may have brought it meanwhile.
+      const found = await verifiedFile(own, weights, signal);
+      if (found !== undefined) return found;
+      if (lock.isContested) await separate(join(own, `${weights.file}.part`));
+      return await fetchVerified(own, weights, url, {
+        ...rest,
+        signal: either.signal,
+        isHeld: lock.isHeld,
+      });
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (await lock.isHeld()) throw error;
+    } finally {
+      either.release();
+      await lock.release();
+    }
+  }
+}
+
+/**
+ * The path of published weights, which are downloaded if they are not on this machine. Each call verifies the file's SHA-256.
+ * Processes that ask for the same file at once download it once.
+ * @param name "IMAGENET1K_V1", or "DEFAULT", which is the same
+ * @throws {TypeError|RangeError} an argument of another type, or a value that is not known
+ * @throws {VggError} DOWNLOAD_FAILED, OFFLINE, HASH_MISMATCH, DISK_FULL, FOLDER_UNUSABLE
+ * @throws the signal's reason
+ */
+export async function pullWeights(
+  arch: Architecture,
+  name = "DEFAULT",
+  options: PullOptions = {},
+): Promise<string> {
+  return (await pull(knownWeights(arch, name), options)).path;
+}

@@ -1,0 +1,82 @@
+// The published weights as data: torchvision's models/vgg.py, whose file names end in the first 8 hex digits of the file's SHA-256.
+import { checkOneOf } from "../check.js";
+import { type Architecture, architectures } from "../vgg/topology.js";
+
+/** Weights of one architecture that torchvision publishes. */
+export interface KnownWeights {
+  readonly arch: Architecture;
+  /** torchvision's name; `DEFAULT` stands for it too. */
+  readonly name: "IMAGENET1K_V1";
+  readonly file: string;
+  readonly url: string;
+  /** The first hexadecimal digits of the file's SHA-256. */
+  readonly hashPrefix: string;
+  /** All 64 digits, where they are known. */
+  readonly sha256?: string;
+  /** The exact size, where it is known. */
+  readonly bytes?: number;
+  /** The size in MiB as torchvision states it. */
+  readonly sizeMiB: number;
+  /** Of ImageNet's validation images, in percent: the first answer is right, one of the first five is. */
+  readonly accuracy: { readonly top1: number; readonly top5: number };
+  /** 10⁹ multiply-adds for one 224 × 224 image. */
+  readonly gmacs: number;
+  readonly parameterCount: number;
+}
+
+const base = "https://download.pytorch.org/models/";
+
+function published(
+  arch: Architecture,
+  hashPrefix: string,
+  sizeMiB: number,
+  [top1, top5]: [number, number],
+  gmacs: number,
+  parameterCount: number,
+  exact: { sha256?: string; bytes?: number } = {},
+): KnownWeights {
+  const file = `${arch}-${hashPrefix}.pth`;
+  const accuracy = Object.freeze({ top1, top5 });
+  const name = "IMAGENET1K_V1";
+  const url = base + file;
+  return Object.freeze({
+    ...{ arch, name, file, url, hashPrefix, ...exact },
+    ...{ sizeMiB, accuracy, gmacs, parameterCount },
+  });
+}
+
+/** By architecture. */
+export const weightsTable: Record<Architecture, KnownWeights> = {
+  vgg11: published("vgg11", "8a719046", 506.84, [69.02, 88.628], 7.609, 132_863_336),
+  vgg11_bn: published("vgg11_bn", "6002323d", 506.881, [70.37, 89.81], 7.609, 132_868_840),
+  vgg13: published("vgg13", "19584684", 507.545, [69.928, 89.246], 11.308, 133_047_848),
+  vgg13_bn: published("vgg13_bn", "abd245e5", 507.59, [71.586, 90.374], 11.308, 133_053_736),
+  vgg16: published("vgg16", "397923af", 527.796, [71.592, 90.382], 15.47, 138_357_544, {
+    sha256: "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+    bytes: 553_433_881,
+  }),
+  vgg16_bn: published("vgg16_bn", "6c64b313", 527.866, [73.36, 91.516], 15.47, 138_365_992),
+  vgg19: published("vgg19", "dcbb9e9d", 548.051, [72.376, 90.876], 19.632, 143_667_240),
+  vgg19_bn: published("vgg19_bn", "c79401a0", 548.143, [74.218, 91.842], 19.632, 143_678_248),
+};
+
+/**
+ * The published weights of an architecture.
+ * @param name "IMAGENET1K_V1", or "DEFAULT", which is the same
+ * @throws {TypeError} not a string @throws {RangeError} an architecture or a name that is not known
+ */
+export function knownWeights(arch: Architecture, name = "DEFAULT"): KnownWeights {
+  const weights = weightsTable[checkOneOf(arch, "arch", architectures)];
+  checkOneOf(name, "name", ["DEFAULT", weights.name]);
+  return weights;
+}
+
+/** All published weights, the smallest network first. */
+export function listWeights(): readonly KnownWeights[] {
+  return Object.values(weightsTable);
+}
+
+/** Whether a string names published weights rather than a file. */
+export function isWeightsName(name: string): boolean {
+  return name === "DEFAULT" || name === "IMAGENET1K_V1";
+}

@@ -1,0 +1,86 @@
+// Opens a checkpoint by its first bytes, never by its name.
+import { checkOptions } from "../check.js";
+import type { Tensor } from "../tensor.js";
+import { Checkpoint, type Contents, checkReadOptions, type ReadOptions } from "./checkpoint.js";
+import { CheckpointFile, checkpointError } from "./file.js";
+import { legacyMagic, readLegacy } from "./pytorch/legacy.js";
+import { readZipped } from "./pytorch/zipped.js";
+import { readSafetensors } from "./safetensors.js";
+
+const startsWith = (bytes: Uint8Array, prefix: ArrayLike<number>) =>
+  Array.from(prefix).every((byte, i) => bytes[i] === byte);
+
+async function readContents(file: CheckpointFile, options: ReadOptions): Promise<Contents> {
+  const head = await file.read(0, Math.min(file.size, 512));
+  if (startsWith(head, [0x50, 0x4b])) return readZipped(file, options);
+  if (startsWith(head, legacyMagic)) return readLegacy(file, options);
+  if (Buffer.from(head.subarray(257, 262)).toString("latin1") === "ustar" || isOldTar(head)) {
+    throw checkpointError(
+      file,
+      "CHECKPOINT_FORMAT",
+      "Expected a zip, legacy or safetensors file but it is a tar file of PyTorch before 0.1.10; load it once with PyTorch and save it again",
+    );
+  }
+  // A header's length is never above a few MiB, and JSON begins with a brace.
+  if (
+    head.byteLength >= 9 &&
+    startsWith(head.subarray(5, 8), [0, 0, 0]) &&
+    /[\s{]/.test(String.fromCharCode(head[8]!))
+  ) {
+    return readSafetensors(file);
+  }
+  const hint =
+    head.byteLength === 0
+      ? "it is empty"
+      : `it begins with ${Buffer.from(head.subarray(0, 8)).toString("hex")}`;
+  throw checkpointError(
+    file,
+    "CHECKPOINT_FORMAT",
+    `Expected a PyTorch (.pth) or safetensors file but ${hint}`,
+  );
+}
+
+/** A tar header without the mark of POSIX: its sum over the bytes, in octal at 148. */
+function isOldTar(head: Uint8Array): boolean {
+  if (head.byteLength < 512) return false;
+  const sum = head.reduce((total, byte, i) => total + (i >= 148 && i < 156 ? 32 : byte), 0);
+  return (
+    /^ *[0-7]+/.test(Buffer.from(head.subarray(148, 156)).toString("latin1")) &&
+    Number.parseInt(Buffer.from(head.subarray(148, 156)).toString("latin1").trim(), 8) === sum
+  );
+}
+
+/** @throws {VggError} any CHECKPOINT_ code */
+export async function openCheckpoint(path: string, options: ReadOptions = {}): Promise<Checkpoint> {
+  checkOptions(options, "options", ["key", "verify"]);
+  checkReadOptions(options);
+  const file = await CheckpointFile.open(path);
+  try {
+    return new Checkpoint(file, await readContents(file, options), options.verify ?? true);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/**
+ * All tensors of a .pth (zip or legacy) or .safetensors file in its order, executing nothing. Tensors that are views of
+ * one storage share memory, as they do in PyTorch.
+ * @throws {TypeError} not a path, an unknown option
+ * @throws {VggError} CHECKPOINT_UNREADABLE, _FORMAT, _CORRUPT, _UNSAFE, _LIMIT, _UNSUPPORTED; OUT_OF_MEMORY
+ */
+export async function readCheckpoint(
+  path: string,
+  options: ReadOptions = {},
+): Promise<Map<string, Tensor>> {
+  const checkpoint = await openCheckpoint(path, options);
+  try {
+    const tensors = new Map<string, Tensor>();
+    for (const [name, stored] of checkpoint.tensors)
+      tensors.set(name, await checkpoint.read(stored));
+    await checkpoint.file.checkUnchanged();
+    return tensors;
+  } finally {
+    await checkpoint.close();
+  }
+}

@@ -1,0 +1,99 @@
+// PyTorch's format before 1.6: five pickles (magic, protocol, system, object, keys), then each storage's count and bytes.
+import type { Contents, ReadOptions } from "../checkpoint.js";
+import { type CheckpointFile, checkpointError } from "../file.js";
+import { Dict, describeValue, unpickle } from "./pickle.js";
+import {
+  elementsAs,
+  referencedBytes,
+  type StorageReference,
+  torchContents,
+  torchHandler,
+} from "./state.js";
+
+/** PROTO 2, LONG1 of 0x1950a86a20f9469cfc6c, STOP: how each such file begins. */
+export const legacyMagic = Uint8Array.of(
+  0x80,
+  0x02,
+  0x8a,
+  0x0a,
+  0x6c,
+  0xfc,
+  0x9c,
+  0x46,
+  0xf9,
+  0x20,
+  0x6a,
+  0xa8,
+  0x50,
+  0x19,
+  0x2e,
+);
+
+const maxPickleBytes = 64 * 2 ** 20;
+
+/** @throws {VggError} any CHECKPOINT_ code */
+export async function readLegacy(file: CheckpointFile, options: ReadOptions): Promise<Contents> {
+  const head = await readHead(file);
+  const storages = new Map<string, StorageReference>();
+  const handler = torchHandler(file, storages);
+  let at = legacyMagic.byteLength;
+  const next = () => {
+    const { value, end } = unpickle(file, head, at, handler);
+    at = end;
+    return value;
+  };
+  const protocol = next();
+  if (protocol !== 1001) {
+    throw checkpointError(
+      file,
+      "CHECKPOINT_FORMAT",
+      `Expected protocol version 1001 but received ${describeValue(protocol)}`,
+    );
+  }
+  const system = next();
+  if (system instanceof Dict && system.entries.get("little_endian") === false) {
+    throw checkpointError(
+      file,
+      "CHECKPOINT_UNSUPPORTED",
+      "Expected a file written on a little-endian machine",
+    );
+  }
+  const root = next();
+  const keys = next();
+  if (!Array.isArray(keys) || new Set(keys).size !== keys.length || keys.length !== storages.size) {
+    throw file.corrupt(`Expected the keys of ${storages.size} storages after the pickles`);
+  }
+
+  const offsets = new Map<string, number>();
+  for (const key of keys) {
+    const storage = typeof key === "string" ? storages.get(key) : undefined;
+    if (storage === undefined)
+      throw file.corrupt(`Expected the key of a storage but received ${describeValue(key)}`);
+    const count = new DataView((await file.read(at, 8)).buffer).getBigInt64(0, true);
+    if (count !== BigInt(storage.elements)) {
+      throw file.corrupt(
+        `Expected ${storage.elements} elements for storage ${storage.key} but received ${count}`,
+      );
+    }
+    const end = at + 8 + referencedBytes(storage);
+    if (end > file.size)
+      throw file.corrupt(
+        `Expected storage ${storage.key} to end by byte ${file.size} but it needs ${end}; the file is cut off`,
+      );
+    offsets.set(storage.key, at + 8);
+    at = end;
+  }
+  if (at !== file.size)
+    throw file.corrupt(`Expected the file to end at byte ${at} but it has ${file.size}`);
+
+  return torchContents(file, "pytorch-legacy", root, options, (storage, dtype) => ({
+    dtype,
+    elements: elementsAs(file, storage, dtype),
+    offset: offsets.get(storage.key)!,
+  }));
+}
+
+/** The start of the file, as much as holds the pickles: they say nowhere how long they are. */
+async function readHead(file: CheckpointFile): Promise<Uint8Array> {
+  return file.read(0, Math.min(file.size, maxPickleBytes));
+}

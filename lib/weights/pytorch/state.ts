@@ -1,0 +1,350 @@
+// What PyTorch's pickles refer to: the names that may occur, the storages and tensors they stand for, and where in the
+// pickled object the state dict is.
+import { describe } from "../../check.js";
+import { arrayTypeOf, type DType } from "../../tensor.js";
+import {
+  type Contents,
+  checkView,
+  maxDimensions,
+  type ReadOptions,
+  type Storage,
+  type StoredTensor,
+} from "../checkpoint.js";
+import { type CheckpointFile, checkpointError } from "../file.js";
+import {
+  Dict,
+  describeValue,
+  Name,
+  Opaque,
+  type PickleHandler,
+  type PickleValue,
+  Tuple,
+} from "./pickle.js";
+
+/** torch.FloatStorage and its kin. */
+const storageTypes: Readonly<Record<string, DType>> = {
+  "torch.FloatStorage": "float32",
+  "torch.DoubleStorage": "float64",
+  "torch.HalfStorage": "float16",
+  "torch.BFloat16Storage": "bfloat16",
+  "torch.CharStorage": "int8",
+  "torch.ByteStorage": "uint8",
+  "torch.ShortStorage": "int16",
+  "torch.IntStorage": "int32",
+  "torch.LongStorage": "int64",
+  "torch.BoolStorage": "bool",
+};
+
+const untypedStorage = "torch.storage.UntypedStorage";
+
+const dtypeNames: Readonly<Record<string, DType>> = Object.fromEntries(
+  (
+    [
+      ["float32", "float"],
+      ["float64", "double"],
+      ["float16", "half"],
+      ["bfloat16"],
+      ["float8_e4m3fn"],
+      ["float8_e5m2"],
+      ["int8"],
+      ["uint8"],
+      ["int16", "short"],
+      ["uint16"],
+      ["int32", "int"],
+      ["uint32"],
+      ["int64", "long"],
+      ["uint64"],
+      ["bool"],
+    ] as [DType, string?][]
+  ).flatMap(([dtype, alias]) => [dtype, alias ?? dtype].map((name) => [`torch.${name}`, dtype])),
+);
+
+/** Data types that PyTorch has and this package cannot hold: named, to be refused by name. */
+const unsupportedTypes =
+  /^torch\.(Complex(Float|Double)|Q(U?Int8|Int32|UInt4x2|UInt2x4)|complex(32|64|128)|c(float|double|half)|q(u?int8|int32)|float8_\w+)(Storage)?$/;
+
+const callables = new Set([
+  "collections.OrderedDict",
+  "torch._utils._rebuild_tensor",
+  "torch._utils._rebuild_tensor_v2",
+  "torch._utils._rebuild_tensor_v3",
+  "torch._utils._rebuild_parameter",
+  "torch._utils._rebuild_parameter_with_state",
+  "torch.Size",
+  "torch.device",
+  "builtins.set",
+  "__builtin__.set",
+]);
+
+/** A storage as the pickle names it; where its bytes are is known when the pickle has been read. */
+export class StorageReference extends Opaque {
+  readonly key: string;
+  /** undefined: untyped, its elements are bytes. */
+  readonly dtype: DType | undefined;
+  readonly elements: number;
+  /** Legacy files: elements to skip. */
+  readonly viewOffset: number;
+
+  constructor(key: string, dtype: DType | undefined, elements: number, viewOffset: number) {
+    super();
+    this.key = key;
+    this.dtype = dtype;
+    this.elements = elements;
+    this.viewOffset = viewOffset;
+  }
+}
+
+export function referencedBytes({ dtype, elements }: StorageReference): number {
+  return elements * (dtype === undefined ? 1 : arrayTypeOf(dtype).BYTES_PER_ELEMENT);
+}
+
+/** How many elements of a tensor's dtype a storage holds. @throws {VggError} CHECKPOINT_CORRUPT no whole number */
+export function elementsAs(file: CheckpointFile, storage: StorageReference, dtype: DType): number {
+  const elements = referencedBytes(storage) / arrayTypeOf(dtype).BYTES_PER_ELEMENT;
+  if (!Number.isInteger(elements))
+    throw file.corrupt(`Expected whole elements of ${dtype} in storage ${storage.key}`);
+  return elements;
+}
+
+/** A tensor as the pickle describes it; every number is still a claim. */
+export class TensorReference extends Opaque {
+  readonly storage: StorageReference;
+  readonly dtype: DType;
+  readonly offset: number;
+  readonly shape: readonly number[];
+  readonly strides: readonly number[];
+
+  constructor(
+    storage: StorageReference,
+    dtype: DType,
+    offset: number,
+    shape: readonly number[],
+    strides: readonly number[],
+  ) {
+    super();
+    this.storage = storage;
+    this.dtype = dtype;
+    this.offset = offset;
+    this.shape = shape;
+    this.strides = strides;
+  }
+}
+
+/** The handler of PyTorch's names. `storages` collects what the pickle refers to, by key. */
+export function torchHandler(
+  file: CheckpointFile,
+  storages: Map<string, StorageReference>,
+): PickleHandler {
+  const claim = (value: PickleValue | undefined, what: string): number => {
+    if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) {
+      throw file.corrupt(
+        `Expected an integer ≥ 0 for ${what} but received ${describeValue(value)}`,
+      );
+    }
+    return value;
+  };
+  const claims = (value: PickleValue | undefined, what: string): number[] => {
+    if (!(value instanceof Tuple)) throw file.corrupt(`Expected a tuple for ${what}`);
+    // Before they are copied: many tensors may name the same long tuple.
+    if (value.items.length > maxDimensions) {
+      throw checkpointError(
+        file,
+        "CHECKPOINT_LIMIT",
+        `Expected at most ${maxDimensions} dimensions for ${what} but received ${value.items.length}`,
+      );
+    }
+    return value.items.map((item) => claim(item, what));
+  };
+
+  function persistent(id: PickleValue): StorageReference {
+    const [kind, type, key, , elements, view] = id instanceof Tuple ? id.items : [];
+    if (kind !== "storage" || !(type instanceof Name) || typeof key !== "string") {
+      throw checkpointError(
+        file,
+        "CHECKPOINT_UNSAFE",
+        `Expected a storage for a persistent id but received ${describeValue(kind)}`,
+      );
+    }
+    if (!/^\d{1,20}$/.test(key))
+      throw file.corrupt(`Expected a number for a storage's key but received ${describe(key)}`);
+    const dtype = storageTypes[type.name];
+    if (dtype === undefined && type.name !== untypedStorage) {
+      throw file.corrupt(`Expected a storage's type but received ${type.name}`);
+    }
+    const count = claim(elements, `the elements of storage ${key}`);
+    const viewOffset =
+      view instanceof Tuple ? claim(view.items[1], `the offset of storage ${key}`) : 0;
+    const before = storages.get(key);
+    if (before !== undefined && (before.dtype !== dtype || before.elements !== count)) {
+      throw file.corrupt(`Expected storage ${key} to be one and the same wherever it is named`);
+    }
+    const reference = new StorageReference(key, dtype, count, viewOffset);
+    if (before === undefined) storages.set(key, reference);
+    return reference;
+  }
+
+  function tensor(args: readonly PickleValue[], dtype?: DType): TensorReference {
+    const [storage, offset, shape, strides] = args;
+    if (!(storage instanceof StorageReference))
+      throw file.corrupt("Expected a storage for a tensor");
+    const own = dtype ?? storage.dtype;
+    if (own === undefined)
+      throw file.corrupt("Expected a dtype for a tensor of an untyped storage");
+    return new TensorReference(
+      storage,
+      own,
+      claim(offset, "a tensor's offset") + storage.viewOffset,
+      claims(shape, "a tensor's sizes"),
+      claims(strides, "a tensor's strides"),
+    );
+  }
+
+  return {
+    persistent,
+    isAllowed(name) {
+      if (unsupportedTypes.test(name) && !Object.hasOwn(dtypeNames, name)) {
+        throw checkpointError(
+          file,
+          "CHECKPOINT_UNSUPPORTED",
+          `Expected tensors of real numbers but received ${name}`,
+        );
+      }
+      return (
+        callables.has(name) ||
+        Object.hasOwn(storageTypes, name) ||
+        Object.hasOwn(dtypeNames, name) ||
+        name === untypedStorage
+      );
+    },
+    reduce(name, args) {
+      switch (name) {
+        case "collections.OrderedDict": {
+          const dict = new Dict();
+          const pairs = args[0];
+          if (pairs === undefined) return dict;
+          if (!Array.isArray(pairs))
+            throw file.corrupt("Expected a list of pairs for an OrderedDict");
+          for (const pair of pairs) {
+            const [key, value] = Array.isArray(pair)
+              ? pair
+              : pair instanceof Tuple
+                ? pair.items
+                : [];
+            if (key === undefined || value === undefined)
+              throw file.corrupt("Expected a pair for an OrderedDict");
+            dict.entries.set(key, value);
+          }
+          return dict;
+        }
+        case "torch._utils._rebuild_tensor":
+        case "torch._utils._rebuild_tensor_v2":
+          return tensor(args);
+        case "torch._utils._rebuild_tensor_v3": {
+          const dtype = args[6] instanceof Name ? dtypeNames[args[6].name] : undefined;
+          if (dtype === undefined) throw file.corrupt("Expected a dtype for a tensor");
+          return tensor(args, dtype);
+        }
+        case "torch._utils._rebuild_parameter":
+        case "torch._utils._rebuild_parameter_with_state":
+          if (!(args[0] instanceof TensorReference))
+            throw file.corrupt("Expected a tensor for a parameter");
+          return args[0];
+        case "torch.Size":
+        case "torch.device":
+        case "builtins.set":
+        case "__builtin__.set":
+          return args[0] ?? new Tuple([]);
+        default:
+          return undefined;
+      }
+    },
+  };
+}
+
+const maxTensors = 100_000;
+const usualKeys = ["state_dict", "model_state_dict", "model", "net", "weights"];
+
+function tensorsIn(value: PickleValue | undefined): [string, TensorReference][] {
+  if (!(value instanceof Dict)) return [];
+  return [...value.entries].filter(
+    (entry): entry is [string, TensorReference] =>
+      typeof entry[0] === "string" && entry[1] instanceof TensorReference,
+  );
+}
+
+/** The dictionary of tensors in a pickled object. @throws {VggError} CHECKPOINT_FORMAT none, or several, or not `key` */
+function findStateDict(
+  file: CheckpointFile,
+  root: PickleValue,
+  { key }: ReadOptions,
+): [string, TensorReference][] {
+  const format = (message: string) => checkpointError(file, "CHECKPOINT_FORMAT", message);
+  if (!(root instanceof Dict))
+    throw format("Expected a dictionary of tensors; save model.state_dict(), not the model");
+  // Each value once: a dictionary may stand under many names.
+  const withTensors = new Set(
+    [...new Set(root.entries.values())].filter((value) => tensorsIn(value).length > 0),
+  );
+  const inner = [...root.entries].flatMap(([name, value]) =>
+    typeof name === "string" && withTensors.has(value) ? [name] : [],
+  );
+  if (key !== undefined) {
+    const found = tensorsIn(root.entries.get(key));
+    if (found.length === 0)
+      throw format(
+        `Expected tensors under the key ${describe(key)} but they are under ${describe(inner)}`,
+      );
+    return found;
+  }
+  const usual = inner.filter((name) => usualKeys.includes(name));
+  const candidates = usual.length > 0 ? usual : inner;
+  if (candidates.length > 1) {
+    throw format(
+      `Expected one dictionary of tensors but found ${candidates.join(", ")}; choose with the option key`,
+    );
+  }
+  const own = tensorsIn(root);
+  // A checkpoint may keep a number beside its state dict as a tensor; a state dict has no dictionary in it.
+  if (candidates.length === 1 && (usual.length === 1 || own.length === 0))
+    return tensorsIn(root.entries.get(candidates[0]!));
+  return own;
+}
+
+function findLabels(root: PickleValue): readonly string[] | undefined {
+  if (!(root instanceof Dict)) return undefined;
+  for (const key of ["labels", "classes", "class_names", "categories"]) {
+    const value = root.entries.get(key);
+    const items = value instanceof Tuple ? value.items : value;
+    if (Array.isArray(items) && items.length > 0 && items.every((item) => typeof item === "string"))
+      return items as string[];
+  }
+  return undefined;
+}
+
+/** Everything of a pickled object that this package reads, each tensor's place checked. */
+export function torchContents(
+  file: CheckpointFile,
+  format: Contents["format"],
+  root: PickleValue,
+  options: ReadOptions,
+  locate: (reference: StorageReference, dtype: DType) => Storage,
+): Contents {
+  const storages = new Map<string, Storage>();
+  const tensors = new Map<string, StoredTensor>();
+  const found = findStateDict(file, root, options);
+  if (found.length > maxTensors) {
+    throw checkpointError(
+      file,
+      "CHECKPOINT_LIMIT",
+      `Expected at most ${maxTensors} tensors but received ${found.length}`,
+    );
+  }
+  for (const [name, { storage, dtype, offset, shape, strides }] of found) {
+    const key = `${storage.key} ${dtype}`;
+    const located = storages.get(key) ?? locate(storage, dtype);
+    storages.set(key, located);
+    tensors.set(name, checkView(file, name, { dtype, shape, strides, offset, storage: located }));
+  }
+  const labels = findLabels(root);
+  return { format, tensors, metadata: new Map(), ...(labels === undefined ? {} : { labels }) };
+}

@@ -1,0 +1,156 @@
+// Writes a state dict as PyTorch's zip format, so that torch.load(path, weights_only=True) reads it.
+import { crc32 } from "node:zlib";
+import { VggError } from "../../errors.js";
+import { type DType, nativeData } from "../../tensor.js";
+import { contiguousStrides } from "../checkpoint.js";
+import { type LazyTensor, replaceFile, writeAll } from "../safetensors.js";
+
+const storageNames: Readonly<Partial<Record<DType, string>>> = {
+  float32: "FloatStorage",
+  float64: "DoubleStorage",
+  float16: "HalfStorage",
+  bfloat16: "BFloat16Storage",
+  int8: "CharStorage",
+  uint8: "ByteStorage",
+  int16: "ShortStorage",
+  int32: "IntStorage",
+  int64: "LongStorage",
+  bool: "BoolStorage",
+};
+
+const alignment = 64; // PyTorch aligns storages so that they can be mapped
+const maxBytes = 0xffffffff; // above, each place would need zip64
+
+const u16 = (value: number) => Buffer.of(value & 255, value >> 8);
+const u32 = (value: number) => {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+};
+
+const text = (value: string) => {
+  const bytes = Buffer.from(value);
+  return Buffer.concat([Buffer.from("X"), u32(bytes.byteLength), bytes]);
+};
+const integer = (value: number) =>
+  value < 2 ** 31
+    ? Buffer.concat([Buffer.from("J"), u32(value)])
+    : Buffer.concat([Buffer.of(0x8a, 8), u32(value % 2 ** 32), u32(Math.floor(value / 2 ** 32))]);
+const name = (module: string, item: string) => Buffer.from(`c${module}\n${item}\n`);
+const tuple = (items: Buffer[]) => Buffer.concat([Buffer.from("("), ...items, Buffer.from("t")]);
+const orderedDict = Buffer.concat([name("collections", "OrderedDict"), Buffer.from(")R")]);
+
+/** An OrderedDict of tensors, protocol 2; storage i is the i-th tensor's own. */
+function pickleStateDict(tensors: ReadonlyMap<string, LazyTensor>): Buffer {
+  const items = [...tensors].map(([key, { dtype, shape }], index) => {
+    const storageName = storageNames[dtype];
+    if (storageName === undefined) {
+      throw new VggError(
+        "CHECKPOINT_UNSUPPORTED",
+        `Expected a dtype that a .pth file has a storage for but ${key} is ${dtype}; write safetensors`,
+      );
+    }
+    const elements = shape.reduce((product, dimension) => product * dimension, 1);
+    const id = tuple([
+      text("storage"),
+      name("torch", storageName),
+      text(String(index)),
+      text("cpu"),
+      integer(elements),
+    ]);
+    return Buffer.concat([
+      text(key),
+      name("torch._utils", "_rebuild_tensor_v2"),
+      tuple([
+        Buffer.concat([id, Buffer.from("Q")]),
+        integer(0),
+        tuple(shape.map(integer)),
+        tuple(contiguousStrides(shape).map(integer)),
+        Buffer.of(0x89),
+        orderedDict,
+      ]),
+      Buffer.from("R"),
+    ]);
+  });
+  return Buffer.concat([
+    Buffer.of(0x80, 2),
+    orderedDict,
+    Buffer.from("("),
+    ...items,
+    Buffer.from("u."),
+  ]);
+}
+
+/**
+ * Writes the file beside its place and moves it there when it is whole.
+ * @throws {VggError} CHECKPOINT_UNSUPPORTED a dtype without a storage type, or more than 4 GiB @throws {Error} of the file system
+ */
+export async function writePytorch(
+  path: string,
+  tensors: ReadonlyMap<string, LazyTensor>,
+): Promise<void> {
+  const pickle = pickleStateDict(tensors);
+  await replaceFile(path, async (handle) => {
+    const directory: Buffer[] = [];
+    let offset = 0;
+    const record = async (recordName: string, bytes: Uint8Array) => {
+      const encoded = Buffer.from(`archive/${recordName}`);
+      const start = offset + 30 + encoded.byteLength;
+      const padding = (alignment - ((start + 4) % alignment)) % alignment;
+      if (start + 4 + padding + bytes.byteLength > maxBytes) {
+        throw new VggError(
+          "CHECKPOINT_UNSUPPORTED",
+          `Expected at most ${maxBytes} bytes for a .pth file; write safetensors`,
+        );
+      }
+      // Version 0, no flags, stored, no time; the sizes and the sum are known.
+      const common = Buffer.concat([
+        u16(0),
+        u16(0),
+        u16(0),
+        u16(0),
+        u16(0x21),
+        u32(crc32(bytes)),
+        u32(bytes.byteLength),
+        u32(bytes.byteLength),
+        u16(encoded.byteLength),
+      ]);
+      const extra = Buffer.concat([Buffer.from("FB"), u16(padding), Buffer.alloc(padding, "Z")]);
+      await writeAll(
+        handle,
+        Buffer.concat([u32(0x04034b50), common, u16(extra.byteLength), encoded, extra]),
+      );
+      await writeAll(handle, bytes);
+      const rest = Buffer.concat([u16(0), u16(0), u16(0), u16(0), u32(0), u32(offset)]);
+      directory.push(Buffer.concat([u32(0x02014b50), u16(0), common, rest, encoded]));
+      offset = start + extra.byteLength + bytes.byteLength;
+    };
+    await record("data.pkl", pickle);
+    await record("byteorder", Buffer.from("little"));
+    let index = 0;
+    for (const [key, tensor] of tensors) {
+      const data = nativeData(await tensor.read(), key);
+      await record(
+        `data/${index++}`,
+        new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+      );
+    }
+    await record("version", Buffer.from("3\n"));
+    const bytes = Buffer.concat(directory);
+    const count = u16(directory.length);
+    await writeAll(
+      handle,
+      Buffer.concat([
+        bytes,
+        u32(0x06054b50),
+        u16(0),
+        u16(0),
+        count,
+        count,
+        u32(bytes.byteLength),
+        u32(offset),
+        u16(0),
+      ]),
+    );
+  });
+}

@@ -1,0 +1,99 @@
+// PyTorch's zip format (since 1.6): NAME/data.pkl, and NAME/data/KEY for each storage.
+
+import { crc32 } from "node:zlib";
+import { type Contents, inflateExactly, type ReadOptions } from "../checkpoint.js";
+import { type CheckpointFile, checkpointError } from "../file.js";
+import { unpickle } from "./pickle.js";
+import {
+  elementsAs,
+  referencedBytes,
+  type StorageReference,
+  torchContents,
+  torchHandler,
+} from "./state.js";
+import { readZipDirectory, type ZipRecord } from "./zip.js";
+
+const maxPickleBytes = 64 * 2 ** 20;
+
+/** @throws {VggError} any CHECKPOINT_ code */
+export async function readZipped(file: CheckpointFile, options: ReadOptions): Promise<Contents> {
+  const records = await readZipDirectory(file);
+  const pickles = [...records.keys()].filter((name) => /^[^/]+\/data\.pkl$/.test(name));
+  if (pickles.length !== 1) {
+    throw checkpointError(
+      file,
+      "CHECKPOINT_FORMAT",
+      `Expected one record NAME/data.pkl but found ${pickles.length}; is it a PyTorch file?`,
+    );
+  }
+  const folder = pickles[0]!.slice(0, -"data.pkl".length);
+  if (records.has(`${folder}constants.pkl`)) {
+    throw checkpointError(
+      file,
+      "CHECKPOINT_FORMAT",
+      "Expected a state dict but it is a TorchScript archive; save model.state_dict()",
+    );
+  }
+  const stray = [...records.keys()].find((name) => !name.startsWith(folder));
+  if (stray !== undefined)
+    throw file.corrupt(`Expected all records under ${folder} but found ${stray}`);
+  const order = records.get(`${folder}byteorder`);
+  if (order !== undefined) {
+    const text = new TextDecoder().decode(await small(file, order, 16));
+    if (text !== "little")
+      throw checkpointError(
+        file,
+        "CHECKPOINT_UNSUPPORTED",
+        `Expected byteorder little but received ${text}`,
+      );
+  }
+
+  const pickle = await small(
+    file,
+    records.get(pickles[0]!)!,
+    Math.min(maxPickleBytes, 4 * file.size + 2 ** 20),
+  );
+  const storages = new Map<string, StorageReference>();
+  const { value, end } = unpickle(file, pickle, 0, torchHandler(file, storages));
+  if (end !== pickle.byteLength)
+    throw file.corrupt(`Expected the pickle to end at its byte ${end}`);
+
+  return torchContents(file, "pytorch", value, options, (storage, dtype) => {
+    const { key } = storage;
+    const record = records.get(`${folder}data/${key}`);
+    if (record === undefined)
+      throw file.corrupt(`Expected a record ${folder}data/${key} but found none`);
+    const bytes = referencedBytes(storage);
+    if (record.bytes !== bytes)
+      throw file.corrupt(
+        `Expected ${bytes} bytes for storage ${key} but its record has ${record.bytes}`,
+      );
+    return {
+      dtype,
+      elements: elementsAs(file, storage, dtype),
+      offset: record.offset,
+      crc: record.crc,
+      ...(record.isDeflated ? { deflatedBytes: record.storedBytes } : {}),
+    };
+  });
+}
+
+/** A whole record that is no storage, its sum compared: parsing what is damaged helps nobody. */
+async function small(
+  file: CheckpointFile,
+  record: ZipRecord,
+  maxBytes: number,
+): Promise<Uint8Array> {
+  if (record.bytes > maxBytes) {
+    throw checkpointError(
+      file,
+      "CHECKPOINT_LIMIT",
+      `Expected at most ${maxBytes} bytes for ${record.name} but received ${record.bytes}`,
+    );
+  }
+  const stored = await file.read(record.offset, record.storedBytes);
+  const bytes = record.isDeflated ? await inflateExactly(file, stored, record.bytes) : stored;
+  if (crc32(bytes) !== record.crc)
+    throw file.corrupt(`Expected the CRC-32 of ${record.name} to fit its bytes`);
+  return bytes;
+}

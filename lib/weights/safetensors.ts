@@ -1,0 +1,262 @@
+// The safetensors format: eight bytes of length, a JSON header, the tensors' bytes without gap or overlap.
+// https://github.com/huggingface/safetensors
+
+import { randomBytes } from "node:crypto";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { describe, typeError } from "../check.js";
+import { arrayTypeOf, type DType, nativeData, Tensor } from "../tensor.js";
+import {
+  type Contents,
+  contiguousStrides,
+  maxDimensions,
+  type StoredTensor,
+} from "./checkpoint.js";
+import { type CheckpointFile, checkpointError } from "./file.js";
+import { JsonObject, type JsonValue, parseJson } from "./json.js";
+
+const maxHeaderBytes = 16 * 2 ** 20;
+
+const dtypes: Readonly<Record<string, DType>> = {
+  F64: "float64",
+  F32: "float32",
+  F16: "float16",
+  BF16: "bfloat16",
+  F8_E4M3: "float8_e4m3fn",
+  F8_E5M2: "float8_e5m2",
+  I64: "int64",
+  I32: "int32",
+  I16: "int16",
+  I8: "int8",
+  U64: "uint64",
+  U32: "uint32",
+  U16: "uint16",
+  U8: "uint8",
+  BOOL: "bool",
+};
+const names = new Map(Object.entries(dtypes).map(([name, dtype]) => [dtype, name]));
+
+/** @throws {VggError} CHECKPOINT_CORRUPT, CHECKPOINT_LIMIT (a header above 16 MiB), CHECKPOINT_UNSUPPORTED (a dtype) */
+export async function readSafetensors(file: CheckpointFile): Promise<Contents> {
+  if (file.size < 8) throw file.corrupt(`Expected at least 8 bytes but the file has ${file.size}`);
+  const length = new DataView((await file.read(0, 8)).buffer).getBigUint64(0, true);
+  if (length > BigInt(file.size - 8))
+    throw file.corrupt(
+      `Expected a header of ${length} bytes but the file has ${file.size - 8} after its length`,
+    );
+  if (length > maxHeaderBytes) {
+    throw checkpointError(
+      file,
+      "CHECKPOINT_LIMIT",
+      `Expected a header of at most ${maxHeaderBytes} bytes but received ${length}`,
+    );
+  }
+  const header = parseJson(file, await file.read(8, Number(length)));
+  if (!(header instanceof JsonObject)) throw file.corrupt("Expected an object for the header");
+  const start = 8 + Number(length);
+  const metadata = new Map<string, string>();
+  const tensors = new Map<string, StoredTensor>();
+  const spans: { name: string; begin: number; end: number }[] = [];
+  for (const [name, value] of header.entries) {
+    if (name === "__metadata__") {
+      if (!(value instanceof JsonObject)) throw file.corrupt("Expected an object for __metadata__");
+      for (const [key, text] of value.entries) {
+        if (typeof text !== "string")
+          throw file.corrupt(`Expected a string for __metadata__.${key}`);
+        metadata.set(key, text);
+      }
+      continue;
+    }
+    const { begin, end, tensor } = readEntry(file, name, value, start);
+    tensors.set(name, tensor);
+    spans.push({ name, begin, end });
+  }
+  spans.sort((a, b) => a.begin - b.begin || a.end - b.end);
+  let covered = 0;
+  for (const { name, begin, end } of spans) {
+    if (begin !== covered)
+      throw file.corrupt(
+        `Expected ${name} to begin at byte ${covered} of the data but it begins at ${begin}`,
+      );
+    covered = end;
+  }
+  if (start + covered !== file.size)
+    throw file.corrupt(`Expected ${covered} bytes of data but the file has ${file.size - start}`);
+  const labels = readLabels(metadata);
+  return { format: "safetensors", tensors, metadata, ...(labels === undefined ? {} : { labels }) };
+}
+
+function readEntry(file: CheckpointFile, name: string, value: JsonValue, start: number) {
+  const field = (key: string) => (value instanceof JsonObject ? value.entries.get(key) : undefined);
+  const type = field("dtype");
+  if (typeof type !== "string") throw file.corrupt(`Expected a dtype for ${name}`);
+  const dtype = Object.hasOwn(dtypes, type) ? dtypes[type]! : undefined;
+  if (dtype === undefined) {
+    throw checkpointError(
+      file,
+      "CHECKPOINT_UNSUPPORTED",
+      `Expected one of ${Object.keys(dtypes).join(", ")} for the dtype of ${name} but received ${type}`,
+    );
+  }
+  const integers = (key: string): number[] => {
+    const list = field(key);
+    if (!Array.isArray(list) || !list.every((item) => typeof item === "number")) {
+      throw file.corrupt(`Expected integers ≥ 0 for the ${key} of ${name}`);
+    }
+    return list as number[];
+  };
+  const shape = integers("shape");
+  const offsets = integers("data_offsets");
+  const [begin, end] = offsets as [number, number];
+  if (offsets.length !== 2 || end < begin || start + end > file.size) {
+    throw file.corrupt(
+      `Expected data_offsets within ${file.size - start} bytes for ${name} but received ${describe(offsets)}`,
+    );
+  }
+  if (shape.length > maxDimensions) {
+    throw checkpointError(
+      file,
+      "CHECKPOINT_LIMIT",
+      `Expected at most ${maxDimensions} dimensions for ${name}`,
+    );
+  }
+  const itemBytes = arrayTypeOf(dtype).BYTES_PER_ELEMENT;
+  let bytes = BigInt(itemBytes);
+  for (const dimension of shape) bytes *= BigInt(dimension);
+  if (bytes !== BigInt(end - begin))
+    throw file.corrupt(
+      `Expected ${bytes} bytes for ${name} but its data_offsets hold ${end - begin}`,
+    );
+  if (shape.some((dimension) => dimension > 2 ** 31 - 1)) {
+    throw checkpointError(file, "CHECKPOINT_LIMIT", `Expected dimensions below 2^31 for ${name}`);
+  }
+  const storage = { dtype, elements: (end - begin) / itemBytes, offset: start + begin };
+  return {
+    begin,
+    end,
+    tensor: { dtype, shape, strides: contiguousStrides(shape), offset: 0, storage },
+  };
+}
+
+/** Class names that `Vgg.save` or another program stored as a JSON list. */
+function readLabels(metadata: ReadonlyMap<string, string>): readonly string[] | undefined {
+  try {
+    const list: unknown = JSON.parse(metadata.get("labels") ?? "null");
+    if (Array.isArray(list) && list.every((item) => typeof item === "string"))
+      return list as string[];
+  } catch {
+    // Another program's words: not ours to judge.
+  }
+  return undefined;
+}
+
+export interface WriteOptions {
+  /** Strings to keep with the tensors. */
+  metadata?: Readonly<Record<string, string>>;
+}
+
+/** A tensor that is made when its turn comes. */
+export interface LazyTensor {
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+  read(): Promise<Tensor>;
+}
+
+/**
+ * Writes the file beside its place and moves it there when it is whole.
+ * @throws {TypeError} a key or value of the wrong type @throws {Error} of the file system
+ */
+export async function writeTensors(
+  path: string,
+  tensors: ReadonlyMap<string, LazyTensor>,
+  metadata: Readonly<Record<string, string>>,
+): Promise<void> {
+  const header: Record<string, unknown> = {};
+  if (Object.keys(metadata).length > 0) header.__metadata__ = metadata;
+  let end = 0;
+  // The widest elements first, so that each tensor is aligned to its elements, as the reference writes them.
+  const width = ({ dtype }: LazyTensor) => arrayTypeOf(dtype).BYTES_PER_ELEMENT;
+  const ordered = [...tensors].sort(([, a], [, b]) => width(b) - width(a));
+  for (const [name, { dtype, shape }] of ordered) {
+    const begin = end;
+    end += shape.reduce(
+      (product, dimension) => product * dimension,
+      arrayTypeOf(dtype).BYTES_PER_ELEMENT,
+    );
+    Object.defineProperty(header, name, {
+      value: { dtype: names.get(dtype), shape, data_offsets: [begin, end] },
+      enumerable: true,
+    });
+  }
+  const json = Buffer.from(JSON.stringify(header));
+  const padded = Buffer.alloc(Math.ceil(json.byteLength / 8) * 8, " ");
+  json.copy(padded);
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(padded.byteLength));
+  await replaceFile(path, async (handle) => {
+    await writeAll(handle, Buffer.concat([length, padded]));
+    for (const [name, tensor] of ordered) {
+      const data = nativeData(await tensor.read(), name);
+      await writeAll(handle, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    }
+  });
+}
+
+/** Writes a new file and gives it its name when all of it is on the disk; nothing is left of a failure. */
+export async function replaceFile(
+  path: string,
+  write: (handle: FileHandle) => Promise<void>,
+): Promise<void> {
+  const partial = `${path}.${randomBytes(6).toString("hex")}.part`;
+  const handle = await open(partial, "wx");
+  try {
+    try {
+      await write(handle);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(partial, path);
+  } catch (error) {
+    await rm(partial, { force: true });
+    throw error;
+  }
+}
+
+export async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.byteLength; ) {
+    done += (await handle.write(bytes, done, Math.min(bytes.byteLength - done, 2 ** 30)))
+      .bytesWritten;
+  }
+}
+
+/**
+ * Writes tensors as safetensors, `metadata` with them.
+ * @throws {TypeError} not a path, not a Map or object of Tensors, metadata that is no object of strings
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
+  options: WriteOptions = {},
+): Promise<void> {
+  if (typeof path !== "string") throw typeError("a path", "path", path);
+  const { metadata = {} } = options;
+  checkMetadata(metadata);
+  if (typeof tensors !== "object" || tensors === null || tensors instanceof Tensor) {
+    throw typeError("a Map or an object of Tensors", "tensors", tensors);
+  }
+  const lazy = new Map<string, LazyTensor>();
+  for (const [name, tensor] of tensors instanceof Map ? tensors : Object.entries(tensors)) {
+    if (typeof name !== "string" || name === "__metadata__")
+      throw typeError("a tensor's name", "tensors", name);
+    if (!(tensor instanceof Tensor)) throw typeError("a Tensor", name, tensor);
+    lazy.set(name, { shape: tensor.shape, dtype: tensor.dtype, read: async () => tensor });
+  }
+  await writeTensors(path, lazy, metadata);
+}
+
+export function checkMetadata(metadata: unknown): void {
+  if (typeof metadata !== "object" || metadata === null || Array.isArray(metadata))
+    throw typeError("an object of strings", "options.metadata", metadata);
+  for (const [key, value] of Object.entries(metadata))
+    if (typeof value !== "string") throw typeError("a string", `options.metadata.${key}`, value);
+}

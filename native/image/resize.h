@@ -1,0 +1,29 @@
+// Antialiased bilinear resize of an 8-bit RGB image, of which only one window is computed.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace vgg::image {
+
+/** Sizes and offsets in pixels. `left` and `top` are the window's corner within the resized image.
+ */
+struct ResizePlan {
+  int64_t width, height;
+  int64_t resizedWidth, resizedHeight;
+  int64_t left, top;
+  int64_t cropWidth, cropHeight;
+};
+
+/** Throws Error kInternal unless all sizes are at least 1 and the window lies within the resized
+ * image. */
+void checkResizePlan(const ResizePlan& plan);
+
+/**
+ * (height, width, 3) → (cropHeight, cropWidth, 3), to the bit as Pillow's BILINEAR does: a triangle
+ * filter, widened by the ratio where the image shrinks; first along rows, then along columns, each
+ * with weights in fixed point and its result rounded to 8 bits.
+ */
+void resizeAndCrop(const uint8_t* pixels, const ResizePlan& plan, uint8_t* cropped);
+
+}  // namespace vgg::image

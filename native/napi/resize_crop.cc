@@ -1,0 +1,96 @@
+#include "napi/resize_crop.h"
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "core/error.h"
+#include "core/shape.h"
+#include "image/resize.h"
+#include "napi/addon_data.h"
+
+namespace vgg::napi {
+namespace {
+
+/**
+ * Reads the caller's bytes in place, which no other call may do: they are what the decoder has just
+ * made, up to 300 MB that no user's code has seen, so nobody can transfer or resize them. Holding
+ * them keeps the collector away. libuv's pool, since it takes milliseconds where decoding took
+ * more.
+ */
+class ResizeWorker : public Napi::AsyncWorker {
+ public:
+  ResizeWorker(const Napi::Object& pixels, const View& view, const image::ResizePlan& plan)
+      : Napi::AsyncWorker(pixels.Env(), "vgg-cudnn:resizeCrop"),
+        deferred_(Napi::Promise::Deferred::New(pixels.Env())),
+        held_(Napi::Persistent(pixels)),
+        pixels_(reinterpret_cast<const uint8_t*>(view.data)),
+        plan_(plan) {}
+
+  [[nodiscard]] Napi::Promise promise() const { return deferred_.Promise(); }
+
+ protected:
+  void Execute() override {
+    try {
+      cropped_.resize(static_cast<size_t>(plan_.cropWidth * plan_.cropHeight * 3));
+      image::resizeAndCrop(pixels_, plan_, reinterpret_cast<uint8_t*>(cropped_.data()));
+    } catch (...) {
+      error_ = currentError();
+    }
+  }
+
+  void OnOK() override {
+    if (!error_) {
+      try {
+        deferred_.Resolve(toArrayBuffer(Env(), cropped_.data(), cropped_.size()));
+        return;
+      } catch (const Napi::Error& error) {
+        error_ = Error(Code::kOutOfMemory, error.Message());
+      }
+    }
+    deferred_.Reject(toNapiError(Env(), *error_).Value());
+  }
+
+ private:
+  Napi::Promise::Deferred deferred_;
+  Napi::ObjectReference held_;
+  const uint8_t* pixels_;
+  image::ResizePlan plan_;
+  std::vector<std::byte> cropped_;
+  std::optional<Error> error_;
+};
+
+}  // namespace
+
+Napi::Value resizeCrop(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const View view = viewOf(info[0]);
+    const auto object = info[1].As<Napi::Object>();
+    const auto number = [&](const char* name) {
+      return object.Get(name).As<Napi::Number>().Int64Value();
+    };
+    const image::ResizePlan plan{
+        .width = number("width"),
+        .height = number("height"),
+        .resizedWidth = number("resizedWidth"),
+        .resizedHeight = number("resizedHeight"),
+        .left = number("left"),
+        .top = number("top"),
+        .cropWidth = number("cropSize"),
+        .cropHeight = number("cropSize"),
+    };
+    image::checkResizePlan(plan);
+    const size_t row = checkedMultiply(static_cast<size_t>(plan.width), 3);
+    if (view.bytes != checkedMultiply(static_cast<size_t>(plan.height), row)) {
+      throw Error(Code::kInternal, "Expected three bytes for each pixel");
+    }
+    // Deletes itself once it has settled its promise.
+    auto worker = std::make_unique<ResizeWorker>(info[0].As<Napi::Object>(), view, plan);
+    const Napi::Promise promise = worker->promise();
+    worker.release()->Queue();
+    return promise;
+  });
+}
+
+}  // namespace vgg::napi

@@ -1,0 +1,10 @@
+// What test/hub.test.ts runs in processes of their own: pulls the entry that it is given, and prints the result or the error.
+import { pull } from "../../dist/weights/hub.js";
+
+const { weights, options } = JSON.parse(process.argv[2]);
+console.error("started");
+try {
+  console.log(JSON.stringify(await pull(weights, options)));
+} catch ({ code, message }) {
+  console.log(JSON.stringify({ code, message }));
+}

@@ -1,0 +1,117 @@
+// A loopback HTTP server of one file for the download tests: right by default, wrong in the ways that a test plans.
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from "node:http";
+import type { AddressInfo } from "node:net";
+
+export type Answer = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** The address of a server that listens on 127.0.0.1, and how it ends. */
+export async function listen(
+  server: Server,
+): Promise<{ url: string; port: number; close(): Promise<void> }> {
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}/`,
+    port,
+    close: () =>
+      new Promise((done) => {
+        server.close(() => done());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+/** Serves `bytes` under every path, with ranges, an ETag and If-Range. */
+export class FileServer {
+  readonly requests: IncomingMessage[] = [];
+  /** Answers to the first requests, in place of the file. */
+  readonly plan: Answer[] = [];
+  /** Bytes that left, of the file. */
+  sentBytes = 0;
+  url = "";
+  #close = async () => {};
+  readonly #held: ServerResponse[] = [];
+  #heldAt = 0;
+  readonly bytes: Uint8Array;
+  readonly etag: string;
+
+  constructor(bytes: Uint8Array, etag = '"v1"') {
+    this.bytes = bytes;
+    this.etag = etag;
+  }
+
+  async start(): Promise<this> {
+    const { url, close } = await listen(createServer(this.listener));
+    this.url = url;
+    this.#close = close;
+    return this;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#close();
+  }
+
+  readonly listener: RequestListener = (request, response) => {
+    this.requests.push(request);
+    (this.plan.shift() ?? this.file)(request, response);
+  };
+
+  /** The `range` header of each request. */
+  get ranges(): (string | undefined)[] {
+    return this.requests.map(({ headers }) => headers.range);
+  }
+
+  #range(request: IncomingMessage): number | undefined {
+    const { range, "if-range": ifRange } = request.headers;
+    const start = /^bytes=(\d+)-$/.exec(range ?? "")?.[1];
+    return start === undefined || (ifRange ?? this.etag) !== this.etag ? undefined : Number(start);
+  }
+
+  /** The right answer. */
+  readonly file: Answer = (request, response) => this.send(request, response, this.bytes.length);
+
+  /** The right answer up to a byte, where it stays silent until `cut`. */
+  holdAt(end: number): Answer {
+    return (request, response) => this.send(request, response, end);
+  }
+
+  /** Cuts the connections that are held. */
+  cut(): void {
+    for (const response of this.#held.splice(0)) response.destroy();
+  }
+
+  /** Sends the rest of what is held. */
+  release(): void {
+    for (const response of this.#held.splice(0)) response.end(this.bytes.subarray(this.#heldAt));
+  }
+
+  send(request: IncomingMessage, response: ServerResponse, end: number): void {
+    const { length } = this.bytes;
+    const range = this.#range(request);
+    const start = range ?? 0;
+    if (start >= length) {
+      response.writeHead(416, { "content-range": `bytes */${length}` }).end();
+      return;
+    }
+    response.writeHead(range === undefined ? 200 : 206, {
+      etag: this.etag,
+      "content-length": length - start,
+      ...(range !== undefined && { "content-range": `bytes ${start}-${length - 1}/${length}` }),
+    });
+    const body = this.bytes.subarray(start, end);
+    this.sentBytes += body.length;
+    if (end === length) {
+      response.end(body);
+      return;
+    }
+    response.write(body);
+    this.#held.push(response);
+    this.#heldAt = end;
+  }
+}
