@@ -585,6 +585,15 @@ describe("safetensors", () => {
     expect(readdirSync(scratch).filter((name) => name.endsWith(".part"))).toEqual([]);
   });
 
+  it("has a header of bounded size", async () => {
+    const path = write(header(`{"__metadata__":{"x":"${"y".repeat(2000)}"}}`));
+    expect((await readCheckpoint(path)).size).toBe(0);
+    await expect(readCheckpoint(path, { maxHeaderBytes: 1000 })).rejects.toMatchObject({
+      code: "CHECKPOINT_LIMIT",
+    });
+    await expect(readCheckpoint(path, { maxHeaderBytes: 1e9 })).rejects.toThrow(RangeError);
+  });
+
   it("accepts what the reference accepts: white space before the header, an empty tensor, an extra field", async () => {
     expect((await readCheckpoint(write(header(` {"a":{${f32}}}  `, 8)))).size).toBe(1);
     expect(

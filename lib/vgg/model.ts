@@ -13,7 +13,7 @@ import { Graph } from "../graph/graph.js";
 import type { GraphRecord } from "../graph/ops.js";
 import type { ImageSource } from "../image/source.js";
 import { Tensor } from "../tensor.js";
-import type { ReadOptions } from "../weights/checkpoint.js";
+import { type ReadOptions, readOptionNames } from "../weights/checkpoint.js";
 import { pullWeights } from "../weights/hub.js";
 import { isWeightsName } from "../weights/known.js";
 import { identifyWeights } from "../weights/names.js";
@@ -111,17 +111,18 @@ export class Vgg {
    * @throws {VggError} CHECKPOINT_…, STATE_DICT_MISMATCH with every name that differs; as `create`; those of a download
    */
   static async load(arch: Architecture, source: string, options: LoadOptions = {}): Promise<Vgg> {
-    checkOptions(options, "options", [...optionNames, "key", "verify", "signal"]);
+    checkOptions(options, "options", [...optionNames, ...readOptionNames, "signal"]);
     if (typeof source !== "string")
       throw typeError("a path or the name of known weights", "source", source);
     topology(arch, options);
-    const { key, verify, signal } = options;
+    const { key, verify, maxHeaderBytes, signal } = options;
     const path = isWeightsName(source)
       ? await pullWeights(arch, source, signal === undefined ? {} : { signal })
       : source;
     const reading = {
       ...(key === undefined ? {} : { key }),
       ...(verify === undefined ? {} : { verify }),
+      ...(maxHeaderBytes === undefined ? {} : { maxHeaderBytes }),
     };
     const checkpoint = await openCheckpoint(path, reading);
     try {

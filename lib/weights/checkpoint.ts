@@ -1,7 +1,7 @@
 // A file of named tensors, whatever its format: what is in it, and the bytes of each tensor when they are wanted.
 import { promisify } from "node:util";
 import { crc32, inflateRaw } from "node:zlib";
-import { typeError } from "../check.js";
+import { checkInteger, typeError } from "../check.js";
 import { arrayTypeOf, type DType, elementCount, Tensor } from "../tensor.js";
 import { type CheckpointFile, checkpointError } from "./file.js";
 
@@ -287,9 +287,15 @@ export interface ReadOptions {
   key?: string;
   /** Whether the sums of zip records are compared. Default true. */
   verify?: boolean;
+  /** The largest header of a safetensors file that is parsed. Default 16 MiB, at most 100,000,000 as in the format. */
+  maxHeaderBytes?: number;
 }
 
-export function checkReadOptions({ key, verify }: ReadOptions): void {
+export const readOptionNames = ["key", "verify", "maxHeaderBytes"];
+
+export function checkReadOptions({ key, verify, maxHeaderBytes }: ReadOptions): void {
+  if (maxHeaderBytes !== undefined)
+    checkInteger(maxHeaderBytes, "options.maxHeaderBytes", 2, 100_000_000);
   if (key !== undefined && typeof key !== "string") throw typeError("a string", "options.key", key);
   if (verify !== undefined && typeof verify !== "boolean")
     throw typeError("a boolean", "options.verify", verify);

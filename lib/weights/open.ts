@@ -1,7 +1,13 @@
 // Opens a checkpoint by its first bytes, never by its name.
 import { checkOptions } from "../check.js";
 import type { Tensor } from "../tensor.js";
-import { Checkpoint, type Contents, checkReadOptions, type ReadOptions } from "./checkpoint.js";
+import {
+  Checkpoint,
+  type Contents,
+  checkReadOptions,
+  type ReadOptions,
+  readOptionNames,
+} from "./checkpoint.js";
 import { CheckpointFile, checkpointError } from "./file.js";
 import { legacyMagic, readLegacy } from "./pytorch/legacy.js";
 import { readZipped } from "./pytorch/zipped.js";
@@ -27,7 +33,7 @@ async function readContents(file: CheckpointFile, options: ReadOptions): Promise
     startsWith(head.subarray(5, 8), [0, 0, 0]) &&
     /[\s{]/.test(String.fromCharCode(head[8]!))
   ) {
-    return readSafetensors(file);
+    return readSafetensors(file, options);
   }
   const hint =
     head.byteLength === 0
@@ -52,7 +58,7 @@ function isOldTar(head: Uint8Array): boolean {
 
 /** @throws {VggError} any CHECKPOINT_ code */
 export async function openCheckpoint(path: string, options: ReadOptions = {}): Promise<Checkpoint> {
-  checkOptions(options, "options", ["key", "verify"]);
+  checkOptions(options, "options", readOptionNames);
   checkReadOptions(options);
   const file = await CheckpointFile.open(path);
   try {

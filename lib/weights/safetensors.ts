@@ -9,12 +9,13 @@ import {
   type Contents,
   contiguousStrides,
   maxDimensions,
+  type ReadOptions,
   type StoredTensor,
 } from "./checkpoint.js";
 import { type CheckpointFile, checkpointError } from "./file.js";
 import { JsonObject, type JsonValue, parseJson } from "./json.js";
 
-const maxHeaderBytes = 16 * 2 ** 20;
+const defaultMaxHeaderBytes = 16 * 2 ** 20;
 
 const dtypes: Readonly<Record<string, DType>> = {
   F64: "float64",
@@ -35,8 +36,11 @@ const dtypes: Readonly<Record<string, DType>> = {
 };
 const names = new Map(Object.entries(dtypes).map(([name, dtype]) => [dtype, name]));
 
-/** @throws {VggError} CHECKPOINT_CORRUPT, CHECKPOINT_LIMIT (a header above 16 MiB), CHECKPOINT_UNSUPPORTED (a dtype) */
-export async function readSafetensors(file: CheckpointFile): Promise<Contents> {
+/** @throws {VggError} CHECKPOINT_CORRUPT, CHECKPOINT_LIMIT (a header above `maxHeaderBytes`), CHECKPOINT_UNSUPPORTED (a dtype) */
+export async function readSafetensors(
+  file: CheckpointFile,
+  { maxHeaderBytes = defaultMaxHeaderBytes }: ReadOptions,
+): Promise<Contents> {
   if (file.size < 8) throw file.corrupt(`Expected at least 8 bytes but the file has ${file.size}`);
   const length = new DataView((await file.read(0, 8)).buffer).getBigUint64(0, true);
   if (length > BigInt(file.size - 8))
