@@ -101,7 +101,7 @@ void maximum(float* to, const float* const* inputs, int count, ptrdiff_t length)
     Vector greatest = load(inputs[0] + i);
     for (int k = 1; k < count; ++k) {
       const Vector v = load(inputs[k] + i);
-      greatest = (v > greatest) | (v != v) ? v : greatest;
+      greatest = ((v > greatest) | (v != v)) ? v : greatest;
     }
     store(to + i, greatest);
   }
