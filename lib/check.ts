@@ -48,13 +48,25 @@ export function checkOneOf<T extends string>(
   return value as T;
 }
 
+/** An object literal, of whatever realm: what options and named tensors come in. */
+export function isPlainObject(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== "object" || value === null) return false;
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
 /** @throws {TypeError} not a plain object, or an option of another name: a misspelt option is never ignored */
 export function checkOptions(value: unknown, name: string, known: readonly string[]): void {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw typeError("an object", name, value);
-  }
+  if (!isPlainObject(value)) throw typeError("an object", name, value);
   for (const key of Object.keys(value)) {
     if (!known.includes(key)) throw typeError(`only the options ${known.join(", ")}`, name, key);
+  }
+}
+
+/** @throws {TypeError} neither absent nor an AbortSignal */
+export function checkSignal(signal: unknown, name = "options.signal"): void {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw typeError("an AbortSignal", name, signal);
   }
 }
 

@@ -25,7 +25,7 @@ export const errorCodes = {
   DOWNLOAD_FAILED: "weights could not be downloaded",
   OFFLINE: "weights are not on this machine, and the network may not be used",
   HASH_MISMATCH: "a file is not what its hash promises; a download of it is removed",
-  DISK_FULL: "no room for a file; what came is kept",
+  DISK_FULL: "no room for a file; what came of a download is kept",
   FOLDER_UNUSABLE: "a folder or file cannot be made, read or written",
   BUILD_FAILED: "`vgg build` could not build the addon",
   INTERNAL: "a defect of this package; please report it",

@@ -1,5 +1,12 @@
 // Numbers and a shape in JavaScript's own memory.
-import { checkInteger, describe, formatShape, rangeError, typeError } from "./check.js";
+import {
+  checkInteger,
+  describe,
+  formatShape,
+  isPlainObject,
+  rangeError,
+  typeError,
+} from "./check.js";
 import { callNative } from "./errors.js";
 import { native } from "./native.js";
 
@@ -98,11 +105,15 @@ export class Tensor {
   /** All zeros. @throws {RangeError} the shape is invalid or too large for one array */
   static zeros(shape: readonly number[], dtype: DType = "float32"): Tensor {
     if (!dtypes.includes(dtype)) throw rangeError(`one of ${dtypes.join(", ")}`, "dtype", dtype);
-    return new Tensor(
-      shape,
-      new arrayTypes[dtype](elementCount(checkShape(shape, "shape"))),
-      dtype,
-    );
+    const count = elementCount(checkShape(shape, "shape"));
+    try {
+      return new Tensor(shape, new arrayTypes[dtype](count), dtype);
+    } catch (cause) {
+      throw new RangeError(
+        `Expected a shape that one array can hold for shape but received ${formatShape(shape)}`,
+        { cause },
+      );
+    }
   }
 
   /** Normally distributed float32 numbers (mean 0, deviation 1), the same on every machine for the same seed. */
@@ -165,4 +176,21 @@ export function checkFloatTensor(value: unknown, name: string): Tensor {
     throw new TypeError(`Expected dtype ${expected} for ${name} but received ${tensor.dtype}`);
   }
   return tensor;
+}
+
+/**
+ * The named tensors of a Map or a plain object, each with data of its shape's length.
+ * @throws {TypeError} neither of them, or an entry that is no Tensor @throws {RangeError} data that were transferred or resized
+ */
+export function tensorEntries(tensors: unknown, name: string): Map<string, Tensor> {
+  const isPlain = tensors instanceof Map || isPlainObject(tensors);
+  if (!isPlain) throw typeError("a Map or an object of Tensors", name, tensors);
+  const entries = new Map<string, Tensor>(
+    tensors instanceof Map ? tensors : Object.entries(tensors as object),
+  );
+  for (const [key, tensor] of entries) {
+    if (typeof key !== "string") throw typeError("a tensor's name", name, key);
+    checkLength(checkTensor(tensor, key).shape, tensor.data, `${key}.data`);
+  }
+  return entries;
 }

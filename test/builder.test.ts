@@ -140,6 +140,16 @@ describe("GraphBuilder", () => {
       "Expected a recorded value for input of relu but received 3",
     ],
     [
+      "an option that it does not know",
+      () => g.conv2d(image, w, { dilation: 2 } as never),
+      'Expected only the options bias, stride, padding, relu for options of conv2d but received "dilation"',
+    ],
+    [
+      "a parameter in place of its options",
+      () => g.conv2d(image, w, b as never),
+      "Expected an object for options of conv2d",
+    ],
+    [
       "a stride of 0",
       () => g.conv2d(image, w, { stride: 0 }),
       "Expected an integer from 1 to 65536 for stride of conv2d but received 0",

@@ -7,6 +7,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -125,9 +126,27 @@ describe("vgg classify", () => {
     expect(stderr).toContain("vgg: missing.png");
   });
 
+  it("leaves nothing on stdout when it was asked wrongly", () => {
+    for (const top of ["0", "1001"]) {
+      const { status, stdout } = vgg(
+        "classify",
+        "pictures",
+        "--weights",
+        weights,
+        "--top",
+        top,
+        "--json",
+      );
+      expect([status, stdout]).toEqual([2, ""]);
+    }
+  });
+
   it("uses the labels of a file", () => {
     const lines = join(scratch, "labels.txt");
-    writeFileSync(lines, Array.from({ length: 1000 }, (_, i) => `class ${i}`).join("\n"));
+    writeFileSync(
+      lines,
+      `\ufeff${Array.from({ length: 1000 }, (_, i) => `class ${i}`).join("\n")}`,
+    );
     const { stdout } = vgg("classify", "pictures/b.PNG", "--weights", weights, "--labels", lines);
     expect(stdout).toContain(`class ${best} (${best})`);
   });
@@ -163,7 +182,7 @@ describe("vgg classify", () => {
       "no class",
       ["classify", "pictures", "--weights", "WEIGHTS", "--top", "0"],
       2,
-      "Expected an integer from 1 to 1000 for options.top but received 0",
+      "Expected an integer from 1 to 1000000 for --top but received 0",
     ],
     [
       "another format",
@@ -203,6 +222,11 @@ describe("vgg validate", () => {
       accuracy: 0,
     });
     expect(result.imagesPerSecond).toBeGreaterThan(0);
+
+    // A link to a folder is a class too.
+    symlinkSync(join(dir, "3"), join(dir, "4"));
+    expect(JSON.parse(vgg("validate", dir, "--weights", weights, "--json").stdout).images).toBe(5);
+    rmSync(join(dir, "4"));
 
     writeFileSync(join(dir, "3", "bad.png"), "bad");
     const table = vgg("validate", dir, "--weights", weights);
@@ -309,6 +333,9 @@ describe("vgg convert", () => {
       [["convert", `${checkpoints}refuse-os-system.pth`, "x.pth"], 1],
       [["convert", `${checkpoints}torch-2.15/float8_e4m3fn.pth`, "x.pth"], 1],
       [["convert", `${checkpoints}zip.pth`, "x.pth", "--precision", "int4"], 2],
+      [["convert", `${checkpoints}zip.pth`, "no folder/x.pth"], 1],
+      [["summary", "--weights", weights, "--num-classes", "7"], 2],
+      [["validate", "pictures", "--weights", weights, "--worst", "-1"], 2],
     ] as const) {
       const result = vgg(...args);
       expect([result.status, result.stderr.trimEnd().split("\n").length]).toEqual([status, 1]);

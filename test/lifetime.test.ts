@@ -281,6 +281,7 @@ describe("the process", () => {
     ["terminates a worker in mid-forward and goes on", "terminate", 0],
     ["runs a model in each of 8 workers, all with the right answer", "workers", 0],
     ["lets workers come and go", "cycles", 0],
+    ["terminates workers at any moment", "anytime", 0],
     ["exits while workers compute", "exit-workers", 7],
   ])("%s", async (_, mode, expected) => {
     const { code, signal, stdout, stderr } = await run(mode);

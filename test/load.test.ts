@@ -1,5 +1,14 @@
 // Vgg.load, save and classify: weights under every naming scheme, in every format and precision, and what is refused.
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -226,7 +235,66 @@ describe("Vgg.save and Vgg.load", () => {
     rmSync(path);
   });
 
+  it("replace a file whole or not at all, keeping its links and permissions", async () => {
+    const tensors = { a: Tensor.randn([3], 1) };
+    const target = join(scratch, "target.safetensors");
+    const link = join(scratch, "link.safetensors");
+    writeFileSync(target, "before", { mode: 0o600 });
+    symlinkSync(target, link);
+    await writeSafetensors(link, tensors);
+    expect(lstatSync(link).isSymbolicLink()).toBe(true);
+    expect(statSync(target).mode & 0o777).toBe(0o600);
+    expect((await readCheckpoint(target)).get("a")!.data).toEqual(tensors.a.data);
+    await writeSafetensors(join(scratch, `${"n".repeat(236)}.safetensors`), tensors);
+
+    const failing = async (path: string) => {
+      const before = readdirSync(scratch);
+      const error = await writeSafetensors(path, tensors).catch((e) => e);
+      expect(readdirSync(scratch)).toEqual(before);
+      return error;
+    };
+    expect(await failing("")).toBeInstanceOf(RangeError);
+    expect(await failing(scratch)).toBeInstanceOf(RangeError);
+    expect(await failing(join(scratch, "no folder", "x"))).toMatchObject({
+      code: "FOLDER_UNUSABLE",
+    });
+    expect(await failing(join(target, "x"))).toMatchObject({ code: "FOLDER_UNUSABLE" });
+  });
+
+  it("load a state dict whole or not at all", async () => {
+    await using other = await Vgg.create("vgg11", { ...small, seed: 9 });
+    const before = await other.forward(Tensor.randn(shape, 1));
+    const tensors = new Map(state);
+    const lost = new Tensor([10], new Float32Array(10));
+    structuredClone(lost.data.buffer, { transfer: [lost.data.buffer as ArrayBuffer] });
+    tensors.set("classifier.6.bias", lost);
+    await expect(other.loadStateDict(tensors)).rejects.toThrow("was its ArrayBuffer transferred?");
+    expect((await other.forward(Tensor.randn(shape, 1))).data).toEqual(before.data);
+    for (const wrong of [[], new Set(), new Tensor([1], new Float32Array(1))]) {
+      await expect(other.loadStateDict(wrong as never)).rejects.toThrow(TypeError);
+      await expect(writeSafetensors(join(scratch, "x"), wrong as never)).rejects.toThrow(TypeError);
+    }
+  });
+
   it.each<[string, () => Promise<unknown>, new (...args: never[]) => Error]>([
+    ["a signal that is none", () => Vgg.load("vgg11", saved, { signal: 5 as never }), TypeError],
+    [
+      "a precision that does not exist, before a download",
+      () => Vgg.load("vgg11", "DEFAULT", { precision: "bad" as never }),
+      RangeError,
+    ],
+    [
+      "labels that are none, before a download",
+      () => Vgg.load("vgg11", "DEFAULT", { labels: 5 as never }),
+      TypeError,
+    ],
+    ["a Map of options", () => Vgg.create("vgg11", new Map() as never), TypeError],
+    [
+      "an unknown option of writing",
+      () => writeSafetensors("x", {}, { foo: 1 } as never),
+      TypeError,
+    ],
+    ["an empty path", () => model.save(""), RangeError],
     ["no path", () => Vgg.load("vgg11", 3 as never), TypeError],
     ["an unknown architecture", () => Vgg.load("vgg12" as never, "x.pth"), RangeError],
     ["an unknown option", () => Vgg.load("vgg11", "x.pth", { weights: 1 } as never), TypeError],
@@ -267,6 +335,8 @@ describe("Vgg.classify", () => {
     expect(await network.classify(paths[0]!, { top: 3 })).toEqual(all[0]);
     expect(await network.classify(readFileSync(paths[0]!), { top: 3 })).toEqual(all[0]);
     expect(await network.classify([])).toEqual([]);
+    const signal = AbortSignal.abort();
+    await expect(network.classify([], { signal })).rejects.toMatchObject({ name: "AbortError" });
   });
 
   it("yields one image after the other, and goes on after a bad one", async () => {
@@ -287,6 +357,36 @@ describe("Vgg.classify", () => {
     const first = results[0]!;
     for (const { label, index } of "predictions" in first ? first.predictions : []) {
       expect(label).toBe("abcdefghij"[index]);
+    }
+  });
+
+  it("tells what reads the images when the caller stops, and gives what came before a failure", async () => {
+    let isClosed = false;
+    function* endless() {
+      try {
+        for (;;) yield image("small.png");
+      } finally {
+        isClosed = true;
+      }
+    }
+    for await (const _ of model.classifyEach(endless(), { batchSize: 2 })) break;
+    expect(isClosed).toBe(true);
+
+    async function* failing() {
+      yield image("small.png");
+      throw new Error("no more");
+    }
+    const seen: unknown[] = [];
+    const consume = async () => {
+      for await (const { source } of model.classifyEach(failing(), { batchSize: 4 }))
+        seen.push(source);
+    };
+    await expect(consume()).rejects.toThrow("no more");
+    expect(seen).toEqual([image("small.png")]);
+    for (const images of [null, 5, undefined]) {
+      await expect(model.classifyEach(images as never).next()).rejects.toThrow(
+        "Expected an iterable of images",
+      );
     }
   });
 

@@ -1,5 +1,6 @@
 // `vgg classify`: what is on the pictures.
 import { type Command, Option } from "commander";
+import { checkInteger } from "../check.js";
 import type { Classification } from "../vgg/classify.js";
 import { expandImages } from "./images.js";
 import { loadModel, type WeightsOptions, withWeights } from "./model.js";
@@ -93,6 +94,7 @@ export function classifyCommand(): Command {
 }
 
 async function classify(words: string[], options: ClassifyOptions): Promise<void> {
+  if (options.top !== undefined) checkInteger(options.top, "--top", 1, 1_000_000);
   const files = await expandImages(words);
   const format = formats[options.json ? "json" : options.format]!;
   const model = await loadModel(options);
@@ -100,8 +102,8 @@ async function classify(words: string[], options: ClassifyOptions): Promise<void
   const { top, batchSize } = options;
   let failed = 0;
   try {
-    process.stdout.write(format.begin());
     let isFirst = true;
+    let text = format.begin(); // written with the first result: a wrong option leaves nothing on stdout
     for await (const result of model.classifyEach(files, {
       batchSize,
       ...(top === undefined ? {} : { top }),
@@ -111,11 +113,12 @@ async function classify(words: string[], options: ClassifyOptions): Promise<void
         failed++;
         process.stderr.write(`vgg: ${messageOf(result.error)}\n`);
       }
-      const text = format.one(result, isFirst);
-      if (text !== "") isFirst = false;
-      process.stdout.write(text);
+      const one = format.one(result, isFirst);
+      if (one !== "") isFirst = false;
+      process.stdout.write(text + one);
+      text = "";
     }
-    process.stdout.write(format.end());
+    process.stdout.write(text + format.end());
   } finally {
     progress.stop();
     await model.dispose();

@@ -43,9 +43,11 @@ function report(error: unknown): number {
     (error instanceof RangeError || error instanceof TypeError) &&
     error.message.startsWith("Expected");
   const isUsage = error instanceof CommanderError || isArgument;
-  if (!isUsage && !(error instanceof VggError)) throw error;
+  // What the system refuses has a code of its own; anything else is a defect and keeps its stack.
+  const isSystem = error instanceof Error && "syscall" in error;
+  if (!isUsage && !isSystem && !(error instanceof VggError)) throw error;
   const message = error.message.replace(/^error: /, "");
-  const code = error instanceof VggError ? error.code : "USAGE";
+  const code = error instanceof VggError ? error.code : isSystem ? "SYSTEM" : "USAGE";
   process.stderr.write(
     isJson ? `${JSON.stringify({ error: { code, message } })}\n` : `vgg: ${message}\n`,
   );
@@ -54,8 +56,7 @@ function report(error: unknown): number {
 
 // A reader that has seen enough (`vgg summary | head -1`) is no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") process.exit(0);
-  throw error;
+  process.exit(error.code === "EPIPE" ? 0 : report(error));
 });
 
 async function main(): Promise<void> {

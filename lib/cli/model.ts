@@ -43,11 +43,12 @@ export async function loadModel(options: WeightsOptions): Promise<Vgg> {
 }
 
 async function readLabels(path: string): Promise<string[]> {
-  const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
+  const bytes = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
     throw new InvalidArgumentError(
       `Expected a file for --labels but received ${path} (${cause.code})`,
     );
   });
+  const text = new TextDecoder().decode(bytes); // without the mark that some editors put first
   if (!text.trimStart().startsWith("[")) return text.split(/\r?\n/).filter((line) => line !== "");
   try {
     const list: unknown = JSON.parse(text);

@@ -1,5 +1,6 @@
 // `vgg summary`: what the network is made of, and what a file of weights holds of it. Needs no addon.
 import type { Command } from "commander";
+import { rangeError } from "../check.js";
 import { Summary } from "../vgg/summary.js";
 import { topology } from "../vgg/topology.js";
 import { identifyWeights } from "../weights/names.js";
@@ -18,7 +19,7 @@ export function summaryCommand(): Command {
     .action(summarize);
 }
 
-async function summarize(options: SummaryOptions): Promise<void> {
+async function summarize(options: SummaryOptions, command: Command): Promise<void> {
   const { arch, inChannels, numClasses, imageSize, weights, key } = options;
   if (weights === undefined) {
     const summary = new Summary(topology(arch, { inChannels, numClasses, imageSize }));
@@ -29,6 +30,12 @@ async function summarize(options: SummaryOptions): Promise<void> {
   try {
     const { format, tensors, metadata } = checkpoint.contents;
     const identified = identifyWeights(weights, arch, tensors);
+    for (const name of ["inChannels", "numClasses"] as const) {
+      const isGiven = command.getOptionValueSource(name) === "cli";
+      if (isGiven && options[name] !== identified[name]) {
+        throw rangeError(`${identified[name]}, which ${weights} has,`, name, options[name]);
+      }
+    }
     const summary = new Summary(topology(arch, { ...identified, imageSize }));
     const dtypes = [...new Set([...tensors.values()].map(({ dtype }) => dtype))];
     const file = {

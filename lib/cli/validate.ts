@@ -1,8 +1,8 @@
 // `vgg validate`: accuracy over a folder of class folders.
-import { readdir } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { rangeError } from "../check.js";
+import { checkInteger, rangeError } from "../check.js";
 import { folderClasses, Validation } from "../vgg/validation.js";
 import { imagesBelow } from "./images.js";
 import { loadModel, type WeightsOptions, withWeights } from "./model.js";
@@ -26,12 +26,20 @@ export function validateCommand(): Command {
 }
 
 async function validate(dir: string, options: ValidateOptions): Promise<void> {
-  const entries = await readdir(dir, { withFileTypes: true }).catch(
-    (cause: NodeJS.ErrnoException) => {
-      throw rangeError("a folder", "DIR", `${dir} (${cause.code})`);
-    },
+  checkInteger(options.worst, "--worst", 0, 1_000_000);
+  const names = await readdir(dir).catch((cause: NodeJS.ErrnoException) => {
+    throw rangeError("a folder", "DIR", `${dir} (${cause.code})`);
+  });
+  // Links to folders count too.
+  const isFolder = await Promise.all(
+    names.map((name) =>
+      stat(join(dir, name)).then(
+        (stats) => stats.isDirectory(),
+        () => false,
+      ),
+    ),
   );
-  const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  const folders = names.filter((_, index) => isFolder[index]);
   if (folders.length === 0) throw rangeError("a folder with a folder for each class", "DIR", dir);
   const model = await loadModel(options);
   let failed = 0;

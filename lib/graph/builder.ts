@@ -1,5 +1,12 @@
 // Records a graph: each method checks the shapes, appends one row and returns the value that the row makes.
-import { checkInteger, checkOneOf, formatShape, rangeError, typeError } from "../check.js";
+import {
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  formatShape,
+  rangeError,
+  typeError,
+} from "../check.js";
 import { type DType, elementCount } from "../tensor.js";
 import type { GraphRecord, ParameterRecord, Row, ValueId, ValueRecord } from "./ops.js";
 import {
@@ -78,6 +85,7 @@ export class GraphBuilder {
 
   /** input uint8 (N, H, W, C) or float32 (N, C, H, W) in [0, 1] → (N, C, H, W) float32, (x - mean) / std by channel */
   normalize(input: Value, options: { mean: readonly number[]; std: readonly number[] }): Value {
+    checkOptions(options, "options of normalize", ["mean", "std"]);
     const { mean, std } = options;
     checkValue(this, input, "normalize", "input");
     if (input.shape.length !== 3)
@@ -108,6 +116,7 @@ export class GraphBuilder {
     weight: ParameterValue,
     options: { bias?: ParameterValue; stride?: number; padding?: number; relu?: boolean } = {},
   ): Value {
+    checkOptions(options, "options of conv2d", ["bias", "stride", "padding", "relu"]);
     const { bias, stride = 1, padding = 0, relu = false } = options;
     const [channels, height, width] = checkImage(this, input, "conv2d");
     checkParameter(this, weight, "conv2d", "weight");
@@ -159,6 +168,14 @@ export class GraphBuilder {
       relu?: boolean;
     },
   ): Value {
+    checkOptions(options, "options of batchNorm", [
+      "weight",
+      "bias",
+      "mean",
+      "variance",
+      "epsilon",
+      "relu",
+    ]);
     const { epsilon = 1e-5, relu = false } = options;
     const [channels] = checkImage(this, input, "batchNorm");
     for (const name of ["weight", "bias", "mean", "variance"] as const) {
@@ -195,6 +212,7 @@ export class GraphBuilder {
     input: Value,
     options: { size?: number; stride?: number; padding?: number } = {},
   ): Value {
+    checkOptions(options, "options of maxPool2d", ["size", "stride", "padding"]);
     const { size = 2, stride = size, padding = 0 } = options;
     const [channels, height, width] = checkImage(this, input, "maxPool2d");
     checkInteger(size, "size of maxPool2d", 1, maxExtent);
@@ -241,6 +259,7 @@ export class GraphBuilder {
     weight: ParameterValue,
     options: { bias?: ParameterValue; relu?: boolean } = {},
   ): Value {
+    checkOptions(options, "options of gemm", ["bias", "relu"]);
     const { bias, relu = false } = options;
     const features = checkFeatures(this, input, "gemm");
     checkParameter(this, weight, "gemm", "weight");

@@ -1,5 +1,12 @@
 // A record on a device: parameters that are packed once, and one executable for each batch size asked for.
-import { checkInteger, checkOptions, formatShape, rangeError, typeError } from "../check.js";
+import {
+  checkInteger,
+  checkOptions,
+  checkSignal,
+  formatShape,
+  rangeError,
+  typeError,
+} from "../check.js";
 import { Device, DeviceTensor } from "../device.js";
 import { awaitNative, callNative, VggError } from "../errors.js";
 import { type NativeGraph, type NativeMemory, type NativeParameters, native } from "../native.js";
@@ -208,8 +215,7 @@ export class Graph {
     this.#checkLive();
     checkOptions(options, "options", ["signal", "into"]);
     const { signal, into = {} } = options;
-    if (signal !== undefined && !(signal instanceof AbortSignal))
-      throw typeError("an AbortSignal", "options.signal", signal);
+    checkSignal(signal);
     checkOptions(inputs, "inputs", Object.keys(this.record.inputs));
     let batch: number | undefined;
     const bound = Object.entries(this.record.inputs).map(([name, id]) => {

@@ -70,23 +70,29 @@ interface DecodedBatch<Source> {
   readonly sources: readonly Source[];
   /** One for each source: its pixels, or the error of decoding it. */
   readonly pixels: readonly PromiseSettledResult<Uint8Array>[];
+  /** What the iterator threw after these. */
+  readonly failure: { readonly error: unknown } | undefined;
 }
 
-/** The next images of an iterator, decoded and cropped; null at its end. */
+/** The next images of an iterator, decoded and cropped. */
 async function decodeBatch<Source extends ImageSource>(
   sources: AsyncIterator<Source> | Iterator<Source>,
   batchSize: number,
   options: CropOptions,
-): Promise<DecodedBatch<Source> | null> {
+): Promise<DecodedBatch<Source>> {
   const batch: Source[] = [];
-  while (batch.length < batchSize) {
-    const { value, done } = await sources.next();
-    if (done === true) break;
-    batch.push(value);
+  let failure: DecodedBatch<Source>["failure"];
+  try {
+    while (batch.length < batchSize) {
+      const { value, done } = await sources.next();
+      if (done === true) break;
+      batch.push(value);
+    }
+  } catch (error) {
+    failure = { error };
   }
-  if (batch.length === 0) return null;
   const pixels = await Promise.allSettled(batch.map((source) => cropPixels(source, options)));
-  return { sources: batch, pixels };
+  return { sources: batch, pixels, failure };
 }
 
 /** Images one after the other, in order: the next batch is decoded while the device works on this one. */
@@ -101,27 +107,32 @@ export async function* classifyAll<Source extends ImageSource>(
   const { imageSize } = topology;
   const imageBytes = imageSize * imageSize * 3;
   const crop = { ...cropSizes(topology), ...(signal === undefined ? {} : { signal }) };
-  const decode = () => {
-    const batch = decodeBatch(sources, batchSize, crop);
-    batch.catch(() => {}); // awaited below, unless the caller stops before
-    return batch;
-  };
-  let next = decode();
-  for (let batch = await next; batch !== null; batch = await next) {
-    next = decode();
-    const good = batch.pixels.flatMap((result) =>
-      result.status === "fulfilled" ? [result.value] : [],
-    );
-    const data = new Uint8Array(good.length * imageBytes);
-    for (const [index, pixels] of good.entries()) data.set(pixels, index * imageBytes);
-    const tensor = new Tensor([good.length, imageSize, imageSize, 3], data);
-    const predictions =
-      good.length === 0 ? [] : await classifyPixels(graph, tensor, labels, signal);
-    let taken = 0;
-    for (const [index, result] of batch.pixels.entries()) {
-      const source = batch.sources[index]!;
-      if (result.status === "rejected") yield { source, error: result.reason };
-      else yield { source, predictions: predictions[taken++]! };
+  let next = decodeBatch(sources, batchSize, crop);
+  try {
+    for (let batch = await next; ; batch = await next) {
+      signal?.throwIfAborted();
+      if (batch.sources.length > 0 && batch.failure === undefined)
+        next = decodeBatch(sources, batchSize, crop);
+      const good = batch.pixels.flatMap((result) =>
+        result.status === "fulfilled" ? [result.value] : [],
+      );
+      const data = new Uint8Array(good.length * imageBytes);
+      for (const [index, pixels] of good.entries()) data.set(pixels, index * imageBytes);
+      const tensor = new Tensor([good.length, imageSize, imageSize, 3], data);
+      const predictions =
+        good.length === 0 ? [] : await classifyPixels(graph, tensor, labels, signal);
+      let taken = 0;
+      for (const [index, result] of batch.pixels.entries()) {
+        const source = batch.sources[index]!;
+        if (result.status === "rejected") yield { source, error: result.reason };
+        else yield { source, predictions: predictions[taken++]! };
+      }
+      if (batch.failure !== undefined) throw batch.failure.error;
+      if (batch.sources.length === 0) return;
     }
+  } finally {
+    // The caller may have stopped early: what reads the images is told, as for…of does.
+    await next;
+    await sources.return?.();
   }
 }

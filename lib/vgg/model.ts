@@ -1,5 +1,12 @@
 // Class Vgg: a forward graph with named parameters.
-import { checkInteger, checkOneOf, checkOptions, describe, typeError } from "../check.js";
+import {
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  checkSignal,
+  describe,
+  typeError,
+} from "../check.js";
 import {
   Device,
   type DeviceId,
@@ -18,6 +25,7 @@ import { pullWeights } from "../weights/hub.js";
 import { isWeightsName } from "../weights/known.js";
 import { identifyWeights } from "../weights/names.js";
 import { openCheckpoint } from "../weights/open.js";
+import { checkPath } from "../weights/replace.js";
 import { checkMetadata, type WriteOptions, writeTensors } from "../weights/safetensors.js";
 import { type Classification, classifyAll, type Prediction, recordClassify } from "./classify.js";
 import { imagenetLabels } from "./labels.js";
@@ -77,6 +85,7 @@ export interface LayerOptions<Name extends string> {
   into?: Partial<Record<Name, DeviceTensor>>;
 }
 
+const maxGraphs = 32;
 const optionNames = ["device", "precision", "inChannels", "numClasses", "imageSize", "labels"];
 
 export class Vgg {
@@ -114,8 +123,13 @@ export class Vgg {
     checkOptions(options, "options", [...optionNames, ...readOptionNames, "signal"]);
     if (typeof source !== "string")
       throw typeError("a path or the name of known weights", "source", source);
-    topology(arch, options);
     const { key, verify, maxHeaderBytes, signal } = options;
+    checkSignal(signal);
+    signal?.throwIfAborted();
+    topology(arch, options);
+    // All that can be wrong without the file, before a download of half a gigabyte.
+    const { device, precision } = await Vgg.#openDevice(options);
+    checkLabels(options.labels, options.numClasses ?? options.labels?.length ?? 0);
     const path = isWeightsName(source)
       ? await pullWeights(arch, source, signal === undefined ? {} : { signal })
       : source;
@@ -138,6 +152,8 @@ export class Vgg {
       const labels = options.labels ?? (stored?.length === numClasses ? stored : undefined);
       const complete = {
         ...options,
+        device,
+        precision,
         inChannels,
         numClasses,
         ...(labels === undefined ? {} : { labels }),
@@ -154,17 +170,9 @@ export class Vgg {
     fill: (state: ModelState) => Promise<void>,
   ): Promise<Vgg> {
     const checked = topology(arch, options);
-    const precision = checkOneOf(options.precision ?? "float32", "precision", precisions);
     const labels = checkLabels(options.labels, checked.numClasses);
-    const { device = "auto" } = options;
-    const opened = device instanceof Device ? device : await openDevice(device);
-    if (!opened.info.precisions.includes(precision)) {
-      throw new VggError(
-        "UNSUPPORTED",
-        `Expected one of ${opened.info.precisions.join(", ")}, which ${opened.id} offers, for precision but received ${describe(precision)}`,
-      );
-    }
-    const model = new Vgg(checked, opened, precision, labels);
+    const { device, precision } = await Vgg.#openDevice(options);
+    const model = new Vgg(checked, device, precision, labels);
     try {
       // Before the parameters have values: they are then written into their packed places at once, never held twice.
       await model.#forwardGraph([logitsName]).prepare(1);
@@ -174,6 +182,20 @@ export class Vgg {
       await model.dispose();
       throw error;
     }
+  }
+
+  /** The device, opened, and a precision that it has. */
+  static async #openDevice(options: VggOptions): Promise<{ device: Device; precision: Precision }> {
+    const precision = checkOneOf(options.precision ?? "float32", "precision", precisions);
+    const { device = "auto" } = options;
+    const opened = device instanceof Device ? device : await openDevice(device);
+    if (!opened.info.precisions.includes(precision)) {
+      throw new VggError(
+        "UNSUPPORTED",
+        `Expected one of ${opened.info.precisions.join(", ")}, which ${opened.id} offers, for precision but received ${describe(precision)}`,
+      );
+    }
+    return { device: opened, precision };
   }
 
   private constructor(
@@ -231,7 +253,7 @@ export class Vgg {
   }
 
   /**
-   * Replaces the parameters. Everything is checked before anything is written.
+   * Replaces the parameters. Everything is checked before anything is written; the numbers must stay until it resolves.
    * @param options.strict true (default): missing and unexpected keys are errors; false: they are returned
    * @throws {TypeError} not a Map or object of Tensors, another dtype
    * @throws {VggError} STATE_DICT_MISMATCH with every missing, unexpected and misshapen key; DISPOSED, OUT_OF_MEMORY
@@ -253,7 +275,7 @@ export class Vgg {
    */
   async save(path: string, options: WriteOptions = {}): Promise<void> {
     this.#checkLive();
-    if (typeof path !== "string") throw typeError("a path", "path", path);
+    checkPath(path, "path");
     checkOptions(options, "options", ["metadata"]);
     const { metadata = {} } = options;
     checkMetadata(metadata);
@@ -349,6 +371,8 @@ export class Vgg {
     this.#checkLive();
     checkOptions(options, "options", ["top", "batchSize", "signal"]);
     const { signal } = options;
+    checkSignal(signal);
+    signal?.throwIfAborted();
     const most = Math.min(5, this.numClasses);
     const top = checkInteger(options.top ?? most, "options.top", 1, this.numClasses);
     const batchSize = checkInteger(options.batchSize ?? 8, "options.batchSize", 1, 4096);
@@ -356,6 +380,10 @@ export class Vgg {
       throw new RangeError(
         `Expected a model of 3 channels for classify but this one has ${this.inChannels}`,
       );
+    }
+    const isMany = typeof images === "object" && images !== null;
+    if (!isMany || !(Symbol.asyncIterator in images || Symbol.iterator in images)) {
+      throw typeError("an iterable of images", "images", images);
     }
     const graph = this.#graph(`classify ${top}`, () => recordClassify(this.#topology, top));
     const iterator =
@@ -404,10 +432,19 @@ export class Vgg {
   #graph(key: string, record: () => GraphRecord): Graph {
     let graph = this.#graphs.get(key);
     if (graph === undefined) {
+      this.#forgetGraph();
       graph = Graph.compile(this.device, record(), this.#state.store);
       this.#graphs.set(key, graph);
     }
     return graph;
+  }
+
+  /** Makes room for one more: a caller may ask for any number of combinations of layers. */
+  #forgetGraph(): void {
+    if (this.#graphs.size < maxGraphs) return;
+    const oldest = [...this.#graphs.keys()].find((key) => key !== logitsName)!;
+    void this.#graphs.get(oldest)!.dispose();
+    this.#graphs.delete(oldest);
   }
 
   #checkLive(): void {

@@ -1,7 +1,7 @@
 // Compares a state dict with what a model needs, before anything is written.
-import { formatShape, typeError } from "../check.js";
+import { formatShape } from "../check.js";
 import { VggError } from "../errors.js";
-import { checkFloatTensor, checkTensor, Tensor } from "../tensor.js";
+import { checkFloatTensor, checkTensor, type Tensor, tensorEntries } from "../tensor.js";
 import type { ParameterEntry } from "./parameters.js";
 
 /** The keys in which a state dict and a model differ, each with its reason where there is one. */
@@ -20,7 +20,7 @@ export function checkParameter({ name, dtype }: ParameterEntry, tensor: Tensor):
 
 /**
  * The tensors that have a place in the table, and the keys that differ.
- * @throws {TypeError} not a Map or object of Tensors, another dtype
+ * @throws {TypeError} not a Map or object of Tensors, another dtype @throws {RangeError} data that were transferred
  * @throws {VggError} STATE_DICT_MISMATCH with every misshapen and, where `strict`, every missing and unexpected key
  */
 export function matchStateDict(
@@ -29,10 +29,7 @@ export function matchStateDict(
   tensors: StateDict,
   strict: boolean,
 ): { fitting: [string, Tensor][]; difference: StateDictDifference } {
-  if (typeof tensors !== "object" || tensors === null || tensors instanceof Tensor) {
-    throw typeError("a Map or an object of Tensors", "tensors", tensors);
-  }
-  const given = new Map<string, Tensor>(tensors instanceof Map ? tensors : Object.entries(tensors));
+  const given = tensorEntries(tensors, "tensors");
   const missing = [...table.values()].filter(
     ({ name, isOptional }) => !isOptional && !given.has(name),
   );

@@ -3,6 +3,7 @@ import { constants } from "node:fs";
 import { type FileHandle, open, readFile, rm, writeFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { VggError } from "../errors.js";
+import { fileError } from "./file.js";
 import { type Client, Interrupted, openClient, type Response, shown } from "./http.js";
 
 export interface Progress {
@@ -44,20 +45,6 @@ export function retryDelayMs(
   return Number.isNaN(wishMs) ? backOffMs : Math.max(wishMs, backOffMs);
 }
 
-const diskFullCodes = ["ENOSPC", "EDQUOT", "EFBIG"];
-
-/** What the file system refused, as the public class. */
-export function fileError(error: unknown, path: string): VggError {
-  const { code, message } = error as NodeJS.ErrnoException;
-  return diskFullCodes.includes(code ?? "")
-    ? new VggError(
-        "DISK_FULL",
-        `No room for ${path} (${code}); what came is kept, and the next call goes on from there`,
-        { cause: error },
-      )
-    : new VggError("FOLDER_UNUSABLE", `Cannot use ${path}: ${message}`, { cause: error });
-}
-
 /** Where the file named by ETag or Last-Modified of the bytes so far is kept. */
 function notePath(part: string): string {
   return `${part}.json`;
@@ -96,7 +83,7 @@ class Part {
     try {
       await step();
     } catch (error) {
-      throw fileError(error, this.path);
+      throw fileError(error, this.path, "what came is kept, and the next call goes on from there");
     }
   }
 

@@ -21,6 +21,16 @@ export function checkpointError(
   );
 }
 
+const diskFullCodes = ["ENOSPC", "EDQUOT", "EFBIG"];
+
+/** What the file system refused, as the public class. `kept` says what a full disk leaves behind. */
+export function fileError(error: unknown, path: string, kept = "nothing is left of it"): VggError {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return diskFullCodes.includes(code ?? "")
+    ? new VggError("DISK_FULL", `No room for ${path} (${code}); ${kept}`, { cause: error })
+    : new VggError("FOLDER_UNUSABLE", `Cannot use ${path}: ${message}`, { cause: error });
+}
+
 export class CheckpointFile {
   readonly path: string;
   readonly size: number;

@@ -1,20 +1,15 @@
 // Known weights on this machine: found in torch's cache or ours, else downloaded there once and verified.
 import { createHash } from "node:crypto";
 import { constants, createReadStream } from "node:fs";
-import { access, copyFile, mkdir, open, rename } from "node:fs/promises";
+import { access, copyFile, mkdir, open, rename, stat } from "node:fs/promises";
 import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { checkInteger, checkOptions, rangeError, typeError } from "../check.js";
 import { VggError } from "../errors.js";
 import type { Architecture } from "../vgg/topology.js";
-import {
-  type DownloadOptions,
-  discardPart,
-  download,
-  fileError,
-  type Progress,
-} from "./download.js";
+import { type DownloadOptions, discardPart, download, type Progress } from "./download.js";
+import { fileError } from "./file.js";
 import { shown } from "./http.js";
 import { type KnownWeights, knownWeights } from "./known.js";
 import { tryLock } from "./lock.js";
@@ -107,6 +102,19 @@ function checkedOptions(weights: KnownWeights, options: PullOptions) {
     retries: checkInteger(options.retries ?? 4, "retries", 0, 100),
     retryDelayMs: checkInteger(options.retryDelayMs ?? 500, "retryDelayMs", 0, 60_000),
   };
+}
+
+/** Like mkdir's own `recursive`, which never ends where a folder's parent says that it is missing (below /proc). */
+async function makeFolder(path: string): Promise<void> {
+  const make = () =>
+    mkdir(path).catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EEXIST" || !(await stat(path)).isDirectory()) throw error;
+    });
+  await make().catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT" || dirname(path) === path) throw error;
+    await makeFolder(dirname(path));
+    await make();
+  });
 }
 
 interface Hashed {
@@ -236,7 +244,7 @@ export async function pull(
         `put there what ${shown(url)} gives`,
     );
   }
-  await mkdir(own, { recursive: true }).catch((error) => {
+  await makeFolder(own).catch((error) => {
     throw fileError(error, own);
   });
 

@@ -1,10 +1,8 @@
 // The safetensors format: eight bytes of length, a JSON header, the tensors' bytes without gap or overlap.
 // https://github.com/huggingface/safetensors
 
-import { randomBytes } from "node:crypto";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
-import { describe, typeError } from "../check.js";
-import { arrayTypeOf, type DType, nativeData, Tensor } from "../tensor.js";
+import { checkOptions, describe, isPlainObject, typeError } from "../check.js";
+import { arrayTypeOf, type DType, nativeData, type Tensor, tensorEntries } from "../tensor.js";
 import {
   type Contents,
   contiguousStrides,
@@ -14,6 +12,7 @@ import {
 } from "./checkpoint.js";
 import { type CheckpointFile, checkpointError } from "./file.js";
 import { JsonObject, type JsonValue, parseJson } from "./json.js";
+import { checkPath, replaceFile, writeAll } from "./replace.js";
 
 const defaultMaxHeaderBytes = 16 * 2 ** 20;
 
@@ -205,34 +204,6 @@ export async function writeTensors(
   });
 }
 
-/** Writes a new file and gives it its name when all of it is on the disk; nothing is left of a failure. */
-export async function replaceFile(
-  path: string,
-  write: (handle: FileHandle) => Promise<void>,
-): Promise<void> {
-  const partial = `${path}.${randomBytes(6).toString("hex")}.part`;
-  const handle = await open(partial, "wx");
-  try {
-    try {
-      await write(handle);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(partial, path);
-  } catch (error) {
-    await rm(partial, { force: true });
-    throw error;
-  }
-}
-
-export async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.byteLength; ) {
-    done += (await handle.write(bytes, done, Math.min(bytes.byteLength - done, 2 ** 30)))
-      .bytesWritten;
-  }
-}
-
 /**
  * Writes tensors as safetensors, `metadata` with them.
  * @throws {TypeError} not a path, not a Map or object of Tensors, metadata that is no object of strings
@@ -242,25 +213,22 @@ export async function writeSafetensors(
   tensors: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
   options: WriteOptions = {},
 ): Promise<void> {
-  if (typeof path !== "string") throw typeError("a path", "path", path);
+  checkPath(path, "path");
+  checkOptions(options, "options", ["metadata"]);
   const { metadata = {} } = options;
   checkMetadata(metadata);
-  if (typeof tensors !== "object" || tensors === null || tensors instanceof Tensor) {
-    throw typeError("a Map or an object of Tensors", "tensors", tensors);
-  }
   const lazy = new Map<string, LazyTensor>();
-  for (const [name, tensor] of tensors instanceof Map ? tensors : Object.entries(tensors)) {
-    if (typeof name !== "string" || name === "__metadata__")
-      throw typeError("a tensor's name", "tensors", name);
-    if (!(tensor instanceof Tensor)) throw typeError("a Tensor", name, tensor);
+  for (const [name, tensor] of tensorEntries(tensors, "tensors")) {
+    if (name === "__metadata__") throw typeError("a tensor's name", "tensors", name);
     lazy.set(name, { shape: tensor.shape, dtype: tensor.dtype, read: async () => tensor });
   }
   await writeTensors(path, lazy, metadata);
 }
 
 export function checkMetadata(metadata: unknown): void {
-  if (typeof metadata !== "object" || metadata === null || Array.isArray(metadata))
+  if (!isPlainObject(metadata))
     throw typeError("an object of strings", "options.metadata", metadata);
-  for (const [key, value] of Object.entries(metadata))
+  for (const [key, value] of Object.entries(metadata)) {
     if (typeof value !== "string") throw typeError("a string", `options.metadata.${key}`, value);
+  }
 }

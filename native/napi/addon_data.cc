@@ -73,18 +73,28 @@ void AddonData::settle(Napi::Env env, Napi::Function, AddonData* data, Job* job)
   if (static_cast<napi_env>(env) == nullptr) return;  // the environment ends
   const Napi::HandleScope scope(env);
   if (--data->pending_ == 0) data->settled_.Unref(env);
-  if (!job->error) {
-    try {
-      job->deferred.Resolve(job->makeValue(env));
-      return;
-    } catch (const Napi::Error& error) {
-      // V8 could not make the ArrayBuffer of the result.
-      job->error = Error(Code::kOutOfMemory, error.Message());
-    } catch (...) {
-      job->error = currentError();
+  settlePromise(env, job->deferred, job->makeValue, job->error);
+}
+
+void settlePromise(Napi::Env env, const Napi::Promise::Deferred& deferred,
+                   const MakeValue& makeValue, std::optional<Error> error) {
+  // A worker may be terminated at any moment: then every call into it fails, and nobody is left to
+  // tell.
+  try {
+    if (!error) {
+      try {
+        deferred.Resolve(makeValue(env));
+        return;
+      } catch (const Napi::Error& failure) {
+        error = Error(Code::kOutOfMemory,
+                      failure.Message());  // V8 could not make the result's ArrayBuffer
+      } catch (...) {
+        error = currentError();
+      }
     }
+    deferred.Reject(toNapiError(env, *error).Value());
+  } catch (...) {  // NOLINT(bugprone-empty-catch)
   }
-  job->deferred.Reject(toNapiError(env, *job->error).Value());
 }
 
 View viewOf(const Napi::Value& value) {

@@ -78,6 +78,10 @@ T& unwrap(const Napi::Value& value) {
   throw Napi::TypeError::New(value.Env(), std::string("Expected a native ") + T::kName);
 }
 
+/** Resolves with what makeValue makes, or rejects. Never throws: the environment may be ending. */
+void settlePromise(Napi::Env env, const Napi::Promise::Deferred& deferred,
+                   const MakeValue& makeValue, std::optional<Error> error);
+
 /** The bytes of a typed array, valid until JavaScript runs again. */
 struct View {
   const std::byte* data;

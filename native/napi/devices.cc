@@ -26,8 +26,11 @@ std::shared_ptr<Backend> openCpu(int threads, const std::string& instructionSet)
   const std::pair key(threads > 0 ? threads : cpu::availableCores(),
                       std::string(cpu::chooseKernels(instructionSet).name));
   const std::lock_guard lock(registry().mutex);
-  std::shared_ptr<Backend>& backend = registry().cpus[key];
-  if (backend == nullptr) backend = std::make_shared<cpu::CpuBackend>(key.first, key.second);
+  const auto open = registry().cpus.find(key);
+  if (open != registry().cpus.end()) return open->second;
+  // Made before it is kept: it may throw.
+  const auto backend = std::make_shared<cpu::CpuBackend>(key.first, key.second);
+  registry().cpus.emplace(key, backend);
   return backend;
 }
 

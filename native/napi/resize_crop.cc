@@ -41,15 +41,10 @@ class ResizeWorker : public Napi::AsyncWorker {
   }
 
   void OnOK() override {
-    if (!error_) {
-      try {
-        deferred_.Resolve(toArrayBuffer(Env(), cropped_.data(), cropped_.size()));
-        return;
-      } catch (const Napi::Error& error) {
-        error_ = Error(Code::kOutOfMemory, error.Message());
-      }
-    }
-    deferred_.Reject(toNapiError(Env(), *error_).Value());
+    settlePromise(
+        Env(), deferred_,
+        [this](Napi::Env env) { return toArrayBuffer(env, cropped_.data(), cropped_.size()); },
+        error_);
   }
 
  private:

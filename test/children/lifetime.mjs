@@ -1,7 +1,7 @@
 // What test/lifetime.test.ts runs in a process of its own: each mode ends the process in its way.
 import { createHash } from "node:crypto";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
-import { Tensor, Vgg } from "../../dist/index.js";
+import { Graph, GraphBuilder, openDevice, preprocess, Tensor, Vgg } from "../../dist/index.js";
 
 const options = { device: "cpu", imageSize: 32, numClasses: 10, seed: 3 };
 const image = Tensor.randn([1, 3, 32, 32], 1);
@@ -31,6 +31,16 @@ async function main(mode) {
     for (let i = 0; i < 6; i++) {
       const w = worker(i % 2 === 0 ? "compute" : "answer");
       await message(w);
+      await w.terminate();
+    }
+    return;
+  }
+  if (mode === "anytime") {
+    // Wherever the worker is: computing, settling a promise, or between the two.
+    for (let i = 0; i < 24; i++) {
+      const w = worker(i % 2 === 0 ? "graph" : "images");
+      await message(w);
+      await new Promise((resolve) => setTimeout(resolve, (i * 37) % 110));
       await w.terminate();
     }
     return;
@@ -72,7 +82,26 @@ async function main(mode) {
   process.exit(7);
 }
 
+/** Short runs, one after the other, without end. */
+async function runGraph() {
+  const builder = new GraphBuilder();
+  const y = builder.relu(builder.input("x", [8, 16, 16]));
+  const graph = Graph.compile(await openDevice("cpu"), builder.finish({ y }));
+  const x = Tensor.zeros([1, 8, 16, 16]);
+  parentPort.postMessage("running");
+  for (;;) await graph.run({ x });
+}
+
+async function decodeImages() {
+  const path = new URL("../golden/images/small.png", import.meta.url);
+  await preprocess(path);
+  parentPort.postMessage("running");
+  for (;;) await Promise.all([preprocess(path), preprocess(path)]);
+}
+
 async function work(task) {
+  if (task === "graph") return runGraph();
+  if (task === "images") return decodeImages();
   const model = await Vgg.create("vgg11", options);
   if (task === "answer") {
     const { data } = await model.forward(image);

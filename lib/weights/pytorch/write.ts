@@ -3,7 +3,8 @@ import { crc32 } from "node:zlib";
 import { VggError } from "../../errors.js";
 import { type DType, nativeData } from "../../tensor.js";
 import { contiguousStrides } from "../checkpoint.js";
-import { type LazyTensor, replaceFile, writeAll } from "../safetensors.js";
+import { replaceFile, writeAll } from "../replace.js";
+import type { LazyTensor } from "../safetensors.js";
 
 const storageNames: Readonly<Partial<Record<DType, string>>> = {
   float32: "FloatStorage",
@@ -89,6 +90,12 @@ export async function writePytorch(
   path: string,
   tensors: ReadonlyMap<string, LazyTensor>,
 ): Promise<void> {
+  if (tensors.size > 65_000) {
+    throw new VggError(
+      "CHECKPOINT_UNSUPPORTED",
+      `Expected at most 65000 tensors for a .pth file but received ${tensors.size}; write safetensors`,
+    );
+  }
   const pickle = pickleStateDict(tensors);
   await replaceFile(path, async (handle) => {
     const directory: Buffer[] = [];
