@@ -1,22 +1,10 @@
 // Where the work happens: devices, what is known of them, and tensors that live on them.
-import { createRequire } from "node:module";
-import { cpus, totalmem } from "node:os";
-import {
-  checkInteger,
-  checkOptions,
-  describe,
-  formatShape,
-  rangeError,
-  typeError,
-} from "./check.js";
+import { join } from "node:path";
+import { cacheFolder } from "./cache-folder.js";
+import { checkInteger, checkOptions, formatShape, rangeError, typeError } from "./check.js";
+import { cpuInfo, type DeviceInfo, gpuInfos } from "./diagnosis.js";
 import { awaitNative, callNative, VggError } from "./errors.js";
-import {
-  type AddonReport,
-  addonReport,
-  type NativeDevice,
-  type NativeMemory,
-  native,
-} from "./native.js";
+import { type NativeDevice, type NativeMemory, native } from "./native.js";
 import {
   arrayTypeOf,
   checkShape,
@@ -28,34 +16,16 @@ import {
   Tensor,
 } from "./tensor.js";
 
-export type Precision = "float32" | "tf32" | "float16" | "bfloat16" | "float8";
-export const precisions = [
-  "float32",
-  "tf32",
-  "float16",
-  "bfloat16",
-  "float8",
-] as const satisfies Precision[];
-
-export interface DeviceInfo {
-  readonly id: string;
-  readonly kind: "cpu" | "cuda";
-  readonly name: string;
-  readonly memoryBytes: number;
-  readonly precisions: readonly Precision[];
-  /** CPU only: the cores that this process may use, and the instruction sets of its kernels, the best first. */
-  readonly threads?: number;
-  readonly instructionSets?: readonly string[];
-}
-
 export type DeviceId = "auto" | "cpu" | "cuda" | `cuda:${number}`;
 
-/** For the CPU. Devices opened with the same options share their threads. */
-export interface CpuOptions {
-  /** Default: the cores that the process may use. */
+/** Devices opened with the same options are one device: the same memory, the same threads. */
+export interface DeviceOptions {
+  /** CPU only. Default: the cores that the process may use. */
   threads?: number;
-  /** Default: the best that the machine has. */
+  /** CPU only. Default: the best that the machine has. */
   instructionSet?: "avx512" | "avx2" | "x86-64-v2" | "neon";
+  /** GPU only: the same bits in each process, for less speed: algorithms are not chosen by time. Default: false. */
+  deterministic?: boolean;
 }
 
 /** Bytes in use on a device by all models of this process. */
@@ -65,72 +35,46 @@ export interface MemoryStats {
   readonly tensorBytes: number;
 }
 
-export interface Diagnosis {
-  readonly version: string;
-  readonly node: string;
-  readonly platform: string;
-  readonly addon: AddonReport;
-  readonly cpu: DeviceInfo | null;
-  readonly cuda: { readonly available: boolean; readonly reason: string };
-}
-
-export const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
-
-const cudaReason = "this version of vgg-cudnn has no CUDA back end";
-
-function cpuInfo(): DeviceInfo {
-  const { cores, instructionSets } = callNative(() => native().cpuInfo());
-  return {
-    id: "cpu",
-    kind: "cpu",
-    name: cpus()[0]?.model.trim() || process.arch,
-    memoryBytes: totalmem(),
-    precisions: ["float32"],
-    threads: cores,
-    instructionSets,
-  };
-}
-
-/** The devices that `openDevice` would open, the fastest first. @throws {VggError} ADDON_MISSING */
-export function listDevices(): DeviceInfo[] {
-  return [cpuInfo()];
-}
-
-/** Everything that was looked for, where, and what came of it. Throws nothing. */
-export function diagnose(): Diagnosis {
-  const addon = addonReport();
-  return {
-    version,
-    node: process.version,
-    platform: `${process.platform}-${process.arch}`,
-    addon,
-    cpu: addon.path === null ? null : cpuInfo(),
-    cuda: { available: false, reason: cudaReason },
-  };
-}
-
 /**
  * @param id "auto": a GPU that works, else the CPU
  * @throws {TypeError|RangeError} no such id, thread count or instruction set
- * @throws {VggError} DEVICE_UNAVAILABLE with the reason; UNSUPPORTED instruction set; ADDON_MISSING
+ * @throws {VggError} LIBRARY_MISSING, DEVICE_UNAVAILABLE with the reason; UNSUPPORTED instruction set or GPU; ADDON_MISSING
  */
-export async function openDevice(id: DeviceId = "auto", options: CpuOptions = {}): Promise<Device> {
+export async function openDevice(
+  id: DeviceId = "auto",
+  options: DeviceOptions = {},
+): Promise<Device> {
   const expected = '"auto", "cpu", "cuda" or "cuda:N"';
   if (typeof id !== "string") throw typeError(expected, "device", id);
   if (!/^(auto|cpu|cuda(:\d{1,3})?)$/.test(id)) throw rangeError(expected, "device", id);
-  checkOptions(options, "options", ["threads", "instructionSet"]);
-  const { threads, instructionSet } = options;
+  checkOptions(options, "options", ["threads", "instructionSet", "deterministic"]);
+  const { threads, instructionSet, deterministic = false } = options;
   if (threads !== undefined) checkInteger(threads, "options.threads", 1, 1024);
   if (instructionSet !== undefined && typeof instructionSet !== "string") {
     throw typeError("a string", "options.instructionSet", instructionSet);
   }
-  if (id.startsWith("cuda")) {
-    throw new VggError(
-      "DEVICE_UNAVAILABLE",
-      `Expected a GPU that works for device ${describe(id)} but ${cudaReason}`,
+  if (typeof deterministic !== "boolean")
+    throw typeError("a boolean", "options.deterministic", deterministic);
+  const openCpu = () =>
+    new Device(
+      cpuInfo(),
+      callNative(() => native().openCpu(threads ?? 0, instructionSet ?? "")),
     );
+  if (id === "cpu") return openCpu();
+  try {
+    return await openGpu(Number(id.split(":")[1] ?? 0), deterministic);
+  } catch (error) {
+    // Whatever keeps the GPU from working: `diagnose` says it.
+    if (id === "auto" && error instanceof VggError && error.code !== "ADDON_MISSING")
+      return openCpu();
+    throw error;
   }
-  return new Device(callNative(() => native().openCpu(threads ?? 0, instructionSet ?? "")));
+}
+
+async function openGpu(ordinal: number, deterministic: boolean): Promise<Device> {
+  const options = { cacheFolder: join(cacheFolder(), "cuda"), deterministic };
+  const opened = await awaitNative(() => native().openCuda(ordinal, options));
+  return new Device(gpuInfos()[ordinal]!, opened, deterministic);
 }
 
 /** A place where graphs run. Everything asked of it happens in order on its own thread. */
@@ -138,11 +82,15 @@ export class Device {
   readonly info: DeviceInfo;
   #native: NativeDevice | null;
 
+  readonly #isDeterministic: boolean;
+
   /** @internal Use `openDevice`. */
-  constructor(device: NativeDevice) {
+  constructor(info: DeviceInfo, device: NativeDevice, isDeterministic = false) {
     this.#native = device;
+    this.#isDeterministic = isDeterministic;
     const { threads, instructionSet } = device.info();
-    this.info = { ...cpuInfo(), threads, instructionSets: [instructionSet] };
+    this.info =
+      info.kind === "cpu" ? { ...info, threads, instructionSets: [instructionSet] } : info;
   }
 
   get id(): string {
@@ -164,7 +112,8 @@ export class Device {
 
   toString(): string {
     const { id, threads, instructionSets = [] } = this.info;
-    return threads === undefined ? id : `${id} (${threads} threads, ${instructionSets.join(", ")})`;
+    if (this.kind === "cuda") return this.#isDeterministic ? `${id} (deterministic)` : id;
+    return `${id} (${threads} threads, ${instructionSets.join(", ")})`;
   }
 
   /** @internal @throws {VggError} DISPOSED */

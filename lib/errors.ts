@@ -3,7 +3,10 @@
 /** Every code that a `VggError` may have, and when. docs/api.md says what to do about each. */
 export const errorCodes = {
   ADDON_MISSING: "the native addon, or sharp for images, was not built or cannot be loaded",
+  LIBRARY_MISSING: "a library of NVIDIA's that a GPU needs was not found, or cannot be used",
   DEVICE_UNAVAILABLE: "the device asked for does not exist or does not work here",
+  DEVICE_LOST:
+    "the GPU stopped after a fatal error: it stays so for this process; other devices go on",
   UNSUPPORTED: "the device cannot do this (a precision, an instruction set)",
   OUT_OF_MEMORY: "an allocation cannot be met; nothing changed, a smaller request may succeed",
   DISPOSED: "the model, graph, device or device tensor was disposed",

@@ -1,18 +1,20 @@
 // The public names of the package, and nothing else.
 export {
-  type CpuOptions,
   Device,
   type DeviceId,
-  type DeviceInfo,
+  type DeviceOptions,
   DeviceTensor,
+  type MemoryStats,
+  openDevice,
+} from "./device.js";
+export {
+  type DeviceInfo,
   type Diagnosis,
   diagnose,
   listDevices,
-  type MemoryStats,
-  openDevice,
   type Precision,
   version,
-} from "./device.js";
+} from "./diagnosis.js";
 export { type ErrorCode, errorCodes, VggError } from "./errors.js";
 export { GraphBuilder } from "./graph/builder.js";
 export { Graph, ParameterStore, type RunOptions } from "./graph/graph.js";

@@ -2,6 +2,7 @@
 import { createRequire } from "node:module";
 import { arch, platform } from "node:process";
 import { fileURLToPath } from "node:url";
+import type { Precision } from "./diagnosis.js";
 import { VggError } from "./errors.js";
 import type { GraphRecord } from "./graph/ops.js";
 import type { DType } from "./tensor.js";
@@ -10,7 +11,10 @@ export interface NativeDevice {
   info(): { id: string; kind: string; threads: number; instructionSet: string };
   memoryStats(): { parameterBytes: number; activationBytes: number; tensorBytes: number };
   allocate(bytes: number): NativeMemory;
-  createParameters(specs: readonly { name: string; shape: readonly number[] }[]): NativeParameters;
+  createParameters(
+    specs: readonly { name: string; shape: readonly number[] }[],
+    precision: Precision,
+  ): NativeParameters;
   createGraph(record: NativeRecord, parameters: NativeParameters): NativeGraph;
 }
 
@@ -52,6 +56,44 @@ export interface NativeCancellation {
   cancel(): void;
 }
 
+export interface NativeGpu {
+  readonly id: string;
+  readonly name: string;
+  readonly memoryBytes: number;
+  readonly precisions: readonly Precision[];
+  readonly computeCapability: string;
+  readonly multiprocessors: number;
+  readonly pciBusId: string;
+  readonly uuid: string;
+}
+
+/** A library of NVIDIA's as it was found; `problem` says why it cannot be used and what to do. */
+export interface LibraryReport {
+  readonly name: string;
+  readonly path: string | null;
+  readonly version: string | null;
+  readonly problem: string | null;
+  readonly code: string | null;
+}
+
+/** What cuDNN offers for one convolution in one form (native/cuda/planning.h). */
+export interface PlannedConvolution {
+  readonly weight: string;
+  /** Its precision and shape: one text for one plan in the cache. */
+  readonly problem: string;
+  readonly batch: number;
+  readonly form: "plain" | "fused" | "pooled";
+  readonly offered: number;
+  readonly allowed: number;
+  readonly tooLarge: number;
+  readonly plans: number;
+  readonly compiledAtRunTime: number;
+  readonly workspaceBytes: number;
+  readonly engine: number;
+  readonly isFirstLayer: boolean;
+  readonly refusal: string | null;
+}
+
 /** Sizes and offsets in pixels; the window's corner lies within the resized image. */
 export interface ResizePlan {
   readonly width: number;
@@ -66,6 +108,31 @@ export interface ResizePlan {
 export interface NativeAddon {
   Cancellation: new () => NativeCancellation;
   openCpu(threads: number, instructionSet: string): NativeDevice;
+  openCuda(
+    ordinal: number,
+    options: { cacheFolder: string; deterministic: boolean },
+  ): Promise<NativeDevice>;
+  cudaDevices(): NativeGpu[];
+  cudaReport(): {
+    libraries: LibraryReport[];
+    attempts: { library: string; path: string; error: string | null }[];
+  };
+  planConvolutions(
+    gpu: { description: string; name: string; capability: number },
+    record: NativeRecord,
+    parameters: readonly { name: string; shape: readonly number[] }[],
+    options: {
+      precision: Precision;
+      batch: number;
+      limit: number;
+      pooled: boolean;
+      cacheFolder: string;
+    },
+  ): Promise<PlannedConvolution[]>;
+  planKernels(
+    capability: number,
+    cacheFolder: string,
+  ): Promise<{ file: string; bytes: number; log: string }[]>;
   cpuInfo(): { cores: number; instructionSets: string[] };
   randomNormal(count: number, seed: number): ArrayBuffer;
   /** Reads pixels (height, width, 3) off this thread until it settles: no one else may have them. */

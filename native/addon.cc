@@ -6,6 +6,7 @@
 #include "cpu/instruction_set.h"
 #include "cpu/parallel.h"
 #include "napi/addon_data.h"
+#include "napi/cuda_info.h"
 #include "napi/device_wrap.h"
 #include "napi/graph_wrap.h"
 #include "napi/memory_wrap.h"
@@ -45,6 +46,12 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   data->graphConstructor = Napi::Persistent(vgg::napi::GraphWrap::define(env));
   exports.Set("Cancellation", vgg::napi::CancellationWrap::define(env));
   exports.Set("openCpu", Napi::Function::New<vgg::napi::DeviceWrap::openCpu>(env, "openCpu"));
+  exports.Set("openCuda", Napi::Function::New<vgg::napi::DeviceWrap::openCuda>(env, "openCuda"));
+  exports.Set("cudaDevices", Napi::Function::New<vgg::napi::cudaDevices>(env, "cudaDevices"));
+  exports.Set("cudaReport", Napi::Function::New<vgg::napi::cudaReport>(env, "cudaReport"));
+  exports.Set("planConvolutions",
+              Napi::Function::New<vgg::napi::planConvolutions>(env, "planConvolutions"));
+  exports.Set("planKernels", Napi::Function::New<vgg::napi::planKernels>(env, "planKernels"));
   exports.Set("cpuInfo", Napi::Function::New<cpuInfo>(env, "cpuInfo"));
   exports.Set("randomNormal", Napi::Function::New<randomNormal>(env, "randomNormal"));
   exports.Set("resizeCrop", Napi::Function::New<vgg::napi::resizeCrop>(env, "resizeCrop"));

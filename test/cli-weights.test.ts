@@ -16,6 +16,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { imagenetLabels, readCheckpoint, Vgg } from "../lib/index.ts";
 import { folderClasses, Validation } from "../lib/vgg/validation.ts";
+import { testDevice } from "./devices.ts";
 
 const script = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 const images = fileURLToPath(new URL("golden/images/", import.meta.url));
@@ -35,7 +36,7 @@ function vgg(...args: string[]) {
 beforeAll(async () => {
   scratch = mkdtempSync(join(tmpdir(), "vgg-cli-"));
   weights = join(scratch, "random.safetensors");
-  await using model = await Vgg.create("vgg11", { device: "cpu", seed: 1 });
+  await using model = await Vgg.create("vgg11", { device: testDevice, seed: 1 });
   await model.save(weights);
   best = (await model.classify(`${images}small.png`))[0]!.index;
   for (const [name, file] of [

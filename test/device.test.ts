@@ -23,7 +23,7 @@ describe("listDevices and diagnose", () => {
     const diagnosis = diagnose();
     expect(diagnosis.cpu).toEqual(cpu);
     expect(diagnosis.addon.tried.at(-1)).toEqual({ path: diagnosis.addon.path, error: null });
-    expect(diagnosis.cuda.available).toBe(false);
+    expect(diagnosis.cuda.available).toBe(listDevices().some(({ kind }) => kind === "cuda"));
     expect(JSON.parse(JSON.stringify(diagnosis))).toEqual(diagnosis);
   });
 });
@@ -60,10 +60,11 @@ describe("openDevice", () => {
     expect(error.message).toMatch(/^Expected one of .+ for instructionSet but received sve$/);
   });
 
-  it("says why there is no GPU", async () => {
+  it.skipIf(listDevices().length > 1)("says why there is no GPU", async () => {
     const error = await openDevice("cuda").catch((e) => e);
     expect(error).toBeInstanceOf(VggError);
-    expect(error.code).toBe("DEVICE_UNAVAILABLE");
+    expect(error.code).toMatch(/^(LIBRARY_MISSING|DEVICE_UNAVAILABLE)$/);
+    expect(error.message).toContain("driver");
   });
 });
 

@@ -1,15 +1,25 @@
-// The devices that this run covers: the CPU once per instruction set that it has, and each GPU that works.
-import { type CpuOptions, type Device, listDevices, openDevice } from "../lib/index.ts";
+// The devices that this run covers: the CPU once per instruction set that it has, each GPU that works once per precision.
+import {
+  type Device,
+  type DeviceOptions,
+  listDevices,
+  openDevice,
+  type Precision,
+} from "../lib/index.ts";
 
 export interface TestDevice {
   readonly name: string;
+  readonly precision: Precision;
   readonly open: () => Promise<Device>;
 }
 
 const cpu = listDevices().find(({ kind }) => kind === "cpu")!;
 const gpus = listDevices().filter(({ kind }) => kind === "cuda");
 
-/** VGG_REQUIRE_DEVICES="cuda,avx512" makes the absence of any of these a failure. */
+/**
+ * VGG_REQUIRE_DEVICES="cuda,avx512" makes the absence of any of these a failure. With "cuda" in it, the GPUs alone are
+ * covered, and what needs only one device takes the first of them: the CPU has runs of its own.
+ */
 const required = (process.env.VGG_REQUIRE_DEVICES ?? "").split(",").filter((name) => name !== "");
 const present = [...(cpu.instructionSets ?? []), "cpu", ...gpus.map(({ kind }) => kind)];
 for (const name of required) {
@@ -17,13 +27,44 @@ for (const name of required) {
     throw new Error(`Expected a device with ${name} but found ${present.join(", ")}`);
 }
 
-/** Every device in every way that its kernels were compiled. */
-export const devices: readonly TestDevice[] = [
-  ...(cpu.instructionSets ?? []).map((set) => {
-    const instructionSet = set as NonNullable<CpuOptions["instructionSet"]>;
-    return { name: `cpu ${set}`, open: () => openDevice("cpu", { instructionSet }) };
-  }),
-  ...gpus.map(({ id }) => ({ name: id, open: () => openDevice(id as "cuda:0") })),
-];
+/** The kind of the one device that tests of something else take. */
+export const testKind = required.includes("cuda") ? "cuda" : "cpu";
+
+/** That device; the same bits in each run, because they compare them. */
+export const openTestDevice = () => openDevice(testKind, { deterministic: true });
+export const testDevice: Device = await openTestDevice();
+
+/** Whether the GPUs are those of test/fake-cuda: right, but slow. */
+export const isFake = (process.env.VGG_CUDA_PATH ?? "").includes("fake-cuda");
+
+const cpuDevices = (cpu.instructionSets ?? []).map((set): TestDevice => {
+  const instructionSet = set as NonNullable<DeviceOptions["instructionSet"]>;
+  return {
+    name: `cpu ${set}`,
+    precision: "float32",
+    open: () => openDevice("cpu", { instructionSet }),
+  };
+});
+const gpuDevices = gpus.flatMap(({ id, precisions }) =>
+  precisions.map(
+    (precision): TestDevice => ({
+      name: `${id} ${precision}`,
+      precision,
+      open: () => openDevice(id as "cuda:0"),
+    }),
+  ),
+);
+
+/** Every device in every way in which it computes. */
+export const devices: readonly TestDevice[] =
+  testKind === "cuda" ? gpuDevices : [...cpuDevices, ...gpuDevices];
+
+/** The relative error that rounding to the precision leaves in one operation on random numbers. */
+export const roundingError: Partial<Record<Precision, number>> = {
+  float32: 0,
+  tf32: 1e-3,
+  float16: 3e-3,
+  bfloat16: 2.5e-2,
+};
 
 console.log(`devices covered: ${devices.map(({ name }) => name).join(", ")}`);

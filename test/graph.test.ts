@@ -1,6 +1,7 @@
 // Graph and ParameterStore: what they take and what they refuse.
 import { describe, expect, it } from "vitest";
 import { Graph, GraphBuilder, openDevice, ParameterStore, Tensor } from "../lib/index.ts";
+import { openTestDevice } from "./devices.ts";
 
 describe("Graph", () => {
   const record = () => {
@@ -10,7 +11,7 @@ describe("Graph", () => {
   };
 
   it("takes only what a builder has checked, unchanged", async () => {
-    const device = await openDevice("cpu");
+    const device = await openTestDevice();
     const checked = record();
     expect(() => (checked.rows as unknown[]).push({})).toThrow(TypeError);
     expect(() => Object.assign(checked.rows[0]!, { weight: 99 })).toThrow(TypeError);
@@ -30,7 +31,9 @@ describe("Graph", () => {
       await openDevice("cpu", { threads: 5 }),
       checked.parameters,
     );
-    expect(() => Graph.compile(device, checked, elsewhere)).toThrow("Expected parameters on cpu");
+    expect(() => Graph.compile(device, checked, elsewhere)).toThrow(
+      `Expected parameters on ${device}`,
+    );
     expect(() => new ParameterStore(device, [{ name: "w", shape: [-1] }])).toThrow(RangeError);
     expect(() => new ParameterStore(device, [{ name: "w", shape: [2 ** 30, 2 ** 30] }])).toThrow(
       RangeError,
@@ -39,7 +42,7 @@ describe("Graph", () => {
   });
 
   it("says which parameter has no value yet", async () => {
-    const device = await openDevice("cpu");
+    const device = await openTestDevice();
     const graph = Graph.compile(device, record());
     const x = Tensor.zeros([1, 2]);
     await expect(graph.run({ x })).rejects.toMatchObject({

@@ -26,9 +26,10 @@ import { convertTensor } from "../lib/weights/convert.ts";
 import { writePytorch } from "../lib/weights/pytorch/write.ts";
 import type { LazyTensor } from "../lib/weights/safetensors.ts";
 import { relativeError } from "./compare.ts";
+import { testDevice } from "./devices.ts";
 import { goldenInput, goldenParameter, readGolden } from "./golden.ts";
 
-const small = { device: "cpu", imageSize: 32, numClasses: 10 } as const;
+const small = { device: testDevice, imageSize: 32, numClasses: 10 } as const;
 const shape = [2, 3, 32, 32];
 const lazy = (tensors: ReadonlyMap<string, Tensor>): Map<string, LazyTensor> =>
   new Map(
@@ -58,13 +59,17 @@ afterAll(async () => {
 
 /** Loads, computes and disposes. */
 async function answer(path: string, options: object = {}): Promise<Tensor> {
-  await using loaded = await Vgg.load("vgg11", path, { device: "cpu", imageSize: 32, ...options });
+  await using loaded = await Vgg.load("vgg11", path, {
+    device: testDevice,
+    imageSize: 32,
+    ...options,
+  });
   return loaded.forward(Tensor.randn(shape, 1));
 }
 
 describe("Vgg.save and Vgg.load", () => {
   it("give the same model back, with its labels and metadata", async () => {
-    await using loaded = await Vgg.load("vgg11", saved, { device: "cpu", imageSize: 32 });
+    await using loaded = await Vgg.load("vgg11", saved, { device: testDevice, imageSize: 32 });
     expect(loaded.numClasses).toBe(10);
     expect(loaded.labels).toEqual([..."abcdefghij"]);
     expect((await loaded.forward(Tensor.randn(shape, 1))).data).toEqual(logits.data);
@@ -81,7 +86,7 @@ describe("Vgg.save and Vgg.load", () => {
     );
     const path = join(scratch, "norm.safetensors");
     await norm.save(path);
-    await using loaded = await Vgg.load("vgg11_bn", path, { device: "cpu", imageSize: 32 });
+    await using loaded = await Vgg.load("vgg11_bn", path, { device: testDevice, imageSize: 32 });
     expect((await loaded.getParameter("features.1.num_batches_tracked")).data).toEqual(
       BigInt64Array.of(42n),
     );
@@ -162,7 +167,7 @@ describe("Vgg.save and Vgg.load", () => {
     );
     const path = join(scratch, "golden.pth");
     await writePytorch(path, lazy(new Map(parameters)));
-    await using loaded = await Vgg.load("vgg11", path, { device: "cpu", imageSize: 96 });
+    await using loaded = await Vgg.load("vgg11", path, { device: testDevice, imageSize: 96 });
     const result = await loaded.forward(goldenInput(golden));
     expect(relativeError(result.data as Float32Array, golden.logits.flat())).toBeLessThanOrEqual(
       1e-5,
@@ -172,9 +177,11 @@ describe("Vgg.save and Vgg.load", () => {
 
   it("refuse what is not this network, naming every key", async () => {
     const refuse = async (arch: "vgg11" | "vgg13", path: string, options: object = {}) => {
-      const error = await Vgg.load(arch, path, { device: "cpu", imageSize: 32, ...options }).catch(
-        (e) => e,
-      );
+      const error = await Vgg.load(arch, path, {
+        device: testDevice,
+        imageSize: 32,
+        ...options,
+      }).catch((e) => e);
       expect(error).toBeInstanceOf(VggError);
       expect(model.device.memoryStats().parameterBytes).toBeLessThan(700e6);
       return error as VggError;
@@ -315,7 +322,7 @@ describe("Vgg.classify", () => {
   const image = (name: string) => fileURLToPath(new URL(`golden/images/${name}`, import.meta.url));
 
   it("names the same classes as preprocessing, forward and softmax by hand", async () => {
-    await using network = await Vgg.create("vgg11", { device: "cpu", seed: 8 });
+    await using network = await Vgg.create("vgg11", { device: testDevice, seed: 8 });
     const paths = ["landscape.png", "portrait.jpg", "palette.gif"].map(image);
     const all = await network.classify(paths, { top: 3, batchSize: 2 });
     for (const [i, path] of paths.entries()) {

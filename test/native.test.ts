@@ -29,7 +29,12 @@ describe("the addon", () => {
     expect(Object.keys(native()).sort()).toEqual([
       "Cancellation",
       "cpuInfo",
+      "cudaDevices",
+      "cudaReport",
       "openCpu",
+      "openCuda",
+      "planConvolutions",
+      "planKernels",
       "randomNormal",
       "resizeCrop",
     ]);
@@ -46,7 +51,7 @@ describe("the addon", () => {
       "memoryStats",
     ]);
     expect(methods(device.allocate(4))).toEqual(["dispose", "read", "write"]);
-    const parameters = device.createParameters([]);
+    const parameters = device.createParameters([], "float32");
     expect(methods(parameters)).toEqual(["dispose", "fill", "fillNormal", "read", "write"]);
     const graph = device.createGraph({ values: [], rows: [], inputs: [], outputs: [] }, parameters);
     expect(methods(graph)).toEqual(["dispose", "prepare", "run"]);

@@ -3,19 +3,25 @@ import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Tensor, Vgg, VggError } from "../lib/index.ts";
 import { relativeError } from "./compare.ts";
+import { testDevice } from "./devices.ts";
 import { normalNumber } from "./philox.ts";
 
 describe("Vgg", () => {
   let model: Vgg;
   const shape = [1, 3, 32, 32];
   beforeAll(async () => {
-    model = await Vgg.create("vgg11_bn", { device: "cpu", imageSize: 32, numClasses: 10, seed: 5 });
+    model = await Vgg.create("vgg11_bn", {
+      device: testDevice,
+      imageSize: 32,
+      numClasses: 10,
+      seed: 5,
+    });
   });
   afterAll(() => model.dispose());
 
   it("says what it is", () => {
     expect(model.arch).toBe("vgg11_bn");
-    expect(model.device.id).toBe("cpu");
+    expect(model.device.kind).toBe(testDevice.kind);
     expect(model.precision).toBe("float32");
     expect(model.numClasses).toBe(10);
     expect(model.isDisposed).toBe(false);
@@ -111,7 +117,7 @@ describe("Vgg", () => {
     const input = Tensor.randn(shape, 4);
     const logits = await model.forward(input);
     const other = await Vgg.create("vgg11_bn", {
-      device: "cpu",
+      device: testDevice,
       imageSize: 32,
       numClasses: 10,
       seed: 6,

@@ -1,6 +1,6 @@
 // `vgg doctor`: what the package needs against what this machine has, and what to do about the difference.
 import type { Command } from "commander";
-import { type Diagnosis, diagnose } from "../device.js";
+import { type Diagnosis, diagnose } from "../diagnosis.js";
 import { command, type OutputOptions, print } from "./options.js";
 
 export function doctorCommand(): Command {
@@ -27,6 +27,38 @@ function describeDiagnosis({ version, node, platform, addon, cpu, cuda }: Diagno
       `ok    cpu    ${cpu.name}, ${cpu.threads} threads, ${cpu.instructionSets?.join(" > ")}, ${memory}`,
     );
   }
-  lines.push(`${cuda.available ? "ok   " : "none "} cuda   ${cuda.reason}`);
+  lines.push(...describeCuda(cuda));
   return lines.join("\n");
+}
+
+/** Required against found: each library, each GPU, and where there is none, what was tried. */
+function describeCuda({
+  available,
+  reason,
+  devices,
+  libraries,
+  attempts,
+  environment,
+}: Diagnosis["cuda"]): string[] {
+  const lines = available ? [] : [`none  cuda   ${reason}`];
+  for (const { id, name, computeCapability, memoryBytes, precisions } of available ? devices : []) {
+    const memory = `${(memoryBytes / 1e9).toFixed(1)} GB`;
+    lines.push(
+      `ok    ${id} ${name}, compute capability ${computeCapability}, ${memory}, ${precisions.join(", ")}`,
+    );
+  }
+  for (const { name, path, version, problem } of libraries) {
+    const found = problem === null ? `${version} at ${path}` : problem;
+    lines.push(`${problem === null ? "ok   " : "none "} ${name}: ${found}`);
+  }
+  if (!available) {
+    // A folder that lacks the file is no news unless somebody named it.
+    const named = attempts.filter(
+      ({ error }) =>
+        error !== null && (error !== "no such file" || environment.VGG_CUDA_PATH !== undefined),
+    );
+    for (const { path, error } of named) lines.push(`             ${path}: ${error}`);
+  }
+  for (const [name, value] of Object.entries(environment)) lines.push(`      ${name}=${value}`);
+  return lines;
 }

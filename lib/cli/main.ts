@@ -1,13 +1,14 @@
 #!/usr/bin/env node
 // The command line `vgg`: results on stdout, everything else on stderr. Exit 0: done; 1: it failed; 2: it was asked wrongly.
 import { Command, CommanderError } from "commander";
-import { version } from "../device.js";
+import { version } from "../diagnosis.js";
 import { VggError } from "../errors.js";
 import { buildCommand } from "./build.js";
 import { checkCommand } from "./check.js";
 import { classifyCommand } from "./classify.js";
 import { convertCommand } from "./convert.js";
 import { doctorCommand } from "./doctor.js";
+import { planCommand } from "./plan.js";
 import { pullCommand } from "./pull.js";
 import { summaryCommand } from "./summary.js";
 import { validateCommand } from "./validate.js";
@@ -19,6 +20,7 @@ const commands = [
   summaryCommand(),
   convertCommand(),
   pullCommand(),
+  planCommand(),
   doctorCommand(),
   buildCommand(),
 ];

@@ -1,7 +1,7 @@
 // The options that several commands share, and how results are printed.
 import { Command, InvalidArgumentError, Option } from "commander";
-import type { Precision } from "../device.js";
-import { type DeviceId, precisions } from "../device.js";
+import type { DeviceId } from "../device.js";
+import { type Precision, precisions } from "../diagnosis.js";
 import { type Architecture, architectures } from "../vgg/topology.js";
 
 export interface ModelOptions {

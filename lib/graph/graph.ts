@@ -1,6 +1,7 @@
 // A record on a device: parameters that are packed once, and one executable for each batch size asked for.
 import {
   checkInteger,
+  checkOneOf,
   checkOptions,
   checkSignal,
   formatShape,
@@ -8,6 +9,7 @@ import {
   typeError,
 } from "../check.js";
 import { Device, DeviceTensor } from "../device.js";
+import { type Precision, precisions } from "../diagnosis.js";
 import { awaitNative, callNative, VggError } from "../errors.js";
 import { type NativeGraph, type NativeMemory, type NativeParameters, native } from "../native.js";
 import {
@@ -19,25 +21,38 @@ import {
   Tensor,
 } from "../tensor.js";
 import { checkRecord } from "./builder.js";
+import { Gate } from "./gate.js";
 import type { GraphRecord, ParameterRecord } from "./ops.js";
 
 /** The parameters of one or more graphs on one device, by name. */
 export class ParameterStore {
   readonly device: Device;
+  /** How the graphs that read them compute. */
+  readonly precision: Precision;
   readonly records: readonly ParameterRecord[];
+  /** @internal What reads or writes the parameters passes through here. */
+  readonly gate = new Gate();
   #native: NativeParameters;
   #indices: ReadonlyMap<string, number>;
 
-  /** @throws {TypeError|RangeError} no Device, an invalid shape @throws {VggError} DISPOSED device */
-  constructor(device: Device, records: readonly ParameterRecord[]) {
+  /**
+   * @throws {TypeError|RangeError} no Device, an invalid shape, an unknown precision
+   * @throws {VggError} UNSUPPORTED precision, DISPOSED device
+   */
+  constructor(
+    device: Device,
+    records: readonly ParameterRecord[],
+    precision: Precision = "float32",
+  ) {
     if (!(device instanceof Device)) throw typeError("a Device", "device", device);
     this.device = device;
+    this.precision = checkOneOf(precision, "precision", precisions);
     this.records = records.map(({ name, shape }) => ({
       name,
       shape: checkShape(shape, `the shape of ${name}`),
     }));
     this.#indices = new Map(this.records.map(({ name }, index) => [name, index]));
-    this.#native = callNative(() => device.native.createParameters(this.records));
+    this.#native = callNative(() => device.native.createParameters(this.records, precision));
   }
 
   /** @internal */
@@ -61,7 +76,8 @@ export class ParameterStore {
     const index = this.index(name);
     checkFloatTensor(tensor, name);
     this.checkShape(name, tensor.shape);
-    await awaitNative(() => this.#native.write(index, nativeData(tensor, name), tensor.dtype, 0));
+    const write = () => this.#native.write(index, nativeData(tensor, name), tensor.dtype, 0);
+    await this.gate.after(() => awaitNative(write));
   }
 
   /**
@@ -81,7 +97,10 @@ export class ParameterStore {
         const type = arrayTypeOf(dtype);
         const data = new type(buffer, byteOffset, byteLength / type.BYTES_PER_ELEMENT);
         await writing;
-        writing = awaitNative(() => this.#native.write(index, data, dtype, first));
+        const at = first;
+        writing = this.gate.after(() =>
+          awaitNative(() => this.#native.write(index, data, dtype, at)),
+        );
         writing.catch(() => {}); // awaited by the next piece or below
         first += data.length;
       }
@@ -102,7 +121,7 @@ export class ParameterStore {
   /** @throws {RangeError} unknown name @throws {VggError} MISSING_PARAMETER, OUT_OF_MEMORY, DISPOSED */
   async get(name: string): Promise<Tensor> {
     const index = this.index(name);
-    const bytes = await awaitNative(() => this.#native.read(index));
+    const bytes = await this.gate.after(() => awaitNative(() => this.#native.read(index)));
     return new Tensor(this.records[index]!.shape, new Float32Array(bytes));
   }
 
@@ -110,7 +129,7 @@ export class ParameterStore {
   async fill(name: string, value: number): Promise<void> {
     const index = this.index(name);
     if (typeof value !== "number") throw typeError("a number", "value", value);
-    await awaitNative(() => this.#native.fill(index, value));
+    await this.gate.after(() => awaitNative(() => this.#native.fill(index, value)));
   }
 
   /**
@@ -124,11 +143,13 @@ export class ParameterStore {
     }
     checkInteger(seed, "seed", 0, Number.MAX_SAFE_INTEGER);
     checkInteger(stream, "stream", 0, 2 ** 32 - 1);
-    await awaitNative(() => this.#native.fillNormal(index, standardDeviation, seed, stream));
+    await this.gate.after(() =>
+      awaitNative(() => this.#native.fillNormal(index, standardDeviation, seed, stream)),
+    );
   }
 
   async dispose(): Promise<void> {
-    await awaitNative(() => this.#native.dispose());
+    await this.gate.after(() => awaitNative(() => this.#native.dispose()));
   }
 }
 
@@ -198,11 +219,12 @@ export class Graph {
   async prepare(batch: number): Promise<void> {
     checkInteger(batch, "batch", 1, 2 ** 31 - 1);
     this.#checkLive();
-    await awaitNative(() => this.#native.prepare(batch));
+    await this.parameters.gate.after(() => awaitNative(() => this.#native.prepare(batch)));
   }
 
   /**
-   * Runs the graph on the device's thread. Inputs in JavaScript's memory are copied before this returns.
+   * Runs the graph on the device's thread. Inputs in JavaScript's memory are copied before this returns, unless
+   * 8 runs are under way: then it waits for its turn before it copies anything.
    * @param inputs by name, each (N, …) with the same N ≥ 1
    * @returns each output by name: a new Tensor, or the DeviceTensor of `into`
    * @throws {TypeError|RangeError} a missing or unknown input or output, another shape, dtype or device
@@ -237,7 +259,19 @@ export class Graph {
       return this.#bind(target, `options.into.${name}`, shape, dtype, batch!) as NativeMemory;
     });
     signal?.throwIfAborted();
-    const results = await this.#await(batch!, bound, targets, signal);
+    const bind = () =>
+      Object.entries(this.record.inputs).map(([name, id]) => {
+        const { shape, dtype } = this.record.values[id]!;
+        return this.#bind(inputs[name]!, name, shape, dtype, batch!);
+      });
+    // A run that had to wait looks at its inputs again: they may have been disposed or transferred meanwhile.
+    let isNow = true;
+    const running = this.parameters.gate.run(
+      () => this.#await(batch!, isNow ? bound : bind(), targets, signal),
+      signal,
+    );
+    isNow = false;
+    const results = await running;
     return Object.fromEntries(
       Object.entries(this.record.outputs).map(([name, id], index) => {
         const bytes = results[index];
@@ -305,7 +339,7 @@ export class Graph {
   /** Frees the graph when the runs asked for before have ended. Twice is nothing. */
   dispose(): Promise<void> {
     this.#disposal ??= (async () => {
-      await awaitNative(() => this.#native.dispose());
+      await this.parameters.gate.after(() => awaitNative(() => this.#native.dispose()));
       if (this.#ownsParameters) await this.parameters.dispose();
     })();
     return this.#disposal;

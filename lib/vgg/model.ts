@@ -7,14 +7,8 @@ import {
   describe,
   typeError,
 } from "../check.js";
-import {
-  Device,
-  type DeviceId,
-  DeviceTensor,
-  openDevice,
-  type Precision,
-  precisions,
-} from "../device.js";
+import { Device, type DeviceId, DeviceTensor, openDevice } from "../device.js";
+import { type Precision, precisions } from "../diagnosis.js";
 import { VggError } from "../errors.js";
 import { Graph } from "../graph/graph.js";
 import type { GraphRecord } from "../graph/ops.js";
@@ -212,7 +206,7 @@ export class Vgg {
     this.device = device;
     this.precision = precision;
     this.labels = labels;
-    this.#state = new ModelState(device, checked);
+    this.#state = new ModelState(device, checked, precision);
   }
 
   /** How many numbers are trained: 132,863,336 for VGG11 with 1000 classes. */

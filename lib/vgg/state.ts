@@ -1,6 +1,7 @@
 // The state of a model under torchvision's names: what lives on the device, and the few numbers that do not.
 import { formatShape, rangeError, typeError } from "../check.js";
 import type { Device } from "../device.js";
+import type { Precision } from "../diagnosis.js";
 import { VggError } from "../errors.js";
 import { ParameterStore } from "../graph/graph.js";
 import { elementCount, parameterDtypes, Tensor } from "../tensor.js";
@@ -23,7 +24,7 @@ export class ModelState {
   /** The entries that no layer reads (num_batches_tracked). */
   readonly #counters = new Map<string, bigint>();
 
-  constructor(device: Device, topology: Topology) {
+  constructor(device: Device, topology: Topology, precision: Precision) {
     const table = parameterTable(topology);
     this.#arch = topology.arch;
     this.#table = new Map(table.map((entry) => [entry.name, entry]));
@@ -31,6 +32,7 @@ export class ModelState {
     this.store = new ParameterStore(
       device,
       table.filter(({ dtype }) => dtype === "float32"),
+      precision,
     );
   }
 

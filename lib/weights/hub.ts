@@ -5,6 +5,7 @@ import { access, copyFile, mkdir, open, rename, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { cacheFolder, userCacheFolder } from "../cache-folder.js";
 import { checkInteger, checkOptions, rangeError, typeError } from "../check.js";
 import { VggError } from "../errors.js";
 import type { Architecture } from "../vgg/topology.js";
@@ -65,9 +66,8 @@ async function isAllowed(path: string, mode: number): Promise<boolean> {
 /** Where to look, and where to keep. */
 async function findFolders(folder?: string): Promise<{ all: string[]; own: string }> {
   if (folder !== undefined) return { all: [resolve(folder)], own: resolve(folder) };
-  const cache = resolve(fromEnvironment("XDG_CACHE_HOME") ?? join(homedir(), ".cache"));
-  const torch = torchFolder(cache);
-  const own = join(cache, "vgg-cudnn");
+  const torch = torchFolder(userCacheFolder());
+  const own = cacheFolder();
   const isTorchOurs = await isAllowed(torch, constants.W_OK | constants.X_OK);
   return { all: [torch, own], own: isTorchOurs ? torch : own };
 }

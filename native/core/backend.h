@@ -1,20 +1,24 @@
 // The seam between what every device does and how each does it: four classes that a back end
-// implements. All of it but `info`, `allocate` and destruction happens on the device's own thread
-// (device_thread.h).
+// implements. All of it happens on the device's own thread (device_thread.h) but for `info`,
+// `memoryStats`, `allocate`, `allocateHost`, `createParameters`, `finish` and destruction.
 #pragma once
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "core/op.h"
+#include "core/precision.h"
 
 namespace vgg {
 
 class DeviceThread;
+class HostMemory;
 
 struct DeviceInfo {
   std::string id, kind, instructionSet;
@@ -56,14 +60,21 @@ class Parameters {
   virtual void fillNormal(int index, float standardDeviation, uint64_t seed, uint32_t stream) = 0;
 };
 
-/** A program made ready for one batch size. */
+/** Says on any thread, once, that a run has ended: with null, or with what went wrong. */
+using Completion = std::function<void(std::exception_ptr)>;
+
+/** A program made ready for batches up to a size. */
 class Executable {
  public:
   virtual ~Executable() = default;
-  /** Throws Error kAborted soon after `cancelled` becomes true, kMissingParameter when one was
-   * never written. */
-  virtual void run(const std::vector<Binding>& inputs, const std::vector<Binding>& outputs,
-                   const std::atomic<bool>& cancelled) = 0;
+  /**
+   * Runs a batch, or starts it: `done` may be called before or after this returns, and until then
+   * all arguments must live. Error kAborted soon after `cancelled` becomes true, kMissingParameter
+   * when one was never written. Throws nothing.
+   */
+  virtual void run(size_t batch, const std::vector<Binding>& inputs,
+                   const std::vector<Binding>& outputs, const std::atomic<bool>& cancelled,
+                   Completion done) noexcept = 0;
 };
 
 class Backend {
@@ -72,11 +83,19 @@ class Backend {
   [[nodiscard]] virtual DeviceInfo info() const = 0;
   [[nodiscard]] virtual MemoryStats memoryStats() const = 0;
   virtual DeviceThread& thread() = 0;
+  /** Returns when every run that was started has ended. On any thread. */
+  virtual void finish() {}
+  /** Bytes on the host that the device copies from and to fast. On any thread. */
+  virtual std::shared_ptr<HostMemory> allocateHost(size_t bytes) = 0;
   /** Throws Error kOutOfMemory with what was asked and what is free. */
   virtual std::shared_ptr<Memory> allocate(size_t bytes) = 0;
   virtual void upload(Memory& to, const std::byte* from, size_t bytes) = 0;
   virtual void download(std::byte* to, const Memory& from, size_t bytes) = 0;
-  virtual std::shared_ptr<Parameters> createParameters(std::vector<ParameterSpec> specs) = 0;
+  /** Throws Error kUnsupported where the device lacks the precision. */
+  virtual std::shared_ptr<Parameters> createParameters(std::vector<ParameterSpec> specs,
+                                                       Precision precision) = 0;
+  /** The size of the executable that a batch runs in: the batch itself, or a larger one. */
+  [[nodiscard]] virtual size_t paddedBatch(size_t batch) const { return batch; }
   virtual std::shared_ptr<Executable> compile(const Program& program,
                                               std::shared_ptr<Parameters> parameters,
                                               size_t batch) = 0;

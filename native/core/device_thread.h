@@ -31,6 +31,9 @@ class DeviceThread {
 
   void post(Task task);
 
+  /** Whether the caller runs on this thread. */
+  [[nodiscard]] bool isCurrent() const { return std::this_thread::get_id() == thread_.get_id(); }
+
   /** Takes the owner's waiting tasks that are cancelled out of the queue and ends them on the
    * calling thread. */
   void endCancelled(const void* owner);

@@ -12,6 +12,9 @@ enum class Code : std::uint8_t {
   kDisposed,
   kUnsupported,
   kAborted,
+  kLibraryMissing,
+  kDeviceUnavailable,
+  kDeviceLost,
   kMissingParameter,
   kInternal
 };
@@ -27,6 +30,12 @@ constexpr const char* codeName(Code code) {
       return "UNSUPPORTED";
     case Code::kAborted:
       return "ABORTED";
+    case Code::kLibraryMissing:
+      return "LIBRARY_MISSING";
+    case Code::kDeviceUnavailable:
+      return "DEVICE_UNAVAILABLE";
+    case Code::kDeviceLost:
+      return "DEVICE_LOST";
     case Code::kMissingParameter:
       return "MISSING_PARAMETER";
     case Code::kInternal:

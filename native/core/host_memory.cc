@@ -6,6 +6,7 @@
 #include <limits>
 #include <new>
 #include <string>
+#include <utility>
 
 #ifdef __linux__
 #include <sys/mman.h>
@@ -66,18 +67,24 @@ std::shared_ptr<HostMemory> HostMemory::allocate(size_t bytes, std::atomic<size_
   if (alignment == kHugePage) madvise(data, bytes, MADV_HUGEPAGE);
 #endif
   return std::shared_ptr<HostMemory>(
-      new HostMemory(static_cast<std::byte*>(data), bytes, alignment, counter));
+      new HostMemory(static_cast<std::byte*>(data), bytes, counter,
+                     [data, alignment] { ::operator delete(data, std::align_val_t(alignment)); }));
 }
 
-HostMemory::HostMemory(std::byte* data, size_t bytes, size_t alignment,
-                       std::atomic<size_t>* counter)
-    : data_(data), bytes_(bytes), alignment_(alignment), counter_(counter) {
+std::shared_ptr<HostMemory> HostMemory::adopt(std::byte* data, size_t bytes,
+                                              std::function<void()> release) {
+  return std::shared_ptr<HostMemory>(new HostMemory(data, bytes, nullptr, std::move(release)));
+}
+
+HostMemory::HostMemory(std::byte* data, size_t bytes, std::atomic<size_t>* counter,
+                       std::function<void()> release)
+    : data_(data), bytes_(bytes), counter_(counter), release_(std::move(release)) {
   if (counter_ != nullptr) *counter_ += bytes_;
 }
 
 HostMemory::~HostMemory() {
   if (counter_ != nullptr) *counter_ -= bytes_;
-  ::operator delete(data_, std::align_val_t(alignment_));
+  release_();
 }
 
 }  // namespace vgg

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <functional>
 #include <memory>
 
 #include "core/backend.h"
@@ -21,6 +22,9 @@ class HostMemory final : public Memory {
    * Throws Error kOutOfMemory.
    */
   static std::shared_ptr<HostMemory> allocate(size_t bytes, std::atomic<size_t>* counter = nullptr);
+  /** A block that somebody else allocated and takes back by `release`. */
+  static std::shared_ptr<HostMemory> adopt(std::byte* data, size_t bytes,
+                                           std::function<void()> release);
   ~HostMemory() override;
   HostMemory(const HostMemory&) = delete;
   HostMemory& operator=(const HostMemory&) = delete;
@@ -30,11 +34,13 @@ class HostMemory final : public Memory {
   [[nodiscard]] float* floats() const { return reinterpret_cast<float*>(data_); }
 
  private:
-  HostMemory(std::byte* data, size_t bytes, size_t alignment, std::atomic<size_t>* counter);
+  HostMemory(std::byte* data, size_t bytes, std::atomic<size_t>* counter,
+             std::function<void()> release);
 
   std::byte* data_;
-  size_t bytes_, alignment_;
+  size_t bytes_;
   std::atomic<size_t>* counter_;
+  std::function<void()> release_;
 };
 
 }  // namespace vgg

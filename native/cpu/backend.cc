@@ -3,6 +3,7 @@
 #include <cstring>
 #include <utility>
 
+#include "core/error.h"
 #include "cpu/executable.h"
 
 namespace vgg::cpu {
@@ -14,6 +15,10 @@ DeviceInfo CpuBackend::info() const { return {"cpu", "cpu", kernels_.name, pool_
 
 MemoryStats CpuBackend::memoryStats() const {
   return {parameterBytes_, activationBytes_, tensorBytes_};
+}
+
+std::shared_ptr<HostMemory> CpuBackend::allocateHost(size_t bytes) {
+  return HostMemory::allocate(bytes);
 }
 
 std::shared_ptr<Memory> CpuBackend::allocate(size_t bytes) {
@@ -28,7 +33,12 @@ void CpuBackend::download(std::byte* to, const Memory& from, size_t bytes) {
   std::memcpy(to, static_cast<const HostMemory&>(from).data(), bytes);
 }
 
-std::shared_ptr<Parameters> CpuBackend::createParameters(std::vector<ParameterSpec> specs) {
+std::shared_ptr<Parameters> CpuBackend::createParameters(std::vector<ParameterSpec> specs,
+                                                         Precision precision) {
+  if (precision != Precision::kFloat32) {
+    throw Error(Code::kUnsupported,
+                std::string("The CPU computes in float32, not in ") + precisionName(precision));
+  }
   return std::make_shared<CpuParameters>(std::move(specs), kernels_, pool_, &parameterBytes_);
 }
 

@@ -18,10 +18,12 @@ class CpuBackend final : public Backend {
   [[nodiscard]] DeviceInfo info() const override;
   [[nodiscard]] MemoryStats memoryStats() const override;
   DeviceThread& thread() override { return thread_; }
+  std::shared_ptr<HostMemory> allocateHost(size_t bytes) override;
   std::shared_ptr<Memory> allocate(size_t bytes) override;
   void upload(Memory& to, const std::byte* from, size_t bytes) override;
   void download(std::byte* to, const Memory& from, size_t bytes) override;
-  std::shared_ptr<Parameters> createParameters(std::vector<ParameterSpec> specs) override;
+  std::shared_ptr<Parameters> createParameters(std::vector<ParameterSpec> specs,
+                                               Precision precision) override;
   std::shared_ptr<Executable> compile(const Program& program,
                                       std::shared_ptr<Parameters> parameters,
                                       size_t batch) override;

@@ -57,15 +57,22 @@ CpuExecutable::CpuExecutable(const Program& program, std::shared_ptr<CpuParamete
 
 CpuExecutable::~CpuExecutable() { arena_.remove(arenaBytes_); }
 
-void CpuExecutable::run(const std::vector<Binding>& inputs, const std::vector<Binding>& outputs,
-                        const std::atomic<bool>& cancelled) {
-  parameters_.refresh(used_);
-  const std::shared_ptr<HostMemory> memory = arena_.memory();
-  const Run run{memory->data(), inputs, outputs};
-  for (const Step& step : steps_) {
-    if (cancelled.load()) throw Error(Code::kAborted, "The run was aborted");
-    step(run);
+void CpuExecutable::run(size_t, const std::vector<Binding>& inputs,
+                        const std::vector<Binding>& outputs, const std::atomic<bool>& cancelled,
+                        Completion done) noexcept {
+  std::exception_ptr failure;
+  try {
+    parameters_.refresh(used_);
+    const std::shared_ptr<HostMemory> memory = arena_.memory();
+    const Run run{memory->data(), inputs, outputs};
+    for (const Step& step : steps_) {
+      if (cancelled.load()) throw Error(Code::kAborted, "The run was aborted");
+      step(run);
+    }
+  } catch (...) {
+    failure = std::current_exception();
   }
+  done(failure);
 }
 
 /** The choices of this back end, all here: the layout of each value, and which flatten needs no

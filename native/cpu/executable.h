@@ -62,8 +62,8 @@ class CpuExecutable final : public Executable {
   CpuExecutable(const CpuExecutable&) = delete;
   CpuExecutable& operator=(const CpuExecutable&) = delete;
 
-  void run(const std::vector<Binding>& inputs, const std::vector<Binding>& outputs,
-           const std::atomic<bool>& cancelled) override;
+  void run(size_t batch, const std::vector<Binding>& inputs, const std::vector<Binding>& outputs,
+           const std::atomic<bool>& cancelled, Completion done) noexcept override;
 
  private:
   void choose();

@@ -30,6 +30,14 @@ Error currentError() {
   }
 }
 
+Error errorOf(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (...) {
+    return currentError();
+  }
+}
+
 AddonData::AddonData(Napi::Env env) : settled_(Settled::New(env, "vgg-cudnn", 0, 1, this)) {
   settled_.Unref(env);  // an idle model does not keep the process alive
   env.AddCleanupHook(cleanup, this);
@@ -38,7 +46,10 @@ AddonData::AddonData(Napi::Env env) : settled_(Settled::New(env, "vgg-cudnn", 0,
 /** The environment ends: what it waits for is dropped, and what runs for it is stopped at its next
  * step. */
 void AddonData::cleanup(AddonData* data) {
-  forEachOpenDevice([data](Backend& backend) { backend.thread().dropOwner(data); });
+  forEachOpenDevice([data](Backend& backend) {
+    backend.thread().dropOwner(data);
+    backend.finish();  // what was started ends in this environment too
+  });
   [[maybe_unused]] const napi_status status = data->settled_.Release();
 }
 
@@ -48,21 +59,34 @@ Napi::Promise AddonData::post(Napi::Env env, Backend& backend, std::function<Mak
 
 Napi::Promise AddonData::post(Napi::Env env, Backend& backend, Cancellation cancelled,
                               std::function<MakeValue()> work) {
+  return postStart(
+      env, backend, std::move(cancelled), [work = std::move(work)](const Finish& finish) mutable {
+        MakeValue makeValue = work();
+        work = nullptr;  // what it kept alive is freed before anybody is told that it has ended
+        finish(nullptr, std::move(makeValue));
+      });
+}
+
+Napi::Promise AddonData::postStart(Napi::Env env, Backend& backend, Cancellation cancelled,
+                                   std::function<void(Finish)> start) {
   auto job = std::make_shared<Job>(Job{Napi::Promise::Deferred::New(env), nullptr, std::nullopt});
   const Napi::Promise promise = job->deferred.Promise();
   if (pending_++ == 0) settled_.Ref(env);
   const std::atomic<bool>* flag = cancelled.get();
-  auto run = [this, flag, job, work = std::move(work)]() mutable {
-    try {
-      if (flag->load()) throw Error(Code::kAborted, "The run was aborted before it started");
-      job->makeValue = work();
-    } catch (...) {
-      job->error = currentError();
-    }
-    work = nullptr;
+  const Finish finish = [this, job](const std::exception_ptr& failure, MakeValue makeValue) {
+    if (failure) job->error = errorOf(failure);
+    job->makeValue = std::move(makeValue);
     auto* owned = new Job(*job);
     // Refused only while the environment ends; nobody waits then.
     if (settled_.NonBlockingCall(owned) != napi_ok) delete owned;
+  };
+  auto run = [flag, finish, start = std::move(start)]() mutable {
+    try {
+      if (flag->load()) throw Error(Code::kAborted, "The run was aborted before it started");
+      start(finish);
+    } catch (...) {
+      finish(std::current_exception(), nullptr);
+    }
   };
   backend.thread().post({this, std::move(cancelled), std::move(run)});
   return promise;
@@ -97,6 +121,44 @@ void settlePromise(Napi::Env env, const Napi::Promise::Deferred& deferred,
   }
 }
 
+namespace {
+
+class BackgroundWorker : public Napi::AsyncWorker {
+ public:
+  BackgroundWorker(Napi::Env env, const char* name, std::function<MakeValue()> work)
+      : Napi::AsyncWorker(env, name),
+        deferred_(Napi::Promise::Deferred::New(env)),
+        work_(std::move(work)) {}
+
+  [[nodiscard]] Napi::Promise promise() const { return deferred_.Promise(); }
+
+ protected:
+  void Execute() override {
+    try {
+      makeValue_ = work_();
+    } catch (...) {
+      error_ = currentError();
+    }
+  }
+  void OnOK() override { settlePromise(Env(), deferred_, makeValue_, error_); }
+
+ private:
+  Napi::Promise::Deferred deferred_;
+  std::function<MakeValue()> work_;
+  MakeValue makeValue_;
+  std::optional<Error> error_;
+};
+
+}  // namespace
+
+Napi::Promise inBackground(Napi::Env env, const char* name, std::function<MakeValue()> work) {
+  // Deletes itself once it has settled its promise.
+  auto worker = std::make_unique<BackgroundWorker>(env, name, std::move(work));
+  const Napi::Promise promise = worker->promise();
+  worker.release()->Queue();
+  return promise;
+}
+
 View viewOf(const Napi::Value& value) {
   const napi_env env = value.Env();
   napi_typedarray_type type{};
@@ -108,11 +170,13 @@ View viewOf(const Napi::Value& value) {
   return {static_cast<const std::byte*>(data), value.As<Napi::TypedArray>().ByteLength()};
 }
 
-std::shared_ptr<Memory> snapshot(const View& view, Binding* binding) {
-  const auto memory = HostMemory::allocate(view.bytes);
-  if (view.bytes > 0) std::memcpy(memory->data(), view.data, view.bytes);
-  binding->host = memory->data();
-  return memory;
+std::shared_ptr<HostMemory> snapshot(const View& view, std::shared_ptr<HostMemory> to) {
+  if (view.bytes > 0) std::memcpy(to->data(), view.data, view.bytes);
+  return to;
+}
+
+std::shared_ptr<HostMemory> snapshot(const View& view) {
+  return snapshot(view, HostMemory::allocate(view.bytes));
 }
 
 Napi::ArrayBuffer toArrayBuffer(Napi::Env env, const std::byte* data, size_t bytes) {

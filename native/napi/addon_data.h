@@ -4,6 +4,7 @@
 
 #include <napi.h>
 
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@
 #include "core/backend.h"
 #include "core/device_thread.h"
 #include "core/error.h"
+#include "core/host_memory.h"
 
 namespace vgg::napi {
 
@@ -23,6 +25,9 @@ Napi::Error toNapiError(Napi::Env env, const Error& error);
 
 /** The exception in flight, whatever it is, as an Error of this project. */
 Error currentError();
+
+/** The same of an exception that was kept. */
+Error errorOf(const std::exception_ptr& failure);
 
 /** Calls body() and turns what it throws into a JavaScript exception with a code. */
 template <typename Body>
@@ -49,6 +54,12 @@ class AddonData {
   Napi::Promise post(Napi::Env env, Backend& backend, Cancellation cancelled,
                      std::function<MakeValue()> work);
   Napi::Promise post(Napi::Env env, Backend& backend, std::function<MakeValue()> work);
+
+  /** Ends a job with its value, or with what went wrong. Once, on any thread. */
+  using Finish = std::function<void(std::exception_ptr, MakeValue)>;
+  /** The same for work that goes on after start() has returned: it calls `Finish` when it ends. */
+  Napi::Promise postStart(Napi::Env env, Backend& backend, Cancellation cancelled,
+                          std::function<void(Finish)> start);
 
   Napi::FunctionReference deviceConstructor, memoryConstructor, parametersConstructor,
       graphConstructor;
@@ -82,6 +93,10 @@ T& unwrap(const Napi::Value& value) {
 void settlePromise(Napi::Env env, const Napi::Promise::Deferred& deferred,
                    const MakeValue& makeValue, std::optional<Error> error);
 
+/** Runs work() on libuv's pool, for what belongs to no device, and settles the promise like
+ * AddonData::post. */
+Napi::Promise inBackground(Napi::Env env, const char* name, std::function<MakeValue()> work);
+
 /** The bytes of a typed array, valid until JavaScript runs again. */
 struct View {
   const std::byte* data;
@@ -90,7 +105,8 @@ struct View {
 View viewOf(const Napi::Value& value);
 
 /** A copy of the bytes on the host, which no transfer or resize in JavaScript can touch. */
-std::shared_ptr<Memory> snapshot(const View& view, Binding* binding);
+std::shared_ptr<HostMemory> snapshot(const View& view, std::shared_ptr<HostMemory> to);
+std::shared_ptr<HostMemory> snapshot(const View& view);
 
 /** The value of a finished copy: an ordinary ArrayBuffer. */
 Napi::ArrayBuffer toArrayBuffer(Napi::Env env, const std::byte* data, size_t bytes);

@@ -21,13 +21,31 @@ Napi::Function DeviceWrap::define(Napi::Env env) {
 
 DeviceWrap::DeviceWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   info.This().As<Napi::Object>().TypeTag(&kTypeTag);
-  backend_ = guarded(info.Env(), [&] {
-    return vgg::napi::openCpu(info[0].As<Napi::Number>().Int32Value(), info[1].As<Napi::String>());
-  });
+  backend_ = *info[0].As<Napi::External<std::shared_ptr<Backend>>>().Data();
+}
+
+Napi::Object DeviceWrap::make(Napi::Env env, std::shared_ptr<Backend> backend) {
+  return AddonData::of(env).deviceConstructor.New(
+      {Napi::External<std::shared_ptr<Backend>>::New(env, &backend)});
 }
 
 Napi::Value DeviceWrap::openCpu(const Napi::CallbackInfo& info) {
-  return AddonData::of(info.Env()).deviceConstructor.New({info[0], info[1]});
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return make(info.Env(), vgg::napi::openCpu(info[0].As<Napi::Number>().Int32Value(),
+                                               info[1].As<Napi::String>()));
+  });
+}
+
+Napi::Value DeviceWrap::openCuda(const Napi::CallbackInfo& info) {
+  const auto options = info[1].As<Napi::Object>();
+  const int ordinal = info[0].As<Napi::Number>().Int32Value();
+  const cuda::CudaOptions chosen{options.Get("cacheFolder").ToString(),
+                                 options.Get("deterministic").ToBoolean()};
+  return inBackground(info.Env(), "vgg-cudnn:openCuda", [ordinal, chosen]() -> MakeValue {
+    return [backend = vgg::napi::openCuda(ordinal, chosen)](Napi::Env env) {
+      return make(env, backend);
+    };
+  });
 }
 
 Napi::Value DeviceWrap::info(const Napi::CallbackInfo& info) {
@@ -54,7 +72,7 @@ Napi::Value DeviceWrap::allocate(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value DeviceWrap::createParameters(const Napi::CallbackInfo& info) {
-  return AddonData::of(info.Env()).parametersConstructor.New({info.This(), info[0]});
+  return AddonData::of(info.Env()).parametersConstructor.New({info.This(), info[0], info[1]});
 }
 
 Napi::Value DeviceWrap::createGraph(const Napi::CallbackInfo& info) {

@@ -15,8 +15,11 @@ class DeviceWrap : public Napi::ObjectWrap<DeviceWrap> {
   static constexpr const char* kName = "device";
 
   static Napi::Function define(Napi::Env env);
+  static Napi::Object make(Napi::Env env, std::shared_ptr<Backend> backend);
   /** openCpu(threads, instructionSet) → device */
   static Napi::Value openCpu(const Napi::CallbackInfo& info);
+  /** openCuda(ordinal, { cacheFolder, deterministic }) → Promise of a device */
+  static Napi::Value openCuda(const Napi::CallbackInfo& info);
 
   explicit DeviceWrap(const Napi::CallbackInfo& info);
   [[nodiscard]] const std::shared_ptr<Backend>& backend() const { return backend_; }

@@ -12,6 +12,8 @@ namespace {
 struct Registry {
   std::mutex mutex;
   std::map<std::pair<int, std::string>, std::shared_ptr<Backend>> cpus;
+  std::mutex openingGpu;  // one at a time, while `mutex` stays free
+  std::map<std::pair<int, bool>, std::shared_ptr<Backend>> gpus;
 };
 
 // Never destroyed: its threads may run when static destructors do.
@@ -34,11 +36,26 @@ std::shared_ptr<Backend> openCpu(int threads, const std::string& instructionSet)
   return backend;
 }
 
+std::shared_ptr<Backend> openCuda(int ordinal, const cuda::CudaOptions& options) {
+  const std::pair key(ordinal, options.deterministic);
+  const std::lock_guard opening(registry().openingGpu);
+  {
+    const std::lock_guard lock(registry().mutex);
+    const auto open = registry().gpus.find(key);
+    if (open != registry().gpus.end()) return open->second;
+  }
+  const auto backend = std::make_shared<cuda::CudaBackend>(ordinal, options);
+  const std::lock_guard lock(registry().mutex);
+  registry().gpus.emplace(key, backend);
+  return backend;
+}
+
 void forEachOpenDevice(const std::function<void(Backend&)>& visit) {
   std::vector<std::shared_ptr<Backend>> open;
   {
     const std::lock_guard lock(registry().mutex);
     for (const auto& [key, backend] : registry().cpus) open.push_back(backend);
+    for (const auto& [key, backend] : registry().gpus) open.push_back(backend);
   }
   for (const auto& backend : open) visit(*backend);
 }

@@ -38,12 +38,13 @@ const std::shared_ptr<GraphWrap::State>& GraphWrap::state() const {
 }
 
 Executable& GraphWrap::State::executable(size_t batch) {
-  std::shared_ptr<Executable>& ready = executables[batch];
+  const size_t padded = backend->paddedBatch(batch);
+  std::shared_ptr<Executable>& ready = executables[padded];
   if (ready == nullptr) {
     try {
-      ready = backend->compile(program, parameters, batch);
+      ready = backend->compile(program, parameters, padded);
     } catch (...) {
-      executables.erase(batch);
+      executables.erase(padded);
       throw;
     }
   }
@@ -86,6 +87,18 @@ Binding bindDevice(const Napi::Value& value, const Backend& backend, size_t byte
   return {nullptr, wrap.memory().get()};
 }
 
+MakeValue resultsOf(std::vector<std::shared_ptr<HostMemory>> results) {
+  return [results = std::move(results)](Napi::Env env) {
+    Napi::Array list = Napi::Array::New(env, results.size());
+    for (uint32_t i = 0; i < results.size(); ++i) {
+      list.Set(i, results[i] == nullptr
+                      ? env.Null().As<Napi::Value>()
+                      : toArrayBuffer(env, results[i]->data(), results[i]->bytes()));
+    }
+    return list;
+  };
+}
+
 }  // namespace
 
 /** run(batch, inputs: (TypedArray | memory)[], outputs: (memory | null)[], cancellation | null) →
@@ -107,7 +120,9 @@ Napi::Value GraphWrap::run(const Napi::CallbackInfo& info) {
       const View view = viewOf(value);
       if (view.bytes != bytes)
         throw Error(Code::kInternal, "Expected an input of the value's size");
-      bound->owners.push_back(snapshot(view, &bound->inputs.emplace_back()));
+      const auto copy = snapshot(view, backend_->allocateHost(bytes));
+      bound->owners.push_back(copy);
+      bound->inputs.push_back({copy->data(), nullptr});
     }
     const auto outputs = info[2].As<Napi::Array>();
     for (uint32_t i = 0; i < program.outputs.size(); ++i) {
@@ -117,38 +132,37 @@ Napi::Value GraphWrap::run(const Napi::CallbackInfo& info) {
         bound->outputs.push_back(bindDevice(value, *backend_, bytes, *bound));
         bound->results.push_back(nullptr);
       } else {
-        bound->results.push_back(HostMemory::allocate(bytes));
+        bound->results.push_back(backend_->allocateHost(bytes));
         bound->outputs.push_back({bound->results.back()->data(), nullptr});
       }
     }
     auto cancelled = info[3].IsObject() ? unwrap<CancellationWrap>(info[3]).flag()
                                         : std::make_shared<std::atomic<bool>>(false);
-    const std::atomic<bool>& flag = *cancelled;
     // A worker's end sets the same flag through DeviceThread::dropOwner.
     return AddonData::of(info.Env())
-        .post(info.Env(), *backend_, std::move(cancelled),
-              [current, batch, bound, &flag]() -> MakeValue {
-                current->executable(batch).run(bound->inputs, bound->outputs, flag);
-                return [results = std::move(bound->results)](Napi::Env env) {
-                  Napi::Array list = Napi::Array::New(env, results.size());
-                  for (uint32_t i = 0; i < results.size(); ++i) {
-                    list.Set(i, results[i] == nullptr
-                                    ? env.Null().As<Napi::Value>()
-                                    : toArrayBuffer(env, results[i]->data(), results[i]->bytes()));
-                  }
-                  return list;
-                };
-              });
+        .postStart(info.Env(), *backend_, cancelled,
+                   [current, batch, bound, cancelled](const AddonData::Finish& finish) {
+                     current->executable(batch).run(
+                         batch, bound->inputs, bound->outputs, *cancelled,
+                         // Holds all that the run uses until it has ended.
+                         [current, bound, cancelled, finish](const std::exception_ptr& failure) {
+                           MakeValue results = resultsOf(std::move(bound->results));
+                           bound->owners.clear();
+                           finish(failure, std::move(results));
+                         });
+                   });
   });
 }
 
 /** Resolves when the runs asked for before have ended and the graph's memory is free. */
 Napi::Value GraphWrap::dispose(const Napi::CallbackInfo& info) {
   auto last = std::make_shared<std::shared_ptr<State>>(std::exchange(state_, nullptr));
-  return AddonData::of(info.Env()).post(info.Env(), *backend_, [last]() -> MakeValue {
-    *last = nullptr;
-    return [](Napi::Env env) { return env.Undefined(); };
-  });
+  return AddonData::of(info.Env())
+      .post(info.Env(), *backend_, [last, backend = backend_]() -> MakeValue {
+        backend->finish();
+        *last = nullptr;
+        return [](Napi::Env env) { return env.Undefined(); };
+      });
 }
 
 Napi::Function CancellationWrap::define(Napi::Env env) {

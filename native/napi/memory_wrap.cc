@@ -43,13 +43,12 @@ Napi::Value MemoryWrap::write(const Napi::CallbackInfo& info) {
     const View view = viewOf(info[0]);
     if (view.bytes != memory()->bytes())
       throw Error(Code::kInternal, "Expected as many bytes as were allocated");
-    Binding from;
-    auto copy = snapshot(view, &from);
+    auto copy = snapshot(view);
     return AddonData::of(info.Env())
         .post(info.Env(), *backend_,
-              [backend = backend_, to = memory(), copy = std::move(copy), from,
+              [backend = backend_, to = memory(), copy = std::move(copy),
                bytes = view.bytes]() -> MakeValue {
-                backend->upload(*to, from.host, bytes);
+                backend->upload(*to, copy->data(), bytes);
                 return [](Napi::Env env) { return env.Undefined(); };
               });
   });

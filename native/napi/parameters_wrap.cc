@@ -33,7 +33,7 @@ ParametersWrap::ParametersWrap(const Napi::CallbackInfo& info)
     for (const ParameterSpec& spec : specs) {
       bytes_ += static_cast<int64_t>(checkedMultiply(elementCount(spec.shape), sizeof(float)));
     }
-    return backend_->createParameters(std::move(specs));
+    return backend_->createParameters(std::move(specs), readPrecision(info[2].ToString()));
   });
   Napi::MemoryManagement::AdjustExternalMemory(info.Env(), bytes_);
 }
@@ -62,15 +62,14 @@ Napi::Value ParametersWrap::write(const Napi::CallbackInfo& info) {
     if (first + count > elementCount(parameters()->specs().at(index).shape)) {
       throw Error(Code::kInternal, "Expected at most the parameter's elements");
     }
-    Binding from;
-    auto copy = snapshot(view, &from);
+    auto copy = snapshot(view);
     return AddonData::of(info.Env())
-        .post(info.Env(), *backend_,
-              [to = parameters(), copy = std::move(copy), from, dtype, index, first,
-               count]() -> MakeValue {
-                to->write(index, first, from.host, dtype, count);
-                return undefined;
-              });
+        .post(
+            info.Env(), *backend_,
+            [to = parameters(), copy = std::move(copy), dtype, index, first, count]() -> MakeValue {
+              to->write(index, first, copy->data(), dtype, count);
+              return undefined;
+            });
   });
 }
 

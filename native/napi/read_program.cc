@@ -119,6 +119,14 @@ DType readDType(const std::string& name) {
   return found->second;
 }
 
+Precision readPrecision(const std::string& name) {
+  for (const Precision precision :
+       {Precision::kFloat32, Precision::kTf32, Precision::kFloat16, Precision::kBfloat16}) {
+    if (name == precisionName(precision)) return precision;
+  }
+  throw Error(Code::kUnsupported, "No device computes in " + name);
+}
+
 Program readProgram(const Napi::Object& record) {
   Program program;
   program.values = list<Value>(record.Get("values"), [](const Napi::Value& item) {

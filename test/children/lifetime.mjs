@@ -3,7 +3,9 @@ import { createHash } from "node:crypto";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { Graph, GraphBuilder, openDevice, preprocess, Tensor, Vgg } from "../../dist/index.js";
 
-const options = { device: "cpu", imageSize: 32, numClasses: 10, seed: 3 };
+const kind = process.env.VGG_REQUIRE_DEVICES?.includes("cuda") ? "cuda" : "cpu";
+const device = await openDevice(kind, { deterministic: true });
+const options = { device, imageSize: 32, numClasses: 10, seed: 3 };
 const image = Tensor.randn([1, 3, 32, 32], 1);
 const largeBatch = Tensor.zeros([64, 3, 32, 32]);
 
@@ -86,7 +88,7 @@ async function main(mode) {
 async function runGraph() {
   const builder = new GraphBuilder();
   const y = builder.relu(builder.input("x", [8, 16, 16]));
-  const graph = Graph.compile(await openDevice("cpu"), builder.finish({ y }));
+  const graph = Graph.compile(device, builder.finish({ y }));
   const x = Tensor.zeros([1, 8, 16, 16]);
   parentPort.postMessage("running");
   for (;;) await graph.run({ x });

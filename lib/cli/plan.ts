@@ -1,0 +1,86 @@
+// `vgg plan`: makes plans and kernels for a GPU that this machine need not have, so that the one that has it starts at once.
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Precision, precisions } from "../diagnosis.js";
+import { type GpuName, gpuNames } from "../gpus.js";
+import { type PlanReport, planAhead } from "../plan.js";
+import { topology } from "../vgg/topology.js";
+import {
+  command,
+  integer,
+  type ModelOptions,
+  type OutputOptions,
+  print,
+  withModel,
+} from "./options.js";
+
+interface Options extends ModelOptions, OutputOptions {
+  gpu: GpuName;
+  precision: Precision;
+  batch: number[];
+  limit: number;
+  pooled: boolean;
+  out?: string;
+}
+
+function batchSizes(value: string): number[] {
+  const sizes = value.split(",").map(integer);
+  if (sizes.some((size) => size < 1))
+    throw new InvalidArgumentError("Expected sizes of at least 1.");
+  return sizes;
+}
+
+export function planCommand(): Command {
+  return withModel(
+    command("plan", "make a GPU's plans and kernels ahead of time, on a machine without it"),
+  )
+    .addOption(new Option("--gpu <name>", "for which GPU").choices(gpuNames).makeOptionMandatory())
+    .addOption(
+      new Option("--precision <name>", "arithmetic")
+        .choices(precisions.filter((name) => name !== "float8"))
+        .default("float16"),
+    )
+    .option("--batch <sizes>", "batch sizes, with commas between them", batchSizes, [1])
+    .option(
+      "--limit <count>",
+      "plans to make for each convolution and form; the first is kept",
+      integer,
+      1,
+    )
+    .option("--pooled", "try the form with the pool in it too: seconds each, none is kept", false)
+    .option("--out <folder>", "where to keep them (default: where models on this machine look)")
+    .action(async (options: Options) => {
+      const { gpu, arch, precision, batch, limit, pooled, out } = options;
+      const report = await planAhead(gpu, topology(arch, options), {
+        precision,
+        batchSizes: batch,
+        limit,
+        pooled,
+        ...(out === undefined ? {} : { folder: out }),
+      });
+      print(options, report, () => describe(report));
+    });
+}
+
+function describe({ gpu, folder, convolutions, kernels }: PlanReport): string {
+  const lines = [
+    `for ${gpu}, kept in ${folder}`,
+    "",
+    "batch  convolution            form    plans      workspace  engine",
+  ];
+  for (const row of convolutions) {
+    const plans = `${row.plans} of ${row.allowed}`;
+    const found =
+      row.refusal ?? `${(row.workspaceBytes / 2 ** 20).toFixed(1).padStart(7)} MiB  ${row.engine}`;
+    const note = row.isFirstLayer ? "  (our own kernel does this layer)" : "";
+    lines.push(
+      `${String(row.batch).padStart(5)}  ${row.weight.padEnd(22)} ${row.form.padEnd(7)} ${plans.padEnd(9)} ${found}${note}`,
+    );
+  }
+  lines.push(
+    "",
+    ...kernels.map(
+      ({ file, bytes }) => `${file.padEnd(16)} ${(bytes / 1024).toFixed(0).padStart(5)} KiB`,
+    ),
+  );
+  return lines.join("\n");
+}

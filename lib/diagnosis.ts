@@ -1,0 +1,137 @@
+// What this machine has: the devices that work, and for everything else the reason.
+import { createRequire } from "node:module";
+import { cpus, totalmem } from "node:os";
+import { callNative } from "./errors.js";
+import { type AddonReport, addonReport, type LibraryReport, native } from "./native.js";
+
+export type Precision = "float32" | "tf32" | "float16" | "bfloat16" | "float8";
+export const precisions = [
+  "float32",
+  "tf32",
+  "float16",
+  "bfloat16",
+  "float8",
+] as const satisfies Precision[];
+
+export interface DeviceInfo {
+  readonly id: string;
+  readonly kind: "cpu" | "cuda";
+  readonly name: string;
+  readonly memoryBytes: number;
+  readonly precisions: readonly Precision[];
+  /** CPU only: the cores that this process may use, and the instruction sets of its kernels, the best first. */
+  readonly threads?: number;
+  readonly instructionSets?: readonly string[];
+  /** GPU only: "9.0", its multiprocessors, "0000:1B:00.0" and "GPU-…". */
+  readonly computeCapability?: string;
+  readonly multiprocessors?: number;
+  readonly pciBusId?: string;
+  readonly uuid?: string;
+}
+
+export interface Diagnosis {
+  readonly version: string;
+  readonly node: string;
+  readonly platform: string;
+  readonly addon: AddonReport;
+  readonly cpu: DeviceInfo | null;
+  readonly cuda: {
+    readonly available: boolean;
+    /** Why there is no GPU to work with, or what was found. */
+    readonly reason: string;
+    readonly devices: readonly DeviceInfo[];
+    /** Driver, cuDNN, cuBLASLt and NVRTC as they were found. */
+    readonly libraries: readonly LibraryReport[];
+    /** Every file that was tried. */
+    readonly attempts: readonly {
+      readonly library: string;
+      readonly path: string;
+      readonly error: string | null;
+    }[];
+    /** Variables of the environment that change what is found or computed, where they are set. */
+    readonly environment: Readonly<Record<string, string>>;
+  };
+}
+
+export const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
+
+const cudaVariables = [
+  ...(["VGG_CUDA_PATH", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "CUDA_PATH"] as const),
+  ...(["NVIDIA_TF32_OVERRIDE", "CUDA_MODULE_LOADING", "CUDNN_LOGLEVEL_DBG"] as const),
+];
+
+export function cpuInfo(): DeviceInfo {
+  const { cores, instructionSets } = callNative(() => native().cpuInfo());
+  return {
+    id: "cpu",
+    kind: "cpu",
+    name: cpus()[0]?.model.trim() || process.arch,
+    memoryBytes: totalmem(),
+    precisions: ["float32"],
+    threads: cores,
+    instructionSets,
+  };
+}
+
+/** The GPUs that the driver shows; none where there is no driver, or it does not start. */
+export function gpuInfos(): DeviceInfo[] {
+  return callNative(() => native().cudaDevices()).map((gpu) => ({ ...gpu, kind: "cuda" as const }));
+}
+
+/** The devices that `openDevice` would open, the fastest first. @throws {VggError} ADDON_MISSING */
+export function listDevices(): DeviceInfo[] {
+  const gpus = gpuInfos();
+  const isUsable = gpus.length > 0 && missingLibrary() === undefined;
+  return [...(isUsable ? gpus : []), cpuInfo()];
+}
+
+/** The library that keeps GPUs from being used. NVRTC is none: compiled kernels may be in the cache. */
+function missingLibrary(): LibraryReport | undefined {
+  const { libraries } = callNative(() => native().cudaReport());
+  return libraries.find(({ name, problem }) => problem !== null && name !== "NVRTC");
+}
+
+function diagnoseCuda(): Diagnosis["cuda"] {
+  const { libraries, attempts } = callNative(() => native().cudaReport());
+  const missing = libraries.find(({ name, problem }) => problem !== null && name !== "NVRTC");
+  let devices: DeviceInfo[] = [];
+  let reason = "";
+  try {
+    devices = gpuInfos();
+  } catch (error) {
+    reason = error instanceof Error ? error.message : String(error);
+  }
+  if (missing) reason = `${missing.name}: ${missing.problem}`;
+  else if (devices.length === 0) reason ||= "the driver shows no GPU";
+  else reason = devices.map(({ id, name }) => `${id} ${name}`).join(", ");
+  const environment = Object.fromEntries(
+    cudaVariables.flatMap((name) => {
+      const value = process.env[name];
+      return value === undefined ? [] : [[name, value] as const];
+    }),
+  );
+  const available = !missing && devices.length > 0;
+  return { available, reason, devices, libraries, attempts, environment };
+}
+
+/** Everything that was looked for, where, and what came of it. Throws nothing. */
+export function diagnose(): Diagnosis {
+  const addon = addonReport();
+  const hasAddon = addon.path !== null;
+  const absent = {
+    available: false,
+    reason: "needs the addon",
+    devices: [],
+    libraries: [],
+    attempts: [],
+    environment: {},
+  };
+  return {
+    version,
+    node: process.version,
+    platform: `${process.platform}-${process.arch}`,
+    addon,
+    cpu: hasAddon ? cpuInfo() : null,
+    cuda: hasAddon ? diagnoseCuda() : absent,
+  };
+}

@@ -1,0 +1,62 @@
+// Plans and kernels for a GPU that is not here: made on one machine, for the cache of another.
+import { join } from "node:path";
+import { cacheFolder } from "./cache-folder.js";
+import type { Precision } from "./diagnosis.js";
+import { awaitNative } from "./errors.js";
+import { architectureOf, describeGpu, type GpuName, nameOf } from "./gpus.js";
+import { type NativeRecord, native, type PlannedConvolution } from "./native.js";
+import { recordForward } from "./vgg/record.js";
+import { logitsName, type Topology } from "./vgg/topology.js";
+
+export interface PlanOptions {
+  precision: Precision;
+  batchSizes: readonly number[];
+  /** Where the plans are kept; default: where models look for them. */
+  folder?: string;
+  /** How many plans to make for each convolution and form; the first is kept. Default: 1. */
+  limit?: number;
+  /** Also the form with the pool in it: NVRTC takes seconds for each, and none is kept. Default: false. */
+  pooled?: boolean;
+}
+
+/** What was made. */
+export interface PlanReport {
+  readonly gpu: string;
+  readonly folder: string;
+  readonly convolutions: readonly PlannedConvolution[];
+  readonly kernels: readonly {
+    readonly file: string;
+    readonly bytes: number;
+    readonly log: string;
+  }[];
+}
+
+/** @throws {VggError} LIBRARY_MISSING, UNSUPPORTED (cuDNN before 9.10.1), ADDON_MISSING */
+export async function planAhead(
+  gpu: GpuName,
+  topology: Topology,
+  options: PlanOptions,
+): Promise<PlanReport> {
+  const { precision, batchSizes, limit = 1, pooled = false } = options;
+  const { folder = join(cacheFolder(), "cuda") } = options;
+  const { values, rows, inputs, outputs, parameters } = recordForward(topology, [logitsName]);
+  const record: NativeRecord = {
+    values,
+    rows,
+    inputs: Object.values(inputs),
+    outputs: Object.values(outputs),
+  };
+  const capability = architectureOf(gpu);
+  const described = { description: describeGpu(gpu), name: nameOf(gpu), capability };
+  const convolutions: PlannedConvolution[] = [];
+  for (const batch of batchSizes) {
+    const settings = { precision, batch, limit, pooled, cacheFolder: folder };
+    convolutions.push(
+      ...(await awaitNative(() =>
+        native().planConvolutions(described, record, parameters, settings),
+      )),
+    );
+  }
+  const kernels = await awaitNative(() => native().planKernels(capability, folder));
+  return { gpu: nameOf(gpu), folder, convolutions, kernels };
+}

@@ -1,0 +1,31 @@
+// The arithmetic of a model: how weights and activations are kept, and what may be rounded on the
+// way.
+#pragma once
+
+#include <cstdint>
+
+namespace vgg {
+
+enum class Precision : std::uint8_t {
+  kFloat32,   // every product in float32
+  kTf32,      // kept in float32, multiplied with 10 bits of mantissa
+  kFloat16,   // kept in float16, added up in float32
+  kBfloat16,  // kept in bfloat16, added up in float32
+};
+
+/** The names that `Precision` has in JavaScript (lib/device.ts). */
+constexpr const char* precisionName(Precision precision) {
+  switch (precision) {
+    case Precision::kFloat32:
+      return "float32";
+    case Precision::kTf32:
+      return "tf32";
+    case Precision::kFloat16:
+      return "float16";
+    case Precision::kBfloat16:
+      return "bfloat16";
+  }
+  return "float32";
+}
+
+}  // namespace vgg

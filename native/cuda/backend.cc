@@ -1,0 +1,129 @@
+#include "cuda/backend.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "core/host_memory.h"
+
+namespace vgg::cuda {
+namespace {
+
+constexpr size_t kIdlePinnedBytes = size_t{512} << 20;  // kept for the next runs
+constexpr size_t kLargestPower = 256;  // above, batches are padded to its multiples
+
+}  // namespace
+
+std::shared_ptr<HostMemory> PinnedPool::allocate(size_t bytes) {
+  context_->throwIfLost();
+  if (bytes == 0) return HostMemory::allocate(bytes);
+  std::byte* block = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = idle_.find(bytes); found != idle_.end()) {
+      block = found->second;
+      idle_.erase(found);
+      idleBytes_ -= bytes;
+    }
+  }
+  if (block == nullptr) {
+    context_->enter();
+    void* made = nullptr;
+    const CUresult result = context_->api().cuMemHostAlloc(&made, bytes, CU_MEMHOSTALLOC_PORTABLE);
+    if (result == CUDA_ERROR_OUT_OF_MEMORY) return HostMemory::allocate(bytes);
+    context_->check(result, "cuMemHostAlloc");
+    block = static_cast<std::byte*>(made);
+  }
+  return HostMemory::adopt(
+      block, bytes, [pool = shared_from_this(), block, bytes] { pool->giveBack(block, bytes); });
+}
+
+void PinnedPool::giveBack(std::byte* block, size_t bytes) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (idleBytes_ + bytes <= kIdlePinnedBytes) {
+      idle_.emplace(bytes, block);
+      idleBytes_ += bytes;
+      return;
+    }
+  }
+  context_->onThread([context = context_, block] {
+    if (!context->isLost()) context->api().cuMemFreeHost(block);
+  });
+}
+
+std::vector<Precision> precisionsOf(const Gpu& gpu) {
+  if (gpu.major < 8) return {Precision::kFloat32, Precision::kFloat16};
+  return {Precision::kFloat32, Precision::kTf32, Precision::kFloat16, Precision::kBfloat16};
+}
+
+CudaBackend::CudaBackend(int ordinal, const CudaOptions& options)
+    : context_(std::make_shared<Context>(loadLibraries(), ordinal)),
+      cache_(options.cacheFolder),
+      deterministic_(options.deterministic),
+      kernels_(*context_, cache_),
+      arena_(*context_, &activationBytes_),
+      pinned_(std::make_shared<PinnedPool>(context_)),
+      completions_(*context_) {}
+
+DeviceInfo CudaBackend::info() const {
+  return {"cuda:" + std::to_string(context_->gpu().ordinal), "cuda", "", 0};
+}
+
+MemoryStats CudaBackend::memoryStats() const {
+  return {parameterBytes_, activationBytes_, tensorBytes_};
+}
+
+std::shared_ptr<Memory> CudaBackend::allocate(size_t bytes) {
+  return context_->share(new DeviceMemory(*context_, bytes, &tensorBytes_));
+}
+
+void CudaBackend::upload(Memory& to, const std::byte* from, size_t bytes) {
+  context_->enter();
+  if (bytes == 0) return;
+  context_->check(context_->api().cuMemcpyHtoDAsync_v2(static_cast<DeviceMemory&>(to).address(),
+                                                       from, bytes, context_->compute()),
+                  "cuMemcpyHtoDAsync");
+  context_->check(context_->api().cuStreamSynchronize(context_->compute()), "cuStreamSynchronize");
+}
+
+void CudaBackend::download(std::byte* to, const Memory& from, size_t bytes) {
+  context_->enter();
+  if (bytes == 0) return;
+  context_->check(
+      context_->api().cuMemcpyDtoHAsync_v2(to, static_cast<const DeviceMemory&>(from).address(),
+                                           bytes, context_->compute()),
+      "cuMemcpyDtoHAsync");
+  context_->check(context_->api().cuStreamSynchronize(context_->compute()), "cuStreamSynchronize");
+}
+
+std::shared_ptr<Parameters> CudaBackend::createParameters(std::vector<ParameterSpec> specs,
+                                                          Precision precision) {
+  context_->throwIfLost();
+  const std::vector<Precision> offered = precisionsOf(context_->gpu());
+  if (std::count(offered.begin(), offered.end(), precision) == 0) {
+    std::string names;
+    for (const Precision p : offered)
+      names += (names.empty() ? "" : ", ") + std::string(precisionName(p));
+    throw Error(Code::kUnsupported, context_->gpu().name + " computes in " + names + ", not in " +
+                                        precisionName(precision));
+  }
+  return context_->share(
+      new CudaParameters(*context_, kernels_, std::move(specs), precision, &parameterBytes_));
+}
+
+size_t CudaBackend::paddedBatch(size_t batch) const {
+  return batch <= kLargestPower ? std::bit_ceil(batch)
+                                : (batch + kLargestPower - 1) / kLargestPower * kLargestPower;
+}
+
+std::shared_ptr<Executable> CudaBackend::compile(const Program& program,
+                                                 std::shared_ptr<Parameters> parameters,
+                                                 size_t batch) {
+  context_->throwIfLost();
+  const Shared shared{*context_, kernels_,       arena_,           completions_,
+                      cache_,    deterministic_, &activationBytes_};
+  return context_->share(new CudaExecutable(
+      program, std::static_pointer_cast<CudaParameters>(std::move(parameters)), batch, shared));
+}
+
+}  // namespace vgg::cuda

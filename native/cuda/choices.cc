@@ -1,0 +1,273 @@
+#include "cuda/choices.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <numeric>
+#include <string_view>
+
+#include "core/arena.h"
+#include "core/fold.h"
+
+namespace vgg::cuda {
+namespace {
+
+constexpr size_t kAlignment = 256;  // as cuMemAlloc gives; cuBLASLt's estimates count on it
+// The pooled form saves a pass over the unpooled output; below this the pass stays in the L2 cache.
+constexpr size_t kPooledBytes = size_t{16} << 20;
+
+/** VGG_CUDA_FORM=plain|fused|pooled: for comparing the forms with one another
+ * (docs/gpu-servers.md). */
+std::optional<Form> forcedForm() {
+  const char* name =
+      std::getenv("VGG_CUDA_FORM");  // NOLINT(concurrency-mt-unsafe): nothing here sets it
+  for (const Form form : {Form::kPlain, Form::kFused, Form::kPooled}) {
+    if (name != nullptr && std::string_view(name) == nameOf(form)) return form;
+  }
+  return std::nullopt;
+}
+
+template <typename... Kinds>
+bool isOneOf(const Op& op) {
+  return (std::holds_alternative<Kinds>(op) || ...);
+}
+
+class Chooser {
+ public:
+  Chooser(const Program& program, const std::vector<ParameterSpec>& specs, Precision precision,
+          int64_t batch)
+      : program_(program), specs_(specs), precision_(precision), batch_(batch) {
+    const size_t count = program.values.size();
+    choices_.buffers.resize(count);
+    choices_.home.resize(count);
+    choices_.isExternal.resize(count);
+    choices_.isMerged.resize(count);
+    choices_.pooledBy.resize(count);
+    choices_.firstLayers.resize(count);
+  }
+
+  Choices choose() {
+    chooseLayouts();
+    chooseTypes();
+    chooseMerges();
+    place();
+    return std::move(choices_);
+  }
+
+ private:
+  void chooseLayouts();
+  void chooseTypes();
+  void chooseMerges();
+  void mergeFirstLayer(const Conv2d& conv, const std::vector<int>& uses,
+                       const std::vector<const Op*>& maker);
+  void place();
+
+  const Program& program_;
+  const std::vector<ParameterSpec>& specs_;
+  Precision precision_;
+  int64_t batch_;
+  Choices choices_;
+};
+
+void Chooser::chooseLayouts() {
+  for (size_t i = 0; i < choices_.buffers.size(); ++i) {
+    const Value& value = program_.values[i];
+    Buffer& buffer = choices_.buffers[i];
+    buffer.batch = batch_;
+    buffer.channels = value.shape[0];
+    if (value.shape.size() == 3) {
+      buffer.height = value.shape[1];
+      buffer.width = value.shape[2];
+    }
+    const bool isIndices = value.dtype == DType::kInt32;
+    buffer.type = isIndices ? Type::kInt32 : typeOf(precision_);
+    buffer.padded = isIndices ? buffer.channels : paddedCount(buffer.channels, typeOf(precision_));
+    choices_.isExternal[i] = value.dtype == DType::kUint8;
+  }
+}
+
+/** What no convolution, pool or linear layer reads any more is kept in float32: logits,
+ * probabilities. */
+void Chooser::chooseTypes() {
+  std::vector<bool> isRead(program_.values.size(), false);
+  for (auto op = program_.ops.rbegin(); op != program_.ops.rend(); ++op) {
+    const bool passesOn = isOneOf<Relu, Softmax, TopK, Flatten>(*op);
+    bool isNeeded = !passesOn;
+    forEachOutput(*op, [&](int value) { isNeeded = isNeeded || isRead[value]; });
+    if (isNeeded) forEachInput(*op, [&](int value) { isRead[value] = true; });
+  }
+  const auto isFloatInput = [&](int value) {
+    return program_.values[value].dtype == DType::kFloat32 && !isRead[value];
+  };
+  for (const int input : program_.inputs) {
+    if (isFloatInput(input)) choices_.buffers[input].type = Type::kFloat32;
+  }
+  for (const Op& op : program_.ops) {
+    if (const auto* gemm = std::get_if<Gemm>(&op)) {
+      if (!isRead[gemm->output]) choices_.buffers[gemm->output].type = Type::kFloat32;
+    } else if (isOneOf<Relu, Softmax, TopK, Flatten>(op)) {
+      std::visit(
+          [&](const auto& o) { choices_.buffers[o.output].type = choices_.buffers[o.input].type; },
+          op);
+    }
+  }
+}
+
+void Chooser::chooseMerges() {
+  const std::vector<int> uses = countUses(program_);
+  std::vector<const Op*> maker(program_.values.size(), nullptr);
+  std::vector<const MaxPool2d*> pool(program_.values.size(), nullptr);
+  std::vector<int> readByGemm(program_.values.size(), 0);
+  for (const Op& op : program_.ops) {
+    forEachOutput(op, [&](int value) { maker[value] = &op; });
+    if (const auto* maxPool = std::get_if<MaxPool2d>(&op)) pool[maxPool->input] = maxPool;
+    if (const auto* gemm = std::get_if<Gemm>(&op)) ++readByGemm[gemm->input];
+  }
+
+  for (const Op& op : program_.ops) {
+    const auto* conv = std::get_if<Conv2d>(&op);
+    if (conv == nullptr) continue;
+    const MaxPool2d* maxPool = uses[conv->output] == 1 ? pool[conv->output] : nullptr;
+    if (maxPool != nullptr) {
+      choices_.pooledBy[conv->output] = maxPool;
+      choices_.isMerged[maxPool->output] = true;
+    }
+    mergeFirstLayer(*conv, uses, maker);
+  }
+
+  // A flattened value that only linear layers read, or that is only an output, keeps its bytes: the
+  // layers' weights are packed in its order, and an output is put into order on its way out.
+  std::iota(choices_.home.begin(), choices_.home.end(), 0);
+  for (const Op& op : program_.ops) {
+    const auto* flatten = std::get_if<Flatten>(&op);
+    if (flatten == nullptr) continue;
+    const auto asOutput =
+        std::count(program_.outputs.begin(), program_.outputs.end(), flatten->output);
+    if (readByGemm[flatten->output] + asOutput != uses[flatten->output]) continue;
+    choices_.home[flatten->output] = choices_.home[flatten->input];
+    choices_.isMerged[flatten->output] = true;
+  }
+}
+
+/** The first layer of a network: three channels of an image that is read where it was uploaded. */
+void Chooser::mergeFirstLayer(const Conv2d& conv, const std::vector<int>& uses,
+                              const std::vector<const Op*>& maker) {
+  const Shape& shape = specs_[conv.weight].shape;
+  const bool isFirst = precision_ != Precision::kFloat32 && shape[1] == 3 && shape[2] == 3 &&
+                       shape[3] == 3 && shape[0] % 16 == 0 && shape[0] <= 512 && conv.stride == 1 &&
+                       conv.padding == 1 && uses[conv.input] == 1;
+  if (!isFirst) return;
+  int image = conv.input;
+  const Normalize* normalize = nullptr;
+  if (const Op* before = maker[image]; before != nullptr) {
+    normalize = std::get_if<Normalize>(before);
+    if (normalize == nullptr || uses[normalize->input] != 1) return;
+    image = normalize->input;
+  }
+  if (maker[image] != nullptr || uses[image] != 1) return;
+  const MaxPool2d* maxPool = choices_.pooledBy[conv.output];
+  const bool isPooled =
+      maxPool != nullptr && maxPool->size == 2 && maxPool->stride == 2 && maxPool->padding == 0;
+  choices_.firstLayers[conv.output] = FirstLayer{image, normalize, isPooled ? maxPool : nullptr};
+  choices_.isExternal[image] = true;
+  if (normalize != nullptr)
+    choices_.isExternal[normalize->output] = choices_.isMerged[normalize->output] = true;
+  if (isPooled) {
+    choices_.isExternal[conv.output] = true;
+  } else if (maxPool != nullptr) {  // a pool that the kernel does not know runs by itself
+    choices_.pooledBy[conv.output] = nullptr;
+    choices_.isMerged[maxPool->output] = false;
+  }
+}
+
+/** One arena for all values: liveness → offsets. Step 0 takes the inputs, step i + 1 is op i, the
+ * last gives the outputs. */
+void Chooser::place() {
+  const int last = static_cast<int>(program_.ops.size()) + 1;
+  std::vector<Lifetime> lives(program_.values.size(), Lifetime{0, last, 0});
+  const auto touch = [&](int value, int step) {
+    Lifetime& life = lives[choices_.home[value]];
+    life.first = std::min(life.first, step);
+    life.last = std::max(life.last, step);
+  };
+  for (const int input : program_.inputs) touch(input, 0);
+  for (size_t i = 0; i < program_.ops.size(); ++i) {
+    const int step = static_cast<int>(i) + 1;
+    forEachInput(program_.ops[i], [&](int value) { touch(value, step); });
+    forEachOutput(program_.ops[i], [&](int value) {
+      touch(value, step);
+      // A merged pool writes its output in the step of its convolution.
+      const MaxPool2d* maxPool = choices_.firstLayers[value] ? choices_.firstLayers[value]->maxPool
+                                                             : choices_.pooledBy[value];
+      if (maxPool != nullptr) touch(maxPool->output, step);
+    });
+  }
+  for (const int output : program_.outputs) touch(output, last);
+
+  for (size_t i = 0; i < lives.size(); ++i) {
+    if (choices_.home[i] != static_cast<int>(i) || choices_.isExternal[i] ||
+        lives[i].first > lives[i].last)
+      continue;
+    const Buffer& b = choices_.buffers[i];
+    const size_t row = checkedMultiply(static_cast<size_t>(b.padded), byteSize(b.type));
+    const size_t image = checkedMultiply(
+        row, checkedMultiply(static_cast<size_t>(b.height), static_cast<size_t>(b.width)));
+    const size_t bytes = checkedMultiply(image, static_cast<size_t>(batch_));
+    lives[i].bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  }
+  const ArenaPlan plan = planArena(lives);
+  choices_.activationBytes = plan.bytes;
+  for (size_t i = 0; i < lives.size(); ++i) {
+    choices_.buffers[i].offset = plan.offsets[choices_.home[i]];
+    if (choices_.home[i] != static_cast<int>(i))
+      choices_.buffers[i] = choices_.buffers[choices_.home[i]];
+  }
+}
+
+}  // namespace
+
+const char* suffixOf(Type type) {
+  return type == Type::kFloat16 ? "f16" : type == Type::kBfloat16 ? "bf16" : "f32";
+}
+
+Type typeOf(Precision precision) {
+  if (precision == Precision::kFloat16) return Type::kFloat16;
+  if (precision == Precision::kBfloat16) return Type::kBfloat16;
+  return Type::kFloat32;
+}
+
+bool Choices::isMergedAway(const Op& op) const {
+  return std::visit([this](const auto& o) { return static_cast<bool>(isMerged[o.output]); }, op);
+}
+
+Choices choose(const Program& program, const std::vector<ParameterSpec>& specs, Precision precision,
+               int64_t batch) {
+  return Chooser(program, specs, precision, batch).choose();
+}
+
+Forms formsOf(const Conv2d& conv, const Choices& choices, const std::vector<ParameterSpec>& specs,
+              Precision precision) {
+  const Shape& shape = specs[conv.weight].shape;
+  const Buffer& input = choices.buffers[conv.input];
+  const Buffer& output = choices.buffers[conv.output];
+  const MaxPool2d* maxPool = choices.pooledBy[conv.output];
+  Forms forms{{input.batch, input.padded, input.height, input.width, output.padded, shape[2],
+               shape[3], conv.stride, conv.padding, conv.relu, cudnnType(precision)},
+              {Form::kFused, Form::kPlain}};
+  const std::optional<Form> forced = forcedForm();
+  if (maxPool != nullptr) {
+    // Our pool adds the bias on its way, so that the plain form costs nothing more, and has the
+    // most engines.
+    forms.forms = {Form::kPlain, Form::kFused};
+    const bool isPoolable = maxPool->size == 2 && maxPool->stride == 2 && maxPool->padding == 0 &&
+                            output.height % 2 == 0 && output.width % 2 == 0;
+    const bool isLarge = static_cast<size_t>(output.vectors()) * 16 >= kPooledBytes;
+    if (isPoolable && (isLarge || forced == Form::kPooled)) forms.forms.push_back(Form::kPooled);
+  }
+  if (forced) {
+    forms.isForced = true;
+    if (std::ranges::count(forms.forms, *forced) != 0) forms.forms = {*forced};
+  }
+  return forms;
+}
+
+}  // namespace vgg::cuda

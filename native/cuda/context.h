@@ -1,0 +1,164 @@
+// One GPU as this process holds it: primary context, streams, library handles, and how its failures
+// become errors.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/backend.h"
+#include "core/device_thread.h"
+#include "cuda/library.h"
+
+namespace vgg::cuda {
+
+/** What a GPU says of itself. */
+struct Gpu {
+  int ordinal = 0;
+  std::string name, pciBusId, uuid;
+  int major = 0, minor = 0;  // compute capability
+  int multiprocessors = 0;
+  size_t memoryBytes = 0;
+
+  [[nodiscard]] int capability() const { return 10 * major + minor; }
+};
+
+/** The GPUs that the driver shows. Throws Error kInternal where it cannot say. */
+std::vector<Gpu> listGpus(const Libraries& libraries);
+
+/** Calls into NVIDIA's libraries, for a GPU or, while planning, for none. */
+class Session {
+ public:
+  explicit Session(std::shared_ptr<const Libraries> libraries) : libraries_(std::move(libraries)) {}
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  [[nodiscard]] const Api& api() const { return libraries_->api; }
+  [[nodiscard]] const Libraries& libraries() const { return *libraries_; }
+
+  /** Throw Error kDeviceLost for failures after which the context is dead, kOutOfMemory, else
+   * kInternal. */
+  void check(CUresult result, const char* call);
+  void checkCudnn(cudnnStatus_t status, const char* call);
+  void checkCublasLt(cublasStatus_t status, const char* call);
+
+  [[nodiscard]] bool isLost() const { return isLost_.load(); }
+  /** Throws Error kDeviceLost. */
+  void throwIfLost() const;
+
+ private:
+  [[noreturn]] void lose(const std::string& reason);
+  void probe(const std::string& reason);
+
+  std::shared_ptr<const Libraries> libraries_;
+  std::atomic<bool> isLost_{false};
+};
+
+enum class Lives : std::uint8_t { kOnDevice, kOnHost };
+
+/** Owns what a library made, and destroys it with `Destroy`; what lives on a device that is lost
+ * went with it. Never throws. */
+template <typename T, auto Destroy, Lives kLives = Lives::kOnDevice>
+class Handle {
+ public:
+  Handle() = default;
+  Handle(const Session& session, T value) : session_(&session), value_(value) {}
+  Handle(Handle&& other) noexcept
+      : session_(other.session_), value_(std::exchange(other.value_, T{})) {}
+  Handle& operator=(Handle&& other) noexcept {
+    std::swap(session_, other.session_);
+    std::swap(value_, other.value_);
+    return *this;
+  }
+  ~Handle() {
+    const bool isGone = kLives == Lives::kOnDevice && value_ != T{} && session_->isLost();
+    if (value_ != T{} && !isGone) (session_->api().*Destroy)(value_);
+  }
+
+  [[nodiscard]] T get() const { return value_; }
+  explicit operator bool() const { return value_ != T{}; }
+
+ private:
+  const Session* session_ = nullptr;
+  T value_{};
+};
+
+using Stream = Handle<CUstream, &Api::cuStreamDestroy_v2>;
+using Event = Handle<CUevent, &Api::cuEventDestroy_v2>;
+using GraphExec = Handle<CUgraphExec, &Api::cuGraphExecDestroy>;
+
+/** A GPU that is open. Made on any thread; used on its own thread after that, but for `allocate`.
+ */
+class Context final : public Session, public std::enable_shared_from_this<Context> {
+ public:
+  /** Throws Error kLibraryMissing, kDeviceUnavailable, kOutOfMemory. */
+  Context(std::shared_ptr<const Libraries> libraries, int ordinal);
+  ~Context();
+
+  [[nodiscard]] const Gpu& gpu() const { return gpu_; }
+  /** What measurements hold for: this kind of GPU with these versions. */
+  [[nodiscard]] std::string identity() const;
+  DeviceThread& thread() { return thread_; }
+  [[nodiscard]] CUstream compute() const { return compute_.get(); }
+  [[nodiscard]] CUstream copyIn() const { return copyIn_.get(); }
+  [[nodiscard]] CUstream copyOut() const { return copyOut_.get(); }
+  [[nodiscard]] cudnnHandle_t cudnn() const { return cudnn_.get(); }
+  [[nodiscard]] cublasLtHandle_t cublasLt() const { return cublasLt_.get(); }
+
+  /** Makes the context that of the calling thread. Throws Error kDeviceLost. */
+  void enter();
+  Event makeEvent(unsigned int flags);
+
+  /** Deletes on the device's thread, whoever lets go last: only there is the context at hand. */
+  template <typename T>
+  std::shared_ptr<T> share(T* object) {
+    return std::shared_ptr<T>(object, [context = shared_from_this()](T* last) {
+      context->onThread([last] { delete last; });
+    });
+  }
+
+  /** Runs work, which must not throw: at once where the caller is the device's thread, else as a
+   * task of it. */
+  void onThread(const std::function<void()>& work);
+
+ private:
+  void close();
+
+  Gpu gpu_;
+  CUdevice device_ = 0;
+  CUcontext context_ = nullptr;
+  Stream compute_, copyIn_, copyOut_;
+  Handle<cudnnHandle_t, &Api::cudnnDestroy> cudnn_;
+  Handle<cublasLtHandle_t, &Api::cublasLtDestroy> cublasLt_;
+  DeviceThread thread_;  // last: its tasks use all of the above
+};
+
+/** Bytes on the GPU, freed on the device's thread (Context::share) or by an owner that lives there.
+ */
+class DeviceMemory final : public Memory {
+ public:
+  /** Uninitialised. `counter`, if given, is raised by `bytes` for the life of the block. Throws
+   * Error kOutOfMemory. */
+  DeviceMemory(Context& context, size_t bytes, std::atomic<size_t>* counter);
+  ~DeviceMemory() override;
+  DeviceMemory(const DeviceMemory&) = delete;
+  DeviceMemory& operator=(const DeviceMemory&) = delete;
+
+  [[nodiscard]] size_t bytes() const override { return bytes_; }
+  [[nodiscard]] CUdeviceptr address() const { return address_; }
+  template <typename T>
+  [[nodiscard]] T* as() const {
+    return reinterpret_cast<T*>(address_);
+  }
+
+ private:
+  Context& context_;
+  CUdeviceptr address_ = 0;
+  size_t bytes_;
+  std::atomic<size_t>* counter_;
+};
+
+}  // namespace vgg::cuda

@@ -1,0 +1,145 @@
+// Convolutions by cuDNN, each in the form and with the engine that measured fastest on this GPU;
+// the choice is kept on disk.
+#include <algorithm>
+
+#include "cuda/executable.h"
+
+namespace vgg::cuda {
+namespace {
+
+constexpr size_t kWorkspaceLimit = size_t{256} << 20;
+constexpr size_t kEngines = 8;        // per form, that are timed: cuDNN lists the best first
+constexpr size_t kPooledEngines = 1;  // each takes NVRTC seconds
+
+}  // namespace
+
+struct CudaExecutable::Candidates {
+  Forms forms;
+  bool isPooled;
+  std::function<Step(Form)> after;  // what follows the plan in the step; null where nothing does
+  std::function<ConvolutionBuffers(const Run&, Form)> buffers;
+};
+
+Step CudaExecutable::prepare(const Conv2d& op) {
+  use(op.weight);
+  use(op.bias);
+  if (op.batchNorm) {
+    for (const int index :
+         {op.batchNorm->weight, op.batchNorm->bias, op.batchNorm->mean, op.batchNorm->variance})
+      use(index);
+  }
+  if (const auto& layer = choices_.firstLayers[op.output]) return prepareFirstLayer(op, *layer);
+
+  const Buffer input = buffer(op.input);
+  const Buffer output = buffer(op.output);
+  const MaxPool2d* maxPool = choices_.pooledBy[op.output];
+  const Filter& filter = parameters_->filter(op);
+  const CUdeviceptr weight = filter.weight->address();
+  const CUdeviceptr bias = filter.bias->address();
+  const CUdeviceptr typedBias = filter.typedBias->address();
+  const bool relu = op.relu;
+
+  Candidates candidates{formsOf(op, choices_, parameters_->specs(), parameters_->precision()),
+                        maxPool != nullptr,
+                        {},
+                        {}};
+  candidates.after = [=, this](Form form) -> Step {
+    if (form == Form::kPooled) return nullptr;
+    const CUdeviceptr added = form == Form::kPlain ? bias : 0;
+    // max(x) + b = max(x + b), and ReLU is monotone: the pool does both on what it has read anyway.
+    if (maxPool != nullptr) return maxPoolStep(*maxPool, added, form == Form::kPlain && relu);
+    return form == Form::kPlain ? affineStep(output, output, 0, added, relu) : nullptr;
+  };
+  const Buffer pooled = maxPool == nullptr ? output : buffer(maxPool->output);
+  candidates.buffers = [=, this](const Run& run, Form form) -> ConvolutionBuffers {
+    return {address(run, input), weight, typedBias,
+            address(run, form == Form::kPooled ? pooled : output), workspace(run)};
+  };
+
+  const auto plan = std::make_shared<const Plan>(choosePlan(candidates));
+  needWorkspace(plan->workspaceBytes());
+  const Step after = candidates.after(plan->form());
+  return [this, plan, after, buffers = candidates.buffers](const Run& run) {
+    plan->execute(context_.cudnn(), buffers(run, plan->form()));
+    if (after) after(run);
+  };
+}
+
+Plan CudaExecutable::choosePlan(const Candidates& candidates) {
+  const Convolution& convolution = candidates.forms.problem;
+  const Precision precision = parameters_->precision();
+  const Target target{context_.cudnn(), nullptr};
+  const std::string problem = planKey(convolution, precision, candidates.isPooled);
+  const std::string key = context_.identity() + " " + problem;
+  if (!shared_.deterministic && !candidates.forms.isForced) {
+    // What was measured here; else what `vgg plan` chose for this kind of GPU.
+    for (const std::string& known :
+         {key, plannedKey(context_.gpu().name, context_.libraries(), problem)}) {
+      const auto cached = shared_.cache.read(known);
+      if (!cached) continue;
+      if (auto plan = parsePlan(context_, target, *cached)) return *std::move(plan);
+    }
+  }
+
+  const Run run{shared_.arena.address(), {}, {}};
+  std::optional<Plan> best;
+  double least = 0;
+  std::string refusals;
+  Code code = Code::kUnsupported;
+  const auto refuse = [&](const Error& error) {
+    if (error.code() == Code::kDeviceLost) throw Error(error);
+    if (error.code() == Code::kOutOfMemory) code = Code::kOutOfMemory;
+    refusals += std::string("; ") + error.what();
+  };
+  for (const Form form : candidates.forms.forms) {
+    std::unique_ptr<DeviceMemory> scratch;
+    try {
+      const ConvolutionGraph graph(context_, target, convolution, form);
+      size_t left = form == Form::kPooled ? kPooledEngines : kEngines;
+      const Step after = candidates.after(form);
+      for (Engine& engine : allowedEngines(graph, precision, shared_.deterministic)) {
+        if (left == 0) break;
+        try {
+          std::optional<Plan> plan = graph.plan(std::move(engine));
+          if (!plan || plan->workspaceBytes() > kWorkspaceLimit) continue;
+          if (scratch == nullptr || scratch->bytes() < plan->workspaceBytes()) {
+            scratch = nullptr;
+            scratch = std::make_unique<DeviceMemory>(context_, plan->workspaceBytes(), nullptr);
+          }
+          ConvolutionBuffers buffers = candidates.buffers(run, form);
+          buffers.workspace = scratch->address();
+          const auto work = [&] {
+            plan->execute(context_.cudnn(), buffers);
+            if (after) after(run);
+          };
+          --left;
+          if (shared_.deterministic) {
+            // An engine may fail only when it runs.
+            work();
+            context_.check(context_.api().cuStreamSynchronize(context_.compute()),
+                           "cuStreamSynchronize");
+            return *std::move(plan);
+          }
+          const double time = measure(work);
+          if (best && time >= least) continue;
+          least = time;
+          best = std::move(plan);
+        } catch (const Error& error) {
+          refuse(error);
+        }
+      }
+    } catch (const Error& error) {
+      refuse(error);
+    }
+  }
+  if (!best) {
+    throw Error(code, "cuDNN has no engine for a convolution of " +
+                          std::to_string(convolution.channels) + " to " +
+                          std::to_string(convolution.filters) + " channels in " +
+                          precisionName(precision) + " on " + context_.gpu().name + refusals);
+  }
+  if (!candidates.forms.isForced) shared_.cache.write(key, planText(*best));
+  return *std::move(best);
+}
+
+}  // namespace vgg::cuda

@@ -1,0 +1,72 @@
+#include "cuda/disk_cache.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+namespace vgg::cuda {
+namespace {
+
+constexpr const char* kHeader = "vgg-cudnn cache 1";
+
+std::string hex(uint64_t number) {
+  std::array<char, 17> digits{};
+  std::snprintf(digits.data(), digits.size(), "%016llx", static_cast<unsigned long long>(number));
+  return digits.data();
+}
+
+/** The head of a file: what it is, for which key, and the length and hash of the value after it. */
+std::string headOf(const std::string& key, const std::string& value) {
+  return std::string(kHeader) + "\n" + key + "\n" + std::to_string(value.size()) + " " +
+         hex(hash(value)) + "\n";
+}
+
+}  // namespace
+
+uint64_t hash(const std::string& text, uint64_t seed) {
+  uint64_t state = seed;
+  for (const char c : text) state = (state ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return state;
+}
+
+std::string DiskCache::pathOf(const std::string& key) const {
+  return folder_ + "/" + hex(hash(key)) + hex(hash(key, ~uint64_t{0}));
+}
+
+std::optional<std::string> DiskCache::read(const std::string& key) const {
+  if (folder_.empty()) return std::nullopt;
+  std::ifstream in(pathOf(key), std::ios::binary);
+  std::ostringstream all;
+  if (!in || !(all << in.rdbuf())) return std::nullopt;
+  const std::string file = all.str();
+  const size_t start = std::string(kHeader).size() + key.size() + 2;
+  const size_t end = file.find('\n', start < file.size() ? start : 0);
+  if (end == std::string::npos) return std::nullopt;
+  std::string value = file.substr(end + 1);
+  if (file.substr(0, end + 1) != headOf(key, value)) return std::nullopt;
+  return value;
+}
+
+void DiskCache::write(const std::string& key, const std::string& value) const {
+  if (folder_.empty()) return;
+  static std::atomic<int> counter{0};
+  std::error_code failure;
+  std::filesystem::create_directories(folder_, failure);
+  // Renamed when whole: another process may read or write the same key.
+  const std::string path = pathOf(key);
+  const std::string temporary =
+      path + "." + std::to_string(getpid()) + "." + std::to_string(counter++);
+  std::ofstream out(temporary, std::ios::binary);
+  out << headOf(key, value) << value;
+  out.close();
+  if (out) std::filesystem::rename(temporary, path, failure);
+  if (!out || failure) std::filesystem::remove(temporary, failure);
+}
+
+}  // namespace vgg::cuda

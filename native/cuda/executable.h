@@ -1,0 +1,140 @@
+// A program made ready for one batch size on a GPU: where each value lies, the steps in order, and
+// the CUDA graphs captured from them.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <optional>
+
+#include "cuda/choices.h"
+#include "cuda/completions.h"
+#include "cuda/convolution.h"
+#include "cuda/parameters.h"
+#include "cuda/shared_arena.h"
+
+namespace vgg::cuda {
+
+/** What all executables of a GPU share. */
+struct Shared {
+  Context& context;
+  Kernels& kernels;
+  SharedArena& arena;
+  Completions& completions;
+  const DiskCache& cache;
+  bool deterministic;  // the same bits in each process: choices are cuDNN's estimates, nothing is
+                       // timed
+  std::atomic<size_t>* activationBytes;
+};
+
+/** What a step may touch: addresses on the GPU. */
+struct Run {
+  CUdeviceptr arena;
+  std::vector<CUdeviceptr> inputs, outputs;
+};
+
+using Step = std::function<void(const Run&)>;
+
+class CudaExecutable final : public Executable {
+ public:
+  CudaExecutable(const Program& program, std::shared_ptr<CudaParameters> parameters, size_t batch,
+                 const Shared& shared);
+  ~CudaExecutable() override;
+  CudaExecutable(const CudaExecutable&) = delete;
+  CudaExecutable& operator=(const CudaExecutable&) = delete;
+
+  void run(size_t batch, const std::vector<Binding>& inputs, const std::vector<Binding>& outputs,
+           const std::atomic<bool>& cancelled, Completion done) noexcept override;
+
+ private:
+  /** Where one run's inputs and outputs lie on the GPU, and the graph that reads and writes them.
+   */
+  struct Slot {
+    std::vector<std::unique_ptr<DeviceMemory>> inputs, outputs;
+    Event uploaded, computed, downloaded;
+    GraphExec graph;
+    uint64_t generation = 0;  // of the arena when the graph was captured
+    bool isBusy = false;
+  };
+
+  // One overload per operation, each in the file of its name.
+  Step prepare(const Normalize& op);
+  Step prepare(const Conv2d& op);
+  Step prepare(const BatchNorm& op);
+  Step prepare(const Relu& op);
+  Step prepare(const MaxPool2d& op);
+  Step prepare(const AdaptiveAvgPool2d& op);
+  Step prepare(const Flatten& op);
+  Step prepare(const Gemm& op);
+  Step prepare(const Softmax& op);
+  Step prepare(const TopK& op);
+  // first_layer.cc
+  Step prepareFirstLayer(const Conv2d& conv, const FirstLayer& layer);
+  // transpose.cc: between the (N, C, H, W) of the API and the layout of a Buffer.
+  Step prepareInput(size_t index);
+  Step prepareOutput(size_t index);
+
+  [[nodiscard]] const Buffer& buffer(int value) const { return choices_.buffers[value]; }
+  [[nodiscard]] CUdeviceptr address(const Run& run, const Buffer& buffer) const {
+    return run.arena + buffer.offset;
+  }
+  [[nodiscard]] CUdeviceptr workspace(const Run& run) const {
+    return run.arena + choices_.activationBytes;
+  }
+  void needWorkspace(size_t bytes);
+  [[nodiscard]] size_t inputIndex(int value) const;
+  int use(int parameter);
+  /** A kernel whose name ends in the type of its elements. */
+  CUfunction kernel(const std::string& file, const std::string& name, Type type);
+  template <typename... Arguments>
+  void launch(CUfunction function, int64_t blocks, Arguments... arguments) {
+    launchGrid(function, {static_cast<size_t>(blocks), 1}, arguments...);
+  }
+  template <typename... Arguments>
+  void launchGrid(CUfunction function, Grid grid, Arguments... arguments);
+  /** Numbers that a step reads, for as long as this lives. */
+  CUdeviceptr constants(std::vector<float> values);
+  Step maxPoolStep(const MaxPool2d& op, CUdeviceptr bias, bool relu);
+  Step affineStep(const Buffer& input, const Buffer& output, CUdeviceptr scale, CUdeviceptr shift,
+                  bool relu);
+
+  /** A convolution in each form that it can take, and what else its step does. conv2d.cc */
+  struct Candidates;
+  Plan choosePlan(const Candidates& candidates);
+  /** Milliseconds of work(), which enqueues on the compute stream. */
+  double measure(const std::function<void()>& work);
+
+  Slot& acquire();
+  void release(Slot& slot);
+  void makeSlots();
+  void capture(Slot& slot);
+  void runSteps(const Run& run);
+  Run runOf(const Slot& slot);
+  void start(Slot& slot, size_t batch, const std::vector<Binding>& inputs,
+             const std::vector<Binding>& outputs);
+
+  Shared shared_;
+  Context& context_;
+  Program program_;
+  std::shared_ptr<CudaParameters> parameters_;
+  int64_t batch_;
+
+  Choices choices_;
+  size_t workspaceBytes_ = 0;
+  std::vector<std::unique_ptr<DeviceMemory>> constants_;
+  std::vector<Step> steps_;
+  std::vector<int> used_;  // the parameters that the program reads
+  std::optional<SharedArena::Lease> lease_;
+
+  std::mutex slotMutex_;
+  std::condition_variable slotFree_;
+  std::vector<std::unique_ptr<Slot>> slots_;
+};
+
+template <typename... Arguments>
+void CudaExecutable::launchGrid(CUfunction function, Grid grid, Arguments... arguments) {
+  constexpr unsigned kThreads = 256;  // of every kernel (kernels/launch.h)
+  shared_.kernels.launch(context_.compute(), function, grid, kThreads, arguments...);
+}
+
+}  // namespace vgg::cuda

@@ -1,0 +1,46 @@
+// The first layer of a network as one kernel: normalise, convolve three channels on tensor cores,
+// bias, ReLU and maxPool2d, straight from the uploaded image.
+#include "cuda/executable.h"
+#include "cuda/kernels/launch.h"
+
+namespace vgg::cuda {
+
+Step CudaExecutable::prepareFirstLayer(const Conv2d& conv, const FirstLayer& layer) {
+  const Buffer output = buffer(layer.maxPool == nullptr ? conv.output : layer.maxPool->output);
+  const Shape& image =
+      program_.values[conv.input].shape;  // (C, H, W), also where the input is uint8 (H, W, C)
+  const bool isUint8 = program_.values[layer.input].dtype == DType::kUint8;
+  const Filter& filter = parameters_->firstFilter(conv);
+  CUdeviceptr scale = 0;
+  CUdeviceptr shift = 0;
+  if (layer.normalize != nullptr) {
+    std::vector<float> scales;
+    std::vector<float> shifts;
+    for (size_t c = 0; c < layer.normalize->mean.size(); ++c) {
+      const double deviation = layer.normalize->std[c];
+      scales.push_back(static_cast<float>(1.0 / ((isUint8 ? 255.0 : 1.0) * deviation)));
+      shifts.push_back(
+          static_cast<float>(-static_cast<double>(layer.normalize->mean[c]) / deviation));
+    }
+    scale = constants(std::move(scales));
+    shift = constants(std::move(shifts));
+  }
+  const std::string name =
+      std::string("firstLayer_") + (isUint8 ? "bytes" : "floats") +
+      (layer.maxPool == nullptr ? "_flat_" : "_pool_") +
+      (parameters_->precision() == Precision::kTf32 ? "tf32" : suffixOf(output.type));
+  const CUfunction function = shared_.kernels.function("first_layer", name);
+  const size_t index = inputIndex(layer.input);
+  const CUdeviceptr weight = filter.weight->address();
+  const CUdeviceptr bias = filter.bias->address();
+  const auto height = static_cast<int>(image[1]);
+  const auto width = static_cast<int>(image[2]);
+  const bool relu = conv.relu;
+  return [=, this](const Run& run) {
+    launch(function, geometry::firstLayerBlocks(output.batch, height, width), run.inputs[index],
+           weight, bias, scale, shift, address(run, output), static_cast<int>(output.batch), height,
+           width, static_cast<int>(output.channels), static_cast<int>(relu));
+  };
+}
+
+}  // namespace vgg::cuda

@@ -1,0 +1,12 @@
+# Writes OUTPUT: the text of each kernel source and header in FOLDER as a C++ string.
+cmake_minimum_required(VERSION 3.18)
+file(GLOB sources ${FOLDER}/*.cu ${FOLDER}/*.h)
+list(SORT sources)
+set(text "// Made from native/cuda/kernels by embed.cmake.\n#include \"cuda/kernel_sources.h\"\n\nnamespace vgg::cuda {\n\nconst std::vector<KernelSource>& kernelSources() {\n  static const std::vector<KernelSource> sources{\n")
+foreach(source ${sources})
+  get_filename_component(name ${source} NAME)
+  file(READ ${source} content)
+  string(APPEND text "      {\"${name}\", R\"kernel(${content})kernel\"},\n")
+endforeach()
+string(APPEND text "  };\n  return sources;\n}\n\n}  // namespace vgg::cuda\n")
+file(WRITE ${OUTPUT} "${text}")

@@ -1,0 +1,53 @@
+// The shapes in which the kernels are launched: shared by the kernels and by the host code that
+// launches them, so it holds plain constants only. Every block is (kThreads, 1, 1), no kernel takes
+// dynamic shared memory, and a grid's y and z are 1 where not said otherwise.
+#pragma once
+
+namespace geometry {
+
+constexpr int kThreads = 256;
+constexpr int kWarps = kThreads / 32;
+
+constexpr long long ceilDiv(long long a, long long b) { return (a + b - 1) / b; }
+
+/** Blocks for one thread per item. Items are vectors of 16 bytes of the output, except for
+ * writeMatrix and readMatrix (4 elements of the matrix), packBias and foldBatchNorm (one padded
+ * channel). */
+constexpr long long blocksFor(long long items) { return ceilDiv(items, kThreads); }
+
+/** toChannelsLast and toChannelsFirst move tiles of 32 pixels × 32 channels: grid
+ * (transposeBlocks(n, pixels), transposeSlices(channels)), channels being the padded ones for
+ * toChannelsLast. */
+constexpr int kTransposeTile = 32;
+constexpr long long transposeBlocks(long long n, long long pixels) {
+  return n * ceilDiv(pixels, kTransposeTile);
+}
+constexpr long long transposeSlices(long long channels) {
+  return ceilDiv(channels, kTransposeTile);
+}
+
+/** gemv: rows of the weight per block; it divides every padded number of outputs. The weight and
+ * the bias are read before the kernel ahead has ended (programmatic dependent launch), so no kernel
+ * of the same chain may write them. */
+constexpr int gemvRows(int columns, int elementBytes) {
+  return columns >= 4 && elementBytes == 2 ? 8 : 4;
+}
+constexpr long long gemvBlocks(long long outputs, int columns, int elementBytes) {
+  return ceilDiv(outputs, gemvRows(columns, elementBytes));
+}
+
+/** softmax and topK take one block per row. */
+
+/** firstLayer: a block makes this many pixels of the convolution, a quarter as many when pooled.
+ * Like gemv it reads its filter early. */
+constexpr int kFirstLayerTileHeight = 16;
+constexpr int kFirstLayerTileWidth = 32;
+constexpr long long firstLayerBlocks(long long n, long long h, long long w) {
+  return n * ceilDiv(h, kFirstLayerTileHeight) * ceilDiv(w, kFirstLayerTileWidth);
+}
+
+/** Elements in a row of the first layer's filter: 27 taps and 5 zeros. */
+constexpr int kFirstLayerTaps = 27;
+constexpr int kFirstLayerRow = 32;
+
+}  // namespace geometry

@@ -1,0 +1,31 @@
+// Pixels → network input: uint8 (N, H, W, C) as images are decoded, or float32 (N, C, H, W) in [0,
+// 1]. Before the first layer it is part of that layer's kernel: see choices.cc.
+#include "cuda/executable.h"
+#include "cuda/kernels/launch.h"
+
+namespace vgg::cuda {
+
+Step CudaExecutable::prepare(const Normalize& op) {
+  const Buffer output = buffer(op.output);
+  const bool isUint8 = program_.values[op.input].dtype == DType::kUint8;
+  const double unit = isUint8 ? 255.0 : 1.0;
+  std::vector<float> scales(static_cast<size_t>(output.padded), 0.0F);
+  std::vector<float> shifts(scales.size(), 0.0F);
+  for (size_t c = 0; c < op.mean.size(); ++c) {
+    scales[c] = static_cast<float>(1.0 / (unit * op.std[c]));
+    shifts[c] = static_cast<float>(-static_cast<double>(op.mean[c]) / op.std[c]);
+  }
+  const CUdeviceptr scale = constants(std::move(scales));
+  const CUdeviceptr shift = constants(std::move(shifts));
+  if (!isUint8) return affineStep(buffer(op.input), output, scale, shift, false);
+
+  const size_t index = inputIndex(op.input);
+  const CUfunction function = kernel("layout", "normalizeBytes", output.type);
+  return [=, this](const Run& run) {
+    launch(function, geometry::blocksFor(output.vectors()), run.inputs[index], address(run, output),
+           scale, shift, static_cast<long long>(output.batch * output.pixels()),
+           static_cast<int>(output.channels), static_cast<int>(output.padded));
+  };
+}
+
+}  // namespace vgg::cuda

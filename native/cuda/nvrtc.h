@@ -1,0 +1,61 @@
+// Our kernels on a GPU: compiled by NVRTC for its architecture, kept on disk, loaded on demand,
+// launched.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "cuda/context.h"
+#include "cuda/disk_cache.h"
+
+namespace vgg::cuda {
+
+struct CompiledKernels {
+  std::string image;  // a cubin, or PTX for a GPU newer than NVRTC
+  std::string log;
+};
+
+/**
+ * Compiles one of kernelSources() for a compute capability (90: 9.0). `verbose` asks for registers
+ * and spills in the log. Throws Error kLibraryMissing without NVRTC, kInternal with its log.
+ */
+CompiledKernels compileKernels(const Libraries& libraries, const std::string& file, int capability,
+                               bool verbose = false);
+
+/** Under what a cache keeps the image. */
+std::string kernelsKey(const Libraries& libraries, const std::string& file, int capability);
+
+struct Grid {
+  size_t x = 1, y = 1;
+};
+
+/** The kernels of one GPU. */
+class Kernels {
+ public:
+  Kernels(Context& context, const DiskCache& cache) : context_(context), cache_(cache) {}
+  ~Kernels();
+  Kernels(const Kernels&) = delete;
+  Kernels& operator=(const Kernels&) = delete;
+
+  /** Of a file without its ending: "pool", "maxPool2d_f16". */
+  CUfunction function(const std::string& file, const std::string& name);
+
+  /** The arguments must be of the very types of the kernel's parameters. */
+  template <typename... Arguments>
+  void launch(CUstream stream, CUfunction function, Grid grid, unsigned block,
+              Arguments... arguments) {
+    void* parameters[] = {&arguments...};
+    enqueue(stream, function, grid, block, static_cast<void**>(parameters));
+  }
+
+ private:
+  CUmodule load(const std::string& file);
+  void enqueue(CUstream stream, CUfunction function, Grid grid, unsigned block, void** parameters);
+
+  Context& context_;
+  const DiskCache& cache_;
+  std::map<std::string, CUmodule> modules_;
+  std::map<std::string, CUfunction> functions_;
+};
+
+}  // namespace vgg::cuda

@@ -1,0 +1,108 @@
+// The parameters of a model on a GPU: as they were written, and as the kernels and libraries want
+// them.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "cuda/choices.h"
+#include "cuda/nvrtc.h"
+
+namespace vgg::cuda {
+
+/** A weight (outputs, channels · pixels) as (rows, pixels, padded channels), zeros where it has
+ * nothing. */
+struct Matrix {
+  std::unique_ptr<DeviceMemory> memory;
+  int64_t rows, columns;  // as kept
+  int64_t channels, pixels, padded;
+};
+
+/** Filters (K, R, S, C) with batch normalisation folded in, and biases, padded. */
+struct Filter {
+  std::unique_ptr<DeviceMemory> weight, bias, typedBias;  // bias: float32
+};
+
+/** scale and shift per channel, float32, padded with zeros. */
+struct Affine {
+  std::unique_ptr<DeviceMemory> scale, shift;
+};
+
+/** A bias in float32 and in the type of the activations, padded with zeros. */
+struct Bias {
+  std::unique_ptr<DeviceMemory> values, typed;
+};
+
+/** On the device's thread alone, but for `specs` and construction. */
+class CudaParameters final : public Parameters {
+ public:
+  CudaParameters(Context& context, Kernels& kernels, std::vector<ParameterSpec> specs,
+                 Precision precision, std::atomic<size_t>* counter);
+
+  [[nodiscard]] const std::vector<ParameterSpec>& specs() const override { return specs_; }
+  void write(int index, size_t first, const std::byte* from, DType dtype, size_t count) override;
+  void read(int index, float* to) override;
+  void fill(int index, float value) override;
+  void fillNormal(int index, float standardDeviation, uint64_t seed, uint32_t stream) override;
+
+  [[nodiscard]] Precision precision() const { return precision_; }
+  [[nodiscard]] Type type() const { return typeOf(precision_); }
+
+  /** What a compiled program reads at run time. Each is made on first demand, stays where it is,
+   * and is brought up to date by `refresh`. */
+  const Matrix& matrix(int weight, int64_t channels, int64_t pixels);
+  const Bias& bias(int bias, int64_t count);
+  const Filter& filter(const Conv2d& conv);
+  /** As firstLayer wants them: (K, 32), taps and channels in one row. */
+  const Filter& firstFilter(const Conv2d& conv);
+  const Affine& affine(const BatchNorm& norm);
+
+  /** Packs anew what was written since. Throws Error kMissingParameter when one of `used` was never
+   * written. */
+  void refresh(const std::vector<int>& used);
+
+ private:
+  struct Slot {
+    std::unique_ptr<DeviceMemory> dense;  // row-major float32; null where a matrix is the only copy
+    std::unique_ptr<Matrix> matrix;
+    bool isWritten = false;
+    uint64_t version = 0;
+  };
+  /** Something packed from `sources`. */
+  struct Derived {
+    std::vector<int> sources;
+    std::function<void()> pack;
+    uint64_t version = 0;  // the sum of its sources' versions when it was packed
+  };
+
+  [[nodiscard]] size_t count(int index) const { return elementCount(specs_[index].shape); }
+  std::unique_ptr<DeviceMemory> zeros(size_t bytes);
+  const float* dense(int index);
+  CUdeviceptr denseForWriting(int index);
+  void writeFloats(int index, size_t first, const float* from, size_t count);
+  void writeMatrix(const Matrix& matrix, const float* from, size_t first, size_t count);
+  void readFloats(int index, size_t first, size_t count, float* to);
+  Matrix makeMatrix(int weight, int64_t channels, int64_t pixels);
+  const Filter& makeFilter(const std::string& key, const Conv2d& conv, bool isFirst);
+  void packBias(const DeviceMemory& values, const DeviceMemory& typed, int bias,
+                const Affine* affine, int64_t count);
+  template <typename Make>
+  void make(int index, const Make& make);
+  void synchronize();
+
+  Context& context_;
+  Kernels& kernels_;
+  std::vector<ParameterSpec> specs_;
+  Precision precision_;
+  std::atomic<size_t>* counter_;
+  std::vector<Slot> slots_;
+  std::map<std::pair<int, int64_t>, Matrix> matrixCopies_;  // rare: one weight in two orders
+  std::map<std::string, Filter> filters_;
+  std::map<std::string, Affine> affines_;
+  std::map<int, Bias> biases_;
+  std::vector<Derived> derived_;
+};
+
+}  // namespace vgg::cuda

@@ -1,0 +1,37 @@
+#include "cuda/shared_arena.h"
+
+namespace vgg::cuda {
+
+SharedArena::Lease::Lease(SharedArena& arena, size_t bytes) : arena_(arena), bytes_(bytes) {
+  arena_.fit(bytes);
+  arena_.demands_.insert(bytes);
+}
+
+SharedArena::Lease::~Lease() {
+  arena_.demands_.erase(arena_.demands_.find(bytes_));
+  const size_t needed = arena_.demands_.empty() ? 0 : *arena_.demands_.rbegin();
+  if (arena_.memory_ != nullptr && arena_.memory_->bytes() > needed) arena_.memory_ = nullptr;
+}
+
+void SharedArena::fit(size_t bytes) {
+  if (memory_ != nullptr && memory_->bytes() >= bytes) return;
+  if (memory_ != nullptr) {
+    // Runs under way still use the old block.
+    context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
+    memory_ = nullptr;
+  }
+  memory_ = std::make_unique<DeviceMemory>(context_, bytes, counter_);
+  ++generation_;
+}
+
+CUdeviceptr SharedArena::address() {
+  fit(demands_.empty() ? 0 : *demands_.rbegin());
+  return memory_->address();
+}
+
+uint64_t SharedArena::generation() {
+  fit(demands_.empty() ? 0 : *demands_.rbegin());
+  return generation_;
+}
+
+}  // namespace vgg::cuda

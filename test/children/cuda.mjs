@@ -1,0 +1,224 @@
+// What test/cuda.test.ts runs on the fake CUDA libraries in a process of its own: prints one JSON object.
+import { closeSync, openSync, readSync, writeSync } from "node:fs";
+import {
+  diagnose,
+  Graph,
+  GraphBuilder,
+  listDevices,
+  openDevice,
+  ParameterStore,
+  Tensor,
+  Vgg,
+} from "../../dist/index.js";
+
+const [mode, ...args] = process.argv.slice(2);
+const small = { imageSize: 32, numClasses: 10 };
+const shape = [1, 3, 32, 32];
+
+// The fields of test/fake-cuda/control.h by their offsets.
+const offsets = {
+  calls: 8,
+  failAt: 16,
+  failKind: 24,
+  misuseCount: 48,
+  deviceAllocations: 56,
+  pinnedAllocations: 64,
+  events: 80,
+  graphExecs: 104,
+  cudnnDescriptors: 128,
+  cublasLtObjects: 136,
+  cudnnExecutions: 184,
+  graphLaunches: 200,
+  compilations: 216,
+};
+const file = openSync(process.env.FAKE_CUDA_CONTROL, "r+");
+function control(name, value) {
+  const buffer = new BigInt64Array(1);
+  if (value !== undefined) {
+    buffer[0] = BigInt(value);
+    writeSync(file, buffer, 0, 8, offsets[name]);
+  }
+  readSync(file, buffer, 0, 8, offsets[name]);
+  return Number(buffer[0]);
+}
+const counts = () =>
+  Object.fromEntries(
+    ["deviceAllocations", "events", "graphExecs", "cudnnDescriptors", "cublasLtObjects"].map(
+      (name) => [name, control(name)],
+    ),
+  );
+
+/** Every kind of step in a few thousand multiplications: the linear layers of a VGG take the fake seconds. */
+async function network(device, { seed = 0, precision = "float16" } = {}) {
+  const b = new GraphBuilder();
+  const p = (name, ...dimensions) => b.parameter(name, dimensions);
+  let y = b.input("x", [3, 32, 32]);
+  y = b.conv2d(y, p("a", 16, 3, 3, 3), { bias: p("b", 16), padding: 1, relu: true });
+  y = b.maxPool2d(y, { size: 2, stride: 2 });
+  y = b.conv2d(y, p("c", 24, 16, 3, 3), { bias: p("d", 24), padding: 1, relu: true });
+  y = b.adaptiveAvgPool2d(y, [4, 4]);
+  y = b.gemm(b.flatten(y), p("e", 10, 384), { bias: p("f", 10) });
+  const record = b.finish({ y });
+  const store = new ParameterStore(device, record.parameters, precision);
+  const graph = Graph.compile(device, record, store);
+  for (const [i, name] of ["a", "b", "c", "d", "e", "f"].entries())
+    await store.fillNormal(name, 0.2, seed, i);
+  return {
+    device,
+    store,
+    forward: async (x, options) => (await graph.run({ x }, options)).y,
+    dispose: async () => {
+      await graph.dispose();
+      await store.dispose();
+    },
+  };
+}
+
+const caught = (promise) =>
+  promise.then(
+    () => null,
+    ({ name, code, message }) => ({ name, code, message }),
+  );
+
+const modes = {
+  async devices() {
+    const device = await openDevice("auto");
+    const error = await caught(openDevice("cuda"));
+    return { listed: listDevices(), auto: device.info, error, diagnosis: diagnose() };
+  },
+
+  /** What models leave behind: the same after the second as after the first. */
+  async leaks() {
+    const seen = [];
+    for (let i = 0; i < 2; i++) {
+      const model = await network(await openDevice("cuda"));
+      await Promise.all([1, 2, 3].map((n) => model.forward(Tensor.randn([n, 3, 32, 32]))));
+      await model.dispose();
+      seen.push({ ...counts(), memory: model.device.memoryStats() });
+    }
+    return { seen, misuse: control("misuseCount") };
+  },
+
+  /** Many forwards at once on streams that run late: each must get its own answer. */
+  async together() {
+    const model = await network(await openDevice("cuda"));
+    const images = Array.from({ length: 24 }, (_, i) =>
+      Tensor.randn([1 + (i % 3), ...shape.slice(1)], i),
+    );
+    const alone = [];
+    for (const image of images) alone.push((await model.forward(image)).data);
+    const together = await Promise.all(images.map((image) => model.forward(image)));
+    const differences = together.filter(({ data }, i) =>
+      data.some((value, j) => Math.abs(value - alone[i][j]) > 1e-3 * Math.abs(alone[i][j]) + 1e-5),
+    );
+    await model.dispose();
+    return {
+      differences: differences.length,
+      pinned: control("pinnedAllocations"),
+      misuse: control("misuseCount"),
+    };
+  },
+
+  /** A sticky error in mid-forward. */
+  async lost() {
+    const model = await network(await openDevice("cuda"));
+    const other = await network(await openDevice("cpu"), { precision: "float32" });
+    await model.forward(Tensor.randn(shape));
+    control("failKind", 4);
+    control("failAt", control("calls") + 3);
+    const pending = [1, 2, 3].map(() => caught(model.forward(Tensor.randn(shape))));
+    const errors = await Promise.all(pending);
+    control("failAt", 0);
+    const calls = control("calls");
+    const later = await caught(model.forward(Tensor.randn(shape)));
+    const read = await caught(model.store.get("f"));
+    const callsAfter = control("calls") - calls;
+    const another = await caught(openDevice("cuda").then((device) => network(device)));
+    await model.dispose();
+    const onCpu = (await other.forward(Tensor.randn(shape))).shape;
+    return { errors, later, read, another, callsAfter, onCpu };
+  },
+
+  async memory() {
+    const error = await caught(Vgg.create("vgg11", { device: "cuda", ...small }));
+    const model = await Vgg.create("vgg11", { device: "cuda", precision: "float16", ...small });
+    const large = await caught(model.warmup([100_000]));
+    const logits = await model.forward(Tensor.randn(shape));
+    return { error, large, shape: logits.shape, stats: model.device.memoryStats() };
+  },
+
+  async precisions() {
+    const errors = {};
+    for (const precision of ["tf32", "bfloat16", "float8"])
+      errors[precision] = await caught(
+        Vgg.create("vgg11", { device: "cuda", precision, ...small }),
+      );
+    const model = await Vgg.create("vgg11", {
+      device: "cuda",
+      precision: "float16",
+      seed: 4,
+      ...small,
+    });
+    const cpu = await Vgg.create("vgg11", { device: "cpu", seed: 4, ...small });
+    const [a, b] = [
+      await model.forward(Tensor.randn(shape)),
+      await cpu.forward(Tensor.randn(shape)),
+    ];
+    const largest = Math.max(...b.data.map(Math.abs));
+    return { errors, worst: Math.max(...a.data.map((x, i) => Math.abs(x - b.data[i]))) / largest };
+  },
+
+  async both() {
+    const models = await Promise.all(
+      ["cuda:0", "cuda:1"].map(async (id) => network(await openDevice(id), { seed: 2 })),
+    );
+    const answers = await Promise.all(models.map((model) => model.forward(Tensor.randn(shape))));
+    const foreign = await caught(openDevice("cuda:2"));
+    return {
+      ids: models.map(({ device }) => device.id),
+      answers: answers.map(({ data }) => [...data]),
+      foreign,
+    };
+  },
+
+  /** One forward, by what the cache holds and what it costs. */
+  async forward() {
+    const device = await openDevice("cuda", { deterministic: args[0] === "deterministic" });
+    const model = await network(device, { seed: 3 });
+    const { data } = await model.forward(Tensor.randn(shape));
+    return {
+      data: [...data],
+      executions: control("cudnnExecutions"),
+      compilations: control("compilations"),
+    };
+  },
+
+  async waiting() {
+    const model = await network(await openDevice("cuda"));
+    const image = Tensor.randn(shape);
+    const first = (await model.forward(image)).data;
+    const controller = new AbortController();
+    const order = [];
+    const runs = Array.from({ length: 30 }, (_, i) => {
+      const signal = i === 20 ? controller.signal : undefined;
+      return model.forward(image, signal ? { signal } : {}).then(
+        ({ data }) => order.push(data.every((x, j) => x === data[j]) ? i : -1),
+        (error) => order.push(`${i} ${error}`),
+      );
+    });
+    const peak = control("pinnedAllocations");
+    controller.abort("enough");
+    const changed = model.store.set("f", new Tensor([10], new Float32Array(10).fill(100)));
+    const after = model.forward(image);
+    await Promise.all(runs);
+    await changed;
+    const shift = (await after).data[0] - first[0];
+    const disposal = model.dispose();
+    await disposal;
+    return { order, peak, shift };
+  },
+};
+
+const result = await modes[mode]();
+closeSync(file);
+console.log(JSON.stringify(result));

@@ -1,0 +1,10 @@
+# Writes OUTPUT: the text of each file in SOURCES as a C++ string.
+set(text "// Made from native/cuda/kernels by embed_kernels.cmake.\n#include \"nvrtc.h\"\n\nnamespace fake {\n\nconst std::vector<KernelText>& kernelTexts() {\n  static const auto* const all = new std::vector<KernelText>{\n")
+string(REPLACE "|" ";" SOURCES "${SOURCES}")
+foreach(source ${SOURCES})
+  get_filename_component(name ${source} NAME)
+  file(READ ${source} content)
+  string(APPEND text "      {\"${name}\", R\"kernel(${content})kernel\"},\n")
+endforeach()
+string(APPEND text "  };\n  return *all;\n}\n\n}  // namespace fake\n")
+file(WRITE ${OUTPUT} "${text}")

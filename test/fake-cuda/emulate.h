@@ -1,0 +1,175 @@
+// Runs CUDA kernels compiled as C++ on a CPU: the threads of a block are fibers, so barriers,
+// shuffles, shared memory and tensor-core fragments mean what they mean on a GPU.
+//
+// A thread runs until it waits for others, so an unguarded race does not happen by chance; instead
+// every second block runs its threads in falling order, and a missing barrier gives wrong values in
+// one of the two orders.
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <initializer_list>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#define __forceinline__ inline
+#define __shared__ static thread_local
+
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+
+namespace emulate {
+
+struct Dim3 {
+  unsigned x = 1, y = 1, z = 1;
+};
+
+enum class Fault {
+  kOutOfRange,     // a GPU answers 700, illegal address
+  kMisaligned,     // 716, misaligned address
+  kBarrier,        // a GPU hangs or computes nonsense
+  kConfiguration,  // 1, invalid value
+  kException,      // the access hook threw something else
+};
+
+class LaunchError : public std::runtime_error {
+ public:
+  LaunchError(Fault fault, const std::string& message) : runtime_error(message), fault(fault) {}
+  Fault fault;
+};
+
+/** Says whether `bytes` at `address` may be read (or written). Called for every access of every
+ * kernel, from several host threads at once. Without it everything is allowed. */
+using AccessHook = bool (*)(const void* address, size_t bytes, bool write);
+inline AccessHook accessHook = nullptr;
+
+/** Throws LaunchError unless the access is aligned to its size and inside an allocation. */
+inline void checkAccess(const void* address, size_t bytes, bool write) {
+  if (reinterpret_cast<uintptr_t>(address) % bytes != 0) {
+    throw LaunchError(Fault::kMisaligned, write ? "misaligned store" : "misaligned load");
+  }
+  if (accessHook != nullptr && !accessHook(address, bytes, write)) {
+    throw LaunchError(Fault::kOutOfRange,
+                      write ? "store outside every allocation" : "load outside every allocation");
+  }
+}
+
+inline constinit thread_local Dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+/** A kernel and how it is called. */
+struct Kernel {
+  /** As in native/cuda/kernels, e.g. "pool.cu" and "maxPool2d_f16". */
+  std::string_view file;
+  std::string_view name;
+  /** Whether its threads wait for each other; those of others run as a plain loop. */
+  bool usesBarriers;
+  unsigned maxThreads;
+  /** Runs one thread. `parameters` are pointers to the values, as cuLaunchKernel takes them. */
+  void (*thread)(void** parameters);
+  /** The size of each parameter: a launch copies them before it returns. */
+  std::span<const size_t> parameterBytes;
+
+  /** Throws LaunchError. Returns when all blocks have run; blocks run on several host threads. */
+  void launch(Dim3 grid, Dim3 block, size_t sharedBytes, void** parameters) const;
+};
+
+template <auto kFunction>
+struct Caller;
+template <typename... P, void (*kFunction)(P...)>
+struct Caller<kFunction> {
+  static constexpr std::array<size_t, sizeof...(P)> kBytes{sizeof(P)...};
+  static void call(void** parameters) { call(parameters, std::index_sequence_for<P...>()); }
+  template <size_t... I>
+  static void call([[maybe_unused]] void** parameters, std::index_sequence<I...>) {
+    kFunction(*static_cast<P*>(parameters[I])...);
+  }
+};
+
+template <auto kFunction>
+Kernel makeKernel(std::string_view file, std::string_view name, bool usesBarriers,
+                  unsigned maxThreads) {
+  return {
+      file, name, usesBarriers, maxThreads, &Caller<kFunction>::call, Caller<kFunction>::kBytes};
+}
+
+/** What the lanes of a warp do together; they must agree on it. */
+enum class Collective { kSync, kShuffle, kVote, kMultiply };
+using Slots = std::array<std::array<uint32_t, 8>, 32>;
+/** Puts `mine` down and waits for the other lanes. The result stays until the lane's next but one
+ * collective. `atEnd` is run by the lane that arrives last. */
+const Slots& meet(Collective kind, std::initializer_list<uint32_t> mine,
+                  void (*atEnd)(Slots&) = nullptr);
+unsigned laneIndex();
+/** The barrier of the block. */
+void synchronize();
+
+enum class Operands { kHalf8, kHalf16, kBfloat16, kTf32 };
+/** mma.sync: d (16, 8) += a (16, k) b (k, 8); `words` are the lane's of a, then of b. */
+void multiply(Operands operands, float (&d)[4], std::initializer_list<uint32_t> words);
+
+/** The source lane's value; it must exist. */
+template <typename T>
+T shuffle(unsigned mask, T value, unsigned source) {
+  static_assert(sizeof(T) == 4 || sizeof(T) == 8);
+  if (mask != ~0U) throw LaunchError(Fault::kBarrier, "a shuffle by part of a warp");
+  uint32_t words[2] = {};
+  std::memcpy(words, &value, sizeof value);
+  const auto& from = meet(Collective::kShuffle, {words[0], words[1]})[source];
+  std::memcpy(&value, from.data(), sizeof value);
+  return value;
+}
+
+}  // namespace emulate
+
+using emulate::blockDim;
+using emulate::blockIdx;
+using emulate::gridDim;
+using emulate::threadIdx;
+
+inline void __syncthreads() { emulate::synchronize(); }
+inline void __syncwarp() { emulate::meet(emulate::Collective::kSync, {}); }
+
+template <typename T>
+T __shfl_xor_sync(unsigned mask, T value, int lanes) {
+  return emulate::shuffle(mask, value, (emulate::laneIndex() ^ static_cast<unsigned>(lanes)) % 32);
+}
+template <typename T>
+T __shfl_sync(unsigned mask, T value, int lane) {
+  return emulate::shuffle(mask, value, static_cast<unsigned>(lane) % 32);
+}
+// A lane past the end keeps its own value.
+template <typename T>
+T __shfl_down_sync(unsigned mask, T value, unsigned lanes) {
+  const unsigned lane = emulate::laneIndex();
+  return emulate::shuffle(mask, value, lane + lanes < 32 ? lane + lanes : lane);
+}
+template <typename T>
+T __shfl_up_sync(unsigned mask, T value, unsigned lanes) {
+  const unsigned lane = emulate::laneIndex();
+  return emulate::shuffle(mask, value, lane >= lanes ? lane - lanes : lane);
+}
+inline unsigned __ballot_sync(unsigned mask, int predicate) {
+  if (mask != ~0U) {
+    throw emulate::LaunchError(emulate::Fault::kBarrier, "a vote by part of a warp");
+  }
+  const auto& slots = emulate::meet(emulate::Collective::kVote, {predicate != 0 ? 1U : 0U});
+  unsigned votes = 0;
+  for (unsigned lane = 0; lane < 32; ++lane) votes |= slots[lane][0] << lane;
+  return votes;
+}
+inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
+inline int __all_sync(unsigned mask, int predicate) {
+  return __ballot_sync(mask, predicate) == ~0U;
+}
+template <typename T>
+T __ldg(const T* from) {
+  emulate::checkAccess(from, sizeof(T), false);
+  return *from;
+}

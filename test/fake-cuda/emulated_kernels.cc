@@ -1,0 +1,93 @@
+// Compiles every file of native/cuda/kernels as C++ and lists its kernels.
+#include "emulated_kernels.h"
+
+#include <vector>
+
+#include "cuda/kernels/vector.h"
+
+// Each in a namespace of its own: on a GPU each is a program of its own.
+namespace layoutFile {
+#include "cuda/kernels/layout.cu"
+}
+namespace pointwiseFile {
+#include "cuda/kernels/pointwise.cu"
+}
+namespace poolFile {
+#include "cuda/kernels/pool.cu"
+}
+namespace gemvFile {
+#include "cuda/kernels/gemv.cu"
+}
+namespace softmaxFile {
+#include "cuda/kernels/softmax.cu"
+}
+namespace topKFile {
+#include "cuda/kernels/top_k.cu"
+}
+namespace firstLayerFile {
+#include "cuda/kernels/first_layer.cu"
+}
+namespace packFile {
+#include "cuda/kernels/pack.cu"
+}
+
+namespace emulate {
+namespace {
+
+#define LIST(space, file, name, barriers) \
+  all.push_back(makeKernel<&space::name>(file, #name, barriers, geometry::kThreads));
+#define LIST_TYPES(space, file, name, barriers) \
+  LIST(space, file, name##_f32, barriers)       \
+  LIST(space, file, name##_f16, barriers)       \
+  LIST(space, file, name##_bf16, barriers)
+#define LIST_GEMV(columns)                                   \
+  LIST(gemvFile, "gemv.cu", gemv##columns##_f32_f32, true)   \
+  LIST(gemvFile, "gemv.cu", gemv##columns##_f16_f16, true)   \
+  LIST(gemvFile, "gemv.cu", gemv##columns##_f16_f32, true)   \
+  LIST(gemvFile, "gemv.cu", gemv##columns##_bf16_bf16, true) \
+  LIST(gemvFile, "gemv.cu", gemv##columns##_bf16_f32, true)
+#define LIST_FIRST_LAYER(name)                                           \
+  LIST(firstLayerFile, "first_layer.cu", firstLayer_##name##_f16, true)  \
+  LIST(firstLayerFile, "first_layer.cu", firstLayer_##name##_bf16, true) \
+  LIST(firstLayerFile, "first_layer.cu", firstLayer_##name##_tf32, true)
+
+std::vector<Kernel> listKernels() {
+  std::vector<Kernel> all;
+  LIST_TYPES(layoutFile, "layout.cu", toChannelsLast, true)
+  LIST_TYPES(layoutFile, "layout.cu", toChannelsFirst, true)
+  LIST_TYPES(layoutFile, "layout.cu", normalizeBytes, false)
+  LIST_TYPES(pointwiseFile, "pointwise.cu", affine, false)
+  LIST_TYPES(poolFile, "pool.cu", maxPool2d, false)
+  LIST_TYPES(poolFile, "pool.cu", adaptiveAvgPool2d, false)
+  LIST_GEMV(1)
+  LIST_GEMV(2)
+  LIST_GEMV(4)
+  LIST_GEMV(8)
+  LIST_TYPES(softmaxFile, "softmax.cu", softmax, true)
+  LIST_TYPES(topKFile, "top_k.cu", topK, true)
+  LIST_FIRST_LAYER(bytes_pool)
+  LIST_FIRST_LAYER(bytes_flat)
+  LIST_FIRST_LAYER(floats_pool)
+  LIST_FIRST_LAYER(floats_flat)
+  LIST_TYPES(packFile, "pack.cu", writeMatrix, false)
+  LIST_TYPES(packFile, "pack.cu", readMatrix, false)
+  LIST_TYPES(packFile, "pack.cu", packFilter, false)
+  LIST_TYPES(packFile, "pack.cu", packBias, false)
+  LIST(packFile, "pack.cu", packFirstFilter_f16, false)
+  LIST(packFile, "pack.cu", packFirstFilter_bf16, false)
+  LIST(packFile, "pack.cu", packFirstFilter_tf32, false)
+  LIST(packFile, "pack.cu", foldBatchNorm, false)
+  return all;
+}
+
+}  // namespace
+
+const Kernel* findKernel(std::string_view file, std::string_view name) {
+  static const std::vector<Kernel> all = listKernels();
+  for (const Kernel& kernel : all) {
+    if (kernel.file == file && kernel.name == name) return &kernel;
+  }
+  return nullptr;
+}
+
+}  // namespace emulate

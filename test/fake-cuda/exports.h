@@ -1,0 +1,13 @@
+// Declares every function of the contract (native/cuda/api.h) with C linkage: a definition of
+// another type does not compile, and one that is missing does not link (exports.cc).
+#pragma once
+
+#include "cuda/api.h"
+
+#define FAKE_DECLARE(result, name, parameters) \
+  extern "C" __attribute__((visibility("default"))) result name parameters;
+VGG_CUDA_DRIVER(FAKE_DECLARE)
+VGG_CUDNN(FAKE_DECLARE)
+VGG_CUBLASLT(FAKE_DECLARE)
+VGG_NVRTC(FAKE_DECLARE)
+#undef FAKE_DECLARE

@@ -1,0 +1,33 @@
+// Runs the suite of the back ends on the fake GPU: the shipped addon, with the fake libraries in the place of NVIDIA's.
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const cache = mkdtempSync(join(tmpdir(), "vgg-cache-"));
+// What needs no device, or starts other processes by the dozen, runs in `npm test` alone.
+const files = ["device", "graph", "ops", "golden", "vgg", "refusals", "lifetime", "load", "cuda"];
+const chosen = process.argv.length > 2 ? process.argv.slice(2) : files;
+const { status } = spawnSync(
+  process.execPath,
+  [
+    join(root, "node_modules/vitest/vitest.mjs"),
+    "run",
+    ...chosen.map((name) => `test/${name}.test.ts`),
+  ],
+  {
+    cwd: root,
+    stdio: "inherit",
+    env: {
+      ...process.env,
+      VGG_CUDA_PATH: join(root, "build/fake-cuda"),
+      VGG_REQUIRE_DEVICES: "cuda",
+      // Its own plans and kernels: never those of a GPU that is one.
+      XDG_CACHE_HOME: cache,
+    },
+  },
+);
+rmSync(cache, { recursive: true });
+process.exitCode = status ?? 1;

@@ -1,0 +1,221 @@
+// Shows that the emulation can fail: kernels with a fault planted while their text is compiled once
+// more, and misuse of the block's and the warp's operations.
+#include "kernels_test.h"
+
+// The barrier left out.
+namespace missingBarrier {
+#define __syncthreads() static_cast<void>(0)
+#include "cuda/kernels/layout.cu"
+#undef __syncthreads
+}  // namespace missingBarrier
+
+// Every thread one place too far.
+namespace offByOne {
+#define threadIndex() (threadIndex() + 1)
+#include "cuda/kernels/pointwise.cu"
+#undef threadIndex
+}  // namespace offByOne
+
+// Every element one place too far, beyond the end for the last.
+namespace loadsNext {
+#define load(from) load((from) + 1)
+#include "cuda/kernels/layout.cu"
+#undef load
+}  // namespace loadsNext
+
+// The upper and the lower rows of a tensor-core operand exchanged in its first half.
+namespace wrongRow {
+template <typename T>
+void exchangedRows(T type, float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+  multiply16x8x16(type, d, {a[1], a[0], a[2], a[3]}, b0, b1);
+}
+#define multiply16x8x16 exchangedRows
+#include "cuda/kernels/first_layer.cu"
+#undef multiply16x8x16
+}  // namespace wrongRow
+
+// The same text without a fault, to show that the test itself is right.
+namespace sound {
+#include "cuda/kernels/first_layer.cu"
+#include "cuda/kernels/layout.cu"
+#include "cuda/kernels/pointwise.cu"
+}  // namespace sound
+
+namespace test {
+namespace {
+
+using emulate::Fault;
+using emulate::Kernel;
+using emulate::makeKernel;
+
+template <auto kFunction>
+Kernel kernel(bool usesBarriers) {
+  return makeKernel<kFunction>("", "a test's kernel", usesBarriers, geometry::kThreads);
+}
+
+bool transposes(const Kernel& toChannelsLast) {
+  const int n = 2, channels = 40, pixels = 100;
+  Buffer<float> x(at(n * channels * pixels), false);
+  Buffer<float> y(x.size());
+  fill(x);
+  launch(toChannelsLast, geometry::transposeBlocks(n, pixels), geometry::transposeSlices(channels),
+         static_cast<const float*>(x.data()), y.data(), static_cast<const float*>(nullptr),
+         static_cast<const float*>(nullptr), n, channels, channels, pixels);
+  Comparison compare;
+  for (int i = 0; i < n * channels * pixels; ++i) {
+    const int p = i / channels % pixels;
+    compare.add(y[at(i)], x[at((i / channels / pixels * channels + i % channels) * pixels + p)]);
+  }
+  return compare.ok();
+}
+
+bool copies(const Kernel& affine) {
+  Buffer<float> x(4096, false);
+  Buffer<float> y(x.size());
+  fill(x);
+  launch(affine, 4, 1, static_cast<const float*>(x.data()), static_cast<const float*>(nullptr),
+         static_cast<const float*>(nullptr), y.data(), 1024LL, 8, 0);
+  Comparison compare;
+  for (size_t i = 0; i < x.size(); ++i) compare.add(y[i], x[i]);
+  return compare.ok();
+}
+
+// A filter that takes the upper left neighbour's first channel, so that every pixel counts.
+bool shifts(const Kernel& firstLayer) {
+  const int h = 16, w = 32, k = 16;
+  Buffer<float> x(at(3 * h * w), false);
+  Buffer<Half> filter(at(k * 32), false);
+  Buffer<float> bias(at(k), false);
+  Buffer<Half> y(at(h * w * k));
+  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 2039);
+  std::memset(static_cast<void*>(filter.data()), 0, filter.size() * sizeof(Half));
+  std::memset(bias.data(), 0, bias.size() * sizeof(float));
+  for (int i = 0; i < k; ++i) filter[at(i * 32)] = Type<Half>::encode(1);
+  launch(firstLayer, geometry::firstLayerBlocks(1, h, w), 1, static_cast<const void*>(x.data()),
+         static_cast<const Half*>(filter.data()), static_cast<const float*>(bias.data()),
+         static_cast<const float*>(nullptr), static_cast<const float*>(nullptr), y.data(), 1, h, w,
+         k, 0);
+  Comparison compare;
+  for (int i = 0; i < h * w * k; ++i) {
+    const int row = i / k / w;
+    const int column = i / k % w;
+    compare.add(y[at(i)], row && column ? x[at((row - 1) * w + column - 1)] : 0);
+  }
+  return compare.ok();
+}
+
+template <typename Body>
+bool throws(Fault fault, const Body& body) {
+  try {
+    body();
+  } catch (const emulate::LaunchError& error) {
+    return error.fault == fault;
+  }
+  return false;
+}
+
+void halfBarrier(float*) {
+  if (threadIdx.x < 64) __syncthreads();
+}
+void splitBarrier(float*) {
+  if (threadIdx.x < 64) {
+    __syncthreads();
+  } else {
+    __syncwarp();
+    if (threadIdx.x % 32 == 0) __syncwarp();
+  }
+}
+void halfShuffle(float* y) {
+  if (threadIdx.x % 32 < 16) store(y + threadIdx.x, __shfl_xor_sync(~0U, 1.0F, 1));
+}
+void mixedWarp(float*) {
+  if (threadIdx.x % 2 == 0) {
+    __syncwarp();
+  } else {
+    __shfl_xor_sync(~0U, 1.0F, 1);
+  }
+}
+void misaligned(float* y) { store(reinterpret_cast<uint4*>(y + 1), uint4{}); }
+void votes(float* y) {
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const unsigned odd = __ballot_sync(~0U, lane % 2);
+  const bool right = odd == 0xaaaaaaaa && __any_sync(~0U, lane == 3) && !__all_sync(~0U, lane) &&
+                     __shfl_sync(~0U, lane, 5) == 5 &&
+                     __shfl_down_sync(~0U, lane, 2U) == (lane < 30 ? lane + 2 : lane) &&
+                     __shfl_up_sync(~0U, lane, 1U) == (lane > 0 ? lane - 1 : 0);
+  store(y + threadIdx.x, right ? 1.0F : 0.0F);
+}
+// d (16, 8) = a (16, 8) b (8, 8), b given by columns: the product that GPUs before sm_80 have.
+void oneProduct(const unsigned* a, const unsigned* b, float* d) {
+  const unsigned g = threadIdx.x / 4;
+  const unsigned t = threadIdx.x % 4;
+  float sums[4] = {};
+  multiply16x8x8(sums, load(a + g * 4 + t), load(a + (g + 8) * 4 + t), load(b + g * 4 + t));
+  for (unsigned i = 0; i < 4; ++i) store(d + (g + i / 2 * 8) * 8 + 2 * t + i % 2, sums[i]);
+}
+
+void checkProduct() {
+  Buffer<Half> a(128, false);
+  Buffer<Half> b(64, false);
+  Buffer<float> d(128);
+  fill(a);
+  fill(b);
+  const unsigned* words[] = {reinterpret_cast<const unsigned*>(a.data()),
+                             reinterpret_cast<const unsigned*>(b.data())};
+  float* out = d.data();
+  void* parameters[] = {&words[0], &words[1], &out};
+  kernel<&oneProduct>(true).launch({1, 1, 1}, {32, 1, 1}, 0, parameters);
+  Comparison compare;
+  for (size_t i = 0; i < 128; ++i) {
+    double sum = 0;
+    for (size_t k = 0; k < 8; ++k) {
+      sum += Type<Half>::decode(a[i / 8 * 8 + k]) * Type<Half>::decode(b[i % 8 * 8 + k]);
+    }
+    compare.add(d[i], sum, 0x1p-20);
+  }
+  compare.report("multiply16x8x8");
+}
+
+}  // namespace
+
+void checkFaults() {
+  expect(transposes(kernel<&sound::toChannelsLast_f32>(true)), "the sound kernel transposes");
+  expect(copies(kernel<&sound::affine_f32>(false)), "the sound kernel copies");
+  expect(shifts(kernel<&sound::firstLayer_floats_flat_f16>(true)), "the sound kernel shifts");
+
+  expect(!transposes(kernel<&missingBarrier::toChannelsLast_f32>(true)),
+         "a missing barrier gives wrong values");
+  expect(!copies(kernel<&offByOne::affine_f32>(false)), "an index one too far gives wrong values");
+  expect(
+      throws(Fault::kOutOfRange, [] { transposes(kernel<&loadsNext::toChannelsLast_f32>(true)); }),
+      "a load beyond the end is caught");
+  expect(!shifts(kernel<&wrongRow::firstLayer_floats_flat_f16>(true)),
+         "a wrong row of a fragment gives wrong values");
+
+  Buffer<float> y(1024);
+  const auto run = [&](const Kernel& k) { launch(k, 2, 1, y.data()); };
+  expect(throws(Fault::kBarrier, [&] { run(kernel<&halfBarrier>(true)); }),
+         "a barrier that some threads do not reach is caught");
+  expect(throws(Fault::kBarrier, [&] { run(kernel<&splitBarrier>(true)); }),
+         "threads that wait at different places are caught");
+  expect(throws(Fault::kBarrier, [&] { run(kernel<&halfShuffle>(true)); }),
+         "a shuffle by half of a warp is caught");
+  expect(throws(Fault::kBarrier, [&] { run(kernel<&mixedWarp>(true)); }),
+         "different operations in one warp are caught");
+  expect(throws(Fault::kBarrier, [&] { run(kernel<&halfBarrier>(false)); }),
+         "a barrier in a kernel listed without is caught");
+  expect(throws(Fault::kMisaligned, [&] { run(kernel<&misaligned>(false)); }),
+         "a misaligned store is caught");
+  expect(throws(Fault::kConfiguration, [&] { launch(kernel<&votes>(true), 0, 1, y.data()); }),
+         "an empty grid is refused");
+  Buffer<float> constant(1024, false);
+  expect(throws(Fault::kOutOfRange, [&] { launch(kernel<&votes>(true), 1, 1, constant.data()); }),
+         "a store to constant memory is caught");
+  run(kernel<&votes>(true));
+  bool right = true;
+  for (size_t i = 0; i < geometry::kThreads; ++i) right &= y[i] == 1;
+  expect(right, "votes and shuffles");
+  checkProduct();
+}
+
+}  // namespace test
