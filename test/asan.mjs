@@ -1,4 +1,4 @@
-// `npm run test:asan`: the suite with an addon built under AddressSanitizer and UndefinedBehaviorSanitizer.
+// `npm run test:asan`: the suite, and the loop of failing CUDA calls, built under AddressSanitizer and UndefinedBehaviorSanitizer.
 import { spawnSync } from "node:child_process";
 
 function run(command, args, env = {}) {
@@ -22,13 +22,17 @@ const build = [
   "--CDVGG_SANITIZE=ON",
 ];
 run("npx", build);
-run("npx", [...build, "--target", "core_test"]);
+for (const target of ["core_test", "fake_cuda", "faults_test"])
+  run("npx", [...build, "--target", target]);
+// Every 31st call: each kind of call is among them, and all of them take an hour here.
+run("build-asan/faults_test", ["build-asan/fake-cuda", "31"]);
 const library = spawnSync("g++", ["-print-file-name=libasan.so"], {
   encoding: "utf8",
 }).stdout.trim();
 run("npx", ["vitest", "run", ...process.argv.slice(2)], {
   LD_PRELOAD: library,
   VGG_ADDON: `${process.cwd()}/build-asan/Release/vgg_cudnn.node`,
+  VGG_FAKE_CUDA: `${process.cwd()}/build-asan/fake-cuda`,
   // Allocations that cannot be met are part of the suite, and so is a process that does not grow.
   ASAN_OPTIONS: "allocator_may_return_null=1:detect_leaks=1:quarantine_size_mb=4",
   LSAN_OPTIONS: `suppressions=${process.cwd()}/test/lsan.supp:print_suppressions=0`,

@@ -96,7 +96,7 @@ struct cublasLtMatmulHeuristicResult_t {
 static_assert(sizeof(cublasLtMatmulHeuristicResult_t) == 96);
 
 using nvrtcResult = int;
-using nvrtcProgram = struct _nvrtcProgram*;
+using nvrtcProgram = struct _nvrtcProgram*;  // NOLINT(bugprone-reserved-identifier)
 #endif
 
 /** Values of enums: VALUE(name, value). */
@@ -290,6 +290,7 @@ using nvrtcProgram = struct _nvrtcProgram*;
   VALUE(NVRTC_ERROR_COMPILATION, 6)
 
 #ifndef VGG_NVIDIA_HEADERS
+// NOLINTBEGIN(bugprone-macro-parentheses): names and types cannot be in parentheses.
 // Their names are NVIDIA's, so that they can be looked up in NVIDIA's documents.
 enum : int {  // NOLINT(performance-enum-size): values of many enums
 #define VGG_VALUE(name, value) name = value,
@@ -442,5 +443,7 @@ struct Api {
   VGG_NVRTC(VGG_POINTER)
 #undef VGG_POINTER
 };
+
+// NOLINTEND(bugprone-macro-parentheses)
 
 }  // namespace vgg::cuda

@@ -82,6 +82,7 @@ std::vector<Gpu> listGpus(const Libraries& libraries) {
   if (const CUresult result = api.cuDeviceGetCount(&count); result != CUDA_SUCCESS)
     throw Error(Code::kDeviceUnavailable, "cuDeviceGetCount failed: " + nameOf(api, result));
   std::vector<Gpu> gpus;
+  gpus.reserve(static_cast<size_t>(count));
   for (int i = 0; i < count; ++i) gpus.push_back(describe(api, i));
   return gpus;
 }

@@ -6,7 +6,7 @@ namespace vgg::cuda {
 namespace {
 
 // What the tensors of a graph are called in a variant pack.
-enum Id : int64_t { kInput = 1, kFilter, kBias, kOutput, kProduct, kSum, kActivation };
+enum Id : uint8_t { kInput = 1, kFilter, kBias, kOutput, kProduct, kSum, kActivation };
 
 /** Makes the descriptors of one graph, children before parents. */
 class Writer {
@@ -189,6 +189,7 @@ ConvolutionGraph::ConvolutionGraph(Session& session, const Target& target, const
   if (target.handle != nullptr)
     graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, target.handle);
   std::vector<cudnnBackendDescriptor_t> operations;
+  operations.reserve(writer.operations.size());
   for (const size_t index : writer.operations) operations.push_back((*descriptors_)[index].get());
   graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, operations);
   graph.finalize();

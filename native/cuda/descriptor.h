@@ -86,6 +86,8 @@ class Descriptor {
                                                      &count, nullptr));
     std::vector<Descriptor> made;
     std::vector<cudnnBackendDescriptor_t> raw;
+    made.reserve(static_cast<size_t>(count));
+    raw.reserve(static_cast<size_t>(count));
     for (int64_t i = 0; i < count; ++i) raw.push_back(made.emplace_back(*session_, type).get());
     if (count > 0)
       check(session_->api().cudnnBackendGetAttribute(get(), name, CUDNN_TYPE_BACKEND_DESCRIPTOR,

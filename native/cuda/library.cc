@@ -124,8 +124,10 @@ class Loader {
       return;
     }
     const auto find = [&](const char* name) { return symbol(handle, name, driver); };
+// NOLINTBEGIN(bugprone-macro-parentheses): a type cannot be in parentheses.
 #define VGG_RESOLVE(result, name, parameters) \
   libraries.api.name = reinterpret_cast<result(*) parameters>(find(#name));
+    // NOLINTEND(bugprone-macro-parentheses)
     VGG_CUDA_DRIVER(VGG_RESOLVE)
     if (!driver.problem.empty()) return;
     driver.code = Code::kDeviceUnavailable;
@@ -172,7 +174,8 @@ class Loader {
 
   void* tryFolders(const std::vector<std::string>& folders, const std::string& soname) {
     for (const std::string& folder : folders) {
-      const std::string path = folder + "/" + soname;
+      std::string path = folder;
+      path.append("/").append(soname);
       if (access(path.c_str(), F_OK) != 0) {
         libraries.attempts.push_back({soname, path, "no such file"});
       } else if (void* handle = tryOpen(path, soname, 0)) {

@@ -21,10 +21,11 @@ Step CudaExecutable::prepare(const Normalize& op) {
 
   const size_t index = inputIndex(op.input);
   const CUfunction function = kernel("layout", "normalizeBytes", output.type);
+  const long long pixels = output.batch * output.pixels();
   return [=, this](const Run& run) {
     launch(function, geometry::blocksFor(output.vectors()), run.inputs[index], address(run, output),
-           scale, shift, static_cast<long long>(output.batch * output.pixels()),
-           static_cast<int>(output.channels), static_cast<int>(output.padded));
+           scale, shift, pixels, static_cast<int>(output.channels),
+           static_cast<int>(output.padded));
   };
 }
 

@@ -3,7 +3,7 @@
 set(fake_cuda_folder ${CMAKE_CURRENT_LIST_DIR})
 get_filename_component(fake_cuda_root ${fake_cuda_folder}/../.. ABSOLUTE)
 if(NOT DEFINED FAKE_CUDA_OUTPUT)
-  set(FAKE_CUDA_OUTPUT ${fake_cuda_root}/build/fake-cuda)
+  set(FAKE_CUDA_OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/fake-cuda)
 endif()
 find_package(Threads REQUIRED)
 
