@@ -7,7 +7,6 @@
 namespace vgg::cuda {
 namespace {
 
-constexpr size_t kWorkspaceLimit = size_t{256} << 20;
 constexpr size_t kEngines = 8;        // per form, that are timed: cuDNN lists the best first
 constexpr size_t kPooledEngines = 1;  // each takes NVRTC seconds
 
@@ -77,7 +76,8 @@ Plan CudaExecutable::choosePlan(const Candidates& candidates) {
          {key, plannedKey(context_.gpu().name, context_.libraries(), problem)}) {
       const auto cached = shared_.cache.read(known);
       if (!cached) continue;
-      if (auto plan = parsePlan(context_, target, *cached)) return *std::move(plan);
+      auto plan = parsePlan(context_, target, *cached);
+      if (plan && plan->workspaceBytes() <= kWorkspaceLimit) return *std::move(plan);
     }
   }
 

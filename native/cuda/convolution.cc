@@ -229,14 +229,17 @@ std::optional<Plan> ConvolutionGraph::plan(Engine engine) const {
 
 std::vector<Engine> allowedEngines(const ConvolutionGraph& graph, Precision precision,
                                    bool deterministic) {
+  std::vector<Engine> allowed;
   for (const auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
-    std::vector<Engine> engines = graph.engines(mode);
-    std::erase_if(engines, [&](const Engine& engine) {
-      return !isAllowed(engine, precision, deterministic);
-    });
-    if (!engines.empty()) return engines;
+    const bool isFallback = mode == CUDNN_HEUR_MODE_FALLBACK && !allowed.empty();
+    for (Engine& engine : graph.engines(mode)) {
+      if (!isAllowed(engine, precision, deterministic)) continue;
+      // NVRTC takes seconds for each: only where there is nothing else.
+      if (isFallback && engine.isCompiledAtRunTime()) continue;
+      allowed.push_back(std::move(engine));
+    }
   }
-  return {};
+  return allowed;
 }
 
 std::string planKey(const Convolution& c, Precision precision, bool isPooled) {

@@ -59,6 +59,9 @@ struct Engine {
 /** Whether an engine computes what the precision promises. */
 bool isAllowed(const Engine& engine, Precision precision, bool deterministic);
 
+/** Plans that want more are passed over. */
+constexpr size_t kWorkspaceLimit = size_t{256} << 20;
+
 /** Addresses on the device; `bias` is 0 for the plain form. */
 struct ConvolutionBuffers {
   CUdeviceptr input, filter, bias, output, workspace;
@@ -120,7 +123,8 @@ std::string planText(const Plan& plan);
 /** Nothing where the text is not of this cuDNN or not for this GPU. */
 std::optional<Plan> parsePlan(Session& session, const Target& target, const std::string& text);
 
-/** The engines that the precision allows: those of the heuristics, else cuDNN's fallback. */
+/** The engines that the precision allows: those of the heuristics, then those that cuDNN falls back
+ * to. In strict float32 the former may all want gigabytes of workspace. */
 std::vector<Engine> allowedEngines(const ConvolutionGraph& graph, Precision precision,
                                    bool deterministic);
 

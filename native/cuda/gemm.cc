@@ -11,9 +11,9 @@
 namespace vgg::cuda {
 namespace {
 
-constexpr int64_t kGemvBatch = 8;                     // columns of the widest gemv kernel
-constexpr size_t kWorkspaceLimit = size_t{32} << 20;  // as cuBLAS itself takes on Hopper
-constexpr int kAlgorithms = 8;                        // of cuBLASLt's, that are timed
+constexpr int64_t kGemvBatch = 8;                      // columns of the widest gemv kernel
+constexpr size_t kMatmulWorkspace = size_t{32} << 20;  // as cuBLAS itself takes on Hopper
+constexpr int kAlgorithms = 8;                         // of cuBLASLt's, that are timed
 
 /** An algorithm and its workspace as text for the cache; "" is our kernel. */
 std::string toText(const cublasLtMatmulHeuristicResult_t& result) {
@@ -74,7 +74,7 @@ Step CudaExecutable::prepare(const Gemm& op) {
     }
   }
 
-  const auto algorithms = matmul->algorithms(kWorkspaceLimit, kAlgorithms);
+  const auto algorithms = matmul->algorithms(kMatmulWorkspace, kAlgorithms);
   if (algorithms.empty()) {
     if (gemv) return gemv;
     throw Error(Code::kUnsupported,
@@ -84,7 +84,7 @@ Step CudaExecutable::prepare(const Gemm& op) {
   }
   const cublasLtMatmulHeuristicResult_t* best = gemv ? nullptr : &algorithms.front();
   if (!shared_.deterministic) {
-    const DeviceMemory scratch(context_, kWorkspaceLimit, nullptr);
+    const DeviceMemory scratch(context_, kMatmulWorkspace, nullptr);
     // The workspace of a Run lies after its activations: for the measurements it is this block.
     const Run run{shared_.arena.address(), {}, {}};
     double least = gemv ? measure([&] { gemv(run); }) : 0;

@@ -9,8 +9,6 @@
 namespace vgg::cuda {
 namespace {
 
-constexpr size_t kWorkspaceLimit = size_t{256} << 20;  // conv2d.cc's
-
 /** Throws Error of the first of these libraries that is not there. */
 void require(std::initializer_list<const Library*> libraries) {
   for (const Library* library : libraries) {

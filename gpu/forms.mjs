@@ -1,0 +1,166 @@
+// Compares each form of each of VGG11's convolutions (fused, pooled, our first layer) with the plain one, and that with the CPU's.
+// Usage: node gpu/forms.mjs FOLDER JSON
+import { spawn } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Graph, GraphBuilder, openDevice, ParameterStore, Tensor } from "../dist/index.js";
+import { bars, bytesOf, difference, isQuick, openGpu, table, writeJson } from "./common.mjs";
+
+const batch = isQuick ? 1 : 2;
+/** The forms round at other places: by how much two may differ. */
+const formBars = { float32: 1e-5, tf32: 2e-3, float16: 2e-3, bfloat16: 1.6e-2 };
+
+// biome-ignore format: columns
+const layers = [
+  { name: "conv1", channels: 3,   filters: 64,  size: 224, pool: true },
+  { name: "conv2", channels: 64,  filters: 128, size: 112, pool: true },
+  { name: "conv3", channels: 128, filters: 256, size: 56,  pool: false },
+  { name: "conv4", channels: 256, filters: 256, size: 56,  pool: true },
+  { name: "conv5", channels: 256, filters: 512, size: 28,  pool: false },
+  { name: "conv6", channels: 512, filters: 512, size: 28,  pool: true },
+  { name: "conv7", channels: 512, filters: 512, size: 14,  pool: false },
+  { name: "conv8", channels: 512, filters: 512, size: 14,  pool: true },
+].map((layer) => ({ ...layer, size: isQuick ? Math.max(4, layer.size / 8 - ((layer.size / 8) % 2)) : layer.size }));
+
+// In float32 cuDNN does the first layer too.
+const formsOf = ({ name, pool }, precision) => [
+  "plain",
+  "fused",
+  ...(pool ? ["pooled"] : []),
+  ...(name === "conv1" && precision !== "float32" ? ["first"] : []),
+];
+
+/** conv2d + bias + relu (+ maxPool2d) of numbers that are not negative. "first": as a network's first layer. */
+async function compute(device, precision, { name, channels, filters, size, pool }, form) {
+  const builder = new GraphBuilder();
+  const input = builder.input("input", [channels, size, size]);
+  const weight = builder.parameter("weight", [filters, channels, 3, 3]);
+  const bias = builder.parameter("bias", [filters]);
+  // A ReLU of such numbers changes nothing, but what follows it is no first layer.
+  const before = form === "first" ? input : builder.relu(input);
+  const output = builder.conv2d(before, weight, { bias, padding: 1, relu: true });
+  const record = builder.finish({ output: pool ? builder.maxPool2d(output) : output });
+  const store = new ParameterStore(device, record.parameters, precision);
+  const graph = Graph.compile(device, record, store);
+  try {
+    await store.fillNormal("weight", Math.sqrt(2 / (9 * channels)), 3, name.charCodeAt(4));
+    await store.fillNormal("bias", 0.5, 4, name.charCodeAt(4));
+    const images = Tensor.randn([batch, channels, size, size], 5);
+    const positive = new Tensor(images.shape, images.data.map(Math.abs));
+    return (await graph.run({ input: positive })).output;
+  } finally {
+    await graph.dispose();
+    await store.dispose();
+  }
+}
+
+const fileOf = (folder, precision, form, name) =>
+  join(folder, `form-${precision}-${form}-${name}.f32`);
+
+/** One process: a form of every layer that can take it; the addon reads VGG_CUDA_FORM. */
+async function child(folder, precision, form) {
+  const device = await openDevice(precision === "cpu" ? "cpu" : "cuda");
+  for (const layer of layers.filter((layer) => formsOf(layer, precision).includes(form))) {
+    const line = { precision, form, layer: layer.name };
+    try {
+      const arithmetic = precision === "cpu" ? "float32" : precision;
+      const output = await compute(device, arithmetic, layer, form);
+      writeFileSync(fileOf(folder, precision, form, layer.name), bytesOf(output));
+    } catch (error) {
+      line.refusal = `${error.code ?? error.name}: ${error.message}`;
+    }
+    console.log(JSON.stringify(line));
+  }
+}
+
+function start(folder, precision, form) {
+  const script = fileURLToPath(import.meta.url);
+  const running = spawn(process.execPath, [script, "--child", folder, precision, form], {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, ...(form === "first" ? {} : { VGG_CUDA_FORM: form }) },
+  });
+  let text = "";
+  running.stdout.on("data", (data) => {
+    text += data;
+  });
+  return new Promise((resolve) => {
+    running.on("close", (status) => {
+      const lines = text.split("\n").filter((line) => line.startsWith("{"));
+      resolve({ precision, form, status, lines: lines.map((line) => JSON.parse(line)) });
+    });
+  });
+}
+
+async function compareAll(folder, json) {
+  const { device, precisions } = await openGpu();
+  const tasks = [["cpu", "plain"]];
+  for (const precision of precisions)
+    for (const form of ["plain", "fused", "pooled", "first"]) tasks.push([precision, form]);
+  const ended = [];
+  const workers = Math.max(1, Math.min(6, Math.floor(availableParallelism() / 2)));
+  await Promise.all(
+    Array.from({ length: workers }, async () => {
+      for (let task = tasks.shift(); task; task = tasks.shift())
+        ended.push(await start(folder, ...task));
+    }),
+  );
+  const lines = ended.flatMap(({ lines }) => lines);
+  const read = (precision, form, name) => {
+    const bytes = readFileSync(fileOf(folder, precision, form, name));
+    return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  };
+  const rows = [];
+  for (const layer of layers) {
+    for (const precision of precisions) {
+      for (const form of formsOf(layer, precision)) {
+        const against = form === "plain" ? "cpu" : "plain";
+        const row = { layer: layer.name, precision, form, against };
+        rows.push(row);
+        const line = lines.find(
+          (l) => l.precision === precision && l.form === form && l.layer === layer.name,
+        );
+        row.bar = form === "plain" ? bars[precision] : formBars[precision];
+        if (!line || line.refusal) {
+          row.refusal = line?.refusal ?? "its process ended before it";
+          // cuDNN may have no engine for a form; the plain one must work.
+          row.passed = form !== "plain" && row.refusal.startsWith("UNSUPPORTED");
+          continue;
+        }
+        try {
+          const right =
+            form === "plain"
+              ? read("cpu", "plain", layer.name)
+              : read(precision, "plain", layer.name);
+          row.error = difference(read(precision, form, layer.name), right);
+          row.passed = row.error <= row.bar;
+        } catch (error) {
+          row.refusal = `nothing to compare with: ${error.message}`;
+          row.passed = false;
+        }
+      }
+    }
+  }
+  writeJson(json, { gpu: device.name, batch, rows });
+  console.log(
+    table([
+      ["layer", "precision", "form", "against", "difference", "at most", ""],
+      ...rows.map(({ layer, precision, form, against, error, bar, refusal, passed }) => [
+        ...[layer, precision, form, against, error?.toExponential(1) ?? "-", bar],
+        refusal ? `refused: ${refusal}` : passed ? "" : "FAILED",
+      ]),
+    ]),
+  );
+  const passed = rows.filter((row) => row.passed && !row.refusal).length;
+  const refused = rows.filter((row) => row.passed && row.refusal).length;
+  const failed = rows.length - passed - refused;
+  console.log(
+    `${passed} of ${rows.length} forms agree, ${refused} that cuDNN does not offer, ${failed} failed`,
+  );
+  process.exitCode = failed === 0 ? 0 : 1;
+}
+
+const [first, ...rest] = process.argv.slice(2);
+if (first === "--child") await child(...rest);
+else await compareAll(first, rest[0]);

@@ -1,0 +1,213 @@
+// NVIDIA's libraries in .cache/nvidia (`npm run cuda:fetch`): where they lie, what compiles against them, and how a process finds them.
+import { type SpawnSyncReturns, spawnSync } from "node:child_process";
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describeGpu, type GpuName } from "../../lib/gpus.ts";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const cache = join(root, ".cache/nvidia");
+/** Where standInDriver() puts it. */
+export const driverFolder = join(cache, "driver");
+
+interface Wheel {
+  readonly name: string;
+  readonly version: string;
+  readonly file: string;
+}
+const wheels: Record<string, Wheel[]> = JSON.parse(readFileSync(join(here, "wheels.json"), "utf8"));
+
+/** The libraries of one CUDA major, laid out as pip does below site-packages. */
+export interface LibrarySet {
+  readonly name: string;
+  /** What VGG_CUDA_PATH may be set to. */
+  readonly folder: string;
+  readonly versions: string;
+  readonly includes: readonly string[];
+  readonly libFolders: readonly string[];
+}
+
+function librarySet(name: string): LibrarySet {
+  const folder = join(cache, name);
+  const parts = (below: string) =>
+    readdirSync(join(folder, "nvidia"))
+      .map((part) => join(folder, "nvidia", part, below))
+      .filter((path) => existsSync(path));
+  return {
+    name,
+    folder,
+    versions: wheels[name]!.map(({ name, version }) => `${name} ${version}`).join(", "),
+    includes: parts("include"),
+    libFolders: parts("lib"),
+  };
+}
+
+/** Says in one line why there is nothing to run. */
+export function skipped(it: { skip(name: string): void }): void {
+  const reason = "NVIDIA's libraries are not in .cache/nvidia: npm run cuda:fetch";
+  console.log(`real-cuda: skipped, ${reason}`);
+  it.skip(reason);
+}
+
+const isFetched =
+  process.platform === "linux" &&
+  process.arch === "x64" &&
+  Object.entries(wheels).every(([set, all]) =>
+    all.every(({ file }) => existsSync(join(cache, set, "receipts", file))),
+  );
+
+/** The sets, the newest first; none where they were not fetched. */
+export const librarySets: LibrarySet[] = isFetched ? Object.keys(wheels).map(librarySet) : [];
+
+/**
+ * Runs a command to its end; `log` is both of its streams, for a failure's message. What test/asan.mjs loads into every
+ * process is left out, because a compiler leaks: a child that loads the addon passes LD_PRELOAD on.
+ */
+export function run(
+  command: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): SpawnSyncReturns<string> & { log: string } {
+  const result = spawnSync(command, args, {
+    encoding: "utf8",
+    cwd: root,
+    env: { ...process.env, LD_PRELOAD: "", ...env },
+    maxBuffer: 1 << 28,
+  });
+  if (result.error) throw result.error;
+  return { ...result, log: `${result.stdout}${result.stderr}` };
+}
+
+/** Compiles into .cache/nvidia. @throws what the compiler says */
+function compile(
+  compiler: string,
+  flags: readonly string[],
+  sources: readonly string[],
+  output: string,
+) {
+  const file = join(cache, output);
+  mkdirSync(dirname(file), { recursive: true });
+  const partial = `${file}.${process.pid}`;
+  const { status, log } = run(compiler, [...flags, ...sources, "-o", partial, "-ldl"]);
+  if (status !== 0) throw new Error(log);
+  renameSync(partial, file);
+  return file;
+}
+
+/** With a set the types of native/cuda/api.h are NVIDIA's own, without one those that the addon is built with. */
+function cxxFlags(set?: LibrarySet): string[] {
+  const flags = ["-std=c++20", "-O1", "-Wall", "-Wextra", "-Werror", "-I", join(root, "native")];
+  if (!set) return flags;
+  const includes = set.includes.flatMap((folder) => ["-isystem", folder]);
+  return [...flags, "-DVGG_NVIDIA_HEADERS", "-D__CUDA_API_VERSION_INTERNAL", ...includes];
+}
+
+/** A program of one source of this folder and sources of native/; its path. */
+export function compileProgram(
+  name: string,
+  native: readonly string[] = [],
+  set?: LibrarySet,
+): string {
+  const sources = [join(here, `${name}.cc`), ...native.map((file) => join(root, "native", file))];
+  return compile("g++", cxxFlags(set), sources, `built/${name}-${set?.name ?? "addon"}`);
+}
+
+/** What the compiler says of a source that holds only assertions; empty where all hold. */
+export function checkSource(source: string, set: LibrarySet): string {
+  return run("g++", [...cxxFlags(set), "-fsyntax-only", join(here, source)]).log;
+}
+
+/** The stand-in for the driver, libcuda.so.1, in a folder of its own. */
+export function standInDriver(): string {
+  // The name in the library itself lets cuDNN, which needs libcuda.so.1, take the one that is loaded already.
+  const flags = [
+    "-O1",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-shared",
+    "-fPIC",
+    "-Wl,-soname,libcuda.so.1",
+  ];
+  return compile("gcc", flags, [join(here, "stand_in_driver.c")], "driver/libcuda.so.1");
+}
+
+/** The file that describes a GPU. */
+export function gpuFile(gpu: GpuName): string {
+  const file = join(cache, "gpus", `${gpu}.json`);
+  mkdirSync(join(cache, "gpus"), { recursive: true });
+  writeFileSync(file, describeGpu(gpu));
+  return file;
+}
+
+/** The libraries of a set whose names start so. */
+export function librariesOf(set: LibrarySet, prefix: string): string[] {
+  return set.libFolders.flatMap((folder) =>
+    readdirSync(folder)
+      .filter((name) => name.startsWith(prefix))
+      .map((name) => join(folder, name)),
+  );
+}
+
+/** The functions that a library exports. */
+export function exportsOf(library: string): Set<string> {
+  const { status, stdout, log } = run("nm", ["-D", "--defined-only", "--format=posix", library]);
+  if (status !== 0) throw new Error(log);
+  return new Set(stdout.split("\n").map((line) => line.split(/[ @]/)[0]!));
+}
+
+/**
+ * The environment in which the addon, or any program, finds a set and the stand-in driver. The search path of the dynamic
+ * loader is read when a process starts: this is for a child, never for process.env.
+ */
+export function environmentOf(set: LibrarySet, gpu?: GpuName): NodeJS.ProcessEnv {
+  return {
+    LD_LIBRARY_PATH: [driverFolder, ...set.libFolders].join(":"),
+    VGG_CUDA_PATH: [driverFolder, set.folder].join(":"),
+    VGG_STAND_IN_GPU: gpu ? gpuFile(gpu) : "",
+  };
+}
+
+/**
+ * Runs a script of this package, by its path from the root, in which the addon finds a set and the stand-in driver, or what
+ * `env` names instead. Under `npm run test:asan` the leaks of NVIDIA's libraries are left aside.
+ */
+export function runScript(script: string, args: readonly string[], env: NodeJS.ProcessEnv) {
+  const { LD_PRELOAD, ASAN_OPTIONS } = process.env;
+  const sanitized = LD_PRELOAD
+    ? { LD_PRELOAD, ASAN_OPTIONS: `${ASAN_OPTIONS}:detect_leaks=0` }
+    : {};
+  return run(process.execPath, [join(root, script), ...args], { ...sanitized, ...env });
+}
+
+/** What a script of this folder prints as JSON about what it is asked as JSON. */
+export function ask<T>(script: string, question: unknown, set: LibrarySet): T {
+  const args = [JSON.stringify(question)];
+  const { status, signal, stdout, stderr } = runScript(
+    `test/real-cuda/${script}`,
+    args,
+    environmentOf(set),
+  );
+  if (status !== 0 || stderr !== "") throw new Error(`${script}: ${status ?? signal}: ${stderr}`);
+  return JSON.parse(stdout) as T;
+}
+
+/**
+ * A new folder in .cache/nvidia with these libraries in it. As hard links: the addon looks beside the file that a symbolic
+ * link leads to.
+ */
+export function folderOf(libraries: readonly string[]): string {
+  const folder = mkdtempSync(join(cache, "partial-"));
+  for (const library of libraries) linkSync(library, join(folder, basename(library)));
+  return folder;
+}

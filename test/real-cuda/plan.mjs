@@ -1,0 +1,36 @@
+// A child: plans by the addon for everything that is asked in its argument, printed as JSON.
+import { architectureOf, describeGpu, nameOf } from "../../dist/gpus.js";
+import { native } from "../../dist/native.js";
+import { recordForward } from "../../dist/vgg/record.js";
+import { logitsName, topology } from "../../dist/vgg/topology.js";
+
+const {
+  archs,
+  output = logitsName,
+  gpus,
+  precisions,
+  batches,
+  limit,
+  pooled,
+} = JSON.parse(process.argv[2]);
+const networks = archs.map((arch) => {
+  const { values, rows, inputs, outputs, parameters } = recordForward(topology(arch), [output]);
+  const record = { values, rows, inputs: Object.values(inputs), outputs: Object.values(outputs) };
+  return { arch, record, parameters };
+});
+const plans = [];
+for (const gpu of gpus) {
+  const named = {
+    description: describeGpu(gpu),
+    name: nameOf(gpu),
+    capability: architectureOf(gpu),
+  };
+  for (const precision of precisions)
+    for (const batch of batches)
+      for (const { arch, record, parameters } of networks) {
+        const options = { precision, batch, limit, pooled, cacheFolder: "" };
+        for (const plan of await native().planConvolutions(named, record, parameters, options))
+          plans.push({ gpu, precision, arch, ...plan });
+      }
+}
+process.stdout.write(JSON.stringify(plans));
