@@ -107,7 +107,7 @@ class CudaExecutable final : public Executable {
   Slot& acquire();
   void release(Slot& slot);
   void makeSlots();
-  void capture(Slot& slot);
+  GraphExec capture(const std::function<void()>& work);
   void runSteps(const Run& run);
   Run runOf(const Slot& slot);
   void start(Slot& slot, size_t batch, const std::vector<Binding>& inputs,

@@ -171,7 +171,9 @@ void Kernels::enqueue(CUstream stream, CUfunction function, Grid grid, unsigned 
   config.blockDimY = config.blockDimZ = 1;
   config.hStream = stream;
   config.attrs = &overlap;
-  config.numAttrs = context_.gpu().major >= 9 ? 1 : 0;
+  // Graphs take it up from CUDA 12.3 on.
+  config.numAttrs =
+      context_.gpu().major >= 9 && context_.libraries().driverVersion >= 12030 ? 1 : 0;
   context_.check(context_.api().cuLaunchKernelEx(&config, function, parameters, nullptr),
                  "cuLaunchKernelEx");
 }

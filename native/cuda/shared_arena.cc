@@ -10,7 +10,11 @@ SharedArena::Lease::Lease(SharedArena& arena, size_t bytes) : arena_(arena), byt
 SharedArena::Lease::~Lease() {
   arena_.demands_.erase(arena_.demands_.find(bytes_));
   const size_t needed = arena_.demands_.empty() ? 0 : *arena_.demands_.rbegin();
-  if (arena_.memory_ != nullptr && arena_.memory_->bytes() > needed) arena_.memory_ = nullptr;
+  if (arena_.memory_ == nullptr || arena_.memory_->bytes() <= needed) return;
+  // Runs of other programs may still use it.
+  if (!arena_.context_.isLost())
+    arena_.context_.api().cuStreamSynchronize(arena_.context_.compute());
+  arena_.memory_ = nullptr;
 }
 
 void SharedArena::fit(size_t bytes) {
