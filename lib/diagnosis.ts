@@ -18,6 +18,8 @@ export interface DeviceInfo {
   readonly kind: "cpu" | "cuda";
   readonly name: string;
   readonly memoryBytes: number;
+  /** Of a GPU that is open in this process: what nobody uses, at the time of the call. */
+  readonly memoryFreeBytes?: number;
   readonly precisions: readonly Precision[];
   /** CPU only: the cores that this process may use, and the instruction sets of its kernels, the best first. */
   readonly threads?: number;

@@ -60,6 +60,7 @@ export interface NativeGpu {
   readonly id: string;
   readonly name: string;
   readonly memoryBytes: number;
+  readonly memoryFreeBytes?: number;
   readonly precisions: readonly Precision[];
   readonly computeCapability: string;
   readonly multiprocessors: number;

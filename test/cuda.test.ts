@@ -84,6 +84,10 @@ describe.skipIf(!isBuilt)("the libraries and GPUs", () => {
       computeCapability: "9.0",
       precisions: ["float32", "tf32", "float16", "bfloat16"],
     });
+    // Asked after it was opened, and of the other only what costs it nothing.
+    expect(result.auto.memoryFreeBytes).toBeGreaterThan(1e9);
+    expect(result.auto.memoryFreeBytes).toBeLessThanOrEqual(result.auto.memoryBytes);
+    expect(result.listed[1].memoryFreeBytes).toBeUndefined();
     expect(result.auto.uuid).toMatch(/^GPU-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
     expect(result.error).toBeNull();
     const { cuda } = result.diagnosis;

@@ -82,6 +82,8 @@ class Backend {
   virtual ~Backend() = default;
   [[nodiscard]] virtual DeviceInfo info() const = 0;
   [[nodiscard]] virtual MemoryStats memoryStats() const = 0;
+  /** Bytes that nobody uses; 0 where the device is lost. */
+  [[nodiscard]] virtual size_t freeBytes() = 0;
   virtual DeviceThread& thread() = 0;
   /** Returns when every run that was started has ended. On any thread. */
   virtual void finish() {}

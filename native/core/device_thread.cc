@@ -26,6 +26,12 @@ void DeviceThread::post(Task task) {
   wake_.notify_one();
 }
 
+void DeviceThread::halt() {
+  std::unique_lock lock(mutex_);
+  halted_ = true;
+  idle_.wait(lock, [this] { return !isRunning_; });
+}
+
 void DeviceThread::endCancelled(const void* owner) {
   std::deque<Task> ended;
   {
@@ -57,10 +63,11 @@ void DeviceThread::dropOwner(const void* owner) {
 void DeviceThread::loop() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    wake_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
+    wake_.wait(lock, [this] { return stopping_ || (!tasks_.empty() && !halted_); });
     if (stopping_) return;
     Task task = std::move(tasks_.front());
     tasks_.pop_front();
+    isRunning_ = true;
     runningOwner_ = task.owner;
     runningCancelled_ = task.cancelled;
     lock.unlock();
@@ -68,6 +75,7 @@ void DeviceThread::loop() {
     task.work = nullptr;  // what the task kept alive is freed here, before its owner is told that
                           // it has ended
     lock.lock();
+    isRunning_ = false;
     runningOwner_ = nullptr;
     runningCancelled_ = nullptr;
     idle_.notify_all();

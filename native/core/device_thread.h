@@ -31,6 +31,10 @@ class DeviceThread {
 
   void post(Task task);
 
+  /** For the end of the process: what waits and what comes is kept but never runs, nor is it
+   * destroyed. Returns when nothing runs. */
+  void halt();
+
   /** Whether the caller runs on this thread. */
   [[nodiscard]] bool isCurrent() const { return std::this_thread::get_id() == thread_.get_id(); }
 
@@ -49,7 +53,7 @@ class DeviceThread {
   std::deque<Task> tasks_;
   const void* runningOwner_ = nullptr;
   Cancellation runningCancelled_;
-  bool stopping_ = false;
+  bool isRunning_ = false, stopping_ = false, halted_ = false;
   std::thread thread_;  // last: it uses all of the above
 };
 

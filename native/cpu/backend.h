@@ -3,6 +3,7 @@
 
 #include "core/backend.h"
 #include "core/device_thread.h"
+#include "core/host_memory.h"
 #include "cpu/instruction_set.h"
 #include "cpu/parallel.h"
 #include "cpu/shared_arena.h"
@@ -17,6 +18,7 @@ class CpuBackend final : public Backend {
 
   [[nodiscard]] DeviceInfo info() const override;
   [[nodiscard]] MemoryStats memoryStats() const override;
+  [[nodiscard]] size_t freeBytes() override { return availableHostBytes(); }
   DeviceThread& thread() override { return thread_; }
   std::shared_ptr<HostMemory> allocateHost(size_t bytes) override;
   std::shared_ptr<Memory> allocate(size_t bytes) override;

@@ -208,6 +208,7 @@ using nvrtcProgram = struct _nvrtcProgram*;  // NOLINT(bugprone-reserved-identif
   VALUE(CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION, 0)                 \
   VALUE(CUDNN_ATTR_POINTWISE_MODE, 0)                               \
   VALUE(CUDNN_ATTR_POINTWISE_MATH_PREC, 1)                          \
+  VALUE(CUDNN_ATTR_POINTWISE_NAN_PROPAGATION, 2)                    \
   VALUE(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, 100)                      \
   VALUE(CUDNN_ATTR_CONVOLUTION_CONV_MODE, 101)                      \
   VALUE(CUDNN_ATTR_CONVOLUTION_DILATIONS, 102)                      \
@@ -281,6 +282,8 @@ using nvrtcProgram = struct _nvrtcProgram*;  // NOLINT(bugprone-reserved-identif
   VALUE(CUBLASLT_MATMUL_DESC_BIAS_POINTER, 8)                       \
   VALUE(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, 26)                    \
   VALUE(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, 1)                \
+  VALUE(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, 3)              \
+  VALUE(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, 2)                  \
   VALUE(CUBLASLT_EPILOGUE_DEFAULT, 1)                               \
   VALUE(CUBLASLT_EPILOGUE_RELU, 2)                                  \
   VALUE(CUBLASLT_EPILOGUE_BIAS, 4)                                  \

@@ -13,9 +13,11 @@ constexpr size_t kLargestPower = 256;  // above, batches are padded to its multi
 
 }  // namespace
 
-std::shared_ptr<HostMemory> PinnedPool::allocate(size_t bytes) {
+std::shared_ptr<HostMemory> PinnedPool::allocate(size_t asked) {
   context_->throwIfLost();
-  if (bytes == 0) return HostMemory::allocate(bytes);
+  if (asked == 0) return HostMemory::allocate(asked);
+  // Few sizes, so that batches of many sizes share them.
+  const size_t bytes = std::bit_ceil(asked);
   std::byte* block = nullptr;
   {
     const std::lock_guard lock(mutex_);
@@ -29,12 +31,19 @@ std::shared_ptr<HostMemory> PinnedPool::allocate(size_t bytes) {
     context_->enter();
     void* made = nullptr;
     const CUresult result = context_->api().cuMemHostAlloc(&made, bytes, CU_MEMHOSTALLOC_PORTABLE);
-    if (result == CUDA_ERROR_OUT_OF_MEMORY) return HostMemory::allocate(bytes);
-    context_->check(result, "cuMemHostAlloc");
+    if (result != CUDA_SUCCESS) {
+      // Some containers and systems pin nothing. Throws only where the device is lost.
+      try {
+        context_->check(result, "cuMemHostAlloc");
+      } catch (const Error& error) {
+        if (error.code() == Code::kDeviceLost) throw;
+      }
+      return HostMemory::allocate(asked);
+    }
     block = static_cast<std::byte*>(made);
   }
   return HostMemory::adopt(
-      block, bytes, [pool = shared_from_this(), block, bytes] { pool->giveBack(block, bytes); });
+      block, asked, [pool = shared_from_this(), block, bytes] { pool->giveBack(block, bytes); });
 }
 
 void PinnedPool::giveBack(std::byte* block, size_t bytes) {
@@ -71,6 +80,15 @@ DeviceInfo CudaBackend::info() const {
 
 MemoryStats CudaBackend::memoryStats() const {
   return {parameterBytes_, activationBytes_, tensorBytes_};
+}
+
+size_t CudaBackend::freeBytes() {
+  if (context_->isLost()) return 0;
+  context_->enter();
+  size_t free = 0;
+  size_t total = 0;
+  context_->check(context_->api().cuMemGetInfo_v2(&free, &total), "cuMemGetInfo");
+  return free;
 }
 
 std::shared_ptr<Memory> CudaBackend::allocate(size_t bytes) {

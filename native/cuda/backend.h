@@ -41,6 +41,7 @@ class CudaBackend final : public Backend {
 
   [[nodiscard]] DeviceInfo info() const override;
   [[nodiscard]] MemoryStats memoryStats() const override;
+  [[nodiscard]] size_t freeBytes() override;
   DeviceThread& thread() override { return context_->thread(); }
   void finish() override { completions_.finish(); }
   std::shared_ptr<HostMemory> allocateHost(size_t bytes) override {

@@ -193,7 +193,10 @@ void Context::close() {
   copyOut_ = {};
   copyIn_ = {};
   compute_ = {};
-  if (!isLost()) api().cuDevicePrimaryCtxRelease_v2(device_);
+  if (isLost()) return;
+  // It must not stay current on a thread that others use too.
+  api().cuCtxSetCurrent(nullptr);
+  api().cuDevicePrimaryCtxRelease_v2(device_);
 }
 
 std::string Context::identity() const {

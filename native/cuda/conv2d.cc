@@ -1,13 +1,18 @@
 // Convolutions by cuDNN, each in the form and with the engine that measured fastest on this GPU;
 // the choice is kept on disk.
 #include <algorithm>
+#include <chrono>
 
 #include "cuda/executable.h"
 
 namespace vgg::cuda {
 namespace {
 
-constexpr size_t kEngines = 8;        // per form, that are timed: cuDNN lists the best first
+// Per form: cuDNN lists the best first by its own estimate, and near-twins of one engine beside
+// each other.
+constexpr size_t kEngines = 40;
+constexpr size_t kEnginesAtLeast = 8;  // that are timed, however long it takes
+constexpr double kSecondsPerForm = 0.5;
 constexpr size_t kPooledEngines = 1;  // each takes NVRTC seconds
 
 }  // namespace
@@ -64,6 +69,21 @@ Step CudaExecutable::prepare(const Conv2d& op) {
   };
 }
 
+/** Whether a plan that was made elsewhere runs here: one made ahead of time never has. */
+bool CudaExecutable::works(const Candidates& candidates, const Plan& plan) {
+  try {
+    const DeviceMemory scratch(context_, plan.workspaceBytes(), nullptr);
+    ConvolutionBuffers buffers = candidates.buffers({shared_.arena.address(), {}, {}}, plan.form());
+    buffers.workspace = scratch.address();
+    plan.execute(context_.cudnn(), buffers);
+    context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
+    return true;
+  } catch (const Error& error) {
+    if (error.code() == Code::kDeviceLost) throw;
+    return false;
+  }
+}
+
 Plan CudaExecutable::choosePlan(const Candidates& candidates) {
   const Convolution& convolution = candidates.forms.problem;
   const Precision precision = parameters_->precision();
@@ -77,7 +97,8 @@ Plan CudaExecutable::choosePlan(const Candidates& candidates) {
       const auto cached = shared_.cache.read(known);
       if (!cached) continue;
       auto plan = parsePlan(context_, target, *cached);
-      if (plan && plan->workspaceBytes() <= kWorkspaceLimit) return *std::move(plan);
+      if (plan && plan->workspaceBytes() <= kWorkspaceLimit && works(candidates, *plan))
+        return *std::move(plan);
     }
   }
 
@@ -96,9 +117,12 @@ Plan CudaExecutable::choosePlan(const Candidates& candidates) {
     try {
       const ConvolutionGraph graph(context_, target, convolution, form);
       size_t left = form == Form::kPooled ? kPooledEngines : kEngines;
+      const auto begin = std::chrono::steady_clock::now();
       const Step after = candidates.after(form);
       for (Engine& engine : allowedEngines(graph, precision, shared_.deterministic)) {
-        if (left == 0) break;
+        const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;
+        const bool isEnough = kEngines - left >= kEnginesAtLeast && spent.count() > kSecondsPerForm;
+        if (left == 0 || (isEnough && form != Form::kPooled)) break;
         try {
           std::optional<Plan> plan = graph.plan(std::move(engine));
           if (!plan || plan->workspaceBytes() > kWorkspaceLimit) continue;

@@ -59,6 +59,10 @@ class Writer {
     rule.set(CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, mode);
     rule.set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE,
              cudnnDataType_t{CUDNN_DATA_FLOAT});
+    // cuDNN's own default makes 0 of NaN.
+    if (mode == CUDNN_POINTWISE_RELU_FWD)
+      rule.set(CUDNN_ATTR_POINTWISE_NAN_PROPAGATION, CUDNN_TYPE_NAN_PROPOGATION,
+               cudnnNanPropagation_t{CUDNN_PROPAGATE_NAN});
     const size_t description = finish(rule);
     Descriptor& op = make(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
     op.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, made_[description]);

@@ -29,6 +29,16 @@ CudaExecutable::CudaExecutable(const Program& program, std::shared_ptr<CudaParam
       parameters_(std::move(parameters)),
       batch_(static_cast<int64_t>(batch)),
       choices_(cuda::choose(program_, parameters_->specs(), parameters_->precision(), batch_)) {
+  try {
+    prepareAll();
+  } catch (...) {
+    // What was started uses memory that is about to be freed.
+    if (!context_.isLost()) context_.api().cuStreamSynchronize(context_.compute());
+    throw;
+  }
+}
+
+void CudaExecutable::prepareAll() {
   context_.enter();
   lease_.emplace(shared_.arena, choices_.activationBytes);
   for (size_t i = 0; i < program_.inputs.size(); ++i) {
@@ -45,10 +55,16 @@ CudaExecutable::CudaExecutable(const Program& program, std::shared_ptr<CudaParam
   // Libraries load what they need at the first execution, which a capture would not survive.
   runSteps(runOf(*slots_.front()));
   context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
+  for (const auto& slot : slots_) captureSteps(*slot);
+}
+
+void CudaExecutable::captureSteps(Slot& slot) {
+  slot.graph = capture([this, run = runOf(slot)] { runSteps(run); });
+  slot.generation = shared_.arena.generation();
 }
 
 CudaExecutable::~CudaExecutable() {
-  // A constructor that threw may leave work behind that uses what is freed now.
+  // A run that failed on its way may have left work behind that uses what is freed now.
   if (!context_.isLost()) context_.api().cuStreamSynchronize(context_.compute());
 }
 
@@ -177,10 +193,7 @@ void CudaExecutable::run(size_t batch, const std::vector<Binding>& inputs,
 void CudaExecutable::start(Slot& slot, size_t batch, const std::vector<Binding>& inputs,
                            const std::vector<Binding>& outputs) {
   const Api& api = context_.api();
-  if (!slot.graph || slot.generation != shared_.arena.generation()) {
-    slot.graph = capture([this, run = runOf(slot)] { runSteps(run); });
-    slot.generation = shared_.arena.generation();
-  }
+  if (slot.generation != shared_.arena.generation()) captureSteps(slot);
   const auto bytes = [&](int value) {
     return byteCount(program_.values[value], static_cast<int64_t>(batch));
   };

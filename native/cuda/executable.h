@@ -57,6 +57,7 @@ class CudaExecutable final : public Executable {
     bool isBusy = false;
   };
 
+  void prepareAll();
   // One overload per operation, each in the file of its name.
   Step prepare(const Normalize& op);
   Step prepare(const Conv2d& op);
@@ -101,6 +102,7 @@ class CudaExecutable final : public Executable {
   /** A convolution in each form that it can take, and what else its step does. conv2d.cc */
   struct Candidates;
   Plan choosePlan(const Candidates& candidates);
+  bool works(const Candidates& candidates, const Plan& plan);
   /** Milliseconds of work(), which enqueues on the compute stream. */
   double measure(const std::function<void()>& work);
 
@@ -108,6 +110,7 @@ class CudaExecutable final : public Executable {
   void release(Slot& slot);
   void makeSlots();
   GraphExec capture(const std::function<void()>& work);
+  void captureSteps(Slot& slot);
   void runSteps(const Run& run);
   Run runOf(const Slot& slot);
   void start(Slot& slot, size_t batch, const std::vector<Binding>& inputs,

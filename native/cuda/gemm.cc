@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <functional>
+#include <optional>
 
 #include "cuda/executable.h"
 #include "cuda/kernels/launch.h"
@@ -64,41 +66,56 @@ Step CudaExecutable::prepare(const Gemm& op) {
                           precisionName(parameters_->precision()) + " " + std::to_string(outputs) +
                           " " + std::to_string(inputs) + " " + std::to_string(batch_) + " " +
                           suffixOf(output.type) + (relu ? " relu" : "");
+  const auto run = [&](const cublasLtMatmulHeuristicResult_t& result, const DeviceMemory& scratch) {
+    const Run here{shared_.arena.address(), {}, {}};
+    matmul->run(result.algo, weight, address(here, input), address(here, output), scratch.address(),
+                result.workspaceSize);
+  };
+  // Milliseconds; nothing where the algorithm fails here.
+  const auto timeOf = [&](const std::function<void()>& work) -> std::optional<double> {
+    try {
+      return measure(work);
+    } catch (const Error& error) {
+      if (error.code() == Code::kDeviceLost) throw;
+      return std::nullopt;
+    }
+  };
   if (const auto cached = shared_.deterministic ? std::nullopt : shared_.cache.read(key)) {
     if (cached->empty() && gemv) return gemv;
     cublasLtMatmulHeuristicResult_t result{};
     if (cached->size() == sizeof result) {
       std::memcpy(&result, cached->data(), sizeof result);
-      needWorkspace(result.workspaceSize);
-      return stepOf(result);
+      if (result.workspaceSize <= kMatmulWorkspace) {
+        const DeviceMemory scratch(context_, result.workspaceSize, nullptr);
+        if (timeOf([&] { run(result, scratch); })) {
+          needWorkspace(result.workspaceSize);
+          return stepOf(result);
+        }
+      }
     }
   }
 
   const auto algorithms = matmul->algorithms(kMatmulWorkspace, kAlgorithms);
-  if (algorithms.empty()) {
-    if (gemv) return gemv;
+  const cublasLtMatmulHeuristicResult_t* best = nullptr;
+  {
+    const DeviceMemory scratch(context_, kMatmulWorkspace, nullptr);
+    std::optional<double> least;
+    if (gemv) least = timeOf([&] { gemv({shared_.arena.address(), {}, {}}); });
+    for (const auto& result : algorithms) {
+      if (shared_.deterministic && best != nullptr) break;
+      const auto time = timeOf([&] { run(result, scratch); });
+      if (!time || (least && *time >= *least)) continue;
+      least = time;
+      best = &result;
+    }
+  }
+  if (best == nullptr && !gemv) {
     throw Error(Code::kUnsupported,
                 "cuBLASLt has no algorithm for a linear layer of " + std::to_string(inputs) +
                     " inputs and " + std::to_string(outputs) + " outputs in " +
                     precisionName(parameters_->precision()) + " on " + context_.gpu().name);
   }
-  const cublasLtMatmulHeuristicResult_t* best = gemv ? nullptr : &algorithms.front();
-  if (!shared_.deterministic) {
-    const DeviceMemory scratch(context_, kMatmulWorkspace, nullptr);
-    // The workspace of a Run lies after its activations: for the measurements it is this block.
-    const Run run{shared_.arena.address(), {}, {}};
-    double least = gemv ? measure([&] { gemv(run); }) : 0;
-    for (const auto& result : algorithms) {
-      const double time = measure([&] {
-        matmul->run(result.algo, weight, address(run, input), address(run, output),
-                    scratch.address(), result.workspaceSize);
-      });
-      if (least > 0 && time >= least) continue;
-      least = time;
-      best = &result;
-    }
-    shared_.cache.write(key, best == nullptr ? "" : toText(*best));
-  }
+  if (!shared_.deterministic) shared_.cache.write(key, best == nullptr ? "" : toText(*best));
   if (best == nullptr) return gemv;
   needWorkspace(best->workspaceSize);
   return stepOf(*best);

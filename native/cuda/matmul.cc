@@ -54,6 +54,12 @@ std::vector<cublasLtMatmulHeuristicResult_t> Matmul::algorithms(size_t workspace
                          "cublasLtMatmulPreferenceCreate");
   const MatmulPreference preference(context_, made);
   const uint64_t bytes = workspaceLimit;
+  // Where a sum is split, its parts are added in float32, not in the type of the output.
+  const uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+  context_.checkCublasLt(
+      api.cublasLtMatmulPreferenceSetAttribute(made, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+                                               &reduction, sizeof reduction),
+      "cublasLtMatmulPreferenceSetAttribute");
   context_.checkCublasLt(api.cublasLtMatmulPreferenceSetAttribute(
                              made, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes, sizeof bytes),
                          "cublasLtMatmulPreferenceSetAttribute");

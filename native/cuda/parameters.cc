@@ -95,6 +95,7 @@ void CudaParameters::writeFloats(int index, size_t first, const float* from, siz
         upload(staging.address(), from + at, length);
         writeMatrix(*slot.matrix, staging.as<float>(), first + at, length);
       }
+      synchronize();  // before the staging block is freed
     }
     synchronize();  // the caller's memory is free after this
   }

@@ -64,7 +64,11 @@ class Planner {
           row.workspaceBytes = plan->workspaceBytes();
           row.engine = index;
           if (isKept) {
-            cache_.write(plannedKey(gpu_.name, session_.libraries(), row.problem), planText(*plan));
+            const std::string text = planText(*plan);
+            if (!parsePlan(session_, target, text))
+              throw Error(Code::kInternal,
+                          "cuDNN does not take back its own plan for " + row.problem);
+            cache_.write(plannedKey(gpu_.name, session_.libraries(), row.problem), text);
           }
         }
         if (isCompiled) ++row.compiled;

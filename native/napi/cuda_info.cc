@@ -3,6 +3,7 @@
 #include "cuda/backend.h"
 #include "cuda/planning.h"
 #include "napi/addon_data.h"
+#include "napi/devices.h"
 #include "napi/read_program.h"
 
 namespace vgg::napi {
@@ -66,6 +67,11 @@ Napi::Object toObject(Napi::Env env, const cuda::Gpu& gpu) {
   object.Set("id", "cuda:" + std::to_string(gpu.ordinal));
   object.Set("name", gpu.name);
   object.Set("memoryBytes", Napi::Number::New(env, static_cast<double>(gpu.memoryBytes)));
+  // Only where the GPU is open: to ask otherwise would take some of its memory.
+  forEachOpenDevice([&](Backend& backend) {
+    if (backend.info().id != "cuda:" + std::to_string(gpu.ordinal)) return;
+    object.Set("memoryFreeBytes", Napi::Number::New(env, static_cast<double>(backend.freeBytes())));
+  });
   object.Set("computeCapability", std::to_string(gpu.major) + "." + std::to_string(gpu.minor));
   object.Set("multiprocessors", gpu.multiprocessors);
   object.Set("pciBusId", gpu.pciBusId);

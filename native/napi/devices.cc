@@ -1,5 +1,6 @@
 #include "napi/devices.h"
 
+#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -20,6 +21,18 @@ struct Registry {
 Registry& registry() {
   static auto* const instance = new Registry;
   return *instance;
+}
+
+}  // namespace
+
+namespace {
+
+void haltGpus() {
+  forEachOpenDevice([](Backend& backend) {
+    if (backend.info().kind != "cuda") return;
+    backend.thread().halt();
+    backend.finish();
+  });
 }
 
 }  // namespace
@@ -45,6 +58,10 @@ std::shared_ptr<Backend> openCuda(int ordinal, const cuda::CudaOptions& options)
     if (open != registry().gpus.end()) return open->second;
   }
   const auto backend = std::make_shared<cuda::CudaBackend>(ordinal, options);
+  // The driver's own work at the end of the process was registered before this, so it comes after:
+  // nothing of ours is then in a call of it.
+  static const int registered = std::atexit(haltGpus);
+  static_cast<void>(registered);
   const std::lock_guard lock(registry().mutex);
   registry().gpus.emplace(key, backend);
   return backend;

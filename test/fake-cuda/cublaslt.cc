@@ -330,6 +330,11 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t h
   if (const int64_t kind = countCall()) return fault(kind);
   const auto preference = find<LtPreference>(handle, "cublasLtMatmulPreferenceSetAttribute");
   if (!preference) return kInvalidValue;
+  if (attribute == CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK) {
+    // Nothing is split here.
+    uint32_t mask = 0;
+    return take(value, bytes, &mask) ? CUBLAS_STATUS_SUCCESS : kInvalidValue;
+  }
   if (attribute != CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES) {
     misuse("cublasLtMatmulPreferenceSetAttribute: attribute " + std::to_string(attribute) +
            " is unknown to the fake");

@@ -157,8 +157,7 @@ __forceinline__ uint4 filterFragment(const T* filter, int firstChannel, int k) {
     const int tap = tapOf<T>(lane % 4, fragment % kPerProduct * kEach + i);
     taps[i] = T{};
     if (tap >= 0 && channel < k) {
-      taps[i] =
-          loadConstant(filter + static_cast<long long>(channel) * geometry::kFirstLayerRow + tap);
+      taps[i] = load(filter + static_cast<long long>(channel) * geometry::kFirstLayerRow + tap);
     }
   }
   unsigned words[4];

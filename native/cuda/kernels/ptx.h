@@ -55,13 +55,16 @@ __forceinline__ T loadConstant(const T* from) {
 __forceinline__ Half loadConstant(const Half* from) { return {__ldg(&from->bits)}; }
 __forceinline__ Bfloat loadConstant(const Bfloat* from) { return {__ldg(&from->bits)}; }
 
-// Weights that are read once: kept out of the first-level cache.
+// Weights that are read once: kept out of the first-level cache. Not by the read-only path: the
+// compiler moves such loads behind the wait for the kernel ahead, and they are there to come before
+// it.
 __forceinline__ uint4 loadStream(const uint4* from) {
   uint4 v;
 #if __CUDA_ARCH__ >= 800
-  asm volatile("ld.global.nc.L1::no_allocate.L2::256B.v4.u32 {%0, %1, %2, %3}, [%4];"
+  asm volatile("ld.global.L1::no_allocate.L2::256B.v4.u32 {%0, %1, %2, %3}, [%4];"
                : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-               : "l"(from));
+               : "l"(from)
+               : "memory");
 #else
   asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
                : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
