@@ -61,6 +61,7 @@ class AddonData {
   Napi::Promise postStart(Napi::Env env, Backend& backend, Cancellation cancelled,
                           std::function<void(Finish)> start);
 
+  std::shared_ptr<Backend> opening;  // on its way into a new device
   Napi::FunctionReference deviceConstructor, memoryConstructor, parametersConstructor,
       graphConstructor;
 

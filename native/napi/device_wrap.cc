@@ -1,5 +1,7 @@
 #include "napi/device_wrap.h"
 
+#include <utility>
+
 #include "napi/addon_data.h"
 #include "napi/devices.h"
 #include "napi/graph_wrap.h"
@@ -21,12 +23,16 @@ Napi::Function DeviceWrap::define(Napi::Env env) {
 
 DeviceWrap::DeviceWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   info.This().As<Napi::Object>().TypeTag(&kTypeTag);
-  backend_ = *info[0].As<Napi::External<std::shared_ptr<Backend>>>().Data();
+  // Handed over by make(). An External would not be freed where a worker is terminated.
+  backend_ = std::exchange(AddonData::of(info.Env()).opening, nullptr);
+  if (backend_ == nullptr)
+    throw Napi::TypeError::New(info.Env(), "Expected a device that was opened");
 }
 
 Napi::Object DeviceWrap::make(Napi::Env env, std::shared_ptr<Backend> backend) {
-  return AddonData::of(env).deviceConstructor.New(
-      {Napi::External<std::shared_ptr<Backend>>::New(env, &backend)});
+  AddonData& data = AddonData::of(env);
+  data.opening = std::move(backend);
+  return data.deviceConstructor.New({});
 }
 
 Napi::Value DeviceWrap::openCpu(const Napi::CallbackInfo& info) {
