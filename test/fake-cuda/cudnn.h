@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -137,7 +138,7 @@ struct Attribute {
 };
 /** Null when this descriptor has no such attribute. */
 const Attribute* findAttribute(int descriptor, int attribute);
-const std::vector<Attribute>& allAttributes();
+std::span<const Attribute> allAttributes();
 size_t sizeOfAttributeType(int type);
 
 /** Remembers the text for cudnnGetLastErrorString and answers the status. */

@@ -4,7 +4,7 @@
 
 namespace fake {
 
-const std::vector<Attribute>& allAttributes() {
+std::span<const Attribute> allAttributes() {
   constexpr auto kRequired = Attribute::kRequired;
   constexpr auto kOptional = Attribute::kOptional;
   constexpr auto kReadOnly = Attribute::kReadOnly;
@@ -24,7 +24,7 @@ const std::vector<Attribute>& allAttributes() {
   constexpr int kDeviceProp = CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR;
   constexpr int kDescriptor = CUDNN_TYPE_BACKEND_DESCRIPTOR;
   constexpr int64_t kText = 1 << 20;
-  static const std::vector<Attribute> all{
+  static constexpr Attribute all[] = {
       {kTensor, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, 1, kRequired},
       {kTensor, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, 1, kRequired},
       {kTensor, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, 4, kRequired},

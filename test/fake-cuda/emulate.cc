@@ -165,8 +165,9 @@ class Blocks {
 };
 
 Blocks& blocks() {
-  static Blocks all;
-  return all;
+  // Never destroyed: stream threads may outlive static destructors.
+  static auto* const all = new Blocks;
+  return *all;
 }
 
 Fiber& self(const char* what) {

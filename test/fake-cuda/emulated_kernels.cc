@@ -83,8 +83,9 @@ std::vector<Kernel> listKernels() {
 }  // namespace
 
 const Kernel* findKernel(std::string_view file, std::string_view name) {
-  static const std::vector<Kernel> all = listKernels();
-  for (const Kernel& kernel : all) {
+  // Never destroyed: stream threads may outlive static destructors.
+  static const auto* const all = new std::vector<Kernel>(listKernels());
+  for (const Kernel& kernel : *all) {
     if (kernel.file == file && kernel.name == name) return &kernel;
   }
   return nullptr;
