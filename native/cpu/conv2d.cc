@@ -51,16 +51,14 @@ Step CpuExecutable::prepareDirect(const Conv2d& op) {
   // From one pixel of the output to the next; a pooled one takes two each way.
   const ptrdiff_t stride = op.stride * (op.pool ? 2 : 1);
   const Blocks blocks = cut(input, output, *filter, stride, output.images, pool_.threads());
-  const ptrdiff_t most = op.pool ? kernels_.pooledRows : kernels_.maxRows;
-  // Tiles of even length: 14 pixels at 6 a tile are 5 + 5 + 4, not 6 + 6 + 2.
-  const ptrdiff_t tiles = (output.width + most - 1) / most;
 
-  PooledTile proto{};
+  PooledPanelProduct proto{};
   proto.aRowStride = op.stride * input.channels;
   proto.aLineStride = op.stride * input.rowStride();
   proto.aSegmentStride = input.rowStride();
   proto.segments = static_cast<int>(shape[2]);
   proto.depth = static_cast<ptrdiff_t>(shape[3]) * input.channels;
+  proto.rows = output.width;
   proto.cRowStride = output.channels;
   proto.relu = op.relu;
   const ptrdiff_t padding = op.padding;
@@ -77,20 +75,16 @@ Step CpuExecutable::prepareDirect(const Conv2d& op) {
       if (group == 0) clearBorder(output, run.arena, n, top, bottom);
       for (size_t panel = group * blocks.panels; panel < (group + 1) * blocks.panels; ++panel) {
         const auto firstColumn = static_cast<ptrdiff_t>(panel * filter->panelWidth());
-        PooledTile tile = proto;
-        tile.b = filter->panel(panel);
-        tile.next = tile.b;  // the panel stays in the cache: nothing else is worth fetching
-        tile.bias = filter->bias(panel);
-        tile.columns = static_cast<int>(
+        PooledPanelProduct product = proto;
+        product.b = filter->panel(panel);
+        product.next = product.b;  // the panel stays in the cache
+        product.bias = filter->bias(panel);
+        product.columns = static_cast<int>(
             std::min(static_cast<ptrdiff_t>(filter->panelWidth()), output.channels - firstColumn));
         for (ptrdiff_t y = top; y < bottom; ++y) {
-          for (ptrdiff_t i = 0; i < tiles; ++i) {
-            const ptrdiff_t x = i * output.width / tiles;
-            tile.rows = static_cast<int>((i + 1) * output.width / tiles - x);
-            tile.a = input.pixel(run.arena, n, y * stride - padding, x * stride - padding);
-            tile.c = output.pixel(run.arena, n, y, x) + firstColumn;
-            pool ? kernels_.pooledTile(tile) : kernels_.tile(tile);
-          }
+          product.a = input.pixel(run.arena, n, y * stride - padding, -padding);
+          product.c = output.pixel(run.arena, n, y, 0) + firstColumn;
+          pool ? kernels_.multiplyAndPool(product) : kernels_.multiply(product);
         }
       }
     });

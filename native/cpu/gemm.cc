@@ -25,32 +25,32 @@ Step CpuExecutable::prepare(const Gemm& op) {
   // A short last panel must not read past the end of the bias.
   const auto paddedBias =
       std::make_shared<std::vector<float>>(weight->panels() * weight->panelWidth(), 0.0F);
-  const ptrdiff_t tiles = (batch_ + kernels_.maxRows - 1) / kernels_.maxRows;
-  const ptrdiff_t depthBlock = tiles == 1 ? depth : kDepthBlock;
+  const ptrdiff_t depthBlock = batch_ <= kernels_.maxRows ? depth : kDepthBlock;
 
   return [=, this](const Run& run) {
     if (bias != kNone) std::copy_n(parameters_.dense(bias), output.channels, paddedBias->data());
     pool_.run(weight->panels(), [&](size_t panel) {
       const auto firstColumn = static_cast<ptrdiff_t>(panel) * panelWidth;
-      Tile tile{};
-      tile.aRowStride = input.imageStride();
-      tile.segments = 1;
-      tile.cRowStride = output.imageStride();
-      tile.columns = static_cast<int>(std::min(panelWidth, output.channels - firstColumn));
+      PanelProduct product{};
+      product.a = input.image(run.arena, 0);
+      product.aRowStride = input.imageStride();
+      product.rows = batch_;
+      product.segments = 1;
+      product.c = output.image(run.arena, 0) + firstColumn;
+      product.cRowStride = output.imageStride();
+      product.columns = static_cast<int>(std::min(panelWidth, output.channels - firstColumn));
+      product.b = weight->panel(panel);
       for (ptrdiff_t start = 0; start < depth; start += depthBlock) {
         const bool isLast = start + depthBlock >= depth;
-        tile.depth = std::min(depthBlock, depth - start);
-        tile.b = weight->panel(panel) + start * panelWidth;
-        tile.bias = isLast ? paddedBias->data() + firstColumn : nullptr;
-        tile.accumulate = start > 0;
-        tile.relu = relu && isLast;
-        for (ptrdiff_t i = 0; i < tiles; ++i) {
-          const ptrdiff_t n = i * batch_ / tiles;
-          tile.rows = static_cast<int>((i + 1) * batch_ / tiles - n);
-          tile.a = input.image(run.arena, n) + start;
-          tile.c = output.image(run.arena, n) + firstColumn;
-          kernels_.tile(tile);
-        }
+        product.depth = std::min(depthBlock, depth - start);
+        product.bias = isLast ? paddedBias->data() + firstColumn : nullptr;
+        product.accumulate = start > 0;
+        product.relu = relu && isLast;
+        const float* following = product.b + product.depth * panelWidth;
+        product.next = depthBlock < depth ? following : nullptr;
+        kernels_.multiply(product);
+        product.a += product.depth;
+        product.b = following;
       }
     });
   };

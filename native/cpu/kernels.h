@@ -8,21 +8,20 @@
 namespace vgg::cpu {
 
 /**
- * One tile of a matrix product: C (rows × columns) = A (rows × segments·depth) · B (segments·depth
- * × panelWidth). A row of A is `segments` runs of `depth` floats, `aSegmentStride` apart: a row of
- * a matrix is one segment; a pixel of a convolution has one for each row of its filter. All strides
- * count floats.
+ * A matrix product with one panel: C (rows × panelWidth) = A (rows × segments·depth) · B
+ * (segments·depth × panelWidth). A row of A is `segments` runs of `depth` floats, `aSegmentStride`
+ * apart: a row of a matrix is one segment; a pixel of a convolution has one for each row of its
+ * filter. All strides count floats.
  */
-struct Tile {
+struct PanelProduct {
   const float* a;
   ptrdiff_t aRowStride, aSegmentStride;
-  int rows;  // ≤ maxRows
+  ptrdiff_t rows;
   int segments;
   ptrdiff_t depth;
   const float* b;         // segments·depth × panelWidth
-  const uint16_t* halfB;  // tileOfHalf alone: B in float16
-  /** What is brought into the caches meanwhile, a row of a panel for each row of B; null: what
-   * follows in B. */
+  const uint16_t* halfB;  // in place of b: B in float16
+  /** What is brought near meanwhile, as much as B is; null: what follows within B. */
   const void* next;
   float* c;
   ptrdiff_t cRowStride;
@@ -33,10 +32,10 @@ struct Tile {
 };
 
 /**
- * A convolution's tile with the 2 × 2 maximum after it: pixels of two lines, `aLineStride` apart,
- * make half a line of pooled ones. `rows` counts pooled pixels, `accumulate` and `next` are unused.
+ * The product for pixels of two lines, `aLineStride` apart, and the 2 × 2 maximum of each four.
+ * `rows` counts those; `halfB`, `next` and `accumulate` are unused.
  */
-struct PooledTile : Tile {
+struct PooledPanelProduct : PanelProduct {
   ptrdiff_t aLineStride;
 };
 
@@ -69,12 +68,10 @@ struct WinogradOutput {
 struct Kernels {
   const char* name;
   int lanes;       // floats in a vector
-  int panelWidth;  // columns of a tile: two vectors
-  int maxRows;     // rows of a tile, as many as the registers hold
-  int pooledRows;  // pooled pixels of a PooledTile, as many as the registers hold
-  void (*tile)(const Tile& tile);
-  void (*tileOfHalf)(const Tile& tile);
-  void (*pooledTile)(const PooledTile& tile);
+  int panelWidth;  // columns of a panel: two vectors
+  int maxRows;     // rows whose sums the registers hold: for so many a panel is read once
+  void (*multiply)(const PanelProduct& product);
+  void (*multiplyAndPool)(const PooledPanelProduct& product);
   void (*winogradInput)(const WinogradInput& transform);
   void (*winogradOutput)(const WinogradOutput& transform);
   /** float16 → float32, exactly. */

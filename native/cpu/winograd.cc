@@ -32,9 +32,12 @@ void transformFilter(const float* filter, double scale, double (&to)[kFrequencie
   }
 }
 
-// What a thread's own block may take: most of an L2 cache of 512 KiB.
-constexpr ptrdiff_t kOwnBlockFloats = 100 << 10;
+// What a thread's own block may take: about an L2 cache of 512 KiB; and the fewest tiles for which
+// reading all filters is worth it.
+constexpr ptrdiff_t kOwnBlockFloats = ptrdiff_t{130} << 10;
+constexpr ptrdiff_t kFewestOwnTiles = 14;
 constexpr ptrdiff_t kSharedBlockTiles = 112;
+constexpr ptrdiff_t kSharedPanels = 8;  // for which a thread multiplies one frequency at a time
 
 ptrdiff_t divideUp(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 
@@ -96,11 +99,11 @@ WinogradPlan planWinograd(const Shape& weight, ptrdiff_t height, ptrdiff_t width
   plan.tilesAcross = divideUp(width, kWinogradOutput);
   const ptrdiff_t tiles = plan.tiles() * images;
   plan.inputRow = oddLines(channels);
-  // A block of its own for each thread: its input and the products of one panel stay in half a
-  // megabyte of cache, and the filters are read again for each block.
+  // A block of its own for each thread: its input and the products of one panel stay in its cache,
+  // and the filters are read again for each block.
   const ptrdiff_t perTile = kFrequencies * (plan.inputRow + kernels.panelWidth);
   const ptrdiff_t own = kOwnBlockFloats / perTile / kernels.maxRows * kernels.maxRows;
-  plan.isShared = own < kernels.maxRows * 2 || tiles < own * threads * 2;
+  plan.isShared = own < kFewestOwnTiles || tiles < own * threads * 2;
   if (plan.isShared) {
     const ptrdiff_t blocks = divideUp(tiles, kSharedBlockTiles);
     plan.block = divideUp(tiles, blocks);
@@ -136,25 +139,18 @@ struct Layer {
 
   /** rows × channels at `a` times panel `panel` of frequency `f` → rows × panelWidth at `c`. */
   void multiply(ptrdiff_t f, size_t panel, ptrdiff_t rows, const float* a, float* c) const {
-    Tile tile{};
-    tile.aRowStride = plan.inputRow;
-    tile.segments = 1;
-    tile.depth = input.channels;
-    tile.b = filter->panel(static_cast<size_t>(f), panel);
-    tile.cRowStride = plan.productRow;
-    tile.columns = kernels.panelWidth;
-    const ptrdiff_t tiles = divideUp(rows, kernels.maxRows);
-    // Each tile asks for its share of the panel that comes next.
-    const auto* following = reinterpret_cast<const char*>(tile.b + tile.depth * kernels.panelWidth);
-    const ptrdiff_t share = tile.depth * kernels.panelWidth * ptrdiff_t{sizeof(float)} / tiles;
-    for (ptrdiff_t i = 0; i < tiles; ++i) {
-      const ptrdiff_t first = i * rows / tiles;
-      tile.rows = static_cast<int>((i + 1) * rows / tiles - first);
-      tile.a = a + first * plan.inputRow;
-      tile.c = c + first * plan.productRow;
-      tile.next = following + i * share;
-      kernels.tile(tile);
-    }
+    PanelProduct product{};
+    product.a = a;
+    product.aRowStride = plan.inputRow;
+    product.rows = rows;
+    product.segments = 1;
+    product.depth = input.channels;
+    product.b = filter->panel(static_cast<size_t>(f), panel);
+    product.next = product.b + product.depth * kernels.panelWidth;
+    product.c = c;
+    product.cRowStride = plan.productRow;
+    product.columns = kernels.panelWidth;
+    kernels.multiply(product);
   }
 
   /** Row of the products at `from` → channels [c, c + channels) of tile `tile` of the run. */
@@ -232,10 +228,11 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op) {
     };
   }
 
-  // Tasks of one frequency and a few panels: a part of the input stays in a thread's cache while
-  // the filters pass by, and many threads find work.
+  // Tasks of one frequency and a few panels: its input stays in a thread's cache while the filters
+  // pass by, and many threads find work.
   const size_t groups = std::min<size_t>(
-      panels, std::max<size_t>(2, static_cast<size_t>(pool_.threads()) * 8 / kFrequencies));
+      panels, std::max<size_t>(divideUp(static_cast<ptrdiff_t>(panels), kSharedPanels),
+                               static_cast<size_t>(pool_.threads()) * 8 / kFrequencies));
   return [=, this](const Run& run) {
     clear(run);
     auto* inputs = reinterpret_cast<float*>(run.arena + scratch);

@@ -14,9 +14,8 @@
 namespace vgg::cpu::VGG_KERNELS {
 
 // In kernels.cc's table.
-void tile(const Tile& tile);
-void tileOfHalf(const Tile& tile);
-void pooledTile(const PooledTile& tile);
+void multiply(const PanelProduct& product);
+void multiplyAndPool(const PooledPanelProduct& product);
 void winogradInput(const WinogradInput& transform);
 void winogradOutput(const WinogradOutput& transform);
 void widen(float* to, const uint16_t* from, ptrdiff_t length);

@@ -41,26 +41,38 @@ constexpr float kB3 = 2.82842712F;  // √2³
 
 }  // namespace
 
+// The loops below are not unrolled and step their pointers: three registers then address six
+// vectors.
+
 void winogradInput(const WinogradInput& transform) {
   const auto [from, rowStride, pixelStride, to, frequencyStride, channels] = transform;
   for (ptrdiff_t c = 0; c < channels; c += kLanes) {
     Vector half[6][6];  // [frequency down][pixel across]
-#pragma GCC unroll 6
+    const float* pixel = from + c;
+#pragma GCC unroll 1
     for (int x = 0; x < 6; ++x) {
-      Vector column[6];
+      const float* below = pixel + 3 * rowStride;
+      const Vector column[6] = {load(pixel), load(pixel + rowStride), load(pixel + 2 * rowStride),
+                                load(below), load(below + rowStride), load(below + 2 * rowStride)};
       Vector result[6];
-#pragma GCC unroll 6
-      for (int y = 0; y < 6; ++y) column[y] = load(from + y * rowStride + x * pixelStride + c);
       transformSix(column, result);
 #pragma GCC unroll 6
       for (int y = 0; y < 6; ++y) half[y][x] = result[y];
+      pixel += pixelStride;
     }
-#pragma GCC unroll 6
+    float* frequency = to + c;
+#pragma GCC unroll 1
     for (int y = 0; y < 6; ++y) {
       Vector result[6];
       transformSix(half[y], result);
-#pragma GCC unroll 6
-      for (int x = 0; x < 6; ++x) store(to + (y * 6 + x) * frequencyStride + c, result[x]);
+      float* right = frequency + 3 * frequencyStride;
+      store(frequency, result[0]);
+      store(frequency + frequencyStride, result[1]);
+      store(frequency + 2 * frequencyStride, result[2]);
+      store(right, result[3]);
+      store(right + frequencyStride, result[4]);
+      store(right + 2 * frequencyStride, result[5]);
+      frequency = right + 3 * frequencyStride;
     }
   }
 }
@@ -68,47 +80,50 @@ void winogradInput(const WinogradInput& transform) {
 void winogradOutput(const WinogradOutput& transform) {
   const auto [from, frequencyStride, channels, to, rowStride, pixelStride, rows, columns, bias,
               relu, pool] = transform;
+  const ptrdiff_t down = 6 * frequencyStride;
   for (ptrdiff_t c = 0; c < channels; c += kLanes) {
     Vector half[4][6];  // [pixel down][frequency across]
-#pragma GCC unroll 6
+    const float* frequency = from + c;
+#pragma GCC unroll 1
     for (int x = 0; x < 6; ++x) {
-      Vector column[6];
+      const float* below = frequency + 3 * down;
+      const Vector column[6] = {load(frequency), load(frequency + down), load(frequency + 2 * down),
+                                load(below),     load(below + down),     load(below + 2 * down)};
       Vector result[4];
-#pragma GCC unroll 6
-      for (int y = 0; y < 6; ++y) column[y] = load(from + (y * 6 + x) * frequencyStride + c);
       transformFour(column, result);
 #pragma GCC unroll 4
       for (int y = 0; y < 4; ++y) half[y][x] = result[y];
+      frequency += frequencyStride;
     }
     const Vector shift = load(bias + c);
-    Vector above[4];
-#pragma GCC unroll 4
-    for (int y = 0; y < 4; ++y) {
-      Vector result[4];
-      transformFour(half[y], result);
-      if (pool) {
-        if (y % 2 == 0) {
-#pragma GCC unroll 4
-          for (int x = 0; x < 4; ++x) above[x] = result[x];
-          continue;
+    const auto put = [&](float* at, Vector value) __attribute__((always_inline)) {
+      value += shift;
+      store(at, relu ? rectify(value) : value);
+    };
+    float* row = to + c;
+    if (pool) {
+#pragma GCC unroll 1
+      for (int y = 0; y < rows; ++y) {
+        Vector above[4];
+        Vector below[4];
+        transformFour(half[2 * y], above);
+        transformFour(half[2 * y + 1], below);
+        put(row, greater(greater(above[0], above[1]), greater(below[0], below[1])));
+        if (columns > 1) {
+          put(row + pixelStride, greater(greater(above[2], above[3]), greater(below[2], below[3])));
         }
-        if (y / 2 >= rows) break;
-#pragma GCC unroll 2
-        for (int x = 0; x < 2; ++x) {
-          Vector value = greater(greater(above[2 * x], above[2 * x + 1]),
-                                 greater(result[2 * x], result[2 * x + 1])) +
-                         shift;
-          if (relu) value = rectify(value);
-          if (x < columns) store(to + y / 2 * rowStride + x * pixelStride + c, value);
-        }
-      } else {
-        if (y >= rows) break;
-#pragma GCC unroll 4
-        for (int x = 0; x < 4; ++x) {
-          Vector value = result[x] + shift;
-          if (relu) value = rectify(value);
-          if (x < columns) store(to + y * rowStride + x * pixelStride + c, value);
-        }
+        row += rowStride;
+      }
+    } else {
+#pragma GCC unroll 1
+      for (int y = 0; y < rows; ++y) {
+        Vector result[4];
+        transformFour(half[y], result);
+        put(row, result[0]);
+        if (columns > 1) put(row + pixelStride, result[1]);
+        if (columns > 2) put(row + 2 * pixelStride, result[2]);
+        if (columns > 3) put(row + 3 * pixelStride, result[3]);
+        row += rowStride;
       }
     }
   }

@@ -1,0 +1,255 @@
+// Matrix products with a panel: the loop that nearly all of the time is spent in.
+#include "cpu/kernels/vector.h"
+
+namespace vgg::cpu::VGG_KERNELS {
+namespace {
+
+// Sums are kept over at most this many products before they join the total: the rounding error of a
+// long sum grows with its length, that of a sum of short sums hardly.
+constexpr ptrdiff_t kMaxSum = 512;
+constexpr ptrdiff_t kAhead = 4096;  // bytes of B that are asked for before they are needed
+
+/** Few rows have few accumulators: several sets of them keep the multipliers busy. */
+constexpr int setsFor(int rows) { return rows == 1 ? 4 : rows <= 3 ? 2 : 1; }
+
+template <int Rows>
+struct Sums {
+  static constexpr int kSets = setsFor(Rows);
+  Vector of[kSets][Rows][2] = {};
+
+  [[gnu::always_inline]] inline void join() {
+    if constexpr (kSets > 1) {
+#pragma GCC unroll 4
+      for (int set = 1; set < kSets; ++set) {
+#pragma GCC unroll 16
+        for (int row = 0; row < Rows; ++row) {
+          of[0][row][0] += of[set][row][0];
+          of[0][row][1] += of[set][row][1];
+        }
+      }
+    }
+  }
+};
+
+/** sums += A (Rows × length) · B (length × panelWidth), whose end is returned. */
+template <int Rows, typename Element>
+[[gnu::always_inline]] inline const Element* add(Sums<Rows>& sums, const float* a,
+                                                 ptrdiff_t aRowStride, ptrdiff_t length,
+                                                 const Element* b, const char*& next) {
+  constexpr ptrdiff_t kRowBytes = kPanelWidth * sizeof(Element);
+  ptrdiff_t k = 0;
+  const auto step = [&](int set) __attribute__((always_inline)) {
+    const Vector b0 = load(b);
+    const Vector b1 = load(b + kLanes);
+    b += kPanelWidth;
+    __builtin_prefetch(next);
+    if constexpr (kRowBytes > 64) __builtin_prefetch(next + 64);
+    next += kRowBytes;
+#pragma GCC unroll 16
+    for (int row = 0; row < Rows; ++row) {
+      const float x = a[row * aRowStride + k];
+      sums.of[set][row][0] += x * b0;
+      sums.of[set][row][1] += x * b1;
+    }
+    ++k;
+  };
+  if constexpr (Sums<Rows>::kSets > 1) {
+    while (k + Sums<Rows>::kSets <= length) {
+#pragma GCC unroll 4
+      for (int set = 0; set < Sums<Rows>::kSets; ++set) step(set);
+    }
+  }
+  while (k < length) step(0);
+  return b;
+}
+
+/** What is done to the sums on their way to C. */
+template <int Rows>
+[[gnu::always_inline]] inline void finish(const PanelProduct& product, float* to,
+                                          Vector (&sums)[Rows][2]) {
+  if (product.bias != nullptr) {
+    const Vector bias[2] = {load(product.bias), load(product.bias + kLanes)};
+#pragma GCC unroll 16
+    for (int row = 0; row < Rows; ++row) {
+      sums[row][0] += bias[0];
+      sums[row][1] += bias[1];
+    }
+  }
+  // The lanes of a short panel pass through a place of their own.
+  float partial[Rows][kPanelWidth];
+  const bool isWhole = product.columns == kPanelWidth;
+  float* c = isWhole ? to : partial[0];
+  const ptrdiff_t stride = isWhole ? product.cRowStride : kPanelWidth;
+  if (product.accumulate) {
+    for (int row = 0; !isWhole && row < Rows; ++row) {
+      for (int i = 0; i < kPanelWidth; ++i)
+        partial[row][i] = i < product.columns ? to[row * product.cRowStride + i] : 0.0F;
+    }
+#pragma GCC unroll 16
+    for (int row = 0; row < Rows; ++row) {
+      sums[row][0] += load(c + row * stride);
+      sums[row][1] += load(c + row * stride + kLanes);
+    }
+  }
+  if (product.relu) {
+#pragma GCC unroll 16
+    for (int row = 0; row < Rows; ++row) {
+      sums[row][0] = rectify(sums[row][0]);
+      sums[row][1] = rectify(sums[row][1]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int row = 0; row < Rows; ++row) {
+    store(c + row * stride, sums[row][0]);
+    store(c + row * stride + kLanes, sums[row][1]);
+  }
+  for (int row = 0; !isWhole && row < Rows; ++row) {
+    for (int i = 0; i < product.columns; ++i) to[row * product.cRowStride + i] = partial[row][i];
+  }
+}
+
+/** Rows of the product, from `a` to `c`. */
+template <int Rows, typename Element>
+void multiplyRows(const PanelProduct& product, const float* a, const Element* b, float* c,
+                  const char* next) {
+#pragma GCC unroll 16
+  for (int row = 0; row < Rows; ++row) __builtin_prefetch(c + row * product.cRowStride, 1);
+  if (product.segments * product.depth <= kMaxSum) {
+    Sums<Rows> sums;
+    for (int segment = 0; segment < product.segments; ++segment) {
+      b = add<Rows>(sums, a + segment * product.aSegmentStride, product.aRowStride, product.depth,
+                    b, next);
+    }
+    sums.join();
+    finish<Rows>(product, c, sums.of[0]);
+    return;
+  }
+  Vector total[Rows][2] = {};
+  for (int segment = 0; segment < product.segments; ++segment) {
+    const float* from = a + segment * product.aSegmentStride;
+    for (ptrdiff_t done = 0; done < product.depth; done += kMaxSum) {
+      const ptrdiff_t length = product.depth - done < kMaxSum ? product.depth - done : kMaxSum;
+      Sums<Rows> sums;
+      b = add<Rows>(sums, from + done, product.aRowStride, length, b, next);
+      sums.join();
+      for (int row = 0; row < Rows; ++row) {
+        total[row][0] += sums.of[0][row][0];
+        total[row][1] += sums.of[0][row][1];
+      }
+    }
+  }
+  finish<Rows>(product, c, total);
+}
+
+template <int Rows, typename Element>
+void multiplyUpTo(int rows, const PanelProduct& product, const float* a, const Element* b, float* c,
+                  const char* next) {
+  if constexpr (Rows > 0) {
+    if (rows == Rows) return multiplyRows<Rows>(product, a, b, c, next);
+    multiplyUpTo<Rows - 1>(rows, product, a, b, c, next);
+  }
+}
+
+/** All rows, in even parts: 14 at most 6 at a time are 5 + 5 + 4, not 6 + 6 + 2. */
+template <typename Element>
+void multiplyAll(const PanelProduct& product, const Element* b) {
+  if (product.rows <= kMaxRows) {
+    const char* next = product.next != nullptr ? static_cast<const char*>(product.next)
+                                               : reinterpret_cast<const char*>(b) + kAhead;
+    multiplyUpTo<kMaxRows>(static_cast<int>(product.rows), product, product.a, b, product.c, next);
+    return;
+  }
+  const ptrdiff_t parts = (product.rows + kMaxRows - 1) / kMaxRows;
+  // Each part asks for its share of what comes next; nobody needs it before the last has ended.
+  const ptrdiff_t share = product.segments * product.depth * kPanelWidth *
+                          static_cast<ptrdiff_t>(sizeof(Element)) / parts;
+  const char* next = product.next != nullptr ? static_cast<const char*>(product.next)
+                                             : reinterpret_cast<const char*>(b);
+  ptrdiff_t row = 0;
+  for (ptrdiff_t part = 0; part < parts; ++part) {
+    const ptrdiff_t end = (part + 1) * product.rows / parts;
+    multiplyUpTo<kMaxRows>(static_cast<int>(end - row), product,
+                           product.a + row * product.aRowStride, b,
+                           product.c + row * product.cRowStride, next + part * share);
+    row = end;
+  }
+}
+
+/** Windows pooled pixels, side by side. */
+template <int Windows>
+void poolRows(const PooledPanelProduct& product, const float* first, float* c) {
+  constexpr int kPixels = 4 * Windows;  // pixel 2i and 2i + 1 of either line belong to window i
+  const float* b = product.b;
+  const auto offset = [&](int pixel) __attribute__((always_inline)) {
+    return pixel % (2 * Windows) * product.aRowStride + pixel / (2 * Windows) * product.aLineStride;
+  };
+  const auto addTo = [&](Vector(&sum)[kPixels][2], const float* a, ptrdiff_t length)
+                         __attribute__((always_inline)) {
+                           for (ptrdiff_t k = 0; k < length; ++k) {
+                             const Vector b0 = load(b);
+                             const Vector b1 = load(b + kLanes);
+                             b += kPanelWidth;
+#pragma GCC unroll 8
+                             for (int pixel = 0; pixel < kPixels; ++pixel) {
+                               const float x = a[offset(pixel) + k];
+                               sum[pixel][0] += x * b0;
+                               sum[pixel][1] += x * b1;
+                             }
+                           }
+                         };
+  const auto pool = [&](Vector(&sum)[kPixels][2]) __attribute__((always_inline)) {
+    Vector greatest[Windows][2];
+#pragma GCC unroll 2
+    for (int window = 0; window < Windows; ++window) {
+      const int left = 2 * window;
+      const int below = left + 2 * Windows;
+#pragma GCC unroll 2
+      for (int half = 0; half < 2; ++half) {
+        greatest[window][half] = greater(greater(sum[left][half], sum[left + 1][half]),
+                                         greater(sum[below][half], sum[below + 1][half]));
+      }
+    }
+    finish<Windows>(product, c, greatest);
+  };
+  Vector total[kPixels][2] = {};
+  if (product.segments * product.depth <= kMaxSum) {
+    for (int segment = 0; segment < product.segments; ++segment)
+      addTo(total, first + segment * product.aSegmentStride, product.depth);
+    pool(total);
+    return;
+  }
+  for (int segment = 0; segment < product.segments; ++segment) {
+    const float* a = first + segment * product.aSegmentStride;
+    for (ptrdiff_t done = 0; done < product.depth; done += kMaxSum) {
+      Vector sum[kPixels][2] = {};
+      addTo(sum, a + done, product.depth - done < kMaxSum ? product.depth - done : kMaxSum);
+      for (int pixel = 0; pixel < kPixels; ++pixel) {
+        total[pixel][0] += sum[pixel][0];
+        total[pixel][1] += sum[pixel][1];
+      }
+    }
+  }
+  pool(total);
+}
+
+}  // namespace
+
+void multiply(const PanelProduct& product) {
+  if (product.halfB == nullptr) return multiplyAll(product, product.b);
+  multiplyAll(product, product.halfB);
+}
+
+void multiplyAndPool(const PooledPanelProduct& product) {
+  ptrdiff_t row = 0;
+  const auto window = [&](ptrdiff_t count) {
+    const float* a = product.a + 2 * row * product.aRowStride;
+    float* c = product.c + row * product.cRowStride;
+    row += count;
+    if (count == kPooledRows) return poolRows<kPooledRows>(product, a, c);
+    poolRows<1>(product, a, c);
+  };
+  while (row + kPooledRows <= product.rows) window(kPooledRows);
+  while (row < product.rows) window(1);
+}
+
+}  // namespace vgg::cpu::VGG_KERNELS
