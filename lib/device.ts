@@ -88,9 +88,11 @@ export class Device {
   constructor(info: DeviceInfo, device: NativeDevice, isDeterministic = false) {
     this.#native = device;
     this.#isDeterministic = isDeterministic;
-    const { threads, instructionSet } = device.info();
+    const { threads, instructionSet, precisions } = device.info();
     this.info =
-      info.kind === "cpu" ? { ...info, threads, instructionSets: [instructionSet] } : info;
+      info.kind === "cpu"
+        ? { ...info, threads, instructionSets: [instructionSet], precisions }
+        : info;
   }
 
   get id(): string {

@@ -63,13 +63,13 @@ const cudaVariables = [
 ];
 
 export function cpuInfo(): DeviceInfo {
-  const { cores, instructionSets } = callNative(() => native().cpuInfo());
+  const { cores, instructionSets, precisions } = callNative(() => native().cpuInfo());
   return {
     id: "cpu",
     kind: "cpu",
     name: cpus()[0]?.model.trim() || process.arch,
     memoryBytes: totalmem(),
-    precisions: ["float32"],
+    precisions,
     threads: cores,
     instructionSets,
   };

@@ -8,7 +8,13 @@ import type { GraphRecord } from "./graph/ops.js";
 import type { DType } from "./tensor.js";
 
 export interface NativeDevice {
-  info(): { id: string; kind: string; threads: number; instructionSet: string };
+  info(): {
+    id: string;
+    kind: string;
+    threads: number;
+    instructionSet: string;
+    precisions: Precision[];
+  };
   memoryStats(): { parameterBytes: number; activationBytes: number; tensorBytes: number };
   allocate(bytes: number): NativeMemory;
   createParameters(
@@ -134,7 +140,7 @@ export interface NativeAddon {
     capability: number,
     cacheFolder: string,
   ): Promise<{ file: string; bytes: number; log: string }[]>;
-  cpuInfo(): { cores: number; instructionSets: string[] };
+  cpuInfo(): { cores: number; instructionSets: string[]; precisions: Precision[] };
   randomNormal(count: number, seed: number): ArrayBuffer;
   /** Reads pixels (height, width, 3) off this thread until it settles: no one else may have them. */
   resizeCrop(pixels: Uint8Array, plan: ResizePlan): Promise<ArrayBuffer>;

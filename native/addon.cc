@@ -3,6 +3,7 @@
 
 #include "core/host_memory.h"
 #include "core/random.h"
+#include "cpu/backend.h"
 #include "cpu/instruction_set.h"
 #include "cpu/parallel.h"
 #include "napi/addon_data.h"
@@ -15,7 +16,8 @@
 
 namespace {
 
-/** cpuInfo() → { cores, instructionSets } : what this machine offers, without opening it. */
+/** cpuInfo() → { cores, instructionSets, precisions } : what this machine offers, without opening
+ * it. */
 Napi::Value cpuInfo(const Napi::CallbackInfo& info) {
   Napi::Object object = Napi::Object::New(info.Env());
   Napi::Array sets = Napi::Array::New(info.Env());
@@ -23,6 +25,9 @@ Napi::Value cpuInfo(const Napi::CallbackInfo& info) {
     sets.Set(sets.Length(), kernels->name);
   object.Set("cores", vgg::cpu::availableCores());
   object.Set("instructionSets", sets);
+  object.Set("precisions",
+             vgg::napi::precisionNames(
+                 info.Env(), vgg::cpu::precisionsOf(*vgg::cpu::availableKernels().front())));
   return object;
 }
 

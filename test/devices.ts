@@ -37,14 +37,17 @@ export const testDevice: Device = await openTestDevice();
 /** Whether the GPUs are those of test/fake-cuda: right, but slow. */
 export const isFake = (process.env.VGG_CUDA_PATH ?? "").includes("fake-cuda");
 
-const cpuDevices = (cpu.instructionSets ?? []).map((set): TestDevice => {
+const cpuDevices: TestDevice[] = [];
+for (const set of cpu.instructionSets ?? []) {
   const instructionSet = set as NonNullable<DeviceOptions["instructionSet"]>;
-  return {
-    name: `cpu ${set}`,
-    precision: "float32",
-    open: () => openDevice("cpu", { instructionSet }),
-  };
-});
+  const open = () => openDevice("cpu", { instructionSet });
+  const device = await open();
+  for (const precision of device.info.precisions) {
+    const name = precision === "float32" ? `cpu ${set}` : `cpu ${set} ${precision}`;
+    cpuDevices.push({ name, precision, open });
+  }
+  device.dispose();
+}
 const gpuDevices = gpus.flatMap(({ id, precisions }) =>
   precisions.map(
     (precision): TestDevice => ({

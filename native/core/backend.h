@@ -23,6 +23,7 @@ class HostMemory;
 struct DeviceInfo {
   std::string id, kind, instructionSet;
   int threads = 0;
+  std::vector<Precision> precisions;
 };
 
 /** Bytes in use on a device, by purpose. */

@@ -3,6 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
 
 namespace vgg {
 
@@ -26,6 +30,18 @@ constexpr const char* precisionName(Precision precision) {
       return "bfloat16";
   }
   return "float32";
+}
+
+/** Throws Error kUnsupported, which names those that `who` offers, unless the precision is one. */
+inline void requireOffered(Precision precision, const std::vector<Precision>& offered,
+                           const std::string& who) {
+  std::string names;
+  for (const Precision each : offered) {
+    if (each == precision) return;
+    names += (names.empty() ? "" : ", ") + std::string(precisionName(each));
+  }
+  throw Error(Code::kUnsupported,
+              who + " computes in " + names + ", not in " + precisionName(precision));
 }
 
 }  // namespace vgg

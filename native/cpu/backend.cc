@@ -11,7 +11,15 @@ namespace vgg::cpu {
 CpuBackend::CpuBackend(int threads, const std::string& instructionSet)
     : kernels_(chooseKernels(instructionSet)), pool_(threads > 0 ? threads : availableCores()) {}
 
-DeviceInfo CpuBackend::info() const { return {"cpu", "cpu", kernels_.name, pool_.threads()}; }
+DeviceInfo CpuBackend::info() const {
+  return {"cpu", "cpu", kernels_.name, pool_.threads(), precisionsOf(kernels_)};
+}
+
+std::vector<Precision> precisionsOf(const Kernels& kernels) {
+  std::vector<Precision> offered{Precision::kFloat32};
+  if (kernels.narrow != nullptr) offered.push_back(Precision::kFloat16);
+  return offered;
+}
 
 MemoryStats CpuBackend::memoryStats() const {
   return {parameterBytes_, activationBytes_, tensorBytes_};
@@ -35,11 +43,9 @@ void CpuBackend::download(std::byte* to, const Memory& from, size_t bytes) {
 
 std::shared_ptr<Parameters> CpuBackend::createParameters(std::vector<ParameterSpec> specs,
                                                          Precision precision) {
-  if (precision != Precision::kFloat32) {
-    throw Error(Code::kUnsupported,
-                std::string("The CPU computes in float32, not in ") + precisionName(precision));
-  }
-  return std::make_shared<CpuParameters>(std::move(specs), kernels_, pool_, &parameterBytes_);
+  requireOffered(precision, precisionsOf(kernels_), std::string("The CPU with ") + kernels_.name);
+  return std::make_shared<CpuParameters>(std::move(specs), precision == Precision::kFloat16,
+                                         kernels_, pool_, &parameterBytes_);
 }
 
 std::shared_ptr<Executable> CpuBackend::compile(const Program& program,

@@ -10,6 +10,9 @@
 
 namespace vgg::cpu {
 
+/** float32, and where the hardware converts it float16: matrices kept so, arithmetic in float32. */
+std::vector<Precision> precisionsOf(const Kernels& kernels);
+
 class CpuBackend final : public Backend {
  public:
   /** threads 0: as many as the process may use; instructionSet "": the best. Throws Error

@@ -39,18 +39,23 @@ Step CpuExecutable::prepare(const Gemm& op) {
       product.c = output.image(run.arena, 0) + firstColumn;
       product.cRowStride = output.imageStride();
       product.columns = static_cast<int>(std::min(panelWidth, output.channels - firstColumn));
-      product.b = weight->panel(panel);
+      const auto [floats, halves] = weight->panel(panel);
       for (ptrdiff_t start = 0; start < depth; start += depthBlock) {
         const bool isLast = start + depthBlock >= depth;
         product.depth = std::min(depthBlock, depth - start);
         product.bias = isLast ? paddedBias->data() + firstColumn : nullptr;
         product.accumulate = start > 0;
         product.relu = relu && isLast;
-        const float* following = product.b + product.depth * panelWidth;
-        product.next = depthBlock < depth ? following : nullptr;
+        const ptrdiff_t end = (start + product.depth) * panelWidth;
+        if (halves != nullptr) {
+          product.halfB = halves + start * panelWidth;
+          product.next = depthBlock < depth ? halves + end : nullptr;
+        } else {
+          product.b = floats + start * panelWidth;
+          product.next = depthBlock < depth ? floats + end : nullptr;
+        }
         kernels_.multiply(product);
         product.a += product.depth;
-        product.b = following;
       }
     });
   };

@@ -74,9 +74,9 @@ struct Kernels {
   void (*multiplyAndPool)(const PooledPanelProduct& product);
   void (*winogradInput)(const WinogradInput& transform);
   void (*winogradOutput)(const WinogradOutput& transform);
-  /** float16 → float32, exactly. */
+  /** float16 → float32, exactly. Null where the hardware does not convert: no float16 there. */
   void (*widen)(float* to, const uint16_t* from, ptrdiff_t length);
-  /** float32 → float16, rounded to nearest even. */
+  /** float32 → float16, rounded to nearest even. Null as `widen` is. */
   void (*narrow)(uint16_t* to, const float* from, ptrdiff_t length);
   /** to[i] = the greatest of inputs[0..count)[i], or NaN where one is NaN. */
   void (*maximum)(float* to, const float* const* inputs, int count, ptrdiff_t length);

@@ -7,28 +7,29 @@
 namespace vgg::cpu {
 
 PackedMatrix::PackedMatrix(const Kernels& kernels, size_t rows, size_t columns, size_t channels,
-                           std::atomic<size_t>* counter)
+                           bool isHalf, std::atomic<size_t>* counter)
     : panelWidth_(static_cast<size_t>(kernels.panelWidth)),
       rows_(rows),
       columns_(columns),
       channels_(channels),
       panels_((rows + panelWidth_ - 1) / panelWidth_),
-      memory_(HostMemory::allocate(
-          checkedMultiply(checkedMultiply(panels_ * panelWidth_, columns), sizeof(float)),
-          counter)) {
+      isHalf_(isHalf),
+      memory_(HostMemory::allocate(checkedMultiply(checkedMultiply(panels_ * panelWidth_, columns),
+                                                   isHalf ? sizeof(uint16_t) : sizeof(float)),
+                                   counter)) {
   // Only the last panel has lanes that no row of the weight ever writes.
-  std::fill_n(memory_->floats() + (panels_ - 1) * columns_ * panelWidth_, columns_ * panelWidth_,
-              0.0F);
+  const size_t panelBytes = memory_->bytes() / panels_;
+  std::fill_n(memory_->data() + (panels_ - 1) * panelBytes, panelBytes, std::byte{0});
 }
 
-template <typename Move>
+template <typename Element, typename Move>
 void PackedMatrix::forEach(size_t first, size_t count, Columns columns, const Move& move) const {
   const size_t end = first + count;
   const size_t pixels = columns_ / channels_;
   for (size_t at = first; at < end;) {
     const size_t row = at / columns_;
     const size_t panel = row / panelWidth_;
-    float* packed = memory_->floats() + panel * columns_ * panelWidth_;
+    Element* packed = elements<Element>() + panel * columns_ * panelWidth_;
     // As many whole rows of this panel as the range holds, or one that is cut at either end.
     size_t rows =
         at % columns_ == 0 ? std::min((end - at) / columns_, (panel + 1) * panelWidth_ - row) : 0;
@@ -48,7 +49,7 @@ void PackedMatrix::forEach(size_t first, size_t count, Columns columns, const Mo
     size_t channel = column / pixels;
     size_t pixel = column % pixels;
     for (; column < last; ++column) {
-      float* to = packed + (pixel * channels_ + channel) * panelWidth_ + lane;
+      Element* to = packed + (pixel * channels_ + channel) * panelWidth_ + lane;
       for (size_t i = 0; i < rows; ++i) move(to[i], base + i * columns_ + column - first);
       if (++pixel == pixels) {
         pixel = 0;
@@ -59,12 +60,21 @@ void PackedMatrix::forEach(size_t first, size_t count, Columns columns, const Mo
   }
 }
 
-void PackedMatrix::write(size_t first, const float* from, size_t count, Columns columns) {
-  forEach(first, count, columns, [&](float& packed, size_t offset) { packed = from[offset]; });
+template <typename Element>
+void PackedMatrix::write(size_t first, const Element* from, size_t count, Columns columns) {
+  forEach<Element>(first, count, columns,
+                   [&](Element& packed, size_t offset) { packed = from[offset]; });
 }
 
-void PackedMatrix::read(size_t first, float* to, size_t count, Columns columns) const {
-  forEach(first, count, columns, [&](const float& packed, size_t offset) { to[offset] = packed; });
+template <typename Element>
+void PackedMatrix::read(size_t first, Element* to, size_t count, Columns columns) const {
+  forEach<Element>(first, count, columns,
+                   [&](const Element& packed, size_t offset) { to[offset] = packed; });
 }
+
+template void PackedMatrix::write(size_t, const float*, size_t, Columns);
+template void PackedMatrix::write(size_t, const uint16_t*, size_t, Columns);
+template void PackedMatrix::read(size_t, float*, size_t, Columns) const;
+template void PackedMatrix::read(size_t, uint16_t*, size_t, Columns) const;
 
 }  // namespace vgg::cpu

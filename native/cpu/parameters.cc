@@ -28,9 +28,10 @@ std::vector<int> parametersOf(const Conv2d& conv) {
 
 }  // namespace
 
-CpuParameters::CpuParameters(std::vector<ParameterSpec> specs, const Kernels& kernels,
+CpuParameters::CpuParameters(std::vector<ParameterSpec> specs, bool isHalf, const Kernels& kernels,
                              ThreadPool& pool, std::atomic<size_t>* counter)
     : specs_(std::move(specs)),
+      isHalf_(isHalf),
       kernels_(kernels),
       pool_(pool),
       counter_(counter),
@@ -64,13 +65,27 @@ void CpuParameters::writeFloats(int index, size_t first, const float* from, size
   if (slot.matrix == nullptr) {
     std::copy_n(from, count, denseForWriting(index) + first);
   } else {
-    const size_t parts = partsOf(pool_);
-    pool_.run(parts, [&](size_t i) {
-      slot.matrix->write(first, from, count, slot.matrix->part(i, parts));
-    });
+    writeMatrix(*slot.matrix, first, from, count);
   }
   slot.isWritten = true;
   ++slot.version;
+}
+
+void CpuParameters::writeMatrix(PackedMatrix& matrix, size_t first, const float* from,
+                                size_t count) {
+  const size_t parts = partsOf(pool_);
+  if (!isHalf_) {
+    pool_.run(parts, [&](size_t i) { matrix.write(first, from, count, matrix.part(i, parts)); });
+    return;
+  }
+  const auto halves = HostMemory::allocate(checkedMultiply(count, sizeof(uint16_t)));
+  auto* narrowed = reinterpret_cast<uint16_t*>(halves->data());
+  pool_.run((count + kBlock - 1) / kBlock, [&](size_t i) {
+    const size_t length = std::min(kBlock, count - i * kBlock);
+    kernels_.narrow(narrowed + i * kBlock, from + i * kBlock, static_cast<ptrdiff_t>(length));
+  });
+  const uint16_t* values = narrowed;
+  pool_.run(parts, [&](size_t i) { matrix.write(first, values, count, matrix.part(i, parts)); });
 }
 
 void CpuParameters::read(int index, float* to) {
@@ -84,8 +99,19 @@ void CpuParameters::read(int index, float* to) {
     return;
   }
   const size_t parts = partsOf(pool_);
-  pool_.run(parts,
-            [&](size_t i) { slot.matrix->read(0, to, count(index), slot.matrix->part(i, parts)); });
+  const size_t total = count(index);
+  const PackedMatrix& matrix = *slot.matrix;
+  if (!isHalf_) {
+    pool_.run(parts, [&](size_t i) { matrix.read(0, to, total, matrix.part(i, parts)); });
+    return;
+  }
+  const auto halves = HostMemory::allocate(checkedMultiply(total, sizeof(uint16_t)));
+  auto* narrowed = reinterpret_cast<uint16_t*>(halves->data());
+  pool_.run(parts, [&](size_t i) { matrix.read(0, narrowed, total, matrix.part(i, parts)); });
+  pool_.run((total + kBlock - 1) / kBlock, [&](size_t i) {
+    const size_t length = std::min(kBlock, total - i * kBlock);
+    kernels_.widen(to + i * kBlock, narrowed + i * kBlock, static_cast<ptrdiff_t>(length));
+  });
 }
 
 /** make(first, count, to) yields elements of the row-major parameter, block by block on all
@@ -112,7 +138,14 @@ void CpuParameters::make(int index, const Make& make) {
       for (size_t first = next.fetch_add(block); first < total; first = next.fetch_add(block)) {
         const size_t length = std::min(block, total - first);
         make(first, length, rows);
-        slot.matrix->write(first, rows, length, slot.matrix->part(0, 1));
+        if (!isHalf_) {
+          slot.matrix->write(first, rows, length, slot.matrix->part(0, 1));
+          continue;
+        }
+        // In place: a half never reaches a float that is still to be read.
+        auto* halves = reinterpret_cast<uint16_t*>(rows);
+        kernels_.narrow(halves, rows, static_cast<ptrdiff_t>(length));
+        slot.matrix->write(first, halves, length, slot.matrix->part(0, 1));
       }
     });
   }
@@ -135,7 +168,8 @@ std::shared_ptr<const PackedMatrix> CpuParameters::matrix(int weight, size_t cha
   const Shape& shape = specs_[weight].shape;
   const auto create = [&] {
     return std::make_shared<PackedMatrix>(kernels_, static_cast<size_t>(shape[0]),
-                                          static_cast<size_t>(shape[1]), channels, counter_);
+                                          static_cast<size_t>(shape[1]), channels, isHalf_,
+                                          counter_);
   };
   if (slot.matrix != nullptr && slot.matrix->channels() == channels) return slot.matrix;
   if (slot.matrix == nullptr) {
@@ -172,7 +206,7 @@ std::shared_ptr<const PackedFilter> CpuParameters::filter(const Conv2d& conv) {
 
 std::shared_ptr<const WinogradFilter> CpuParameters::winogradFilter(const Conv2d& conv) {
   return filterOf<WinogradFilter>(conv, [this](const Shape& shape) {
-    return std::make_shared<WinogradFilter>(kernels_, shape[0], shape[1], counter_);
+    return std::make_shared<WinogradFilter>(kernels_, shape[0], shape[1], isHalf_, counter_);
   });
 }
 
@@ -188,7 +222,7 @@ void CpuParameters::refresh(const std::vector<int>& used) {
     if (!slot.isWritten || copy.version == slot.version) continue;
     const auto rows = HostMemory::allocate(count(key.first) * sizeof(float));
     read(key.first, rows->floats());
-    copy.packed->write(0, rows->floats(), count(key.first), copy.packed->part(0, 1));
+    writeMatrix(*copy.packed, 0, rows->floats(), count(key.first));
     copy.version = slot.version;
   }
   for (auto& [key, entry] : filters_) {

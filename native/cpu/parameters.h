@@ -17,8 +17,9 @@ namespace vgg::cpu {
 
 class CpuParameters final : public Parameters {
  public:
-  CpuParameters(std::vector<ParameterSpec> specs, const Kernels& kernels, ThreadPool& pool,
-                std::atomic<size_t>* counter);
+  /** isHalf: matrices and Winograd's filters are kept in float16. */
+  CpuParameters(std::vector<ParameterSpec> specs, bool isHalf, const Kernels& kernels,
+                ThreadPool& pool, std::atomic<size_t>* counter);
 
   [[nodiscard]] const std::vector<ParameterSpec>& specs() const override { return specs_; }
   void write(int index, size_t first, const std::byte* from, DType dtype, size_t count) override;
@@ -61,6 +62,7 @@ class CpuParameters final : public Parameters {
   [[nodiscard]] size_t count(int index) const { return elementCount(specs_[index].shape); }
   float* denseForWriting(int index);
   void writeFloats(int index, size_t first, const float* from, size_t count);
+  void writeMatrix(PackedMatrix& matrix, size_t first, const float* from, size_t count);
   /** The filter of that layer, as `Packed`; made by create() on first demand. */
   template <typename Packed, typename Create>
   std::shared_ptr<const Packed> filterOf(const Conv2d& conv, const Create& create);
@@ -68,6 +70,7 @@ class CpuParameters final : public Parameters {
   void make(int index, const Make& make);
 
   std::vector<ParameterSpec> specs_;
+  bool isHalf_;
   const Kernels& kernels_;
   ThreadPool& pool_;
   std::atomic<size_t>* counter_;

@@ -1,6 +1,7 @@
 #include "cpu/winograd.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "core/shape.h"
@@ -37,6 +38,7 @@ void transformFilter(const float* filter, double scale, double (&to)[kFrequencie
 constexpr ptrdiff_t kOwnBlockFloats = ptrdiff_t{130} << 10;
 constexpr ptrdiff_t kFewestOwnTiles = 14;
 constexpr ptrdiff_t kSharedBlockTiles = 112;
+constexpr size_t kMostPanelWidth = 32;
 constexpr ptrdiff_t kSharedPanels = 8;  // for which a thread multiplies one frequency at a time
 
 ptrdiff_t divideUp(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
@@ -49,31 +51,45 @@ ptrdiff_t oddLines(ptrdiff_t floats) {
 
 }  // namespace
 
-WinogradFilter::WinogradFilter(const Kernels& kernels, size_t filters, size_t channels,
+WinogradFilter::WinogradFilter(const Kernels& kernels, size_t filters, size_t channels, bool isHalf,
                                std::atomic<size_t>* counter)
-    : panelWidth_(static_cast<size_t>(kernels.panelWidth)),
+    : kernels_(kernels),
+      panelWidth_(static_cast<size_t>(kernels.panelWidth)),
       filters_(filters),
       channels_(channels),
       panels_((filters + panelWidth_ - 1) / panelWidth_),
-      weight_(
-          HostMemory::allocate(checkedMultiply(checkedMultiply(panels_ * panelWidth_, channels),
-                                               static_cast<size_t>(kFrequencies) * sizeof(float)),
-                               counter)),
+      isHalf_(isHalf),
+      weight_(HostMemory::allocate(checkedMultiply(checkedMultiply(panels_ * panelWidth_, channels),
+                                                   static_cast<size_t>(kFrequencies) *
+                                                       (isHalf ? sizeof(uint16_t) : sizeof(float))),
+                                   counter)),
       bias_(HostMemory::allocate(panels_ * panelWidth_ * sizeof(float), counter)) {}
 
 void WinogradFilter::pack(const FilterSource& source, ThreadPool& pool) {
   pool.run(panels_, [&](size_t panel) {
+    const size_t first = panel * panelWidth_;
+    const size_t lanes = std::min(panelWidth_, filters_ - first);
+    std::array<FilterScale, kMostPanelWidth> scales{};
     for (size_t lane = 0; lane < panelWidth_; ++lane) {
-      const size_t k = panel * panelWidth_ + lane;
-      const bool isFilter = k < filters_;
-      const auto [scale, shift] = isFilter ? scaleOf(source, k) : FilterScale{0, 0};
-      bias_->floats()[k] = static_cast<float>(shift);
-      for (size_t c = 0; c < channels_; ++c) {
-        double frequencies[kFrequencies] = {};
-        if (isFilter) transformFilter(source.weight + (k * channels_ + c) * 9, scale, frequencies);
-        for (size_t f = 0; f < kFrequencies; ++f) {
-          weight_->floats()[((f * panels_ + panel) * channels_ + c) * panelWidth_ + lane] =
-              static_cast<float>(frequencies[f]);
+      if (lane < lanes) scales[lane] = scaleOf(source, first + lane);
+      bias_->floats()[first + lane] = static_cast<float>(scales[lane].shift);
+    }
+    // A row of the panel for each frequency, which then goes to its place at once.
+    std::array<std::array<float, kMostPanelWidth>, kFrequencies> rows{};
+    for (size_t c = 0; c < channels_; ++c) {
+      for (size_t lane = 0; lane < lanes; ++lane) {
+        double frequencies[kFrequencies];
+        transformFilter(source.weight + ((first + lane) * channels_ + c) * 9, scales[lane].scale,
+                        frequencies);
+        for (size_t f = 0; f < rows.size(); ++f) rows[f][lane] = static_cast<float>(frequencies[f]);
+      }
+      for (size_t f = 0; f < rows.size(); ++f) {
+        const size_t to = ((f * panels_ + panel) * channels_ + c) * panelWidth_;
+        if (isHalf_) {
+          kernels_.narrow(reinterpret_cast<uint16_t*>(weight_->data()) + to, rows[f].data(),
+                          static_cast<ptrdiff_t>(panelWidth_));
+        } else {
+          std::copy_n(rows[f].data(), panelWidth_, weight_->floats() + to);
         }
       }
     }
@@ -145,8 +161,11 @@ struct Layer {
     product.rows = rows;
     product.segments = 1;
     product.depth = input.channels;
-    product.b = filter->panel(static_cast<size_t>(f), panel);
-    product.next = product.b + product.depth * kernels.panelWidth;
+    const auto [floats, halves] = filter->panel(static_cast<size_t>(f), panel);
+    product.b = floats;
+    product.halfB = halves;
+    const ptrdiff_t length = product.depth * kernels.panelWidth;
+    product.next = halves != nullptr ? static_cast<const void*>(halves + length) : floats + length;
     product.c = c;
     product.cRowStride = plan.productRow;
     product.columns = kernels.panelWidth;

@@ -8,6 +8,7 @@
 #include "core/op.h"
 #include "cpu/kernels.h"
 #include "cpu/packed_filter.h"
+#include "cpu/packed_matrix.h"
 #include "cpu/parallel.h"
 
 namespace vgg::cpu {
@@ -16,21 +17,26 @@ namespace vgg::cpu {
  * weight (K, C, 3, 3) → [36][⌈K / panelWidth⌉][C][panelWidth]. */
 class WinogradFilter final : public PackedParameters {
  public:
-  WinogradFilter(const Kernels& kernels, size_t filters, size_t channels,
+  /** isHalf: kept in float16. */
+  WinogradFilter(const Kernels& kernels, size_t filters, size_t channels, bool isHalf,
                  std::atomic<size_t>* counter);
 
   void pack(const FilterSource& source, ThreadPool& pool) override;
 
   [[nodiscard]] size_t panels() const { return panels_; }
   [[nodiscard]] size_t channels() const { return channels_; }
-  [[nodiscard]] const float* panel(size_t frequency, size_t panel) const {
-    return weight_->floats() + (frequency * panels_ + panel) * channels_ * panelWidth_;
+  [[nodiscard]] PanelElements panel(size_t frequency, size_t panel) const {
+    const size_t offset = (frequency * panels_ + panel) * channels_ * panelWidth_;
+    if (isHalf_) return {nullptr, reinterpret_cast<const uint16_t*>(weight_->data()) + offset};
+    return {weight_->floats() + offset, nullptr};
   }
   /** One per filter. */
   [[nodiscard]] const float* bias() const { return bias_->floats(); }
 
  private:
+  const Kernels& kernels_;
   size_t panelWidth_, filters_, channels_, panels_;
+  bool isHalf_;
   std::shared_ptr<HostMemory> weight_, bias_;
 };
 

@@ -75,7 +75,8 @@ CudaBackend::CudaBackend(int ordinal, const CudaOptions& options)
       completions_(*context_) {}
 
 DeviceInfo CudaBackend::info() const {
-  return {"cuda:" + std::to_string(context_->gpu().ordinal), "cuda", "", 0};
+  return {"cuda:" + std::to_string(context_->gpu().ordinal), "cuda", "", 0,
+          precisionsOf(context_->gpu())};
 }
 
 MemoryStats CudaBackend::memoryStats() const {
@@ -117,14 +118,7 @@ void CudaBackend::download(std::byte* to, const Memory& from, size_t bytes) {
 std::shared_ptr<Parameters> CudaBackend::createParameters(std::vector<ParameterSpec> specs,
                                                           Precision precision) {
   context_->throwIfLost();
-  const std::vector<Precision> offered = precisionsOf(context_->gpu());
-  if (std::count(offered.begin(), offered.end(), precision) == 0) {
-    std::string names;
-    for (const Precision p : offered)
-      names += (names.empty() ? "" : ", ") + std::string(precisionName(p));
-    throw Error(Code::kUnsupported, context_->gpu().name + " computes in " + names + ", not in " +
-                                        precisionName(precision));
-  }
+  requireOffered(precision, precisionsOf(context_->gpu()), context_->gpu().name);
   return context_->share(
       new CudaParameters(*context_, kernels_, std::move(specs), precision, &parameterBytes_));
 }

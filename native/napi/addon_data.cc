@@ -179,6 +179,12 @@ std::shared_ptr<HostMemory> snapshot(const View& view) {
   return snapshot(view, HostMemory::allocate(view.bytes));
 }
 
+Napi::Array precisionNames(Napi::Env env, const std::vector<Precision>& precisions) {
+  Napi::Array names = Napi::Array::New(env);
+  for (const Precision precision : precisions) names.Set(names.Length(), precisionName(precision));
+  return names;
+}
+
 Napi::ArrayBuffer toArrayBuffer(Napi::Env env, const std::byte* data, size_t bytes) {
   Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, bytes);
   if (bytes > 0) std::memcpy(buffer.Data(), data, bytes);

@@ -111,5 +111,6 @@ std::shared_ptr<HostMemory> snapshot(const View& view);
 
 /** The value of a finished copy: an ordinary ArrayBuffer. */
 Napi::ArrayBuffer toArrayBuffer(Napi::Env env, const std::byte* data, size_t bytes);
+Napi::Array precisionNames(Napi::Env env, const std::vector<Precision>& precisions);
 
 }  // namespace vgg::napi

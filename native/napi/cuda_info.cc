@@ -76,10 +76,7 @@ Napi::Object toObject(Napi::Env env, const cuda::Gpu& gpu) {
   object.Set("multiprocessors", gpu.multiprocessors);
   object.Set("pciBusId", gpu.pciBusId);
   object.Set("uuid", gpu.uuid);
-  Napi::Array names = Napi::Array::New(env);
-  for (const Precision precision : cuda::precisionsOf(gpu))
-    names.Set(names.Length(), precisionName(precision));
-  object.Set("precisions", names);
+  object.Set("precisions", precisionNames(env, cuda::precisionsOf(gpu)));
   return object;
 }
 

@@ -61,6 +61,7 @@ Napi::Value DeviceWrap::info(const Napi::CallbackInfo& info) {
   object.Set("kind", device.kind);
   object.Set("threads", device.threads);
   object.Set("instructionSet", device.instructionSet);
+  object.Set("precisions", precisionNames(info.Env(), device.precisions));
   return object;
 }
 

@@ -31,39 +31,26 @@ void affine(float* to, const float* from, const float* scale, const float* shift
   }
 }
 
-}  // namespace
-
-void widen(float* to, const uint16_t* from, ptrdiff_t length) {
+#ifdef VGG_HALVES
+/** Whole vectors, and the rest by way of one. */
+template <typename To, typename From>
+void convert(To* to, const From* from, ptrdiff_t length) {
   ptrdiff_t i = 0;
   for (; i + kLanes <= length; i += kLanes) store(to + i, load(from + i));
-  if (i == length) return;
-  uint16_t rest[kLanes] = {};
-  float wide[kLanes];
+  From rest[kLanes] = {};
+  To converted[kLanes];
   for (ptrdiff_t k = 0; i + k < length; ++k) rest[k] = from[i + k];
-  store(wide, load(rest));
-  for (ptrdiff_t k = 0; i + k < length; ++k) to[i + k] = wide[k];
+  store(converted, load(rest));
+  for (ptrdiff_t k = 0; i + k < length; ++k) to[i + k] = converted[k];
 }
+constexpr auto kWiden = convert<float, uint16_t>;
+constexpr auto kNarrow = convert<uint16_t, float>;
+#else
+constexpr void (*kWiden)(float*, const uint16_t*, ptrdiff_t) = nullptr;
+constexpr void (*kNarrow)(uint16_t*, const float*, ptrdiff_t) = nullptr;
+#endif
 
-void narrow(uint16_t* to, const float* from, ptrdiff_t length) {
-  for (ptrdiff_t i = 0; i < length; ++i) {
-    uint32_t bits;
-    __builtin_memcpy(&bits, from + i, sizeof bits);
-    const uint32_t sign = bits >> 16 & 0x8000U;
-    const uint32_t magnitude = bits & 0x7fffffffU;
-    // Below 2⁻¹⁴ the sum with ½ leaves the denormal's bits, rounded, at the end of the mantissa.
-    float value;
-    __builtin_memcpy(&value, &magnitude, sizeof value);
-    value += 0.5F;
-    uint32_t denormal;
-    __builtin_memcpy(&denormal, &value, sizeof denormal);
-    const uint32_t rounded = magnitude + 0xfffU + (magnitude >> 13 & 1U);
-    uint32_t half =
-        magnitude < 0x38800000U ? denormal - 0x3f000000U : (rounded - 0x38000000U) >> 13;
-    half = rounded >= 0x47800000U ? 0x7c00U : half;
-    half = magnitude > 0x7f800000U ? 0x7e00U : half;
-    to[i] = static_cast<uint16_t>(sign | half);
-  }
-}
+}  // namespace
 
 extern const Kernels kernels{kName,
                              static_cast<int>(kLanes),
@@ -73,8 +60,8 @@ extern const Kernels kernels{kName,
                              multiplyAndPool,
                              winogradInput,
                              winogradOutput,
-                             widen,
-                             narrow,
+                             kWiden,
+                             kNarrow,
                              maximum,
                              affine};
 

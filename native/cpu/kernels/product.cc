@@ -235,8 +235,10 @@ void poolRows(const PooledPanelProduct& product, const float* first, float* c) {
 }  // namespace
 
 void multiply(const PanelProduct& product) {
-  if (product.halfB == nullptr) return multiplyAll(product, product.b);
-  multiplyAll(product, product.halfB);
+#ifdef VGG_HALVES
+  if (product.halfB != nullptr) return multiplyAll(product, product.halfB);
+#endif
+  multiplyAll(product, product.b);
 }
 
 void multiplyAndPool(const PooledPanelProduct& product) {

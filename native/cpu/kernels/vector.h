@@ -18,8 +18,6 @@ void multiply(const PanelProduct& product);
 void multiplyAndPool(const PooledPanelProduct& product);
 void winogradInput(const WinogradInput& transform);
 void winogradOutput(const WinogradOutput& transform);
-void widen(float* to, const uint16_t* from, ptrdiff_t length);
-void narrow(uint16_t* to, const float* from, ptrdiff_t length);
 
 namespace {
 
@@ -46,32 +44,41 @@ constexpr int kPooledRows = kMaxRows > 6 ? 2 : 1;  // four pixels each, two vect
 using Vector = float __attribute__((vector_size(kLanes * sizeof(float))));
 using Unaligned =
     float __attribute__((vector_size(kLanes * sizeof(float)), aligned(alignof(float)), may_alias));
-using Halves = uint16_t
-    __attribute__((vector_size(kLanes * sizeof(uint16_t)), aligned(alignof(uint16_t)), may_alias));
-using Bits = uint32_t __attribute__((vector_size(kLanes * sizeof(uint32_t))));
 
 inline Vector load(const float* from) { return *reinterpret_cast<const Unaligned*>(from); }
 inline void store(float* to, Vector value) { *reinterpret_cast<Unaligned*>(to) = value; }
 
-/** float16 → float32. */
-inline Vector load(const uint16_t* from) {
 #if defined(__AVX512F__)
+#define VGG_HALVES
+inline Vector load(const uint16_t* from) {
   // GCC 12 warns of what the unmasked form leaves undefined.
   return _mm512_maskz_cvtph_ps(static_cast<__mmask16>(-1),
                                _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
-#elif defined(__F16C__)
-  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
-#else
-  const Bits half = __builtin_convertvector(*reinterpret_cast<const Halves*>(from), Bits);
-  // The exponent is moved to float32's bias by a multiplication, which takes denormals along.
-  const Bits magnitude = (half & 0x7fffU) << 13;
-  const Vector scaled = reinterpret_cast<Vector>(magnitude) * 0x1p112F;
-  const Bits endless = magnitude | 0x7f800000U;
-  const Bits bits = half & 0x7c00U;
-  const Bits value = bits == 0x7c00U ? endless : reinterpret_cast<Bits>(scaled);
-  return reinterpret_cast<Vector>(value | (half & 0x8000U) << 16);
-#endif
 }
+inline void store(uint16_t* to, Vector value) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                      _mm512_maskz_cvtps_ph(static_cast<__mmask16>(-1), value, 0));
+}
+#elif defined(__F16C__)
+#define VGG_HALVES
+inline Vector load(const uint16_t* from) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+}
+inline void store(uint16_t* to, Vector value) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtps_ph(value, 0));
+}
+#elif defined(__aarch64__)
+#define VGG_HALVES
+using Halves = _Float16
+    __attribute__((vector_size(kLanes * sizeof(uint16_t)), aligned(alignof(uint16_t)), may_alias));
+inline Vector load(const uint16_t* from) {
+  return __builtin_convertvector(*reinterpret_cast<const Halves*>(from), Vector);
+}
+inline void store(uint16_t* to, Vector value) {
+  *reinterpret_cast<Halves*>(to) = __builtin_convertvector(value, Halves);
+}
+#endif
+// With VGG_HALVES, vectors of float16 (as bits) are widened and narrowed by the hardware.
 
 // NaN < 0 is false: NaN stays.
 inline Vector rectify(Vector v) { return v < 0.0F ? Vector{} : v; }
