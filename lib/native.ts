@@ -49,7 +49,18 @@ export interface NativeGraph {
     outputs: readonly (NativeMemory | null)[],
     cancellation: NativeCancellation | null,
   ): Promise<(ArrayBuffer | null)[]>;
+  /** Like `run`, with the time of each step. */
+  profile(
+    ...call: Parameters<NativeGraph["run"]>
+  ): Promise<{ outputs: (ArrayBuffer | null)[]; steps: NativeStepTime[] }>;
   dispose(): Promise<void>;
+}
+
+/** A step by the value that it brings in, makes (of several operations in one, the last) or brings out. */
+export interface NativeStepTime {
+  readonly role: "input" | "operation" | "output";
+  readonly value: number;
+  readonly milliseconds: number;
 }
 
 export interface NativeCancellation {

@@ -63,6 +63,22 @@ class Parameters {
 /** Says on any thread, once, that a run has ended: with null, or with what went wrong. */
 using Completion = std::function<void(std::exception_ptr)>;
 
+/** What a step does: it brings an input into the device's order, makes a value, or brings an output
+ * into the caller's order. */
+enum class StepRole : std::uint8_t { kInput, kOperation, kOutput };
+
+/** A step by the value that it is about: what it makes, or the last of that where it does several
+ * operations in one. */
+struct StepLabel {
+  StepRole role;
+  int value;
+};
+
+struct StepTime {
+  StepLabel label;
+  double milliseconds;
+};
+
 /** A program made ready for batches up to a size. */
 class Executable {
  public:
@@ -75,6 +91,13 @@ class Executable {
   virtual void run(size_t batch, const std::vector<Binding>& inputs,
                    const std::vector<Binding>& outputs, const std::atomic<bool>& cancelled,
                    Completion done) noexcept = 0;
+  /**
+   * Runs a batch, returns when it has ended, and says how long each step took: on the device, where
+   * that has a clock. Throws Error as `run` says.
+   */
+  virtual std::vector<StepTime> profile(size_t batch, const std::vector<Binding>& inputs,
+                                        const std::vector<Binding>& outputs,
+                                        const std::atomic<bool>& cancelled) = 0;
 };
 
 class Backend {

@@ -30,9 +30,13 @@ class GraphWrap : public Napi::ObjectWrap<GraphWrap> {
 
     Executable& executable(size_t batch);
   };
+  struct Bound;
+
+  [[nodiscard]] std::shared_ptr<Bound> bind(const Napi::CallbackInfo& info) const;
 
   Napi::Value prepare(const Napi::CallbackInfo& info);
   Napi::Value run(const Napi::CallbackInfo& info);
+  Napi::Value profile(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
   [[nodiscard]] const std::shared_ptr<State>& state() const;
 
