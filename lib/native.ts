@@ -10,6 +10,8 @@ import type { DType } from "./tensor.js";
 export interface NativeDevice {
   info(): { id: string; kind: string; threads: number; instructionSet: string };
   memoryStats(): { parameterBytes: number; activationBytes: number; tensorBytes: number };
+  /** What the device reaches at most, measured now; 0 where it cannot be. */
+  roofline(precision: Precision): Promise<{ flopsPerSecond: number; bytesPerSecond: number }>;
   allocate(bytes: number): NativeMemory;
   createParameters(
     specs: readonly { name: string; shape: readonly number[] }[],
@@ -53,6 +55,8 @@ export interface NativeGraph {
   profile(
     ...call: Parameters<NativeGraph["run"]>
   ): Promise<{ outputs: (ArrayBuffer | null)[]; steps: NativeStepTime[] }>;
+  /** Of the run that ended last: from its turn on the device's thread to its end. */
+  lastRunMilliseconds(): number;
   dispose(): Promise<void>;
 }
 

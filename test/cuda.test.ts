@@ -239,6 +239,18 @@ describe.skipIf(!isBuilt)("a model on a GPU", () => {
     expect(result.misuse).toBe(0);
   });
 
+  it("is measured for what it reaches at most", () => {
+    const { stderr, result } = run("roofline");
+    expect(stderr).toBe("");
+    expect(result.found).toHaveLength(2);
+    for (const { flopsPerSecond, bytesPerSecond } of result.found) {
+      expect(flopsPerSecond).toBeGreaterThan(0);
+      expect(bytesPerSecond).toBeGreaterThan(0);
+    }
+    expect(result.after).toEqual(result.before);
+    expect(result.misuse).toBe(0);
+  });
+
   it("is lost for good after a fatal error, at once, while the CPU goes on", () => {
     const { stderr, result } = run("lost");
     expect(stderr).toBe("");

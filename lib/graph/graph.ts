@@ -175,6 +175,11 @@ export class Graph {
     }
   }
 
+  /** @internal Of the run that ended last, how long it was the device's. @throws {VggError} DISPOSED */
+  get lastRunMs(): number {
+    return callNative(() => this.#native.lastRunMilliseconds());
+  }
+
   /** Checks a call, and starts it when its turn comes: at once unless 8 are under way. */
   async #enter<Result>(
     inputs: Inputs,

@@ -417,6 +417,11 @@ export class Vgg {
     return nameSteps(this.#topology, outputs, steps);
   }
 
+  /** @internal Of the forward of logits that ended last, how many milliseconds it was the device's. */
+  get lastForwardMs(): number {
+    return this.#forwardGraph([logitsName]).lastRunMs;
+  }
+
   /** Layers, output shapes, parameters and multiply-adds. Printing it, or `String(summary)`, gives a table. */
   summary(): Summary {
     return new Summary(this.#topology);

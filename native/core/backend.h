@@ -30,6 +30,12 @@ struct MemoryStats {
   size_t parameterBytes = 0, activationBytes = 0, tensorBytes = 0;
 };
 
+/** What a device reaches at most, measured on it in this process; 0 where it could not be. */
+struct Roofline {
+  double flopsPerSecond = 0;  // a multiply-add is two
+  double bytesPerSecond = 0;
+};
+
 /** Bytes on a device, uninitialised. Freed when the last owner lets go. */
 class Memory {
  public:
@@ -121,6 +127,8 @@ class Backend {
                                                        Precision precision) = 0;
   /** The size of the executable that a batch runs in: the batch itself, or a larger one. */
   [[nodiscard]] virtual size_t paddedBatch(size_t batch) const { return batch; }
+  /** Takes a second or so. Throws Error kDeviceLost. */
+  virtual Roofline roofline(Precision precision) = 0;
   virtual std::shared_ptr<Executable> compile(const Program& program,
                                               std::shared_ptr<Parameters> parameters,
                                               size_t batch) = 0;

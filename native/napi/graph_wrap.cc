@@ -1,5 +1,6 @@
 #include "napi/graph_wrap.h"
 
+#include <chrono>
 #include <utility>
 
 #include "core/host_memory.h"
@@ -18,6 +19,7 @@ Napi::Function GraphWrap::define(Napi::Env env) {
                          InstanceMethod<&GraphWrap::prepare>("prepare"),
                          InstanceMethod<&GraphWrap::run>("run"),
                          InstanceMethod<&GraphWrap::profile>("profile"),
+                         InstanceMethod<&GraphWrap::lastRunMilliseconds>("lastRunMilliseconds"),
                          InstanceMethod<&GraphWrap::dispose>("dispose"),
                      });
 }
@@ -26,10 +28,11 @@ GraphWrap::GraphWrap(const Napi::CallbackInfo& info)
     : ObjectWrap(info), backend_(unwrap<DeviceWrap>(info[0]).backend()) {
   info.This().As<Napi::Object>().TypeTag(&kTypeTag);
   state_ = guarded(info.Env(), [&] {
-    return std::make_shared<State>(State{backend_,
-                                         unwrap<ParametersWrap>(info[2]).parameters(),
-                                         readProgram(info[1].As<Napi::Object>()),
-                                         {}});
+    auto state = std::make_shared<State>();
+    state->backend = backend_;
+    state->parameters = unwrap<ParametersWrap>(info[2]).parameters();
+    state->program = readProgram(info[1].As<Napi::Object>());
+    return state;
   });
 }
 
@@ -104,6 +107,12 @@ MakeValue resultsOf(std::vector<std::shared_ptr<HostMemory>> results) {
   };
 }
 
+using Clock = std::chrono::steady_clock;
+
+double millisecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
 Cancellation cancellationOf(const Napi::Value& value) {
   return value.IsObject() ? unwrap<CancellationWrap>(value).flag()
                           : std::make_shared<std::atomic<bool>>(false);
@@ -168,18 +177,20 @@ Napi::Value GraphWrap::run(const Napi::CallbackInfo& info) {
     // A worker's end sets the same flag through DeviceThread::dropOwner.
     const Cancellation cancelled = cancellationOf(info[3]);
     return AddonData::of(info.Env())
-        .postStart(
-            info.Env(), *backend_, cancelled,
-            [current = state(), bound, cancelled](const AddonData::Finish& finish) {
-              current->executable(bound->batch)
-                  .run(bound->batch, bound->inputs, bound->outputs, *cancelled,
-                       // Holds all that the run uses until it has ended.
-                       [current, bound, cancelled, finish](const std::exception_ptr& failure) {
-                         MakeValue results = resultsOf(std::move(bound->results));
-                         bound->owners.clear();
-                         finish(failure, std::move(results));
-                       });
-            });
+        .postStart(info.Env(), *backend_, cancelled,
+                   [current = state(), bound, cancelled](const AddonData::Finish& finish) {
+                     const Clock::time_point start = Clock::now();
+                     current->executable(bound->batch)
+                         .run(bound->batch, bound->inputs, bound->outputs, *cancelled,
+                              // Holds all that the run uses until it has ended.
+                              [current, bound, cancelled, finish,
+                               start](const std::exception_ptr& failure) {
+                                current->lastRunMilliseconds = millisecondsSince(start);
+                                MakeValue results = resultsOf(std::move(bound->results));
+                                bound->owners.clear();
+                                finish(failure, std::move(results));
+                              });
+                   });
   });
 }
 
@@ -203,6 +214,14 @@ Napi::Value GraphWrap::profile(const Napi::CallbackInfo& info) {
                   return profile;
                 };
               });
+  });
+}
+
+/** lastRunMilliseconds() → how long the run that ended last was the device's: from its turn on the
+ * device's thread to its end */
+Napi::Value GraphWrap::lastRunMilliseconds(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return Napi::Number::New(info.Env(), state()->lastRunMilliseconds);
   });
 }
 

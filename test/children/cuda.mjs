@@ -123,6 +123,16 @@ const modes = {
     };
   },
 
+  /** What the device reaches at most, in float32 and float16, and what measuring it leaves behind. */
+  async roofline() {
+    const device = await openDevice("cuda");
+    const before = counts();
+    const found = [];
+    for (const precision of ["float32", "float16"])
+      found.push(await device.native.roofline(precision));
+    return { found, before, after: counts(), misuse: control("misuseCount") };
+  },
+
   /** Many forwards at once on streams that run late: each must get its own answer. */
   async together() {
     const model = await network(await openDevice("cuda"));
