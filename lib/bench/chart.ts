@@ -293,10 +293,9 @@ export function barChart(chart: BarChart): string {
     );
     if (mark !== null) {
       const at = placeX(mark.value);
-      body.push(
-        line(at, y - 4, at, y + 22, colours.paper, ' stroke-width="6"'),
-        line(at, y - 4, at, y + 22, mark.colour, ' stroke-width="3"'),
-      );
+      // Its outline would hide a bar that is hardly longer.
+      if (at - left > 6) body.push(line(at, y - 4, at, y + 22, colours.paper, ' stroke-width="6"'));
+      body.push(line(at, y - 4, at, y + 22, mark.colour, ' stroke-width="3"'));
     }
     body.push(...outlined(end + 10, middle + 4.5, shown, { colour: colours.ink }));
   }

@@ -1,6 +1,6 @@
 // The figures of a benchmark: which numbers of the report are drawn, and how they are called.
 import { type Bar, barChart, colours, lineChart } from "./chart.js";
-import type { BatchReport, BenchReport, LayerReport } from "./report.js";
+import { type BatchReport, type BenchReport, type LayerReport, profileRuns } from "./report.js";
 
 /** Three digits, and no exponent: 0.0123, 1.23, 123, 12,346. */
 export function threeDigits(value: number): string {
@@ -124,10 +124,11 @@ function layersFigure(report: BenchReport, { batch, layers, iterations }: BatchR
   const { gigaflopsPerSecond, gigabytesPerSecond } = report.roofline;
   const peak = gigaflopsPerSecond === null ? "" : `, ${threeDigits(gigaflopsPerSecond)} GFLOP/s`;
   const band = gigabytesPerSecond === null ? "" : `, ${threeDigits(gigabytesPerSecond)} GB/s`;
+  const runs = Math.min(iterations, profileRuns);
   return barChart({
     title: `Time of each layer, batch ${batch}`,
     subtitle: conditions(report),
-    xTitle: `milliseconds: medians of ${Math.min(iterations, 10)} runs, and the floor's share of each`,
+    xTitle: `milliseconds: median of ${runs} ${runs === 1 ? "run" : "runs"}, and the floor's share of it`,
     barLabel: "measured",
     colour: colours.blue,
     marks: [

@@ -3,6 +3,9 @@ import type { DeviceInfo, MemoryStats, Precision } from "../index.js";
 import type { LayerProfile } from "../vgg/profile.js";
 import type { Architecture } from "../vgg/topology.js";
 
+/** Layers are timed in at most so many runs of each batch size. */
+export const profileRuns = 10;
+
 export interface Latency {
   readonly min: number;
   readonly p50: number;

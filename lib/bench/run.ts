@@ -9,7 +9,13 @@ import { Tensor } from "../tensor.js";
 import { Vgg } from "../vgg/model.js";
 import type { LayerProfile } from "../vgg/profile.js";
 import type { Architecture } from "../vgg/topology.js";
-import type { BatchReport, BenchReport, ColdStartReport, RooflineReport } from "./report.js";
+import {
+  type BatchReport,
+  type BenchReport,
+  type ColdStartReport,
+  profileRuns,
+  type RooflineReport,
+} from "./report.js";
 import { againstRoofline, measureRoofline } from "./roofline.js";
 
 export interface ModelChoice {
@@ -152,7 +158,10 @@ async function measureBatch(
     overheads,
     imagesPerSecondInFlight: (batch * latencies.length) / seconds,
     memory: model.device.memoryStats(),
-    layers: await model.profile(input, { warmup: 1, iterations: Math.min(latencies.length, 10) }),
+    layers: await model.profile(input, {
+      warmup: 1,
+      iterations: Math.min(latencies.length, profileRuns),
+    }),
   };
 }
 
