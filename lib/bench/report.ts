@@ -1,5 +1,6 @@
 // What a benchmark found, as plain data: what `vgg bench --json` prints. Nothing that was not measured is a number.
-import type { DeviceInfo, MemoryStats, Precision } from "../index.js";
+import type { MemoryStats } from "../device.js";
+import type { DeviceInfo, Precision } from "../diagnosis.js";
 import type { LayerProfile } from "../vgg/profile.js";
 import type { Architecture } from "../vgg/topology.js";
 
