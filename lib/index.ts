@@ -17,8 +17,10 @@ export {
 } from "./diagnosis.js";
 export { type ErrorCode, errorCodes, VggError } from "./errors.js";
 export { GraphBuilder } from "./graph/builder.js";
-export { Graph, ParameterStore, type RunOptions } from "./graph/graph.js";
+export { Graph, type GraphProfile, type RunOptions } from "./graph/graph.js";
 export type { GraphRecord, Row } from "./graph/ops.js";
+export { ParameterStore } from "./graph/parameter-store.js";
+export type { ProfileOptions, StepProfile } from "./graph/profile.js";
 export { ParameterValue, Value } from "./graph/value.js";
 export { type PreprocessOptions, preprocess } from "./image/preprocess.js";
 export type { ImageSource } from "./image/source.js";
@@ -35,6 +37,7 @@ export {
   type VggOptions,
 } from "./vgg/model.js";
 export type { ParameterInfo } from "./vgg/parameters.js";
+export type { LayerProfile } from "./vgg/profile.js";
 export type { StateDict, StateDictDifference } from "./vgg/state-dict.js";
 export type { LayerSummary, Summary } from "./vgg/summary.js";
 export { type Architecture, architectures, type TopologyOptions } from "./vgg/topology.js";

@@ -16,6 +16,8 @@ export interface NativeDevice {
     precisions: Precision[];
   };
   memoryStats(): { parameterBytes: number; activationBytes: number; tensorBytes: number };
+  /** What the device reaches at most, measured now; 0 where it cannot be. */
+  roofline(precision: Precision): Promise<{ flopsPerSecond: number; bytesPerSecond: number }>;
   allocate(bytes: number): NativeMemory;
   createParameters(
     specs: readonly { name: string; shape: readonly number[] }[],
@@ -55,7 +57,20 @@ export interface NativeGraph {
     outputs: readonly (NativeMemory | null)[],
     cancellation: NativeCancellation | null,
   ): Promise<(ArrayBuffer | null)[]>;
+  /** Like `run`, with the time of each step. */
+  profile(
+    ...call: Parameters<NativeGraph["run"]>
+  ): Promise<{ outputs: (ArrayBuffer | null)[]; steps: NativeStepTime[] }>;
+  /** Of the run that ended last: from its turn on the device's thread to its end. */
+  lastRunMilliseconds(): number;
   dispose(): Promise<void>;
+}
+
+/** A step by the value that it brings in, makes (of several operations in one, the last) or brings out. */
+export interface NativeStepTime {
+  readonly role: "input" | "operation" | "output";
+  readonly value: number;
+  readonly milliseconds: number;
 }
 
 export interface NativeCancellation {

@@ -223,6 +223,34 @@ describe.skipIf(!isBuilt)("a model on a GPU", () => {
     },
   );
 
+  it.each([0, 300])("is profiled step by step on streams that are %i µs late", (delay) => {
+    const { stderr, result } = run("profile", { FAKE_CUDA_DELAY_US: String(delay) });
+    expect(stderr).toBe("");
+    expect(result.kinds).toEqual([
+      "conv2d+maxPool2d",
+      "conv2d",
+      "adaptiveAvgPool2d",
+      "flatten+gemm",
+      "output",
+    ]);
+    for (const time of result.times) expect(time).toBeGreaterThanOrEqual(0);
+    expect(result.isSame).toEqual([true, true]);
+    expect(result.after).toEqual(result.before);
+    expect(result.misuse).toBe(0);
+  });
+
+  it("is measured for what it reaches at most", () => {
+    const { stderr, result } = run("roofline");
+    expect(stderr).toBe("");
+    expect(result.found).toHaveLength(2);
+    for (const { flopsPerSecond, bytesPerSecond } of result.found) {
+      expect(flopsPerSecond).toBeGreaterThan(0);
+      expect(bytesPerSecond).toBeGreaterThan(0);
+    }
+    expect(result.after).toEqual(result.before);
+    expect(result.misuse).toBe(0);
+  });
+
   it("is lost for good after a fatal error, at once, while the CPU goes on", () => {
     const { stderr, result } = run("lost");
     expect(stderr).toBe("");

@@ -1,6 +1,7 @@
 // `vgg classify`: what is on the pictures.
 import { type Command, Option } from "commander";
 import { checkInteger } from "../check.js";
+import { csvLine } from "../csv.js";
 import type { Classification } from "../vgg/classify.js";
 import { expandImages } from "./images.js";
 import { loadModel, type WeightsOptions, withWeights } from "./model.js";
@@ -35,10 +36,6 @@ function toObject(result: Result) {
     : { file: result.source, predictions: result.predictions };
 }
 
-/** RFC 4180. */
-const csvCell = (cell: string | number) =>
-  /[",\r\n]/.test(String(cell)) ? `"${String(cell).replaceAll('"', '""')}"` : String(cell);
-const csvLine = (cells: readonly (string | number)[]) => `${cells.map(csvCell).join(",")}\n`;
 const nothing = () => "";
 
 const formats: Readonly<Record<string, Format>> = {

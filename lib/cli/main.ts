@@ -3,6 +3,7 @@
 import { Command, CommanderError } from "commander";
 import { version } from "../diagnosis.js";
 import { VggError } from "../errors.js";
+import { benchCommand } from "./bench.js";
 import { buildCommand } from "./build.js";
 import { checkCommand } from "./check.js";
 import { classifyCommand } from "./classify.js";
@@ -21,6 +22,7 @@ const commands = [
   convertCommand(),
   pullCommand(),
   planCommand(),
+  benchCommand(),
   doctorCommand(),
   buildCommand(),
 ];

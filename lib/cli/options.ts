@@ -26,6 +26,14 @@ export function integer(value: string): number {
   return Number(value);
 }
 
+/** An option's value as batch sizes: "1,8,32". */
+export function batchSizes(value: string): number[] {
+  const sizes = value.split(",").map(integer);
+  if (sizes.some((size) => size < 1 || size > 65_536))
+    throw new InvalidArgumentError("Expected sizes from 1 to 65536.");
+  return [...new Set(sizes)];
+}
+
 /** A command with `--json`. */
 export function command(name: string, description: string): Command {
   return new Command(name)

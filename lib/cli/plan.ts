@@ -1,10 +1,11 @@
 // `vgg plan`: makes plans and kernels for a GPU that this machine need not have, so that the one that has it starts at once.
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import { type Precision, precisions } from "../diagnosis.js";
 import { type GpuName, gpuNames } from "../gpus.js";
 import { type PlanReport, planAhead } from "../plan.js";
 import { topology } from "../vgg/topology.js";
 import {
+  batchSizes,
   command,
   integer,
   type ModelOptions,
@@ -20,13 +21,6 @@ interface Options extends ModelOptions, OutputOptions {
   limit: number;
   pooled: boolean;
   out?: string;
-}
-
-function batchSizes(value: string): number[] {
-  const sizes = value.split(",").map(integer);
-  if (sizes.some((size) => size < 1))
-    throw new InvalidArgumentError("Expected sizes of at least 1.");
-  return sizes;
 }
 
 export function planCommand(): Command {

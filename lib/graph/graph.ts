@@ -1,7 +1,6 @@
-// A record on a device: parameters that are packed once, and one executable for each batch size asked for.
+// A record on a device: one executable for each batch size asked for.
 import {
   checkInteger,
-  checkOneOf,
   checkOptions,
   checkSignal,
   formatShape,
@@ -9,149 +8,19 @@ import {
   typeError,
 } from "../check.js";
 import { Device, DeviceTensor } from "../device.js";
-import { type Precision, precisions } from "../diagnosis.js";
 import { awaitNative, callNative, VggError } from "../errors.js";
-import { type NativeGraph, type NativeMemory, type NativeParameters, native } from "../native.js";
 import {
-  arrayTypeOf,
-  checkFloatTensor,
-  checkShape,
-  type DType,
-  nativeData,
-  Tensor,
-} from "../tensor.js";
+  type NativeCancellation,
+  type NativeGraph,
+  type NativeMemory,
+  type NativeStepTime,
+  native,
+} from "../native.js";
+import { arrayTypeOf, type DType, nativeData, Tensor } from "../tensor.js";
 import { checkRecord } from "./builder.js";
-import { Gate } from "./gate.js";
-import type { GraphRecord, ParameterRecord } from "./ops.js";
-
-/** The parameters of one or more graphs on one device, by name. */
-export class ParameterStore {
-  readonly device: Device;
-  /** How the graphs that read them compute. */
-  readonly precision: Precision;
-  readonly records: readonly ParameterRecord[];
-  /** @internal What reads or writes the parameters passes through here. */
-  readonly gate = new Gate();
-  #native: NativeParameters;
-  #indices: ReadonlyMap<string, number>;
-
-  /**
-   * @throws {TypeError|RangeError} no Device, an invalid shape, an unknown precision
-   * @throws {VggError} UNSUPPORTED precision, DISPOSED device
-   */
-  constructor(
-    device: Device,
-    records: readonly ParameterRecord[],
-    precision: Precision = "float32",
-  ) {
-    if (!(device instanceof Device)) throw typeError("a Device", "device", device);
-    this.device = device;
-    this.precision = checkOneOf(precision, "precision", precisions);
-    this.records = records.map(({ name, shape }) => ({
-      name,
-      shape: checkShape(shape, `the shape of ${name}`),
-    }));
-    this.#indices = new Map(this.records.map(({ name }, index) => [name, index]));
-    this.#native = callNative(() => device.native.createParameters(this.records, precision));
-  }
-
-  /** @internal */
-  get native(): NativeParameters {
-    return this.#native;
-  }
-
-  /** @throws {RangeError} no such parameter */
-  index(name: string): number {
-    const index = typeof name === "string" ? this.#indices.get(name) : undefined;
-    if (index === undefined) throw rangeError("the name of a parameter", "name", name);
-    return index;
-  }
-
-  /**
-   * The numbers are read before this returns.
-   * @param tensor float32, or float64, float16 or bfloat16, which become float32
-   * @throws {TypeError|RangeError} unknown name, another dtype or shape @throws {VggError} OUT_OF_MEMORY, DISPOSED
-   */
-  async set(name: string, tensor: Tensor): Promise<void> {
-    const index = this.index(name);
-    checkFloatTensor(tensor, name);
-    this.checkShape(name, tensor.shape);
-    const write = () => this.#native.write(index, nativeData(tensor, name), tensor.dtype, 0);
-    await this.gate.after(() => awaitNative(write));
-  }
-
-  /**
-   * Like `set`, with the tensor's bytes piece by piece, each of whole elements: one is packed while the next is read.
-   * @throws {VggError} OUT_OF_MEMORY, DISPOSED; and what `pieces` throws
-   */
-  async setPieces(
-    name: string,
-    dtype: DType,
-    pieces: AsyncIterable<Uint8Array<ArrayBuffer>>,
-  ): Promise<void> {
-    const index = this.index(name);
-    let first = 0;
-    let writing: Promise<void> = Promise.resolve();
-    try {
-      for await (const { buffer, byteOffset, byteLength } of pieces) {
-        const type = arrayTypeOf(dtype);
-        const data = new type(buffer, byteOffset, byteLength / type.BYTES_PER_ELEMENT);
-        await writing;
-        const at = first;
-        writing = this.gate.after(() =>
-          awaitNative(() => this.#native.write(index, data, dtype, at)),
-        );
-        writing.catch(() => {}); // awaited by the next piece or below
-        first += data.length;
-      }
-    } finally {
-      await writing;
-    }
-  }
-
-  /** @throws {RangeError} unknown name, or it has another shape */
-  checkShape(name: string, shape: readonly number[]): void {
-    const expected = formatShape(this.records[this.index(name)]!.shape);
-    if (formatShape(shape) !== expected)
-      throw new RangeError(
-        `Expected shape ${expected} for ${name} but received ${formatShape(shape)}`,
-      );
-  }
-
-  /** @throws {RangeError} unknown name @throws {VggError} MISSING_PARAMETER, OUT_OF_MEMORY, DISPOSED */
-  async get(name: string): Promise<Tensor> {
-    const index = this.index(name);
-    const bytes = await this.gate.after(() => awaitNative(() => this.#native.read(index)));
-    return new Tensor(this.records[index]!.shape, new Float32Array(bytes));
-  }
-
-  /** Every element the same. @throws {TypeError|RangeError} unknown name, not a number */
-  async fill(name: string, value: number): Promise<void> {
-    const index = this.index(name);
-    if (typeof value !== "number") throw typeError("a number", "value", value);
-    await this.gate.after(() => awaitNative(() => this.#native.fill(index, value)));
-  }
-
-  /**
-   * N(0, standardDeviation²) from a seed; `stream` tells parameters of one seed apart.
-   * @throws {TypeError|RangeError} unknown name, a deviation that is not finite, a seed or stream that is no integer ≥ 0
-   */
-  async fillNormal(name: string, standardDeviation: number, seed = 0, stream = 0): Promise<void> {
-    const index = this.index(name);
-    if (!Number.isFinite(standardDeviation)) {
-      throw rangeError("a finite number", "standardDeviation", standardDeviation);
-    }
-    checkInteger(seed, "seed", 0, Number.MAX_SAFE_INTEGER);
-    checkInteger(stream, "stream", 0, 2 ** 32 - 1);
-    await this.gate.after(() =>
-      awaitNative(() => this.#native.fillNormal(index, standardDeviation, seed, stream)),
-    );
-  }
-
-  async dispose(): Promise<void> {
-    await this.gate.after(() => awaitNative(() => this.#native.dispose()));
-  }
-}
+import type { GraphRecord, ValueId } from "./ops.js";
+import { ParameterStore } from "./parameter-store.js";
+import { describeSteps, type ProfileOptions, type StepProfile } from "./profile.js";
 
 export interface RunOptions {
   /** Drops the run if it has not started, stops it between two layers if it has; it then rejects with the signal's reason. */
@@ -160,10 +29,39 @@ export interface RunOptions {
   into?: Readonly<Record<string, DeviceTensor>>;
 }
 
+/** What `profile` found: the outputs of the last run, and each step in the order in which they ran. */
+export interface GraphProfile {
+  readonly outputs: Record<string, Tensor>;
+  readonly steps: readonly StepProfile[];
+}
+
+type Inputs = Readonly<Record<string, Tensor | DeviceTensor>>;
+type Targets = Readonly<Record<string, DeviceTensor>>;
+type NativeInputs = readonly (NodeJS.TypedArray | NativeMemory)[];
+
+/** An input or output: a value by its name in the record. */
+interface Port {
+  readonly name: string;
+  /** Without the batch dimension. */
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+}
+
+/** A call that was checked: what goes in and where it goes. */
+interface Call {
+  readonly batch: number;
+  readonly inputs: NativeInputs;
+  readonly targets: readonly (NativeMemory | null)[];
+}
+
 export class Graph {
   readonly device: Device;
   readonly record: GraphRecord;
   readonly parameters: ParameterStore;
+  readonly #inputs: readonly Port[];
+  readonly #outputs: readonly Port[];
+  readonly #inputNames: readonly string[];
+  readonly #outputNames: readonly string[];
   #native: NativeGraph;
   #disposal: Promise<void> | null = null;
   #ownsParameters: boolean;
@@ -188,6 +86,12 @@ export class Graph {
     this.record = record;
     this.#ownsParameters = parameters === undefined;
     this.parameters = parameters ?? new ParameterStore(device, record.parameters);
+    const ports = (values: Readonly<Record<string, ValueId>>): Port[] =>
+      Object.entries(values).map(([name, id]) => ({ name, ...record.values[id]! }));
+    this.#inputs = ports(record.inputs);
+    this.#outputs = ports(record.outputs);
+    this.#inputNames = Object.keys(record.inputs);
+    this.#outputNames = Object.keys(record.outputs);
     const { values, rows } = record;
     const nativeRecord = {
       values,
@@ -231,84 +135,112 @@ export class Graph {
    * @throws {VggError} DISPOSED, OUT_OF_MEMORY, MISSING_PARAMETER; or the reason of `signal`
    */
   async run(
-    inputs: Readonly<Record<string, Tensor | DeviceTensor>>,
+    inputs: Inputs,
     options: RunOptions = {},
   ): Promise<Record<string, Tensor | DeviceTensor>> {
     this.#checkLive();
     checkOptions(options, "options", ["signal", "into"]);
     const { signal, into = {} } = options;
+    const { batch, result } = await this.#enter(inputs, into, signal, (call, cancellation) =>
+      this.#native.run(call.batch, call.inputs, call.targets, cancellation),
+    );
+    return this.#results(batch, result, into);
+  }
+
+  /**
+   * Runs the graph again and again and says how long each step took. On a GPU the steps are timed one by one, by its own
+   * clock, outside the recorded graph that `run` launches.
+   * @param inputs as for `run`
+   * @throws {TypeError|RangeError} as `run`; `warmup` or `iterations` out of range @throws {VggError} as `run`
+   */
+  async profile(inputs: Inputs, options: ProfileOptions = {}): Promise<GraphProfile> {
+    this.#checkLive();
+    checkOptions(options, "options", ["warmup", "iterations", "signal"]);
+    const { signal } = options;
+    const warmup = checkInteger(options.warmup ?? 1, "options.warmup", 0, 1_000_000);
+    const iterations = checkInteger(options.iterations ?? 10, "options.iterations", 1, 1_000_000);
+    const runs: NativeStepTime[][] = [];
+    for (let i = 0; ; i++) {
+      this.#checkLive();
+      const { batch, result } = await this.#enter(inputs, {}, signal, (call, cancellation) =>
+        this.#native.profile(call.batch, call.inputs, call.targets, cancellation),
+      );
+      if (i >= warmup) runs.push(result.steps);
+      if (runs.length < iterations) continue;
+      const outputs = this.#results(batch, result.outputs, {}) as Record<string, Tensor>;
+      return {
+        outputs,
+        steps: describeSteps(this.record, this.parameters.precision, batch, runs),
+      };
+    }
+  }
+
+  /** @internal Of the run that ended last, how long it was the device's. @throws {VggError} DISPOSED */
+  get lastRunMs(): number {
+    return callNative(() => this.#native.lastRunMilliseconds());
+  }
+
+  /** Checks a call, and starts it when its turn comes: at once unless 8 are under way. */
+  async #enter<Result>(
+    inputs: Inputs,
+    into: Targets,
+    signal: AbortSignal | undefined,
+    start: (call: Call, cancellation: NativeCancellation | null) => Promise<Result>,
+  ): Promise<{ batch: number; result: Result }> {
     checkSignal(signal);
-    checkOptions(inputs, "inputs", Object.keys(this.record.inputs));
-    let batch: number | undefined;
-    const bound = Object.entries(this.record.inputs).map(([name, id]) => {
-      const value = inputs[name];
-      const { shape, dtype } = this.record.values[id]!;
-      if (!(value instanceof Tensor) && !(value instanceof DeviceTensor)) {
-        throw typeError("a Tensor or DeviceTensor", name, value);
-      }
-      batch ??= value.shape[0] ?? 0;
-      return this.#bind(value, name, shape, dtype, batch);
-    });
-    checkOptions(into, "options.into", Object.keys(this.record.outputs));
-    const targets = Object.entries(this.record.outputs).map(([name, id]) => {
-      const target = into[name];
-      if (target === undefined) return null;
-      if (!(target instanceof DeviceTensor))
-        throw typeError("a DeviceTensor", `options.into.${name}`, target);
-      const { shape, dtype } = this.record.values[id]!;
-      return this.#bind(target, `options.into.${name}`, shape, dtype, batch!) as NativeMemory;
-    });
+    const call = this.#check(inputs, into);
     signal?.throwIfAborted();
-    const bind = () =>
-      Object.entries(this.record.inputs).map(([name, id]) => {
-        const { shape, dtype } = this.record.values[id]!;
-        return this.#bind(inputs[name]!, name, shape, dtype, batch!);
-      });
     // A run that had to wait looks at its inputs again: they may have been disposed or transferred meanwhile.
     let isNow = true;
-    const running = this.parameters.gate.run(
-      () => this.#await(batch!, isNow ? bound : bind(), targets, signal),
-      signal,
-    );
+    const running = this.parameters.gate.run(() => {
+      const current = isNow ? call : { ...call, inputs: this.#bindInputs(inputs, call.batch) };
+      return cancellable(signal, (cancellation) => start(current, cancellation));
+    }, signal);
     isNow = false;
-    const results = await running;
+    return { batch: call.batch, result: await running };
+  }
+
+  #check(inputs: Inputs, into: Targets): Call {
+    checkOptions(inputs, "inputs", this.#inputNames);
+    for (const { name } of this.#inputs) {
+      const value = inputs[name];
+      if (!(value instanceof Tensor) && !(value instanceof DeviceTensor))
+        throw typeError("a Tensor or DeviceTensor", name, value);
+    }
+    const batch = inputs[this.#inputs[0]!.name]!.shape[0] ?? 0;
+    const bound = this.#bindInputs(inputs, batch);
+    checkOptions(into, "options.into", this.#outputNames);
+    const targets = this.#outputs.map((port) => {
+      const target = into[port.name];
+      if (target === undefined) return null;
+      const name = `options.into.${port.name}`;
+      if (!(target instanceof DeviceTensor)) throw typeError("a DeviceTensor", name, target);
+      return this.#bind(target, { ...port, name }, batch) as NativeMemory;
+    });
+    return { batch, inputs: bound, targets };
+  }
+
+  #bindInputs(inputs: Inputs, batch: number): NativeInputs {
+    return this.#inputs.map((port) => this.#bind(inputs[port.name]!, port, batch));
+  }
+
+  #results(
+    batch: number,
+    results: readonly (ArrayBuffer | null)[],
+    into: Targets,
+  ): Record<string, Tensor | DeviceTensor> {
     return Object.fromEntries(
-      Object.entries(this.record.outputs).map(([name, id], index) => {
+      this.#outputs.map(({ name, shape, dtype }, index) => {
         const bytes = results[index];
         if (!bytes) return [name, into[name]!];
-        const { shape, dtype } = this.record.values[id]!;
-        return [name, new Tensor([batch!, ...shape], new (arrayTypeOf(dtype))(bytes), dtype)];
+        return [name, new Tensor([batch, ...shape], new (arrayTypeOf(dtype))(bytes), dtype)];
       }),
     );
   }
 
-  async #await(
-    batch: number,
-    inputs: readonly (NodeJS.TypedArray | NativeMemory)[],
-    outputs: readonly (NativeMemory | null)[],
-    signal: AbortSignal | undefined,
-  ): Promise<(ArrayBuffer | null)[]> {
-    if (signal === undefined)
-      return awaitNative(() => this.#native.run(batch, inputs, outputs, null));
-    const cancellation = new (native().Cancellation)();
-    const abort = () => cancellation.cancel();
-    signal.addEventListener("abort", abort, { once: true });
-    try {
-      return await awaitNative(() => this.#native.run(batch, inputs, outputs, cancellation));
-    } catch (error) {
-      if (signal.aborted && error instanceof VggError && error.code === "ABORTED")
-        throw signal.reason;
-      throw error;
-    } finally {
-      signal.removeEventListener("abort", abort);
-    }
-  }
-
   #bind(
     value: Tensor | DeviceTensor,
-    name: string,
-    shape: readonly number[],
-    dtype: string,
+    { name, shape, dtype }: Port,
     batch: number,
   ): NodeJS.TypedArray | NativeMemory {
     if (value.dtype !== dtype)
@@ -347,5 +279,25 @@ export class Graph {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
+  }
+}
+
+/** Native work that a signal stops: it then rejects with the signal's reason. */
+async function cancellable<Result>(
+  signal: AbortSignal | undefined,
+  start: (cancellation: NativeCancellation | null) => Promise<Result>,
+): Promise<Result> {
+  if (signal === undefined) return awaitNative(() => start(null));
+  const cancellation = new (native().Cancellation)();
+  const abort = () => cancellation.cancel();
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    return await awaitNative(() => start(cancellation));
+  } catch (error) {
+    if (signal.aborted && error instanceof VggError && error.code === "ABORTED")
+      throw signal.reason;
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", abort);
   }
 }

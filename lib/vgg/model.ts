@@ -12,6 +12,7 @@ import { type Precision, precisions } from "../diagnosis.js";
 import { VggError } from "../errors.js";
 import { Graph } from "../graph/graph.js";
 import type { GraphRecord } from "../graph/ops.js";
+import type { ProfileOptions } from "../graph/profile.js";
 import type { ImageSource } from "../image/source.js";
 import { Tensor } from "../tensor.js";
 import { type ReadOptions, readOptionNames } from "../weights/checkpoint.js";
@@ -24,6 +25,7 @@ import { checkMetadata, type WriteOptions, writeTensors } from "../weights/safet
 import { type Classification, classifyAll, type Prediction, recordClassify } from "./classify.js";
 import { imagenetLabels } from "./labels.js";
 import type { ParameterInfo } from "./parameters.js";
+import { type LayerProfile, nameSteps } from "./profile.js";
 import { inputName, recordForward } from "./record.js";
 import { ModelState } from "./state.js";
 import type { StateDict, StateDictDifference } from "./state-dict.js";
@@ -391,11 +393,33 @@ export class Vgg {
     if (!Array.isArray(batchSizes))
       throw typeError("an array of batch sizes", "batchSizes", batchSizes);
     for (const batch of batchSizes) checkInteger(batch, "batchSizes", 1, 2 ** 31 - 1);
-    const shape = [this.inChannels, this.imageSize, this.imageSize];
     for (const batch of batchSizes) {
       await this.#forwardGraph([logitsName]).prepare(batch);
-      await this.forward(Tensor.zeros([batch, ...shape]));
+      await this.forward(this.#zeros(batch, "batchSizes"));
     }
+  }
+
+  /**
+   * How long each layer takes, by medians over some runs: what the device really runs, so that several modules may be one.
+   * On a GPU by its own clock, each layer outside the recorded graph that `forward` launches.
+   * @param input images as for `forward`, or how many: zeros then
+   * @throws {TypeError|RangeError} as `forward`; `warmup` or `iterations` out of range
+   * @throws {VggError} DISPOSED, OUT_OF_MEMORY; or the reason of `signal`
+   */
+  async profile(
+    input: number | Tensor | DeviceTensor,
+    options: ProfileOptions = {},
+  ): Promise<readonly LayerProfile[]> {
+    this.#checkLive();
+    const images = typeof input === "number" ? this.#zeros(input, "input") : input;
+    const outputs = [logitsName];
+    const { steps } = await this.#forwardGraph(outputs).profile({ [inputName]: images }, options);
+    return nameSteps(this.#topology, outputs, steps);
+  }
+
+  /** @internal Of the forward of logits that ended last, how many milliseconds it was the device's. */
+  get lastForwardMs(): number {
+    return this.#forwardGraph([logitsName]).lastRunMs;
   }
 
   /** Layers, output shapes, parameters and multiply-adds. Printing it, or `String(summary)`, gives a table. */
@@ -414,6 +438,12 @@ export class Vgg {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
+  }
+
+  /** A batch of images of zeros. @throws {RangeError} no number of images */
+  #zeros(batch: number, name: string): Tensor {
+    checkInteger(batch, name, 1, 2 ** 31 - 1);
+    return Tensor.zeros([batch, this.inChannels, this.imageSize, this.imageSize]);
   }
 
   /** The forward graph with these outputs. */

@@ -3,7 +3,7 @@ import { formatShape, rangeError, typeError } from "../check.js";
 import type { Device } from "../device.js";
 import type { Precision } from "../diagnosis.js";
 import { VggError } from "../errors.js";
-import { ParameterStore } from "../graph/graph.js";
+import { ParameterStore } from "../graph/parameter-store.js";
 import { elementCount, parameterDtypes, Tensor } from "../tensor.js";
 import type { Checkpoint } from "../weights/checkpoint.js";
 import type { IdentifiedWeights } from "../weights/names.js";

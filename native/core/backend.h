@@ -31,6 +31,12 @@ struct MemoryStats {
   size_t parameterBytes = 0, activationBytes = 0, tensorBytes = 0;
 };
 
+/** What a device reaches at most, measured on it in this process; 0 where it could not be. */
+struct Roofline {
+  double flopsPerSecond = 0;  // a multiply-add is two
+  double bytesPerSecond = 0;
+};
+
 /** Bytes on a device, uninitialised. Freed when the last owner lets go. */
 class Memory {
  public:
@@ -64,6 +70,22 @@ class Parameters {
 /** Says on any thread, once, that a run has ended: with null, or with what went wrong. */
 using Completion = std::function<void(std::exception_ptr)>;
 
+/** What a step does: it brings an input into the device's order, makes a value, or brings an output
+ * into the caller's order. */
+enum class StepRole : std::uint8_t { kInput, kOperation, kOutput };
+
+/** A step by the value that it is about: what it makes, or the last of that where it does several
+ * operations in one. */
+struct StepLabel {
+  StepRole role;
+  int value;
+};
+
+struct StepTime {
+  StepLabel label;
+  double milliseconds;
+};
+
 /** A program made ready for batches up to a size. */
 class Executable {
  public:
@@ -76,6 +98,13 @@ class Executable {
   virtual void run(size_t batch, const std::vector<Binding>& inputs,
                    const std::vector<Binding>& outputs, const std::atomic<bool>& cancelled,
                    Completion done) noexcept = 0;
+  /**
+   * Runs a batch, returns when it has ended, and says how long each step took: on the device, where
+   * that has a clock. Throws Error as `run` says.
+   */
+  virtual std::vector<StepTime> profile(size_t batch, const std::vector<Binding>& inputs,
+                                        const std::vector<Binding>& outputs,
+                                        const std::atomic<bool>& cancelled) = 0;
 };
 
 class Backend {
@@ -99,6 +128,8 @@ class Backend {
                                                        Precision precision) = 0;
   /** The size of the executable that a batch runs in: the batch itself, or a larger one. */
   [[nodiscard]] virtual size_t paddedBatch(size_t batch) const { return batch; }
+  /** Takes a second or so. Throws Error kDeviceLost. */
+  virtual Roofline roofline(Precision precision) = 0;
   virtual std::shared_ptr<Executable> compile(const Program& program,
                                               std::shared_ptr<Parameters> parameters,
                                               size_t batch) = 0;

@@ -105,6 +105,11 @@ void forEachInput(const Op& op, Visit visit) {
   std::visit([&](const auto& o) { visit(o.input); }, op);
 }
 
+/** The value that the operation makes; of two, the first. */
+inline int outputOf(const Op& op) {
+  return std::visit([](const auto& o) { return o.output; }, op);
+}
+
 /** Calls visit(value) for each value that the operation makes. */
 template <typename Visit>
 void forEachOutput(const Op& op, Visit visit) {

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "cpu/executable.h"
+#include "cpu/roofline.h"
 
 namespace vgg::cpu {
 
@@ -47,6 +48,8 @@ std::shared_ptr<Parameters> CpuBackend::createParameters(std::vector<ParameterSp
   return std::make_shared<CpuParameters>(std::move(specs), precision == Precision::kFloat16,
                                          kernels_, pool_, &parameterBytes_);
 }
+
+Roofline CpuBackend::roofline(Precision) { return measureRoofline(pool_, kernels_.name); }
 
 std::shared_ptr<Executable> CpuBackend::compile(const Program& program,
                                                 std::shared_ptr<Parameters> parameters,

@@ -29,6 +29,7 @@ class CpuBackend final : public Backend {
   void download(std::byte* to, const Memory& from, size_t bytes) override;
   std::shared_ptr<Parameters> createParameters(std::vector<ParameterSpec> specs,
                                                Precision precision) override;
+  Roofline roofline(Precision precision) override;
   std::shared_ptr<Executable> compile(const Program& program,
                                       std::shared_ptr<Parameters> parameters,
                                       size_t batch) override;

@@ -1,6 +1,7 @@
 #include "cpu/executable.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "core/error.h"
@@ -50,16 +51,19 @@ CpuExecutable::CpuExecutable(const Program& program, std::shared_ptr<CpuParamete
   choose();
   place();
   for (size_t i = 0; i < program_.inputs.size(); ++i) {
-    if (!isExternal(program_.inputs[i])) imagewiseSteps_.push_back(prepareInput(i));
+    const int value = program_.inputs[i];
+    if (!isExternal(value)) imagewiseSteps_.push_back({{StepRole::kInput, value}, prepareInput(i)});
   }
   for (size_t i = 0; i < program_.ops.size(); ++i) {
     const Op& op = program_.ops[i];
     const auto* flatten = std::get_if<Flatten>(&op);
     if (flatten != nullptr && home_[flatten->output] != flatten->output) continue;
-    std::vector<Step>& steps = i < imagewise_ ? imagewiseSteps_ : steps_;
-    steps.push_back(std::visit([this](const auto& o) { return prepare(o); }, op));
+    std::vector<LabelledStep>& steps = i < imagewise_ ? imagewiseSteps_ : steps_;
+    steps.push_back({{StepRole::kOperation, outputOf(op)},
+                     std::visit([this](const auto& o) { return prepare(o); }, op)});
   }
-  for (size_t i = 0; i < program_.outputs.size(); ++i) steps_.push_back(prepareOutput(i));
+  for (size_t i = 0; i < program_.outputs.size(); ++i)
+    steps_.push_back({{StepRole::kOutput, program_.outputs[i]}, prepareOutput(i)});
   arena_.add(arenaBytes_);
 }
 
@@ -70,22 +74,45 @@ void CpuExecutable::run(size_t, const std::vector<Binding>& inputs,
                         Completion done) noexcept {
   std::exception_ptr failure;
   try {
-    parameters_.refresh(used_);
-    const std::shared_ptr<HostMemory> memory = arena_.memory();
-    const auto runSteps = [&](const std::vector<Step>& steps, ptrdiff_t first, ptrdiff_t last) {
-      const Run run{memory->data(), inputs, outputs, first, last};
-      for (const Step& step : steps) {
-        if (cancelled.load()) throw Error(Code::kAborted, "The run was aborted");
-        step(run);
-      }
-    };
-    for (ptrdiff_t first = 0; first < batch_; first += imagesAtOnce_)
-      runSteps(imagewiseSteps_, first, std::min(first + imagesAtOnce_, batch_));
-    runSteps(steps_, 0, batch_);
+    runSteps(inputs, outputs, cancelled, nullptr);
   } catch (...) {
     failure = std::current_exception();
   }
   done(failure);
+}
+
+std::vector<StepTime> CpuExecutable::profile(size_t, const std::vector<Binding>& inputs,
+                                             const std::vector<Binding>& outputs,
+                                             const std::atomic<bool>& cancelled) {
+  std::vector<StepTime> times;
+  for (const auto* steps : {&imagewiseSteps_, &steps_}) {
+    for (const LabelledStep& step : *steps) times.push_back({step.label, 0});
+  }
+  runSteps(inputs, outputs, cancelled, times.data());
+  return times;
+}
+
+void CpuExecutable::runSteps(const std::vector<Binding>& inputs,
+                             const std::vector<Binding>& outputs,
+                             const std::atomic<bool>& cancelled, StepTime* times) {
+  using Clock = std::chrono::steady_clock;
+  parameters_.refresh(used_);
+  const std::shared_ptr<HostMemory> memory = arena_.memory();
+  const auto runAll = [&](const std::vector<LabelledStep>& steps, ptrdiff_t first, ptrdiff_t last,
+                          StepTime* time) {
+    const Run run{memory->data(), inputs, outputs, first, last};
+    for (const LabelledStep& step : steps) {
+      if (cancelled.load()) throw Error(Code::kAborted, "The run was aborted");
+      const Clock::time_point start = Clock::now();
+      step.function(run);
+      if (time == nullptr) continue;
+      const std::chrono::duration<double, std::milli> taken = Clock::now() - start;
+      (time++)->milliseconds += taken.count();
+    }
+  };
+  for (ptrdiff_t first = 0; first < batch_; first += imagesAtOnce_)
+    runAll(imagewiseSteps_, first, std::min(first + imagesAtOnce_, batch_), times);
+  runAll(steps_, 0, batch_, times == nullptr ? nullptr : times + imagewiseSteps_.size());
 }
 
 size_t CpuExecutable::inputIndex(int value) const {

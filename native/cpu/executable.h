@@ -63,6 +63,11 @@ struct Run {
 
 using Step = std::function<void(const Run&)>;
 
+struct LabelledStep {
+  StepLabel label;
+  Step function;
+};
+
 class CpuExecutable final : public Executable {
  public:
   CpuExecutable(const Program& program, std::shared_ptr<CpuParameters> parameters, size_t batch,
@@ -73,8 +78,14 @@ class CpuExecutable final : public Executable {
 
   void run(size_t batch, const std::vector<Binding>& inputs, const std::vector<Binding>& outputs,
            const std::atomic<bool>& cancelled, Completion done) noexcept override;
+  std::vector<StepTime> profile(size_t batch, const std::vector<Binding>& inputs,
+                                const std::vector<Binding>& outputs,
+                                const std::atomic<bool>& cancelled) override;
 
  private:
+  /** `times`, if given, has one entry for each step, to which its time is added. */
+  void runSteps(const std::vector<Binding>& inputs, const std::vector<Binding>& outputs,
+                const std::atomic<bool>& cancelled, StepTime* times);
   void choose();
   void chooseConvolutions();
   void chooseImagewise();
@@ -131,7 +142,7 @@ class CpuExecutable final : public Executable {
   size_t imagewise_ = 0;  // so many operations run for `imagesAtOnce_` images, then for the next
   ptrdiff_t imagesAtOnce_;
   size_t arenaBytes_ = 0;
-  std::vector<Step> imagewiseSteps_, steps_;
+  std::vector<LabelledStep> imagewiseSteps_, steps_;
   std::vector<int> used_;  // the parameters that the program reads
 };
 

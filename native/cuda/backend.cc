@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "core/host_memory.h"
+#include "cuda/roofline.h"
 
 namespace vgg::cuda {
 namespace {
@@ -126,6 +127,10 @@ std::shared_ptr<Parameters> CudaBackend::createParameters(std::vector<ParameterS
 size_t CudaBackend::paddedBatch(size_t batch) const {
   return batch <= kLargestPower ? std::bit_ceil(batch)
                                 : (batch + kLargestPower - 1) / kLargestPower * kLargestPower;
+}
+
+Roofline CudaBackend::roofline(Precision precision) {
+  return measureRoofline(*context_, precision);
 }
 
 std::shared_ptr<Executable> CudaBackend::compile(const Program& program,

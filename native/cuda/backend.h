@@ -53,6 +53,7 @@ class CudaBackend final : public Backend {
   std::shared_ptr<Parameters> createParameters(std::vector<ParameterSpec> specs,
                                                Precision precision) override;
   [[nodiscard]] size_t paddedBatch(size_t batch) const override;
+  Roofline roofline(Precision precision) override;
   std::shared_ptr<Executable> compile(const Program& program,
                                       std::shared_ptr<Parameters> parameters,
                                       size_t batch) override;

@@ -235,8 +235,12 @@ Type typeOf(Precision precision) {
   return Type::kFloat32;
 }
 
-bool Choices::isMergedAway(const Op& op) const {
-  return std::visit([this](const auto& o) { return static_cast<bool>(isMerged[o.output]); }, op);
+bool Choices::isMergedAway(const Op& op) const { return isMerged[outputOf(op)]; }
+
+int Choices::madeBy(const Op& op) const {
+  const int value = outputOf(op);
+  const MaxPool2d* maxPool = firstLayers[value] ? firstLayers[value]->maxPool : pooledBy[value];
+  return maxPool != nullptr ? maxPool->output : value;
 }
 
 Choices choose(const Program& program, const std::vector<ParameterSpec>& specs, Precision precision,

@@ -59,6 +59,8 @@ struct Choices {
   size_t activationBytes = 0;
 
   [[nodiscard]] bool isMergedAway(const Op& op) const;
+  /** The last value that the operation's step makes: the pool's where one is merged into it. */
+  [[nodiscard]] int madeBy(const Op& op) const;
 };
 
 /** `program` has its batch normalisation folded (core/fold.h). Throws Error kOutOfMemory where no

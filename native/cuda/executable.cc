@@ -42,13 +42,16 @@ void CudaExecutable::prepareAll() {
   context_.enter();
   lease_.emplace(shared_.arena, choices_.activationBytes);
   for (size_t i = 0; i < program_.inputs.size(); ++i) {
-    if (!choices_.isExternal[program_.inputs[i]]) steps_.push_back(prepareInput(i));
+    const int value = program_.inputs[i];
+    if (!choices_.isExternal[value]) steps_.push_back({{StepRole::kInput, value}, prepareInput(i)});
   }
   for (const Op& op : program_.ops) {
-    if (!choices_.isMergedAway(op))
-      steps_.push_back(std::visit([this](const auto& o) { return prepare(o); }, op));
+    if (choices_.isMergedAway(op)) continue;
+    steps_.push_back({{StepRole::kOperation, choices_.madeBy(op)},
+                      std::visit([this](const auto& o) { return prepare(o); }, op)});
   }
-  for (size_t i = 0; i < program_.outputs.size(); ++i) steps_.push_back(prepareOutput(i));
+  for (size_t i = 0; i < program_.outputs.size(); ++i)
+    steps_.push_back({{StepRole::kOutput, program_.outputs[i]}, prepareOutput(i)});
   lease_.reset();
   lease_.emplace(shared_.arena, choices_.activationBytes + workspaceBytes_);
   makeSlots();
@@ -102,7 +105,7 @@ Run CudaExecutable::runOf(const Slot& slot) {
 }
 
 void CudaExecutable::runSteps(const Run& run) {
-  for (const Step& step : steps_) step(run);
+  for (const LabelledStep& step : steps_) step.function(run);
 }
 
 /** What work() enqueues on the compute stream, as a graph that is ready to be launched there. */
@@ -177,15 +180,68 @@ void CudaExecutable::run(size_t batch, const std::vector<Binding>& inputs,
         });
   } catch (...) {
     const std::exception_ptr failure = std::current_exception();
-    if (slot != nullptr) {
-      // Copies that were started must not outlive the caller's memory.
-      for (const CUstream stream : {context_.copyIn(), context_.compute(), context_.copyOut()}) {
-        if (!context_.isLost()) context_.api().cuStreamSynchronize(stream);
-      }
-      release(*slot);
-    }
+    if (slot != nullptr) abandon(*slot);
     done(failure);
   }
+}
+
+/** Gives a slot back after a failure: copies that were started must not outlive the caller's
+ * memory.
+ */
+void CudaExecutable::abandon(Slot& slot) {
+  for (const CUstream stream : {context_.copyIn(), context_.compute(), context_.copyOut()}) {
+    if (!context_.isLost()) context_.api().cuStreamSynchronize(stream);
+  }
+  release(slot);
+}
+
+std::vector<StepTime> CudaExecutable::profile(size_t batch, const std::vector<Binding>& inputs,
+                                              const std::vector<Binding>& outputs,
+                                              const std::atomic<bool>& cancelled) {
+  context_.enter();
+  parameters_->refresh(used_);
+  Slot& slot = acquire();
+  try {
+    context_.throwIfLost();
+    if (cancelled.load()) throw Error(Code::kAborted, "The run was aborted");
+    start(slot, batch, inputs, outputs);
+    std::vector<StepTime> times = timeSteps(slot);
+    release(slot);
+    return times;
+  } catch (...) {
+    abandon(slot);
+    throw;
+  }
+}
+
+/** The steps once more, one by one with events between them. They are enqueued while the run that
+ * was started before them goes on, so that the GPU's time is measured and not the host's. */
+std::vector<StepTime> CudaExecutable::timeSteps(const Slot& slot) {
+  const Api& api = context_.api();
+  std::vector<Event> events;
+  for (size_t i = 0; i <= steps_.size(); ++i)
+    events.push_back(context_.makeEvent(CU_EVENT_DEFAULT));
+  const auto record = [&](size_t i) {
+    context_.check(api.cuEventRecord(events[i].get(), context_.compute()), "cuEventRecord");
+  };
+  // The steps write the outputs again.
+  context_.check(api.cuStreamWaitEvent(context_.compute(), slot.downloaded.get(), 0),
+                 "cuStreamWaitEvent");
+  const Run run = runOf(slot);
+  record(0);
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    steps_[i].function(run);
+    record(i + 1);
+  }
+  context_.check(api.cuEventSynchronize(events.back().get()), "cuEventSynchronize");
+  std::vector<StepTime> times;
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    float milliseconds = 0;
+    context_.check(api.cuEventElapsedTime(&milliseconds, events[i].get(), events[i + 1].get()),
+                   "cuEventElapsedTime");
+    times.push_back({steps_[i].label, milliseconds});
+  }
+  return times;
 }
 
 /** Upload, graph, download: each on its own stream, so that the uploads of one run overlap the

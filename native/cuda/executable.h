@@ -35,6 +35,11 @@ struct Run {
 
 using Step = std::function<void(const Run&)>;
 
+struct LabelledStep {
+  StepLabel label;
+  Step function;
+};
+
 class CudaExecutable final : public Executable {
  public:
   CudaExecutable(const Program& program, std::shared_ptr<CudaParameters> parameters, size_t batch,
@@ -45,6 +50,9 @@ class CudaExecutable final : public Executable {
 
   void run(size_t batch, const std::vector<Binding>& inputs, const std::vector<Binding>& outputs,
            const std::atomic<bool>& cancelled, Completion done) noexcept override;
+  std::vector<StepTime> profile(size_t batch, const std::vector<Binding>& inputs,
+                                const std::vector<Binding>& outputs,
+                                const std::atomic<bool>& cancelled) override;
 
  private:
   /** Where one run's inputs and outputs lie on the GPU, and the graph that reads and writes them.
@@ -108,6 +116,7 @@ class CudaExecutable final : public Executable {
 
   Slot& acquire();
   void release(Slot& slot);
+  void abandon(Slot& slot);
   void makeSlots();
   GraphExec capture(const std::function<void()>& work);
   void captureSteps(Slot& slot);
@@ -115,6 +124,7 @@ class CudaExecutable final : public Executable {
   Run runOf(const Slot& slot);
   void start(Slot& slot, size_t batch, const std::vector<Binding>& inputs,
              const std::vector<Binding>& outputs);
+  std::vector<StepTime> timeSteps(const Slot& slot);
 
   Shared shared_;
   Context& context_;
@@ -125,7 +135,7 @@ class CudaExecutable final : public Executable {
   Choices choices_;
   size_t workspaceBytes_ = 0;
   std::vector<std::unique_ptr<DeviceMemory>> constants_;
-  std::vector<Step> steps_;
+  std::vector<LabelledStep> steps_;
   std::vector<int> used_;  // the parameters that the program reads
   std::optional<SharedArena::Lease> lease_;
 

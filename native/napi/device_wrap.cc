@@ -7,6 +7,7 @@
 #include "napi/graph_wrap.h"
 #include "napi/memory_wrap.h"
 #include "napi/parameters_wrap.h"
+#include "napi/read_program.h"
 
 namespace vgg::napi {
 
@@ -15,6 +16,7 @@ Napi::Function DeviceWrap::define(Napi::Env env) {
                      {
                          InstanceMethod<&DeviceWrap::info>("info"),
                          InstanceMethod<&DeviceWrap::memoryStats>("memoryStats"),
+                         InstanceMethod<&DeviceWrap::roofline>("roofline"),
                          InstanceMethod<&DeviceWrap::allocate>("allocate"),
                          InstanceMethod<&DeviceWrap::createParameters>("createParameters"),
                          InstanceMethod<&DeviceWrap::createGraph>("createGraph"),
@@ -72,6 +74,22 @@ Napi::Value DeviceWrap::memoryStats(const Napi::CallbackInfo& info) {
   object.Set("activationBytes", static_cast<double>(stats.activationBytes));
   object.Set("tensorBytes", static_cast<double>(stats.tensorBytes));
   return object;
+}
+
+/** roofline(precision) → Promise of { flopsPerSecond, bytesPerSecond }, 0 where not measured */
+Napi::Value DeviceWrap::roofline(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const Precision precision = readPrecision(info[0].ToString());
+    return AddonData::of(info.Env())
+        .post(info.Env(), *backend_, [backend = backend_, precision]() -> MakeValue {
+          return [measured = backend->roofline(precision)](Napi::Env env) {
+            Napi::Object roofline = Napi::Object::New(env);
+            roofline.Set("flopsPerSecond", measured.flopsPerSecond);
+            roofline.Set("bytesPerSecond", measured.bytesPerSecond);
+            return roofline;
+          };
+        });
+  });
 }
 
 Napi::Value DeviceWrap::allocate(const Napi::CallbackInfo& info) {

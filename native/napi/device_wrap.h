@@ -27,6 +27,7 @@ class DeviceWrap : public Napi::ObjectWrap<DeviceWrap> {
  private:
   Napi::Value info(const Napi::CallbackInfo& info);
   Napi::Value memoryStats(const Napi::CallbackInfo& info);
+  Napi::Value roofline(const Napi::CallbackInfo& info);
   Napi::Value allocate(const Napi::CallbackInfo& info);
   Napi::Value createParameters(const Napi::CallbackInfo& info);
   Napi::Value createGraph(const Napi::CallbackInfo& info);

@@ -1,5 +1,6 @@
 #include "napi/graph_wrap.h"
 
+#include <chrono>
 #include <utility>
 
 #include "core/host_memory.h"
@@ -17,6 +18,8 @@ Napi::Function GraphWrap::define(Napi::Env env) {
                      {
                          InstanceMethod<&GraphWrap::prepare>("prepare"),
                          InstanceMethod<&GraphWrap::run>("run"),
+                         InstanceMethod<&GraphWrap::profile>("profile"),
+                         InstanceMethod<&GraphWrap::lastRunMilliseconds>("lastRunMilliseconds"),
                          InstanceMethod<&GraphWrap::dispose>("dispose"),
                      });
 }
@@ -25,10 +28,11 @@ GraphWrap::GraphWrap(const Napi::CallbackInfo& info)
     : ObjectWrap(info), backend_(unwrap<DeviceWrap>(info[0]).backend()) {
   info.This().As<Napi::Object>().TypeTag(&kTypeTag);
   state_ = guarded(info.Env(), [&] {
-    return std::make_shared<State>(State{backend_,
-                                         unwrap<ParametersWrap>(info[2]).parameters(),
-                                         readProgram(info[1].As<Napi::Object>()),
-                                         {}});
+    auto state = std::make_shared<State>();
+    state->backend = backend_;
+    state->parameters = unwrap<ParametersWrap>(info[2]).parameters();
+    state->program = readProgram(info[1].As<Napi::Object>());
+    return state;
   });
 }
 
@@ -63,28 +67,32 @@ Napi::Value GraphWrap::prepare(const Napi::CallbackInfo& info) {
   });
 }
 
-namespace {
-
-/** The inputs and outputs of one run, and what keeps their bytes alive until it has ended. */
-struct Bound {
+/** The batch, inputs and outputs of one run, and what keeps their bytes alive until it has ended.
+ */
+struct GraphWrap::Bound {
+  size_t batch;
   std::vector<Binding> inputs, outputs;
   std::vector<std::shared_ptr<Memory>> owners;
   std::vector<std::shared_ptr<HostMemory>>
       results;  // per output; null where it goes into a DeviceTensor
+
+  Binding device(const Napi::Value& value, const Backend& backend, size_t bytes);
 };
 
-size_t byteCount(const Program& program, int value, size_t batch) {
-  const Value& v = program.values[value];
-  return checkedMultiply(checkedMultiply(elementCount(v.shape), byteSize(v.dtype)), batch);
-}
-
-Binding bindDevice(const Napi::Value& value, const Backend& backend, size_t bytes, Bound& bound) {
+Binding GraphWrap::Bound::device(const Napi::Value& value, const Backend& backend, size_t bytes) {
   const auto& wrap = unwrap<MemoryWrap>(value);
   if (&wrap.backend() != &backend || wrap.memory()->bytes() != bytes) {
     throw Error(Code::kInternal, "Expected memory of this device and of the value's size");
   }
-  bound.owners.push_back(wrap.memory());
+  owners.push_back(wrap.memory());
   return {nullptr, wrap.memory().get()};
+}
+
+namespace {
+
+size_t byteCount(const Program& program, int value, size_t batch) {
+  const Value& v = program.values[value];
+  return checkedMultiply(checkedMultiply(elementCount(v.shape), byteSize(v.dtype)), batch);
 }
 
 MakeValue resultsOf(std::vector<std::shared_ptr<HostMemory>> results) {
@@ -99,58 +107,121 @@ MakeValue resultsOf(std::vector<std::shared_ptr<HostMemory>> results) {
   };
 }
 
+using Clock = std::chrono::steady_clock;
+
+double millisecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+Cancellation cancellationOf(const Napi::Value& value) {
+  return value.IsObject() ? unwrap<CancellationWrap>(value).flag()
+                          : std::make_shared<std::atomic<bool>>(false);
+}
+
+/** [{ role, value, milliseconds }] */
+Napi::Array toArray(Napi::Env env, const std::vector<StepTime>& times) {
+  constexpr const char* kRoles[] = {"input", "operation", "output"};
+  Napi::Array list = Napi::Array::New(env, times.size());
+  for (uint32_t i = 0; i < times.size(); ++i) {
+    Napi::Object step = Napi::Object::New(env);
+    step.Set("role", kRoles[static_cast<int>(times[i].label.role)]);
+    step.Set("value", times[i].label.value);
+    step.Set("milliseconds", times[i].milliseconds);
+    list.Set(i, step);
+  }
+  return list;
+}
+
 }  // namespace
+
+/** Of (batch, inputs: (TypedArray | memory)[], outputs: (memory | null)[], …): copies what
+ * JavaScript holds. */
+std::shared_ptr<GraphWrap::Bound> GraphWrap::bind(const Napi::CallbackInfo& info) const {
+  const Program& program = state()->program;
+  auto bound = std::make_shared<Bound>();
+  bound->batch = static_cast<size_t>(info[0].As<Napi::Number>().Int64Value());
+  const auto inputs = info[1].As<Napi::Array>();
+  for (uint32_t i = 0; i < program.inputs.size(); ++i) {
+    const size_t bytes = byteCount(program, program.inputs[i], bound->batch);
+    const Napi::Value value = inputs.Get(i);
+    if (!value.IsTypedArray()) {
+      bound->inputs.push_back(bound->device(value, *backend_, bytes));
+      continue;
+    }
+    const View view = viewOf(value);
+    if (view.bytes != bytes) throw Error(Code::kInternal, "Expected an input of the value's size");
+    const auto copy = snapshot(view, backend_->allocateHost(bytes));
+    bound->owners.push_back(copy);
+    bound->inputs.push_back({copy->data(), nullptr});
+  }
+  const auto outputs = info[2].As<Napi::Array>();
+  for (uint32_t i = 0; i < program.outputs.size(); ++i) {
+    const size_t bytes = byteCount(program, program.outputs[i], bound->batch);
+    const Napi::Value value = outputs.Get(i);
+    if (value.IsObject()) {
+      bound->outputs.push_back(bound->device(value, *backend_, bytes));
+      bound->results.push_back(nullptr);
+    } else {
+      bound->results.push_back(backend_->allocateHost(bytes));
+      bound->outputs.push_back({bound->results.back()->data(), nullptr});
+    }
+  }
+  return bound;
+}
 
 /** run(batch, inputs: (TypedArray | memory)[], outputs: (memory | null)[], cancellation | null) →
  * (ArrayBuffer | null)[] */
 Napi::Value GraphWrap::run(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const std::shared_ptr<State>& current = state();
-    const Program& program = current->program;
-    const auto batch = static_cast<size_t>(info[0].As<Napi::Number>().Int64Value());
-    auto bound = std::make_shared<Bound>();
-    const auto inputs = info[1].As<Napi::Array>();
-    for (uint32_t i = 0; i < program.inputs.size(); ++i) {
-      const size_t bytes = byteCount(program, program.inputs[i], batch);
-      const Napi::Value value = inputs.Get(i);
-      if (!value.IsTypedArray()) {
-        bound->inputs.push_back(bindDevice(value, *backend_, bytes, *bound));
-        continue;
-      }
-      const View view = viewOf(value);
-      if (view.bytes != bytes)
-        throw Error(Code::kInternal, "Expected an input of the value's size");
-      const auto copy = snapshot(view, backend_->allocateHost(bytes));
-      bound->owners.push_back(copy);
-      bound->inputs.push_back({copy->data(), nullptr});
-    }
-    const auto outputs = info[2].As<Napi::Array>();
-    for (uint32_t i = 0; i < program.outputs.size(); ++i) {
-      const size_t bytes = byteCount(program, program.outputs[i], batch);
-      const Napi::Value value = outputs.Get(i);
-      if (value.IsObject()) {
-        bound->outputs.push_back(bindDevice(value, *backend_, bytes, *bound));
-        bound->results.push_back(nullptr);
-      } else {
-        bound->results.push_back(backend_->allocateHost(bytes));
-        bound->outputs.push_back({bound->results.back()->data(), nullptr});
-      }
-    }
-    auto cancelled = info[3].IsObject() ? unwrap<CancellationWrap>(info[3]).flag()
-                                        : std::make_shared<std::atomic<bool>>(false);
+    const std::shared_ptr<Bound> bound = bind(info);
     // A worker's end sets the same flag through DeviceThread::dropOwner.
+    const Cancellation cancelled = cancellationOf(info[3]);
     return AddonData::of(info.Env())
         .postStart(info.Env(), *backend_, cancelled,
-                   [current, batch, bound, cancelled](const AddonData::Finish& finish) {
-                     current->executable(batch).run(
-                         batch, bound->inputs, bound->outputs, *cancelled,
-                         // Holds all that the run uses until it has ended.
-                         [current, bound, cancelled, finish](const std::exception_ptr& failure) {
-                           MakeValue results = resultsOf(std::move(bound->results));
-                           bound->owners.clear();
-                           finish(failure, std::move(results));
-                         });
+                   [current = state(), bound, cancelled](const AddonData::Finish& finish) {
+                     const Clock::time_point start = Clock::now();
+                     current->executable(bound->batch)
+                         .run(bound->batch, bound->inputs, bound->outputs, *cancelled,
+                              // Holds all that the run uses until it has ended.
+                              [current, bound, cancelled, finish,
+                               start](const std::exception_ptr& failure) {
+                                current->lastRunMilliseconds = millisecondsSince(start);
+                                MakeValue results = resultsOf(std::move(bound->results));
+                                bound->owners.clear();
+                                finish(failure, std::move(results));
+                              });
                    });
+  });
+}
+
+/** profile(…as run) → { outputs: (ArrayBuffer | null)[], steps: { role, value, milliseconds }[] }
+ */
+Napi::Value GraphWrap::profile(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const std::shared_ptr<Bound> bound = bind(info);
+    const Cancellation cancelled = cancellationOf(info[3]);
+    return AddonData::of(info.Env())
+        .post(info.Env(), *backend_, cancelled,
+              [current = state(), bound, cancelled]() -> MakeValue {
+                std::vector<StepTime> steps =
+                    current->executable(bound->batch)
+                        .profile(bound->batch, bound->inputs, bound->outputs, *cancelled);
+                return [steps = std::move(steps),
+                        results = resultsOf(std::move(bound->results))](Napi::Env env) {
+                  Napi::Object profile = Napi::Object::New(env);
+                  profile.Set("outputs", results(env));
+                  profile.Set("steps", toArray(env, steps));
+                  return profile;
+                };
+              });
+  });
+}
+
+/** lastRunMilliseconds() → how long the run that ended last was the device's: from its turn on the
+ * device's thread to its end */
+Napi::Value GraphWrap::lastRunMilliseconds(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return Napi::Number::New(info.Env(), state()->lastRunMilliseconds);
   });
 }
 

@@ -3,6 +3,7 @@
 
 #include <napi.h>
 
+#include <atomic>
 #include <map>
 #include <memory>
 
@@ -27,12 +28,18 @@ class GraphWrap : public Napi::ObjectWrap<GraphWrap> {
     Program program;
     std::map<size_t, std::shared_ptr<Executable>>
         executables;  // by batch size; the device's thread alone touches it
+    std::atomic<double> lastRunMilliseconds = 0;
 
     Executable& executable(size_t batch);
   };
+  struct Bound;
+
+  [[nodiscard]] std::shared_ptr<Bound> bind(const Napi::CallbackInfo& info) const;
 
   Napi::Value prepare(const Napi::CallbackInfo& info);
   Napi::Value run(const Napi::CallbackInfo& info);
+  Napi::Value profile(const Napi::CallbackInfo& info);
+  Napi::Value lastRunMilliseconds(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
   [[nodiscard]] const std::shared_ptr<State>& state() const;
 

@@ -67,6 +67,7 @@ async function network(device, { seed = 0, precision = "float16" } = {}) {
     device,
     store,
     forward: async (x, options) => (await graph.run({ x }, options)).y,
+    profile: (x, options) => graph.profile({ x }, options),
     dispose: async () => {
       await graph.dispose();
       await store.dispose();
@@ -97,6 +98,39 @@ const modes = {
       seen.push({ ...counts(), memory: model.device.memoryStats() });
     }
     return { seen, misuse: control("misuseCount") };
+  },
+
+  /** A profile beside runs that are under way, and what it leaves behind. */
+  async profile() {
+    const model = await network(await openDevice("cuda"));
+    const image = Tensor.randn([3, 3, 32, 32], 1);
+    const expected = await model.forward(image);
+    const before = counts();
+    const running = [1, 2, 3].map((seed) => model.forward(Tensor.randn([3, 3, 32, 32], seed)));
+    const { outputs, steps } = await model.profile(image, { iterations: 2 });
+    const [beside] = await Promise.all(running);
+    const after = counts();
+    await model.dispose();
+    return {
+      kinds: steps.map(({ kind }) => kind),
+      times: steps.map(({ medianMs }) => medianMs),
+      isSame: [outputs.y, beside].map(({ data }) =>
+        Buffer.from(data.buffer).equals(Buffer.from(expected.data.buffer)),
+      ),
+      before,
+      after,
+      misuse: control("misuseCount"),
+    };
+  },
+
+  /** What the device reaches at most, in float32 and float16, and what measuring it leaves behind. */
+  async roofline() {
+    const device = await openDevice("cuda");
+    const before = counts();
+    const found = [];
+    for (const precision of ["float32", "float16"])
+      found.push(await device.native.roofline(precision));
+    return { found, before, after: counts(), misuse: control("misuseCount") };
   },
 
   /** Many forwards at once on streams that run late: each must get its own answer. */

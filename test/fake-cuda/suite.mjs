@@ -8,7 +8,18 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const cache = mkdtempSync(join(tmpdir(), "vgg-cache-"));
 // What needs no device, or starts other processes by the dozen, runs in `npm test` alone.
-const files = ["device", "graph", "ops", "golden", "vgg", "refusals", "lifetime", "load", "cuda"];
+const files = [
+  "device",
+  "graph",
+  "profile",
+  "ops",
+  "golden",
+  "vgg",
+  "refusals",
+  "lifetime",
+  "load",
+  "cuda",
+];
 const chosen = process.argv.length > 2 ? process.argv.slice(2) : files;
 const { status } = spawnSync(
   process.execPath,

@@ -1,0 +1,104 @@
+// What JavaScript adds to a forward, and whether calls leave anything behind: node --expose-gc bench/overhead.mjs
+import { Graph, GraphBuilder, openDevice, Tensor } from "../dist/index.js";
+
+const device = await openDevice(process.argv[2] ?? "cpu");
+const calls = 10_000;
+
+/** A graph of one operation that computes next to nothing on `count` numbers. */
+function graphOf(count, kind) {
+  const builder = new GraphBuilder();
+  const x = builder.input("x", [count]);
+  return Graph.compile(device, builder.finish({ y: builder[kind](x) }));
+}
+
+/** A convolution, a pool and a linear layer on 32 × 32 pixels. */
+async function smallNetwork() {
+  const b = new GraphBuilder();
+  const filters = b.parameter("filters", [16, 3, 3, 3]);
+  const image = b.conv2d(b.input("x", [3, 32, 32]), filters, { padding: 1, relu: true });
+  const features = b.flatten(b.maxPool2d(image));
+  const y = b.gemm(features, b.parameter("weight", [10, 4096]));
+  const graph = Graph.compile(device, b.finish({ y }));
+  for (const name of ["filters", "weight"]) await graph.parameters.fillNormal(name, 0.1);
+  return graph;
+}
+
+function percentiles(values) {
+  const sorted = Float64Array.from(values).sort();
+  return [0.5, 0.95, 0.99].map((share) => sorted[Math.floor((sorted.length - 1) * share)]);
+}
+
+const row = (name, values) => {
+  const [p50, p95, p99] = percentiles(values).map((ms) => (ms * 1000).toFixed(1).padStart(8));
+  console.log(`${name.padEnd(44)} ${p50} ${p95} ${p99}`);
+};
+
+async function measure(name, graph, x) {
+  const input = { x };
+  for (let i = 0; i < 2000; i++) await graph.run(input);
+  const [all, called, native, rest] = Array.from({ length: 4 }, () => new Float64Array(calls));
+  for (let i = 0; i < calls; i++) {
+    const start = performance.now();
+    const running = graph.run(input);
+    called[i] = performance.now() - start;
+    await running;
+    all[i] = performance.now() - start;
+    native[i] = graph.lastRunMs;
+    rest[i] = all[i] - native[i];
+  }
+  row(`${name}: a call`, all);
+  row("  until it returns a promise", called);
+  row("  on the device's thread", native);
+  row("  above the device's time", rest);
+}
+
+function memory() {
+  for (let i = 0; i < 4; i++) globalThis.gc?.();
+  const { heapUsed, external, arrayBuffers, rss } = process.memoryUsage();
+  return { heapUsed, external, arrayBuffers, rss };
+}
+
+console.log(`${device}, Node ${process.version}, ${calls} calls\n`);
+console.log(`${"µs".padEnd(44)} ${["p50", "p95", "p99"].map((p) => p.padStart(8)).join(" ")}`);
+const tiny = graphOf(16, "relu");
+const small = Tensor.randn([1, 16]);
+await measure("relu of 16 numbers", tiny, small);
+const softmax = graphOf(1000, "softmax");
+await measure("softmax of 1000 numbers", softmax, Tensor.randn([1, 1000]));
+const network = await smallNetwork();
+await measure("conv2d, maxPool2d, gemm", network, Tensor.randn([1, 3, 32, 32]));
+
+// An image is copied before the call returns (docs/decisions/0005): a line of its own.
+const image = Tensor.randn([1, 3 * 224 * 224]);
+const copy = new Float32Array(image.data.length);
+const copies = new Float64Array(1000);
+for (let i = 0; i < copies.length; i++) {
+  const start = performance.now();
+  copy.set(image.data);
+  copies[i] = performance.now() - start;
+}
+row("a copy of an image (602,112 bytes)", copies);
+const takes = new Float64Array(1000);
+const large = graphOf(3 * 224 * 224, "relu");
+for (let i = 0; i < takes.length; i++) {
+  const start = performance.now();
+  const running = large.run({ x: image });
+  takes[i] = performance.now() - start;
+  await running;
+}
+row("run of an image, until it returns a promise", takes);
+
+console.log("\nmemory after gc, in bytes: heapUsed, external, arrayBuffers, resident");
+const show = (name, { heapUsed, external, arrayBuffers, rss }) =>
+  console.log(
+    name.padEnd(28),
+    ...[heapUsed, external, arrayBuffers, rss].map((n) => String(n).padStart(11)),
+  );
+for (let i = 0; i < 2000; i++) await tiny.run({ x: small });
+const before = memory();
+show("before", before);
+for (let round = 1; round <= 2; round++) {
+  for (let i = 0; i < calls; i++) await tiny.run({ x: small });
+  show(`after ${round * calls} calls`, memory());
+}
+await Promise.all([tiny, softmax, network, large].map((graph) => graph.dispose()));

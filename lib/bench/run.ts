@@ -1,0 +1,197 @@
+// The benchmark itself: a cold start, each batch size, memory, and last the roofline, which takes memory of its own.
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import type { Device, DeviceId } from "../device.js";
+import { type Precision, version } from "../diagnosis.js";
+import { median, percentile } from "../statistics.js";
+import { Tensor } from "../tensor.js";
+import { Vgg } from "../vgg/model.js";
+import type { LayerProfile } from "../vgg/profile.js";
+import type { Architecture } from "../vgg/topology.js";
+import {
+  type BatchReport,
+  type BenchReport,
+  type ColdStartReport,
+  profileRuns,
+  type RooflineReport,
+} from "./report.js";
+import { againstRoofline, measureRoofline } from "./roofline.js";
+
+export interface ModelChoice {
+  arch: Architecture;
+  precision: Precision;
+  imageSize: number;
+  /** The file's where there is one. */
+  inChannels?: number;
+  numClasses?: number;
+  /** Parameters from a file; random ones without. */
+  weights?: string;
+}
+
+export interface BenchOptions {
+  batches: readonly number[];
+  /** Forwards before the first that counts. */
+  warmup: number;
+  /** Forwards that are timed of each batch size; undefined: as many as fit into three seconds, from 5 to 1000. */
+  iterations: number | undefined;
+  /** Called when a part is done; there are `parts(options)` of them. */
+  onProgress?: () => void;
+}
+
+const inFlight = 4;
+const secondsPerBatch = 3;
+
+export const parts = ({ batches }: BenchOptions): number => batches.length + 2;
+
+/**
+ * Takes a few seconds for each batch size and two for the rest, with all that is printed and plotted.
+ * @throws {TypeError|RangeError|VggError} as Vgg.create, Vgg.load and forward
+ */
+export async function runBench(
+  device: Device,
+  choice: ModelChoice,
+  options: BenchOptions,
+): Promise<BenchReport> {
+  // First, while this process has no model: two would need twice the memory.
+  const coldStart = await measureColdStart(device.id as DeviceId, choice);
+  options.onProgress?.();
+  const { arch, weights, ...rest } = choice;
+  const model = await (weights === undefined
+    ? Vgg.create(arch, { ...rest, device })
+    : Vgg.load(arch, weights, { ...rest, device }));
+  try {
+    const { totalMultiplyAdds } = model.summary();
+    const measured: MeasuredBatch[] = [];
+    for (const batch of options.batches) {
+      measured.push(await measureBatch(model, batch, options));
+      options.onProgress?.();
+    }
+    const memory = {
+      rssBytes: process.memoryUsage.rss(),
+      peakRssBytes: process.resourceUsage().maxRSS * 1024,
+    };
+    const roofline = await measureRoofline(device, choice.precision);
+    options.onProgress?.();
+    return {
+      version,
+      node: process.version,
+      date: new Date().toISOString(),
+      arch,
+      precision: model.precision,
+      inChannels: model.inChannels,
+      numClasses: model.numClasses,
+      imageSize: model.imageSize,
+      parameterCount: model.parameterCount,
+      multiplyAddsPerImage: totalMultiplyAdds,
+      device: device.info,
+      warmup: options.warmup,
+      inFlight,
+      roofline,
+      coldStart,
+      memory,
+      batches: measured.map((batch) => describeBatch(batch, totalMultiplyAdds, roofline)),
+    };
+  } finally {
+    await model.dispose();
+  }
+}
+
+async function measureColdStart(
+  device: DeviceId,
+  choice: ModelChoice,
+): Promise<ColdStartReport | null> {
+  const script = fileURLToPath(new URL("./cold-start-child.js", import.meta.url));
+  const argument = JSON.stringify({ device, ...choice });
+  try {
+    const { stdout } = await promisify(execFile)(process.execPath, [script, argument]);
+    return JSON.parse(stdout) as ColdStartReport;
+  } catch {
+    return null; // what keeps a model from being made is said when this process makes one
+  }
+}
+
+interface MeasuredBatch {
+  readonly batch: number;
+  readonly latencies: readonly number[];
+  readonly overheads: readonly number[];
+  readonly imagesPerSecondInFlight: number;
+  readonly memory: BatchReport["memory"];
+  readonly layers: readonly LayerProfile[];
+}
+
+async function measureBatch(
+  model: Vgg,
+  batch: number,
+  { warmup, iterations }: BenchOptions,
+): Promise<MeasuredBatch> {
+  const input = Tensor.randn([batch, model.inChannels, model.imageSize, model.imageSize]);
+  await model.warmup([batch]);
+  for (let i = 0; i < warmup; i++) await model.forward(input);
+  const latencies: number[] = [];
+  const overheads: number[] = [];
+  const end = performance.now() + secondsPerBatch * 1000;
+  const isEnough = (count: number) =>
+    iterations === undefined
+      ? count >= 1000 || (count >= 5 && performance.now() > end)
+      : count >= iterations;
+  while (!isEnough(latencies.length)) {
+    const start = performance.now();
+    await model.forward(input);
+    const taken = performance.now() - start;
+    latencies.push(taken);
+    overheads.push(taken - model.lastForwardMs);
+  }
+  const start = performance.now();
+  let begun = 0;
+  const one = async () => {
+    while (begun < latencies.length) {
+      begun++;
+      await model.forward(input);
+    }
+  };
+  await Promise.all(Array.from({ length: inFlight }, one));
+  const seconds = (performance.now() - start) / 1000;
+  return {
+    batch,
+    latencies,
+    overheads,
+    imagesPerSecondInFlight: (batch * latencies.length) / seconds,
+    memory: model.device.memoryStats(),
+    layers: await model.profile(input, {
+      warmup: 1,
+      iterations: Math.min(latencies.length, profileRuns),
+    }),
+  };
+}
+
+function describeBatch(
+  { batch, latencies, overheads, imagesPerSecondInFlight, memory, layers }: MeasuredBatch,
+  multiplyAdds: number,
+  roofline: RooflineReport,
+): BatchReport {
+  const p50 = median(latencies);
+  const reports = layers.map((layer) => againstRoofline(layer, roofline));
+  const floorMs = reports.reduce<number | null>(
+    (sum, layer) => (sum === null || layer.floorMs === null ? null : sum + layer.floorMs),
+    0,
+  );
+  return {
+    batch,
+    iterations: latencies.length,
+    latencyMs: {
+      min: Math.min(...latencies),
+      p50,
+      p95: percentile(latencies, 0.95),
+      p99: percentile(latencies, 0.99),
+    },
+    imagesPerSecond: (batch / p50) * 1000,
+    imagesPerSecondInFlight,
+    teraflopsPerSecond: (2 * multiplyAdds * batch) / p50 / 1e9,
+    floorMs,
+    rooflineShare: floorMs === null ? null : floorMs / p50,
+    overheadUs: median(overheads) * 1000,
+    memory,
+    layers: reports,
+  };
+}

@@ -1,0 +1,149 @@
+// `vgg bench`: how fast a model is here, what it needs, and how far that is from what the machine reaches at most.
+import type { Command } from "commander";
+import { exportReport, prepareFolder } from "../bench/export.js";
+import { threeDigits } from "../bench/figures.js";
+import type { BatchReport, BenchReport } from "../bench/report.js";
+import { type BenchOptions, parts, runBench } from "../bench/run.js";
+import { checkInteger, rangeError } from "../check.js";
+import { openDevice } from "../device.js";
+import { VggError } from "../errors.js";
+import { topology } from "../vgg/topology.js";
+import {
+  batchSizes,
+  command,
+  type DeviceOptions,
+  integer,
+  type ModelOptions,
+  type OutputOptions,
+  print,
+  withDevice,
+  withModel,
+} from "./options.js";
+import { progressLine } from "./progress.js";
+import { textTable } from "./table.js";
+
+interface Options extends ModelOptions, DeviceOptions, OutputOptions {
+  weights?: string;
+  batch: number[];
+  warmup: number;
+  iterations?: number;
+  layers: boolean;
+  export?: string;
+}
+
+export function benchCommand(): Command {
+  return withDevice(
+    withModel(command("bench", "measure latency, throughput, memory, cold start and each layer")),
+  )
+    .option("--weights <file>", "parameters from a file (default: random ones)")
+    .option("--batch <sizes>", "batch sizes, with commas between them", batchSizes, [1, 8, 32])
+    .option("--warmup <count>", "forwards before the first that counts", integer, 3)
+    .option(
+      "--iterations <count>",
+      "forwards timed of each batch size (default: what fits into 3 seconds, from 5 to 1000)",
+      integer,
+    )
+    .option("--layers", "print each layer's time against its floor", false)
+    .option("--export <dir>", "write JSON, CSV, and figures as SVG and PNG into a folder")
+    .action(bench);
+}
+
+async function bench(options: Options, command: Command): Promise<void> {
+  const { arch, precision, imageSize, weights, iterations, batch: batches } = options;
+  checkInteger(options.warmup, "--warmup", 0, 1_000_000);
+  if (iterations !== undefined) checkInteger(iterations, "--iterations", 1, 1_000_000);
+  topology(arch, options);
+  const sizes = { inChannels: options.inChannels, numClasses: options.numClasses };
+  for (const [name, value] of Object.entries(sizes)) {
+    if (weights !== undefined && command.getOptionValueSource(name) === "cli")
+      throw rangeError("none beside --weights, whose file says it,", name, value);
+  }
+  if (options.export !== undefined) await prepareFolder(options.export);
+  const device = await openDevice(options.device);
+  if (!device.info.precisions.includes(precision)) {
+    const offered = device.info.precisions.join(", ");
+    throw new VggError(
+      "UNSUPPORTED",
+      `Expected one of ${offered}, which ${device.id} offers, for --precision but received "${precision}"`,
+    );
+  }
+  const benchOptions: BenchOptions = { batches, warmup: options.warmup, iterations };
+  const progress = progressLine("measurements", parts(benchOptions));
+  const choice = { arch, precision, imageSize, ...(weights === undefined ? sizes : { weights }) };
+  const report = await runBench(device, choice, {
+    ...benchOptions,
+    onProgress: progress.advance,
+  }).finally(progress.stop);
+  const files = options.export === undefined ? [] : await exportReport(report, options.export);
+  const lines = () => [
+    ...describeReport(report),
+    ...(options.layers ? report.batches.flatMap(describeLayers) : []),
+    ...(files.length > 0 ? ["", `${files.join(", ")} written to ${options.export}`] : []),
+  ];
+  print(options, report, () => lines().join("\n"));
+}
+
+const number = (value: number | null, digits = 2) =>
+  value === null ? "-" : value.toLocaleString("en-US", fraction(digits));
+const fraction = (digits: number) => ({
+  minimumFractionDigits: digits,
+  maximumFractionDigits: digits,
+});
+const percent = (share: number | null) => (share === null ? "-" : `${number(share * 100, 1)} %`);
+const megabytes = (bytes: number) => `${number(bytes / 1e6, 0)} MB`;
+
+function describeReport(report: BenchReport): string[] {
+  const { arch, precision, imageSize, device, roofline, coldStart, memory, batches } = report;
+  const { threads, instructionSets = [] } = device;
+  const place = threads === undefined ? device.id : `${threads} threads, ${instructionSets[0]}`;
+  const peak = (value: number | null, unit: string, how: string) =>
+    `${value === null ? "not measured" : `${threeDigits(value)} ${unit}`} (${how})`;
+  const cold =
+    coldStart === null
+      ? "not measured: the process for it failed"
+      : `${number(coldStart.totalMs, 0)} ms from the start of a process to its first answer: ` +
+        `Node ${number(coldStart.nodeMs, 0)}, import ${number(coldStart.importMs, 0)}, device ${number(coldStart.openMs, 0)}, ` +
+        `model ${number(coldStart.modelMs, 0)}, forward ${number(coldStart.firstForwardMs, 0)}`;
+  const stats = batches.at(-1)!.memory;
+  return [
+    `${arch}, ${precision}, ${imageSize} × ${imageSize} pixels, ${device.name} (${place})`,
+    `arithmetic  ${peak(roofline.gigaflopsPerSecond, "GFLOP/s", roofline.arithmetic)}`,
+    `memory      ${peak(roofline.gigabytesPerSecond, "GB/s", roofline.memory)}`,
+    `cold start  ${cold}`,
+    `in use      ${megabytes(memory.rssBytes)} resident, ${megabytes(memory.peakRssBytes)} at most; ` +
+      `parameters ${megabytes(stats.parameterBytes)}, activations ${megabytes(stats.activationBytes)}`,
+    "",
+    ...textTable(
+      [
+        ...["batch", "p50 ms", "p95 ms", "p99 ms", "images/s", `${report.inFlight} in flight`],
+        ...["TFLOP/s", "floor ms", "of roofline", "overhead µs", "runs"],
+      ],
+      batches.map(batchRow),
+      0,
+    ),
+  ];
+}
+
+function batchRow(report: BatchReport): string[] {
+  const { batch, latencyMs, imagesPerSecond, imagesPerSecondInFlight } = report;
+  return [
+    ...[String(batch), number(latencyMs.p50), number(latencyMs.p95), number(latencyMs.p99)],
+    ...[number(imagesPerSecond, 1), number(imagesPerSecondInFlight, 1)],
+    ...[
+      number(report.teraflopsPerSecond, 3),
+      number(report.floorMs),
+      percent(report.rooflineShare),
+    ],
+    ...[number(report.overheadUs, 0), String(report.iterations)],
+  ];
+}
+
+function describeLayers({ batch, layers }: BatchReport): string[] {
+  const rows = layers.map((layer) => [
+    ...[layer.name, layer.kind, `(${layer.outputShape.join(", ")})`, number(layer.medianMs, 3)],
+    ...[number((2 * layer.multiplyAdds) / 1e9, 2), number(layer.bytes / 1e6, 2)],
+    ...[number(layer.floorMs, 3), layer.bound ?? "-", percent(layer.share)],
+  ]);
+  const heads = ["name", "kind", "output", "ms", "GFLOP", "MB", "floor ms", "bound by", "of floor"];
+  return ["", `batch ${batch}`, ...textTable(heads, rows, 3)];
+}

@@ -1,0 +1,8 @@
+// Tables as CSV: RFC 4180, but for line ends.
+
+export type CsvCell = string | number;
+
+const cellText = (cell: CsvCell) =>
+  /[",\r\n]/.test(String(cell)) ? `"${String(cell).replaceAll('"', '""')}"` : String(cell);
+
+export const csvLine = (cells: readonly CsvCell[]) => `${cells.map(cellText).join(",")}\n`;

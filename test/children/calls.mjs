@@ -1,0 +1,54 @@
+// What test/calls.test.ts runs in a process of its own: the memory after ten thousand calls of each kind, as JSON.
+import { DeviceTensor, Graph, GraphBuilder, openDevice, Tensor } from "../../dist/index.js";
+
+const calls = 10_000;
+const device = await openDevice("cpu");
+const builder = new GraphBuilder();
+const graph = Graph.compile(device, builder.finish({ y: builder.relu(builder.input("x", [16])) }));
+const x = Tensor.randn([1, 16]);
+const wrong = Tensor.randn([1, 8]);
+const onDevice = DeviceTensor.allocate(device, [1, 16]);
+await onDevice.write(x);
+const { signal } = new AbortController();
+
+const kinds = {
+  plain: () => graph.run({ x }),
+  "with a signal": () => graph.run({ x }, { signal }),
+  "on the device": () => graph.run({ x: onDevice }, { into: { y: onDevice } }),
+  aborted: () => graph.run({ x }, { signal: AbortSignal.abort() }).catch(() => {}),
+  refused: () => graph.run({ x: wrong }).catch(() => {}),
+  profiled: () => graph.profile({ x }, { warmup: 0, iterations: 1 }),
+};
+
+/** At most 8 under way, as in a busy server. */
+async function many(call) {
+  let begun = 0;
+  const one = async () => {
+    while (begun++ < calls) await call();
+  };
+  await Promise.all(Array.from({ length: 8 }, one));
+}
+
+async function memory() {
+  // Finalizers run between turns of the event loop.
+  for (let i = 0; i < 4; i++) {
+    globalThis.gc();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const { heapUsed, external, arrayBuffers, rss } = process.memoryUsage();
+  return { heapUsed, external, arrayBuffers, rss };
+}
+
+const growth = {};
+for (const [name, call] of Object.entries(kinds)) {
+  await many(call); // what is made once: code that V8 compiles, the allocator's arenas
+  const before = await memory();
+  await many(call);
+  const after = await memory();
+  growth[name] = Object.fromEntries(
+    Object.entries(after).map(([key, bytes]) => [key, bytes - before[key]]),
+  );
+}
+console.log(JSON.stringify(growth));
+onDevice.dispose();
+await graph.dispose();
