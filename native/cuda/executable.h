@@ -29,7 +29,7 @@ struct Shared {
 
 /** What a step may touch: addresses on the GPU. */
 struct Run {
-  CUdeviceptr arena;
+  CUdeviceptr arena, workspace;
   std::vector<CUdeviceptr> inputs, outputs;
 };
 
@@ -73,15 +73,15 @@ class CudaExecutable final : public Executable {
   Step prepareFirstLayer(const Conv2d& conv, const FirstLayer& layer);
   // transpose.cc: between the (N, C, H, W) of the API and the layout of a Buffer.
   Step prepareInput(size_t index);
+  /** Null where it is made in its place. */
   Step prepareOutput(size_t index);
 
   [[nodiscard]] const Buffer& buffer(int value) const { return choices_.buffers[value]; }
-  [[nodiscard]] CUdeviceptr address(const Run& run, const Buffer& buffer) const {
-    return run.arena + buffer.offset;
+  [[nodiscard]] static CUdeviceptr address(const Run& run, const Buffer& buffer) {
+    return buffer.output == kNone ? run.arena + buffer.offset
+                                  : run.outputs[static_cast<size_t>(buffer.output)];
   }
-  [[nodiscard]] CUdeviceptr workspace(const Run& run) const {
-    return run.arena + choices_.activationBytes;
-  }
+  [[nodiscard]] CUdeviceptr workspace();
   void needWorkspace(size_t bytes);
   [[nodiscard]] size_t inputIndex(int value) const;
   int use(int parameter);
@@ -106,15 +106,22 @@ class CudaExecutable final : public Executable {
   /** Milliseconds of work(), which enqueues on the compute stream. */
   double measure(const std::function<void()>& work);
 
+  struct Call;
+  void startPart(size_t first, size_t batch, const std::shared_ptr<Call>& call);
   Slot& acquire();
   void release(Slot& slot);
   void makeSlots();
+  /** Of a value as the API has it. */
+  [[nodiscard]] size_t byteCount(int value, size_t images) const;
   GraphExec capture(const std::function<void()>& work);
   void captureSteps(Slot& slot);
   void runSteps(const Run& run);
-  Run runOf(const Slot& slot);
-  void start(Slot& slot, size_t batch, const std::vector<Binding>& inputs,
-             const std::vector<Binding>& outputs);
+  Run runOf(const Slot& slot, CUdeviceptr workspace);
+  /** For trying steps out while they are prepared, with a workspace of their own. */
+  Run trial(const DeviceMemory* scratch = nullptr) {
+    return runOf(*slots_.front(), scratch == nullptr ? 0 : scratch->address());
+  }
+  void start(Slot& slot, size_t first, size_t batch, const Call& call);
 
   Shared shared_;
   Context& context_;

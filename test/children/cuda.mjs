@@ -1,6 +1,7 @@
 // What test/cuda.test.ts runs on the fake CUDA libraries in a process of its own: prints one JSON object.
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import {
+  DeviceTensor,
   diagnose,
   Graph,
   GraphBuilder,
@@ -20,6 +21,7 @@ const offsets = {
   calls: 8,
   failAt: 16,
   failKind: 24,
+  delayMicroseconds: 40,
   misuseCount: 48,
   deviceAllocations: 56,
   pinnedAllocations: 64,
@@ -27,7 +29,9 @@ const offsets = {
   graphExecs: 104,
   cudnnDescriptors: 128,
   cublasLtObjects: 136,
+  kernelLaunches: 176,
   cudnnExecutions: 184,
+  matmuls: 192,
   graphLaunches: 200,
   compilations: 216,
 };
@@ -142,7 +146,9 @@ const modes = {
   async memory() {
     const error = await caught(Vgg.create("vgg11", { device: "cuda", ...small }));
     const model = await Vgg.create("vgg11", { device: "cuda", precision: "float16", ...small });
-    const large = await caught(model.warmup([100_000]));
+    const filling = DeviceTensor.allocate(model.device, [46_000_000]);
+    const large = await caught(model.warmup([2]));
+    filling.dispose();
     const logits = await model.forward(Tensor.randn(shape));
     return { error, large, shape: logits.shape, stats: model.device.memoryStats() };
   },
@@ -168,6 +174,55 @@ const modes = {
     return { errors, worst: Math.max(...a.data.map((x, i) => Math.abs(x - b.data[i]))) / largest };
   },
 
+  /** A batch above the largest executable, from JavaScript's memory and from the device's. */
+  async parts() {
+    const model = await network(await openDevice("cuda"));
+    const images = Tensor.randn([260, 3, 32, 32], 5);
+    await model.forward(images);
+    const launches = control("graphLaunches");
+    const { data } = await model.forward(images);
+    const parts = control("graphLaunches") - launches;
+    const input = DeviceTensor.allocate(model.device, images.shape);
+    const output = DeviceTensor.allocate(model.device, [260, 10]);
+    await input.write(images);
+    await model.forward(input, { into: { y: output } });
+    const onDevice = (await output.read()).data;
+    let worst = 0;
+    for (const i of [0, 255, 256, 259]) {
+      const image = new Tensor(shape, images.data.slice(i * 3072, (i + 1) * 3072));
+      const alone = (await model.forward(image)).data;
+      for (const [j, x] of alone.entries())
+        for (const all of [data, onDevice])
+          worst = Math.max(worst, Math.abs(x - all[i * 10 + j]) / (1 + Math.abs(x)));
+    }
+    const controller = new AbortController();
+    const aborted = model.forward(images, { signal: controller.signal }).catch(String);
+    controller.abort("enough");
+    const huge = new GraphBuilder();
+    const record = huge.finish({ y: huge.relu(huge.input("x", [8, 20000, 20000])) });
+    const store = new ParameterStore(model.device, [], "float16");
+    const tooLarge = await caught(Graph.compile(model.device, record, store).prepare(1));
+    return { parts, worst, aborted: await aborted, tooLarge };
+  },
+
+  /** Whether what is read waits for runs that do not use it: graphs that ran until it was there. */
+  async reading() {
+    const model = await network(await openDevice("cuda"));
+    const allocate = (...dimensions) => DeviceTensor.allocate(model.device, dimensions);
+    const [input, early, late] = [allocate(...shape), allocate(1, 10), allocate(1, 10)];
+    await input.write(Tensor.randn(shape));
+    await model.forward(input, { into: { y: early } });
+    control("delayMicroseconds", 30_000);
+    const before = control("graphLaunches");
+    const runs = [1, 2, 3].map(() => model.forward(input, { into: { y: late } }));
+    const { data } = await early.read();
+    const ran = control("graphLaunches") - before;
+    const same = (await late.read()).data.every((x, i) => x === data[i]);
+    const ranForLate = control("graphLaunches") - before;
+    await Promise.all(runs);
+    return { ran, ranForLate, same, misuse: control("misuseCount") };
+  },
+
   async both() {
     const models = await Promise.all(
       ["cuda:0", "cuda:1"].map(async (id) => network(await openDevice(id), { seed: 2 })),
@@ -185,11 +240,14 @@ const modes = {
   async forward() {
     const device = await openDevice("cuda", { deterministic: args[0] === "deterministic" });
     const model = await network(device, { seed: 3 });
-    const { data } = await model.forward(Tensor.randn(shape));
+    // More than our own kernel for linear layers takes.
+    const image = args[0] === "batch" ? Tensor.randn([9, 3, 32, 32]) : Tensor.randn(shape);
+    const { data } = await model.forward(image);
     return {
       data: [...data],
       executions: control("cudnnExecutions"),
       compilations: control("compilations"),
+      matmuls: control("matmuls"),
     };
   },
 

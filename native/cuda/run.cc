@@ -1,0 +1,158 @@
+// One run of an executable: cut into parts where the batch is too large for one, each in a slot of
+// its own, and ended on another thread.
+#include <algorithm>
+
+#include "cuda/executable.h"
+
+namespace vgg::cuda {
+
+CudaExecutable::Slot& CudaExecutable::acquire() {
+  std::unique_lock lock(slotMutex_);
+  Slot* found = nullptr;
+  slotFree_.wait(lock, [&] {
+    for (const auto& slot : slots_) {
+      if (!slot->isBusy) found = slot.get();
+    }
+    return found != nullptr;
+  });
+  found->isBusy = true;
+  return *found;
+}
+
+void CudaExecutable::release(Slot& slot) {
+  {
+    const std::lock_guard lock(slotMutex_);
+    slot.isBusy = false;
+  }
+  slotFree_.notify_one();
+}
+
+/** One call of run: a batch above the largest is run in parts. */
+struct CudaExecutable::Call {
+  Call(const std::vector<Binding>& inputs, const std::vector<Binding>& outputs,
+       const std::atomic<bool>& cancelled, Completion done, size_t parts)
+      : inputs(inputs),
+        outputs(outputs),
+        cancelled(cancelled),
+        done(std::move(done)),
+        parts(parts) {}
+
+  /** So many parts have ended. The last to end says so, with the first failure. */
+  void end(size_t count, const std::exception_ptr& why) {
+    {
+      const std::lock_guard lock(mutex);
+      if (!failure) failure = why;
+      parts -= count;
+      if (parts > 0) return;
+    }
+    if (!failure && cancelled.load())
+      failure = std::make_exception_ptr(Error(Code::kAborted, "The run was aborted"));
+    done(failure);
+  }
+
+  // They live until `done` is called.
+  const std::vector<Binding>& inputs;
+  const std::vector<Binding>& outputs;
+  const std::atomic<bool>& cancelled;
+
+ private:
+  Completion done;
+  std::mutex mutex;
+  size_t parts;
+  std::exception_ptr failure;
+};
+
+void CudaExecutable::run(size_t batch, const std::vector<Binding>& inputs,
+                         const std::vector<Binding>& outputs, const std::atomic<bool>& cancelled,
+                         Completion done) noexcept {
+  const auto size = static_cast<size_t>(batch_);
+  size_t parts = std::max<size_t>((batch + size - 1) / size, 1);
+  const auto call = std::make_shared<Call>(inputs, outputs, cancelled, std::move(done), parts);
+  try {
+    context_.enter();
+    parameters_->refresh(used_);
+    for (size_t first = 0; parts > 0; first += size, --parts) {
+      if (first > 0 && cancelled.load()) return call->end(parts, nullptr);
+      startPart(first, std::min(size, batch - first), call);
+    }
+  } catch (...) {
+    call->end(parts, std::current_exception());
+  }
+}
+
+void CudaExecutable::startPart(size_t first, size_t batch, const std::shared_ptr<Call>& call) {
+  Slot& slot = acquire();
+  try {
+    context_.throwIfLost();  // it may have been, while this waited
+    start(slot, first, batch, *call);
+    shared_.completions.await(slot.downloaded.get(),
+                              [this, &slot, call](const std::exception_ptr& failure) {
+                                release(slot);
+                                call->end(1, failure);
+                              });
+  } catch (...) {
+    // Copies that were started must not outlive the caller's memory.
+    for (const CUstream stream : {context_.copyIn(), context_.compute(), context_.copyOut()}) {
+      if (!context_.isLost()) context_.api().cuStreamSynchronize(stream);
+    }
+    release(slot);
+    throw;
+  }
+}
+
+/** Upload, graph, download: each on its own stream, so that the uploads of one run overlap the
+ * graph of the one before. */
+void CudaExecutable::start(Slot& slot, size_t first, size_t batch, const Call& call) {
+  const Api& api = context_.api();
+  if (slot.generation != shared_.arena.generation()) captureSteps(slot);
+  const auto addressOf = [&](const Memory* memory, int value) {
+    return static_cast<const DeviceMemory*>(memory)->address() + byteCount(value, first);
+  };
+  const auto markUsed = [](Memory* memory) { static_cast<DeviceMemory*>(memory)->markUsed(); };
+
+  for (size_t i = 0; i < call.inputs.size(); ++i) {
+    const int value = program_.inputs[i];
+    const size_t bytes = byteCount(value, batch);
+    if (call.inputs[i].device != nullptr || bytes == 0) continue;
+    context_.check(api.cuMemcpyHtoDAsync_v2(slot.inputs[i]->address(),
+                                            call.inputs[i].host + byteCount(value, first), bytes,
+                                            context_.copyIn()),
+                   "cuMemcpyHtoDAsync");
+  }
+  context_.check(api.cuEventRecord(slot.uploaded.get(), context_.copyIn()), "cuEventRecord");
+  context_.check(api.cuStreamWaitEvent(context_.compute(), slot.uploaded.get(), 0),
+                 "cuStreamWaitEvent");
+  for (size_t i = 0; i < call.inputs.size(); ++i) {
+    const int value = program_.inputs[i];
+    if (call.inputs[i].device == nullptr) continue;
+    context_.check(
+        api.cuMemcpyDtoDAsync_v2(slot.inputs[i]->address(), addressOf(call.inputs[i].device, value),
+                                 byteCount(value, batch), context_.compute()),
+        "cuMemcpyDtoDAsync");
+    markUsed(call.inputs[i].device);
+  }
+  context_.check(api.cuGraphLaunch(slot.graph.get(), context_.compute()), "cuGraphLaunch");
+  for (size_t i = 0; i < call.outputs.size(); ++i) {
+    const int value = program_.outputs[i];
+    if (call.outputs[i].device == nullptr) continue;
+    context_.check(api.cuMemcpyDtoDAsync_v2(addressOf(call.outputs[i].device, value),
+                                            slot.outputs[i]->address(), byteCount(value, batch),
+                                            context_.compute()),
+                   "cuMemcpyDtoDAsync");
+    markUsed(call.outputs[i].device);
+  }
+  context_.check(api.cuEventRecord(slot.computed.get(), context_.compute()), "cuEventRecord");
+  context_.check(api.cuStreamWaitEvent(context_.copyOut(), slot.computed.get(), 0),
+                 "cuStreamWaitEvent");
+  for (size_t i = 0; i < call.outputs.size(); ++i) {
+    const int value = program_.outputs[i];
+    const size_t bytes = byteCount(value, batch);
+    if (call.outputs[i].device != nullptr || bytes == 0) continue;
+    context_.check(api.cuMemcpyDtoHAsync_v2(call.outputs[i].host + byteCount(value, first),
+                                            slot.outputs[i]->address(), bytes, context_.copyOut()),
+                   "cuMemcpyDtoHAsync");
+  }
+  context_.check(api.cuEventRecord(slot.downloaded.get(), context_.copyOut()), "cuEventRecord");
+}
+
+}  // namespace vgg::cuda
