@@ -271,6 +271,21 @@ describe.skipIf(!isBuilt)("a model on a GPU", () => {
     });
   });
 
+  it("launches what was said of it without a GPU", () => {
+    const { stderr, result } = run("steps");
+    expect(stderr).toBe("");
+    for (const { ran, said } of result) expect(ran).toEqual(said);
+    // Input, layers and output: 10 classes are padded, so that they do not lie as the API has them.
+    expect(result[0].steps.map(({ kernel }: { kernel: string }) => kernel)).toEqual([
+      "firstLayer_floats_pool_f16",
+      "cuDNN",
+      "adaptiveAvgPool2d_f16",
+      "gemv1_f16_f32",
+      "toChannelsFirst_f32",
+    ]);
+    expect(result[1].steps[3].kernel).toBe("cuBLASLt");
+  });
+
   it("is read and written without waiting for runs that do not use it", () => {
     const { stderr, result } = run("reading");
     expect(stderr).toBe("");

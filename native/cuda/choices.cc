@@ -139,8 +139,18 @@ void Chooser::chooseMerges() {
 
   // A flattened value that only linear layers read, or that is only an output, keeps its bytes: the
   // layers' weights are packed in its order, and an output is put into order on its way out.
+  // So does an average over bins of one pixel.
   std::iota(choices_.home.begin(), choices_.home.end(), 0);
   for (const Op& op : program_.ops) {
+    const auto* pool = std::get_if<AdaptiveAvgPool2d>(&op);
+    if (pool != nullptr &&
+        program_.values[pool->input].shape == program_.values[pool->output].shape &&
+        choices_.buffers[pool->input].type == choices_.buffers[pool->output].type &&
+        !choices_.isExternal[pool->input]) {
+      choices_.home[pool->output] = choices_.home[pool->input];
+      choices_.isMerged[pool->output] = true;
+      continue;
+    }
     const auto* flatten = std::get_if<Flatten>(&op);
     if (flatten == nullptr) continue;
     const auto asOutput =

@@ -108,6 +108,7 @@ void CudaExecutable::start(Slot& slot, size_t first, size_t batch, const Call& c
   const auto addressOf = [&](const Memory* memory, int value) {
     return static_cast<const DeviceMemory*>(memory)->address() + byteCount(value, first);
   };
+  const auto isOnHost = [](const Binding& binding) { return binding.device == nullptr; };
   const auto markUsed = [](Memory* memory) { static_cast<DeviceMemory*>(memory)->markUsed(); };
 
   for (size_t i = 0; i < call.inputs.size(); ++i) {
@@ -119,9 +120,11 @@ void CudaExecutable::start(Slot& slot, size_t first, size_t batch, const Call& c
                                             context_.copyIn()),
                    "cuMemcpyHtoDAsync");
   }
-  context_.check(api.cuEventRecord(slot.uploaded.get(), context_.copyIn()), "cuEventRecord");
-  context_.check(api.cuStreamWaitEvent(context_.compute(), slot.uploaded.get(), 0),
-                 "cuStreamWaitEvent");
+  if (std::ranges::any_of(call.inputs, isOnHost)) {
+    context_.check(api.cuEventRecord(slot.uploaded.get(), context_.copyIn()), "cuEventRecord");
+    context_.check(api.cuStreamWaitEvent(context_.compute(), slot.uploaded.get(), 0),
+                   "cuStreamWaitEvent");
+  }
   for (size_t i = 0; i < call.inputs.size(); ++i) {
     const int value = program_.inputs[i];
     if (call.inputs[i].device == nullptr) continue;
@@ -140,6 +143,10 @@ void CudaExecutable::start(Slot& slot, size_t first, size_t batch, const Call& c
                                             context_.compute()),
                    "cuMemcpyDtoDAsync");
     markUsed(call.outputs[i].device);
+  }
+  if (std::ranges::none_of(call.outputs, isOnHost)) {
+    context_.check(api.cuEventRecord(slot.downloaded.get(), context_.compute()), "cuEventRecord");
+    return;
   }
   context_.check(api.cuEventRecord(slot.computed.get(), context_.compute()), "cuEventRecord");
   context_.check(api.cuStreamWaitEvent(context_.copyOut(), slot.computed.get(), 0),

@@ -11,6 +11,7 @@ import {
   Tensor,
   Vgg,
 } from "../../dist/index.js";
+import { native } from "../../dist/native.js";
 
 const [mode, ...args] = process.argv.slice(2);
 const small = { imageSize: 32, numClasses: 10 };
@@ -33,6 +34,7 @@ const offsets = {
   cudnnExecutions: 184,
   matmuls: 192,
   graphLaunches: 200,
+  copies: 208,
   compilations: 216,
 };
 const file = openSync(process.env.FAKE_CUDA_CONTROL, "r+");
@@ -70,6 +72,7 @@ async function network(device, { seed = 0, precision = "float16" } = {}) {
   return {
     device,
     store,
+    record,
     forward: async (x, options) => (await graph.run({ x }, options)).y,
     dispose: async () => {
       await graph.dispose();
@@ -203,6 +206,40 @@ const modes = {
     const store = new ParameterStore(model.device, [], "float16");
     const tooLarge = await caught(Graph.compile(model.device, record, store).prepare(1));
     return { parts, worst, aborted: await aborted, tooLarge };
+  },
+
+  /** What a forward launches, and what it was said to. */
+  async steps() {
+    const model = await network(await openDevice("cuda", { deterministic: true }));
+    const { values, rows, inputs, outputs, parameters } = model.record;
+    const record = {
+      values,
+      rows,
+      inputs: Object.values(inputs),
+      outputs: Object.values(outputs),
+    };
+    const kinds = ["kernelLaunches", "cudnnExecutions", "matmuls", "copies"];
+    const result = [];
+    for (const batch of [1, 16]) {
+      const images = Tensor.randn([batch, 3, 32, 32]);
+      await model.forward(images);
+      const before = kinds.map((kind) => control(kind));
+      await model.forward(images);
+      const ran = kinds.map((kind, i) => control(kind) - before[i]);
+      const steps = native().planSteps(record, parameters, {
+        precision: "float16",
+        batch,
+        form: null,
+      });
+      const said = ["", "cuDNN", "cuBLASLt", "copy"].map(
+        (name) =>
+          steps.filter(({ kernel }) => (name === "" ? kernel.includes("_") : kernel === name))
+            .length,
+      );
+      said[3] += 2; // the upload and the download
+      result.push({ ran, said, steps });
+    }
+    return result;
   },
 
   /** Whether what is read waits for runs that do not use it: graphs that ran until it was there. */
