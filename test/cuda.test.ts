@@ -286,6 +286,16 @@ describe.skipIf(!isBuilt)("a model on a GPU", () => {
     expect(result[1].steps[3].kernel).toBe("cuBLASLt");
   });
 
+  it("copies nothing for DeviceTensors that come again, of which it keeps the last eight", () => {
+    const { stderr, result } = run("direct");
+    expect(stderr).toBe("");
+    const ofEach = [2, 2, 2, 2, 2, 2, 2, 2, 2];
+    expect(result.copies).toEqual([2, 0, 0, 0, ...ofEach, 0, 2]);
+    expect(result.same).toBe(true);
+    expect(result.inPlace).toEqual([0, 2, 0, 4]);
+    expect(result.left).toBe(0);
+  });
+
   it("is read and written without waiting for runs that do not use it", () => {
     const { stderr, result } = run("reading");
     expect(stderr).toBe("");

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -122,6 +123,7 @@ class CudaExecutable final : public Executable {
     return runOf(*slots_.front(), scratch == nullptr ? 0 : scratch->address());
   }
   void start(Slot& slot, size_t first, size_t batch, const Call& call);
+  bool startDirect(Slot& slot, const Call& call);
 
   Shared shared_;
   Context& context_;
@@ -139,6 +141,14 @@ class CudaExecutable final : public Executable {
   std::mutex slotMutex_;
   std::condition_variable slotFree_;
   std::vector<std::unique_ptr<Slot>> slots_;
+
+  /** A graph that reads and writes memory of the caller's, without copies. */
+  struct Direct {
+    std::vector<CUdeviceptr> inputs, outputs;
+    GraphExec graph;  // once they have come again
+    uint64_t generation = 0;
+  };
+  std::deque<Direct> direct_;  // the last used first
 };
 
 template <typename... Arguments>

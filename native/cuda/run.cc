@@ -30,10 +30,11 @@ void CudaExecutable::release(Slot& slot) {
 /** One call of run: a batch above the largest is run in parts. */
 struct CudaExecutable::Call {
   Call(const std::vector<Binding>& inputs, const std::vector<Binding>& outputs,
-       const std::atomic<bool>& cancelled, Completion done, size_t parts)
+       const std::atomic<bool>& cancelled, Completion done, size_t parts, bool isWhole)
       : inputs(inputs),
         outputs(outputs),
         cancelled(cancelled),
+        isWhole(isWhole),
         done(std::move(done)),
         parts(parts) {}
 
@@ -54,6 +55,7 @@ struct CudaExecutable::Call {
   const std::vector<Binding>& inputs;
   const std::vector<Binding>& outputs;
   const std::atomic<bool>& cancelled;
+  const bool isWhole;  // as many images as the executable takes
 
  private:
   Completion done;
@@ -67,7 +69,8 @@ void CudaExecutable::run(size_t batch, const std::vector<Binding>& inputs,
                          Completion done) noexcept {
   const auto size = static_cast<size_t>(batch_);
   size_t parts = std::max<size_t>((batch + size - 1) / size, 1);
-  const auto call = std::make_shared<Call>(inputs, outputs, cancelled, std::move(done), parts);
+  const auto call =
+      std::make_shared<Call>(inputs, outputs, cancelled, std::move(done), parts, batch == size);
   try {
     context_.enter();
     parameters_->refresh(used_);
@@ -100,15 +103,65 @@ void CudaExecutable::startPart(size_t first, size_t batch, const std::shared_ptr
   }
 }
 
+/**
+ * A run whose inputs and outputs all lie on the device: nothing is copied where the same memory
+ * came lately. A graph holds its addresses, and to record one takes longer than the copies: those
+ * that come once get none. Says whether it started the run.
+ */
+bool CudaExecutable::startDirect(Slot& slot, const Call& call) {
+  constexpr size_t kKept = 8;
+  Direct wanted;
+  for (const Binding& binding : call.inputs)
+    wanted.inputs.push_back(static_cast<const DeviceMemory*>(binding.device)->address());
+  for (const Binding& binding : call.outputs) {
+    const CUdeviceptr address = static_cast<const DeviceMemory*>(binding.device)->address();
+    // A step may write an output before another has read the input.
+    if (std::ranges::count(wanted.inputs, address) + std::ranges::count(wanted.outputs, address) >
+        0)
+      return false;
+    wanted.outputs.push_back(address);
+  }
+  const auto found = std::ranges::find_if(direct_, [&](const Direct& known) {
+    return known.inputs == wanted.inputs && known.outputs == wanted.outputs;
+  });
+  if (found == direct_.end()) {
+    // What a graph is destroyed for may still run it.
+    if (direct_.size() == kKept) {
+      context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
+      direct_.pop_back();
+    }
+    direct_.push_front(std::move(wanted));
+    return false;
+  }
+  std::rotate(direct_.begin(), found, found + 1);
+  Direct& direct = direct_.front();
+  if (!direct.graph || direct.generation != shared_.arena.generation()) {
+    const Run run{shared_.arena.address(), workspace(), direct.inputs, direct.outputs};
+    direct.graph = capture([&] { runSteps(run); });
+    direct.generation = shared_.arena.generation();
+  }
+  context_.check(context_.api().cuGraphLaunch(direct.graph.get(), context_.compute()),
+                 "cuGraphLaunch");
+  for (const auto* bindings : {&call.inputs, &call.outputs}) {
+    for (const Binding& binding : *bindings) static_cast<DeviceMemory*>(binding.device)->markUsed();
+  }
+  context_.check(context_.api().cuEventRecord(slot.downloaded.get(), context_.compute()),
+                 "cuEventRecord");
+  return true;
+}
+
 /** Upload, graph, download: each on its own stream, so that the uploads of one run overlap the
  * graph of the one before. */
 void CudaExecutable::start(Slot& slot, size_t first, size_t batch, const Call& call) {
   const Api& api = context_.api();
+  const auto isOnHost = [](const Binding& binding) { return binding.device == nullptr; };
+  const bool isHost =
+      std::ranges::any_of(call.inputs, isOnHost) || std::ranges::any_of(call.outputs, isOnHost);
+  if (!isHost && call.isWhole && startDirect(slot, call)) return;
   if (slot.generation != shared_.arena.generation()) captureSteps(slot);
   const auto addressOf = [&](const Memory* memory, int value) {
     return static_cast<const DeviceMemory*>(memory)->address() + byteCount(value, first);
   };
-  const auto isOnHost = [](const Binding& binding) { return binding.device == nullptr; };
   const auto markUsed = [](Memory* memory) { static_cast<DeviceMemory*>(memory)->markUsed(); };
 
   for (size_t i = 0; i < call.inputs.size(); ++i) {

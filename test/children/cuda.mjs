@@ -242,6 +242,38 @@ const modes = {
     return result;
   },
 
+  /** Copies on the device by forwards on DeviceTensors: of the first with these, of later ones, and of one into its input. */
+  async direct() {
+    const device = await openDevice("cuda");
+    const model = await network(device);
+    const allocate = (...dimensions) => DeviceTensor.allocate(device, dimensions);
+    const copies = [];
+    const answers = [];
+    const pairs = Array.from({ length: 10 }, () => [allocate(...shape), allocate(1, 10)]);
+    for (const pair of [pairs[0], pairs[0], pairs[0], ...pairs, pairs[9], pairs[0]]) {
+      const [input, output] = pair;
+      await input.write(Tensor.randn(shape, 7));
+      const before = control("copies");
+      await model.forward(input, { into: { y: output } });
+      copies.push(control("copies") - before);
+      answers.push((await output.read()).data);
+    }
+    const graphs = control("graphExecs");
+    const b = new GraphBuilder();
+    const record = b.finish({ y: b.relu(b.input("x", [4])) });
+    const graph = Graph.compile(device, record, model.store);
+    const both = allocate(1, 4);
+    for (let i = 0; i < 3; i++) {
+      await both.write(new Tensor([1, 4], new Float32Array([-1, 2, -3, 4])));
+      await graph.run({ x: both }, { into: { y: both } });
+    }
+    const inPlace = [...(await both.read()).data];
+    await graph.dispose();
+    await model.dispose();
+    const same = answers.every((data) => data.every((x, i) => x === answers[0][i]));
+    return { copies, same, graphs, inPlace, left: control("graphExecs") };
+  },
+
   /** Whether what is read waits for runs that do not use it: graphs that ran until it was there. */
   async reading() {
     const model = await network(await openDevice("cuda"));
