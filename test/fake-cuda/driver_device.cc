@@ -227,8 +227,8 @@ CUresult cuCtxPushCurrent_v2(CUcontext handle) {
   return CUDA_SUCCESS;
 }
 
+// It cannot fail where nothing is wrong: not counted, or a failure asked for could fall on it.
 CUresult cuCtxPopCurrent_v2(CUcontext* handle) {
-  countFreeingCall();
   if (pushedOver().empty() || !currentContext()) {
     misuse("cuCtxPopCurrent: nothing was pushed on this thread");
     return CUDA_ERROR_INVALID_CONTEXT;
