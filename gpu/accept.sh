@@ -150,9 +150,10 @@ step_forms() {
 }
 
 step_bench() {
-  local torch=()
-  [ "$has_torch" = 1 ] && torch=("$python")
-  "$node" "$root/gpu/bench.mjs" "$work/bench.json" "${torch[@]}"
+  local others=()
+  [ -n "$python" ] && "$python" -c 'import importlib.util as u, sys; sys.exit(not (u.find_spec("torch") or u.find_spec("jax")))' &&
+    others=("$python")
+  VGG_BENCH_RESULTS=$out "$node" "$root/gpu/bench.mjs" "$work/bench.json" "${others[@]}"
 }
 
 step_sanitizer() {
@@ -248,7 +249,7 @@ unpack
 [ -n "$node" ] || { say "Expected node in PATH"; exit 2; }
 find_python
 find_libraries
-export root node python has_torch work skipped
+export root node python has_torch work out skipped
 for name in include_folders $(printf 'step_%s ' "${all[@]}"); do export -f "${name?}"; done
 for step in "${steps[@]}"; do run_step "$step"; done
 say "$failures of ${#steps[@]} steps failed; $out holds summary.txt, results.json and log.txt"

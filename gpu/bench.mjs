@@ -1,10 +1,12 @@
-// Times VGG11 on the GPU for each precision and batch, on the device and from JavaScript's memory, in rounds with PyTorch where python3 has it.
-// Usage: node gpu/bench.mjs JSON [PYTHON]; VGG_BENCH_SECONDS is its time (default 150)
-import { execFileSync, spawn } from "node:child_process";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
-import { DeviceTensor, diagnose, Tensor, Vgg } from "../dist/index.js";
+// Times VGG11 on the GPU for each precision and batch, on the device and from the host, in rounds with PyTorch and JAX where python3 has them.
+// Usage: node gpu/bench.mjs JSON [PYTHON]; VGG_BENCH_SECONDS is its time (default 150), VGG_BENCH_RESULTS a folder for gpu-NAME.json
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
+import { diagnose } from "../dist/index.js";
 import { isQuick, openGpu, table, writeJson } from "./common.mjs";
+import { OurVgg } from "./ours.mjs";
+import { Peer } from "./peer.mjs";
+import { ratiosOf, verdictsOf } from "./verdicts.mjs";
 
 const [json, python] = process.argv.slice(2);
 const end =
@@ -14,54 +16,13 @@ const imageSize = isQuick ? 32 : 224;
 const rounds = isQuick ? 1 : 5;
 /** Time for one mode in one round. */
 const sliceMs = isQuick ? 1 : 40;
-const inFlight = isQuick ? 2 : 4;
-/** Fewest calls of a mode in one round. */
-const leastCalls = isQuick ? 1 : 3;
 // The combinations that matter most first: the time may end before the last.
-const order = isQuick ? ["float32", "float16"] : ["float16", "bfloat16", "tf32", "float32"];
-const batches = isQuick ? [1, 2] : [1, 8, 32, 128, 256];
+const order = isQuick ? ["float16"] : ["float16", "tf32", "bfloat16", "float32"];
+const batches = isQuick ? [1, 2] : [1, 256, 8, 64, 128, 32, 16, 2, 4];
 /** What PyTorch compiles (minutes for each); in the time that is left. */
-const compiled = (process.env.VGG_BENCH_COMPILE ?? "float16:1,float16:32")
+const compiled = (process.env.VGG_BENCH_COMPILE ?? "float16:1,float16:256,float16:8")
   .split(",")
   .filter(Boolean);
-
-/** PyTorch's process: one line of JSON for each line. */
-class Peer {
-  constructor(mode) {
-    this.process = spawn(python, [fileURLToPath(new URL("bench.py", import.meta.url)), mode], {
-      stdio: ["pipe", "pipe", "inherit"],
-    });
-    this.process.on("error", () => {});
-    this.process.stdin.on("error", () => {});
-    this.lines = createInterface({ input: this.process.stdout })[Symbol.asyncIterator]();
-  }
-  /** @throws {Error} where it has ended, refuses or takes too long; it is then ended */
-  async ask(question, seconds) {
-    let timer;
-    const late = new Promise((_, reject) => {
-      timer = setTimeout(
-        () => reject(new Error(`no answer in ${Math.round(seconds)} s`)),
-        seconds * 1000,
-      );
-    });
-    try {
-      this.process.stdin.write(`${JSON.stringify(question)}\n`);
-      const { value, done } = await Promise.race([this.lines.next(), late]);
-      if (done) throw new Error("its process ended");
-      const answer = JSON.parse(value);
-      if (answer.error) throw Object.assign(new Error(answer.error), { isAnswer: true });
-      return answer;
-    } catch (error) {
-      if (!error.isAnswer) this.end();
-      throw error;
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-  end() {
-    this.process.kill("SIGKILL");
-  }
-}
 
 function gpuState() {
   const fields =
@@ -83,111 +44,20 @@ function statistics(samples) {
   return { count: sorted.length, p50: at(0.5), p95: at(0.95), p99: at(0.99), min: sorted[0] };
 }
 
-/** Milliseconds of each call, one after the other. */
-async function latencies(work) {
-  const times = [];
-  const until = performance.now() + sliceMs;
-  do {
-    const start = performance.now();
-    await work(0);
-    times.push(performance.now() - start);
-  } while (performance.now() < until || times.length < leastCalls);
-  return times;
-}
-
-/** Milliseconds a call with several in flight, each with buffers of its own. */
-async function pipelined(work) {
-  let count = 0;
-  const start = performance.now();
-  const chain = async (slot) => {
-    for (let i = 0; i < leastCalls || performance.now() - start < sliceMs; i++) {
-      await work(slot);
-      count++;
-    }
-  };
-  await Promise.all(Array.from({ length: inFlight }, (_, slot) => chain(slot)));
-  return [(performance.now() - start) / count];
-}
-
-/** What is measured of ours: a function for each mode, and an end. */
-async function prepareOurs(model, batch) {
-  const { device } = model;
-  const shape = [batch, 3, imageSize, imageSize];
-  const images = Tensor.randn(shape, batch);
-  const inputs = Array.from({ length: inFlight }, () => DeviceTensor.allocate(device, shape));
-  const outputs = inputs.map(() => DeviceTensor.allocate(device, [batch, model.numClasses]));
-  const onDevice = (slot) => model.forward(inputs[slot], { into: outputs[slot] });
-  const fromHost = () => model.forward(images);
-  const start = performance.now();
-  await fromHost();
-  const prepareMs = performance.now() - start;
-  for (const [slot, input] of inputs.entries()) {
-    await input.write(images);
-    await onDevice(slot);
-  }
-  return {
-    prepareMs,
-    modes: {
-      device: () => latencies(onDevice),
-      "device, queued": () => pipelined(onDevice),
-      host: () => latencies(fromHost),
-      "host, queued": () => pipelined(fromHost),
-    },
-    dispose: () => {
-      for (const tensor of [...inputs, ...outputs]) tensor.dispose();
-    },
-  };
-}
-
-/** One precision and batch: rounds of ours and PyTorch's in turn. */
-async function measure(model, batch, peer, note) {
-  const precision = model.precision;
-  const ours = await prepareOurs(model, batch);
-  const samples = Object.fromEntries(Object.keys(ours.modes).map((mode) => [mode, []]));
-  const theirs = {};
-  const question = { precision, batch, imageSize, sliceMs };
-  try {
-    let isPeer = peer !== null;
-    for (let round = 0; round < rounds; round++) {
-      for (const [mode, run] of Object.entries(ours.modes)) samples[mode].push(...(await run()));
-      if (!isPeer) continue;
-      try {
-        const { timesMs } = await peer.ask(question, Math.max(10, secondsLeft()));
-        for (const [mode, times] of Object.entries(timesMs)) {
-          theirs[mode] ??= [];
-          theirs[mode].push(...times);
-        }
-      } catch (error) {
-        isPeer = false;
-        note(`PyTorch ${precision} batch ${batch}: ${error.message}`);
-      }
-    }
-  } finally {
-    ours.dispose();
-  }
-  const rows = [];
-  for (const [name, all] of [
-    ["vgg-cudnn", samples],
-    ["PyTorch", theirs],
-  ]) {
-    for (const [mode, times] of Object.entries(all)) {
-      const ms = statistics(times);
-      rows.push({ name, precision, batch, mode, ms, imagesPerSecond: (1000 * batch) / ms.p50 });
-    }
-  }
-  return { rows, prepare: { precision, batch, ms: ours.prepareMs } };
-}
-
 const { device, precisions } = await openGpu();
 const { version, node, platform, cuda } = diagnose();
 const report = {
   gpu: device.info,
   software: { version, node, platform, libraries: cuda.libraries },
+  date: new Date().toISOString(),
   imageSize,
   rounds,
   state: { before: gpuState(), after: null },
-  peer: null,
+  peers: {},
   rows: [],
+  ratios: [],
+  verdicts: [],
+  profiles: [],
   prepare: [],
   notes: [],
 };
@@ -195,29 +65,76 @@ const note = (text) => {
   report.notes.push(text);
   console.log(text);
 };
-const save = () => writeJson(json, report);
+function save() {
+  report.ratios = ratiosOf(report.rows);
+  report.verdicts = verdictsOf(report.rows);
+  writeJson(json, report);
+  const folder = process.env.VGG_BENCH_RESULTS;
+  const name = device.info.name.toLowerCase().replace(/[^a-z0-9]+/g, "-");
+  if (folder) writeJson(join(folder, `gpu-${name}.json`), report);
+}
 
-let eager = null;
-if (python) {
-  const peer = new Peer("eager");
+/** The library, where it answers. */
+async function open(name, script, ...args) {
+  if (!python) return null;
+  const peer = Object.assign(new Peer(python, script, ...args), { label: name });
   try {
-    report.peer = await peer.ask({ hello: true }, 60);
-    eager = peer;
-    console.log(`PyTorch ${report.peer.torch}: ${JSON.stringify(report.peer.roofline)}`);
+    report.peers[name] = await peer.ask({ hello: true }, Math.max(10, Math.min(90, secondsLeft())));
+    console.log(`${name}: ${JSON.stringify(report.peers[name])}`);
+    return peer;
   } catch (error) {
-    note(`PyTorch is left out: ${error.message}`);
+    note(`${name} is left out: ${error.message}`);
     peer.end();
+    return null;
   }
-} else note("PyTorch is left out: no python3 with torch");
+}
+
+/** One precision and batch: rounds of ours and the others' in turn. */
+async function measure(model, batch, peers) {
+  const { precision } = model;
+  const ours = await model.prepare(batch, sliceMs);
+  const samples = { "vgg-cudnn": {} };
+  const keep = (name, mode, times) => {
+    samples[name] ??= {};
+    samples[name][mode] ??= [];
+    samples[name][mode].push(...times);
+  };
+  const question = { precision, batch, imageSize, sliceMs };
+  const live = new Set(peers);
+  try {
+    for (let round = 0; round < rounds; round++) {
+      for (const [mode, run] of Object.entries(ours.modes)) keep("vgg-cudnn", mode, await run());
+      for (const peer of live) {
+        try {
+          const { timesMs } = await peer.ask(question, Math.max(10, secondsLeft()));
+          for (const [mode, times] of Object.entries(timesMs)) keep(peer.label, mode, times);
+        } catch (error) {
+          live.delete(peer);
+          note(`${peer.label} ${precision} batch ${batch}: ${error.message}`);
+        }
+      }
+    }
+    const steps = batch === 1 || batch === 256 ? await ours.profile() : null;
+    if (steps) report.profiles.push({ precision, batch, steps });
+  } finally {
+    ours.dispose();
+  }
+  report.prepare.push({ precision, batch, ms: ours.prepareMs });
+  const rows = [];
+  for (const [name, modes] of Object.entries(samples))
+    for (const [mode, times] of Object.entries(modes)) {
+      const ms = statistics(times);
+      rows.push({ name, precision, batch, mode, ms, imagesPerSecond: (1000 * batch) / ms.p50 });
+    }
+  report.rows.push(...rows);
+  console.log(table(rows.map(rowOf)));
+}
 
 const failures = [];
-/** Runs a combination if there is time, and keeps what came of it. */
-async function attempt(model, batch, peer) {
+/** Measures a combination, and keeps what came of it. */
+async function attempt(model, batch, peers) {
   try {
-    const { rows, prepare } = await measure(model, batch, peer, note);
-    report.prepare.push(prepare);
-    report.rows.push(...rows);
-    console.log(table(rows.map(rowOf)));
+    await measure(model, batch, peers);
   } catch (error) {
     failures.push(`${model.precision} batch ${batch}: ${error.message}`);
     console.log(`FAILED ${failures.at(-1)}`);
@@ -225,49 +142,56 @@ async function attempt(model, batch, peer) {
   save();
 }
 const rowOf = ({ name, precision, batch, mode, ms, imagesPerSecond }) => [
-  ...[name.padEnd(16), precision.padEnd(9), `batch ${String(batch).padEnd(4)}`, mode.padEnd(14)],
+  ...[name.padEnd(20), precision.padEnd(9), `batch ${String(batch).padEnd(4)}`, mode.padEnd(14)],
   ...[ms.p50, ms.p95, ms.p99].map((x) => `${x.toFixed(3).padStart(9)} ms`),
   `${Math.round(imagesPerSecond).toString().padStart(7)} images/s`,
 ];
+
+if (!python) note("PyTorch and JAX are left out: no python3 with torch or jax");
+const peers = [
+  await open("PyTorch", "bench.py", "eager"),
+  await open("JAX", "bench_jax.py"),
+].filter((peer) => peer !== null);
 
 console.log(
   "medians, 95th and 99th percentiles of a forward; device: input and output stay on the GPU",
 );
 const models = [];
 for (const precision of order.filter((name) => precisions.includes(name))) {
-  const model = await Vgg.create("vgg11", { device, precision, imageSize, seed: 1 });
+  const model = await OurVgg.create(device, precision, imageSize);
   models.push(model);
   for (const batch of batches) {
-    if (secondsLeft() < 3) note(`${precision} batch ${batch}: left out, the time was over`);
-    else await attempt(model, batch, eager);
+    // A part of the time is for what is compiled.
+    const reserved = python && compiled.length > 0 && precision !== order[0] ? 60 : 3;
+    if (secondsLeft() < reserved) note(`${precision} batch ${batch}: left out, the time was over`);
+    else await attempt(model, batch, peers);
   }
 }
-eager?.end();
+for (const peer of peers) peer.end();
 // Torch compiles for minutes; what it does not finish in time is said.
-if (eager && compiled.length > 0) {
-  const peer = new Peer("compile");
-  for (const name of compiled) {
+if (peers.some(({ label }) => label === "PyTorch") && compiled.length > 0) {
+  const peer = await open("PyTorch compiled", "bench.py", "compile");
+  for (const name of peer ? compiled : []) {
     const [precision, batch] = [name.split(":")[0], Number(name.split(":")[1])];
     const model = models.find((each) => each.precision === precision);
     if (!model) continue;
     try {
-      const question = { precision, batch, imageSize, sliceMs };
-      const { prepareMs } = await peer.ask(
-        { ...question, prepare: true },
-        Math.max(1, secondsLeft() - 2),
-      );
+      const question = { precision, batch, imageSize, sliceMs, prepare: true };
+      const { prepareMs } = await peer.ask(question, Math.max(1, secondsLeft() - 2));
       note(`PyTorch compiled ${name} in ${(prepareMs / 1000).toFixed(0)} s`);
-      await attempt(model, batch, peer);
+      await attempt(model, batch, [peer]);
     } catch (error) {
       note(`PyTorch compiled ${name}: ${error.message}`);
       if (!error.isAnswer) break;
     }
   }
-  peer.end();
+  peer?.end();
 }
 for (const model of models) await model.dispose();
 report.state.after = gpuState();
 save();
+for (const { goal, value, wanted, reached } of report.verdicts)
+  console.log(`${reached ? "reached" : "MISSED "}  ${goal}: ${value.toFixed(2)} (${wanted})`);
 const best = report.rows
   .filter(({ name, mode }) => name === "vgg-cudnn" && mode === "device, queued")
   .sort((a, b) => b.imagesPerSecond - a.imagesPerSecond)[0];

@@ -116,6 +116,20 @@ export interface PlannedConvolution {
   readonly refusal: string | null;
 }
 
+/** One launch of a forward on a GPU (native/cuda/cost.h). */
+export interface PlannedStep {
+  readonly name: string;
+  /** Ours by name, else "cuDNN", "cuBLASLt" or "copy". */
+  readonly kernel: string;
+  /** Of a kernel of ours, else 0. */
+  readonly blocks: number;
+  /** Of activations, read and written once each. */
+  readonly bytes: number;
+  readonly weightBytes: number;
+  /** Additions and multiplications. */
+  readonly operations: number;
+}
+
 /** Sizes and offsets in pixels; the window's corner lies within the resized image. */
 export interface ResizePlan {
   readonly width: number;
@@ -151,6 +165,11 @@ export interface NativeAddon {
       cacheFolder: string;
     },
   ): Promise<PlannedConvolution[]>;
+  planSteps(
+    record: NativeRecord,
+    parameters: readonly { name: string; shape: readonly number[] }[],
+    options: { precision: Precision; batch: number; form: PlannedConvolution["form"] | null },
+  ): PlannedStep[];
   planKernels(
     capability: number,
     cacheFolder: string,

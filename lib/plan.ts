@@ -2,9 +2,9 @@
 import { join } from "node:path";
 import { cacheFolder } from "./cache-folder.js";
 import type { Precision } from "./diagnosis.js";
-import { awaitNative } from "./errors.js";
+import { awaitNative, callNative } from "./errors.js";
 import { architectureOf, describeGpu, type GpuName, nameOf } from "./gpus.js";
-import { type NativeRecord, native, type PlannedConvolution } from "./native.js";
+import { type NativeRecord, native, type PlannedConvolution, type PlannedStep } from "./native.js";
 import { recordForward } from "./vgg/record.js";
 import { logitsName, type Topology } from "./vgg/topology.js";
 
@@ -24,11 +24,36 @@ export interface PlanReport {
   readonly gpu: string;
   readonly folder: string;
   readonly convolutions: readonly PlannedConvolution[];
+  /** A forward of each batch size, launch by launch, with convolutions in their likeliest form. */
+  readonly forwards: readonly { readonly batch: number; readonly steps: readonly PlannedStep[] }[];
   readonly kernels: readonly {
     readonly file: string;
     readonly bytes: number;
     readonly log: string;
   }[];
+}
+
+function nativeRecord(topology: Topology) {
+  const { values, rows, inputs, outputs, parameters } = recordForward(topology, [logitsName]);
+  const record: NativeRecord = {
+    values,
+    rows,
+    inputs: Object.values(inputs),
+    outputs: Object.values(outputs),
+  };
+  return { record, parameters };
+}
+
+/**
+ * What a forward on a GPU launches and moves, as far as it is known without one: convolutions in the form asked for where they
+ * can take it, else (and for null) in their likeliest. @throws {VggError} ADDON_MISSING
+ */
+export function planSteps(
+  topology: Topology,
+  options: { precision: Precision; batch: number; form: PlannedConvolution["form"] | null },
+): PlannedStep[] {
+  const { record, parameters } = nativeRecord(topology);
+  return callNative(() => native().planSteps(record, parameters, options));
 }
 
 /** @throws {VggError} LIBRARY_MISSING, UNSUPPORTED (cuDNN before 9.10.1), ADDON_MISSING */
@@ -39,13 +64,7 @@ export async function planAhead(
 ): Promise<PlanReport> {
   const { precision, batchSizes, limit = 1, pooled = false } = options;
   const { folder = join(cacheFolder(), "cuda") } = options;
-  const { values, rows, inputs, outputs, parameters } = recordForward(topology, [logitsName]);
-  const record: NativeRecord = {
-    values,
-    rows,
-    inputs: Object.values(inputs),
-    outputs: Object.values(outputs),
-  };
+  const { record, parameters } = nativeRecord(topology);
   const capability = architectureOf(gpu);
   const described = { description: describeGpu(gpu), name: nameOf(gpu), capability };
   const convolutions: PlannedConvolution[] = [];
@@ -58,5 +77,9 @@ export async function planAhead(
     );
   }
   const kernels = await awaitNative(() => native().planKernels(capability, folder));
-  return { gpu: nameOf(gpu), folder, convolutions, kernels };
+  const forwards = batchSizes.map((batch) => ({
+    batch,
+    steps: planSteps(topology, { precision, batch, form: null }),
+  }));
+  return { gpu: nameOf(gpu), folder, convolutions, forwards, kernels };
 }

@@ -56,6 +56,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("cudaReport", Napi::Function::New<vgg::napi::cudaReport>(env, "cudaReport"));
   exports.Set("planConvolutions",
               Napi::Function::New<vgg::napi::planConvolutions>(env, "planConvolutions"));
+  exports.Set("planSteps", Napi::Function::New<vgg::napi::planSteps>(env, "planSteps"));
   exports.Set("planKernels", Napi::Function::New<vgg::napi::planKernels>(env, "planKernels"));
   exports.Set("cpuInfo", Napi::Function::New<cpuInfo>(env, "cpuInfo"));
   exports.Set("randomNormal", Napi::Function::New<randomNormal>(env, "randomNormal"));

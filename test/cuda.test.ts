@@ -286,6 +286,66 @@ describe.skipIf(!isBuilt)("a model on a GPU", () => {
     expect(result.worst).toBeLessThan(5e-3);
   });
 
+  it("takes a batch above the largest in parts, and refuses values that no part can hold", () => {
+    const { stderr, result } = run("parts");
+    expect(stderr).toBe("");
+    expect(result.parts).toBe(2);
+    expect(result.worst).toBeLessThan(2e-3);
+    expect(result.aborted).toMatch(/enough/);
+    expect(result.tooLarge).toMatchObject({
+      code: "UNSUPPORTED",
+      message:
+        "Expected at most 2147483647 elements in each value of one image on a GPU, and there are 3200000000",
+    });
+  });
+
+  it("launches what was said of it without a GPU", () => {
+    const { stderr, result } = run("steps");
+    expect(stderr).toBe("");
+    for (const { ran, said } of result) expect(ran).toEqual(said);
+    // Input, layers and output: 10 classes are padded, so that they do not lie as the API has them.
+    expect(result[0].steps.map(({ kernel }: { kernel: string }) => kernel)).toEqual([
+      "firstLayer_floats_pool_f16",
+      "cuDNN",
+      "adaptiveAvgPool2d_f16",
+      "gemv1_f16_f32",
+      "toChannelsFirst_f32",
+    ]);
+    expect(result[1].steps[3].kernel).toBe("cuBLASLt");
+  });
+
+  it("copies nothing for DeviceTensors that come again, of which it keeps the last eight", () => {
+    const { stderr, result } = run("direct");
+    expect(stderr).toBe("");
+    const ofEach = [2, 2, 2, 2, 2, 2, 2, 2, 2];
+    expect(result.copies).toEqual([2, 0, 0, 0, ...ofEach, 0, 2]);
+    expect(result.same).toBe(true);
+    expect(result.inPlace).toEqual([0, 2, 0, 4]);
+    expect(result.left).toBe(0);
+  });
+
+  it("is read and written without waiting for runs that do not use it", () => {
+    const { stderr, result } = run("reading");
+    expect(stderr).toBe("");
+    expect(result).toMatchObject({ ran: 0, ranForLate: 3, same: true, misuse: 0 });
+  });
+
+  it("adds the bias of a linear layer itself where cuBLASLt cannot", () => {
+    const env = { XDG_CACHE_HOME: join(scratch, "apart") };
+    const [whole, apart, again] = [
+      run("forward", {}, "batch"),
+      run("forward", { ...env, FAKE_CUBLASLT_NO_BIAS: "1" }, "batch"),
+      run("forward", { ...env, FAKE_CUBLASLT_NO_BIAS: "1" }, "batch"),
+    ];
+    for (const { stderr, result } of [apart, again]) {
+      expect(stderr).toBe("");
+      for (const [i, score] of whole.result.data.entries())
+        expect(Math.abs(score - result.data[i])).toBeLessThan(2e-3);
+    }
+    expect(apart.result.matmuls).toBeGreaterThan(0);
+    expect(again.result.matmuls).toBeLessThan(apart.result.matmuls);
+  });
+
   it("works beside another on a second GPU", () => {
     const { stderr, result } = run("both", { FAKE_CUDA_DEVICES: "2" });
     expect(stderr).toBe("");

@@ -55,7 +55,7 @@ export function planCommand(): Command {
     });
 }
 
-function describe({ gpu, folder, convolutions, kernels }: PlanReport): string {
+function describe({ gpu, folder, convolutions, forwards, kernels }: PlanReport): string {
   const lines = [
     `for ${gpu}, kept in ${folder}`,
     "",
@@ -68,6 +68,16 @@ function describe({ gpu, folder, convolutions, kernels }: PlanReport): string {
     const note = row.isFirstLayer ? "  (our own kernel does this layer)" : "";
     lines.push(
       `${String(row.batch).padStart(5)}  ${row.weight.padEnd(22)} ${row.form.padEnd(7)} ${plans.padEnd(9)} ${found}${note}`,
+    );
+  }
+  lines.push("");
+  for (const { batch, steps } of forwards) {
+    const sum = (of: (step: (typeof steps)[number]) => number) =>
+      steps.reduce((total, step) => total + of(step), 0);
+    const megabytes = sum(({ bytes, weightBytes }) => bytes + weightBytes) / 1e6;
+    const operations = sum((step) => step.operations) / 1e9;
+    lines.push(
+      `a forward of ${batch}: ${steps.length} launches, ${megabytes.toFixed(0)} MB moved, ${operations.toFixed(1)} GFLOP`,
     );
   }
   lines.push(

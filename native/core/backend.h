@@ -86,7 +86,7 @@ struct StepTime {
   double milliseconds;
 };
 
-/** A program made ready for batches up to a size. */
+/** A program made ready for batches up to a size, or in parts of that size. */
 class Executable {
  public:
   virtual ~Executable() = default;
@@ -126,8 +126,12 @@ class Backend {
   /** Throws Error kUnsupported where the device lacks the precision. */
   virtual std::shared_ptr<Parameters> createParameters(std::vector<ParameterSpec> specs,
                                                        Precision precision) = 0;
-  /** The size of the executable that a batch runs in: the batch itself, or a larger one. */
-  [[nodiscard]] virtual size_t paddedBatch(size_t batch) const { return batch; }
+  /** The size of the executable that a batch runs in: the batch itself, a larger one, or a smaller
+   * one that takes it in parts. Throws Error kUnsupported. */
+  [[nodiscard]] virtual size_t paddedBatch(const Program& program, size_t batch) const {
+    static_cast<void>(program);
+    return batch;
+  }
   /** Takes a second or so. Throws Error kDeviceLost. */
   virtual Roofline roofline(Precision precision) = 0;
   virtual std::shared_ptr<Executable> compile(const Program& program,

@@ -118,6 +118,7 @@ using nvrtcProgram = struct _nvrtcProgram*;  // NOLINT(bugprone-reserved-identif
   VALUE(CUDA_ERROR_UNSUPPORTED_PTX_VERSION, 222)                    \
   VALUE(CUDA_ERROR_INVALID_HANDLE, 400)                             \
   VALUE(CUDA_ERROR_NOT_FOUND, 500)                                  \
+  VALUE(CUDA_ERROR_NOT_READY, 600)                                  \
   VALUE(CUDA_ERROR_ILLEGAL_ADDRESS, 700)                            \
   VALUE(CUDA_ERROR_LAUNCH_TIMEOUT, 702)                             \
   VALUE(CUDA_ERROR_CONTEXT_IS_DESTROYED, 709)                       \
@@ -320,6 +321,8 @@ enum : int {  // NOLINT(performance-enum-size): values of many enums
   FUNCTION(CUresult, cuDevicePrimaryCtxRetain, (CUcontext * context, CUdevice device))           \
   FUNCTION(CUresult, cuDevicePrimaryCtxRelease_v2, (CUdevice device))                            \
   FUNCTION(CUresult, cuCtxSetCurrent, (CUcontext context))                                       \
+  FUNCTION(CUresult, cuCtxPushCurrent_v2, (CUcontext context))                                   \
+  FUNCTION(CUresult, cuCtxPopCurrent_v2, (CUcontext * context))                                  \
   FUNCTION(CUresult, cuMemGetInfo_v2, (size_t* free, size_t* total))                             \
   FUNCTION(CUresult, cuMemAlloc_v2, (CUdeviceptr * pointer, size_t bytes))                       \
   FUNCTION(CUresult, cuMemFree_v2, (CUdeviceptr pointer))                                        \
@@ -341,6 +344,7 @@ enum : int {  // NOLINT(performance-enum-size): values of many enums
   FUNCTION(CUresult, cuEventCreate, (CUevent * event, unsigned int flags))                       \
   FUNCTION(CUresult, cuEventDestroy_v2, (CUevent event))                                         \
   FUNCTION(CUresult, cuEventRecord, (CUevent event, CUstream stream))                            \
+  FUNCTION(CUresult, cuEventQuery, (CUevent event))                                              \
   FUNCTION(CUresult, cuEventSynchronize, (CUevent event))                                        \
   FUNCTION(CUresult, cuEventElapsedTime, (float* milliseconds, CUevent start, CUevent end))      \
   FUNCTION(CUresult, cuModuleLoadData, (CUmodule * module, const void* image))                   \

@@ -10,7 +10,6 @@ namespace vgg::cuda {
 namespace {
 
 constexpr size_t kIdlePinnedBytes = size_t{512} << 20;  // kept for the next runs
-constexpr size_t kLargestPower = 256;  // above, batches are padded to its multiples
 
 }  // namespace
 
@@ -29,7 +28,7 @@ std::shared_ptr<HostMemory> PinnedPool::allocate(size_t asked) {
     }
   }
   if (block == nullptr) {
-    context_->enter();
+    const Context::Visit visit(*context_);
     void* made = nullptr;
     const CUresult result = context_->api().cuMemHostAlloc(&made, bytes, CU_MEMHOSTALLOC_PORTABLE);
     if (result != CUDA_SUCCESS) {
@@ -86,7 +85,7 @@ MemoryStats CudaBackend::memoryStats() const {
 
 size_t CudaBackend::freeBytes() {
   if (context_->isLost()) return 0;
-  context_->enter();
+  const Context::Visit visit(*context_);
   size_t free = 0;
   size_t total = 0;
   context_->check(context_->api().cuMemGetInfo_v2(&free, &total), "cuMemGetInfo");
@@ -94,26 +93,30 @@ size_t CudaBackend::freeBytes() {
 }
 
 std::shared_ptr<Memory> CudaBackend::allocate(size_t bytes) {
+  const Context::Visit visit(*context_);
   return context_->share(new DeviceMemory(*context_, bytes, &tensorBytes_));
 }
 
 void CudaBackend::upload(Memory& to, const std::byte* from, size_t bytes) {
   context_->enter();
   if (bytes == 0) return;
-  context_->check(context_->api().cuMemcpyHtoDAsync_v2(static_cast<DeviceMemory&>(to).address(),
-                                                       from, bytes, context_->compute()),
-                  "cuMemcpyHtoDAsync");
-  context_->check(context_->api().cuStreamSynchronize(context_->compute()), "cuStreamSynchronize");
+  const auto& memory = static_cast<DeviceMemory&>(to);
+  memory.awaitUse(context_->transfer());
+  context_->check(
+      context_->api().cuMemcpyHtoDAsync_v2(memory.address(), from, bytes, context_->transfer()),
+      "cuMemcpyHtoDAsync");
+  context_->check(context_->api().cuStreamSynchronize(context_->transfer()), "cuStreamSynchronize");
 }
 
 void CudaBackend::download(std::byte* to, const Memory& from, size_t bytes) {
   context_->enter();
   if (bytes == 0) return;
+  const auto& memory = static_cast<const DeviceMemory&>(from);
+  memory.awaitUse(context_->transfer());
   context_->check(
-      context_->api().cuMemcpyDtoHAsync_v2(to, static_cast<const DeviceMemory&>(from).address(),
-                                           bytes, context_->compute()),
+      context_->api().cuMemcpyDtoHAsync_v2(to, memory.address(), bytes, context_->transfer()),
       "cuMemcpyDtoHAsync");
-  context_->check(context_->api().cuStreamSynchronize(context_->compute()), "cuStreamSynchronize");
+  context_->check(context_->api().cuStreamSynchronize(context_->transfer()), "cuStreamSynchronize");
 }
 
 std::shared_ptr<Parameters> CudaBackend::createParameters(std::vector<ParameterSpec> specs,
@@ -124,9 +127,8 @@ std::shared_ptr<Parameters> CudaBackend::createParameters(std::vector<ParameterS
       new CudaParameters(*context_, kernels_, std::move(specs), precision, &parameterBytes_));
 }
 
-size_t CudaBackend::paddedBatch(size_t batch) const {
-  return batch <= kLargestPower ? std::bit_ceil(batch)
-                                : (batch + kLargestPower - 1) / kLargestPower * kLargestPower;
+size_t CudaBackend::paddedBatch(const Program& program, size_t batch) const {
+  return std::min(std::bit_ceil(batch), largestBatch(program));
 }
 
 Roofline CudaBackend::roofline(Precision precision) {

@@ -52,7 +52,7 @@ class CudaBackend final : public Backend {
   void download(std::byte* to, const Memory& from, size_t bytes) override;
   std::shared_ptr<Parameters> createParameters(std::vector<ParameterSpec> specs,
                                                Precision precision) override;
-  [[nodiscard]] size_t paddedBatch(size_t batch) const override;
+  [[nodiscard]] size_t paddedBatch(const Program& program, size_t batch) const override;
   Roofline roofline(Precision precision) override;
   std::shared_ptr<Executable> compile(const Program& program,
                                       std::shared_ptr<Parameters> parameters,

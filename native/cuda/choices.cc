@@ -1,6 +1,7 @@
 #include "cuda/choices.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <numeric>
 #include <string_view>
@@ -49,6 +50,7 @@ class Chooser {
     chooseLayouts();
     chooseTypes();
     chooseMerges();
+    chooseOutputs();
     place();
     return std::move(choices_);
   }
@@ -59,6 +61,7 @@ class Chooser {
   void chooseMerges();
   void mergeFirstLayer(const Conv2d& conv, const std::vector<int>& uses,
                        const std::vector<const Op*>& maker);
+  void chooseOutputs();
   void place();
 
   const Program& program_;
@@ -136,8 +139,18 @@ void Chooser::chooseMerges() {
 
   // A flattened value that only linear layers read, or that is only an output, keeps its bytes: the
   // layers' weights are packed in its order, and an output is put into order on its way out.
+  // So does an average over bins of one pixel.
   std::iota(choices_.home.begin(), choices_.home.end(), 0);
   for (const Op& op : program_.ops) {
+    const auto* pool = std::get_if<AdaptiveAvgPool2d>(&op);
+    if (pool != nullptr &&
+        program_.values[pool->input].shape == program_.values[pool->output].shape &&
+        choices_.buffers[pool->input].type == choices_.buffers[pool->output].type &&
+        !choices_.isExternal[pool->input]) {
+      choices_.home[pool->output] = choices_.home[pool->input];
+      choices_.isMerged[pool->output] = true;
+      continue;
+    }
     const auto* flatten = std::get_if<Flatten>(&op);
     if (flatten == nullptr) continue;
     const auto asOutput =
@@ -179,8 +192,18 @@ void Chooser::mergeFirstLayer(const Conv2d& conv, const std::vector<int>& uses,
   }
 }
 
-/** One arena for all values: liveness → offsets. Step 0 takes the inputs, step i + 1 is op i, the
- * last gives the outputs. */
+/** What lies as the API has it is made where the caller gets it from. */
+void Chooser::chooseOutputs() {
+  for (size_t i = 0; i < program_.outputs.size(); ++i) {
+    const int home = choices_.home[program_.outputs[i]];
+    Buffer& buffer = choices_.buffers[home];
+    if (buffer.output == kNone && buffer.isPlain() && !choices_.isExternal[home])
+      buffer.output = static_cast<int>(i);
+  }
+}
+
+/** One arena for all other values: liveness → offsets. Step 0 takes the inputs, step i + 1 is op i,
+ * the last gives the outputs. */
 void Chooser::place() {
   const int last = static_cast<int>(program_.ops.size()) + 1;
   std::vector<Lifetime> lives(program_.values.size(), Lifetime{0, last, 0});
@@ -205,7 +228,7 @@ void Chooser::place() {
 
   for (size_t i = 0; i < lives.size(); ++i) {
     if (choices_.home[i] != static_cast<int>(i) || choices_.isExternal[i] ||
-        lives[i].first > lives[i].last)
+        choices_.buffers[i].output != kNone || lives[i].first > lives[i].last)
       continue;
     const Buffer& b = choices_.buffers[i];
     const size_t row = checkedMultiply(static_cast<size_t>(b.padded), byteSize(b.type));
@@ -246,6 +269,28 @@ int Choices::madeBy(const Op& op) const {
 Choices choose(const Program& program, const std::vector<ParameterSpec>& specs, Precision precision,
                int64_t batch) {
   return Chooser(program, specs, precision, batch).choose();
+}
+
+size_t largestBatch(const Program& program) {
+  constexpr size_t kMost = 256;                        // more bring no speed
+  constexpr size_t kElements = (size_t{1} << 31) - 1;  // cuDNN's engines count them in 32 bits
+  size_t largest = 1;
+  for (const Value& value : program.values) {
+    Shape shape = value.shape;
+    shape[0] = paddedCount(shape[0], Type::kFloat16);
+    largest = std::max(largest, elementCount(shape));
+  }
+  if (largest > kElements)
+    throw Error(Code::kUnsupported, "Expected at most " + std::to_string(kElements) +
+                                        " elements in each value of one image on a GPU, and there "
+                                        "are " +
+                                        std::to_string(largest));
+  return std::min(kMost, std::bit_floor(kElements / largest));
+}
+
+bool isGemv(int64_t batch) {
+  constexpr int64_t kMost = 8;  // columns of the widest kernel
+  return batch <= kMost && std::has_single_bit(static_cast<uint64_t>(batch));
 }
 
 Forms formsOf(const Conv2d& conv, const Choices& choices, const std::vector<ParameterSpec>& specs,

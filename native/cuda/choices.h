@@ -25,14 +25,19 @@ constexpr int64_t paddedCount(int64_t count, Type type) {
   return (count + vector - 1) / vector * vector;
 }
 
-/** A value in the arena: (N, H, W, padded channels). The padded channels hold zeros. A value (N, F)
+/** A value on the GPU: (N, H, W, padded channels). The padded channels hold zeros. A value (N, F)
  * is (N, 1, 1, F). */
 struct Buffer {
   size_t offset = 0;
   int64_t batch = 0, channels = 0, padded = 0, height = 1, width = 1;
   Type type = Type::kFloat32;
+  int output = kNone;  // of the graph: it lies there, not in the arena
 
   [[nodiscard]] int64_t pixels() const { return height * width; }
+  /** Whether it lies as the API has it: (N, C, H, W) in float32 or int32. */
+  [[nodiscard]] bool isPlain() const {
+    return pixels() == 1 && padded == channels && byteSize(type) == 4;
+  }
   /** Vectors of 16 bytes. */
   [[nodiscard]] int64_t vectors() const {
     return batch * pixels() * padded * static_cast<int64_t>(byteSize(type)) / 16;
@@ -67,6 +72,13 @@ struct Choices {
  * memory could hold it. */
 Choices choose(const Program& program, const std::vector<ParameterSpec>& specs, Precision precision,
                int64_t batch);
+
+/** How many images run together at most, a power of two. Throws Error kUnsupported where not even
+ * one can. */
+size_t largestBatch(const Program& program);
+
+/** Whether our own kernel is a candidate for the linear layers of such batches. */
+bool isGemv(int64_t batch);
 
 /** The convolution as cuDNN gets it, and the forms that it can take, the likeliest first. */
 struct Forms {

@@ -1,8 +1,16 @@
 #include "cuda/completions.h"
 
+#include <chrono>
 #include <utility>
 
 namespace vgg::cuda {
+namespace {
+
+/** A thread that sleeps is woken tens of microseconds late: much of a forward of one image, and
+ * nothing of a long run. */
+constexpr std::chrono::microseconds kPolled{400};
+
+}  // namespace
 
 Completions::Completions(Context& context) : context_(context), thread_([this] { loop(); }) {}
 
@@ -29,6 +37,14 @@ void Completions::finish() {
   idle_.wait(lock, [this, target = started_] { return ended_ >= target; });
 }
 
+void Completions::wait(CUevent event) {
+  const Api& api = context_.api();
+  const auto end = std::chrono::steady_clock::now() + kPolled;
+  while (api.cuEventQuery(event) == CUDA_ERROR_NOT_READY && std::chrono::steady_clock::now() < end)
+    std::this_thread::yield();
+  context_.check(api.cuEventSynchronize(event), "cuEventSynchronize");
+}
+
 void Completions::loop() {
   std::unique_lock lock(mutex_);
   for (;;) {
@@ -40,7 +56,7 @@ void Completions::loop() {
     std::exception_ptr failure;
     try {
       context_.enter();
-      context_.check(context_.api().cuEventSynchronize(next.event), "cuEventSynchronize");
+      wait(next.event);
     } catch (...) {
       failure = std::current_exception();
     }

@@ -31,6 +31,7 @@ class Completions {
     Completion done;
   };
   void loop();
+  void wait(CUevent event);
 
   Context& context_;
   std::mutex mutex_;

@@ -163,7 +163,7 @@ Context::Context(std::shared_ptr<const Libraries> libraries, int ordinal)
   check(api().cuDeviceGet(&device_, ordinal), "cuDeviceGet");
   check(api().cuDevicePrimaryCtxRetain(&context_, device_), "cuDevicePrimaryCtxRetain");
   try {
-    enter();
+    const Visit visit(*this);
     const auto makeStream = [&] {
       CUstream stream = nullptr;
       check(api().cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), "cuStreamCreate");
@@ -172,6 +172,7 @@ Context::Context(std::shared_ptr<const Libraries> libraries, int ordinal)
     compute_ = makeStream();
     copyIn_ = makeStream();
     copyOut_ = makeStream();
+    transfer_ = makeStream();
     cudnnHandle_t cudnn = nullptr;
     checkCudnn(api().cudnnCreate(&cudnn), "cudnnCreate");
     cudnn_ = {*this, cudnn};
@@ -188,15 +189,16 @@ Context::Context(std::shared_ptr<const Libraries> libraries, int ordinal)
 Context::~Context() { close(); }
 
 void Context::close() {
-  cublasLt_ = {};
-  cudnn_ = {};
-  copyOut_ = {};
-  copyIn_ = {};
-  compute_ = {};
-  if (isLost()) return;
-  // It must not stay current on a thread that others use too.
-  api().cuCtxSetCurrent(nullptr);
-  api().cuDevicePrimaryCtxRelease_v2(device_);
+  {
+    const Visit visit(*this, std::nothrow);
+    cublasLt_ = {};
+    cudnn_ = {};
+    transfer_ = {};
+    copyOut_ = {};
+    copyIn_ = {};
+    compute_ = {};
+  }
+  if (!isLost()) api().cuDevicePrimaryCtxRelease_v2(device_);
 }
 
 std::string Context::identity() const {
@@ -208,6 +210,20 @@ std::string Context::identity() const {
 void Context::enter() {
   throwIfLost();
   check(api().cuCtxSetCurrent(context_), "cuCtxSetCurrent");
+}
+
+Context::Visit::Visit(Context& context) : context_(context), isEntered_(true) {
+  context.throwIfLost();
+  context.check(context.api().cuCtxPushCurrent_v2(context.context_), "cuCtxPushCurrent");
+}
+
+Context::Visit::Visit(Context& context, std::nothrow_t) noexcept
+    : context_(context),
+      isEntered_(!context.isLost() &&
+                 context.api().cuCtxPushCurrent_v2(context.context_) == CUDA_SUCCESS) {}
+
+Context::Visit::~Visit() {
+  if (isEntered_) context_.api().cuCtxPopCurrent_v2(nullptr);
 }
 
 Event Context::makeEvent(unsigned int flags) {
@@ -231,7 +247,7 @@ void Context::onThread(const std::function<void()>& work) {
 
 DeviceMemory::DeviceMemory(Context& context, size_t bytes, std::atomic<size_t>* counter)
     : context_(context), bytes_(bytes), counter_(counter) {
-  context.enter();
+  context.throwIfLost();
   // Nothing of zero bytes can be allocated.
   const CUresult result = context.api().cuMemAlloc_v2(&address_, std::max<size_t>(bytes, 1));
   if (result == CUDA_ERROR_OUT_OF_MEMORY) {
@@ -244,6 +260,16 @@ DeviceMemory::DeviceMemory(Context& context, size_t bytes, std::atomic<size_t>* 
   }
   context.check(result, "cuMemAlloc");
   if (counter_ != nullptr) *counter_ += bytes_;
+}
+
+void DeviceMemory::markUsed() {
+  if (!used_) used_ = context_.makeEvent(CU_EVENT_DISABLE_TIMING);
+  context_.check(context_.api().cuEventRecord(used_.get(), context_.compute()), "cuEventRecord");
+}
+
+void DeviceMemory::awaitUse(CUstream stream) const {
+  if (!used_) return;
+  context_.check(context_.api().cuStreamWaitEvent(stream, used_.get(), 0), "cuStreamWaitEvent");
 }
 
 DeviceMemory::~DeviceMemory() {

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -105,11 +106,29 @@ class Context final : public Session, public std::enable_shared_from_this<Contex
   [[nodiscard]] CUstream compute() const { return compute_.get(); }
   [[nodiscard]] CUstream copyIn() const { return copyIn_.get(); }
   [[nodiscard]] CUstream copyOut() const { return copyOut_.get(); }
+  /** For reading and writing a DeviceTensor, which waits for no run that does not use it. */
+  [[nodiscard]] CUstream transfer() const { return transfer_.get(); }
   [[nodiscard]] cudnnHandle_t cudnn() const { return cudnn_.get(); }
   [[nodiscard]] cublasLtHandle_t cublasLt() const { return cublasLt_.get(); }
 
-  /** Makes the context that of the calling thread. Throws Error kDeviceLost. */
+  /** Makes the context that of the calling thread, which is one of ours. Throws Error kDeviceLost.
+   */
   void enter();
+  /** On a thread that others use too: the context is current for as long as this lives. */
+  class Visit {
+   public:
+    /** Throws Error kDeviceLost. */
+    explicit Visit(Context& context);
+    /** For destructors: where it fails, so will what they call, and nobody is told. */
+    Visit(Context& context, std::nothrow_t) noexcept;
+    ~Visit();
+    Visit(const Visit&) = delete;
+    Visit& operator=(const Visit&) = delete;
+
+   private:
+    Context& context_;
+    bool isEntered_;
+  };
   Event makeEvent(unsigned int flags);
 
   /** Deletes on the device's thread, whoever lets go last: only there is the context at hand. */
@@ -130,7 +149,7 @@ class Context final : public Session, public std::enable_shared_from_this<Contex
   Gpu gpu_;
   CUdevice device_ = 0;
   CUcontext context_ = nullptr;
-  Stream compute_, copyIn_, copyOut_;
+  Stream compute_, copyIn_, copyOut_, transfer_;
   Handle<cudnnHandle_t, &Api::cudnnDestroy> cudnn_;
   Handle<cublasLtHandle_t, &Api::cublasLtDestroy> cublasLt_;
   DeviceThread thread_;  // last: its tasks use all of the above
@@ -140,8 +159,8 @@ class Context final : public Session, public std::enable_shared_from_this<Contex
  */
 class DeviceMemory final : public Memory {
  public:
-  /** Uninitialised. `counter`, if given, is raised by `bytes` for the life of the block. Throws
-   * Error kOutOfMemory. */
+  /** Uninitialised; the context must be current. `counter`, if given, is raised by `bytes` for the
+   * life of the block. Throws Error kOutOfMemory. */
   DeviceMemory(Context& context, size_t bytes, std::atomic<size_t>* counter);
   ~DeviceMemory() override;
   DeviceMemory(const DeviceMemory&) = delete;
@@ -154,11 +173,17 @@ class DeviceMemory final : public Memory {
     return reinterpret_cast<T*>(address_);
   }
 
+  /** Everything on the compute stream up to here may read or write it. */
+  void markUsed();
+  /** Lets what comes on `stream` wait for that. */
+  void awaitUse(CUstream stream) const;
+
  private:
   Context& context_;
   CUdeviceptr address_ = 0;
   size_t bytes_;
   std::atomic<size_t>* counter_;
+  Event used_;  // made when it is first marked
 };
 
 }  // namespace vgg::cuda

@@ -57,7 +57,7 @@ Step CudaExecutable::prepare(const Conv2d& op) {
   const Buffer pooled = maxPool == nullptr ? output : buffer(maxPool->output);
   candidates.buffers = [=, this](const Run& run, Form form) -> ConvolutionBuffers {
     return {address(run, input), weight, typedBias,
-            address(run, form == Form::kPooled ? pooled : output), workspace(run)};
+            address(run, form == Form::kPooled ? pooled : output), run.workspace};
   };
 
   const auto plan = std::make_shared<const Plan>(choosePlan(candidates));
@@ -73,9 +73,7 @@ Step CudaExecutable::prepare(const Conv2d& op) {
 bool CudaExecutable::works(const Candidates& candidates, const Plan& plan) {
   try {
     const DeviceMemory scratch(context_, plan.workspaceBytes(), nullptr);
-    ConvolutionBuffers buffers = candidates.buffers({shared_.arena.address(), {}, {}}, plan.form());
-    buffers.workspace = scratch.address();
-    plan.execute(context_.cudnn(), buffers);
+    plan.execute(context_.cudnn(), candidates.buffers(trial(&scratch), plan.form()));
     context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
     return true;
   } catch (const Error& error) {
@@ -102,7 +100,6 @@ Plan CudaExecutable::choosePlan(const Candidates& candidates) {
     }
   }
 
-  const Run run{shared_.arena.address(), {}, {}};
   std::optional<Plan> best;
   double least = 0;
   std::string refusals;
@@ -130,9 +127,8 @@ Plan CudaExecutable::choosePlan(const Candidates& candidates) {
             scratch = nullptr;
             scratch = std::make_unique<DeviceMemory>(context_, plan->workspaceBytes(), nullptr);
           }
-          ConvolutionBuffers buffers = candidates.buffers(run, form);
-          buffers.workspace = scratch->address();
-          const auto work = [&] {
+          const Run run = trial(scratch.get());
+          const auto work = [&, buffers = candidates.buffers(run, form)] {
             plan->execute(context_.cudnn(), buffers);
             if (after) after(run);
           };

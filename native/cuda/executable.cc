@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "core/fold.h"
-#include "core/host_memory.h"
 
 namespace vgg::cuda {
 namespace {
@@ -14,12 +13,12 @@ size_t slotCount(size_t bytes) {
   return std::clamp<size_t>((size_t{64} << 20) / std::max<size_t>(bytes, 1), 2, 4);
 }
 
-size_t byteCount(const Value& value, int64_t batch) {
-  return checkedMultiply(checkedMultiply(elementCount(value.shape), byteSize(value.dtype)),
-                         static_cast<size_t>(batch));
-}
-
 }  // namespace
+
+size_t CudaExecutable::byteCount(int value, size_t images) const {
+  const Value& v = program_.values[value];
+  return checkedMultiply(checkedMultiply(elementCount(v.shape), byteSize(v.dtype)), images);
+}
 
 CudaExecutable::CudaExecutable(const Program& program, std::shared_ptr<CudaParameters> parameters,
                                size_t batch, const Shared& shared)
@@ -41,6 +40,7 @@ CudaExecutable::CudaExecutable(const Program& program, std::shared_ptr<CudaParam
 void CudaExecutable::prepareAll() {
   context_.enter();
   lease_.emplace(shared_.arena, choices_.activationBytes);
+  makeSlots();
   for (size_t i = 0; i < program_.inputs.size(); ++i) {
     const int value = program_.inputs[i];
     if (!choices_.isExternal[value]) steps_.push_back({{StepRole::kInput, value}, prepareInput(i)});
@@ -50,19 +50,20 @@ void CudaExecutable::prepareAll() {
     steps_.push_back({{StepRole::kOperation, choices_.madeBy(op)},
                       std::visit([this](const auto& o) { return prepare(o); }, op)});
   }
-  for (size_t i = 0; i < program_.outputs.size(); ++i)
-    steps_.push_back({{StepRole::kOutput, program_.outputs[i]}, prepareOutput(i)});
+  for (size_t i = 0; i < program_.outputs.size(); ++i) {
+    if (Step step = prepareOutput(i))
+      steps_.push_back({{StepRole::kOutput, program_.outputs[i]}, std::move(step)});
+  }
   lease_.reset();
   lease_.emplace(shared_.arena, choices_.activationBytes + workspaceBytes_);
-  makeSlots();
   // Libraries load what they need at the first execution, which a capture would not survive.
-  runSteps(runOf(*slots_.front()));
+  runSteps(runOf(*slots_.front(), workspace()));
   context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
   for (const auto& slot : slots_) captureSteps(*slot);
 }
 
 void CudaExecutable::captureSteps(Slot& slot) {
-  slot.graph = capture([this, run = runOf(slot)] { runSteps(run); });
+  slot.graph = capture([this, run = runOf(slot, workspace())] { runSteps(run); });
   slot.generation = shared_.arena.generation();
 }
 
@@ -72,13 +73,14 @@ CudaExecutable::~CudaExecutable() {
 }
 
 void CudaExecutable::makeSlots() {
+  const auto batch = static_cast<size_t>(batch_);
   size_t bytes = 0;
-  for (const int value : program_.inputs) bytes += byteCount(program_.values[value], batch_);
-  for (const int value : program_.outputs) bytes += byteCount(program_.values[value], batch_);
+  for (const int value : program_.inputs) bytes += byteCount(value, batch);
+  for (const int value : program_.outputs) bytes += byteCount(value, batch);
   for (size_t i = 0; i < slotCount(bytes); ++i) {
     auto slot = std::make_unique<Slot>();
     for (const int value : program_.inputs) {
-      const size_t size = byteCount(program_.values[value], batch_);
+      const size_t size = byteCount(value, batch);
       slot->inputs.push_back(
           std::make_unique<DeviceMemory>(context_, size, shared_.activationBytes));
       // Images beyond a smaller batch are computed too.
@@ -87,8 +89,8 @@ void CudaExecutable::makeSlots() {
                      "cuMemsetD8Async");
     }
     for (const int value : program_.outputs) {
-      slot->outputs.push_back(std::make_unique<DeviceMemory>(
-          context_, byteCount(program_.values[value], batch_), shared_.activationBytes));
+      slot->outputs.push_back(std::make_unique<DeviceMemory>(context_, byteCount(value, batch),
+                                                             shared_.activationBytes));
     }
     slot->uploaded = context_.makeEvent(CU_EVENT_DISABLE_TIMING);
     slot->computed = context_.makeEvent(CU_EVENT_DISABLE_TIMING);
@@ -97,8 +99,8 @@ void CudaExecutable::makeSlots() {
   }
 }
 
-Run CudaExecutable::runOf(const Slot& slot) {
-  Run run{shared_.arena.address(), {}, {}};
+Run CudaExecutable::runOf(const Slot& slot, CUdeviceptr workspace) {
+  Run run{shared_.arena.address(), workspace, {}, {}};
   for (const auto& memory : slot.inputs) run.inputs.push_back(memory->address());
   for (const auto& memory : slot.outputs) run.outputs.push_back(memory->address());
   return run;
@@ -140,158 +142,6 @@ GraphExec CudaExecutable::capture(const std::function<void()>& work) {
   return ready;
 }
 
-CudaExecutable::Slot& CudaExecutable::acquire() {
-  std::unique_lock lock(slotMutex_);
-  Slot* found = nullptr;
-  slotFree_.wait(lock, [&] {
-    for (const auto& slot : slots_) {
-      if (!slot->isBusy) found = slot.get();
-    }
-    return found != nullptr;
-  });
-  found->isBusy = true;
-  return *found;
-}
-
-void CudaExecutable::release(Slot& slot) {
-  {
-    const std::lock_guard lock(slotMutex_);
-    slot.isBusy = false;
-  }
-  slotFree_.notify_one();
-}
-
-void CudaExecutable::run(size_t batch, const std::vector<Binding>& inputs,
-                         const std::vector<Binding>& outputs, const std::atomic<bool>& cancelled,
-                         Completion done) noexcept {
-  Slot* slot = nullptr;
-  try {
-    context_.enter();
-    parameters_->refresh(used_);
-    slot = &acquire();
-    context_.throwIfLost();  // it may have been, while this waited
-    start(*slot, batch, inputs, outputs);
-    shared_.completions.await(
-        slot->downloaded.get(), [this, slot, &cancelled, done](std::exception_ptr failure) {
-          release(*slot);
-          if (!failure && cancelled.load())
-            failure = std::make_exception_ptr(Error(Code::kAborted, "The run was aborted"));
-          done(failure);
-        });
-  } catch (...) {
-    const std::exception_ptr failure = std::current_exception();
-    if (slot != nullptr) abandon(*slot);
-    done(failure);
-  }
-}
-
-/** Gives a slot back after a failure: copies that were started must not outlive the caller's
- * memory.
- */
-void CudaExecutable::abandon(Slot& slot) {
-  for (const CUstream stream : {context_.copyIn(), context_.compute(), context_.copyOut()}) {
-    if (!context_.isLost()) context_.api().cuStreamSynchronize(stream);
-  }
-  release(slot);
-}
-
-std::vector<StepTime> CudaExecutable::profile(size_t batch, const std::vector<Binding>& inputs,
-                                              const std::vector<Binding>& outputs,
-                                              const std::atomic<bool>& cancelled) {
-  context_.enter();
-  parameters_->refresh(used_);
-  Slot& slot = acquire();
-  try {
-    context_.throwIfLost();
-    if (cancelled.load()) throw Error(Code::kAborted, "The run was aborted");
-    start(slot, batch, inputs, outputs);
-    std::vector<StepTime> times = timeSteps(slot);
-    release(slot);
-    return times;
-  } catch (...) {
-    abandon(slot);
-    throw;
-  }
-}
-
-/** The steps once more, one by one with events between them. They are enqueued while the run that
- * was started before them goes on, so that the GPU's time is measured and not the host's. */
-std::vector<StepTime> CudaExecutable::timeSteps(const Slot& slot) {
-  const Api& api = context_.api();
-  std::vector<Event> events;
-  for (size_t i = 0; i <= steps_.size(); ++i)
-    events.push_back(context_.makeEvent(CU_EVENT_DEFAULT));
-  const auto record = [&](size_t i) {
-    context_.check(api.cuEventRecord(events[i].get(), context_.compute()), "cuEventRecord");
-  };
-  // The steps write the outputs again.
-  context_.check(api.cuStreamWaitEvent(context_.compute(), slot.downloaded.get(), 0),
-                 "cuStreamWaitEvent");
-  const Run run = runOf(slot);
-  record(0);
-  for (size_t i = 0; i < steps_.size(); ++i) {
-    steps_[i].function(run);
-    record(i + 1);
-  }
-  context_.check(api.cuEventSynchronize(events.back().get()), "cuEventSynchronize");
-  std::vector<StepTime> times;
-  for (size_t i = 0; i < steps_.size(); ++i) {
-    float milliseconds = 0;
-    context_.check(api.cuEventElapsedTime(&milliseconds, events[i].get(), events[i + 1].get()),
-                   "cuEventElapsedTime");
-    times.push_back({steps_[i].label, milliseconds});
-  }
-  return times;
-}
-
-/** Upload, graph, download: each on its own stream, so that the uploads of one run overlap the
- * graph of the one before. */
-void CudaExecutable::start(Slot& slot, size_t batch, const std::vector<Binding>& inputs,
-                           const std::vector<Binding>& outputs) {
-  const Api& api = context_.api();
-  if (slot.generation != shared_.arena.generation()) captureSteps(slot);
-  const auto bytes = [&](int value) {
-    return byteCount(program_.values[value], static_cast<int64_t>(batch));
-  };
-  const auto addressOf = [](const Memory* memory) {
-    return static_cast<const DeviceMemory*>(memory)->address();
-  };
-
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    if (inputs[i].device != nullptr || bytes(program_.inputs[i]) == 0) continue;
-    context_.check(api.cuMemcpyHtoDAsync_v2(slot.inputs[i]->address(), inputs[i].host,
-                                            bytes(program_.inputs[i]), context_.copyIn()),
-                   "cuMemcpyHtoDAsync");
-  }
-  context_.check(api.cuEventRecord(slot.uploaded.get(), context_.copyIn()), "cuEventRecord");
-  context_.check(api.cuStreamWaitEvent(context_.compute(), slot.uploaded.get(), 0),
-                 "cuStreamWaitEvent");
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    if (inputs[i].device == nullptr) continue;
-    context_.check(api.cuMemcpyDtoDAsync_v2(slot.inputs[i]->address(), addressOf(inputs[i].device),
-                                            bytes(program_.inputs[i]), context_.compute()),
-                   "cuMemcpyDtoDAsync");
-  }
-  context_.check(api.cuGraphLaunch(slot.graph.get(), context_.compute()), "cuGraphLaunch");
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    if (outputs[i].device == nullptr) continue;
-    context_.check(
-        api.cuMemcpyDtoDAsync_v2(addressOf(outputs[i].device), slot.outputs[i]->address(),
-                                 bytes(program_.outputs[i]), context_.compute()),
-        "cuMemcpyDtoDAsync");
-  }
-  context_.check(api.cuEventRecord(slot.computed.get(), context_.compute()), "cuEventRecord");
-  context_.check(api.cuStreamWaitEvent(context_.copyOut(), slot.computed.get(), 0),
-                 "cuStreamWaitEvent");
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    if (outputs[i].device != nullptr || bytes(program_.outputs[i]) == 0) continue;
-    context_.check(api.cuMemcpyDtoHAsync_v2(outputs[i].host, slot.outputs[i]->address(),
-                                            bytes(program_.outputs[i]), context_.copyOut()),
-                   "cuMemcpyDtoHAsync");
-  }
-  context_.check(api.cuEventRecord(slot.downloaded.get(), context_.copyOut()), "cuEventRecord");
-}
-
 size_t CudaExecutable::inputIndex(int value) const {
   const auto at = std::find(program_.inputs.begin(), program_.inputs.end(), value);
   if (at == program_.inputs.end())
@@ -302,6 +152,10 @@ size_t CudaExecutable::inputIndex(int value) const {
 int CudaExecutable::use(int parameter) {
   if (parameter != kNone) used_.push_back(parameter);
   return parameter;
+}
+
+CUdeviceptr CudaExecutable::workspace() {
+  return shared_.arena.address() + choices_.activationBytes;
 }
 
 void CudaExecutable::needWorkspace(size_t bytes) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -29,7 +30,7 @@ struct Shared {
 
 /** What a step may touch: addresses on the GPU. */
 struct Run {
-  CUdeviceptr arena;
+  CUdeviceptr arena, workspace;
   std::vector<CUdeviceptr> inputs, outputs;
 };
 
@@ -81,15 +82,15 @@ class CudaExecutable final : public Executable {
   Step prepareFirstLayer(const Conv2d& conv, const FirstLayer& layer);
   // transpose.cc: between the (N, C, H, W) of the API and the layout of a Buffer.
   Step prepareInput(size_t index);
+  /** Null where it is made in its place. */
   Step prepareOutput(size_t index);
 
   [[nodiscard]] const Buffer& buffer(int value) const { return choices_.buffers[value]; }
-  [[nodiscard]] CUdeviceptr address(const Run& run, const Buffer& buffer) const {
-    return run.arena + buffer.offset;
+  [[nodiscard]] static CUdeviceptr address(const Run& run, const Buffer& buffer) {
+    return buffer.output == kNone ? run.arena + buffer.offset
+                                  : run.outputs[static_cast<size_t>(buffer.output)];
   }
-  [[nodiscard]] CUdeviceptr workspace(const Run& run) const {
-    return run.arena + choices_.activationBytes;
-  }
+  [[nodiscard]] CUdeviceptr workspace();
   void needWorkspace(size_t bytes);
   [[nodiscard]] size_t inputIndex(int value) const;
   int use(int parameter);
@@ -114,16 +115,27 @@ class CudaExecutable final : public Executable {
   /** Milliseconds of work(), which enqueues on the compute stream. */
   double measure(const std::function<void()>& work);
 
+  struct Call;
+  void startPart(size_t first, size_t batch, const std::shared_ptr<Call>& call);
   Slot& acquire();
   void release(Slot& slot);
+  /** Gives a slot back after a failure: copies that were started must not outlive the caller's
+   * memory. */
   void abandon(Slot& slot);
   void makeSlots();
+  /** Of a value as the API has it. */
+  [[nodiscard]] size_t byteCount(int value, size_t images) const;
   GraphExec capture(const std::function<void()>& work);
   void captureSteps(Slot& slot);
   void runSteps(const Run& run);
-  Run runOf(const Slot& slot);
-  void start(Slot& slot, size_t batch, const std::vector<Binding>& inputs,
-             const std::vector<Binding>& outputs);
+  Run runOf(const Slot& slot, CUdeviceptr workspace);
+  /** For trying steps out while they are prepared, with a workspace of their own. */
+  Run trial(const DeviceMemory* scratch = nullptr) {
+    return runOf(*slots_.front(), scratch == nullptr ? 0 : scratch->address());
+  }
+  void start(Slot& slot, size_t first, size_t batch, const Call& call);
+  bool startDirect(Slot& slot, const Call& call);
+  std::vector<StepTime> profilePart(size_t first, size_t batch, const Call& call);
   std::vector<StepTime> timeSteps(const Slot& slot);
 
   Shared shared_;
@@ -142,6 +154,14 @@ class CudaExecutable final : public Executable {
   std::mutex slotMutex_;
   std::condition_variable slotFree_;
   std::vector<std::unique_ptr<Slot>> slots_;
+
+  /** A graph that reads and writes memory of the caller's, without copies. */
+  struct Direct {
+    std::vector<CUdeviceptr> inputs, outputs;
+    GraphExec graph;  // once they have come again
+    uint64_t generation = 0;
+  };
+  std::deque<Direct> direct_;  // the last used first
 };
 
 template <typename... Arguments>

@@ -17,10 +17,10 @@ Step CudaExecutable::prepare(const Flatten& op) {
   const Grid lastGrid{static_cast<size_t>(geometry::transposeBlocks(output.batch, 1)),
                       static_cast<size_t>(geometry::transposeSlices(output.padded))};
   return [=, this](const Run& run) {
-    launchGrid(first, firstGrid, address(run, input), workspace(run), static_cast<int>(input.batch),
+    launchGrid(first, firstGrid, address(run, input), run.workspace, static_cast<int>(input.batch),
                static_cast<int>(input.channels), static_cast<int>(input.padded),
                static_cast<int>(input.pixels()));
-    launchGrid(last, lastGrid, workspace(run), address(run, output), CUdeviceptr{0}, CUdeviceptr{0},
+    launchGrid(last, lastGrid, run.workspace, address(run, output), CUdeviceptr{0}, CUdeviceptr{0},
                static_cast<int>(output.batch), static_cast<int>(output.channels),
                static_cast<int>(output.padded), 1);
   };

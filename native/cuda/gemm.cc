@@ -1,9 +1,6 @@
 // The linear layer: at small batches our own stream over the weights, above a matrix product of
 // cuBLASLt; whichever is faster where both can.
-#include <algorithm>
-#include <bit>
 #include <cstring>
-#include <functional>
 #include <optional>
 
 #include "cuda/executable.h"
@@ -13,14 +10,29 @@
 namespace vgg::cuda {
 namespace {
 
-constexpr int64_t kGemvBatch = 8;                      // columns of the widest gemv kernel
 constexpr size_t kMatmulWorkspace = size_t{32} << 20;  // as cuBLAS itself takes on Hopper
 constexpr int kAlgorithms = 8;                         // of cuBLASLt's, that are timed
 
-/** An algorithm and its workspace as text for the cache; "" is our kernel. */
-std::string toText(const cublasLtMatmulHeuristicResult_t& result) {
-  return {reinterpret_cast<const char*>(&result), sizeof result};
+using Algorithm = cublasLtMatmulHeuristicResult_t;
+
+/** With its workspace, as text for the cache; "" is our kernel. */
+std::string toText(const Algorithm& algorithm) {
+  return {reinterpret_cast<const char*>(&algorithm), sizeof algorithm};
 }
+
+std::optional<Algorithm> fromText(const std::string& text) {
+  Algorithm algorithm{};
+  if (text.size() != sizeof algorithm) return std::nullopt;
+  std::memcpy(&algorithm, text.data(), sizeof algorithm);
+  return algorithm;
+}
+
+/** A product of cuBLASLt's, and what follows it where it does not add the bias itself. */
+struct Product {
+  std::shared_ptr<const Matmul> matmul;
+  Step after;
+  std::string key;
+};
 
 }  // namespace
 
@@ -38,7 +50,7 @@ Step CudaExecutable::prepare(const Gemm& op) {
   const bool relu = op.relu;
 
   Step gemv;
-  if (batch_ <= kGemvBatch && std::has_single_bit(static_cast<uint64_t>(batch_))) {
+  if (isGemv(batch_)) {
     const std::string name = "gemv" + std::to_string(batch_) + "_" + suffixOf(input.type);
     const CUfunction function = kernel("gemv", name, output.type);
     const int64_t blocks = geometry::gemvBlocks(outputs, static_cast<int>(batch_),
@@ -48,77 +60,81 @@ Step CudaExecutable::prepare(const Gemm& op) {
              inputs, static_cast<int>(relu));
     };
   }
-  const auto matmul =
-      std::make_shared<Matmul>(context_,
-                               MatmulShape{outputs, inputs, batch_, input.type, output.type, relu,
-                                           parameters_->precision() == Precision::kTf32},
-                               output.type == Type::kFloat32 ? bias : biases.typed->address());
-  const auto stepOf = [=, this](const cublasLtMatmulHeuristicResult_t& result) -> Step {
-    return [=, this](const Run& run) {
-      matmul->run(result.algo, weight, address(run, input), address(run, output), workspace(run),
-                  result.workspaceSize);
-    };
-  };
-
   if (shared_.deterministic && gemv) return gemv;
+
   const std::string key = context_.identity() + " cuBLASLt " +
                           context_.libraries().cublasLt.version + " linear " +
                           precisionName(parameters_->precision()) + " " + std::to_string(outputs) +
                           " " + std::to_string(inputs) + " " + std::to_string(batch_) + " " +
                           suffixOf(output.type) + (relu ? " relu" : "");
-  const auto run = [&](const cublasLtMatmulHeuristicResult_t& result, const DeviceMemory& scratch) {
-    const Run here{shared_.arena.address(), {}, {}};
-    matmul->run(result.algo, weight, address(here, input), address(here, output), scratch.address(),
-                result.workspaceSize);
+  const auto productOf = [&](bool isFused) -> Product {
+    const MatmulShape shape{outputs,    inputs,      batch_,
+                            input.type, output.type, parameters_->precision() == Precision::kTf32};
+    if (!isFused)
+      return {std::make_shared<Matmul>(context_, shape, std::nullopt),
+              affineStep(output, output, 0, bias, relu), key + " apart"};
+    const CUdeviceptr typed = output.type == Type::kFloat32 ? bias : biases.typed->address();
+    return {std::make_shared<Matmul>(context_, shape, Epilogue{typed, relu}), nullptr, key};
   };
-  // Milliseconds; nothing where the algorithm fails here.
-  const auto timeOf = [&](const std::function<void()>& work) -> std::optional<double> {
+  const auto stepOf = [=, this](const Product& product, const Algorithm& algorithm) -> Step {
+    return [=, this](const Run& run) {
+      product.matmul->run(algorithm.algo, weight, address(run, input), address(run, output),
+                          run.workspace, algorithm.workspaceSize);
+      if (product.after) product.after(run);
+    };
+  };
+  // Milliseconds; nothing where it fails here.
+  const auto timeOf = [&](const Step& step, const DeviceMemory* scratch) -> std::optional<double> {
     try {
-      return measure(work);
+      return measure([&, run = trial(scratch)] { step(run); });
     } catch (const Error& error) {
       if (error.code() == Code::kDeviceLost) throw;
       return std::nullopt;
     }
   };
-  if (const auto cached = shared_.deterministic ? std::nullopt : shared_.cache.read(key)) {
-    if (cached->empty() && gemv) return gemv;
-    cublasLtMatmulHeuristicResult_t result{};
-    if (cached->size() == sizeof result) {
-      std::memcpy(&result, cached->data(), sizeof result);
-      if (result.workspaceSize <= kMatmulWorkspace) {
-        const DeviceMemory scratch(context_, result.workspaceSize, nullptr);
-        if (timeOf([&] { run(result, scratch); })) {
-          needWorkspace(result.workspaceSize);
-          return stepOf(result);
+
+  // Not every type and GPU has a product that adds the bias.
+  for (const bool isFused : {true, false}) {
+    if (!isFused && gemv) break;
+    const Product product = productOf(isFused);
+    if (const auto cached =
+            shared_.deterministic ? std::nullopt : shared_.cache.read(product.key)) {
+      if (cached->empty() && gemv) return gemv;
+      const std::optional<Algorithm> known = fromText(*cached);
+      if (known && known->workspaceSize <= kMatmulWorkspace) {
+        const DeviceMemory scratch(context_, known->workspaceSize, nullptr);
+        const Step step = stepOf(product, *known);
+        if (timeOf(step, &scratch)) {
+          needWorkspace(known->workspaceSize);
+          return step;
         }
       }
     }
-  }
-
-  const auto algorithms = matmul->algorithms(kMatmulWorkspace, kAlgorithms);
-  const cublasLtMatmulHeuristicResult_t* best = nullptr;
-  {
-    const DeviceMemory scratch(context_, kMatmulWorkspace, nullptr);
-    std::optional<double> least;
-    if (gemv) least = timeOf([&] { gemv({shared_.arena.address(), {}, {}}); });
-    for (const auto& result : algorithms) {
-      if (shared_.deterministic && best != nullptr) break;
-      const auto time = timeOf([&] { run(result, scratch); });
-      if (!time || (least && *time >= *least)) continue;
-      least = time;
-      best = &result;
+    const auto algorithms = product.matmul->algorithms(kMatmulWorkspace, kAlgorithms);
+    const Algorithm* best = nullptr;
+    {
+      const DeviceMemory scratch(context_, kMatmulWorkspace, nullptr);
+      std::optional<double> least;
+      if (gemv) least = timeOf(gemv, nullptr);
+      for (const auto& algorithm : algorithms) {
+        if (shared_.deterministic && best != nullptr) break;
+        const auto time = timeOf(stepOf(product, algorithm), &scratch);
+        if (!time || (least && *time >= *least)) continue;
+        least = time;
+        best = &algorithm;
+      }
     }
+    if (best == nullptr && !gemv) continue;
+    if (!shared_.deterministic)
+      shared_.cache.write(product.key, best == nullptr ? "" : toText(*best));
+    if (best == nullptr) return gemv;
+    needWorkspace(best->workspaceSize);
+    return stepOf(product, *best);
   }
-  if (best == nullptr && !gemv) {
-    throw Error(Code::kUnsupported,
-                "cuBLASLt has no algorithm for a linear layer of " + std::to_string(inputs) +
-                    " inputs and " + std::to_string(outputs) + " outputs in " +
-                    precisionName(parameters_->precision()) + " on " + context_.gpu().name);
-  }
-  if (!shared_.deterministic) shared_.cache.write(key, best == nullptr ? "" : toText(*best));
-  if (best == nullptr) return gemv;
-  needWorkspace(best->workspaceSize);
-  return stepOf(*best);
+  throw Error(Code::kUnsupported,
+              "cuBLASLt has no algorithm for a linear layer of " + std::to_string(inputs) +
+                  " inputs and " + std::to_string(outputs) + " outputs in " +
+                  precisionName(parameters_->precision()) + " on " + context_.gpu().name);
 }
 
 }  // namespace vgg::cuda

@@ -28,7 +28,8 @@ MatrixLayout Matmul::layout(Type type, int64_t rows, int64_t columns) const {
 // cuBLASLt counts in columns: our row-major y (batch, outputs) is its (outputs, batch), and the
 // product is weightᵀ-as-stored times x-as-stored. So the bias runs along its rows, as its epilogue
 // wants.
-Matmul::Matmul(Context& context, const MatmulShape& shape, CUdeviceptr bias) : context_(context) {
+Matmul::Matmul(Context& context, const MatmulShape& shape, const std::optional<Epilogue>& epilogue)
+    : context_(context) {
   cublasLtMatmulDesc_t description = nullptr;
   context.checkCublasLt(
       context.api().cublasLtMatmulDescCreate(
@@ -37,10 +38,12 @@ Matmul::Matmul(Context& context, const MatmulShape& shape, CUdeviceptr bias) : c
   description_ = {context, description};
   set(CUBLASLT_MATMUL_DESC_TRANSA, cublasOperation_t{CUBLAS_OP_T});
   set(CUBLASLT_MATMUL_DESC_TRANSB, cublasOperation_t{CUBLAS_OP_N});
-  set(CUBLASLT_MATMUL_DESC_EPILOGUE,
-      cublasLtEpilogue_t{shape.relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS});
-  set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
-  set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, dataType(shape.outputType));
+  if (epilogue) {
+    set(CUBLASLT_MATMUL_DESC_EPILOGUE,
+        cublasLtEpilogue_t{epilogue->relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS});
+    set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, epilogue->bias);
+    set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, dataType(shape.outputType));
+  }
   weight_ = layout(shape.type, shape.inputs, shape.outputs);
   x_ = layout(shape.type, shape.inputs, shape.batch);
   y_ = layout(shape.outputType, shape.outputs, shape.batch);

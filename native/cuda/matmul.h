@@ -1,7 +1,8 @@
-// Matrix products by cuBLASLt: a linear layer with its bias and ReLU, and the algorithms offered
-// for it.
+// Matrix products by cuBLASLt: a linear layer, with its bias and ReLU where cuBLASLt can, and the
+// algorithms offered for it.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "cuda/parameters.h"
@@ -14,18 +15,23 @@ using MatrixLayout =
 using MatmulPreference =
     Handle<cublasLtMatmulPreference_t, &Api::cublasLtMatmulPreferenceDestroy, Lives::kOnHost>;
 
-/** weight (outputs, inputs), x (batch, inputs), bias (outputs) → y (batch, outputs). */
+/** weight (outputs, inputs), x (batch, inputs) → y (batch, outputs). */
 struct MatmulShape {
   int64_t outputs, inputs, batch;
   Type type, outputType;  // of weight and x; of y and bias
-  bool relu;
   bool tf32;
+};
+
+/** What is added to the product before it is stored. */
+struct Epilogue {
+  CUdeviceptr bias;  // (outputs) on the GPU
+  bool relu;
 };
 
 class Matmul {
  public:
-  /** `bias` is an address on the GPU. Throws Error kUnsupported, kOutOfMemory, kInternal. */
-  Matmul(Context& context, const MatmulShape& shape, CUdeviceptr bias);
+  /** Throws Error kUnsupported, kOutOfMemory, kInternal. */
+  Matmul(Context& context, const MatmulShape& shape, const std::optional<Epilogue>& epilogue);
 
   /** Best first by cuBLASLt's own estimate; empty where it has none. */
   [[nodiscard]] std::vector<cublasLtMatmulHeuristicResult_t> algorithms(size_t workspaceLimit,

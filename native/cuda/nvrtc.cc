@@ -113,6 +113,7 @@ std::string kernelsKey(const Libraries& libraries, const std::string& file, int 
 }
 
 Kernels::~Kernels() {
+  const Context::Visit visit(context_, std::nothrow);
   for (const auto& [file, module] : modules_) {
     if (!context_.isLost()) context_.api().cuModuleUnload(module);
   }

@@ -89,11 +89,10 @@ double matmulFlopsPerSecond(Context& context, Precision precision) {
     const Numbers weight(context, bytes);
     const Numbers x(context, bytes);
     const Numbers y(context, bytes);
-    const Numbers bias(context, static_cast<size_t>(side) * byteSize(type));
     const Numbers workspace(context, kWorkspace);
     const Matmul matmul(context,
-                        {side, side, side, type, type, false, precision == Precision::kTf32},
-                        bias.address());
+                        {side, side, side, type, type, precision == Precision::kTf32},
+                        std::nullopt);
     std::optional<double> least;
     for (const auto& algorithm : matmul.algorithms(kWorkspace, kAlgorithms)) {
       const auto taken = milliseconds(context, [&] {

@@ -28,9 +28,10 @@ Step CudaExecutable::prepareOutput(size_t index) {
     const size_t input = inputIndex(value);
     return [=](const Run& run) { copy(run.outputs[index], run.inputs[input], count); };
   }
-  if (from.type == Type::kInt32)
-    return [=, this](const Run& run) {
-      copy(run.outputs[index], address(run, from), count * sizeof(int32_t));
+  if (from.output == static_cast<int>(index)) return nullptr;
+  if (from.isPlain())
+    return [=](const Run& run) {
+      copy(run.outputs[index], address(run, from), count * sizeof(float));
     };
   const CUfunction function = kernel("layout", "toChannelsFirst", from.type);
   const Grid grid{static_cast<size_t>(geometry::transposeBlocks(from.batch, from.pixels())),

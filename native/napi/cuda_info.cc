@@ -1,6 +1,7 @@
 #include "napi/cuda_info.h"
 
 #include "cuda/backend.h"
+#include "cuda/cost.h"
 #include "cuda/planning.h"
 #include "napi/addon_data.h"
 #include "napi/devices.h"
@@ -50,6 +51,20 @@ Napi::Object toObject(Napi::Env env, const cuda::PlannedKernels& row) {
   object.Set("file", row.file);
   object.Set("bytes", Napi::Number::New(env, static_cast<double>(row.bytes)));
   object.Set("log", row.log);
+  return object;
+}
+
+Napi::Object toObject(Napi::Env env, const cuda::StepCost& row) {
+  Napi::Object object = Napi::Object::New(env);
+  const auto set = [&](const char* name, double value) {
+    object.Set(name, Napi::Number::New(env, value));
+  };
+  object.Set("name", row.name);
+  object.Set("kernel", row.kernel);
+  set("blocks", static_cast<double>(row.blocks));
+  set("bytes", static_cast<double>(row.bytes));
+  set("weightBytes", static_cast<double>(row.weightBytes));
+  set("operations", row.operations);
   return object;
 }
 
@@ -129,6 +144,22 @@ Napi::Value planConvolutions(const Napi::CallbackInfo& info) {
       auto rows = cuda::planConvolutions(gpu, program, specs, planned, cache);
       return [rows = std::move(rows)](Napi::Env env) { return toArray(env, rows); };
     });
+  });
+}
+
+Napi::Value planSteps(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const Program program = readProgram(info[0].As<Napi::Object>());
+    const std::vector<ParameterSpec> specs = readParameterSpecs(info[1].As<Napi::Array>());
+    const auto options = info[2].As<Napi::Object>();
+    const std::string wanted = options.Get("form").ToString();
+    std::optional<cuda::Form> form;
+    for (const cuda::Form each : {cuda::Form::kPlain, cuda::Form::kFused, cuda::Form::kPooled}) {
+      if (wanted == cuda::nameOf(each)) form = each;
+    }
+    return toArray(info.Env(),
+                   cuda::costsOf(program, specs, readPrecision(options.Get("precision").ToString()),
+                                 options.Get("batch").ToNumber().Int64Value(), form));
   });
 }
 

@@ -17,6 +17,10 @@ Napi::Value cudaReport(const Napi::CallbackInfo& info);
  * rows */
 Napi::Value planConvolutions(const Napi::CallbackInfo& info);
 
+/** planSteps(record, parameters, { precision, batch, form | null }) → rows; needs none of NVIDIA's
+ * libraries */
+Napi::Value planSteps(const Napi::CallbackInfo& info);
+
 /** planKernels(capability, cacheFolder) → Promise of rows */
 Napi::Value planKernels(const Napi::CallbackInfo& info);
 

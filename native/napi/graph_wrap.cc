@@ -42,7 +42,7 @@ const std::shared_ptr<GraphWrap::State>& GraphWrap::state() const {
 }
 
 Executable& GraphWrap::State::executable(size_t batch) {
-  const size_t padded = backend->paddedBatch(batch);
+  const size_t padded = backend->paddedBatch(program, batch);
   std::shared_ptr<Executable>& ready = executables[padded];
   if (ready == nullptr) {
     try {

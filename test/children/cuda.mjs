@@ -1,6 +1,7 @@
 // What test/cuda.test.ts runs on the fake CUDA libraries in a process of its own: prints one JSON object.
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import {
+  DeviceTensor,
   diagnose,
   Graph,
   GraphBuilder,
@@ -10,6 +11,7 @@ import {
   Tensor,
   Vgg,
 } from "../../dist/index.js";
+import { native } from "../../dist/native.js";
 
 const [mode, ...args] = process.argv.slice(2);
 const small = { imageSize: 32, numClasses: 10 };
@@ -20,6 +22,7 @@ const offsets = {
   calls: 8,
   failAt: 16,
   failKind: 24,
+  delayMicroseconds: 40,
   misuseCount: 48,
   deviceAllocations: 56,
   pinnedAllocations: 64,
@@ -27,8 +30,11 @@ const offsets = {
   graphExecs: 104,
   cudnnDescriptors: 128,
   cublasLtObjects: 136,
+  kernelLaunches: 176,
   cudnnExecutions: 184,
+  matmuls: 192,
   graphLaunches: 200,
+  copies: 208,
   compilations: 216,
 };
 const file = openSync(process.env.FAKE_CUDA_CONTROL, "r+");
@@ -66,6 +72,7 @@ async function network(device, { seed = 0, precision = "float16" } = {}) {
   return {
     device,
     store,
+    record,
     forward: async (x, options) => (await graph.run({ x }, options)).y,
     profile: (x, options) => graph.profile({ x }, options),
     dispose: async () => {
@@ -176,7 +183,9 @@ const modes = {
   async memory() {
     const error = await caught(Vgg.create("vgg11", { device: "cuda", ...small }));
     const model = await Vgg.create("vgg11", { device: "cuda", precision: "float16", ...small });
-    const large = await caught(model.warmup([100_000]));
+    const filling = DeviceTensor.allocate(model.device, [46_000_000]);
+    const large = await caught(model.warmup([2]));
+    filling.dispose();
     const logits = await model.forward(Tensor.randn(shape));
     return { error, large, shape: logits.shape, stats: model.device.memoryStats() };
   },
@@ -202,6 +211,121 @@ const modes = {
     return { errors, worst: Math.max(...a.data.map((x, i) => Math.abs(x - b.data[i]))) / largest };
   },
 
+  /** A batch above the largest executable, from JavaScript's memory and from the device's. */
+  async parts() {
+    const model = await network(await openDevice("cuda"));
+    const images = Tensor.randn([260, 3, 32, 32], 5);
+    await model.forward(images);
+    const launches = control("graphLaunches");
+    const { data } = await model.forward(images);
+    const parts = control("graphLaunches") - launches;
+    const input = DeviceTensor.allocate(model.device, images.shape);
+    const output = DeviceTensor.allocate(model.device, [260, 10]);
+    await input.write(images);
+    await model.forward(input, { into: { y: output } });
+    const onDevice = (await output.read()).data;
+    let worst = 0;
+    for (const i of [0, 255, 256, 259]) {
+      const image = new Tensor(shape, images.data.slice(i * 3072, (i + 1) * 3072));
+      const alone = (await model.forward(image)).data;
+      for (const [j, x] of alone.entries())
+        for (const all of [data, onDevice])
+          worst = Math.max(worst, Math.abs(x - all[i * 10 + j]) / (1 + Math.abs(x)));
+    }
+    const controller = new AbortController();
+    const aborted = model.forward(images, { signal: controller.signal }).catch(String);
+    controller.abort("enough");
+    const huge = new GraphBuilder();
+    const record = huge.finish({ y: huge.relu(huge.input("x", [8, 20000, 20000])) });
+    const store = new ParameterStore(model.device, [], "float16");
+    const tooLarge = await caught(Graph.compile(model.device, record, store).prepare(1));
+    return { parts, worst, aborted: await aborted, tooLarge };
+  },
+
+  /** What a forward launches, and what it was said to. */
+  async steps() {
+    const model = await network(await openDevice("cuda", { deterministic: true }));
+    const { values, rows, inputs, outputs, parameters } = model.record;
+    const record = {
+      values,
+      rows,
+      inputs: Object.values(inputs),
+      outputs: Object.values(outputs),
+    };
+    const kinds = ["kernelLaunches", "cudnnExecutions", "matmuls", "copies"];
+    const result = [];
+    for (const batch of [1, 16]) {
+      const images = Tensor.randn([batch, 3, 32, 32]);
+      await model.forward(images);
+      const before = kinds.map((kind) => control(kind));
+      await model.forward(images);
+      const ran = kinds.map((kind, i) => control(kind) - before[i]);
+      const steps = native().planSteps(record, parameters, {
+        precision: "float16",
+        batch,
+        form: null,
+      });
+      const said = ["", "cuDNN", "cuBLASLt", "copy"].map(
+        (name) =>
+          steps.filter(({ kernel }) => (name === "" ? kernel.includes("_") : kernel === name))
+            .length,
+      );
+      said[3] += 2; // the upload and the download
+      result.push({ ran, said, steps });
+    }
+    return result;
+  },
+
+  /** Copies on the device by forwards on DeviceTensors: of the first with these, of later ones, and of one into its input. */
+  async direct() {
+    const device = await openDevice("cuda");
+    const model = await network(device);
+    const allocate = (...dimensions) => DeviceTensor.allocate(device, dimensions);
+    const copies = [];
+    const answers = [];
+    const pairs = Array.from({ length: 10 }, () => [allocate(...shape), allocate(1, 10)]);
+    for (const pair of [pairs[0], pairs[0], pairs[0], ...pairs, pairs[9], pairs[0]]) {
+      const [input, output] = pair;
+      await input.write(Tensor.randn(shape, 7));
+      const before = control("copies");
+      await model.forward(input, { into: { y: output } });
+      copies.push(control("copies") - before);
+      answers.push((await output.read()).data);
+    }
+    const graphs = control("graphExecs");
+    const b = new GraphBuilder();
+    const record = b.finish({ y: b.relu(b.input("x", [4])) });
+    const graph = Graph.compile(device, record, model.store);
+    const both = allocate(1, 4);
+    for (let i = 0; i < 3; i++) {
+      await both.write(new Tensor([1, 4], new Float32Array([-1, 2, -3, 4])));
+      await graph.run({ x: both }, { into: { y: both } });
+    }
+    const inPlace = [...(await both.read()).data];
+    await graph.dispose();
+    await model.dispose();
+    const same = answers.every((data) => data.every((x, i) => x === answers[0][i]));
+    return { copies, same, graphs, inPlace, left: control("graphExecs") };
+  },
+
+  /** Whether what is read waits for runs that do not use it: graphs that ran until it was there. */
+  async reading() {
+    const model = await network(await openDevice("cuda"));
+    const allocate = (...dimensions) => DeviceTensor.allocate(model.device, dimensions);
+    const [input, early, late] = [allocate(...shape), allocate(1, 10), allocate(1, 10)];
+    await input.write(Tensor.randn(shape));
+    await model.forward(input, { into: { y: early } });
+    control("delayMicroseconds", 30_000);
+    const before = control("graphLaunches");
+    const runs = [1, 2, 3].map(() => model.forward(input, { into: { y: late } }));
+    const { data } = await early.read();
+    const ran = control("graphLaunches") - before;
+    const same = (await late.read()).data.every((x, i) => x === data[i]);
+    const ranForLate = control("graphLaunches") - before;
+    await Promise.all(runs);
+    return { ran, ranForLate, same, misuse: control("misuseCount") };
+  },
+
   async both() {
     const models = await Promise.all(
       ["cuda:0", "cuda:1"].map(async (id) => network(await openDevice(id), { seed: 2 })),
@@ -219,11 +343,14 @@ const modes = {
   async forward() {
     const device = await openDevice("cuda", { deterministic: args[0] === "deterministic" });
     const model = await network(device, { seed: 3 });
-    const { data } = await model.forward(Tensor.randn(shape));
+    // More than our own kernel for linear layers takes.
+    const image = args[0] === "batch" ? Tensor.randn([9, 3, 32, 32]) : Tensor.randn(shape);
+    const { data } = await model.forward(image);
     return {
       data: [...data],
       executions: control("cudnnExecutions"),
       compilations: control("compilations"),
+      matmuls: control("matmuls"),
     };
   },
 

@@ -1,4 +1,5 @@
 // The fake cuBLASLt: D(rows x columns) = epilogue(W^T . X), column-major, as a linear layer asks.
+#include <cstdlib>
 #include <cstring>
 
 #include "arithmetic.h"
@@ -363,6 +364,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(
   *count = 0;
   Problem problem{};
   if (const int status = understand(*d, *a, *b, *c, *y, &problem)) return status;
+  const char* refused = std::getenv("FAKE_CUBLASLT_NO_BIAS");
+  if (problem.hasBias && refused && *refused) return CUBLAS_STATUS_NOT_SUPPORTED;
   // The one without workspace is slower and still right.
   for (const int64_t workspace : {kMiB, int64_t{0}, 4 * kMiB}) {
     if (*count == requested) break;

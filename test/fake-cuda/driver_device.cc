@@ -1,4 +1,6 @@
 // The driver's calls about itself, devices and primary contexts.
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -8,6 +10,16 @@
 #include "stream.h"
 
 using namespace fake;
+
+namespace {
+
+/** What was current on this thread before each cuCtxPushCurrent. */
+std::vector<Context*>& pushedOver() {
+  thread_local std::vector<Context*> stack;
+  return stack;
+}
+
+}  // namespace
 
 CUresult cuInit(unsigned int flags) {
   if (const int status = enter(Needs::kNothing)) return status;
@@ -45,6 +57,7 @@ CUresult cuGetErrorName(CUresult error, const char** name) {
     FAKE_NAME(CUDA_ERROR_ECC_UNCORRECTABLE, 214)
     FAKE_NAME(CUDA_ERROR_INVALID_HANDLE, 400)
     FAKE_NAME(CUDA_ERROR_NOT_FOUND, 500)
+    FAKE_NAME(CUDA_ERROR_NOT_READY, 600)
     FAKE_NAME(CUDA_ERROR_ILLEGAL_ADDRESS, 700)
     FAKE_NAME(CUDA_ERROR_CONTEXT_IS_DESTROYED, 709)
     FAKE_NAME(CUDA_ERROR_LAUNCH_FAILED, 719)
@@ -192,6 +205,8 @@ CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device) {
 
 CUresult cuCtxSetCurrent(CUcontext handle) {
   if (const int status = enter(Needs::kInit)) return status;
+  if (gettid() == getpid())
+    misuse("cuCtxSetCurrent: on the process's first thread, where other addons have theirs; push");
   if (!handle) {
     setCurrentContext(nullptr);
     return CUDA_SUCCESS;
@@ -200,4 +215,26 @@ CUresult cuCtxSetCurrent(CUcontext handle) {
   if (!context || context->retained == 0) return CUDA_ERROR_INVALID_CONTEXT;
   setCurrentContext(context.get());
   return context->lost ? CUDA_ERROR_ILLEGAL_ADDRESS : CUDA_SUCCESS;
+}
+
+CUresult cuCtxPushCurrent_v2(CUcontext handle) {
+  if (const int status = enter(Needs::kInit)) return status;
+  const auto context = find<Context>(handle, "cuCtxPushCurrent");
+  if (!context || context->retained == 0) return CUDA_ERROR_INVALID_CONTEXT;
+  if (context->lost) return CUDA_ERROR_ILLEGAL_ADDRESS;
+  pushedOver().push_back(currentContext());
+  setCurrentContext(context.get());
+  return CUDA_SUCCESS;
+}
+
+// It cannot fail where nothing is wrong: not counted, or a failure asked for could fall on it.
+CUresult cuCtxPopCurrent_v2(CUcontext* handle) {
+  if (pushedOver().empty() || !currentContext()) {
+    misuse("cuCtxPopCurrent: nothing was pushed on this thread");
+    return CUDA_ERROR_INVALID_CONTEXT;
+  }
+  if (handle) *handle = currentContext()->handle;
+  setCurrentContext(pushedOver().back());
+  pushedOver().pop_back();
+  return CUDA_SUCCESS;
 }

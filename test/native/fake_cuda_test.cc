@@ -516,9 +516,13 @@ void streamsAndGraphsKeepTheirOrder() {
   OK(cuGraphInstantiateWithFlags(&exec, graph, 0));
   EXPECT(bytes[0] == 5);
   OK(cuEventRecord(event, stream));
+  control().delayMicroseconds = 20000;
   OK(cuGraphLaunch(exec, stream));
   OK(cuEventRecord(end, stream));
+  EXPECT_STATUS(cuEventQuery(end), CUDA_ERROR_NOT_READY);
   OK(cuEventSynchronize(end));
+  OK(cuEventQuery(end));
+  control().delayMicroseconds = 0;
   EXPECT(bytes[0] == 9);
   float milliseconds = 0;
   OK(cuEventElapsedTime(&milliseconds, event, end));
@@ -730,7 +734,10 @@ int main() {
   OK(cuInit(0));
   EXPECT_STATUS(cuMemAlloc_v2(&pointer, 16), CUDA_ERROR_INVALID_CONTEXT);
   OK(cuDevicePrimaryCtxRetain(&context, 0));
-  OK(cuCtxSetCurrent(context));
+  EXPECT_STATUS(cuCtxPopCurrent_v2(nullptr), CUDA_ERROR_INVALID_CONTEXT);
+  EXPECT(control().misuseCount == 1);
+  control().misuseCount = 0;
+  OK(cuCtxPushCurrent_v2(context));
   OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
   OK(cudnnCreate(&cudnn));
   OK(cudnnSetStream(cudnn, stream));

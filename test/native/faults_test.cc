@@ -67,19 +67,30 @@ vgg::Program network() {
   return p;
 }
 
+/** The least that runs: what it reads and writes may all be on the device. */
+vgg::Program rectifier() {
+  vgg::Program p;
+  p.values = {{{4}, vgg::DType::kFloat32}, {{4}, vgg::DType::kFloat32}};
+  p.ops = {vgg::Relu{0, 1}};
+  p.inputs = {0};
+  p.outputs = {1};
+  return p;
+}
+
 std::vector<vgg::ParameterSpec> specs() {
   return {{"a", {16, 3, 3, 3}}, {"b", {16}},    {"c", {10, 16, 3, 3}},
           {"d", {10}},          {"e", {7, 90}}, {"f", {7}}};
 }
 
 constexpr size_t kBatch = 3;
+constexpr size_t kExecutable = 2;  // each run has two parts
 
 /** What the steps of a model's life share. */
 struct Life {
   std::shared_ptr<CudaBackend> backend;
   std::shared_ptr<vgg::Parameters> parameters;
-  std::shared_ptr<vgg::Executable> executable;
-  std::shared_ptr<vgg::Memory> input, output;
+  std::shared_ptr<vgg::Executable> executable, small;
+  std::shared_ptr<vgg::Memory> input, output, numbers, rectified;
   std::vector<float> scores = std::vector<float>(kBatch * 7);
 };
 
@@ -121,6 +132,25 @@ void run(Life& life, bool onDevice) {
   life.scores.assign(scores->floats(), scores->floats() + life.scores.size());
 }
 
+/** On the device alone, where the second run needs no copies. */
+void runSmall(Life& life) {
+  const std::vector<float> numbers{-1, 2, -3, 4};
+  life.backend->upload(*life.numbers, reinterpret_cast<const std::byte*>(numbers.data()),
+                       numbers.size() * sizeof(float));
+  const std::atomic<bool> cancelled{false};
+  const std::vector<vgg::Binding> inputs{{nullptr, life.numbers.get()}};
+  const std::vector<vgg::Binding> outputs{{nullptr, life.rectified.get()}};
+  std::exception_ptr failure;
+  life.small->run(1, inputs, outputs, cancelled,
+                  [&](const std::exception_ptr& why) { failure = why; });
+  life.backend->finish();
+  if (failure) std::rethrow_exception(failure);
+  std::vector<float> answer(numbers.size());
+  life.backend->download(reinterpret_cast<std::byte*>(answer.data()), *life.rectified,
+                         answer.size() * sizeof(float));
+  expect(answer == std::vector<float>{0, 2, 0, 4}, "Expected the numbers rectified");
+}
+
 void write(Life& life, int index, uint32_t stream) {
   std::vector<float> numbers(vgg::elementCount(specs()[static_cast<size_t>(index)].shape));
   for (size_t i = 0; i < numbers.size(); ++i)
@@ -160,18 +190,23 @@ std::vector<Step> steps() {
         for (const int index : {0, 1, 4}) write(life, index, static_cast<uint32_t>(index));
       }),
       later([](Life& life) {
-        life.executable =
-            life.backend->compile(network(), life.parameters, life.backend->paddedBatch(kBatch));
+        life.executable = life.backend->compile(network(), life.parameters, kExecutable);
       }),
       later([](Life& life) {
         for (const int index : {2, 3, 4, 5}) write(life, index, static_cast<uint32_t>(index));
       }),
+      later(
+          [](Life& life) { life.small = life.backend->compile(rectifier(), life.parameters, 1); }),
       [](Life& life) {
+        life.numbers = life.backend->allocate(4 * sizeof(float));
+        life.rectified = life.backend->allocate(4 * sizeof(float));
         life.input = life.backend->allocate(kBatch * 12 * 12 * 3);
         life.output = life.backend->allocate(kBatch * 7 * sizeof(float));
       },
       later([](Life& life) { run(life, false); }),
       later([](Life& life) { run(life, true); }),
+      later(runSmall),
+      later(runSmall),
       later([](Life& life) {
         std::vector<float> numbers(7 * 90);
         life.parameters->read(4, numbers.data());
@@ -185,8 +220,11 @@ void end(Life& life) {
   if (life.backend == nullptr) return;
   life.input = nullptr;
   life.output = nullptr;
+  life.numbers = nullptr;
+  life.rectified = nullptr;
   onThread(life, [&] {
     life.executable = nullptr;
+    life.small = nullptr;
     life.parameters = nullptr;
   });
   // What was let go of on this thread is freed on the device's.

@@ -122,9 +122,9 @@ void checkForm(const Shape& s, bool pooled) {
 void checkFirstLayer() {
   forEachType([]<typename T>(T) {
     for (const bool pooled : {false, true}) {
-      for (const Shape& shape :
-           {Shape{2, 5, 7, 16, true, 1}, Shape{1, 1, 1, 16, true, 0}, Shape{1, 2, 33, 64, false, 1},
-            Shape{2, 37, 45, 80, true, 1}, Shape{1, 16, 32, 512, false, 0}}) {
+      for (const Shape& shape : {Shape{2, 5, 7, 16, true, 1}, Shape{1, 1, 1, 16, true, 0},
+                                 Shape{1, 2, 33, 64, false, 1}, Shape{2, 37, 45, 80, true, 1},
+                                 Shape{1, 16, 32, 512, false, 0}, Shape{2, 19, 68, 16, true, 1}}) {
         checkForm<T, unsigned char>(shape, pooled);
         checkForm<T, float>(shape, pooled);
       }

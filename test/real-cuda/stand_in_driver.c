@@ -143,6 +143,10 @@ int cuDevicePrimaryCtxRelease_v2(int device) {
 
 int cuCtxSetCurrent(void* context) { return (void)context, success; }
 
+int cuCtxPushCurrent_v2(void* context) { return (void)context, success; }
+
+int cuCtxPopCurrent_v2(void** context) { return (void)context, success; }
+
 int cuGetErrorName(int error, const char** name) {
   *name = error == notSupported ? "CUDA_ERROR_NOT_SUPPORTED"
           : error == noDevice   ? "CUDA_ERROR_NO_DEVICE"
@@ -255,6 +259,7 @@ VGG_REFUSED(cuEventCreate)
 VGG_REFUSED(cuEventDestroy_v2)
 VGG_REFUSED(cuEventElapsedTime)
 VGG_REFUSED(cuEventRecord)
+VGG_REFUSED(cuEventQuery)
 VGG_REFUSED(cuEventSynchronize)
 VGG_REFUSED(cuGraphDestroy)
 VGG_REFUSED(cuGraphExecDestroy)

@@ -1,21 +1,12 @@
 // The first layer in one pass, on tensor cores: normalise, convolve 3 channels 3×3, add the bias,
 // relu and, for the pooled form, the maximum over 2×2. Separate passes would move the padded input
 // once and the unpooled output twice.
-#include "vector.h"
+#include "first_layer_input.h"
 
 namespace {
 
-constexpr int kTileHeight = geometry::kFirstLayerTileHeight;
-constexpr int kTileWidth = geometry::kFirstLayerTileWidth;
-constexpr int kStagedHeight = kTileHeight + 2;
-constexpr int kStagedWidth = kTileWidth + 2;
-// Elements in a staged row: the pixels' 3 channels side by side, one place for the shift of the
-// second copy, and one to make it even.
-constexpr int kStagedRow = kStagedWidth * 3 + 2;
 // The fragments that hold a chunk of the filter: vectors of four words per lane.
 constexpr int kFragments = 8;
-// A lane's elements of one filter row or of one pixel's window.
-constexpr int kElements = 8;
 
 // The order of the 27 products is free as long as both operands agree. Here a lane's pairs lie side
 // by side in a staged row (9 elements: 3 pixels), so that one word brings two of them; the ninth
@@ -40,7 +31,7 @@ struct Group {
   static constexpr int kV = kVector<T>;
   static constexpr int kChannels = 4 * kV;
   static constexpr int kProducts = kV / 2;
-  static constexpr int kWords = kElements * static_cast<int>(sizeof(T)) / 4;
+  static constexpr int kWords = Staged<T>::kWords;
   /** Groups whose filter a lane keeps in registers at a time. */
   static constexpr int kPerChunk = kFragments * 4 / (kProducts * kWords);
 };
@@ -62,83 +53,6 @@ __forceinline__ void multiply(float, float (&d)[4], const unsigned (&a)[2][8], c
   }
 }
 #endif
-
-template <typename T>
-__forceinline__ void stage(float v, T& to) {
-  // Only tf32 values are kept in four bytes.
-  if constexpr (sizeof(T) == 4) v = roundToTf32(v);
-  roundTo(v, to);
-}
-
-// The input of a tile with a border of one pixel. Two-byte types get a second copy, shifted by one
-// element: from one of the two, every pair can be read as a word.
-template <typename T>
-struct Staged {
-  static constexpr int kCopies = 4 / static_cast<int>(sizeof(T));
-  alignas(16) T values[kCopies][kStagedHeight][kStagedRow];
-
-  // What the product's lane t needs of the window whose upper left corner is (row, column);
-  // kCopy is the column's parity.
-  template <int kCopy>
-  __forceinline__ void window(int row, int column, int t,
-                              unsigned (&words)[Group<T>::kWords]) const {
-    const int first = column * 3;
-    if constexpr (sizeof(T) == 2) {
-      for (int r = 0; r < 3; ++r) {
-        words[r] = sharedWord(&values[kCopy][row + r][first + 2 * t + kCopy]);
-      }
-      const unsigned low = values[0][row + t % 2 * 2][first + 8].bits;
-      const unsigned high = values[0][row + 1][first + 8].bits;
-      words[3] = t == 0 ? low | high << 16 : t == 1 ? low : 0;
-    } else {
-      for (int i = 0; i < 6; ++i) {
-        words[i] = bitsOf(values[0][row + i / 2][first + t + i % 2 * 4]);
-      }
-      const unsigned ninth = bitsOf(values[0][row + (t < 3 ? t : 0)][first + 8]);
-      words[6] = t < 3 ? ninth : 0;
-      words[7] = 0;
-    }
-  }
-};
-
-struct Image {
-  const void* x;
-  const float* scale;
-  const float* shift;
-  int h, w;
-
-  // Zero outside the image: the padding follows the normalisation.
-  template <bool kBytes>
-  [[nodiscard]] __forceinline__ float at(long long image, int row, int column, int channel) const {
-    if (row < 0 || row >= h || column < 0 || column >= w) return 0;
-    float v;
-    if constexpr (kBytes) {
-      const long long index = ((image * h + row) * w + column) * 3 + channel;
-      v = static_cast<float>(load(static_cast<const unsigned char*>(x) + index));
-    } else {
-      v = load(static_cast<const float*>(x) + ((image * 3 + channel) * h + row) * w + column);
-    }
-    return scale ? v * loadConstant(scale + channel) + loadConstant(shift + channel) : v;
-  }
-};
-
-template <typename T, bool kBytes>
-__forceinline__ void stageTile(Staged<T>& staged, const Image& from, long long image, int top,
-                               int left) {
-  constexpr int kCount = kStagedHeight * kStagedWidth * 3;
-  for (int i = static_cast<int>(threadIdx.x); i < kCount; i += geometry::kThreads) {
-    // Neighbouring threads read neighbouring places of either layout.
-    const int channel = kBytes ? i % 3 : i / (kStagedHeight * kStagedWidth);
-    const int pixel = kBytes ? i / 3 : i % (kStagedHeight * kStagedWidth);
-    const int row = pixel / kStagedWidth;
-    const int column = pixel % kStagedWidth;
-    T v;
-    stage(from.at<kBytes>(image, top - 1 + row, left - 1 + column, channel), v);
-    for (int copy = 0; copy < Staged<T>::kCopies; ++copy) {
-      staged.values[copy][row][column * 3 + channel + copy] = v;
-    }
-  }
-}
 
 // Each thread makes one fragment: the words of one lane for one product, or half of them.
 template <typename T>
@@ -211,7 +125,7 @@ __forceinline__ void firstLayer(const Image& from, const T* filter, const float*
   launchNext();
   uint4 fragment = filterFragment(filter, 0, k);
   waitForPrevious();
-  stageTile<T, kBytes>(staged, from, image, top, left);
+  stageTile<T, kBytes>(staged, from, Corner{image, top, left});
   for (int chunk = 0; chunk < k; chunk += G::kPerChunk * G::kChannels) {
     if (chunk > 0) {
       fragment = filterFragment(filter, chunk, k);

@@ -1,0 +1,116 @@
+// Our VGG11 as it is measured: one set of parameters, a graph from float32 images and one from pixels, and ways to run them.
+import { imageNetMean, imageNetStd } from "../dist/image/preprocess.js";
+import { DeviceTensor, Graph, GraphBuilder, ParameterStore, Tensor } from "../dist/index.js";
+import { recordForward, recordModules } from "../dist/vgg/record.js";
+import { logitsName, topology } from "../dist/vgg/topology.js";
+import { isQuick } from "./common.mjs";
+
+const inFlight = isQuick ? 2 : 4;
+/** Fewest calls of a mode in one round. */
+const leastCalls = isQuick ? 1 : 3;
+
+/** uint8 pixels (N, H, W, 3), as `classify` sends them, to logits. */
+function recordPixels(network) {
+  const builder = new GraphBuilder();
+  const pixels = builder.input("pixels", [network.imageSize, network.imageSize, 3], "uint8");
+  const image = builder.normalize(pixels, { mean: imageNetMean, std: imageNetStd });
+  const { value } = recordModules(builder, network, image, []);
+  return builder.finish({ [logitsName]: value });
+}
+
+export class OurVgg {
+  /** With random parameters that keep activations of the order of 1. */
+  static async create(device, precision, imageSize) {
+    const ours = new OurVgg();
+    const network = topology("vgg11", { imageSize });
+    const record = recordForward(network, [logitsName]);
+    Object.assign(ours, { device, precision, imageSize });
+    ours.store = new ParameterStore(device, record.parameters, precision);
+    ours.floats = Graph.compile(device, record, ours.store);
+    ours.pixels = Graph.compile(device, recordPixels(network), ours.store);
+    for (const [i, { name, shape }] of record.parameters.entries()) {
+      const fan = shape.slice(1).reduce((product, extent) => product * extent, 1);
+      await ours.store.fillNormal(name, shape.length > 1 ? Math.sqrt(2 / fan) : 0.01, 1, i);
+    }
+    return ours;
+  }
+
+  async dispose() {
+    await this.floats.dispose();
+    await this.pixels.dispose();
+    await this.store.dispose();
+  }
+
+  /** A function for each mode, which measures for `sliceMs` and gives milliseconds. */
+  async prepare(batch, sliceMs) {
+    const { device, imageSize } = this;
+    const images = Tensor.randn([batch, 3, imageSize, imageSize], batch);
+    const bytes = new Uint8Array(batch * imageSize * imageSize * 3);
+    for (let i = 0, state = batch; i < bytes.length; i++) {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      bytes[i] = state >>> 24;
+    }
+    const pixels = new Tensor([batch, imageSize, imageSize, 3], bytes);
+    const inputs = [];
+    const outputs = [];
+    for (let slot = 0; slot < inFlight; slot++) {
+      inputs.push(DeviceTensor.allocate(device, images.shape));
+      outputs.push(DeviceTensor.allocate(device, [batch, 1000]));
+      await inputs[slot].write(images);
+    }
+    const onDevice = (slot) =>
+      this.floats.run({ input: inputs[slot] }, { into: { [logitsName]: outputs[slot] } });
+    const fromFloats = () => this.floats.run({ input: images });
+    const fromPixels = () => this.pixels.run({ pixels });
+    const start = performance.now();
+    await fromFloats();
+    const prepareMs = performance.now() - start;
+    await fromPixels();
+    for (let slot = 0; slot < inFlight; slot++) await onDevice(slot);
+    return {
+      prepareMs,
+      modes: {
+        device: () => latencies(onDevice, sliceMs),
+        "device, queued": () => pipelined(onDevice, sliceMs),
+        pixels: () => latencies(fromPixels, sliceMs),
+        "pixels, queued": () => pipelined(fromPixels, sliceMs),
+        floats: () => latencies(fromFloats, sliceMs),
+        "floats, queued": () => pipelined(fromFloats, sliceMs),
+      },
+      /** Milliseconds of each step by the GPU's clock; null where this version has no profile. */
+      profile: async () =>
+        typeof this.floats.profile === "function"
+          ? (await this.floats.profile({ input: images })).steps
+          : null,
+      dispose: () => {
+        for (const tensor of [...inputs, ...outputs]) tensor.dispose();
+      },
+    };
+  }
+}
+
+/** Milliseconds of each call, one after the other. */
+async function latencies(work, sliceMs) {
+  const times = [];
+  const until = performance.now() + sliceMs;
+  do {
+    const start = performance.now();
+    await work(0);
+    times.push(performance.now() - start);
+  } while (performance.now() < until || times.length < leastCalls);
+  return times;
+}
+
+/** Milliseconds a call with several in flight, each with buffers of its own. */
+async function pipelined(work, sliceMs) {
+  let count = 0;
+  const start = performance.now();
+  const chain = async (slot) => {
+    for (let i = 0; i < leastCalls || performance.now() - start < sliceMs; i++) {
+      await work(slot);
+      count++;
+    }
+  };
+  await Promise.all(Array.from({ length: inFlight }, (_, slot) => chain(slot)));
+  return [(performance.now() - start) / count];
+}
