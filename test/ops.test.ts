@@ -94,6 +94,12 @@ describe.each(devices)("on $name", ({ open, precision: its }) => {
       [2, 6, 6, 6, 48, 1, 0, 1],
       [1, 2, 3, 40, 3, 2, 1, 1],
       [1, 600, 2, 2, 40, 3, 1, 1],
+      // Where the CPU takes Winograd's way: blocks of one thread and of all, edges, no padding and much.
+      [1, 64, 28, 28, 64, 3, 1, 1],
+      [2, 32, 15, 13, 64, 3, 1, 1],
+      [3, 256, 6, 7, 96, 3, 1, 1],
+      [2, 32, 18, 17, 32, 3, 0, 1],
+      [1, 32, 9, 10, 32, 3, 2, 1],
     ] as const;
     it.each(cases)(
       "batch %i, %i channels, %i × %i, %i filters of side %i, padding %i, stride %i",
@@ -113,6 +119,40 @@ describe.each(devices)("on $name", ({ open, precision: its }) => {
             relu,
           });
           expectClose(y!, truth);
+        }
+      },
+    );
+
+    it.each([
+      [1, 3, 8, 8, 64, 3, 1, 1],
+      [2, 4, 11, 9, 33, 3, 1, 1],
+      [1, 3, 14, 12, 24, 5, 2, 1],
+      [1, 2, 13, 13, 16, 3, 1, 2],
+      [2, 64, 28, 28, 64, 3, 1, 1],
+      [3, 32, 15, 13, 64, 3, 1, 1],
+      [3, 256, 14, 11, 64, 3, 1, 1],
+    ] as const)(
+      "and the pool after it: batch %i, %i channels, %i × %i, %i filters of side %i, padding %i, stride %i",
+      async (n, channels, height, width, filters, side, padding, stride) => {
+        const input = randn(n, channels, height, width);
+        const weight = randn(filters, channels, side, side);
+        const bias = randn(filters);
+        for (const relu of [false, true]) {
+          const { y, z } = await compute(device, { x: input }, { weight, bias }, (g, { x }, p) => {
+            const options = { bias: p.bias!, padding, stride, relu };
+            return {
+              y: g.maxPool2d(g.conv2d(x!, p.weight!, options)),
+              z: g.maxPool2d(g.conv2d(x!, p.weight!, options), { size: 3, stride: 2, padding: 1 }),
+            };
+          });
+          const truth = reference.conv2d(wide(input), wide(weight), {
+            bias: wide(bias),
+            padding,
+            stride,
+            relu,
+          });
+          expectClose(y!, reference.maxPool2d(truth));
+          expectClose(z!, reference.maxPool2d(truth, { size: 3, stride: 2, padding: 1 }));
         }
       },
     );

@@ -36,7 +36,8 @@ struct Conv2d {
   int stride, padding;
   bool relu;
   std::optional<BatchNorm>
-      batchNorm{};  // set by foldBatchNorm: applied to the weights, not at run time
+      batchNorm{};    // set by foldBatchNorm: applied to the weights, not at run time
+  bool pool = false;  // set by a back end that takes the 2 × 2 maximum of stride 2 in the same step
 };
 
 struct Relu {

@@ -15,9 +15,7 @@ Step CpuExecutable::prepare(const AdaptiveAvgPool2d& op) {
     const auto binEnd = [](ptrdiff_t i, ptrdiff_t bins, ptrdiff_t size) {
       return ((i + 1) * size + bins - 1) / bins;
     };
-    pool_.run(static_cast<size_t>(output.batch * output.height), [&](size_t task) {
-      const ptrdiff_t n = static_cast<ptrdiff_t>(task) / output.height;
-      const ptrdiff_t y = static_cast<ptrdiff_t>(task) % output.height;
+    forEachRow(run, output.height, [&](ptrdiff_t n, ptrdiff_t y) {
       clearBorder(output, run.arena, n, y, y + 1);
       const ptrdiff_t top = binStart(y, output.height, input.height);
       const ptrdiff_t bottom = binEnd(y, output.height, input.height);

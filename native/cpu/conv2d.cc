@@ -18,7 +18,7 @@ struct Blocks {
 };
 
 Blocks cut(const Buffer& input, const Buffer& output, const PackedFilter& filter, ptrdiff_t stride,
-           int threads) {
+           ptrdiff_t images, int threads) {
   const size_t panelBytes = filter.depth() * filter.panelWidth() * sizeof(float);
   const bool panelsFit = panelBytes * filter.panels() <= kCacheBytes;
   // Small filters: all panels over few rows, so that the rows are read once. Large ones: one panel
@@ -29,7 +29,7 @@ Blocks cut(const Buffer& input, const Buffer& output, const PackedFilter& filter
   const size_t cacheRows = (panelsFit ? kCacheBytes : 4 * kCacheBytes) / rowBytes;
   // At least eight tasks per thread, so that none waits long for the last.
   const size_t wanted = static_cast<size_t>(threads) * 8;
-  const size_t tasksPerRowBlock = groups * static_cast<size_t>(output.batch);
+  const size_t tasksPerRowBlock = groups * static_cast<size_t>(images);
   const size_t rowBlocks = std::max<size_t>(1, (wanted + tasksPerRowBlock - 1) / tasksPerRowBlock);
   const size_t balanced = (static_cast<size_t>(output.height) + rowBlocks - 1) / rowBlocks;
   const auto rows = static_cast<ptrdiff_t>(std::max<size_t>(1, std::min(cacheRows, balanced)));
@@ -39,45 +39,47 @@ Blocks cut(const Buffer& input, const Buffer& output, const PackedFilter& filter
 }  // namespace
 
 Step CpuExecutable::prepare(const Conv2d& op) {
-  use(op.weight);
-  use(op.bias);
-  if (op.batchNorm) {
-    for (const int index :
-         {op.batchNorm->weight, op.batchNorm->bias, op.batchNorm->mean, op.batchNorm->variance}) {
-      use(index);
-    }
-  }
+  use(op);
+  return winograd_[op.output] ? prepareWinograd(op) : prepareDirect(op);
+}
+
+Step CpuExecutable::prepareDirect(const Conv2d& op) {
   const Shape& shape = parameters_.specs()[op.weight].shape;
   const Buffer input = buffer(op.input);
   const Buffer output = buffer(op.output);
   const std::shared_ptr<const PackedFilter> filter = parameters_.filter(op);
-  const Blocks blocks = cut(input, output, *filter, op.stride, pool_.threads());
-  const size_t tasks = static_cast<size_t>(output.batch * blocks.perImage) * blocks.groups;
+  // From one pixel of the output to the next; a pooled one takes two each way.
+  const ptrdiff_t stride = op.stride * (op.pool ? 2 : 1);
+  const Blocks blocks = cut(input, output, *filter, stride, output.images, pool_.threads());
+  const ptrdiff_t most = op.pool ? kernels_.pooledRows : kernels_.maxRows;
   // Tiles of even length: 14 pixels at 6 a tile are 5 + 5 + 4, not 6 + 6 + 2.
-  const ptrdiff_t tiles = (output.width + kernels_.maxRows - 1) / kernels_.maxRows;
+  const ptrdiff_t tiles = (output.width + most - 1) / most;
 
-  Tile proto{};
+  PooledTile proto{};
   proto.aRowStride = op.stride * input.channels;
+  proto.aLineStride = op.stride * input.rowStride();
   proto.aSegmentStride = input.rowStride();
   proto.segments = static_cast<int>(shape[2]);
   proto.depth = static_cast<ptrdiff_t>(shape[3]) * input.channels;
   proto.cRowStride = output.channels;
   proto.relu = op.relu;
-  const ptrdiff_t stride = op.stride;
   const ptrdiff_t padding = op.padding;
+  const bool pool = op.pool;
 
   return [=, this](const Run& run) {
-    pool_.run(tasks, [&](size_t task) {
+    const auto perImage = static_cast<size_t>(blocks.perImage) * blocks.groups;
+    pool_.run(static_cast<size_t>(run.last - run.first) * perImage, [&](size_t task) {
       const size_t group = task % blocks.groups;
       const auto block = static_cast<ptrdiff_t>(task / blocks.groups);
-      const ptrdiff_t n = block / blocks.perImage;
+      const ptrdiff_t n = run.first + block / blocks.perImage;
       const ptrdiff_t top = block % blocks.perImage * blocks.rows;
       const ptrdiff_t bottom = std::min(top + blocks.rows, output.height);
       if (group == 0) clearBorder(output, run.arena, n, top, bottom);
       for (size_t panel = group * blocks.panels; panel < (group + 1) * blocks.panels; ++panel) {
         const auto firstColumn = static_cast<ptrdiff_t>(panel * filter->panelWidth());
-        Tile tile = proto;
+        PooledTile tile = proto;
         tile.b = filter->panel(panel);
+        tile.next = tile.b;  // the panel stays in the cache: nothing else is worth fetching
         tile.bias = filter->bias(panel);
         tile.columns = static_cast<int>(
             std::min(static_cast<ptrdiff_t>(filter->panelWidth()), output.channels - firstColumn));
@@ -87,7 +89,7 @@ Step CpuExecutable::prepare(const Conv2d& op) {
             tile.rows = static_cast<int>((i + 1) * output.width / tiles - x);
             tile.a = input.pixel(run.arena, n, y * stride - padding, x * stride - padding);
             tile.c = output.pixel(run.arena, n, y, x) + firstColumn;
-            kernels_.tile(tile);
+            pool ? kernels_.pooledTile(tile) : kernels_.tile(tile);
           }
         }
       }

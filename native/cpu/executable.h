@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/backend.h"
@@ -11,22 +12,29 @@
 #include "cpu/parallel.h"
 #include "cpu/parameters.h"
 #include "cpu/shared_arena.h"
+#include "cpu/winograd.h"
 
 namespace vgg::cpu {
 
 /**
  * Where a value lives in the arena. Activations are channels last, float (N, H, W, C), inside a
- * ring of `border` zero pixels where a padded convolution reads them, so that it never tests for an
- * edge. A value (N, F) is (N, 1, 1, F).
+ * ring of `border` zero pixels where a padded convolution reads them, and `rowsBelow` and
+ * `columnsBeside` more where its tiles reach further, so that it never tests for an edge. A value
+ * (N, F) is (N, 1, 1, F).
  */
 struct Buffer {
   size_t offset = 0;
-  ptrdiff_t batch = 0, channels = 0, height = 1, width = 1, border = 0;
+  ptrdiff_t images = 0;  // held at once: the batch, or fewer where the steps go on image by image
+  ptrdiff_t channels = 0, height = 1, width = 1, border = 0, rowsBelow = 0, columnsBeside = 0;
 
-  [[nodiscard]] ptrdiff_t rowStride() const { return (width + 2 * border) * channels; }
-  [[nodiscard]] ptrdiff_t imageStride() const { return (height + 2 * border) * rowStride(); }
+  [[nodiscard]] ptrdiff_t rowStride() const {
+    return (width + 2 * border + columnsBeside) * channels;
+  }
+  [[nodiscard]] ptrdiff_t imageStride() const {
+    return (height + 2 * border + rowsBelow) * rowStride();
+  }
   [[nodiscard]] float* image(std::byte* arena, ptrdiff_t n) const {
-    return reinterpret_cast<float*>(arena + offset) + n * imageStride();
+    return reinterpret_cast<float*>(arena + offset) + (n < images ? n : n % images) * imageStride();
   }
   /** The first channel of pixel (y, x); -border ≤ y, x. */
   [[nodiscard]] float* pixel(std::byte* arena, ptrdiff_t n, ptrdiff_t y, ptrdiff_t x) const {
@@ -39,11 +47,12 @@ struct Buffer {
 void clearBorder(const Buffer& buffer, std::byte* arena, ptrdiff_t n, ptrdiff_t top,
                  ptrdiff_t bottom);
 
-/** What a step may touch while it runs. */
+/** What a step may touch while it runs, and the images [first, last) that it runs for. */
 struct Run {
   std::byte* arena;
   const std::vector<Binding>& inputs;
   const std::vector<Binding>& outputs;
+  ptrdiff_t first, last;
 
   [[nodiscard]] const std::byte* input(size_t index) const { return bytes(inputs[index]); }
   [[nodiscard]] std::byte* output(size_t index) const { return bytes(outputs[index]); }
@@ -67,6 +76,8 @@ class CpuExecutable final : public Executable {
 
  private:
   void choose();
+  void chooseConvolutions();
+  void chooseImagewise();
   void place();
 
   // One overload per operation, each in the file of its name.
@@ -80,6 +91,8 @@ class CpuExecutable final : public Executable {
   Step prepare(const Gemm& op);
   Step prepare(const Softmax& op);
   Step prepare(const TopK& op);
+  Step prepareDirect(const Conv2d& op);
+  Step prepareWinograd(const Conv2d& op);
   // transpose.cc: between the (N, C, H, W) of the API and the layout of a Buffer.
   Step prepareInput(size_t index);
   Step prepareOutput(size_t index);
@@ -90,6 +103,15 @@ class CpuExecutable final : public Executable {
   }
   [[nodiscard]] size_t inputIndex(int value) const;
   int use(int parameter);
+  void use(const Conv2d& op);
+  /** Calls body(n, y) for each row y of each image n of the run, on all threads. */
+  template <typename Body>
+  void forEachRow(const Run& run, ptrdiff_t height, const Body& body) {
+    pool_.run(static_cast<size_t>((run.last - run.first) * height), [&](size_t task) {
+      const auto row = static_cast<ptrdiff_t>(task);
+      body(run.first + row / height, row % height);
+    });
+  }
   Step perPixelRow(const Buffer& input, const Buffer& output, std::vector<float> scale,
                    std::vector<float> shift, bool relu);
 
@@ -104,8 +126,12 @@ class CpuExecutable final : public Executable {
   std::vector<Buffer> buffers_;  // one per value
   std::vector<int>
       home_;  // per value: itself, or the value whose bytes it shares (a flatten that is no step)
+  std::vector<std::optional<WinogradPlan>> winograd_;  // per value that a convolution makes so
+  std::vector<size_t> scratch_;  // per value: where the step that makes it may put what it needs
+  size_t imagewise_ = 0;  // so many operations run for `imagesAtOnce_` images, then for the next
+  ptrdiff_t imagesAtOnce_;
   size_t arenaBytes_ = 0;
-  std::vector<Step> steps_;
+  std::vector<Step> imagewiseSteps_, steps_;
   std::vector<int> used_;  // the parameters that the program reads
 };
 

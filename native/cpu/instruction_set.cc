@@ -1,15 +1,34 @@
 #include "cpu/instruction_set.h"
 
+#ifdef VGG_X86
+#include <cpuid.h>
+#endif
+
 #include "core/error.h"
 
 namespace vgg::cpu {
+#ifdef VGG_X86
+namespace {
+
+/** Conversions of float16. Compilers have not always known its name. */
+bool hasF16c() {
+  unsigned a = 0;
+  unsigned b = 0;
+  unsigned c = 0;
+  unsigned d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+
+}  // namespace
+#endif
 
 const std::vector<const Kernels*>& availableKernels() {
   static const std::vector<const Kernels*> available = [] {
     std::vector<const Kernels*> list;
 #ifdef VGG_X86
     __builtin_cpu_init();
-    const bool hasAvx2 = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
+    const bool hasAvx2 =
+        __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0 && hasF16c();
     if (hasAvx2 && __builtin_cpu_supports("avx512f") != 0 &&
         __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
         __builtin_cpu_supports("avx512bw") != 0) {

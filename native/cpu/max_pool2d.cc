@@ -9,9 +9,7 @@ Step CpuExecutable::prepare(const MaxPool2d& op) {
   const Buffer input = buffer(op.input);
   const Buffer output = buffer(op.output);
   return [=, this](const Run& run) {
-    pool_.run(static_cast<size_t>(output.batch * output.height), [&](size_t task) {
-      const ptrdiff_t n = static_cast<ptrdiff_t>(task) / output.height;
-      const ptrdiff_t y = static_cast<ptrdiff_t>(task) % output.height;
+    forEachRow(run, output.height, [&](ptrdiff_t n, ptrdiff_t y) {
       clearBorder(output, run.arena, n, y, y + 1);
       const ptrdiff_t top = std::max<ptrdiff_t>(0, y * op.stride - op.padding);
       const ptrdiff_t bottom =

@@ -20,11 +20,9 @@ Step CpuExecutable::prepare(const Normalize& op) {
   const size_t index = inputIndex(op.input);
   return [=, this](const Run& run) {
     const auto* bytes = reinterpret_cast<const uint8_t*>(run.input(index));
-    pool_.run(static_cast<size_t>(output.batch * output.height), [&](size_t task) {
-      const ptrdiff_t n = static_cast<ptrdiff_t>(task) / output.height;
-      const ptrdiff_t y = static_cast<ptrdiff_t>(task) % output.height;
+    forEachRow(run, output.height, [&](ptrdiff_t n, ptrdiff_t y) {
       clearBorder(output, run.arena, n, y, y + 1);
-      const uint8_t* from = bytes + static_cast<ptrdiff_t>(task) * output.width * output.channels;
+      const uint8_t* from = bytes + (n * output.height + y) * output.width * output.channels;
       float* to = output.pixel(run.arena, n, y, 0);
       for (ptrdiff_t x = 0; x < output.width; ++x) {
         for (ptrdiff_t c = 0; c < output.channels; ++c) {

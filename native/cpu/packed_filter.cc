@@ -7,6 +7,14 @@
 
 namespace vgg::cpu {
 
+FilterScale scaleOf(const FilterSource& source, size_t k) {
+  const double bias = source.bias == nullptr ? 0 : source.bias[k];
+  if (source.scale == nullptr) return {1, bias};
+  const double scale =
+      source.scale[k] / std::sqrt(static_cast<double>(source.variance[k]) + source.epsilon);
+  return {scale, (bias - source.mean[k]) * scale + source.shift[k]};
+}
+
 PackedFilter::PackedFilter(const Kernels& kernels, size_t filters, size_t channels, size_t height,
                            size_t width, std::atomic<size_t>* counter)
     : panelWidth_(static_cast<size_t>(kernels.panelWidth)),
@@ -32,14 +40,8 @@ void PackedFilter::pack(const FilterSource& source, ThreadPool& pool) {
         *bias = 0;
         continue;
       }
-      double scale = 1;
-      double offset = source.bias == nullptr ? 0 : source.bias[k];
-      if (source.scale != nullptr) {
-        scale =
-            source.scale[k] / std::sqrt(static_cast<double>(source.variance[k]) + source.epsilon);
-        offset = (offset - source.mean[k]) * scale + source.shift[k];
-      }
-      *bias = static_cast<float>(offset);
+      const auto [scale, shift] = scaleOf(source, k);
+      *bias = static_cast<float>(shift);
       const float* weight = source.weight + k * depth();
       for (size_t c = 0; c < channels_; ++c) {
         for (size_t i = 0; i < area; ++i) {

@@ -19,14 +19,28 @@ struct FilterSource {
   float epsilon;
 };
 
+/** Row-major parameters brought into the order of some kernel. */
+class PackedParameters {
+ public:
+  virtual ~PackedParameters() = default;
+  virtual void pack(const FilterSource& source, ThreadPool& pool) = 0;
+};
+
+/** What is left of bias and batch normalisation for filter k: weights times `scale`, sums plus
+ * `shift`. */
+struct FilterScale {
+  double scale, shift;
+};
+FilterScale scaleOf(const FilterSource& source, size_t k);
+
 /** weight (K, C, R, S) → [⌈K / panelWidth⌉][R][S][C][panelWidth], and bias → [⌈K /
  * panelWidth⌉][panelWidth]. */
-class PackedFilter {
+class PackedFilter final : public PackedParameters {
  public:
   PackedFilter(const Kernels& kernels, size_t filters, size_t channels, size_t height, size_t width,
                std::atomic<size_t>* counter);
 
-  void pack(const FilterSource& source, ThreadPool& pool);
+  void pack(const FilterSource& source, ThreadPool& pool) override;
 
   [[nodiscard]] size_t panels() const { return panels_; }
   [[nodiscard]] const float* panel(size_t index) const {

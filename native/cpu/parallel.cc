@@ -48,7 +48,8 @@ int availableCores() {
 
 ThreadPool::ThreadPool(int threads) {
   try {
-    for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { loop(); });
+    for (int i = 1; i < threads; ++i)
+      workers_.emplace_back([this, i] { loop(static_cast<size_t>(i)); });
   } catch (const std::system_error& error) {
     const size_t started = workers_.size() + 1;
     stop();
@@ -79,7 +80,7 @@ void ThreadPool::share(size_t count, Call call, const void* context) {
     const std::lock_guard lock(mutex_);
     wake_.notify_all();
   }
-  takeBlocks();
+  takeBlocks(0);
   state_.fetch_and(~kOpen);
   for (int spins = 0; (state_.load() & kInside) != 0; ++spins) {
     if (spins < kSpins) {
@@ -90,8 +91,9 @@ void ThreadPool::share(size_t count, Call call, const void* context) {
   }
 }
 
-void ThreadPool::takeBlocks() {
-  for (size_t i = next_.fetch_add(1); i < count_; i = next_.fetch_add(1)) call_(context_, i);
+void ThreadPool::takeBlocks(size_t thread) {
+  for (size_t i = next_.fetch_add(1); i < count_; i = next_.fetch_add(1))
+    call_(context_, i, thread);
 }
 
 bool ThreadPool::hasNews(uint64_t seen) const {
@@ -99,7 +101,7 @@ bool ThreadPool::hasNews(uint64_t seen) const {
   return ((state & kOpen) != 0 && state / kCall != seen) || stopping_.load();
 }
 
-void ThreadPool::loop() {
+void ThreadPool::loop(size_t thread) {
   uint64_t seen = 0;  // the call of `share` that this worker last helped with
   for (;;) {
     for (int spins = 0; spins < kSpins && !hasNews(seen); ++spins) pause();
@@ -114,7 +116,7 @@ void ThreadPool::loop() {
     while ((state & kOpen) != 0 && state / kCall != seen) {
       if (!state_.compare_exchange_weak(state, state + 1)) continue;
       seen = state / kCall;
-      takeBlocks();
+      takeBlocks(thread);
       state_.fetch_sub(1);
       break;
     }

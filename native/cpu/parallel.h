@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <mutex>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 namespace vgg::cpu {
@@ -27,26 +28,38 @@ class ThreadPool {
 
   [[nodiscard]] int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  /** Calls body(i) once for each i < count, on all threads, and returns when all are done. `body`
-   * must not throw. */
+  /** Calls body(i), or body(i, thread) with thread < threads(), once for each i < count, on all
+   * threads, and returns when all are done. `body` must not throw. */
   template <typename Body>
   void run(size_t count, const Body& body) {
     if (workers_.empty() || count <= 1) {
-      for (size_t i = 0; i < count; ++i) body(i);
+      for (size_t i = 0; i < count; ++i) call(body, i, 0);
       return;
     }
     share(
-        count, [](const void* context, size_t i) { (*static_cast<const Body*>(context))(i); },
+        count,
+        [](const void* context, size_t i, size_t thread) {
+          call(*static_cast<const Body*>(context), i, thread);
+        },
         &body);
   }
 
  private:
-  using Call = void (*)(const void* context, size_t index);
+  using Call = void (*)(const void* context, size_t index, size_t thread);
+
+  template <typename Body>
+  static void call(const Body& body, size_t index, size_t thread) {
+    if constexpr (std::is_invocable_v<const Body&, size_t, size_t>) {
+      body(index, thread);
+    } else {
+      body(index);
+    }
+  }
 
   void stop();
   void share(size_t count, Call call, const void* context);
-  void takeBlocks();
-  void loop();
+  void takeBlocks(size_t thread);
+  void loop(size_t thread);
   [[nodiscard]] bool hasNews(uint64_t seen) const;
 
   // One 64-bit word says whether blocks may be taken (bit 16) and how many workers are taking them

@@ -150,18 +150,30 @@ std::shared_ptr<const PackedMatrix> CpuParameters::matrix(int weight, size_t cha
   return copy.packed;
 }
 
-std::shared_ptr<const PackedFilter> CpuParameters::filter(const Conv2d& conv) {
+template <typename Packed, typename Create>
+std::shared_ptr<const Packed> CpuParameters::filterOf(const Conv2d& conv, const Create& create) {
   const BatchNorm norm =
       conv.batchNorm.value_or(BatchNorm{kNone, kNone, kNone, kNone, kNone, kNone, 0, false});
-  Filter& entry = filters_[{conv.weight, conv.bias, norm.weight, norm.bias, norm.mean,
-                            norm.variance, norm.epsilon}];
+  Filter& entry = filters_[{typeid(Packed), conv.weight, conv.bias, norm.weight, norm.bias,
+                            norm.mean, norm.variance, norm.epsilon}];
   if (entry.packed == nullptr) {
-    const Shape& shape = specs_[conv.weight].shape;
-    entry.packed =
-        std::make_shared<PackedFilter>(kernels_, shape[0], shape[1], shape[2], shape[3], counter_);
+    entry.packed = create(specs_[conv.weight].shape);
     entry.conv = conv;
   }
-  return entry.packed;
+  return std::static_pointer_cast<const Packed>(entry.packed);
+}
+
+std::shared_ptr<const PackedFilter> CpuParameters::filter(const Conv2d& conv) {
+  return filterOf<PackedFilter>(conv, [this](const Shape& shape) {
+    return std::make_shared<PackedFilter>(kernels_, shape[0], shape[1], shape[2], shape[3],
+                                          counter_);
+  });
+}
+
+std::shared_ptr<const WinogradFilter> CpuParameters::winogradFilter(const Conv2d& conv) {
+  return filterOf<WinogradFilter>(conv, [this](const Shape& shape) {
+    return std::make_shared<WinogradFilter>(kernels_, shape[0], shape[1], counter_);
+  });
 }
 
 void CpuParameters::refresh(const std::vector<int>& used) {

@@ -5,11 +5,13 @@
 #include <map>
 #include <memory>
 #include <tuple>
+#include <typeindex>
 
 #include "core/backend.h"
 #include "core/host_memory.h"
 #include "cpu/packed_filter.h"
 #include "cpu/packed_matrix.h"
+#include "cpu/winograd.h"
 
 namespace vgg::cpu {
 
@@ -28,6 +30,7 @@ class CpuParameters final : public Parameters {
    * programs. */
   std::shared_ptr<const PackedMatrix> matrix(int weight, size_t channels);
   std::shared_ptr<const PackedFilter> filter(const Conv2d& conv);
+  std::shared_ptr<const WinogradFilter> winogradFilter(const Conv2d& conv);
   /** The row-major values; the pointer holds until the parameter becomes a matrix. */
   const float* dense(int index);
 
@@ -44,7 +47,7 @@ class CpuParameters final : public Parameters {
     uint64_t version = 0;
   };
   struct Filter {
-    std::shared_ptr<PackedFilter> packed;
+    std::shared_ptr<PackedParameters> packed;
     Conv2d conv;
     uint64_t version = 0;  // the sum of its parameters' versions when it was packed
   };
@@ -58,6 +61,9 @@ class CpuParameters final : public Parameters {
   [[nodiscard]] size_t count(int index) const { return elementCount(specs_[index].shape); }
   float* denseForWriting(int index);
   void writeFloats(int index, size_t first, const float* from, size_t count);
+  /** The filter of that layer, as `Packed`; made by create() on first demand. */
+  template <typename Packed, typename Create>
+  std::shared_ptr<const Packed> filterOf(const Conv2d& conv, const Create& create);
   template <typename Make>
   void make(int index, const Make& make);
 
@@ -67,7 +73,7 @@ class CpuParameters final : public Parameters {
   std::atomic<size_t>* counter_;
   std::vector<Slot> slots_;
   std::map<std::pair<int, size_t>, MatrixCopy> matrixCopies_;
-  std::map<std::tuple<int, int, int, int, int, int, float>, Filter> filters_;
+  std::map<std::tuple<std::type_index, int, int, int, int, int, int, float>, Filter> filters_;
 };
 
 }  // namespace vgg::cpu

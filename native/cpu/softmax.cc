@@ -10,7 +10,7 @@ Step CpuExecutable::prepare(const Softmax& op) {
   const Buffer input = buffer(op.input);
   const Buffer output = buffer(op.output);
   return [=, this](const Run& run) {
-    pool_.run(static_cast<size_t>(output.batch), [&](size_t task) {
+    pool_.run(static_cast<size_t>(batch_), [&](size_t task) {
       const auto n = static_cast<ptrdiff_t>(task);
       const float* from = input.image(run.arena, n);
       float* to = output.image(run.arena, n);

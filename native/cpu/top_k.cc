@@ -18,8 +18,8 @@ Step CpuExecutable::prepare(const TopK& op) {
   return [=, this](const Run& run) {
     // Allocated before the threads start: a task of the pool must not throw.
     const auto features = static_cast<size_t>(input.channels);
-    std::vector<int32_t> orders(static_cast<size_t>(input.batch) * features);
-    pool_.run(static_cast<size_t>(input.batch), [&](size_t task) {
+    std::vector<int32_t> orders(static_cast<size_t>(batch_) * features);
+    pool_.run(static_cast<size_t>(batch_), [&](size_t task) {
       const auto n = static_cast<ptrdiff_t>(task);
       const float* from = input.image(run.arena, n);
       const std::span<int32_t> order(orders.data() + task * features, features);

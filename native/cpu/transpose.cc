@@ -30,9 +30,7 @@ Step CpuExecutable::prepareInput(size_t index) {
   const Buffer to = buffer(program_.inputs[index]);
   return [=, this](const Run& run) {
     const auto* from = reinterpret_cast<const float*>(run.input(index));
-    pool_.run(static_cast<size_t>(to.batch * to.height), [&](size_t task) {
-      const ptrdiff_t n = static_cast<ptrdiff_t>(task) / to.height;
-      const ptrdiff_t y = static_cast<ptrdiff_t>(task) % to.height;
+    forEachRow(run, to.height, [&](ptrdiff_t n, ptrdiff_t y) {
       clearBorder(to, run.arena, n, y, y + 1);
       float* row = to.pixel(run.arena, n, y, 0);
       forRow(to, n, y, [&](ptrdiff_t nchw, ptrdiff_t nhwc) { row[nhwc] = from[nchw]; });
@@ -45,9 +43,7 @@ Step CpuExecutable::prepareOutput(size_t index) {
   return [=, this](const Run& run) {
     // As 32-bit words: the indices of topK are integers.
     auto* to = reinterpret_cast<uint32_t*>(run.output(index));
-    pool_.run(static_cast<size_t>(from.batch * from.height), [&](size_t task) {
-      const ptrdiff_t n = static_cast<ptrdiff_t>(task) / from.height;
-      const ptrdiff_t y = static_cast<ptrdiff_t>(task) % from.height;
+    forEachRow(run, from.height, [&](ptrdiff_t n, ptrdiff_t y) {
       const float* row = from.pixel(run.arena, n, y, 0);
       forRow(from, n, y, [&](ptrdiff_t nchw, ptrdiff_t nhwc) {
         std::memcpy(to + nchw, row + nhwc, sizeof *to);

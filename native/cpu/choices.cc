@@ -1,0 +1,173 @@
+// The choices of this back end, all here: the layout and place of each value, which operations run
+// as one step or as none, by which algorithm, and for how many images at once.
+#include <algorithm>
+#include <numeric>
+
+#include "core/arena.h"
+#include "core/fold.h"
+#include "cpu/executable.h"
+
+namespace vgg::cpu {
+namespace {
+
+// Filters of up to so many bytes are better read once for each image, from a cache, than the
+// activations of a whole batch from memory.
+constexpr size_t kImagewiseFilterBytes = size_t{12} << 20;
+
+}  // namespace
+
+void CpuExecutable::choose() {
+  for (size_t i = 0; i < buffers_.size(); ++i) {
+    const Shape& shape = program_.values[i].shape;
+    Buffer& buffer = buffers_[i];
+    buffer.images = batch_;
+    buffer.channels = static_cast<ptrdiff_t>(shape[0]);
+    if (shape.size() == 3) {
+      buffer.height = static_cast<ptrdiff_t>(shape[1]);
+      buffer.width = static_cast<ptrdiff_t>(shape[2]);
+    }
+  }
+  chooseConvolutions();
+
+  // A flattened value that only linear layers read keeps its bytes: the layers' weights are packed
+  // in its order.
+  std::iota(home_.begin(), home_.end(), 0);
+  const std::vector<int> uses = countUses(program_);
+  std::vector<int> readByGemm(program_.values.size(), 0);
+  for (const Op& op : program_.ops) {
+    if (const auto* gemm = std::get_if<Gemm>(&op)) ++readByGemm[gemm->input];
+  }
+  for (const Op& op : program_.ops) {
+    const auto* flatten = std::get_if<Flatten>(&op);
+    if (flatten == nullptr) continue;
+    const bool onlyGemm = readByGemm[flatten->output] == uses[flatten->output];
+    const Buffer& input = buffers_[flatten->input];
+    if (onlyGemm && input.border + input.rowsBelow + input.columnsBeside == 0)
+      home_[flatten->output] = flatten->input;
+  }
+  chooseImagewise();
+}
+
+/** A 2 × 2 pool joins the convolution before it where nobody else reads the value between them;
+ * then each convolution's algorithm, and what it wants around its input. */
+void CpuExecutable::chooseConvolutions() {
+  const std::vector<int> uses = countUses(program_);
+  for (size_t i = 0; i + 1 < program_.ops.size(); ++i) {
+    auto* conv = std::get_if<Conv2d>(&program_.ops[i]);
+    const auto* pool = std::get_if<MaxPool2d>(&program_.ops[i + 1]);
+    if (conv == nullptr || pool == nullptr || pool->input != conv->output) continue;
+    if (uses[conv->output] != 1 || pool->size != 2 || pool->stride != 2 || pool->padding != 0)
+      continue;
+    conv->output = pool->output;
+    conv->pool = true;
+    program_.ops.erase(program_.ops.begin() + static_cast<ptrdiff_t>(i) + 1);
+  }
+  for (const Op& op : program_.ops) {
+    const auto* conv = std::get_if<Conv2d>(&op);
+    if (conv == nullptr) continue;
+    Buffer& input = buffers_[conv->input];
+    input.border = std::max<ptrdiff_t>(input.border, conv->padding);
+    const Shape& weight = parameters_.specs()[conv->weight].shape;
+    const ptrdiff_t height = input.height + 2 * conv->padding - 2;
+    const ptrdiff_t width = input.width + 2 * conv->padding - 2;
+    if (!prefersWinograd(*conv, weight, height, width, kernels_)) continue;
+    const WinogradPlan plan =
+        planWinograd(weight, height, width, batch_, kernels_, pool_.threads());
+    winograd_[conv->output] = plan;
+    // Tiles at the edge read past the ring where the output is no multiple of theirs.
+    const auto missing = [&](ptrdiff_t tiles, ptrdiff_t length) {
+      return tiles * kWinogradOutput + 2 - conv->padding - length - input.border;
+    };
+    input.rowsBelow = std::max(input.rowsBelow, missing(plan.tilesDown, input.height));
+    input.columnsBeside = std::max(input.columnsBeside, missing(plan.tilesAcross, input.width));
+  }
+}
+
+/** The first layers have large activations and small filters: their steps go on image by image, so
+ * that a value is still in a cache when it is read. */
+void CpuExecutable::chooseImagewise() {
+  if (batch_ == 1) {
+    imagewise_ = 0;
+    return;
+  }
+  const auto isImagewise = [&](const Op& op) {
+    const auto* conv = std::get_if<Conv2d>(&op);
+    if (conv == nullptr) {
+      return std::holds_alternative<Normalize>(op) || std::holds_alternative<BatchNorm>(op) ||
+             std::holds_alternative<Relu>(op) || std::holds_alternative<MaxPool2d>(op);
+    }
+    const size_t filter = elementCount(parameters_.specs()[conv->weight].shape) * sizeof(float);
+    return filter / 9 * kFrequencies <= kImagewiseFilterBytes;
+  };
+  while (imagewise_ < program_.ops.size() && isImagewise(program_.ops[imagewise_])) ++imagewise_;
+  if (imagewise_ == 0) return;
+  imagesAtOnce_ = 1;
+  // What only these steps touch is held for so many images.
+  for (const int input : program_.inputs) buffers_[input].images = imagesAtOnce_;
+  for (size_t i = 0; i < imagewise_; ++i) {
+    forEachOutput(program_.ops[i], [&](int value) { buffers_[value].images = imagesAtOnce_; });
+    if (const auto* conv = std::get_if<Conv2d>(&program_.ops[i]); conv && winograd_[conv->output]) {
+      const Buffer& input = buffers_[conv->input];
+      winograd_[conv->output] = planWinograd(
+          parameters_.specs()[conv->weight].shape, input.height + 2 * conv->padding - 2,
+          input.width + 2 * conv->padding - 2, imagesAtOnce_, kernels_, pool_.threads());
+    }
+  }
+  for (size_t i = imagewise_; i < program_.ops.size(); ++i)
+    forEachInput(program_.ops[i], [&](int value) { buffers_[value].images = batch_; });
+  for (const int output : program_.outputs) buffers_[output].images = batch_;
+}
+
+/** One arena for all values: liveness → offsets. Step 0 takes the inputs, step i + 1 is op i, the
+ * last gives the outputs. */
+void CpuExecutable::place() {
+  const int last = static_cast<int>(program_.ops.size()) + 1;
+  std::vector<Lifetime> lives(program_.values.size(), Lifetime{0, last, 0});
+  const auto touch = [&](int value, int step) {
+    Lifetime& life = lives[home_[value]];
+    life.first = std::min(life.first, step);
+    life.last = std::max(life.last, step);
+  };
+  for (const int input : program_.inputs) touch(input, 0);
+  for (size_t i = 0; i < program_.ops.size(); ++i) {
+    const int step = static_cast<int>(i) + 1;
+    forEachInput(program_.ops[i], [&](int value) { touch(value, step); });
+    forEachOutput(program_.ops[i], [&](int value) {
+      touch(value, step);
+      // What gathers image by image is there from the first image on.
+      if (i < imagewise_ && buffers_[value].images > imagesAtOnce_) touch(value, 0);
+    });
+  }
+  for (const int output : program_.outputs) touch(output, last);
+
+  for (size_t i = 0; i < lives.size(); ++i) {
+    const bool isPlaced = home_[i] == static_cast<int>(i) && !isExternal(static_cast<int>(i));
+    if (!isPlaced || lives[i].first > lives[i].last) continue;
+    const Buffer& buffer = buffers_[i];
+    const size_t pixels = checkedMultiply(
+        static_cast<size_t>(buffer.height + 2 * buffer.border + buffer.rowsBelow),
+        static_cast<size_t>(buffer.width + 2 * buffer.border + buffer.columnsBeside));
+    const size_t image =
+        checkedMultiply(pixels, static_cast<size_t>(buffer.channels) * sizeof(float));
+    lives[i].bytes = checkedMultiply(image, static_cast<size_t>(buffer.images));
+  }
+  // The room that a step needs for itself.
+  for (size_t i = 0; i < program_.ops.size(); ++i) {
+    const auto* conv = std::get_if<Conv2d>(&program_.ops[i]);
+    const int step = static_cast<int>(i) + 1;
+    const size_t bytes =
+        conv != nullptr && winograd_[conv->output]
+            ? winograd_[conv->output]->scratchFloats(pool_.threads()) * sizeof(float)
+            : 0;
+    lives.push_back({bytes, step, step});
+  }
+  const ArenaPlan plan = planArena(lives);
+  arenaBytes_ = plan.bytes;
+  for (size_t i = 0; i < buffers_.size(); ++i) buffers_[i].offset = plan.offsets[home_[i]];
+  for (size_t i = 0; i < program_.ops.size(); ++i) {
+    forEachOutput(program_.ops[i],
+                  [&](int value) { scratch_[value] = plan.offsets[buffers_.size() + i]; });
+  }
+}
+
+}  // namespace vgg::cpu

@@ -1,0 +1,268 @@
+#include "cpu/winograd.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/shape.h"
+#include "cpu/executable.h"
+
+namespace vgg::cpu {
+namespace {
+
+/** g → G·g·Gᵀ (6 × 6) in double, for the points of kernels/winograd.cc. */
+void transformFilter(const float* filter, double scale, double (&to)[kFrequencies]) {
+  static const double kA = std::sqrt(0.5);
+  static const double kB = std::sqrt(2.0);
+  const double g[6][3] = {{1, 0, 0},
+                          {-1 / 1.5, -kA / 1.5, -0.5 / 1.5},
+                          {-1 / 1.5, kA / 1.5, -0.5 / 1.5},
+                          {1 / 6.0, kB / 6, 2 / 6.0},
+                          {1 / 6.0, -kB / 6, 2 / 6.0},
+                          {0, 0, 1}};
+  double half[6][3];
+  for (int i = 0; i < 6; ++i) {
+    for (int x = 0; x < 3; ++x) {
+      half[i][x] = g[i][0] * filter[x] + g[i][1] * filter[3 + x] + g[i][2] * filter[6 + x];
+    }
+  }
+  for (int i = 0; i < 6; ++i) {
+    for (int j = 0; j < 6; ++j) {
+      to[i * 6 + j] = scale * (half[i][0] * g[j][0] + half[i][1] * g[j][1] + half[i][2] * g[j][2]);
+    }
+  }
+}
+
+// What a thread's own block may take: most of an L2 cache of 512 KiB.
+constexpr ptrdiff_t kOwnBlockFloats = 100 << 10;
+constexpr ptrdiff_t kSharedBlockTiles = 112;
+
+ptrdiff_t divideUp(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+
+/** A stride that is an odd number of cache lines: rows then fall into different sets. */
+ptrdiff_t oddLines(ptrdiff_t floats) {
+  const ptrdiff_t kLine = 16;
+  return (divideUp(floats, kLine) | 1) * kLine;
+}
+
+}  // namespace
+
+WinogradFilter::WinogradFilter(const Kernels& kernels, size_t filters, size_t channels,
+                               std::atomic<size_t>* counter)
+    : panelWidth_(static_cast<size_t>(kernels.panelWidth)),
+      filters_(filters),
+      channels_(channels),
+      panels_((filters + panelWidth_ - 1) / panelWidth_),
+      weight_(
+          HostMemory::allocate(checkedMultiply(checkedMultiply(panels_ * panelWidth_, channels),
+                                               static_cast<size_t>(kFrequencies) * sizeof(float)),
+                               counter)),
+      bias_(HostMemory::allocate(panels_ * panelWidth_ * sizeof(float), counter)) {}
+
+void WinogradFilter::pack(const FilterSource& source, ThreadPool& pool) {
+  pool.run(panels_, [&](size_t panel) {
+    for (size_t lane = 0; lane < panelWidth_; ++lane) {
+      const size_t k = panel * panelWidth_ + lane;
+      const bool isFilter = k < filters_;
+      const auto [scale, shift] = isFilter ? scaleOf(source, k) : FilterScale{0, 0};
+      bias_->floats()[k] = static_cast<float>(shift);
+      for (size_t c = 0; c < channels_; ++c) {
+        double frequencies[kFrequencies] = {};
+        if (isFilter) transformFilter(source.weight + (k * channels_ + c) * 9, scale, frequencies);
+        for (size_t f = 0; f < kFrequencies; ++f) {
+          weight_->floats()[((f * panels_ + panel) * channels_ + c) * panelWidth_ + lane] =
+              static_cast<float>(frequencies[f]);
+        }
+      }
+    }
+  });
+}
+
+bool prefersWinograd(const Conv2d& conv, const Shape& weight, ptrdiff_t height, ptrdiff_t width,
+                     const Kernels& kernels) {
+  const auto lanes = static_cast<uint64_t>(kernels.lanes);
+  if (weight[2] != 3 || weight[3] != 3 || conv.stride != 1) return false;
+  if (weight[0] % lanes != 0 || weight[1] % lanes != 0) return false;
+  // 36 products for a tile against 9 for each pixel, and the transforms besides.
+  const ptrdiff_t tiles = divideUp(height, kWinogradOutput) * divideUp(width, kWinogradOutput);
+  return tiles * kFrequencies * 3 <= height * width * 9 * 2;
+}
+
+WinogradPlan planWinograd(const Shape& weight, ptrdiff_t height, ptrdiff_t width, ptrdiff_t images,
+                          const Kernels& kernels, int threads) {
+  const auto filters = static_cast<ptrdiff_t>(weight[0]);
+  const auto channels = static_cast<ptrdiff_t>(weight[1]);
+  WinogradPlan plan{};
+  plan.tilesDown = divideUp(height, kWinogradOutput);
+  plan.tilesAcross = divideUp(width, kWinogradOutput);
+  const ptrdiff_t tiles = plan.tiles() * images;
+  plan.inputRow = oddLines(channels);
+  // A block of its own for each thread: its input and the products of one panel stay in half a
+  // megabyte of cache, and the filters are read again for each block.
+  const ptrdiff_t perTile = kFrequencies * (plan.inputRow + kernels.panelWidth);
+  const ptrdiff_t own = kOwnBlockFloats / perTile / kernels.maxRows * kernels.maxRows;
+  plan.isShared = own < kernels.maxRows * 2 || tiles < own * threads * 2;
+  if (plan.isShared) {
+    const ptrdiff_t blocks = divideUp(tiles, kSharedBlockTiles);
+    plan.block = divideUp(tiles, blocks);
+    plan.productRow = oddLines(divideUp(filters, kernels.panelWidth) * kernels.panelWidth);
+  } else {
+    const ptrdiff_t rounds = divideUp(tiles, own * threads);
+    plan.block = std::min(own, divideUp(tiles, rounds * threads));
+    plan.productRow = kernels.panelWidth;
+  }
+  plan.inputFrequency = plan.block * plan.inputRow + 16;
+  plan.productFrequency = plan.block * plan.productRow + 16;
+  return plan;
+}
+
+namespace {
+
+/** One layer at work: what its tasks share. */
+struct Layer {
+  const Kernels& kernels;
+  WinogradPlan plan;
+  Buffer input, output;
+  std::shared_ptr<const WinogradFilter> filter;
+  ptrdiff_t padding;
+  bool relu, pool;
+
+  /** Channels [c, c + channels) of tile `tile` of the run → row `row` of the block at `to`. */
+  void transform(const Run& run, ptrdiff_t tile, ptrdiff_t c, ptrdiff_t channels, float* to) const {
+    const auto [n, y, x] = locate(run, tile);
+    kernels.winogradInput({input.pixel(run.arena, n, y - padding, x - padding) + c,
+                           input.rowStride(), input.channels, to + c, plan.inputFrequency,
+                           channels});
+  }
+
+  /** rows × channels at `a` times panel `panel` of frequency `f` → rows × panelWidth at `c`. */
+  void multiply(ptrdiff_t f, size_t panel, ptrdiff_t rows, const float* a, float* c) const {
+    Tile tile{};
+    tile.aRowStride = plan.inputRow;
+    tile.segments = 1;
+    tile.depth = input.channels;
+    tile.b = filter->panel(static_cast<size_t>(f), panel);
+    tile.cRowStride = plan.productRow;
+    tile.columns = kernels.panelWidth;
+    const ptrdiff_t tiles = divideUp(rows, kernels.maxRows);
+    // Each tile asks for its share of the panel that comes next.
+    const auto* following = reinterpret_cast<const char*>(tile.b + tile.depth * kernels.panelWidth);
+    const ptrdiff_t share = tile.depth * kernels.panelWidth * ptrdiff_t{sizeof(float)} / tiles;
+    for (ptrdiff_t i = 0; i < tiles; ++i) {
+      const ptrdiff_t first = i * rows / tiles;
+      tile.rows = static_cast<int>((i + 1) * rows / tiles - first);
+      tile.a = a + first * plan.inputRow;
+      tile.c = c + first * plan.productRow;
+      tile.next = following + i * share;
+      kernels.tile(tile);
+    }
+  }
+
+  /** Row of the products at `from` → channels [c, c + channels) of tile `tile` of the run. */
+  void finish(const Run& run, ptrdiff_t tile, ptrdiff_t c, ptrdiff_t channels,
+              const float* from) const {
+    const auto [n, top, left] = locate(run, tile);
+    const ptrdiff_t side = pool ? kWinogradOutput / 2 : kWinogradOutput;
+    const ptrdiff_t y = pool ? top / 2 : top;
+    const ptrdiff_t x = pool ? left / 2 : left;
+    const ptrdiff_t rows = std::min(side, output.height - y);
+    const ptrdiff_t columns = std::min(side, output.width - x);
+    if (rows <= 0 || columns <= 0) return;
+    kernels.winogradOutput({from, plan.productFrequency, channels,
+                            output.pixel(run.arena, n, y, x) + c, output.rowStride(),
+                            output.channels, static_cast<int>(rows), static_cast<int>(columns),
+                            filter->bias() + c, relu, pool});
+  }
+
+ private:
+  struct Place {
+    ptrdiff_t n, y, x;
+  };
+  [[nodiscard]] Place locate(const Run& run, ptrdiff_t tile) const {
+    const ptrdiff_t inImage = tile % plan.tiles();
+    return {run.first + tile / plan.tiles(), inImage / plan.tilesAcross * kWinogradOutput,
+            inImage % plan.tilesAcross * kWinogradOutput};
+  }
+};
+
+}  // namespace
+
+Step CpuExecutable::prepareWinograd(const Conv2d& op) {
+  const WinogradPlan plan = *winograd_[op.output];
+  const size_t scratch = scratch_[op.output];
+  const Layer layer{
+      kernels_,   plan,    buffer(op.input), buffer(op.output), parameters_.winogradFilter(op),
+      op.padding, op.relu, op.pool};
+  const ptrdiff_t width = kernels_.panelWidth;
+  const ptrdiff_t filters = layer.output.channels;
+  const auto panels = layer.filter->panels();
+
+  const auto clear = [=, this](const Run& run) {
+    const Buffer& output = layer.output;
+    for (ptrdiff_t n = run.first; n < run.last; ++n)
+      clearBorder(output, run.arena, n, 0, output.height);
+  };
+
+  if (!plan.isShared) {
+    return [=, this](const Run& run) {
+      clear(run);
+      const ptrdiff_t tiles = plan.tiles() * (run.last - run.first);
+      const auto blocks = static_cast<size_t>(divideUp(tiles, plan.block));
+      pool_.run(blocks, [&](size_t block, size_t thread) {
+        auto* inputs = reinterpret_cast<float*>(run.arena + scratch) + thread * plan.blockFloats();
+        float* products = inputs + kFrequencies * plan.inputFrequency;
+        const auto index = static_cast<ptrdiff_t>(block);
+        const auto count = static_cast<ptrdiff_t>(blocks);
+        const ptrdiff_t first = index * tiles / count;
+        const ptrdiff_t rows = (index + 1) * tiles / count - first;
+        for (ptrdiff_t i = 0; i < rows; ++i) {
+          layer.transform(run, first + i, 0, layer.input.channels, inputs + i * plan.inputRow);
+        }
+        for (size_t panel = 0; panel < panels; ++panel) {
+          for (ptrdiff_t f = 0; f < kFrequencies; ++f) {
+            layer.multiply(f, panel, rows, inputs + f * plan.inputFrequency,
+                           products + f * plan.productFrequency);
+          }
+          const ptrdiff_t c = static_cast<ptrdiff_t>(panel) * width;
+          for (ptrdiff_t i = 0; i < rows; ++i) {
+            layer.finish(run, first + i, c, std::min(width, filters - c),
+                         products + i * plan.productRow);
+          }
+        }
+      });
+    };
+  }
+
+  // Tasks of one frequency and a few panels: a part of the input stays in a thread's cache while
+  // the filters pass by, and many threads find work.
+  const size_t groups = std::min<size_t>(
+      panels, std::max<size_t>(2, static_cast<size_t>(pool_.threads()) * 8 / kFrequencies));
+  return [=, this](const Run& run) {
+    clear(run);
+    auto* inputs = reinterpret_cast<float*>(run.arena + scratch);
+    float* products = inputs + kFrequencies * plan.inputFrequency;
+    const ptrdiff_t tiles = plan.tiles() * (run.last - run.first);
+    for (ptrdiff_t first = 0; first < tiles; first += plan.block) {
+      const ptrdiff_t rows = std::min(plan.block, tiles - first);
+      pool_.run(static_cast<size_t>(rows), [&](size_t task) {
+        const auto i = static_cast<ptrdiff_t>(task);
+        layer.transform(run, first + i, 0, layer.input.channels, inputs + i * plan.inputRow);
+      });
+      pool_.run(kFrequencies * groups, [&](size_t task) {
+        const auto f = static_cast<ptrdiff_t>(task / groups);
+        const size_t group = task % groups;
+        for (size_t panel = group * panels / groups; panel < (group + 1) * panels / groups;
+             ++panel) {
+          layer.multiply(
+              f, panel, rows, inputs + f * plan.inputFrequency,
+              products + f * plan.productFrequency + static_cast<ptrdiff_t>(panel) * width);
+        }
+      });
+      pool_.run(static_cast<size_t>(rows), [&](size_t task) {
+        const auto i = static_cast<ptrdiff_t>(task);
+        layer.finish(run, first + i, 0, filters, products + i * plan.productRow);
+      });
+    }
+  };
+}
+
+}  // namespace vgg::cpu

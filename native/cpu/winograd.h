@@ -1,0 +1,67 @@
+// 3 × 3 convolutions of stride 1 by Winograd's F(4 × 4, 3 × 3): 36 products of matrices in place of
+// one, with a quarter of the multiplications.
+#pragma once
+
+#include <memory>
+
+#include "core/host_memory.h"
+#include "core/op.h"
+#include "cpu/kernels.h"
+#include "cpu/packed_filter.h"
+#include "cpu/parallel.h"
+
+namespace vgg::cpu {
+
+/** A convolution's filters in the frequency domain, with batch normalisation folded in:
+ * weight (K, C, 3, 3) → [36][⌈K / panelWidth⌉][C][panelWidth]. */
+class WinogradFilter final : public PackedParameters {
+ public:
+  WinogradFilter(const Kernels& kernels, size_t filters, size_t channels,
+                 std::atomic<size_t>* counter);
+
+  void pack(const FilterSource& source, ThreadPool& pool) override;
+
+  [[nodiscard]] size_t panels() const { return panels_; }
+  [[nodiscard]] size_t channels() const { return channels_; }
+  [[nodiscard]] const float* panel(size_t frequency, size_t panel) const {
+    return weight_->floats() + (frequency * panels_ + panel) * channels_ * panelWidth_;
+  }
+  /** One per filter. */
+  [[nodiscard]] const float* bias() const { return bias_->floats(); }
+
+ private:
+  size_t panelWidth_, filters_, channels_, panels_;
+  std::shared_ptr<HostMemory> weight_, bias_;
+};
+
+/** How the work of one layer is cut. */
+struct WinogradPlan {
+  ptrdiff_t tilesDown, tilesAcross;
+  /** Tiles that are in work at once. */
+  ptrdiff_t block;
+  /** Whether all threads share a block between them, frequency by frequency, so that each filter is
+   * read once for it; otherwise each has a block of its own, which stays in its cache. */
+  bool isShared;
+  /** Floats from a tile, and from a frequency, to the next: of the input and of the products. */
+  ptrdiff_t inputRow, inputFrequency, productRow, productFrequency;
+
+  [[nodiscard]] ptrdiff_t tiles() const { return tilesDown * tilesAcross; }
+  /** What a block takes. */
+  [[nodiscard]] size_t blockFloats() const {
+    return static_cast<size_t>(kFrequencies * (inputFrequency + productFrequency));
+  }
+  [[nodiscard]] size_t scratchFloats(int threads) const {
+    return blockFloats() * static_cast<size_t>(isShared ? 1 : threads);
+  }
+};
+
+/** Whether a convolution of this weight (K, C, R, S) with an output of height × width before its
+ * pool can be done so, and should be. */
+bool prefersWinograd(const Conv2d& conv, const Shape& weight, ptrdiff_t height, ptrdiff_t width,
+                     const Kernels& kernels);
+
+/** For an output of height × width before its pool, `images` of them at once. */
+WinogradPlan planWinograd(const Shape& weight, ptrdiff_t height, ptrdiff_t width, ptrdiff_t images,
+                          const Kernels& kernels, int threads);
+
+}  // namespace vgg::cpu
