@@ -83,8 +83,27 @@ function costsTable(results, batches, trials) {
   );
 }
 
+const layersIntroduction =
+  "Where the time goes at batch 1 (`npx vgg bench --batch 1 --layers`). The floor is what the machine's own peaks of " +
+  "arithmetic and memory allow for the direct algorithm; Winograd needs fewer products, so a layer can be below it.";
+
+/** Each step's time, rate (as if computed directly) and floor. */
+function layersTable(layers) {
+  return table(
+    ["step", "ms", "GFLOP/s", "MB", "floor, ms", "bound by"],
+    layers.map(({ name, medianMs, multiplyAdds, bytes, floorMs, bound }) => [
+      name.replaceAll("+", " + "),
+      medianMs.toFixed(2),
+      multiplyAdds === 0 ? "–" : ((2 * multiplyAdds) / medianMs / 1e6).toFixed(0),
+      (bytes / 1e6).toFixed(1),
+      floorMs === null ? "–" : floorMs.toFixed(2),
+      bound ?? "–",
+    ]),
+  );
+}
+
 function section(name, report) {
-  const { machine, threads, skipped, results } = report;
+  const { machine, threads, skipped, results, layers } = report;
   const batches = unique(results.map(({ batch }) => batch));
   const trials = unique(results.map(({ trial }) => trial)).map((trial) =>
     results.find((row) => row.trial === trial),
@@ -98,6 +117,7 @@ function section(name, report) {
     `![Images a second by batch size](images/${name}-throughput.svg)`,
     timesTable(results, batches, trials),
     costsTable(results, batches, trials),
+    layers === null ? "" : `${layersIntroduction}\n\n${layersTable(layers)}`,
     skipped.map(({ trial, reason }) => `Absent: ${trial} (${reason}).`).join("\n"),
   ]
     .filter((part) => part !== "")

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { listDevices } from "../dist/index.js";
+import { layerTimes } from "./layer-times.mjs";
 import { writeModels } from "./models.mjs";
 import { installPython } from "./python.mjs";
 import { writeReport } from "./report.mjs";
@@ -104,6 +105,13 @@ async function timeAll(trials, models, skipped) {
 }
 
 const folder = mkdtempSync(join(tmpdir(), "vgg-bench-"));
+const removeFolder = () => rmSync(folder, { recursive: true, force: true });
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  process.once(signal, () => {
+    removeFolder();
+    process.exit(1); // a driver ends when its standard input does
+  });
+}
 try {
   const skipped = [];
   const trials = availableTrials(skipped);
@@ -117,11 +125,11 @@ try {
     printTable(machine, results);
     if (options.only === "") {
       const file = new URL(`results/cpu-${machine.instructionSets[0]}.json`, import.meta.url);
-      const report = { machine, threads, skipped, results };
+      const report = { machine, threads, skipped, results, layers: layerTimes() };
       await writeFile(fileURLToPath(file), `${JSON.stringify(report, null, 2)}\n`);
       await writeReport();
     }
   }
 } finally {
-  rmSync(folder, { recursive: true });
+  removeFolder();
 }
