@@ -4,6 +4,7 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { speedFigure, throughputFigure } from "./plot.mjs";
+import { describeBystanders } from "./results.mjs";
 
 const root = new URL("../", import.meta.url);
 const page = new URL("docs/benchmark.md", root);
@@ -21,7 +22,6 @@ const bold = (engine, cell) => (engine === "vgg-cudnn" ? `**${cell}**` : cell);
 const joined = (rows, key) => rows.map((row) => ratio(row[key])).join(" / ");
 
 async function writeFigure(name, svg) {
-  await mkdir(new URL("docs/images/", root), { recursive: true });
   const path = fileURLToPath(new URL(`docs/images/${name}`, root));
   await writeFile(`${path}.svg`, svg);
   await sharp(Buffer.from(svg), { density: 144 }).png({ palette: true }).toFile(`${path}.png`);
@@ -111,7 +111,7 @@ function section(name, report) {
   const rounds = Math.max(...results.map((row) => row.rounds));
   return [
     `### ${machine.instructionSets[0].toUpperCase()}: ${machine.cpu}, ${machine.cores} cores`,
-    `${machine.date}, Node ${machine.node}, ${machine.system}, ${threads} threads, medians of ${rounds} rounds.`,
+    `${machine.date}, Node ${machine.node}, ${machine.system}, ${threads} threads, medians of ${rounds} round${rounds === 1 ? "" : "s"}. ${describeBystanders(machine)}`,
     headline(results, batches).join("\n"),
     `![Speed against onnxruntime-node](images/${name}-speed.svg)`,
     `![Images a second by batch size](images/${name}-throughput.svg)`,
@@ -126,6 +126,7 @@ function section(name, report) {
 
 export async function writeReport() {
   const folder = new URL("bench/results/", root);
+  await mkdir(new URL("docs/images/", root), { recursive: true });
   const files = (await readdir(folder)).filter((file) => file.endsWith(".json")).sort();
   const sections = [];
   for (const file of files) {

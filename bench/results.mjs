@@ -57,11 +57,20 @@ export function summarize(samples) {
   });
 }
 
+/** Engines that split their work evenly suffer most from a core that is taken. */
+export function describeBystanders({ othersShare }) {
+  if (othersShare === null) return "What others took of the machine meanwhile is not known here.";
+  const share = `${(othersShare * 100).toFixed(1)} %`;
+  if (othersShare <= 0.05) return `Others took ${share} of the cores' time meanwhile.`;
+  return `**Do not trust these numbers**: others took ${share} of the cores' time meanwhile.`;
+}
+
 const times = (ratio) => (ratio === null ? "–" : `${ratio.toFixed(2)} ×`);
 
 export function printTable(machine, results) {
   const { cpu, cores, instructionSets, node, version: ours } = machine;
   console.log(`vgg-cudnn ${ours}, Node ${node}, ${cpu}, ${cores} cores, ${instructionSets[0]}`);
+  console.log(describeBystanders(machine));
   for (const row of results) {
     console.log(
       [

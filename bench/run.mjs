@@ -2,12 +2,12 @@
 // Usage: npm run bench -- [--batch 1,4,16] [--rounds 7] [--minutes 13] [--threads 2] [--only NAME,…] [--torch] [--smoke]
 // Peers: npm install --prefix bench --ignore-scripts; those in Python are installed by itself (python.mjs). None is required.
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { listDevices } from "../dist/index.js";
+import { watchBystanders } from "./bystanders.mjs";
 import { layerTimes } from "./layer-times.mjs";
 import { writeModels } from "./models.mjs";
 import { installPython } from "./python.mjs";
@@ -81,9 +81,9 @@ async function smoke(trials, models, skipped) {
 async function timeAll(trials, models, skipped) {
   const samples = trials.flatMap((trial) => batches.map((batch) => ({ trial, batch, runs: [] })));
   const isSkipped = (name) => skipped.some(({ trial }) => trial === name);
-  let longestMs = 0;
+  let roundMs = 0;
   for (let round = 0; round < Number(options.rounds); round++) {
-    if (elapsedMs() + longestMs > Number(options.minutes) * 60_000) break;
+    if (elapsedMs() + roundMs > Number(options.minutes) * 60_000) break;
     const roundStartMs = elapsedMs();
     for (const batch of batches) {
       const turn = samples.filter(
@@ -98,7 +98,7 @@ async function timeAll(trials, models, skipped) {
         else skipped.push({ trial: trial.name, reason: run.skip });
       }
     }
-    longestMs = Math.max(longestMs, elapsedMs() - roundStartMs);
+    roundMs = elapsedMs() - roundStartMs;
     console.error(`round ${round + 1} after ${(elapsedMs() / 60_000).toFixed(1)} minutes`);
   }
   return samples.filter(({ runs }) => runs.length > 0);
@@ -119,14 +119,16 @@ try {
   const models = await writeModels(folder, forms, Math.min(4, Math.max(...batches)));
   if (options.smoke) await smoke(trials, models, skipped);
   else {
+    const othersShare = watchBystanders();
     const results = summarize(await timeAll(trials, models, skipped));
-    const machine = describeMachine();
+    const machine = { ...describeMachine(), othersShare: othersShare() };
     for (const { trial, reason } of skipped) console.log(`${trial} is absent: ${reason}`);
     printTable(machine, results);
-    if (options.only === "") {
+    if (options.only === "" && options.batch === undefined) {
       const file = new URL(`results/cpu-${machine.instructionSets[0]}.json`, import.meta.url);
       const report = { machine, threads, skipped, results, layers: layerTimes() };
-      await writeFile(fileURLToPath(file), `${JSON.stringify(report, null, 2)}\n`);
+      await mkdir(new URL(".", file), { recursive: true });
+      await writeFile(file, `${JSON.stringify(report, null, 2)}\n`);
       await writeReport();
     }
   }

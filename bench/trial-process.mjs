@@ -8,10 +8,10 @@ import { python } from "./python.mjs";
 import { median, relativeError } from "./statistics.mjs";
 import { engines, tolerance } from "./trials.mjs";
 
-/** The same for each engine: runs before the clock starts, and runs of which the median counts. */
+/** The same for each engine: runs before the clock starts, beside the one that is compared, and runs of which the median counts. */
 const repeats = (batch) => {
   if (batch === 1) return { warmUp: 2, repeat: 7 };
-  return batch <= 4 ? { warmUp: 1, repeat: 3 } : { warmUp: 1, repeat: 2 };
+  return batch <= 4 ? { warmUp: 1, repeat: 3 } : { warmUp: 0, repeat: 2 };
 };
 
 const here = fileURLToPath(new URL(".", import.meta.url));
@@ -29,9 +29,11 @@ class TrialProcess {
       [script, JSON.stringify(options)],
       {
         stdio: ["pipe", "pipe", "pipe", "pipe"],
+        timeout: 300_000,
         env: { ...process.env, PYTHONPATH: here, PYTHONDONTWRITEBYTECODE: "1" },
       },
     );
+    this.#process.stdin.on("error", () => {}); // of a process that ended: `answer` says it
     for (const stream of this.#process.stdio.slice(1, 3))
       stream.on("data", (text) => {
         this.#output += text;
