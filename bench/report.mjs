@@ -126,7 +126,8 @@ function section(name, report) {
 
 export async function writeReport() {
   const folder = new URL("bench/results/", root);
-  await mkdir(new URL("docs/images/", root), { recursive: true });
+  for (const made of [folder, new URL("docs/images/", root)])
+    await mkdir(made, { recursive: true });
   const files = (await readdir(folder)).filter((file) => file.endsWith(".json")).sort();
   const sections = [];
   for (const file of files) {
