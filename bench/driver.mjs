@@ -1,43 +1,52 @@
-// What every driver does: it answers each line { batch, repeat } of its input with the times and a sample of its logits.
+// What every driver in Node does: it loads, says who it is, and answers each question with times and logits.
+// A question is a line { batch, warmUp, repeat } on standard input; an answer a line on file descriptor 3, since engines
+// print what they like. driver.py is the same for Python.
 
+import { readFileSync, writeSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { createInterface } from "node:readline";
 
-/** The same images in every process. */
-function image(batch) {
-  let state = 12345;
-  return Float32Array.from({ length: batch * 3 * 224 * 224 }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 31 - 1;
-  });
+const say = (message) => writeSync(3, `${JSON.stringify(message)}\n`);
+
+/** { model, images, threads, settings }: paths of the model and of the images (float32), and the trial. */
+export const options = JSON.parse(process.argv[2]);
+
+/** Ends the process: this machine or this installation has no such trial. */
+export function skip(reason) {
+  say({ skip: reason });
+  process.exit();
+}
+
+/** The images in turn, as many as the batch has: float32 (N, 3, 224, 224). */
+function readBatch(batch) {
+  const { buffer, byteOffset, length } = readFileSync(options.images);
+  const images = new Float32Array(buffer, byteOffset, length / 4);
+  const input = new Float32Array(batch * 3 * 224 * 224);
+  for (let at = 0; at < input.length; at += images.length)
+    input.set(images.subarray(0, input.length - at), at);
+  return input;
 }
 
 /** @param forward (input, batch) → logits */
-export async function serve(forward) {
-  console.log(JSON.stringify({ ready: true }));
+export async function serve(version, forward) {
+  say({ version });
   for await (const line of createInterface({ input: process.stdin })) {
-    const { batch, repeat } = JSON.parse(line);
-    const input = image(batch);
-    const delay = monitorEventLoopDelay({ resolution: 1 });
+    const { batch, warmUp, repeat } = JSON.parse(line);
+    const input = readBatch(batch);
     const timesMs = [];
     let logits;
+    for (let i = 0; i < warmUp; i++) await forward(input, batch);
+    const delay = monitorEventLoopDelay({ resolution: 1 });
     delay.enable();
     for (let i = 0; i < repeat; i++) {
       const start = performance.now();
       logits = await forward(input, batch);
       timesMs.push(performance.now() - start);
     }
+    await new Promise((resolve) => setTimeout(resolve, 2)); // a delay is recorded when it is over
     delay.disable();
-    const { rss } = process.memoryUsage();
-    console.log(
-      JSON.stringify({
-        timesMs,
-        logits: [...logits.subarray(0, 1000)],
-        rssBytes: rss,
-        peakRssBytes: process.resourceUsage().maxRSS * 1024,
-        // The histogram counts whole intervals: the timer's own millisecond is not a delay.
-        eventLoopDelayMs: { p99: delay.percentile(99) / 1e6 - 1, max: delay.max / 1e6 - 1 },
-      }),
-    );
+    // The histogram counts whole intervals: the timer's own millisecond is not a delay.
+    const eventLoopDelayMs = Math.max(0, delay.percentile(99) / 1e6 - 1);
+    say({ timesMs, logits: Array.from(logits), eventLoopDelayMs });
   }
 }

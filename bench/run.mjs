@@ -1,102 +1,137 @@
-// Times VGG11 here and in the peers, interleaved, on the same weights and images; compares their answers first.
-// Usage: npm run bench -- [--batch 1,4] [--rounds 7]
-// Peers: npm install --prefix bench --ignore-scripts (their absence is said, not an error).
-import { spawn } from "node:child_process";
-import { createWriteStream, existsSync, mkdtempSync, rmSync } from "node:fs";
-import { availableParallelism, cpus, tmpdir } from "node:os";
+// Times VGG11 here and in the peers: fresh processes in turns, on the same weights and images, answers compared first.
+// Usage: npm run bench -- [--batch 1,4,16] [--rounds 7] [--minutes 13] [--threads 2] [--only NAME,…] [--torch] [--smoke]
+// Peers: npm install --prefix bench --ignore-scripts; those in Python are installed by itself (python.mjs). None is required.
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { finished } from "node:stream/promises";
 import { parseArgs } from "node:util";
-import { listDevices, Vgg, version } from "../dist/index.js";
-import { toOnnx } from "./onnx.mjs";
+import { listDevices } from "../dist/index.js";
+import { watchBystanders } from "./bystanders.mjs";
+import { layerTimes } from "./layer-times.mjs";
+import { writeModels } from "./models.mjs";
+import { installPython } from "./python.mjs";
+import { writeReport } from "./report.mjs";
+import { describeMachine, printTable, summarize } from "./results.mjs";
+import { runTrial } from "./trial-process.mjs";
+import { engines, trialsFor } from "./trials.mjs";
 
 const { values: options } = parseArgs({
-  options: { batch: { type: "string", default: "1,4" }, rounds: { type: "string", default: "7" } },
+  options: {
+    batch: { type: "string" },
+    rounds: { type: "string", default: "7" },
+    minutes: { type: "string", default: "13" },
+    threads: { type: "string", default: String(Math.min(2, availableParallelism())) },
+    only: { type: "string", default: "" },
+    torch: { type: "boolean", default: false },
+    smoke: { type: "boolean", default: false },
+  },
 });
-const batches = options.batch.split(",").map(Number);
-const rounds = Number(options.rounds);
-const folder = mkdtempSync(join(tmpdir(), "vgg-bench-"));
-const file = join(folder, "vgg11.onnx");
+const batches = (options.batch ?? (options.smoke ? "1,2" : "1,4,16")).split(",").map(Number);
+const threads = Number(options.threads);
+const startMs = performance.now();
+const elapsedMs = () => performance.now() - startMs;
 
-async function writeModel() {
-  const model = await Vgg.create("vgg11", { seed: 1 });
-  const stream = createWriteStream(file);
-  for (const part of toOnnx(model, await model.stateDict())) stream.write(part);
-  stream.end();
-  await finished(stream);
-  await model.dispose();
-}
-
-/** A driver's process, asked one thing at a time. */
-class Driver {
-  constructor(name, script, ...args) {
-    this.name = name;
-    this.process = spawn(process.execPath, [new URL(script, import.meta.url).pathname, ...args], {
-      stdio: ["pipe", "pipe", "inherit"],
-    });
-    this.lines = createInterface({ input: this.process.stdout })[Symbol.asyncIterator]();
-  }
-  async answer() {
-    const { value, done } = await this.lines.next();
-    if (done) throw new Error(`Expected an answer of ${this.name} but its process ended`);
-    return JSON.parse(value);
-  }
-  ask(question) {
-    this.process.stdin.write(`${JSON.stringify(question)}\n`);
-    return this.answer();
-  }
-}
-
-const median = (numbers) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1];
-const norm = (numbers) => Math.hypot(...numbers);
-
-const drivers = [];
-try {
-  const hasOnnxruntime = existsSync(new URL("node_modules/onnxruntime-node", import.meta.url));
-  if (hasOnnxruntime) await writeModel();
-  else console.error("onnxruntime-node is absent: npm install --prefix bench --ignore-scripts");
-  drivers.push(new Driver("vgg-cudnn", "ours.mjs"));
-  if (hasOnnxruntime) drivers.push(new Driver("onnxruntime-node", "onnxruntime.mjs", file));
-  for (const driver of drivers) await driver.answer();
-
+/** The trials that can run here; `skipped` gets the others with the reason. */
+function availableTrials(skipped) {
   const cpu = listDevices().find(({ kind }) => kind === "cpu");
-  console.log(
-    `vgg-cudnn ${version}, Node ${process.version}, ${cpus()[0].model}, ${availableParallelism()} cores, ${cpu.instructionSets[0]}`,
+  const wanted = options.only.split(",");
+  const trials = trialsFor(threads, cpu.instructionSets[0]).filter(({ name }) =>
+    wanted.some((part) => name.toLowerCase().includes(part.toLowerCase())),
   );
-  for (const batch of batches) {
-    const times = new Map(drivers.map(({ name }) => [name, []]));
-    const answers = new Map();
-    for (const driver of drivers) answers.set(driver.name, await driver.ask({ batch, repeat: 2 }));
-    const ours = answers.get("vgg-cudnn").logits;
-    for (const { name } of drivers.slice(1)) {
-      const difference = norm(answers.get(name).logits.map((x, i) => x - ours[i])) / norm(ours);
-      if (!(difference < 1e-4))
-        throw new Error(`Expected the answer of ${name} but it differs by ${difference}`);
-    }
-    for (let round = 0; round < rounds; round++) {
-      for (const driver of drivers) {
-        const answer = await driver.ask({ batch, repeat: batch > 4 ? 2 : 5 });
-        times.get(driver.name).push(median(answer.timesMs));
-        answers.set(driver.name, answer);
+  const isPython = ({ engine }) => engines[engine].runtime === "python";
+  const absent = trials.some(isPython) ? installPython(options.torch) : new Map();
+  if (!existsSync(new URL("node_modules", import.meta.url)))
+    for (const engine of ["onnxruntime-node", "tfjs-wasm"])
+      absent.set(engine, "npm install --prefix bench --ignore-scripts");
+  return trials.filter(({ name, engine }) => {
+    if (absent.has(engine)) skipped.push({ trial: name, reason: absent.get(engine) });
+    return !absent.has(engine);
+  });
+}
+
+/** Each trial once at each batch size, compared and not timed. */
+async function smoke(trials, models, skipped) {
+  let passed = 0;
+  let failed = 0;
+  for (const trial of trials) {
+    for (const batch of batches) {
+      try {
+        const { skip, version, error } = await runTrial(trial, batch, models, false);
+        if (skip !== undefined) {
+          skipped.push({ trial: trial.name, reason: skip });
+          break;
+        }
+        passed++;
+        console.log(
+          `PASS ${trial.name} (${version}), batch ${batch}: error ${error.toExponential(1)}`,
+        );
+      } catch (error) {
+        failed++;
+        console.log(`FAIL ${trial.name}, batch ${batch}: ${error.message}`);
       }
     }
-    const base = median(times.get(drivers.at(-1).name));
-    for (const { name } of drivers) {
-      const { peakRssBytes, eventLoopDelayMs } = answers.get(name);
-      console.log(
-        [
-          `batch ${batch}`.padEnd(9),
-          name.padEnd(17),
-          `${median(times.get(name)).toFixed(1)} ms`.padStart(10),
-          `${(base / median(times.get(name))).toFixed(2)} ×`.padStart(8),
-          `peak RSS ${(peakRssBytes / 1e6).toFixed(0)} MB`,
-          `event loop delay p99 ${eventLoopDelayMs.p99.toFixed(1)} ms, max ${eventLoopDelayMs.max.toFixed(1)} ms`,
-        ].join("  "),
+  }
+  for (const { trial, reason } of skipped) console.log(`skip ${trial}: ${reason}`);
+  console.log(`${passed} passed, ${failed} failed`);
+  if (failed > 0 || passed === 0) process.exitCode = 1;
+}
+
+/** As many rounds as fit. Every second one goes backwards, so that nobody always follows the same neighbour. */
+async function timeAll(trials, models, skipped) {
+  const samples = trials.flatMap((trial) => batches.map((batch) => ({ trial, batch, runs: [] })));
+  const isSkipped = (name) => skipped.some(({ trial }) => trial === name);
+  let roundMs = 0;
+  for (let round = 0; round < Number(options.rounds); round++) {
+    if (elapsedMs() + roundMs > Number(options.minutes) * 60_000) break;
+    const roundStartMs = elapsedMs();
+    for (const batch of batches) {
+      const turn = samples.filter(
+        ({ trial, ...row }) => row.batch === batch && trial.rounds > round,
       );
+      for (const { trial, runs } of round % 2 === 0 ? turn : turn.reverse()) {
+        if (isSkipped(trial.name)) continue;
+        const run = await runTrial(trial, batch, models, true).catch((error) => {
+          throw new Error(`${trial.name}, batch ${batch}: ${error.message}`, { cause: error });
+        });
+        if (run.skip === undefined) runs.push(run);
+        else skipped.push({ trial: trial.name, reason: run.skip });
+      }
+    }
+    roundMs = elapsedMs() - roundStartMs;
+    console.error(`round ${round + 1} after ${(elapsedMs() / 60_000).toFixed(1)} minutes`);
+  }
+  return samples.filter(({ runs }) => runs.length > 0);
+}
+
+const folder = mkdtempSync(join(tmpdir(), "vgg-bench-"));
+const removeFolder = () => rmSync(folder, { recursive: true, force: true });
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  process.once(signal, () => {
+    removeFolder();
+    process.exit(1); // a driver ends when its standard input does
+  });
+}
+try {
+  const skipped = [];
+  const trials = availableTrials(skipped);
+  const forms = new Set(trials.map(({ engine }) => engines[engine].reads));
+  const models = await writeModels(folder, forms, Math.min(4, Math.max(...batches)));
+  if (options.smoke) await smoke(trials, models, skipped);
+  else {
+    const othersShare = watchBystanders();
+    const results = summarize(await timeAll(trials, models, skipped));
+    const machine = { ...describeMachine(), othersShare: othersShare() };
+    for (const { trial, reason } of skipped) console.log(`${trial} is absent: ${reason}`);
+    printTable(machine, results);
+    if (options.only === "" && options.batch === undefined) {
+      const file = new URL(`results/cpu-${machine.instructionSets[0]}.json`, import.meta.url);
+      const report = { machine, threads, skipped, results, layers: layerTimes() };
+      await mkdir(new URL(".", file), { recursive: true });
+      await writeFile(file, `${JSON.stringify(report, null, 2)}\n`);
+      await writeReport();
     }
   }
 } finally {
-  for (const driver of drivers) driver.process.kill();
-  rmSync(folder, { recursive: true });
+  removeFolder();
 }

@@ -1,0 +1,23 @@
+// Where the time goes: what `vgg bench --layers` tells of each layer at batch 1.
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+const cli = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
+
+/** @returns a row for each step of the network, in order; null where the command is not to be had */
+export function layerTimes() {
+  const args = [cli, "bench", "--device", "cpu", "--batch", "1", "--layers", "--json"];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, {
+    encoding: "utf8",
+    maxBuffer: 2 ** 26,
+  });
+  if (status !== 0) {
+    console.log(`Times of layers are absent: ${stderr.trim().split("\n")[0]}`);
+    return null;
+  }
+  return JSON.parse(stdout).batches[0].layers.map(
+    ({ name, kind, medianMs, multiplyAdds, bytes, floorMs, bound }) => ({
+      ...{ name, kind, medianMs, multiplyAdds, bytes, floorMs, bound },
+    }),
+  );
+}

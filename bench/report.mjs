@@ -1,0 +1,147 @@
+// Writes the generated part of docs/benchmark.md and its figures from bench/results, one file a machine.
+// Usage: node bench/report.mjs; `npm run bench` calls it at its end.
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import sharp from "sharp";
+import { speedFigure, throughputFigure } from "./plot.mjs";
+import { describeBystanders } from "./results.mjs";
+
+const root = new URL("../", import.meta.url);
+const page = new URL("docs/benchmark.md", root);
+const begin = "<!-- results: written by bench/report.mjs -->";
+const end = "<!-- end of results -->";
+
+const unique = (values) => [...new Set(values)];
+const table = (header, rows) =>
+  [header, header.map((_, i) => (i === 0 ? "---" : "---:")), ...rows]
+    .map((cells) => `| ${cells.join(" | ")} |`)
+    .join("\n");
+const inMs = (ms) => ms.toFixed(ms < 100 ? 1 : 0);
+const ratio = (value) => (value === null || value === undefined ? "–" : `${value.toFixed(2)} ×`);
+const bold = (engine, cell) => (engine === "vgg-cudnn" ? `**${cell}**` : cell);
+const joined = (rows, key) => rows.map((row) => ratio(row[key])).join(" / ");
+
+async function writeFigure(name, svg) {
+  const path = fileURLToPath(new URL(`docs/images/${name}`, root));
+  await writeFile(`${path}.svg`, svg);
+  await sharp(Buffer.from(svg), { density: 144 }).png({ palette: true }).toFile(`${path}.png`);
+}
+
+/** What a reader came for, a sentence for each precision of ours. */
+function headline(results, batches) {
+  return ["vgg-cudnn", "vgg-cudnn, half"].flatMap((trial) => {
+    const rows = results.filter((row) => row.trial === trial);
+    if (rows.length === 0) return [];
+    const { precision } = rows[0];
+    const sizes = batches.join(" / ");
+    return [
+      `In ${precision}, at batch ${sizes}: ${joined(rows, "speedAgainstOnnxruntime")} the speed of onnxruntime-node, ` +
+        `${joined(rows, "speedAgainstStrongest")} the speed of the faster of MNN and ncnn.`,
+    ];
+  });
+}
+
+function timesTable(results, batches, trials) {
+  return table(
+    ["median ms (quartiles), speed against onnxruntime-node", ...batches.map((n) => `batch ${n}`)],
+    trials.map(({ trial, engine, version }) => [
+      `${bold(engine, trial)} (${version})`,
+      ...batches.map((batch) => {
+        const row = results.find((each) => each.trial === trial && each.batch === batch);
+        if (row === undefined) return "–";
+        const quartiles = `${inMs(row.lowerQuartileMs)}–${inMs(row.upperQuartileMs)}`;
+        const speed = bold(engine, ratio(row.speedAgainstOnnxruntime));
+        return `${inMs(row.medianMs)} (${quartiles}) ${speed}`;
+      }),
+    ]),
+  );
+}
+
+function costsTable(results, batches, trials) {
+  const [first, last] = [batches[0], batches.at(-1)];
+  const megabytes = (row) => (row?.peakRssBytes ? (row.peakRssBytes / 1e6).toFixed(0) : "–");
+  return table(
+    [
+      "",
+      "relative error",
+      ...unique([first, last]).map((batch) => `peak RSS, batch ${batch}, MB`),
+      "cold start, s",
+      "event loop p99, ms",
+    ],
+    trials.map(({ trial, engine }) => {
+      const rows = results.filter((row) => row.trial === trial);
+      const at = (batch) => rows.find((row) => row.batch === batch);
+      const delay = at(first)?.eventLoopDelayP99Ms ?? null;
+      return [
+        bold(engine, trial),
+        Math.max(...rows.map(({ relativeError }) => relativeError)).toExponential(1),
+        ...unique([first, last]).map((batch) => megabytes(at(batch))),
+        at(first) ? (at(first).coldStartMs / 1000).toFixed(2) : "–",
+        delay === null ? "–" : delay.toFixed(1),
+      ];
+    }),
+  );
+}
+
+const layersIntroduction =
+  "Where the time goes at batch 1 (`npx vgg bench --batch 1 --layers`). The floor is what the machine's own peaks of " +
+  "arithmetic and memory allow for the direct algorithm; Winograd needs fewer products, so a layer can be below it.";
+
+/** Each step's time, rate (as if computed directly) and floor. */
+function layersTable(layers) {
+  return table(
+    ["step", "ms", "GFLOP/s", "MB", "floor, ms", "bound by"],
+    layers.map(({ name, medianMs, multiplyAdds, bytes, floorMs, bound }) => [
+      name.replaceAll("+", " + "),
+      medianMs.toFixed(2),
+      multiplyAdds === 0 ? "–" : ((2 * multiplyAdds) / medianMs / 1e6).toFixed(0),
+      (bytes / 1e6).toFixed(1),
+      floorMs === null ? "–" : floorMs.toFixed(2),
+      bound ?? "–",
+    ]),
+  );
+}
+
+function section(name, report) {
+  const { machine, threads, skipped, results, layers } = report;
+  const batches = unique(results.map(({ batch }) => batch));
+  const trials = unique(results.map(({ trial }) => trial)).map((trial) =>
+    results.find((row) => row.trial === trial),
+  );
+  const rounds = Math.max(...results.map((row) => row.rounds));
+  return [
+    `### ${machine.instructionSets[0].toUpperCase()}: ${machine.cpu}, ${machine.cores} cores`,
+    `${machine.date}, Node ${machine.node}, ${machine.system}, ${threads} threads, medians of ${rounds} round${rounds === 1 ? "" : "s"}. ${describeBystanders(machine)}`,
+    headline(results, batches).join("\n"),
+    `![Speed against onnxruntime-node](images/${name}-speed.svg)`,
+    `![Images a second by batch size](images/${name}-throughput.svg)`,
+    timesTable(results, batches, trials),
+    costsTable(results, batches, trials),
+    layers === null ? "" : `${layersIntroduction}\n\n${layersTable(layers)}`,
+    skipped.map(({ trial, reason }) => `Absent: ${trial} (${reason}).`).join("\n"),
+  ]
+    .filter((part) => part !== "")
+    .join("\n\n");
+}
+
+export async function writeReport() {
+  const folder = new URL("bench/results/", root);
+  for (const made of [folder, new URL("docs/images/", root)])
+    await mkdir(made, { recursive: true });
+  const files = (await readdir(folder)).filter((file) => file.endsWith(".json")).sort();
+  const sections = [];
+  for (const file of files) {
+    const report = JSON.parse(await readFile(new URL(file, folder), "utf8"));
+    const name = file.replace(".json", "");
+    await writeFigure(`${name}-speed`, speedFigure(report));
+    await writeFigure(`${name}-throughput`, throughputFigure(report));
+    sections.push(section(name, report));
+  }
+  const text = await readFile(page, "utf8");
+  const [before, after] = [text.indexOf(begin), text.indexOf(end)];
+  if (before < 0 || after < before) throw new Error(`Expected ${begin} and ${end} in the page`);
+  const head = text.slice(0, before + begin.length);
+  await writeFile(page, `${head}\n\n${sections.join("\n\n")}\n\n${text.slice(after)}`);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await writeReport();

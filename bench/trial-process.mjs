@@ -1,0 +1,115 @@
+// A trial in a fresh process: started, asked, checked against the truth, ended. Nothing of it is left while others run.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { python } from "./python.mjs";
+import { median, relativeError } from "./statistics.mjs";
+import { engines, tolerance } from "./trials.mjs";
+
+/** The same for each engine: runs before the clock starts, beside the one that is compared, and runs of which the median counts. */
+const repeats = (batch) => {
+  if (batch === 1) return { warmUp: 2, repeat: 7 };
+  return batch <= 4 ? { warmUp: 1, repeat: 3 } : { warmUp: 0, repeat: 2 };
+};
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+
+class TrialProcess {
+  #process;
+  #lines;
+  #output = "";
+
+  constructor(trial, options) {
+    const { driver, runtime } = engines[trial.engine];
+    const script = fileURLToPath(new URL(`drivers/${driver}`, import.meta.url));
+    this.#process = spawn(
+      runtime === "node" ? process.execPath : python,
+      [script, JSON.stringify(options)],
+      {
+        stdio: ["pipe", "pipe", "pipe", "pipe"],
+        timeout: 300_000,
+        env: { ...process.env, PYTHONPATH: here, PYTHONDONTWRITEBYTECODE: "1" },
+      },
+    );
+    this.#process.stdin.on("error", () => {}); // of a process that ended: `answer` says it
+    for (const stream of this.#process.stdio.slice(1, 3))
+      stream.on("data", (text) => {
+        this.#output += text;
+      });
+    this.#lines = createInterface({ input: this.#process.stdio[3] })[Symbol.asyncIterator]();
+  }
+
+  async answer() {
+    const { value, done } = await this.#lines.next();
+    if (done) throw new Error(`Expected an answer but the process ended:\n${this.#output}`);
+    return JSON.parse(value);
+  }
+
+  ask(question) {
+    this.#process.stdin.write(`${JSON.stringify(question)}\n`);
+    return this.answer();
+  }
+
+  /** Linux alone tells it of this program rather than of the one that started it. */
+  get peakRssBytes() {
+    if (process.platform !== "linux") return null;
+    const status = readFileSync(`/proc/${this.#process.pid}/status`, "utf8");
+    return Number(/VmHWM:\s+(\d+) kB/.exec(status)[1]) * 1024;
+  }
+
+  async end() {
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    const exit = once(this.#process, "exit");
+    this.#process.kill("SIGKILL");
+    await exit;
+  }
+}
+
+/** @throws {Error} where the logits of some image are not those of the truth */
+function check(logits, { truth, classes }, { precision }, batch) {
+  if (logits.length !== batch * classes)
+    throw new Error(`Expected ${batch * classes} logits but received ${logits.length}`);
+  const errors = Array.from({ length: batch }, (_, i) =>
+    relativeError(logits.slice(i * classes, (i + 1) * classes), truth[i % truth.length]),
+  );
+  const worst = errors.findIndex((error) => !(error < tolerance[precision]));
+  if (worst >= 0)
+    throw new Error(`Expected the truth's logits but image ${worst} is ${errors[worst]} away`);
+  return Math.max(...errors);
+}
+
+/**
+ * Runs a trial once in a process of its own: what it computes is compared before anything is timed, and after.
+ * @param isTimed false: compares only
+ * @returns { skip: reason } where this machine cannot run it
+ */
+export async function runTrial(trial, batch, models, isTimed) {
+  const { threads, settings, precision, engine } = trial;
+  const { files, layers, classes } = models;
+  const start = performance.now();
+  const child = new TrialProcess(trial, {
+    ...{ threads, settings, precision, layers, classes },
+    model: files[engines[engine].reads],
+    images: files.images,
+  });
+  try {
+    const { version, skip } = await child.answer();
+    if (skip !== undefined) return { skip };
+    const first = await child.ask({ batch, warmUp: 0, repeat: 1 });
+    const coldStartMs = performance.now() - start;
+    const error = check(first.logits, models, trial, batch);
+    if (!isTimed) return { version, error };
+    const { timesMs, logits, eventLoopDelayMs } = await child.ask({ batch, ...repeats(batch) });
+    check(logits, models, trial, batch);
+    const { peakRssBytes } = child;
+    return {
+      ...{ version, error, coldStartMs, peakRssBytes },
+      eventLoopDelayMs: eventLoopDelayMs ?? null,
+      ms: median(timesMs),
+    };
+  } finally {
+    await child.end();
+  }
+}

@@ -1,0 +1,72 @@
+// What the benchmark makes of its runs: quantiles, paired ratios, and which peer counts as the strongest.
+import { describe, expect, it } from "vitest";
+
+const load = (name: string) => import(new URL(`../bench/${name}`, import.meta.url).href);
+const { quantile, relativeError, speedAgainst } = await load("statistics.mjs");
+const { trialsFor } = await load("trials.mjs");
+const { summarize } = await load("results.mjs");
+
+describe("statistics", () => {
+  it("takes the weighted mean between two values", () => {
+    expect(quantile([4, 1, 3, 2], 0.5)).toBe(2.5);
+    expect(quantile([3, 1, 2], 0.25)).toBe(1.5);
+    expect(quantile([7], 0.75)).toBe(7);
+  });
+
+  it("compares times of the same round, as far as both ran", () => {
+    expect(speedAgainst([10, 100, 12], [5, 50, 6])).toBe(2);
+    expect(speedAgainst([10, 30, 100], [5, 10])).toBe(2.5);
+  });
+
+  it("measures errors relative to the expected vector", () => {
+    expect(relativeError([3, 4.05], [3, 4])).toBeCloseTo(0.01, 10);
+  });
+});
+
+describe("trials", () => {
+  it("have names of their own, whatever the machine and the threads", () => {
+    for (const instructionSet of ["avx512", "avx2", "neon"]) {
+      for (const threads of [1, 2, 8]) {
+        const names = trialsFor(threads, instructionSet).map(({ name }: { name: string }) => name);
+        expect(new Set(names).size).toBe(names.length);
+        expect(names).toContain("vgg-cudnn");
+        expect(names.includes("vgg-cudnn, AVX2")).toBe(instructionSet === "avx512");
+      }
+    }
+  });
+});
+
+describe("summarize", () => {
+  const times: Record<string, number[]> = {
+    "vgg-cudnn": [50, 60],
+    "onnxruntime-node": [100, 120],
+    MNN: [75, 90],
+    ncnn: [80, 96],
+    "ncnn, half": [60, 72],
+  };
+  const samples = trialsFor(2, "avx2")
+    .filter(({ name }: { name: string }) => name in times)
+    .map((trial: { name: string }) => ({
+      trial,
+      batch: 1,
+      runs: times[trial.name]!.map((ms, i) => ({
+        ...{ ms, version: "1.0", error: 1e-6 * (i + 1), coldStartMs: 900 },
+        ...{ peakRssBytes: null, eventLoopDelayMs: null },
+      })),
+    }));
+
+  it("sets each trial against onnxruntime-node and the strongest peer that is as exact", () => {
+    const rows = summarize(samples);
+    const row = (name: string) => rows.find(({ trial }: { trial: string }) => trial === name);
+    expect(row("vgg-cudnn")).toMatchObject({
+      ...{ medianMs: 55, speedAgainstOnnxruntime: 2, speedAgainstStrongest: 1.5 },
+      ...{ strongest: "MNN", relativeError: 2e-6, peakRssBytes: null, rounds: 2 },
+    });
+    expect(row("ncnn, half").strongest).toBe("ncnn, half");
+  });
+
+  it("says nothing of peers that did not run", () => {
+    const [row] = summarize(samples.slice(0, 1));
+    expect(row).toMatchObject({ speedAgainstOnnxruntime: null, strongest: null });
+  });
+});
