@@ -104,7 +104,7 @@ void packedMatrixKeepsEveryBit() {
       const size_t count = rows * columns;
       std::vector<float> values(count);
       for (size_t i = 0; i < count; ++i) values[i] = static_cast<float>(i) + 0.5F;
-      vgg::cpu::PackedMatrix matrix(*kernels, rows, columns, 5, nullptr);
+      vgg::cpu::PackedMatrix matrix(*kernels, rows, columns, 5, false, nullptr);
       // In pieces that start and end anywhere.
       for (size_t at = 0; at < count;) {
         const size_t length = std::min(count - at, at % 3 == 0 ? size_t{7} : size_t{133});
@@ -116,7 +116,7 @@ void packedMatrixKeepsEveryBit() {
       for (size_t i = 0; i < 7; ++i) matrix.read(0, back.data(), count, matrix.part(i, 7));
       EXPECT(back == values);
       // Row 0, channel 1, pixel 2 of 12 lies at depth 2 · 5 + 1.
-      EXPECT(matrix.panel(0)[(2 * 5 + 1) * matrix.panelWidth()] == values[1 * 12 + 2]);
+      EXPECT(matrix.panel(0).floats[(2 * 5 + 1) * matrix.panelWidth()] == values[1 * 12 + 2]);
     }
   }
 }
@@ -164,6 +164,10 @@ void deviceThreadDropsAnOwner() {
 
 }  // namespace
 
+namespace vgg::cpu {
+int testKernels();  // cpu_kernels_test.cc; how many failed
+}
+
 int main() {
   arenaNeverOverlapsWhatLivesTogether();
   arenaReusesBytes();
@@ -173,6 +177,7 @@ int main() {
   packedMatrixKeepsEveryBit();
   sizesThatOverflowAreOutOfMemory();
   deviceThreadDropsAnOwner();
+  failures += vgg::cpu::testKernels();
   std::printf(failures == 0 ? "ok\n" : "%d failures\n", failures);
   return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

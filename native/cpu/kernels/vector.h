@@ -21,7 +21,11 @@ void winogradOutput(const WinogradOutput& transform);
 
 namespace {
 
-#if defined(__AVX512F__)
+#if defined(VGG_WIDE)  // a test's: AVX-512's shape in whatever the compiler makes of it
+constexpr ptrdiff_t kLanes = 16;
+constexpr int kMaxRows = 14;
+constexpr const char* kName = "wide";
+#elif defined(__AVX512F__)
 constexpr ptrdiff_t kLanes = 16;
 constexpr int kMaxRows = 14;  // 28 accumulators, 2 columns of B and 1 broadcast in 32 registers
 constexpr const char* kName = "avx512";
@@ -48,7 +52,8 @@ using Unaligned =
 inline Vector load(const float* from) { return *reinterpret_cast<const Unaligned*>(from); }
 inline void store(float* to, Vector value) { *reinterpret_cast<Unaligned*>(to) = value; }
 
-#if defined(__AVX512F__)
+#if defined(VGG_WIDE)
+#elif defined(__AVX512F__)
 #define VGG_HALVES
 inline Vector load(const uint16_t* from) {
   // GCC 12 warns of what the unmasked form leaves undefined.

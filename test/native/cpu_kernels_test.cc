@@ -1,0 +1,231 @@
+// The CPU's inner loops against their definitions, for every instruction set of this machine and
+// for AVX-512's shape of vectors, which any machine can run slowly.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+#include "cpu/instruction_set.h"
+
+namespace vgg::cpu {
+namespace wide {
+extern const Kernels kernels;
+}
+namespace {
+
+int failures = 0;
+
+void expect(bool condition, const Kernels& kernels, const char* what, ptrdiff_t number) {
+  if (condition) return;
+  std::printf("not ok %s: %s %td\n", kernels.name, what, number);
+  ++failures;
+}
+
+class Random {
+ public:
+  uint32_t below(uint32_t limit) { return (next() >> 8) % limit; }
+  float number() { return static_cast<float>(next() >> 8) / 8388608.0F - 1.0F; }
+  std::vector<float> numbers(size_t count) {
+    std::vector<float> all(count);
+    std::generate(all.begin(), all.end(), [this] { return number(); });
+    return all;
+  }
+
+ private:
+  uint32_t next() { return state_ = state_ * 1664525U + 1013904223U; }
+  uint32_t state_ = 1;
+};
+
+bool isClose(float actual, double truth, double size) {
+  return std::abs(actual - truth) <= 1e-6 * (std::abs(truth) + size);
+}
+
+void productsAreRight(const Kernels& kernels, bool isHalf) {
+  Random random;
+  for (ptrdiff_t round = 0; round < 300; ++round) {
+    const auto rows = static_cast<ptrdiff_t>(1 + random.below(40));
+    const int segments = static_cast<int>(1 + random.below(3));
+    const auto depth = static_cast<ptrdiff_t>(1 + random.below(round % 10 == 0 ? 1200 : 60));
+    const ptrdiff_t width = kernels.panelWidth;
+    const ptrdiff_t stride = segments * depth + 3;
+    std::vector<float> a = random.numbers(static_cast<size_t>(rows * stride));
+    std::vector<float> b = random.numbers(static_cast<size_t>(segments * depth * width));
+    std::vector<uint16_t> halves(b.size());
+    if (isHalf) {
+      kernels.narrow(halves.data(), b.data(), static_cast<ptrdiff_t>(b.size()));
+      kernels.widen(b.data(), halves.data(), static_cast<ptrdiff_t>(b.size()));
+    }
+    const std::vector<float> bias = random.numbers(static_cast<size_t>(width));
+    const std::vector<float> before = random.numbers(static_cast<size_t>(rows * (width + 5)));
+    std::vector<float> c = before;
+    PanelProduct product{};
+    product.a = a.data();
+    product.aRowStride = stride;
+    product.aSegmentStride = depth;
+    product.rows = rows;
+    product.segments = segments;
+    product.depth = depth;
+    (isHalf ? static_cast<void>(product.halfB = halves.data())
+            : static_cast<void>(product.b = b.data()));
+    product.c = c.data();
+    product.cRowStride = width + 5;
+    product.columns = static_cast<int>(random.below(2) == 0 ? width : 1 + random.below(width));
+    product.bias = random.below(2) == 0 ? nullptr : bias.data();
+    product.accumulate = random.below(2) == 0;
+    product.relu = random.below(2) == 0;
+    kernels.multiply(product);
+    bool isRight = true;
+    for (ptrdiff_t row = 0; row < rows; ++row) {
+      for (ptrdiff_t column = 0; column < width + 5; ++column) {
+        const ptrdiff_t at = row * (width + 5) + column;
+        if (column >= product.columns) {
+          isRight = isRight && c[at] == before[at];
+          continue;
+        }
+        double truth = product.accumulate ? before[at] : 0;
+        if (product.bias != nullptr) truth += bias[column];
+        for (ptrdiff_t k = 0; k < segments * depth; ++k)
+          truth += static_cast<double>(a[row * stride + k]) * b[k * width + column];
+        if (product.relu) truth = std::max(truth, 0.0);
+        isRight = isRight && isClose(c[at], truth, std::sqrt(segments * depth));
+      }
+    }
+    expect(isRight, kernels, isHalf ? "product with halves, round" : "product, round", round);
+  }
+}
+
+void pooledProductsAreRight(const Kernels& kernels) {
+  Random random;
+  for (ptrdiff_t round = 0; round < 100; ++round) {
+    const auto rows = static_cast<ptrdiff_t>(1 + random.below(9));
+    const auto depth = static_cast<ptrdiff_t>(1 + random.below(round % 10 == 0 ? 700 : 20));
+    const ptrdiff_t width = kernels.panelWidth;
+    const ptrdiff_t line = 2 * rows * depth;
+    const std::vector<float> a = random.numbers(static_cast<size_t>(2 * line));
+    const std::vector<float> b = random.numbers(static_cast<size_t>(depth * width));
+    const std::vector<float> bias = random.numbers(static_cast<size_t>(width));
+    std::vector<float> c(static_cast<size_t>(rows * width));
+    PooledPanelProduct product{};
+    product.a = a.data();
+    product.aRowStride = depth;
+    product.aLineStride = line;
+    product.rows = rows;
+    product.segments = 1;
+    product.depth = depth;
+    product.b = b.data();
+    product.c = c.data();
+    product.cRowStride = width;
+    product.columns = static_cast<int>(width);
+    product.bias = bias.data();
+    product.relu = round % 2 == 0;
+    kernels.multiplyAndPool(product);
+    bool isRight = true;
+    for (ptrdiff_t row = 0; row < rows; ++row) {
+      for (ptrdiff_t column = 0; column < width; ++column) {
+        double greatest = -INFINITY;
+        for (ptrdiff_t pixel = 0; pixel < 4; ++pixel) {
+          const float* from = a.data() + pixel / 2 * line + (2 * row + pixel % 2) * depth;
+          double sum = bias[column];
+          for (ptrdiff_t k = 0; k < depth; ++k)
+            sum += static_cast<double>(from[k]) * b[k * width + column];
+          greatest = std::max(greatest, sum);
+        }
+        if (product.relu) greatest = std::max(greatest, 0.0);
+        isRight = isRight && isClose(c[row * width + column], greatest, std::sqrt(depth));
+      }
+    }
+    expect(isRight, kernels, "pooled product, round", round);
+  }
+}
+
+/** With the filter that picks pixel (v, u), its transform multiplied between the two under test. */
+void winogradIsRight(const Kernels& kernels) {
+  const double a = std::sqrt(0.5);
+  const double b = std::sqrt(2.0);
+  const double g[6][3] = {{1, 0, 0},
+                          {-1 / 1.5, -a / 1.5, -0.5 / 1.5},
+                          {-1 / 1.5, a / 1.5, -0.5 / 1.5},
+                          {1 / 6.0, b / 6, 2 / 6.0},
+                          {1 / 6.0, -b / 6, 2 / 6.0},
+                          {0, 0, 1}};
+  Random random;
+  const ptrdiff_t channels = 2 * kernels.lanes;
+  const std::vector<float> image = random.numbers(static_cast<size_t>(36 * channels));
+  const std::vector<float> bias = random.numbers(static_cast<size_t>(channels));
+  for (int pick = 0; pick < 9; ++pick) {
+    std::vector<float> frequencies(static_cast<size_t>(36 * channels));
+    kernels.winogradInput(
+        {image.data(), 6 * channels, channels, frequencies.data(), channels, channels});
+    for (int f = 0; f < 36; ++f) {
+      const double factor = g[f / 6][pick / 3] * g[f % 6][pick % 3];
+      for (ptrdiff_t c = 0; c < channels; ++c)
+        frequencies[f * channels + c] *= static_cast<float>(factor);
+    }
+    for (const bool pool : {false, true}) {
+      for (int size = 1; size <= (pool ? 2 : 4); ++size) {
+        const int columns = pool ? 2 : 4;
+        std::vector<float> to(static_cast<size_t>(columns * columns * channels), 77.0F);
+        kernels.winogradOutput({frequencies.data(), channels, channels, to.data(),
+                                columns * channels, channels, size, size, bias.data(),
+                                pick % 2 == 0, pool});
+        bool isRight = true;
+        for (ptrdiff_t i = 0; i < columns * columns * channels; ++i) {
+          const ptrdiff_t c = i % channels;
+          const ptrdiff_t x = i / channels % columns;
+          const ptrdiff_t y = i / channels / columns;
+          const auto at = [&](ptrdiff_t row, ptrdiff_t column) {
+            return image[((row + pick / 3) * 6 + column + pick % 3) * channels + c];
+          };
+          double truth = pool ? std::max({at(2 * y, 2 * x), at(2 * y, 2 * x + 1),
+                                          at(2 * y + 1, 2 * x), at(2 * y + 1, 2 * x + 1)})
+                              : at(y, x);
+          truth += bias[c];
+          if (pick % 2 == 0) truth = std::max(truth, 0.0);
+          isRight = isRight && (x < size && y < size ? isClose(to[i], truth, 10) : to[i] == 77.0F);
+        }
+        expect(isRight, kernels, pool ? "pooled Winograd, filter" : "Winograd, filter", pick);
+      }
+    }
+  }
+}
+
+void halvesAreExact(const Kernels& kernels) {
+  std::vector<uint16_t> halves(1 << 16);
+  for (size_t i = 0; i < halves.size(); ++i) halves[i] = static_cast<uint16_t>(i);
+  std::vector<float> floats(halves.size());
+  std::vector<uint16_t> back(halves.size());
+  kernels.widen(floats.data(), halves.data(), static_cast<ptrdiff_t>(halves.size()));
+  kernels.narrow(back.data(), floats.data(), static_cast<ptrdiff_t>(floats.size()));
+  ptrdiff_t wrong = 0;
+  for (size_t i = 0; i < halves.size(); ++i) {
+    const bool isNan = (i & 0x7c00) == 0x7c00 && (i & 0x3ff) != 0;
+    const bool isRight =
+        isNan ? std::isnan(floats[i]) && (back[i] & 0x7fff) > 0x7c00 : back[i] == halves[i];
+    wrong += isRight ? 0 : 1;
+  }
+  expect(wrong == 0, kernels, "halves that do not come back:", wrong);
+  const float numbers[] = {65504, 65520, -65520, 2049, 2051, 1e-8F, 3.1e-8F, 0.1F, -0.0F};
+  const uint16_t truth[] = {0x7bff, 0x7c00, 0xfc00, 0x6800, 0x6802, 0, 1, 0x2e66, 0x8000};
+  uint16_t narrowed[std::size(numbers)];
+  kernels.narrow(narrowed, numbers, std::size(numbers));
+  expect(std::memcmp(narrowed, truth, sizeof truth) == 0, kernels, "rounding to halves", 0);
+}
+
+}  // namespace
+
+int testKernels() {
+  std::vector<const Kernels*> all = availableKernels();
+  all.push_back(&wide::kernels);
+  for (const Kernels* kernels : all) {
+    productsAreRight(*kernels, false);
+    pooledProductsAreRight(*kernels);
+    winogradIsRight(*kernels);
+    if (kernels->narrow == nullptr) continue;
+    productsAreRight(*kernels, true);
+    halvesAreExact(*kernels);
+  }
+  return failures;
+}
+
+}  // namespace vgg::cpu
