@@ -14,6 +14,10 @@ namespace vgg::cpu {
 struct PanelElements {
   const float* floats;
   const uint16_t* halves;
+
+  [[nodiscard]] const void* address() const {
+    return halves != nullptr ? static_cast<const void*>(halves) : floats;
+  }
 };
 
 /**

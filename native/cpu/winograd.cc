@@ -153,19 +153,21 @@ struct Layer {
                            channels});
   }
 
-  /** rows × channels at `a` times panel `panel` of frequency `f` → rows × panelWidth at `c`. */
-  void multiply(ptrdiff_t f, size_t panel, ptrdiff_t rows, const float* a, float* c) const {
+  /** rows × channels at `a` times a panel → rows × panelWidth at `c`; `next` is asked for
+   * meanwhile.
+   */
+  void multiply(FilterPanel panel, FilterPanel next, ptrdiff_t rows, const float* a,
+                float* c) const {
     PanelProduct product{};
     product.a = a;
     product.aRowStride = plan.inputRow;
     product.rows = rows;
     product.segments = 1;
     product.depth = input.channels;
-    const auto [floats, halves] = filter->panel(static_cast<size_t>(f), panel);
-    product.b = floats;
-    product.halfB = halves;
-    const ptrdiff_t length = product.depth * kernels.panelWidth;
-    product.next = halves != nullptr ? static_cast<const void*>(halves + length) : floats + length;
+    const PanelElements b = filter->at(panel);
+    product.b = b.floats;
+    product.halfB = b.halves;
+    product.next = filter->at(next).address();
     product.c = c;
     product.cRowStride = plan.productRow;
     product.columns = kernels.panelWidth;
@@ -234,7 +236,10 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op) {
         }
         for (size_t panel = 0; panel < panels; ++panel) {
           for (ptrdiff_t f = 0; f < kFrequencies; ++f) {
-            layer.multiply(f, panel, rows, inputs + f * plan.inputFrequency,
+            const auto frequency = static_cast<size_t>(f);
+            const FilterPanel next = f + 1 < kFrequencies ? FilterPanel{frequency + 1, panel}
+                                                          : FilterPanel{0, (panel + 1) % panels};
+            layer.multiply({frequency, panel}, next, rows, inputs + f * plan.inputFrequency,
                            products + f * plan.productFrequency);
           }
           const ptrdiff_t c = static_cast<ptrdiff_t>(panel) * width;
@@ -264,12 +269,14 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op) {
         layer.transform(run, first + i, 0, layer.input.channels, inputs + i * plan.inputRow);
       });
       pool_.run(kFrequencies * groups, [&](size_t task) {
-        const auto f = static_cast<ptrdiff_t>(task / groups);
+        const size_t frequency = task / groups;
+        const auto f = static_cast<ptrdiff_t>(frequency);
         const size_t group = task % groups;
-        for (size_t panel = group * panels / groups; panel < (group + 1) * panels / groups;
-             ++panel) {
+        const size_t end = (group + 1) * panels / groups;
+        for (size_t panel = group * panels / groups; panel < end; ++panel) {
           layer.multiply(
-              f, panel, rows, inputs + f * plan.inputFrequency,
+              {frequency, panel}, {frequency, std::min(panel + 1, end - 1)}, rows,
+              inputs + f * plan.inputFrequency,
               products + f * plan.productFrequency + static_cast<ptrdiff_t>(panel) * width);
         }
       });

@@ -13,6 +13,11 @@
 
 namespace vgg::cpu {
 
+/** A panel of filters, of one frequency. */
+struct FilterPanel {
+  size_t frequency, panel;
+};
+
 /** A convolution's filters in the frequency domain, with batch normalisation folded in:
  * weight (K, C, 3, 3) → [36][⌈K / panelWidth⌉][C][panelWidth]. */
 class WinogradFilter final : public PackedParameters {
@@ -25,8 +30,8 @@ class WinogradFilter final : public PackedParameters {
 
   [[nodiscard]] size_t panels() const { return panels_; }
   [[nodiscard]] size_t channels() const { return channels_; }
-  [[nodiscard]] PanelElements panel(size_t frequency, size_t panel) const {
-    const size_t offset = (frequency * panels_ + panel) * channels_ * panelWidth_;
+  [[nodiscard]] PanelElements at(FilterPanel index) const {
+    const size_t offset = (index.frequency * panels_ + index.panel) * channels_ * panelWidth_;
     if (isHalf_) return {nullptr, reinterpret_cast<const uint16_t*>(weight_->data()) + offset};
     return {weight_->floats() + offset, nullptr};
   }
