@@ -168,9 +168,12 @@ export class Graph {
       if (i >= warmup) runs.push(result.steps);
       if (runs.length < iterations) continue;
       const outputs = this.#results(batch, result.outputs, {}) as Record<string, Tensor>;
+      const weights = this.parameters.precision;
+      const activations = this.device.kind === "cpu" ? "float32" : weights;
+      const kept = { weights, activations } as const;
       return {
         outputs,
-        steps: describeSteps(this.record, this.parameters.precision, batch, runs),
+        steps: describeSteps(this.record, kept, batch, runs),
       };
     }
   }

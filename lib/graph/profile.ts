@@ -41,18 +41,19 @@ const elementBytes: Readonly<Record<Precision, number>> = {
 
 /**
  * Median times of runs of one batch size.
+ * @param kept the precision in which weights, and in which activations, are kept
  * @param runs the steps of each run: the same steps in each
  */
 export function describeSteps(
   record: GraphRecord,
-  precision: Precision,
+  kept: { weights: Precision; activations: Precision },
   batch: number,
   runs: readonly (readonly NativeStepTime[])[],
 ): StepProfile[] {
   const bytesOf = (value: ValueId) => {
     const { shape, dtype } = record.values[value]!;
     const size =
-      dtype === "float32" ? elementBytes[precision] : arrayTypeOf(dtype).BYTES_PER_ELEMENT;
+      dtype === "float32" ? elementBytes[kept.activations] : arrayTypeOf(dtype).BYTES_PER_ELEMENT;
     return elementCount(shape) * batch * size;
   };
   const [steps = []] = runs;
@@ -79,7 +80,7 @@ export function describeSteps(
       bytes:
         bytesOf(rows[0]!.input) +
         bytesOf(value) +
-        sizes.reduce((sum, size) => sum + size, 0) * elementBytes[precision],
+        sizes.reduce((sum, size) => sum + size, 0) * elementBytes[kept.weights],
     };
   });
 }

@@ -1,5 +1,7 @@
 #include "cpu/winograd.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -33,13 +35,22 @@ void transformFilter(const float* filter, double scale, double (&to)[kFrequencie
   }
 }
 
-// What a thread's own block may take: about an L2 cache of 512 KiB; and the fewest tiles for which
-// reading all filters is worth it.
-constexpr ptrdiff_t kOwnBlockFloats = ptrdiff_t{130} << 10;
-constexpr ptrdiff_t kFewestOwnTiles = 14;
+constexpr ptrdiff_t kFewestOwnTiles = 16;  // for which a thread reads all filters on its own
 constexpr ptrdiff_t kSharedBlockTiles = 112;
 constexpr size_t kMostPanelWidth = 32;
 constexpr ptrdiff_t kSharedPanels = 8;  // for which a thread multiplies one frequency at a time
+
+/** What a thread's own block may take: most of its second cache, filters pass by in the rest. */
+ptrdiff_t ownBlockFloats() {
+  static const ptrdiff_t floats = [] {
+    long bytes = 0;
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+    return (bytes > 0 ? bytes : 512L << 10) * 3 / 4 / static_cast<long>(sizeof(float));
+  }();
+  return floats;
+}
 
 ptrdiff_t divideUp(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 
@@ -118,7 +129,7 @@ WinogradPlan planWinograd(const Shape& weight, ptrdiff_t height, ptrdiff_t width
   // A block of its own for each thread: its input and the products of one panel stay in its cache,
   // and the filters are read again for each block.
   const ptrdiff_t perTile = kFrequencies * (plan.inputRow + kernels.panelWidth);
-  const ptrdiff_t own = kOwnBlockFloats / perTile / kernels.maxRows * kernels.maxRows;
+  const ptrdiff_t own = ownBlockFloats() / perTile / kernels.maxRows * kernels.maxRows;
   plan.isShared = own < kFewestOwnTiles || tiles < own * threads * 2;
   if (plan.isShared) {
     const ptrdiff_t blocks = divideUp(tiles, kSharedBlockTiles);
