@@ -31,8 +31,9 @@ const line = (x1, y1, x2, y2, attributes) =>
   element("line", { x1, y1, x2, y2, stroke: "#cbd5e1", ...attributes });
 
 function picture(width, height, title, subtitle, children) {
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="${font}">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="${font}" role="img">
 ${[
+  element("title", {}, escaped(title)),
   element("rect", { width, height, fill: "#ffffff", rx: 8 }),
   text(24, 36, title, { fontSize: 18, fontWeight: 600 }),
   text(24, 58, subtitle, { fill: grey }),

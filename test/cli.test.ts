@@ -146,7 +146,7 @@ describe("vgg", () => {
     ],
     [
       "a precision that the device lacks",
-      ["check", "--precision", "float16", "--device", "cpu"],
+      ["check", "--precision", "bfloat16", "--device", "cpu"],
       /UNSUPPORTED/,
     ],
   ])("fails for %s with one line and exit code 1", (_, args, code) => {

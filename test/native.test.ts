@@ -35,6 +35,7 @@ describe("the addon", () => {
       "openCuda",
       "planConvolutions",
       "planKernels",
+      "planSteps",
       "randomNormal",
       "resizeCrop",
     ]);
@@ -49,12 +50,13 @@ describe("the addon", () => {
       "createParameters",
       "info",
       "memoryStats",
+      "roofline",
     ]);
     expect(methods(device.allocate(4))).toEqual(["dispose", "read", "write"]);
     const parameters = device.createParameters([], "float32");
     expect(methods(parameters)).toEqual(["dispose", "fill", "fillNormal", "read", "write"]);
     const graph = device.createGraph({ values: [], rows: [], inputs: [], outputs: [] }, parameters);
-    expect(methods(graph)).toEqual(["dispose", "prepare", "run"]);
+    expect(methods(graph)).toEqual(["dispose", "lastRunMilliseconds", "prepare", "profile", "run"]);
     expect(methods(new (native().Cancellation)())).toEqual(["cancel"]);
   });
 

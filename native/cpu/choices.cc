@@ -14,6 +14,16 @@ namespace {
 // activations of a whole batch from memory.
 constexpr size_t kImagewiseFilterBytes = size_t{12} << 20;
 
+struct Sides {
+  ptrdiff_t height, width;
+};
+
+/** The output of a 3 × 3 convolution of stride 1 before its pool. */
+Sides sidesOf(const Conv2d& conv, const Buffer& input) {
+  const ptrdiff_t added = 2 * static_cast<ptrdiff_t>(conv.padding) - 2;
+  return {input.height + added, input.width + added};
+}
+
 }  // namespace
 
 void CpuExecutable::choose() {
@@ -68,8 +78,7 @@ void CpuExecutable::chooseConvolutions() {
     Buffer& input = buffers_[conv->input];
     input.border = std::max<ptrdiff_t>(input.border, conv->padding);
     const Shape& weight = parameters_.specs()[conv->weight].shape;
-    const ptrdiff_t height = input.height + 2 * conv->padding - 2;
-    const ptrdiff_t width = input.width + 2 * conv->padding - 2;
+    const auto [height, width] = sidesOf(*conv, input);
     if (!prefersWinograd(*conv, weight, height, width, kernels_)) continue;
     const WinogradPlan plan =
         planWinograd(weight, height, width, batch_, kernels_, pool_.threads());
@@ -106,12 +115,11 @@ void CpuExecutable::chooseImagewise() {
   for (const int input : program_.inputs) buffers_[input].images = imagesAtOnce_;
   for (size_t i = 0; i < imagewise_; ++i) {
     forEachOutput(program_.ops[i], [&](int value) { buffers_[value].images = imagesAtOnce_; });
-    if (const auto* conv = std::get_if<Conv2d>(&program_.ops[i]); conv && winograd_[conv->output]) {
-      const Buffer& input = buffers_[conv->input];
-      winograd_[conv->output] = planWinograd(
-          parameters_.specs()[conv->weight].shape, input.height + 2 * conv->padding - 2,
-          input.width + 2 * conv->padding - 2, imagesAtOnce_, kernels_, pool_.threads());
-    }
+    const auto* conv = std::get_if<Conv2d>(&program_.ops[i]);
+    if (conv == nullptr || !winograd_[conv->output]) continue;
+    const auto [height, width] = sidesOf(*conv, buffers_[conv->input]);
+    winograd_[conv->output] = planWinograd(parameters_.specs()[conv->weight].shape, height, width,
+                                           imagesAtOnce_, kernels_, pool_.threads());
   }
   for (size_t i = imagewise_; i < program_.ops.size(); ++i)
     forEachInput(program_.ops[i], [&](int value) { buffers_[value].images = batch_; });
@@ -155,10 +163,11 @@ void CpuExecutable::place() {
   for (size_t i = 0; i < program_.ops.size(); ++i) {
     const auto* conv = std::get_if<Conv2d>(&program_.ops[i]);
     const int step = static_cast<int>(i) + 1;
-    const size_t bytes =
-        conv != nullptr && winograd_[conv->output]
-            ? winograd_[conv->output]->scratchFloats(pool_.threads()) * sizeof(float)
-            : 0;
+    size_t bytes = 0;
+    if (conv != nullptr) {
+      if (const auto& plan = winograd_[conv->output])
+        bytes = plan->scratchFloats(pool_.threads()) * sizeof(float);
+    }
     lives.push_back({bytes, step, step});
   }
   const ArenaPlan plan = planArena(lives);

@@ -40,7 +40,8 @@ Blocks cut(const Buffer& input, const Buffer& output, const PackedFilter& filter
 
 Step CpuExecutable::prepare(const Conv2d& op) {
   use(op);
-  return winograd_[op.output] ? prepareWinograd(op) : prepareDirect(op);
+  const std::optional<WinogradPlan>& plan = winograd_[op.output];
+  return plan ? prepareWinograd(op, *plan) : prepareDirect(op);
 }
 
 Step CpuExecutable::prepareDirect(const Conv2d& op) {
@@ -49,7 +50,7 @@ Step CpuExecutable::prepareDirect(const Conv2d& op) {
   const Buffer output = buffer(op.output);
   const std::shared_ptr<const PackedFilter> filter = parameters_.filter(op);
   // From one pixel of the output to the next; a pooled one takes two each way.
-  const ptrdiff_t stride = op.stride * (op.pool ? 2 : 1);
+  const ptrdiff_t stride = static_cast<ptrdiff_t>(op.stride) * (op.pool ? 2 : 1);
   const Blocks blocks = cut(input, output, *filter, stride, output.images, pool_.threads());
 
   PooledPanelProduct proto{};

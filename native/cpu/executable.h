@@ -103,7 +103,7 @@ class CpuExecutable final : public Executable {
   Step prepare(const Softmax& op);
   Step prepare(const TopK& op);
   Step prepareDirect(const Conv2d& op);
-  Step prepareWinograd(const Conv2d& op);
+  Step prepareWinograd(const Conv2d& op, const WinogradPlan& plan);
   // transpose.cc: between the (N, C, H, W) of the API and the layout of a Buffer.
   Step prepareInput(size_t index);
   Step prepareOutput(size_t index);

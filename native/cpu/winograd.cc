@@ -214,8 +214,7 @@ struct Layer {
 
 }  // namespace
 
-Step CpuExecutable::prepareWinograd(const Conv2d& op) {
-  const WinogradPlan plan = *winograd_[op.output];
+Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) {
   const size_t scratch = scratch_[op.output];
   const Layer layer{
       kernels_,   plan,    buffer(op.input), buffer(op.output), parameters_.winogradFilter(op),

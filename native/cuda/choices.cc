@@ -262,7 +262,8 @@ bool Choices::isMergedAway(const Op& op) const { return isMerged[outputOf(op)]; 
 
 int Choices::madeBy(const Op& op) const {
   const int value = outputOf(op);
-  const MaxPool2d* maxPool = firstLayers[value] ? firstLayers[value]->maxPool : pooledBy[value];
+  const auto& firstLayer = firstLayers[value];
+  const MaxPool2d* maxPool = firstLayer ? firstLayer->maxPool : pooledBy[value];
   return maxPool != nullptr ? maxPool->output : value;
 }
 

@@ -90,8 +90,7 @@ double matmulFlopsPerSecond(Context& context, Precision precision) {
     const Numbers x(context, bytes);
     const Numbers y(context, bytes);
     const Numbers workspace(context, kWorkspace);
-    const Matmul matmul(context,
-                        {side, side, side, type, type, precision == Precision::kTf32},
+    const Matmul matmul(context, {side, side, side, type, type, precision == Precision::kTf32},
                         std::nullopt);
     std::optional<double> least;
     for (const auto& algorithm : matmul.algorithms(kWorkspace, kAlgorithms)) {

@@ -37,8 +37,7 @@ template <int Rows, typename Element>
                                                  ptrdiff_t aRowStride, ptrdiff_t length,
                                                  const Element* b, const char*& next) {
   constexpr ptrdiff_t kRowBytes = kPanelWidth * sizeof(Element);
-  ptrdiff_t k = 0;
-  const auto step = [&](int set) __attribute__((always_inline)) {
+  const auto step = [&](ptrdiff_t k, int set) __attribute__((always_inline)) {
     const Vector b0 = load(b);
     const Vector b1 = load(b + kLanes);
     b += kPanelWidth;
@@ -51,15 +50,16 @@ template <int Rows, typename Element>
       sums.of[set][row][0] += x * b0;
       sums.of[set][row][1] += x * b1;
     }
-    ++k;
   };
-  if constexpr (Sums<Rows>::kSets > 1) {
-    while (k + Sums<Rows>::kSets <= length) {
+  constexpr int kSets = Sums<Rows>::kSets;
+  ptrdiff_t k = 0;
+  if constexpr (kSets > 1) {
+    for (; k + kSets <= length; k += kSets) {
 #pragma GCC unroll 4
-      for (int set = 0; set < Sums<Rows>::kSets; ++set) step(set);
+      for (int set = 0; set < kSets; ++set) step(k + set, set);
     }
   }
-  while (k < length) step(0);
+  for (; k < length; ++k) step(k, 0);
   return b;
 }
 

@@ -103,7 +103,7 @@ void winogradOutput(const WinogradOutput& transform) {
     float* row = to + c;
     if (pool) {
 #pragma GCC unroll 1
-      for (int y = 0; y < rows; ++y) {
+      for (ptrdiff_t y = 0; y < rows; ++y) {
         Vector above[4];
         Vector below[4];
         transformFour(half[2 * y], above);
