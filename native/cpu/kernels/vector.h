@@ -5,6 +5,8 @@
 
 #if defined(__F16C__) || defined(__AVX512F__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #include <cstring>
@@ -74,13 +76,11 @@ inline void store(uint16_t* to, Vector value) {
 }
 #elif defined(__aarch64__)
 #define VGG_HALVES
-using Halves = _Float16
-    __attribute__((vector_size(kLanes * sizeof(uint16_t)), aligned(alignof(uint16_t)), may_alias));
 inline Vector load(const uint16_t* from) {
-  return __builtin_convertvector(*reinterpret_cast<const Halves*>(from), Vector);
+  return reinterpret_cast<Vector>(vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(from))));
 }
 inline void store(uint16_t* to, Vector value) {
-  *reinterpret_cast<Halves*>(to) = __builtin_convertvector(value, Halves);
+  vst1_u16(to, vreinterpret_u16_f16(vcvt_f16_f32(reinterpret_cast<float32x4_t>(value))));
 }
 #endif
 // With VGG_HALVES, vectors of float16 (as bits) are widened and narrowed by the hardware.
