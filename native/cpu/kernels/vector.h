@@ -9,8 +9,6 @@
 #include <arm_neon.h>
 #endif
 
-#include <cstring>
-
 #include "cpu/kernels.h"
 
 namespace vgg::cpu::VGG_KERNELS {
