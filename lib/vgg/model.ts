@@ -14,7 +14,7 @@ import { Graph } from "../graph/graph.js";
 import type { GraphRecord } from "../graph/ops.js";
 import type { ProfileOptions } from "../graph/profile.js";
 import type { ImageSource } from "../image/source.js";
-import { Tensor } from "../tensor.js";
+import { elementCount, Tensor } from "../tensor.js";
 import { type ReadOptions, readOptionNames } from "../weights/checkpoint.js";
 import { pullWeights } from "../weights/hub.js";
 import { isWeightsName } from "../weights/known.js";
@@ -387,7 +387,10 @@ export class Vgg {
     yield* classifyAll(graph, this.#topology, this.labels, iterator, { batchSize, signal });
   }
 
-  /** Makes the model ready for these batch sizes, so that their first forward is as fast as the next. */
+  /**
+   * Makes the model ready for these batch sizes, so that their first forward is as fast as the next.
+   * @throws {TypeError|RangeError} `batchSizes` is no array of positive integers @throws {VggError} DISPOSED, OUT_OF_MEMORY
+   */
   async warmup(batchSizes: readonly number[] = [1]): Promise<void> {
     this.#checkLive();
     if (!Array.isArray(batchSizes))
@@ -443,7 +446,13 @@ export class Vgg {
   /** A batch of images of zeros. @throws {RangeError} no number of images */
   #zeros(batch: number, name: string): Tensor {
     checkInteger(batch, name, 1, 2 ** 31 - 1);
-    return Tensor.zeros([batch, this.inChannels, this.imageSize, this.imageSize]);
+    const shape = [batch, this.inChannels, this.imageSize, this.imageSize];
+    try {
+      return Tensor.zeros(shape);
+    } catch (cause) {
+      const message = `Expected ${4 * elementCount(shape)} bytes of host memory for the images but they are not available`;
+      throw new VggError("OUT_OF_MEMORY", message, { cause });
+    }
   }
 
   /** The forward graph with these outputs. */
