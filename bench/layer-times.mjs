@@ -16,8 +16,8 @@ export function layerTimes() {
     return null;
   }
   return JSON.parse(stdout).batches[0].layers.map(
-    ({ name, kind, medianMs, multiplyAdds, bytes, floorMs, bound }) => ({
-      ...{ name, kind, medianMs, multiplyAdds, bytes, floorMs, bound },
+    ({ name, kind, medianMs, multiplyAdds, products, bytes, floorMs, bound, share }) => ({
+      ...{ name, kind, medianMs, multiplyAdds, products, bytes, floorMs, bound, share },
     }),
   );
 }

@@ -84,20 +84,22 @@ function costsTable(results, batches, trials) {
 }
 
 const layersIntroduction =
-  "Where the time goes at batch 1 (`npx vgg bench --batch 1 --layers`). The floor is what the machine's own peaks of " +
-  "arithmetic and memory allow for the direct algorithm; Winograd needs fewer products, so a layer can be below it.";
+  "Where the time goes at batch 1 (`npx vgg bench --batch 1 --layers`). The floor is what the machine's own peaks, measured in the same " +
+  "run, allow: the products of the algorithm used (Winograd's where it is), and the bytes of input, parameters as they are kept and output.";
 
-/** Each step's time, rate (as if computed directly) and floor. */
+/** Each step's time, its rate as if computed directly, and its floor. */
 function layersTable(layers) {
   return table(
-    ["step", "ms", "GFLOP/s", "MB", "floor, ms", "bound by"],
-    layers.map(({ name, medianMs, multiplyAdds, bytes, floorMs, bound }) => [
+    ["step", "ms", "GFLOP/s if direct", "GFLOP", "MB", "floor, ms", "bound by", "of floor"],
+    layers.map(({ name, medianMs, multiplyAdds, products, bytes, floorMs, bound, share }) => [
       name.replaceAll("+", " + "),
       medianMs.toFixed(2),
       multiplyAdds === 0 ? "–" : ((2 * multiplyAdds) / medianMs / 1e6).toFixed(0),
+      products === 0 ? "–" : ((2 * products) / 1e9).toFixed(2),
       (bytes / 1e6).toFixed(1),
       floorMs === null ? "–" : floorMs.toFixed(2),
       bound ?? "–",
+      share === null ? "–" : `${(share * 100).toFixed(0)} %`,
     ]),
   );
 }

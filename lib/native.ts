@@ -71,6 +71,8 @@ export interface NativeStepTime {
   readonly role: "input" | "operation" | "output";
   readonly value: number;
   readonly milliseconds: number;
+  /** Where its algorithm takes more or less than its definition says. */
+  readonly work?: { readonly products: number; readonly parameterBytes: number };
 }
 
 export interface NativeCancellation {

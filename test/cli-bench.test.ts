@@ -79,7 +79,7 @@ describe("vgg bench", () => {
       0,
     );
     expect(csv).toHaveLength(1 + rows);
-    for (const line of csv) expect(line.split(",")).toHaveLength(12);
+    for (const line of csv) expect(line.split(",")).toHaveLength(13);
   });
 
   it("prints tables, with each layer where it is asked to", () => {
@@ -154,17 +154,23 @@ describe("a layer against the roofline", () => {
 
   it("is bound by what takes longer at the least", () => {
     const roofline = { gigaflopsPerSecond: 2, gigabytesPerSecond: 1, ...how };
-    expect(againstRoofline({ ...layer, multiplyAdds: 2e6, bytes: 1e6 }, roofline)).toMatchObject({
+    expect(
+      againstRoofline({ ...layer, multiplyAdds: 9e6, products: 2e6, bytes: 1e6 }, roofline),
+    ).toMatchObject({
       ...{ arithmeticMs: 2, memoryMs: 1, floorMs: 2, bound: "arithmetic", share: 0.5 },
     });
-    expect(againstRoofline({ ...layer, multiplyAdds: 0, bytes: 3e6 }, roofline)).toMatchObject({
+    expect(
+      againstRoofline({ ...layer, multiplyAdds: 0, products: 0, bytes: 3e6 }, roofline),
+    ).toMatchObject({
       ...{ floorMs: 3, bound: "memory", share: 0.75 },
     });
   });
 
   it("has no floor where a part was not measured", () => {
     const roofline = { gigaflopsPerSecond: 2, gigabytesPerSecond: null, ...how };
-    expect(againstRoofline({ ...layer, multiplyAdds: 2e6, bytes: 1e6 }, roofline)).toMatchObject({
+    expect(
+      againstRoofline({ ...layer, multiplyAdds: 9e6, products: 2e6, bytes: 1e6 }, roofline),
+    ).toMatchObject({
       ...{ arithmeticMs: 2, memoryMs: null, floorMs: null, bound: null, share: null },
     });
   });

@@ -1,7 +1,7 @@
 // Graph.profile and Vgg.profile: every row and module has its place, the answers stay, and nonsense is refused.
 import { describe, expect, it } from "vitest";
 import { Graph, GraphBuilder, ParameterStore, Tensor, Vgg } from "../lib/index.ts";
-import { devices, testDevice } from "./devices.ts";
+import { devices, testDevice, testKind } from "./devices.ts";
 
 /** Everything that a back end may run as one step with its neighbours. */
 function record() {
@@ -75,6 +75,21 @@ describe("Vgg.profile", () => {
       2 * totalMultiplyAdds,
     );
     expect(layers.at(-1)).toMatchObject({ name: "output", outputShape: [2, 10] });
+  });
+
+  it("counts what the device computes, and the parameters as they are kept", async () => {
+    await using model = await Vgg.create("vgg11", options);
+    const layers = await model.profile(2, { iterations: 1 });
+    const pixels = 16 * 16;
+    const filters = 64 * 128;
+    const second = layers.find(({ name }) => name.startsWith("features.3"))!;
+    expect(second.multiplyAdds).toBe(2 * pixels * 9 * filters);
+    const [perPixel, perFilter] = testKind === "cpu" ? [36 / 16, 36] : [9, 9];
+    expect(second.products).toBe(2 * pixels * perPixel * filters);
+    const activations = 2 * (pixels * 64 + (pixels / 4) * 128);
+    expect(second.bytes).toBe(4 * (activations + perFilter * filters + 128));
+    const linear = layers.find(({ name }) => name.startsWith("classifier.0"))!;
+    expect(linear.products).toBe(linear.multiplyAdds);
   });
 
   it("refuses what forward refuses, and runs that are none", async () => {

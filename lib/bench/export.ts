@@ -37,13 +37,23 @@ function batchesCsv({ batches }: BenchReport): string {
 }
 
 function layersCsv({ batches }: BenchReport): string {
-  const heads = ["batch", "name", "kind", "output_shape", "median_ms", "multiply_adds", "bytes"];
+  const heads = ["batch", "name", "kind", "output_shape", "median_ms", "multiply_adds"];
   return [
-    csvLine([...heads, "arithmetic_ms", "memory_ms", "floor_ms", "bound", "share"]),
+    csvLine([
+      ...heads,
+      "products",
+      "bytes",
+      "arithmetic_ms",
+      "memory_ms",
+      "floor_ms",
+      "bound",
+      "share",
+    ]),
     ...batches.flatMap(({ batch, layers }) =>
-      layers.map(({ name, kind, outputShape, medianMs, multiplyAdds, bytes, ...roof }) =>
+      layers.map(({ name, kind, outputShape, medianMs, ...roof }) =>
         csvLine([
-          ...[batch, name, kind, outputShape.join("x"), medianMs, multiplyAdds, bytes],
+          ...[batch, name, kind, outputShape.join("x"), medianMs],
+          ...[roof.multiplyAdds, roof.products, roof.bytes],
           ...[roof.arithmeticMs ?? "", roof.memoryMs ?? "", roof.floorMs ?? ""],
           ...[roof.bound ?? "", roof.share ?? ""],
         ]),

@@ -39,14 +39,14 @@ export interface ColdStartReport {
 
 /** A layer against the least time that the roofline allows it. */
 export interface LayerReport extends LayerProfile {
-  /** Its multiply-adds at the measured peak. */
+  /** Its products at the measured peak. */
   readonly arithmeticMs: number | null;
   /** Its bytes at the measured bandwidth. */
   readonly memoryMs: number | null;
   /** The larger of the two. */
   readonly floorMs: number | null;
   readonly bound: "arithmetic" | "memory" | null;
-  /** floorMs / medianMs. Above 1 where an algorithm needs fewer products, or caches hold the bytes. */
+  /** floorMs / medianMs. Above 1 where caches hold the bytes. */
   readonly share: number | null;
 }
 

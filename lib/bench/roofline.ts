@@ -32,7 +32,7 @@ export function againstRoofline(
   { gigaflopsPerSecond, gigabytesPerSecond }: RooflineReport,
 ): LayerReport {
   const arithmeticMs =
-    gigaflopsPerSecond === null ? null : (2 * layer.multiplyAdds) / (gigaflopsPerSecond * 1e6);
+    gigaflopsPerSecond === null ? null : (2 * layer.products) / (gigaflopsPerSecond * 1e6);
   const memoryMs = gigabytesPerSecond === null ? null : layer.bytes / (gigabytesPerSecond * 1e6);
   if (arithmeticMs === null || memoryMs === null)
     return { ...layer, arithmeticMs, memoryMs, floorMs: null, bound: null, share: null };

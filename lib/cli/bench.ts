@@ -141,7 +141,7 @@ function batchRow(report: BatchReport): string[] {
 function describeLayers({ batch, layers }: BatchReport): string[] {
   const rows = layers.map((layer) => [
     ...[layer.name, layer.kind, `(${layer.outputShape.join(", ")})`, number(layer.medianMs, 3)],
-    ...[number((2 * layer.multiplyAdds) / 1e9, 2), number(layer.bytes / 1e6, 2)],
+    ...[number((2 * layer.products) / 1e9, 2), number(layer.bytes / 1e6, 2)],
     ...[number(layer.floorMs, 3), layer.bound ?? "-", percent(layer.share)],
   ]);
   const heads = ["name", "kind", "output", "ms", "GFLOP", "MB", "floor ms", "bound by", "of floor"];

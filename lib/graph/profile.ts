@@ -25,9 +25,11 @@ export interface StepProfile {
   readonly outputShape: readonly number[];
   /** Milliseconds: of the GPU's own clock where there is one. */
   readonly medianMs: number;
-  /** Products for the whole batch; a FLOP count is twice that. */
+  /** Products by its definition for the whole batch; a FLOP count is twice that. */
   readonly multiplyAdds: number;
-  /** What must move at the least: the input, the parameters and the output once, in the size that the precision has. */
+  /** Products that the device computes: fewer where a convolution runs by Winograd's algorithm. On a GPU cuDNN does not say: `multiplyAdds`. */
+  readonly products: number;
+  /** What must move at the least: the input, the parameters as they are kept, and the output once. */
   readonly bytes: number;
 }
 
@@ -58,29 +60,39 @@ export function describeSteps(
   };
   const [steps = []] = runs;
   const made = new Set(steps.map(({ value }) => value));
-  return steps.map(({ role, value }, index) => {
+  return steps.map(({ role, value, work }, index) => {
     const shared = {
       outputShape: [batch, ...record.values[value]!.shape],
       medianMs: median(runs.map((run) => run[index]!.milliseconds)),
     };
     if (role !== "operation") {
       const bytes = 2 * bytesOf(value);
-      return { kind: role, rows: [], values: [value], ...shared, multiplyAdds: 0, bytes };
+      return {
+        kind: role,
+        rows: [],
+        values: [value],
+        ...shared,
+        multiplyAdds: 0,
+        products: 0,
+        bytes,
+      };
     }
     const indices = rowsOfStep(record, value, made);
     const rows = indices.map((row) => record.rows[row]!);
     const parameters = rows.flatMap(parametersOf);
-    const sizes = parameters.map((id) => elementCount(record.parameters[id]!.shape));
+    const parameterBytes = parameters.reduce(
+      (sum, id) => sum + elementCount(record.parameters[id]!.shape) * elementBytes[kept.weights],
+      0,
+    );
+    const products = batch * rows.reduce((sum, row) => sum + multiplyAdds(record, row), 0);
     return {
       kind: rows.map(({ kind }) => kind).join("+"),
       rows: indices,
       values: rows.map(({ output }) => output),
       ...shared,
-      multiplyAdds: batch * rows.reduce((sum, row) => sum + multiplyAdds(record, row), 0),
-      bytes:
-        bytesOf(rows[0]!.input) +
-        bytesOf(value) +
-        sizes.reduce((sum, size) => sum + size, 0) * elementBytes[kept.weights],
+      multiplyAdds: products,
+      products: work?.products ?? products,
+      bytes: bytesOf(rows[0]!.input) + bytesOf(value) + (work?.parameterBytes ?? parameterBytes),
     };
   });
 }

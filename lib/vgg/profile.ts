@@ -14,9 +14,11 @@ export interface LayerProfile {
   readonly outputShape: readonly number[];
   /** Milliseconds: of the GPU's own clock where there is one. */
   readonly medianMs: number;
-  /** Products for the whole batch; a FLOP count is twice that. */
+  /** Products by its definition for the whole batch; a FLOP count is twice that. */
   readonly multiplyAdds: number;
-  /** What must move at the least: the input, the parameters and the output once, in the size that the precision has. */
+  /** Products that the device computes: fewer where a convolution runs by Winograd's algorithm. On a GPU cuDNN does not say: `multiplyAdds`. */
+  readonly products: number;
+  /** What must move at the least: the input, the parameters as they are kept, and the output once. */
   readonly bytes: number;
 }
 
@@ -27,13 +29,10 @@ export function nameSteps(
   steps: readonly StepProfile[],
 ): LayerProfile[] {
   const modules = modulesByValue(topology, outputs);
-  return steps.map(({ kind, rows, values, outputShape, medianMs, multiplyAdds, bytes }) => ({
-    name: rows.length === 0 ? kind : values.flatMap((value) => modules.get(value) ?? []).join("+"),
-    kind,
-    outputShape,
-    medianMs,
-    multiplyAdds,
-    bytes,
+  return steps.map(({ rows, values, ...step }) => ({
+    name:
+      rows.length === 0 ? step.kind : values.flatMap((value) => modules.get(value) ?? []).join("+"),
+    ...step,
   }));
 }
 

@@ -9,6 +9,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -81,9 +82,16 @@ struct StepLabel {
   int value;
 };
 
+/** What the algorithm of a step takes for its batch, where that is not what its definition says. */
+struct StepWork {
+  double products;
+  double parameterBytes;
+};
+
 struct StepTime {
   StepLabel label;
   double milliseconds;
+  std::optional<StepWork> work;
 };
 
 /** A program made ready for batches up to a size, or in parts of that size. */

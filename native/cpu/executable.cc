@@ -52,7 +52,8 @@ CpuExecutable::CpuExecutable(const Program& program, std::shared_ptr<CpuParamete
   place();
   for (size_t i = 0; i < program_.inputs.size(); ++i) {
     const int value = program_.inputs[i];
-    if (!isExternal(value)) imagewiseSteps_.push_back({{StepRole::kInput, value}, prepareInput(i)});
+    if (!isExternal(value))
+      imagewiseSteps_.push_back({{StepRole::kInput, value}, prepareInput(i), {}});
   }
   for (size_t i = 0; i < program_.ops.size(); ++i) {
     const Op& op = program_.ops[i];
@@ -60,10 +61,11 @@ CpuExecutable::CpuExecutable(const Program& program, std::shared_ptr<CpuParamete
     if (flatten != nullptr && home_[flatten->output] != flatten->output) continue;
     std::vector<LabelledStep>& steps = i < imagewise_ ? imagewiseSteps_ : steps_;
     steps.push_back({{StepRole::kOperation, outputOf(op)},
-                     std::visit([this](const auto& o) { return prepare(o); }, op)});
+                     std::visit([this](const auto& o) { return prepare(o); }, op),
+                     workOf(op)});
   }
   for (size_t i = 0; i < program_.outputs.size(); ++i)
-    steps_.push_back({{StepRole::kOutput, program_.outputs[i]}, prepareOutput(i)});
+    steps_.push_back({{StepRole::kOutput, program_.outputs[i]}, prepareOutput(i), {}});
   arena_.add(arenaBytes_);
 }
 
@@ -86,7 +88,7 @@ std::vector<StepTime> CpuExecutable::profile(size_t, const std::vector<Binding>&
                                              const std::atomic<bool>& cancelled) {
   std::vector<StepTime> times;
   for (const auto* steps : {&imagewiseSteps_, &steps_}) {
-    for (const LabelledStep& step : *steps) times.push_back({step.label, 0});
+    for (const LabelledStep& step : *steps) times.push_back({step.label, 0, step.work});
   }
   runSteps(inputs, outputs, cancelled, times.data());
   return times;
@@ -113,6 +115,18 @@ void CpuExecutable::runSteps(const std::vector<Binding>& inputs,
   for (ptrdiff_t first = 0; first < batch_; first += imagesAtOnce_)
     runAll(imagewiseSteps_, first, std::min(first + imagesAtOnce_, batch_), times);
   runAll(steps_, 0, batch_, times == nullptr ? nullptr : times + imagewiseSteps_.size());
+}
+
+std::optional<StepWork> CpuExecutable::workOf(const Op& op) const {
+  const auto* conv = std::get_if<Conv2d>(&op);
+  if (conv == nullptr || !winograd_[conv->output]) return std::nullopt;
+  const Shape& weight = parameters_.specs()[conv->weight].shape;
+  const auto images = static_cast<double>(batch_);
+  const auto tiles = static_cast<double>(winograd_[conv->output]->tiles());
+  const auto filters = static_cast<double>(weight[0] * weight[1] * kFrequencies);
+  const double elementBytes = parameters_.keepsHalves() ? sizeof(uint16_t) : sizeof(float);
+  return StepWork{images * tiles * filters,
+                  filters * elementBytes + static_cast<double>(weight[0]) * sizeof(float)};
 }
 
 size_t CpuExecutable::inputIndex(int value) const {

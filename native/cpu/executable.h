@@ -66,6 +66,7 @@ using Step = std::function<void(const Run&)>;
 struct LabelledStep {
   StepLabel label;
   Step function;
+  std::optional<StepWork> work;
 };
 
 class CpuExecutable final : public Executable {
@@ -104,6 +105,8 @@ class CpuExecutable final : public Executable {
   Step prepare(const TopK& op);
   Step prepareDirect(const Conv2d& op);
   Step prepareWinograd(const Conv2d& op, const WinogradPlan& plan);
+  /** What the algorithm chosen takes, where it is not the definition's. */
+  [[nodiscard]] std::optional<StepWork> workOf(const Op& op) const;
   // transpose.cc: between the (N, C, H, W) of the API and the layout of a Buffer.
   Step prepareInput(size_t index);
   Step prepareOutput(size_t index);

@@ -22,6 +22,7 @@ class CpuParameters final : public Parameters {
                 ThreadPool& pool, std::atomic<size_t>* counter);
 
   [[nodiscard]] const std::vector<ParameterSpec>& specs() const override { return specs_; }
+  [[nodiscard]] bool keepsHalves() const { return isHalf_; }
   void write(int index, size_t first, const std::byte* from, DType dtype, size_t count) override;
   void read(int index, float* to) override;
   void fill(int index, float value) override;

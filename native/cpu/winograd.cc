@@ -38,7 +38,7 @@ void transformFilter(const float* filter, double scale, double (&to)[kFrequencie
 constexpr ptrdiff_t kFewestOwnTiles = 16;  // for which a thread reads all filters on its own
 constexpr ptrdiff_t kSharedBlockTiles = 112;
 constexpr size_t kMostPanelWidth = 32;
-constexpr ptrdiff_t kSharedPanels = 8;  // for which a thread multiplies one frequency at a time
+constexpr ptrdiff_t kSharedPanels = 16;  // for which a thread multiplies one frequency at a time
 
 /** What a thread's own block may take: most of its second cache, filters pass by in the rest. */
 ptrdiff_t ownBlockFloats() {

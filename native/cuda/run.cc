@@ -165,7 +165,7 @@ std::vector<StepTime> CudaExecutable::timeSteps(const Slot& slot) {
     float milliseconds = 0;
     context_.check(api.cuEventElapsedTime(&milliseconds, events[i].get(), events[i + 1].get()),
                    "cuEventElapsedTime");
-    times.push_back({steps_[i].label, milliseconds});
+    times.push_back({steps_[i].label, milliseconds, {}});
   }
   return times;
 }

@@ -118,7 +118,7 @@ Cancellation cancellationOf(const Napi::Value& value) {
                           : std::make_shared<std::atomic<bool>>(false);
 }
 
-/** [{ role, value, milliseconds }] */
+/** [{ role, value, milliseconds, work?: { products, parameterBytes } }] */
 Napi::Array toArray(Napi::Env env, const std::vector<StepTime>& times) {
   constexpr const char* kRoles[] = {"input", "operation", "output"};
   Napi::Array list = Napi::Array::New(env, times.size());
@@ -127,6 +127,12 @@ Napi::Array toArray(Napi::Env env, const std::vector<StepTime>& times) {
     step.Set("role", kRoles[static_cast<int>(times[i].label.role)]);
     step.Set("value", times[i].label.value);
     step.Set("milliseconds", times[i].milliseconds);
+    if (const auto& work = times[i].work) {
+      Napi::Object object = Napi::Object::New(env);
+      object.Set("products", work->products);
+      object.Set("parameterBytes", work->parameterBytes);
+      step.Set("work", object);
+    }
     list.Set(i, step);
   }
   return list;

@@ -8,6 +8,11 @@ namespace {
 // long sum grows with its length, that of a sum of short sums hardly.
 constexpr ptrdiff_t kMaxSum = 512;
 constexpr ptrdiff_t kAhead = 4096;  // bytes of B that are asked for before they are needed
+constexpr ptrdiff_t kLine = 64;     // bytes that one prefetch brings
+constexpr ptrdiff_t kAskRows = 16;  // rows of B between two times of asking for what comes next
+
+template <typename Element>
+constexpr ptrdiff_t kRowBytes = kPanelWidth * static_cast<ptrdiff_t>(sizeof(Element));  // of B
 
 /** Few rows have few accumulators: several sets of them keep the multipliers busy. */
 constexpr int setsFor(int rows) { return rows == 1 ? 4 : rows <= 3 ? 2 : 1; }
@@ -31,35 +36,77 @@ struct Sums {
   }
 };
 
-/** sums += A (Rows × length) · B (length × panelWidth), whose end is returned. */
+/** What is brought near in the course of a product. */
+struct Ahead {
+  const char* next;
+  ptrdiff_t bytes;  // of it for each row of B
+
+  [[gnu::always_inline]] inline void ask(ptrdiff_t rows) {
+    const char* end = next + rows * bytes;
+#pragma GCC unroll 1
+    for (; next < end; next += kLine) __builtin_prefetch(next);
+  }
+  template <typename Element>
+  [[gnu::always_inline]] inline void askForRow() {
+    __builtin_prefetch(next);
+    if constexpr (kRowBytes<Element> > kLine) __builtin_prefetch(next + kLine);
+    next += kRowBytes<Element>;
+  }
+};
+
+/** sums[set] += row k of A (Rows × …) · row k of B, at `b`. */
+template <int Rows, typename Element>
+[[gnu::always_inline]] inline void addRow(Sums<Rows>& sums, int set, const float* a,
+                                          ptrdiff_t aRowStride, const Element* b) {
+  const Vector b0 = load(b);
+  const Vector b1 = load(b + kLanes);
+#pragma GCC unroll 16
+  for (int row = 0; row < Rows; ++row) {
+    const float x = a[row * aRowStride];
+    sums.of[set][row][0] += x * b0;
+    sums.of[set][row][1] += x * b1;
+  }
+}
+
+/** sums += A (Rows × length) · B (length × panelWidth). */
+template <int Rows, typename Element>
+[[gnu::always_inline]] inline void addRows(Sums<Rows>& sums, const float* a, ptrdiff_t aRowStride,
+                                           ptrdiff_t length, const Element* b) {
+#pragma GCC unroll 4
+  for (ptrdiff_t k = 0; k < length; ++k)
+    addRow<Rows>(sums, 0, a + k, aRowStride, b + k * kPanelWidth);
+}
+
+/** The same, asking for what comes next meanwhile; the end of B is returned. */
 template <int Rows, typename Element>
 [[gnu::always_inline]] inline const Element* add(Sums<Rows>& sums, const float* a,
                                                  ptrdiff_t aRowStride, ptrdiff_t length,
-                                                 const Element* b, const char*& next) {
-  constexpr ptrdiff_t kRowBytes = kPanelWidth * sizeof(Element);
-  const auto step = [&](ptrdiff_t k, int set) __attribute__((always_inline)) {
-    const Vector b0 = load(b);
-    const Vector b1 = load(b + kLanes);
-    b += kPanelWidth;
-    __builtin_prefetch(next);
-    if constexpr (kRowBytes > 64) __builtin_prefetch(next + 64);
-    next += kRowBytes;
-#pragma GCC unroll 16
-    for (int row = 0; row < Rows; ++row) {
-      const float x = a[row * aRowStride + k];
-      sums.of[set][row][0] += x * b0;
-      sums.of[set][row][1] += x * b1;
-    }
-  };
+                                                 const Element* b, Ahead& ahead) {
   constexpr int kSets = Sums<Rows>::kSets;
-  ptrdiff_t k = 0;
   if constexpr (kSets > 1) {
+    // Memory is the limit: what comes next is asked for as evenly as can be.
+    ptrdiff_t k = 0;
     for (; k + kSets <= length; k += kSets) {
 #pragma GCC unroll 4
-      for (int set = 0; set < kSets; ++set) step(k + set, set);
+      for (int set = 0; set < kSets; ++set) {
+        addRow<Rows>(sums, set, a + k + set, aRowStride, b + (k + set) * kPanelWidth);
+        ahead.askForRow<Element>();
+      }
     }
+    a += k;
+    b += k * kPanelWidth;
+    length -= k;
   }
-  for (; k < length; ++k) step(k, 0);
+  // All but the products is kept rare: another thread of the same core may take half of the
+  // instructions that it can start.
+  while (length > 0) {
+    ahead.ask(kAskRows);
+    const ptrdiff_t part = length < kAskRows ? length : kAskRows;
+    addRows<Rows>(sums, a, aRowStride, part, b);
+    a += part;
+    b += part * kPanelWidth;
+    length -= part;
+  }
   return b;
 }
 
@@ -111,14 +158,14 @@ template <int Rows>
 /** Rows of the product, from `a` to `c`. */
 template <int Rows, typename Element>
 void multiplyRows(const PanelProduct& product, const float* a, const Element* b, float* c,
-                  const char* next) {
+                  Ahead ahead) {
 #pragma GCC unroll 16
   for (int row = 0; row < Rows; ++row) __builtin_prefetch(c + row * product.cRowStride, 1);
   if (product.segments * product.depth <= kMaxSum) {
     Sums<Rows> sums;
     for (int segment = 0; segment < product.segments; ++segment) {
       b = add<Rows>(sums, a + segment * product.aSegmentStride, product.aRowStride, product.depth,
-                    b, next);
+                    b, ahead);
     }
     sums.join();
     finish<Rows>(product, c, sums.of[0]);
@@ -130,7 +177,7 @@ void multiplyRows(const PanelProduct& product, const float* a, const Element* b,
     for (ptrdiff_t done = 0; done < product.depth; done += kMaxSum) {
       const ptrdiff_t length = product.depth - done < kMaxSum ? product.depth - done : kMaxSum;
       Sums<Rows> sums;
-      b = add<Rows>(sums, from + done, product.aRowStride, length, b, next);
+      b = add<Rows>(sums, from + done, product.aRowStride, length, b, ahead);
       sums.join();
       for (int row = 0; row < Rows; ++row) {
         total[row][0] += sums.of[0][row][0];
@@ -143,10 +190,10 @@ void multiplyRows(const PanelProduct& product, const float* a, const Element* b,
 
 template <int Rows, typename Element>
 void multiplyUpTo(int rows, const PanelProduct& product, const float* a, const Element* b, float* c,
-                  const char* next) {
+                  Ahead ahead) {
   if constexpr (Rows > 0) {
-    if (rows == Rows) return multiplyRows<Rows>(product, a, b, c, next);
-    multiplyUpTo<Rows - 1>(rows, product, a, b, c, next);
+    if (rows == Rows) return multiplyRows<Rows>(product, a, b, c, ahead);
+    multiplyUpTo<Rows - 1>(rows, product, a, b, c, ahead);
   }
 }
 
@@ -156,13 +203,13 @@ void multiplyAll(const PanelProduct& product, const Element* b) {
   if (product.rows <= kMaxRows) {
     const char* next = product.next != nullptr ? static_cast<const char*>(product.next)
                                                : reinterpret_cast<const char*>(b) + kAhead;
-    multiplyUpTo<kMaxRows>(static_cast<int>(product.rows), product, product.a, b, product.c, next);
+    multiplyUpTo<kMaxRows>(static_cast<int>(product.rows), product, product.a, b, product.c,
+                           {next, kRowBytes<Element>});
     return;
   }
   const ptrdiff_t parts = (product.rows + kMaxRows - 1) / kMaxRows;
   // Each part asks for its share of what comes next; nobody needs it before the last has ended.
-  const ptrdiff_t share = product.segments * product.depth * kPanelWidth *
-                          static_cast<ptrdiff_t>(sizeof(Element)) / parts;
+  const ptrdiff_t share = product.segments * product.depth * kRowBytes<Element> / parts;
   const char* next = product.next != nullptr ? static_cast<const char*>(product.next)
                                              : reinterpret_cast<const char*>(b);
   ptrdiff_t row = 0;
@@ -170,7 +217,8 @@ void multiplyAll(const PanelProduct& product, const Element* b) {
     const ptrdiff_t end = (part + 1) * product.rows / parts;
     multiplyUpTo<kMaxRows>(static_cast<int>(end - row), product,
                            product.a + row * product.aRowStride, b,
-                           product.c + row * product.cRowStride, next + part * share);
+                           product.c + row * product.cRowStride,
+                           {next + part * share, (kRowBytes<Element> + parts - 1) / parts});
     row = end;
   }
 }
