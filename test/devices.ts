@@ -34,8 +34,9 @@ export const testKind = required.includes("cuda") ? "cuda" : "cpu";
 export const openTestDevice = () => openDevice(testKind, { deterministic: true });
 export const testDevice: Device = await openTestDevice();
 
-/** Whether the GPUs are those of test/fake-cuda: right, but slow. */
-export const isFake = (process.env.VGG_CUDA_PATH ?? "").includes("fake-cuda");
+/** Whether what runs is right, but slow: the GPU of test/fake-cuda, or code under sanitizers. */
+export const isSlow =
+  (process.env.VGG_CUDA_PATH ?? "").includes("fake-cuda") || process.env.VGG_SANITIZED === "1";
 
 const cpuDevices: TestDevice[] = [];
 for (const set of cpu.instructionSets ?? []) {

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Device, DeviceTensor, Tensor, Vgg } from "../lib/index.ts";
-import { isFake, openTestDevice, testDevice } from "./devices.ts";
+import { isSlow, openTestDevice, testDevice } from "./devices.ts";
 
 const options = { device: testDevice, imageSize: 32, numClasses: 10 } as const;
 const shape = [1, 3, 32, 32];
@@ -225,10 +225,10 @@ describe("memory", () => {
       collect();
       return process.memoryUsage().rss;
     };
-    for (let i = 0; i < (isFake ? 5 : 20); i++) await model.forward(input);
+    for (let i = 0; i < (isSlow ? 5 : 20); i++) await model.forward(input);
     const before = await measure();
     const stats = model.device.memoryStats();
-    for (let i = 0; i < (isFake ? 20 : 200); i++) await model.forward(input);
+    for (let i = 0; i < (isSlow ? 20 : 200); i++) await model.forward(input);
     expect((await measure()) - before).toBeLessThan(10e6);
     expect(model.device.memoryStats()).toEqual(stats);
     await model.dispose();

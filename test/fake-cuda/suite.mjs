@@ -18,7 +18,6 @@ const files = [
   "refusals",
   "lifetime",
   "load",
-  "cuda",
 ];
 const chosen = process.argv.length > 2 ? process.argv.slice(2) : files;
 const { status } = spawnSync(
