@@ -20,7 +20,8 @@ export function numbers(shape: readonly number[], value: (...index: number[]) =>
 /** The element at an index, 0 outside the image: the padding of a convolution. */
 function at({ shape, data }: Numbers, ...index: number[]): number {
   let offset = 0;
-  for (const [axis, i] of index.entries()) {
+  for (let axis = 0; axis < index.length; axis++) {
+    const i = index[axis]!;
     if (i < 0 || i >= shape[axis]!) return 0;
     offset = offset * shape[axis]! + i;
   }
@@ -48,12 +49,20 @@ export function conv2d(
     Math.floor((size + 2 * padding - filter) / stride) + 1;
   return numbers([n, filters, out(height, r), out(width, s)], (b, k, y, x) => {
     let sum = bias === undefined ? 0 : at(bias, k!);
-    for (let c = 0; c < channels; c++)
-      for (let v = 0; v < r; v++)
-        for (let u = 0; u < s; u++)
+    for (let c = 0; c < channels; c++) {
+      const plane = (b! * channels + c) * height;
+      for (let v = 0; v < r; v++) {
+        const row = y! * stride - padding + v;
+        if (row < 0 || row >= height) continue; // the padding is 0
+        for (let u = 0; u < s; u++) {
+          const column = x! * stride - padding + u;
+          if (column < 0 || column >= width) continue;
           sum +=
-            at(input, b!, c, y! * stride - padding + v, x! * stride - padding + u) *
-            at(weight, k!, c, v, u);
+            input.data[(plane + row) * width + column]! *
+            weight.data[((k! * channels + c) * r + v) * s + u]!;
+        }
+      }
+    }
     return relu ? rectify(sum) : sum;
   });
 }

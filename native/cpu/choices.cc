@@ -12,7 +12,7 @@ namespace {
 
 // Filters of up to so many bytes are better read once for each image, from a cache, than the
 // activations of a whole batch from memory.
-constexpr size_t kImagewiseFilterBytes = size_t{12} << 20;
+constexpr size_t kImagewiseFilterBytes = size_t{3} << 20;
 
 struct Sides {
   ptrdiff_t height, width;
@@ -79,13 +79,14 @@ void CpuExecutable::chooseConvolutions() {
     input.border = std::max<ptrdiff_t>(input.border, conv->padding);
     const Shape& weight = parameters_.specs()[conv->weight].shape;
     const auto [height, width] = sidesOf(*conv, input);
-    if (!prefersWinograd(*conv, weight, height, width, kernels_)) continue;
+    const int side = winogradSide(*conv, weight, height, width, kernels_);
+    if (side == 0) continue;
     const WinogradPlan plan =
-        planWinograd(weight, height, width, batch_, kernels_, pool_.threads());
+        planWinograd(side, weight, height, width, batch_, kernels_, pool_.threads());
     winograd_[conv->output] = plan;
     // Tiles at the edge read past the ring where the output is no multiple of theirs.
     const auto missing = [&](ptrdiff_t tiles, ptrdiff_t length) {
-      return tiles * kWinogradOutput + 2 - conv->padding - length - input.border;
+      return tiles * plan.side + 2 - conv->padding - length - input.border;
     };
     input.rowsBelow = std::max(input.rowsBelow, missing(plan.tilesDown, input.height));
     input.columnsBeside = std::max(input.columnsBeside, missing(plan.tilesAcross, input.width));
@@ -106,7 +107,7 @@ void CpuExecutable::chooseImagewise() {
              std::holds_alternative<Relu>(op) || std::holds_alternative<MaxPool2d>(op);
     }
     const size_t filter = elementCount(parameters_.specs()[conv->weight].shape) * sizeof(float);
-    return filter / 9 * kFrequencies <= kImagewiseFilterBytes;
+    return filter <= kImagewiseFilterBytes;
   };
   while (imagewise_ < program_.ops.size() && isImagewise(program_.ops[imagewise_])) ++imagewise_;
   if (imagewise_ == 0) return;
@@ -116,10 +117,12 @@ void CpuExecutable::chooseImagewise() {
   for (size_t i = 0; i < imagewise_; ++i) {
     forEachOutput(program_.ops[i], [&](int value) { buffers_[value].images = imagesAtOnce_; });
     const auto* conv = std::get_if<Conv2d>(&program_.ops[i]);
-    if (conv == nullptr || !winograd_[conv->output]) continue;
+    if (conv == nullptr) continue;
+    std::optional<WinogradPlan>& plan = winograd_[conv->output];
+    if (!plan) continue;
     const auto [height, width] = sidesOf(*conv, buffers_[conv->input]);
-    winograd_[conv->output] = planWinograd(parameters_.specs()[conv->weight].shape, height, width,
-                                           imagesAtOnce_, kernels_, pool_.threads());
+    plan = planWinograd(plan->side, parameters_.specs()[conv->weight].shape, height, width,
+                        imagesAtOnce_, kernels_, pool_.threads());
   }
   for (size_t i = imagewise_; i < program_.ops.size(); ++i)
     forEachInput(program_.ops[i], [&](int value) { buffers_[value].images = batch_; });

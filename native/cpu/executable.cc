@@ -117,18 +117,6 @@ void CpuExecutable::runSteps(const std::vector<Binding>& inputs,
   runAll(steps_, 0, batch_, times == nullptr ? nullptr : times + imagewiseSteps_.size());
 }
 
-std::optional<StepWork> CpuExecutable::workOf(const Op& op) const {
-  const auto* conv = std::get_if<Conv2d>(&op);
-  if (conv == nullptr || !winograd_[conv->output]) return std::nullopt;
-  const Shape& weight = parameters_.specs()[conv->weight].shape;
-  const auto images = static_cast<double>(batch_);
-  const auto tiles = static_cast<double>(winograd_[conv->output]->tiles());
-  const auto filters = static_cast<double>(weight[0] * weight[1] * kFrequencies);
-  const double elementBytes = parameters_.keepsHalves() ? sizeof(uint16_t) : sizeof(float);
-  return StepWork{images * tiles * filters,
-                  filters * elementBytes + static_cast<double>(weight[0]) * sizeof(float)};
-}
-
 size_t CpuExecutable::inputIndex(int value) const {
   const auto at = std::find(program_.inputs.begin(), program_.inputs.end(), value);
   if (at == program_.inputs.end())

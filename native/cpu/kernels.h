@@ -39,23 +39,27 @@ struct PooledPanelProduct : PanelProduct {
   ptrdiff_t aLineStride;
 };
 
-/** Winograd's F(4 × 4, 3 × 3): 6 × 6 input pixels and 36 frequencies make 4 × 4 output pixels. */
-constexpr ptrdiff_t kWinogradOutput = 4;
-constexpr ptrdiff_t kWinogradInput = 6;
-constexpr ptrdiff_t kFrequencies = kWinogradInput * kWinogradInput;
+/** Winograd's F(m × m, 3 × 3), m = `side` of the output, 4 or 6: (m + 2)² input pixels and as many
+ * frequencies make m × m output pixels. */
+constexpr int kWinogradSides[] = {4, 6};
+constexpr ptrdiff_t frequenciesOf(int side) {
+  return static_cast<ptrdiff_t>(side + 2) * (side + 2);
+}
 
 /** Pixels at `from` → frequency f of the tile at to + f·frequencyStride. `channels` is a multiple
  * of the lanes. */
 struct WinogradInput {
+  int side;
   const float* from;
   ptrdiff_t rowStride, pixelStride;
   float* to;
   ptrdiff_t frequencyStride, channels;
 };
 
-/** Frequencies → `rows` × `columns` pixels at `to`, of the 4 × 4, or of their 2 × 2 maxima where
- * pooled. */
+/** Frequencies → `rows` × `columns` pixels at `to`, of the side × side, or of their 2 × 2 maxima
+ * where pooled. */
 struct WinogradOutput {
+  int side;
   const float* from;
   ptrdiff_t frequencyStride, channels;
   float* to;

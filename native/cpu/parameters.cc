@@ -185,11 +185,12 @@ std::shared_ptr<const PackedMatrix> CpuParameters::matrix(int weight, size_t cha
 }
 
 template <typename Packed, typename Create>
-std::shared_ptr<const Packed> CpuParameters::filterOf(const Conv2d& conv, const Create& create) {
+std::shared_ptr<const Packed> CpuParameters::filterOf(const Conv2d& conv, int side,
+                                                      const Create& create) {
   const BatchNorm norm =
       conv.batchNorm.value_or(BatchNorm{kNone, kNone, kNone, kNone, kNone, kNone, 0, false});
-  Filter& entry = filters_[{typeid(Packed), conv.weight, conv.bias, norm.weight, norm.bias,
-                            norm.mean, norm.variance, norm.epsilon}];
+  Filter& entry = filters_[{side, conv.weight, conv.bias, norm.weight, norm.bias, norm.mean,
+                            norm.variance, norm.epsilon}];
   if (entry.packed == nullptr) {
     entry.packed = create(specs_[conv.weight].shape);
     entry.conv = conv;
@@ -198,15 +199,16 @@ std::shared_ptr<const Packed> CpuParameters::filterOf(const Conv2d& conv, const 
 }
 
 std::shared_ptr<const PackedFilter> CpuParameters::filter(const Conv2d& conv) {
-  return filterOf<PackedFilter>(conv, [this](const Shape& shape) {
+  return filterOf<PackedFilter>(conv, 0, [this](const Shape& shape) {
     return std::make_shared<PackedFilter>(kernels_, shape[0], shape[1], shape[2], shape[3],
                                           counter_);
   });
 }
 
-std::shared_ptr<const WinogradFilter> CpuParameters::winogradFilter(const Conv2d& conv) {
-  return filterOf<WinogradFilter>(conv, [this](const Shape& shape) {
-    return std::make_shared<WinogradFilter>(kernels_, shape[0], shape[1], isHalf_, counter_);
+std::shared_ptr<const WinogradFilter> CpuParameters::winogradFilter(const Conv2d& conv, int side) {
+  return filterOf<WinogradFilter>(conv, side, [&](const Shape& shape) {
+    return std::make_shared<WinogradFilter>(kernels_, side, shape[0], shape[1],
+                                            isHalf_ && side == 4, counter_);
   });
 }
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
+#include <vector>
 
 #include "core/shape.h"
 #include "cpu/executable.h"
@@ -12,32 +14,54 @@
 namespace vgg::cpu {
 namespace {
 
-/** g → G·g·Gᵀ (6 × 6) in double, for the points of kernels/winograd.cc. */
-void transformFilter(const float* filter, double scale, double (&to)[kFrequencies]) {
+constexpr int kMostInput = 8;
+
+/** G of F(side × side, 3 × 3) for the points of kernels/winograd.cc: side + 2 rows. */
+const double (*filterTransform(int side))[3] {
   static const double kA = std::sqrt(0.5);
   static const double kB = std::sqrt(2.0);
-  const double g[6][3] = {{1, 0, 0},
-                          {-1 / 1.5, -kA / 1.5, -0.5 / 1.5},
-                          {-1 / 1.5, kA / 1.5, -0.5 / 1.5},
-                          {1 / 6.0, kB / 6, 2 / 6.0},
-                          {1 / 6.0, -kB / 6, 2 / 6.0},
-                          {0, 0, 1}};
-  double half[6][3];
-  for (int i = 0; i < 6; ++i) {
+  static const double four[6][3] = {{1, 0, 0},
+                                    {-1 / 1.5, -kA / 1.5, -0.5 / 1.5},
+                                    {-1 / 1.5, kA / 1.5, -0.5 / 1.5},
+                                    {1 / 6.0, kB / 6, 2 / 6.0},
+                                    {1 / 6.0, -kB / 6, 2 / 6.0},
+                                    {0, 0, 1}};
+  static const double six[8][3] = {{1, 0, 0},
+                                   {-2 / 9.0, -2 / 9.0, -2 / 9.0},
+                                   {-2 / 9.0, 2 / 9.0, -2 / 9.0},
+                                   {1 / 90.0, 2 / 90.0, 4 / 90.0},
+                                   {1 / 90.0, -2 / 90.0, 4 / 90.0},
+                                   {32 / 45.0, 16 / 45.0, 8 / 45.0},
+                                   {32 / 45.0, -16 / 45.0, 8 / 45.0},
+                                   {0, 0, 1}};
+  return side == 4 ? four : six;
+}
+
+/** filter → G·filter·Gᵀ in double, (side + 2)² numbers. */
+void transformFilter(int side, const float* filter, double scale, double* to) {
+  const auto* g = filterTransform(side);
+  const int rows = side + 2;
+  double half[kMostInput][3];
+  for (int i = 0; i < rows; ++i) {
     for (int x = 0; x < 3; ++x) {
       half[i][x] = g[i][0] * filter[x] + g[i][1] * filter[3 + x] + g[i][2] * filter[6 + x];
     }
   }
-  for (int i = 0; i < 6; ++i) {
-    for (int j = 0; j < 6; ++j) {
-      to[i * 6 + j] = scale * (half[i][0] * g[j][0] + half[i][1] * g[j][1] + half[i][2] * g[j][2]);
+  for (int i = 0; i < rows; ++i) {
+    for (int j = 0; j < rows; ++j) {
+      to[i * rows + j] =
+          scale * (half[i][0] * g[j][0] + half[i][1] * g[j][1] + half[i][2] * g[j][2]);
     }
   }
 }
 
-constexpr ptrdiff_t kFewestOwnTiles = 16;  // for which a thread reads all filters on its own
+// Filters that each thread may read again for each block of its own: from a cache that all share.
+constexpr size_t kMostOwnFilterBytes = size_t{4} << 20;
 constexpr ptrdiff_t kSharedBlockTiles = 112;
 constexpr size_t kMostPanelWidth = 32;
+// Larger tiles need fewer products, and 64 / 36 of the filters: those must not be what is waited
+// for.
+constexpr size_t kMostLargeFilterBytes = size_t{100} << 20;
 constexpr ptrdiff_t kSharedPanels = 16;  // for which a thread multiplies one frequency at a time
 
 /** What a thread's own block may take: most of its second cache, filters pass by in the rest. */
@@ -62,16 +86,17 @@ ptrdiff_t oddLines(ptrdiff_t floats) {
 
 }  // namespace
 
-WinogradFilter::WinogradFilter(const Kernels& kernels, size_t filters, size_t channels, bool isHalf,
-                               std::atomic<size_t>* counter)
+WinogradFilter::WinogradFilter(const Kernels& kernels, int side, size_t filters, size_t channels,
+                               bool isHalf, std::atomic<size_t>* counter)
     : kernels_(kernels),
+      side_(side),
       panelWidth_(static_cast<size_t>(kernels.panelWidth)),
       filters_(filters),
       channels_(channels),
       panels_((filters + panelWidth_ - 1) / panelWidth_),
       isHalf_(isHalf),
       weight_(HostMemory::allocate(checkedMultiply(checkedMultiply(panels_ * panelWidth_, channels),
-                                                   static_cast<size_t>(kFrequencies) *
+                                                   static_cast<size_t>(frequenciesOf(side)) *
                                                        (isHalf ? sizeof(uint16_t) : sizeof(float))),
                                    counter)),
       bias_(HostMemory::allocate(panels_ * panelWidth_ * sizeof(float), counter)) {}
@@ -86,12 +111,12 @@ void WinogradFilter::pack(const FilterSource& source, ThreadPool& pool) {
       bias_->floats()[first + lane] = static_cast<float>(scales[lane].shift);
     }
     // A row of the panel for each frequency, which then goes to its place at once.
-    std::array<std::array<float, kMostPanelWidth>, kFrequencies> rows{};
+    std::vector<std::array<float, kMostPanelWidth>> rows(frequenciesOf(side_));
     for (size_t c = 0; c < channels_; ++c) {
       for (size_t lane = 0; lane < lanes; ++lane) {
-        double frequencies[kFrequencies];
-        transformFilter(source.weight + ((first + lane) * channels_ + c) * 9, scales[lane].scale,
-                        frequencies);
+        double frequencies[kMostInput * kMostInput];
+        transformFilter(side_, source.weight + ((first + lane) * channels_ + c) * 9,
+                        scales[lane].scale, frequencies);
         for (size_t f = 0; f < rows.size(); ++f) rows[f][lane] = static_cast<float>(frequencies[f]);
       }
       for (size_t f = 0; f < rows.size(); ++f) {
@@ -107,30 +132,37 @@ void WinogradFilter::pack(const FilterSource& source, ThreadPool& pool) {
   });
 }
 
-bool prefersWinograd(const Conv2d& conv, const Shape& weight, ptrdiff_t height, ptrdiff_t width,
-                     const Kernels& kernels) {
+int winogradSide(const Conv2d& conv, const Shape& weight, ptrdiff_t height, ptrdiff_t width,
+                 const Kernels& kernels) {
   const auto lanes = static_cast<uint64_t>(kernels.lanes);
-  if (weight[2] != 3 || weight[3] != 3 || conv.stride != 1) return false;
-  if (weight[0] % lanes != 0 || weight[1] % lanes != 0) return false;
-  // 36 products for a tile against 9 for each pixel, and the transforms besides.
-  const ptrdiff_t tiles = divideUp(height, kWinogradOutput) * divideUp(width, kWinogradOutput);
-  return tiles * kFrequencies * 3 <= height * width * 9 * 2;
+  if (weight[2] != 3 || weight[3] != 3 || conv.stride != 1) return 0;
+  if (weight[0] % lanes != 0 || weight[1] % lanes != 0) return 0;
+  // A tile takes a product for each frequency, against 9 for each pixel, and the transforms
+  // besides.
+  const auto products = [&](int side) {
+    return divideUp(height, side) * divideUp(width, side) * frequenciesOf(side);
+  };
+  if (products(4) * 3 > height * width * 9 * 2) return 0;
+  return products(6) * 20 <= products(4) * 19 ? 6 : 4;  // its filters take 64 / 36 of the memory
 }
 
-WinogradPlan planWinograd(const Shape& weight, ptrdiff_t height, ptrdiff_t width, ptrdiff_t images,
-                          const Kernels& kernels, int threads) {
+WinogradPlan planWinograd(int side, const Shape& weight, ptrdiff_t height, ptrdiff_t width,
+                          ptrdiff_t images, const Kernels& kernels, int threads) {
   const auto filters = static_cast<ptrdiff_t>(weight[0]);
   const auto channels = static_cast<ptrdiff_t>(weight[1]);
   WinogradPlan plan{};
-  plan.tilesDown = divideUp(height, kWinogradOutput);
-  plan.tilesAcross = divideUp(width, kWinogradOutput);
+  plan.side = side;
+  plan.tilesDown = divideUp(height, side);
+  plan.tilesAcross = divideUp(width, side);
   const ptrdiff_t tiles = plan.tiles() * images;
   plan.inputRow = oddLines(channels);
   // A block of its own for each thread: its input and the products of one panel stay in its cache,
   // and the filters are read again for each block.
-  const ptrdiff_t perTile = kFrequencies * (plan.inputRow + kernels.panelWidth);
+  const ptrdiff_t perTile = plan.frequencies() * (plan.inputRow + kernels.panelWidth);
   const ptrdiff_t own = ownBlockFloats() / perTile / kernels.maxRows * kernels.maxRows;
-  plan.isShared = own < kFewestOwnTiles || tiles < own * threads * 2;
+  const size_t filterBytes =
+      elementCount(weight) / 9 * static_cast<size_t>(plan.frequencies()) * sizeof(float);
+  plan.isShared = filterBytes > kMostOwnFilterBytes || own == 0 || tiles < own * threads * 2;
   if (plan.isShared) {
     const ptrdiff_t blocks = divideUp(tiles, kSharedBlockTiles);
     plan.block = divideUp(tiles, blocks);
@@ -159,7 +191,7 @@ struct Layer {
   /** Channels [c, c + channels) of tile `tile` of the run → row `row` of the block at `to`. */
   void transform(const Run& run, ptrdiff_t tile, ptrdiff_t c, ptrdiff_t channels, float* to) const {
     const auto [n, y, x] = locate(run, tile);
-    kernels.winogradInput({input.pixel(run.arena, n, y - padding, x - padding) + c,
+    kernels.winogradInput({plan.side, input.pixel(run.arena, n, y - padding, x - padding) + c,
                            input.rowStride(), input.channels, to + c, plan.inputFrequency,
                            channels});
   }
@@ -189,13 +221,13 @@ struct Layer {
   void finish(const Run& run, ptrdiff_t tile, ptrdiff_t c, ptrdiff_t channels,
               const float* from) const {
     const auto [n, top, left] = locate(run, tile);
-    const ptrdiff_t side = pool ? kWinogradOutput / 2 : kWinogradOutput;
+    const ptrdiff_t side = pool ? plan.side / 2 : plan.side;
     const ptrdiff_t y = pool ? top / 2 : top;
     const ptrdiff_t x = pool ? left / 2 : left;
     const ptrdiff_t rows = std::min(side, output.height - y);
     const ptrdiff_t columns = std::min(side, output.width - x);
     if (rows <= 0 || columns <= 0) return;
-    kernels.winogradOutput({from, plan.productFrequency, channels,
+    kernels.winogradOutput({plan.side, from, plan.productFrequency, channels,
                             output.pixel(run.arena, n, y, x) + c, output.rowStride(),
                             output.channels, static_cast<int>(rows), static_cast<int>(columns),
                             filter->bias() + c, relu, pool});
@@ -207,8 +239,8 @@ struct Layer {
   };
   [[nodiscard]] Place locate(const Run& run, ptrdiff_t tile) const {
     const ptrdiff_t inImage = tile % plan.tiles();
-    return {run.first + tile / plan.tiles(), inImage / plan.tilesAcross * kWinogradOutput,
-            inImage % plan.tilesAcross * kWinogradOutput};
+    return {run.first + tile / plan.tiles(), inImage / plan.tilesAcross * plan.side,
+            inImage % plan.tilesAcross * plan.side};
   }
 };
 
@@ -216,12 +248,18 @@ struct Layer {
 
 Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) {
   const size_t scratch = scratch_[op.output];
-  const Layer layer{
-      kernels_,   plan,    buffer(op.input), buffer(op.output), parameters_.winogradFilter(op),
-      op.padding, op.relu, op.pool};
+  const Layer layer{kernels_,
+                    plan,
+                    buffer(op.input),
+                    buffer(op.output),
+                    parameters_.winogradFilter(op, plan.side),
+                    op.padding,
+                    op.relu,
+                    op.pool};
   const ptrdiff_t width = kernels_.panelWidth;
   const ptrdiff_t filters = layer.output.channels;
   const auto panels = layer.filter->panels();
+  const ptrdiff_t frequencies = plan.frequencies();
 
   const auto clear = [=, this](const Run& run) {
     const Buffer& output = layer.output;
@@ -236,7 +274,7 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) 
       const auto blocks = static_cast<size_t>(divideUp(tiles, plan.block));
       pool_.run(blocks, [&](size_t block, size_t thread) {
         auto* inputs = reinterpret_cast<float*>(run.arena + scratch) + thread * plan.blockFloats();
-        float* products = inputs + kFrequencies * plan.inputFrequency;
+        float* products = inputs + frequencies * plan.inputFrequency;
         const auto index = static_cast<ptrdiff_t>(block);
         const auto count = static_cast<ptrdiff_t>(blocks);
         const ptrdiff_t first = index * tiles / count;
@@ -245,10 +283,10 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) 
           layer.transform(run, first + i, 0, layer.input.channels, inputs + i * plan.inputRow);
         }
         for (size_t panel = 0; panel < panels; ++panel) {
-          for (ptrdiff_t f = 0; f < kFrequencies; ++f) {
+          for (ptrdiff_t f = 0; f < frequencies; ++f) {
             const auto frequency = static_cast<size_t>(f);
-            const FilterPanel next = f + 1 < kFrequencies ? FilterPanel{frequency + 1, panel}
-                                                          : FilterPanel{0, (panel + 1) % panels};
+            const FilterPanel next = f + 1 < frequencies ? FilterPanel{frequency + 1, panel}
+                                                         : FilterPanel{0, (panel + 1) % panels};
             layer.multiply({frequency, panel}, next, rows, inputs + f * plan.inputFrequency,
                            products + f * plan.productFrequency);
           }
@@ -265,12 +303,13 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) 
   // Tasks of one frequency and a few panels: its input stays in a thread's cache while the filters
   // pass by, and many threads find work.
   const size_t groups = std::min<size_t>(
-      panels, std::max<size_t>(divideUp(static_cast<ptrdiff_t>(panels), kSharedPanels),
-                               static_cast<size_t>(pool_.threads()) * 8 / kFrequencies));
+      panels, std::max<size_t>(
+                  divideUp(static_cast<ptrdiff_t>(panels), kSharedPanels),
+                  static_cast<size_t>(pool_.threads()) * 8 / static_cast<size_t>(frequencies)));
   return [=, this](const Run& run) {
     clear(run);
     auto* inputs = reinterpret_cast<float*>(run.arena + scratch);
-    float* products = inputs + kFrequencies * plan.inputFrequency;
+    float* products = inputs + frequencies * plan.inputFrequency;
     const ptrdiff_t tiles = plan.tiles() * (run.last - run.first);
     for (ptrdiff_t first = 0; first < tiles; first += plan.block) {
       const ptrdiff_t rows = std::min(plan.block, tiles - first);
@@ -278,7 +317,7 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) 
         const auto i = static_cast<ptrdiff_t>(task);
         layer.transform(run, first + i, 0, layer.input.channels, inputs + i * plan.inputRow);
       });
-      pool_.run(kFrequencies * groups, [&](size_t task) {
+      pool_.run(static_cast<size_t>(frequencies) * groups, [&](size_t task) {
         const size_t frequency = task / groups;
         const auto f = static_cast<ptrdiff_t>(frequency);
         const size_t group = task % groups;
@@ -296,6 +335,18 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) 
       });
     }
   };
+}
+
+std::optional<StepWork> CpuExecutable::workOf(const Op& op) const {
+  const auto* conv = std::get_if<Conv2d>(&op);
+  if (conv == nullptr) return std::nullopt;
+  const std::optional<WinogradPlan>& plan = winograd_[conv->output];
+  if (!plan) return std::nullopt;
+  const Shape& weight = parameters_.specs()[conv->weight].shape;
+  const auto products = static_cast<double>(batch_ * plan->tiles() * plan->frequencies()) *
+                        static_cast<double>(weight[0] * weight[1]);
+  return StepWork{products,
+                  static_cast<double>(parameters_.winogradFilter(*conv, plan->side)->bytes())};
 }
 
 }  // namespace vgg::cpu

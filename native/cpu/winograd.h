@@ -1,5 +1,5 @@
-// 3 × 3 convolutions of stride 1 by Winograd's F(4 × 4, 3 × 3): 36 products of matrices in place of
-// one, with a quarter of the multiplications.
+// 3 × 3 convolutions of stride 1 by Winograd's F(4 × 4, 3 × 3) or F(6 × 6, 3 × 3): 36 or 64
+// products of matrices in place of one, with a quarter or less of the multiplications.
 #pragma once
 
 #include <memory>
@@ -19,11 +19,11 @@ struct FilterPanel {
 };
 
 /** A convolution's filters in the frequency domain, with batch normalisation folded in:
- * weight (K, C, 3, 3) → [36][⌈K / panelWidth⌉][C][panelWidth]. */
+ * weight (K, C, 3, 3) → [frequencies][⌈K / panelWidth⌉][C][panelWidth]. */
 class WinogradFilter final : public PackedParameters {
  public:
-  /** isHalf: kept in float16. */
-  WinogradFilter(const Kernels& kernels, size_t filters, size_t channels, bool isHalf,
+  /** side: of a tile's output. isHalf: kept in float16. */
+  WinogradFilter(const Kernels& kernels, int side, size_t filters, size_t channels, bool isHalf,
                  std::atomic<size_t>* counter);
 
   void pack(const FilterSource& source, ThreadPool& pool) override;
@@ -37,9 +37,11 @@ class WinogradFilter final : public PackedParameters {
   }
   /** One per filter. */
   [[nodiscard]] const float* bias() const { return bias_->floats(); }
+  [[nodiscard]] size_t bytes() const { return weight_->bytes() + bias_->bytes(); }
 
  private:
   const Kernels& kernels_;
+  int side_;
   size_t panelWidth_, filters_, channels_, panels_;
   bool isHalf_;
   std::shared_ptr<HostMemory> weight_, bias_;
@@ -47,6 +49,8 @@ class WinogradFilter final : public PackedParameters {
 
 /** How the work of one layer is cut. */
 struct WinogradPlan {
+  /** Of a tile's output. */
+  int side;
   ptrdiff_t tilesDown, tilesAcross;
   /** Tiles that are in work at once. */
   ptrdiff_t block;
@@ -57,22 +61,23 @@ struct WinogradPlan {
   ptrdiff_t inputRow, inputFrequency, productRow, productFrequency;
 
   [[nodiscard]] ptrdiff_t tiles() const { return tilesDown * tilesAcross; }
+  [[nodiscard]] ptrdiff_t frequencies() const { return frequenciesOf(side); }
   /** What a block takes. */
   [[nodiscard]] size_t blockFloats() const {
-    return static_cast<size_t>(kFrequencies * (inputFrequency + productFrequency));
+    return static_cast<size_t>(frequencies() * (inputFrequency + productFrequency));
   }
   [[nodiscard]] size_t scratchFloats(int threads) const {
     return blockFloats() * static_cast<size_t>(isShared ? 1 : threads);
   }
 };
 
-/** Whether a convolution of this weight (K, C, R, S) with an output of height × width before its
- * pool can be done so, and should be. */
-bool prefersWinograd(const Conv2d& conv, const Shape& weight, ptrdiff_t height, ptrdiff_t width,
-                     const Kernels& kernels);
+/** The side of the tiles by which a convolution of this weight (K, C, R, S) with an output of
+ * height × width before its pool should be done; 0: none. */
+int winogradSide(const Conv2d& conv, const Shape& weight, ptrdiff_t height, ptrdiff_t width,
+                 const Kernels& kernels);
 
 /** For an output of height × width before its pool, `images` of them at once. */
-WinogradPlan planWinograd(const Shape& weight, ptrdiff_t height, ptrdiff_t width, ptrdiff_t images,
-                          const Kernels& kernels, int threads);
+WinogradPlan planWinograd(int side, const Shape& weight, ptrdiff_t height, ptrdiff_t width,
+                          ptrdiff_t images, const Kernels& kernels, int threads);
 
 }  // namespace vgg::cpu

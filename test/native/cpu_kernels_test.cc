@@ -1,6 +1,7 @@
 // The CPU's inner loops against their definitions, for every instruction set of this machine and
 // for AVX-512's shape of vectors, which any machine can run slowly.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -140,33 +141,46 @@ void pooledProductsAreRight(const Kernels& kernels) {
 }
 
 /** With the filter that picks pixel (v, u), its transform multiplied between the two under test. */
-void winogradIsRight(const Kernels& kernels) {
+void winogradIsRight(const Kernels& kernels, int side) {
+  using Rows = std::vector<std::array<double, 3>>;
   const double a = std::sqrt(0.5);
   const double b = std::sqrt(2.0);
-  const double g[6][3] = {{1, 0, 0},
-                          {-1 / 1.5, -a / 1.5, -0.5 / 1.5},
-                          {-1 / 1.5, a / 1.5, -0.5 / 1.5},
-                          {1 / 6.0, b / 6, 2 / 6.0},
-                          {1 / 6.0, -b / 6, 2 / 6.0},
-                          {0, 0, 1}};
+  const Rows four = {{1, 0, 0},
+                     {-1 / 1.5, -a / 1.5, -0.5 / 1.5},
+                     {-1 / 1.5, a / 1.5, -0.5 / 1.5},
+                     {1 / 6.0, b / 6, 2 / 6.0},
+                     {1 / 6.0, -b / 6, 2 / 6.0},
+                     {0, 0, 1}};
+  const Rows six = {{1, 0, 0},
+                    {-2 / 9.0, -2 / 9.0, -2 / 9.0},
+                    {-2 / 9.0, 2 / 9.0, -2 / 9.0},
+                    {1 / 90.0, 2 / 90.0, 4 / 90.0},
+                    {1 / 90.0, -2 / 90.0, 4 / 90.0},
+                    {32 / 45.0, 16 / 45.0, 8 / 45.0},
+                    {32 / 45.0, -16 / 45.0, 8 / 45.0},
+                    {0, 0, 1}};
+  const Rows& g = side == 4 ? four : six;
   Random random;
   const ptrdiff_t channels = 2 * kernels.lanes;
-  const std::vector<float> image = random.numbers(static_cast<size_t>(36 * channels));
+  const int across = side + 2;
+  const double amplified = side == 4 ? 10 : 100;  // what the sums on the way reach
+  const auto count = static_cast<size_t>(across * across);
+  const std::vector<float> image = random.numbers(count * static_cast<size_t>(channels));
   const std::vector<float> bias = random.numbers(static_cast<size_t>(channels));
   for (int pick = 0; pick < 9; ++pick) {
-    std::vector<float> frequencies(static_cast<size_t>(36 * channels));
+    std::vector<float> frequencies(image.size());
     kernels.winogradInput(
-        {image.data(), 6 * channels, channels, frequencies.data(), channels, channels});
-    for (int f = 0; f < 36; ++f) {
-      const double factor = g[f / 6][pick / 3] * g[f % 6][pick % 3];
+        {side, image.data(), across * channels, channels, frequencies.data(), channels, channels});
+    for (int f = 0; f < across * across; ++f) {
+      const double factor = g[f / across][pick / 3] * g[f % across][pick % 3];
       for (ptrdiff_t c = 0; c < channels; ++c)
         frequencies[f * channels + c] *= static_cast<float>(factor);
     }
     for (const bool pool : {false, true}) {
-      for (int size = 1; size <= (pool ? 2 : 4); ++size) {
-        const int columns = pool ? 2 : 4;
+      const int columns = pool ? side / 2 : side;
+      for (int size = 1; size <= columns; ++size) {
         std::vector<float> to(static_cast<size_t>(columns * columns * channels), 77.0F);
-        kernels.winogradOutput({frequencies.data(), channels, channels, to.data(),
+        kernels.winogradOutput({side, frequencies.data(), channels, channels, to.data(),
                                 columns * channels, channels, size, size, bias.data(),
                                 pick % 2 == 0, pool});
         bool isRight = true;
@@ -175,14 +189,15 @@ void winogradIsRight(const Kernels& kernels) {
           const ptrdiff_t x = i / channels % columns;
           const ptrdiff_t y = i / channels / columns;
           const auto at = [&](ptrdiff_t row, ptrdiff_t column) {
-            return image[((row + pick / 3) * 6 + column + pick % 3) * channels + c];
+            return image[((row + pick / 3) * across + column + pick % 3) * channels + c];
           };
           double truth = pool ? std::max({at(2 * y, 2 * x), at(2 * y, 2 * x + 1),
                                           at(2 * y + 1, 2 * x), at(2 * y + 1, 2 * x + 1)})
                               : at(y, x);
           truth += bias[c];
           if (pick % 2 == 0) truth = std::max(truth, 0.0);
-          isRight = isRight && (x < size && y < size ? isClose(to[i], truth, 10) : to[i] == 77.0F);
+          isRight =
+              isRight && (x < size && y < size ? isClose(to[i], truth, amplified) : to[i] == 77.0F);
         }
         expect(isRight, kernels, pool ? "pooled Winograd, filter" : "Winograd, filter", pick);
       }
@@ -220,7 +235,7 @@ int testKernels() {
   for (const Kernels* kernels : all) {
     productsAreRight(*kernels, false);
     pooledProductsAreRight(*kernels);
-    winogradIsRight(*kernels);
+    for (const int side : kWinogradSides) winogradIsRight(*kernels, side);
     if (kernels->narrow == nullptr) continue;
     productsAreRight(*kernels, true);
     halvesAreExact(*kernels);
