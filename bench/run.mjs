@@ -1,5 +1,5 @@
 // Times VGG11 here and in the peers: fresh processes in turns, on the same weights and images, answers compared first.
-// Usage: npm run bench -- [--batch 1,4,16] [--rounds 7] [--minutes 13] [--threads 2] [--only NAME,…] [--torch] [--smoke]
+// Usage: npm run bench -- [--batch 1,4,16] [--rounds 15] [--minutes 13] [--threads 2] [--only NAME,…] [--torch] [--smoke]
 // Peers: npm install --prefix bench --ignore-scripts; those in Python are installed by itself (python.mjs). None is required.
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
@@ -19,7 +19,7 @@ import { engines, trialsFor } from "./trials.mjs";
 const { values: options } = parseArgs({
   options: {
     batch: { type: "string" },
-    rounds: { type: "string", default: "7" },
+    rounds: { type: "string", default: "15" },
     minutes: { type: "string", default: "13" },
     threads: { type: "string", default: String(Math.min(2, availableParallelism())) },
     only: { type: "string", default: "" },
