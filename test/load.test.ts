@@ -339,8 +339,15 @@ describe("Vgg.classify", () => {
         expect(Math.abs(probability - Math.exp(best[rank]!.score) / sum)).toBeLessThan(1e-5);
       }
     }
-    expect(await network.classify(paths[0]!, { top: 3 })).toEqual(all[0]);
-    expect(await network.classify(readFileSync(paths[0]!), { top: 3 })).toEqual(all[0]);
+    const alone = await network.classify(paths[0]!, { top: 3 });
+    // Sums of another batch size may be taken in another order.
+    expect(alone).toEqual(
+      all[0]!.map((prediction) => ({
+        ...prediction,
+        probability: expect.closeTo(prediction.probability, 7),
+      })),
+    );
+    expect(await network.classify(readFileSync(paths[0]!), { top: 3 })).toEqual(alone);
     expect(await network.classify([])).toEqual([]);
     const signal = AbortSignal.abort();
     await expect(network.classify([], { signal })).rejects.toMatchObject({ name: "AbortError" });
