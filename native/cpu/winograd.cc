@@ -59,9 +59,6 @@ void transformFilter(int side, const float* filter, double scale, double* to) {
 constexpr size_t kMostOwnFilterBytes = size_t{4} << 20;
 constexpr ptrdiff_t kSharedBlockTiles = 112;
 constexpr size_t kMostPanelWidth = 32;
-// Larger tiles need fewer products, and 64 / 36 of the filters: those must not be what is waited
-// for.
-constexpr size_t kMostLargeFilterBytes = size_t{100} << 20;
 constexpr ptrdiff_t kSharedPanels = 16;  // for which a thread multiplies one frequency at a time
 
 /** What a thread's own block may take: most of its second cache, filters pass by in the rest. */
