@@ -84,14 +84,14 @@ export function describeSteps(
       (sum, id) => sum + elementCount(record.parameters[id]!.shape) * elementBytes[kept.weights],
       0,
     );
-    const products = batch * rows.reduce((sum, row) => sum + multiplyAdds(record, row), 0);
+    const direct = batch * rows.reduce((sum, row) => sum + multiplyAdds(record, row), 0);
     return {
       kind: rows.map(({ kind }) => kind).join("+"),
       rows: indices,
       values: rows.map(({ output }) => output),
       ...shared,
-      multiplyAdds: products,
-      products: work?.products ?? products,
+      multiplyAdds: direct,
+      products: work?.products ?? direct,
       bytes: bytesOf(rows[0]!.input) + bytesOf(value) + (work?.parameterBytes ?? parameterBytes),
     };
   });

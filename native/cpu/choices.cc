@@ -10,8 +10,8 @@
 namespace vgg::cpu {
 namespace {
 
-// Filters of up to so many bytes are better read once for each image, from a cache, than the
-// activations of a whole batch from memory.
+// Filters of up to so many bytes before any transform are better read once for each image, from a
+// cache, than the activations of a whole batch from memory.
 constexpr size_t kImagewiseFilterBytes = size_t{3} << 20;
 
 struct Sides {

@@ -14,7 +14,7 @@
 namespace vgg::cpu {
 namespace {
 
-constexpr int kMostInput = 8;
+constexpr int kMostInput = 8;  // pixels across the input of the largest tile
 
 /** G of F(side × side, 3 × 3) for the points of kernels/winograd.cc: side + 2 rows. */
 const double (*filterTransform(int side))[3] {

@@ -54,7 +54,7 @@ struct Ahead {
   }
 };
 
-/** sums[set] += row k of A (Rows × …) · row k of B, at `b`. */
+/** sums[set] += column at `a` of A (Rows) · row at `b` of B (panelWidth). */
 template <int Rows, typename Element>
 [[gnu::always_inline]] inline void addRow(Sums<Rows>& sums, int set, const float* a,
                                           ptrdiff_t aRowStride, const Element* b) {
@@ -68,7 +68,8 @@ template <int Rows, typename Element>
   }
 }
 
-/** sums += A (Rows × length) · B (length × panelWidth). */
+/** sums += A (Rows × length) · B (length × panelWidth). A function of its own: GCC 12 forgets to
+ * unroll the same loop inside another one. */
 template <int Rows, typename Element>
 [[gnu::always_inline]] inline void addRows(Sums<Rows>& sums, const float* a, ptrdiff_t aRowStride,
                                            ptrdiff_t length, const Element* b) {
