@@ -37,6 +37,8 @@ void CpuExecutable::choose() {
       buffer.width = static_cast<ptrdiff_t>(shape[2]);
     }
   }
+  joinPools();
+  chooseImagewise();
   chooseConvolutions();
 
   // A flattened value that only linear layers read keeps its bytes: the layers' weights are packed
@@ -55,12 +57,10 @@ void CpuExecutable::choose() {
     if (onlyGemm && input.border + input.rowsBelow + input.columnsBeside == 0)
       home_[flatten->output] = flatten->input;
   }
-  chooseImagewise();
 }
 
-/** A 2 × 2 pool joins the convolution before it where nobody else reads the value between them;
- * then each convolution's algorithm, and what it wants around its input. */
-void CpuExecutable::chooseConvolutions() {
+/** A 2 × 2 pool joins the convolution before it where nobody else reads the value between them. */
+void CpuExecutable::joinPools() {
   const std::vector<int> uses = countUses(program_);
   for (size_t i = 0; i + 1 < program_.ops.size(); ++i) {
     auto* conv = std::get_if<Conv2d>(&program_.ops[i]);
@@ -72,24 +72,28 @@ void CpuExecutable::chooseConvolutions() {
     conv->pool = true;
     program_.ops.erase(program_.ops.begin() + static_cast<ptrdiff_t>(i) + 1);
   }
-  for (const Op& op : program_.ops) {
-    const auto* conv = std::get_if<Conv2d>(&op);
+}
+
+/** Each convolution's algorithm, and what it wants around its input. */
+void CpuExecutable::chooseConvolutions() {
+  for (size_t i = 0; i < program_.ops.size(); ++i) {
+    const auto* conv = std::get_if<Conv2d>(&program_.ops[i]);
     if (conv == nullptr) continue;
     Buffer& input = buffers_[conv->input];
     input.border = std::max<ptrdiff_t>(input.border, conv->padding);
     const Shape& weight = parameters_.specs()[conv->weight].shape;
     const auto [height, width] = sidesOf(*conv, input);
-    const int side = winogradSide(*conv, weight, height, width, kernels_);
-    if (side == 0) continue;
+    if (!suitsWinograd(*conv, weight, height, width, kernels_)) continue;
     const WinogradPlan plan =
-        planWinograd(side, weight, height, width, batch_, kernels_, pool_.threads());
+        planWinograd(weight, parameters_.isHalf(), height, width,
+                     i < imagewise_ ? imagesAtOnce_ : batch_, kernels_, pool_.threads());
     winograd_[conv->output] = plan;
-    // Tiles at the edge read past the ring where the output is no multiple of theirs.
-    const auto missing = [&](ptrdiff_t tiles, ptrdiff_t length) {
-      return tiles * plan.side + 2 - conv->padding - length - input.border;
+    // Tiles at the edge read past the ring where they cover more than the output.
+    const auto missing = [&](const WinogradCut& cut, ptrdiff_t length) {
+      return cut.pixels() + 2 - conv->padding - length - input.border;
     };
-    input.rowsBelow = std::max(input.rowsBelow, missing(plan.tilesDown, input.height));
-    input.columnsBeside = std::max(input.columnsBeside, missing(plan.tilesAcross, input.width));
+    input.rowsBelow = std::max(input.rowsBelow, missing(plan.down, input.height));
+    input.columnsBeside = std::max(input.columnsBeside, missing(plan.across, input.width));
   }
 }
 
@@ -114,16 +118,8 @@ void CpuExecutable::chooseImagewise() {
   imagesAtOnce_ = 1;
   // What only these steps touch is held for so many images.
   for (const int input : program_.inputs) buffers_[input].images = imagesAtOnce_;
-  for (size_t i = 0; i < imagewise_; ++i) {
+  for (size_t i = 0; i < imagewise_; ++i)
     forEachOutput(program_.ops[i], [&](int value) { buffers_[value].images = imagesAtOnce_; });
-    const auto* conv = std::get_if<Conv2d>(&program_.ops[i]);
-    if (conv == nullptr) continue;
-    std::optional<WinogradPlan>& plan = winograd_[conv->output];
-    if (!plan) continue;
-    const auto [height, width] = sidesOf(*conv, buffers_[conv->input]);
-    plan = planWinograd(plan->side, parameters_.specs()[conv->weight].shape, height, width,
-                        imagesAtOnce_, kernels_, pool_.threads());
-  }
   for (size_t i = imagewise_; i < program_.ops.size(); ++i)
     forEachInput(program_.ops[i], [&](int value) { buffers_[value].images = batch_; });
   for (const int output : program_.outputs) buffers_[output].images = batch_;

@@ -12,7 +12,7 @@
 #include "cpu/parallel.h"
 #include "cpu/parameters.h"
 #include "cpu/shared_arena.h"
-#include "cpu/winograd.h"
+#include "cpu/winograd_plan.h"
 
 namespace vgg::cpu {
 
@@ -88,6 +88,7 @@ class CpuExecutable final : public Executable {
   void runSteps(const std::vector<Binding>& inputs, const std::vector<Binding>& outputs,
                 const std::atomic<bool>& cancelled, StepTime* times);
   void choose();
+  void joinPools();
   void chooseConvolutions();
   void chooseImagewise();
   void place();

@@ -39,29 +39,30 @@ struct PooledPanelProduct : PanelProduct {
   ptrdiff_t aLineStride;
 };
 
-/** Winograd's F(m × m, 3 × 3), m = `side` of the output, 4 or 6: (m + 2)² input pixels and as many
- * frequencies make m × m output pixels. */
+/** The output of one of Winograd's tiles, each side 4 or 6 pixels: F(down × across, 3 × 3). It is
+ * made of (down + 2) × (across + 2) input pixels by as many products, of which those of a shorter
+ * side are the first. */
+struct WinogradTile {
+  int down, across;
+};
 constexpr int kWinogradSides[] = {4, 6};
-constexpr ptrdiff_t frequenciesOf(int side) {
-  return static_cast<ptrdiff_t>(side + 2) * (side + 2);
-}
 
-/** Pixels at `from` → frequency f of the tile at to + f·frequencyStride. `channels` is a multiple
- * of the lanes. */
+/** Pixels at `from` → frequency (y, x) of the tile at to + y·frequencyRow + x·frequencyStride.
+ * `channels` is a multiple of the lanes. */
 struct WinogradInput {
-  int side;
+  WinogradTile tile;
   const float* from;
   ptrdiff_t rowStride, pixelStride;
   float* to;
-  ptrdiff_t frequencyStride, channels;
+  ptrdiff_t frequencyRow, frequencyStride, channels;
 };
 
-/** Frequencies → `rows` × `columns` pixels at `to`, of the side × side, or of their 2 × 2 maxima
- * where pooled. */
+/** Frequencies → `rows` × `columns` pixels at `to`, of the tile's, or of their 2 × 2 maxima where
+ * pooled. */
 struct WinogradOutput {
-  int side;
+  WinogradTile tile;
   const float* from;
-  ptrdiff_t frequencyStride, channels;
+  ptrdiff_t frequencyRow, frequencyStride, channels;
   float* to;
   ptrdiff_t rowStride, pixelStride;
   int rows, columns;

@@ -185,12 +185,12 @@ std::shared_ptr<const PackedMatrix> CpuParameters::matrix(int weight, size_t cha
 }
 
 template <typename Packed, typename Create>
-std::shared_ptr<const Packed> CpuParameters::filterOf(const Conv2d& conv, int side,
+std::shared_ptr<const Packed> CpuParameters::filterOf(const Conv2d& conv, WinogradFilterForm form,
                                                       const Create& create) {
   const BatchNorm norm =
       conv.batchNorm.value_or(BatchNorm{kNone, kNone, kNone, kNone, kNone, kNone, 0, false});
-  Filter& entry = filters_[{side, conv.weight, conv.bias, norm.weight, norm.bias, norm.mean,
-                            norm.variance, norm.epsilon}];
+  Filter& entry = filters_[{form.frequencies, form.mayBeHalf, conv.weight, conv.bias, norm.weight,
+                            norm.bias, norm.mean, norm.variance, norm.epsilon}];
   if (entry.packed == nullptr) {
     entry.packed = create(specs_[conv.weight].shape);
     entry.conv = conv;
@@ -199,16 +199,17 @@ std::shared_ptr<const Packed> CpuParameters::filterOf(const Conv2d& conv, int si
 }
 
 std::shared_ptr<const PackedFilter> CpuParameters::filter(const Conv2d& conv) {
-  return filterOf<PackedFilter>(conv, 0, [this](const Shape& shape) {
+  return filterOf<PackedFilter>(conv, {0, false}, [this](const Shape& shape) {
     return std::make_shared<PackedFilter>(kernels_, shape[0], shape[1], shape[2], shape[3],
                                           counter_);
   });
 }
 
-std::shared_ptr<const WinogradFilter> CpuParameters::winogradFilter(const Conv2d& conv, int side) {
-  return filterOf<WinogradFilter>(conv, side, [&](const Shape& shape) {
-    return std::make_shared<WinogradFilter>(kernels_, side, shape[0], shape[1],
-                                            isHalf_ && side == 4, counter_);
+std::shared_ptr<const WinogradFilter> CpuParameters::winogradFilter(const Conv2d& conv,
+                                                                    WinogradFilterForm form) {
+  return filterOf<WinogradFilter>(conv, form, [&](const Shape& shape) {
+    return std::make_shared<WinogradFilter>(kernels_, form.frequencies, shape[0], shape[1],
+                                            isHalf_ && form.mayBeHalf, counter_);
   });
 }
 

@@ -10,17 +10,19 @@
 #include "core/host_memory.h"
 #include "cpu/packed_filter.h"
 #include "cpu/packed_matrix.h"
-#include "cpu/winograd.h"
+#include "cpu/winograd_filter.h"
+#include "cpu/winograd_plan.h"
 
 namespace vgg::cpu {
 
 class CpuParameters final : public Parameters {
  public:
-  /** isHalf: matrices and Winograd's filters for tiles of 4 × 4 are kept in float16. */
+  /** isHalf: matrices, and Winograd's filters where they may be, are kept in float16. */
   CpuParameters(std::vector<ParameterSpec> specs, bool isHalf, const Kernels& kernels,
                 ThreadPool& pool, std::atomic<size_t>* counter);
 
   [[nodiscard]] const std::vector<ParameterSpec>& specs() const override { return specs_; }
+  [[nodiscard]] bool isHalf() const { return isHalf_; }
   void write(int index, size_t first, const std::byte* from, DType dtype, size_t count) override;
   void read(int index, float* to) override;
   void fill(int index, float value) override;
@@ -30,7 +32,7 @@ class CpuParameters final : public Parameters {
    * programs. */
   std::shared_ptr<const PackedMatrix> matrix(int weight, size_t channels);
   std::shared_ptr<const PackedFilter> filter(const Conv2d& conv);
-  std::shared_ptr<const WinogradFilter> winogradFilter(const Conv2d& conv, int side);
+  std::shared_ptr<const WinogradFilter> winogradFilter(const Conv2d& conv, WinogradFilterForm form);
   /** The row-major values; the pointer holds until the parameter becomes a matrix. */
   const float* dense(int index);
 
@@ -62,10 +64,11 @@ class CpuParameters final : public Parameters {
   float* denseForWriting(int index);
   void writeFloats(int index, size_t first, const float* from, size_t count);
   void writeMatrix(PackedMatrix& matrix, size_t first, const float* from, size_t count);
-  /** The filter of that layer for Winograd's tiles of this side, or 0; made by create() on first
-   * demand. */
+  /** The filter of that layer in Winograd's form (0 frequencies: neither that nor half); made by
+   * create() on first demand. */
   template <typename Packed, typename Create>
-  std::shared_ptr<const Packed> filterOf(const Conv2d& conv, int side, const Create& create);
+  std::shared_ptr<const Packed> filterOf(const Conv2d& conv, WinogradFilterForm form,
+                                         const Create& create);
   template <typename Make>
   void make(int index, const Make& make);
 
@@ -76,7 +79,7 @@ class CpuParameters final : public Parameters {
   std::atomic<size_t>* counter_;
   std::vector<Slot> slots_;
   std::map<std::pair<int, size_t>, MatrixCopy> matrixCopies_;
-  std::map<std::tuple<int, int, int, int, int, int, int, float>, Filter> filters_;
+  std::map<std::tuple<int, bool, int, int, int, int, int, int, float>, Filter> filters_;
 };
 
 }  // namespace vgg::cpu

@@ -141,63 +141,58 @@ void pooledProductsAreRight(const Kernels& kernels) {
 }
 
 /** With the filter that picks pixel (v, u), its transform multiplied between the two under test. */
-void winogradIsRight(const Kernels& kernels, int side) {
-  using Rows = std::vector<std::array<double, 3>>;
-  const double a = std::sqrt(0.5);
-  const double b = std::sqrt(2.0);
-  const Rows four = {{1, 0, 0},
-                     {-1 / 1.5, -a / 1.5, -0.5 / 1.5},
-                     {-1 / 1.5, a / 1.5, -0.5 / 1.5},
-                     {1 / 6.0, b / 6, 2 / 6.0},
-                     {1 / 6.0, -b / 6, 2 / 6.0},
-                     {0, 0, 1}};
-  const Rows six = {{1, 0, 0},
-                    {-2 / 9.0, -2 / 9.0, -2 / 9.0},
-                    {-2 / 9.0, 2 / 9.0, -2 / 9.0},
-                    {1 / 90.0, 2 / 90.0, 4 / 90.0},
-                    {1 / 90.0, -2 / 90.0, 4 / 90.0},
-                    {32 / 45.0, 16 / 45.0, 8 / 45.0},
-                    {32 / 45.0, -16 / 45.0, 8 / 45.0},
-                    {0, 0, 1}};
-  const Rows& g = side == 4 ? four : six;
+void winogradIsRight(const Kernels& kernels, WinogradTile tile) {
+  // G; the shorter tile has the first rows of it.
+  const double g[8][3] = {{1, 0, 0},
+                          {1 / 90.0, 2 / 90.0, 4 / 90.0},
+                          {1 / 90.0, -2 / 90.0, 4 / 90.0},
+                          {32 / 45.0, 16 / 45.0, 8 / 45.0},
+                          {32 / 45.0, -16 / 45.0, 8 / 45.0},
+                          {0, 0, 1},
+                          {-2 / 9.0, -2 / 9.0, -2 / 9.0},
+                          {-2 / 9.0, 2 / 9.0, -2 / 9.0}};
   Random random;
   const ptrdiff_t channels = 2 * kernels.lanes;
-  const int across = side + 2;
-  const double amplified = side == 4 ? 10 : 100;  // what the sums on the way reach
-  const auto count = static_cast<size_t>(across * across);
-  const std::vector<float> image = random.numbers(count * static_cast<size_t>(channels));
+  const ptrdiff_t down = tile.down + 2;
+  const ptrdiff_t across = tile.across + 2;
+  const ptrdiff_t row = across * channels;  // of pixels, and of frequencies
+  const double amplified = 100;             // what the sums on the way reach
+  const std::vector<float> image = random.numbers(static_cast<size_t>(down * row));
   const std::vector<float> bias = random.numbers(static_cast<size_t>(channels));
   for (int pick = 0; pick < 9; ++pick) {
     std::vector<float> frequencies(image.size());
     kernels.winogradInput(
-        {side, image.data(), across * channels, channels, frequencies.data(), channels, channels});
-    for (int f = 0; f < across * across; ++f) {
+        {tile, image.data(), row, channels, frequencies.data(), row, channels, channels});
+    for (ptrdiff_t f = 0; f < down * across; ++f) {
       const double factor = g[f / across][pick / 3] * g[f % across][pick % 3];
       for (ptrdiff_t c = 0; c < channels; ++c)
         frequencies[f * channels + c] *= static_cast<float>(factor);
     }
     for (const bool pool : {false, true}) {
-      const int columns = pool ? side / 2 : side;
-      for (int size = 1; size <= columns; ++size) {
-        std::vector<float> to(static_cast<size_t>(columns * columns * channels), 77.0F);
-        kernels.winogradOutput({side, frequencies.data(), channels, channels, to.data(),
-                                columns * channels, channels, size, size, bias.data(),
+      const int rows = pool ? tile.down / 2 : tile.down;
+      const int columns = pool ? tile.across / 2 : tile.across;
+      for (int size = 1; size <= std::max(rows, columns); ++size) {
+        const int rowsAsked = std::min(size, rows);
+        const int columnsAsked = std::min(size, columns);
+        std::vector<float> to(static_cast<size_t>(rows * columns * channels), 77.0F);
+        kernels.winogradOutput({tile, frequencies.data(), row, channels, channels, to.data(),
+                                columns * channels, channels, rowsAsked, columnsAsked, bias.data(),
                                 pick % 2 == 0, pool});
         bool isRight = true;
-        for (ptrdiff_t i = 0; i < columns * columns * channels; ++i) {
+        for (ptrdiff_t i = 0; i < rows * columns * channels; ++i) {
           const ptrdiff_t c = i % channels;
           const ptrdiff_t x = i / channels % columns;
           const ptrdiff_t y = i / channels / columns;
-          const auto at = [&](ptrdiff_t row, ptrdiff_t column) {
-            return image[((row + pick / 3) * across + column + pick % 3) * channels + c];
+          const auto at = [&](ptrdiff_t v, ptrdiff_t u) {
+            return image[(v + pick / 3) * row + (u + pick % 3) * channels + c];
           };
           double truth = pool ? std::max({at(2 * y, 2 * x), at(2 * y, 2 * x + 1),
                                           at(2 * y + 1, 2 * x), at(2 * y + 1, 2 * x + 1)})
                               : at(y, x);
           truth += bias[c];
           if (pick % 2 == 0) truth = std::max(truth, 0.0);
-          isRight =
-              isRight && (x < size && y < size ? isClose(to[i], truth, amplified) : to[i] == 77.0F);
+          const bool isAsked = x < columnsAsked && y < rowsAsked;
+          isRight = isRight && (isAsked ? isClose(to[i], truth, amplified) : to[i] == 77.0F);
         }
         expect(isRight, kernels, pool ? "pooled Winograd, filter" : "Winograd, filter", pick);
       }
@@ -235,7 +230,9 @@ int testKernels() {
   for (const Kernels* kernels : all) {
     productsAreRight(*kernels, false);
     pooledProductsAreRight(*kernels);
-    for (const int side : kWinogradSides) winogradIsRight(*kernels, side);
+    for (const int down : kWinogradSides) {
+      for (const int across : kWinogradSides) winogradIsRight(*kernels, {down, across});
+    }
     if (kernels->narrow == nullptr) continue;
     productsAreRight(*kernels, true);
     halvesAreExact(*kernels);

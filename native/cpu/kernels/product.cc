@@ -73,6 +73,7 @@ template <int Rows, typename Element>
 template <int Rows, typename Element>
 [[gnu::always_inline]] inline void addRows(Sums<Rows>& sums, const float* a, ptrdiff_t aRowStride,
                                            ptrdiff_t length, const Element* b) {
+  asm("" : "+r"(b));  // where a length is constant, the number of rounds then is too: no remainder
 #pragma GCC unroll 4
   for (ptrdiff_t k = 0; k < length; ++k)
     addRow<Rows>(sums, 0, a + k, aRowStride, b + k * kPanelWidth);
@@ -100,15 +101,16 @@ template <int Rows, typename Element>
   }
   // All but the products is kept rare: another thread of the same core may take half of the
   // instructions that it can start.
-  while (length > 0) {
+  for (; length >= kAskRows; length -= kAskRows) {
     ahead.ask(kAskRows);
-    const ptrdiff_t part = length < kAskRows ? length : kAskRows;
-    addRows<Rows>(sums, a, aRowStride, part, b);
-    a += part;
-    b += part * kPanelWidth;
-    length -= part;
+    addRows<Rows>(sums, a, aRowStride, kAskRows, b);
+    a += kAskRows;
+    b += kAskRows * kPanelWidth;
   }
-  return b;
+  if (length == 0) return b;
+  ahead.ask(length);
+  addRows<Rows>(sums, a, aRowStride, length, b);
+  return b + length * kPanelWidth;
 }
 
 /** What is done to the sums on their way to C. */
@@ -156,6 +158,28 @@ template <int Rows>
   }
 }
 
+/** Whether there is but one sum for each element of C, which is stored as it is. */
+inline bool isPlain(const PanelProduct& product) {
+  return product.segments == 1 && product.depth <= kMaxSum && product.columns == kPanelWidth &&
+         product.bias == nullptr && !product.accumulate && !product.relu;
+}
+
+/** Rows of a plain product: short ones, where every instruction around the sums counts. */
+template <int Rows, typename Element>
+void multiplyPlainRows(const float* a, ptrdiff_t aRowStride, ptrdiff_t depth, const Element* b,
+                       float* c, ptrdiff_t cRowStride, Ahead ahead) {
+#pragma GCC unroll 16
+  for (int row = 0; row < Rows; ++row) __builtin_prefetch(c + row * cRowStride, 1);
+  Sums<Rows> sums;
+  add<Rows>(sums, a, aRowStride, depth, b, ahead);
+  sums.join();
+#pragma GCC unroll 16
+  for (int row = 0; row < Rows; ++row) {
+    store(c + row * cRowStride, sums.of[0][row][0]);
+    store(c + row * cRowStride + kLanes, sums.of[0][row][1]);
+  }
+}
+
 /** Rows of the product, from `a` to `c`. */
 template <int Rows, typename Element>
 void multiplyRows(const PanelProduct& product, const float* a, const Element* b, float* c,
@@ -190,37 +214,46 @@ void multiplyRows(const PanelProduct& product, const float* a, const Element* b,
 }
 
 template <int Rows, typename Element>
-void multiplyUpTo(int rows, const PanelProduct& product, const float* a, const Element* b, float* c,
-                  Ahead ahead) {
+[[gnu::always_inline]] inline void multiplyUpTo(ptrdiff_t rows, bool plain,
+                                                const PanelProduct& product, const float* a,
+                                                const Element* b, float* c, Ahead ahead) {
   if constexpr (Rows > 0) {
-    if (rows == Rows) return multiplyRows<Rows>(product, a, b, c, ahead);
-    multiplyUpTo<Rows - 1>(rows, product, a, b, c, ahead);
+    if (rows != Rows) return multiplyUpTo<Rows - 1>(rows, plain, product, a, b, c, ahead);
+    if (plain) {
+      return multiplyPlainRows<Rows>(a, product.aRowStride, product.depth, b, c, product.cRowStride,
+                                     ahead);
+    }
+    multiplyRows<Rows>(product, a, b, c, ahead);
   }
 }
 
 /** All rows, in even parts: 14 at most 6 at a time are 5 + 5 + 4, not 6 + 6 + 2. */
 template <typename Element>
 void multiplyAll(const PanelProduct& product, const Element* b) {
+  const bool plain = isPlain(product);
   if (product.rows <= kMaxRows) {
     const char* next = product.next != nullptr ? static_cast<const char*>(product.next)
                                                : reinterpret_cast<const char*>(b) + kAhead;
-    multiplyUpTo<kMaxRows>(static_cast<int>(product.rows), product, product.a, b, product.c,
+    multiplyUpTo<kMaxRows>(product.rows, plain, product, product.a, b, product.c,
                            {next, kRowBytes<Element>});
     return;
   }
   const ptrdiff_t parts = (product.rows + kMaxRows - 1) / kMaxRows;
+  const ptrdiff_t rows = product.rows / parts;
+  const ptrdiff_t longer = product.rows % parts;  // so many parts have a row more
   // Each part asks for its share of what comes next; nobody needs it before the last has ended.
-  const ptrdiff_t share = product.segments * product.depth * kRowBytes<Element> / parts;
+  const ptrdiff_t bytes = (kRowBytes<Element> + parts - 1) / parts;
+  const ptrdiff_t share = product.segments * product.depth * bytes;
   const char* next = product.next != nullptr ? static_cast<const char*>(product.next)
                                              : reinterpret_cast<const char*>(b);
-  ptrdiff_t row = 0;
+  const float* a = product.a;
+  float* c = product.c;
   for (ptrdiff_t part = 0; part < parts; ++part) {
-    const ptrdiff_t end = (part + 1) * product.rows / parts;
-    multiplyUpTo<kMaxRows>(static_cast<int>(end - row), product,
-                           product.a + row * product.aRowStride, b,
-                           product.c + row * product.cRowStride,
-                           {next + part * share, (kRowBytes<Element> + parts - 1) / parts});
-    row = end;
+    const ptrdiff_t count = part < longer ? rows + 1 : rows;
+    multiplyUpTo<kMaxRows>(count, plain, product, a, b, c, {next, bytes});
+    a += count * product.aRowStride;
+    c += count * product.cRowStride;
+    next += share;
   }
 }
 

@@ -1,0 +1,158 @@
+#include "cpu/winograd_plan.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace vgg::cpu {
+namespace {
+
+// Filters that each thread may read again for each block of its own: from a cache that all share.
+constexpr size_t kMostOwnFilterBytes = size_t{4} << 20;
+constexpr ptrdiff_t kSharedBlockTiles = 112;
+// A number of a filter takes as long to read from memory as so many products with it.
+constexpr ptrdiff_t kProductsPerRead = 8;
+
+/** What a thread's own block may take: most of its second cache, filters pass by in the rest. */
+ptrdiff_t ownBlockFloats() {
+  static const ptrdiff_t floats = [] {
+    long bytes = 0;
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+    return (bytes > 0 ? bytes : 512L << 10) * 3 / 4 / static_cast<long>(sizeof(float));
+  }();
+  return floats;
+}
+
+ptrdiff_t divideUp(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+
+/** A stride that is an odd number of cache lines: rows then fall into different sets. */
+ptrdiff_t oddLines(ptrdiff_t floats) {
+  const ptrdiff_t kLine = 16;
+  return (divideUp(floats, kLine) | 1) * kLine;
+}
+
+WinogradCut cutIntoFours(ptrdiff_t length) { return {0, divideUp(length, 4)}; }
+
+/** With the fewest products: all of it even lengths from 6 on without a pixel too many. */
+WinogradCut cut(ptrdiff_t length) {
+  WinogradCut best{divideUp(length, 6), 0};
+  for (ptrdiff_t fours = 1; fours <= 2; ++fours) {
+    const WinogradCut mixed{divideUp(std::max<ptrdiff_t>(length - 4 * fours, 0), 6), fours};
+    if (mixed.products() < best.products()) best = mixed;
+  }
+  return best;
+}
+
+/** Tiles of one shape. */
+struct Shapes {
+  WinogradTile tile;
+  ptrdiff_t rows, columns;
+};
+
+}  // namespace
+
+WinogradPlan::Place WinogradPlan::place(ptrdiff_t index) const {
+  const Shapes shapes[] = {{{6, 4}, down.sixes, across.fours},
+                           {{6, 6}, down.sixes, across.sixes},
+                           {{4, 6}, down.fours, across.sixes},
+                           {{4, 4}, down.fours, across.fours}};
+  const Shapes* shape = shapes;
+  for (; index >= shape->rows * shape->columns * images; ++shape)
+    index -= shape->rows * shape->columns * images;
+  const ptrdiff_t perImage = shape->rows * shape->columns;
+  const ptrdiff_t inImage = index % perImage;
+  const auto start = [](const WinogradCut& side, int length, ptrdiff_t tile) {
+    return length == 6 ? 6 * tile : 6 * side.sixes + 4 * tile;
+  };
+  return {shape->tile, index / perImage, start(down, shape->tile.down, inImage / shape->columns),
+          start(across, shape->tile.across, inImage % shape->columns)};
+}
+
+std::vector<WinogradBlock> WinogradPlan::blocks() const {
+  // The first frequencies are those of all tiles, the last those of the longer ones alone.
+  constexpr ptrdiff_t kOfAll = 6;
+  const ptrdiff_t all = allTiles();
+  const ptrdiff_t longDown = down.sixes * across.tiles() * images;  // the first so many
+  const ptrdiff_t longAcrossFrom = down.sixes * across.fours * images;
+  const ptrdiff_t longAcrossTo = longAcrossFrom + down.tiles() * across.sixes * images;
+  std::vector<WinogradBlock> blocks(static_cast<size_t>(blockCount));
+  for (ptrdiff_t i = 0; i < blockCount; ++i) {
+    WinogradBlock& part = blocks[static_cast<size_t>(i)];
+    part.first = i * all / blockCount;
+    part.last = (i + 1) * all / blockCount;
+    for (ptrdiff_t y = 0; y < down.frequencies(); ++y) {
+      for (ptrdiff_t x = 0; x < across.frequencies(); ++x) {
+        ptrdiff_t first = part.first;
+        ptrdiff_t last = part.last;
+        if (y >= kOfAll) last = std::min(last, longDown);
+        if (x >= kOfAll) {
+          first = std::max(first, longAcrossFrom);
+          last = std::min(last, longAcrossTo);
+        }
+        if (first >= last) continue;
+        part.products.push_back({y * across.frequencies() + x,
+                                 static_cast<size_t>(y * form.frequencies + x), first - part.first,
+                                 last - part.first});
+      }
+    }
+  }
+  return blocks;
+}
+
+bool suitsWinograd(const Conv2d& conv, const Shape& weight, ptrdiff_t height, ptrdiff_t width,
+                   const Kernels& kernels) {
+  const auto lanes = static_cast<uint64_t>(kernels.lanes);
+  if (weight[2] != 3 || weight[3] != 3 || conv.stride != 1) return false;
+  if (weight[0] % lanes != 0 || weight[1] % lanes != 0) return false;
+  // Against 9 products for each pixel; the transforms come on top.
+  return cut(height).products() * cut(width).products() * 3 <= height * width * 9 * 2;
+}
+
+WinogradPlan planWinograd(const Shape& weight, bool isHalf, ptrdiff_t height, ptrdiff_t width,
+                          ptrdiff_t images, const Kernels& kernels, int threads) {
+  const auto filters = static_cast<ptrdiff_t>(weight[0]);
+  const auto channels = static_cast<ptrdiff_t>(weight[1]);
+  WinogradPlan plan{};
+  plan.images = images;
+  plan.down = cut(height);
+  plan.across = cut(width);
+  plan.form.frequencies =
+      static_cast<int>(std::max(plan.down.frequencies(), plan.across.frequencies()));
+  plan.form.mayBeHalf = plan.down.fours > plan.down.sixes && plan.across.fours > plan.across.sixes;
+  // Few tiles are sooner done by the shortest alone, which leave nearly half of the filters unread.
+  const ptrdiff_t perRead = isHalf && plan.form.mayBeHalf ? kProductsPerRead / 2 : kProductsPerRead;
+  const auto cost = [&](const WinogradCut& down, const WinogradCut& across) {
+    return images * down.products() * across.products() +
+           perRead * down.frequencies() * across.frequencies();
+  };
+  const WinogradCut low = cutIntoFours(height);
+  const WinogradCut narrow = cutIntoFours(width);
+  if (cost(low, narrow) < cost(plan.down, plan.across)) {
+    plan.down = low;
+    plan.across = narrow;
+  }
+  plan.inputRow = oddLines(channels);
+  // A block of its own for each thread: its input and the products of one panel stay in its cache,
+  // and the filters are read again for each block.
+  const ptrdiff_t tiles = plan.allTiles();
+  const ptrdiff_t perTile = plan.frequencies() * (plan.inputRow + kernels.panelWidth);
+  const ptrdiff_t own = ownBlockFloats() / perTile / kernels.maxRows * kernels.maxRows;
+  const size_t filterBytes =
+      elementCount(weight) / 9 * static_cast<size_t>(plan.frequencies()) * sizeof(float);
+  plan.isShared = filterBytes > kMostOwnFilterBytes || own == 0 || tiles < own * threads * 2;
+  if (plan.isShared) {
+    plan.blockCount = divideUp(tiles, kSharedBlockTiles);
+    plan.productRow = oddLines(divideUp(filters, kernels.panelWidth) * kernels.panelWidth);
+  } else {
+    plan.blockCount = divideUp(tiles, own * threads) * threads;
+    plan.productRow = kernels.panelWidth;
+  }
+  plan.block = divideUp(tiles, plan.blockCount);
+  plan.inputFrequency = plan.block * plan.inputRow + 16;
+  plan.productFrequency = plan.block * plan.productRow + 16;
+  return plan;
+}
+
+}  // namespace vgg::cpu
