@@ -2,7 +2,6 @@
 // place of one, with a quarter or less of the multiplications.
 #include <algorithm>
 #include <optional>
-#include <vector>
 
 #include "cpu/executable.h"
 #include "cpu/winograd_filter.h"
@@ -85,7 +84,6 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) 
   const ptrdiff_t filters = layer.output.channels;
   const auto panels = layer.filter->panels();
   const ptrdiff_t frequencies = plan.frequencies();
-  const std::vector<WinogradBlock> blocks = plan.blocks();
 
   const auto clear = [=, this](const Run& run) {
     const Buffer& output = layer.output;
@@ -96,8 +94,8 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) 
   if (!plan.isShared) {
     return [=, this](const Run& run) {
       clear(run);
-      pool_.run(blocks.size(), [&](size_t index, size_t thread) {
-        const WinogradBlock& block = blocks[index];
+      pool_.run(static_cast<size_t>(plan.blockCount), [&](size_t index, size_t thread) {
+        const WinogradBlock block = plan.blockAt(static_cast<ptrdiff_t>(index));
         auto* inputs = reinterpret_cast<float*>(run.arena + scratch) + thread * plan.blockFloats();
         float* products = inputs + frequencies * plan.inputFrequency;
         const ptrdiff_t rows = block.last - block.first;
@@ -106,9 +104,9 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) 
                           inputs + i * plan.inputRow);
         }
         for (size_t panel = 0; panel < panels; ++panel) {
-          for (size_t f = 0; f < block.products.size(); ++f) {
+          for (size_t f = 0; f < block.productCount; ++f) {
             const FrequencyRows& part = block.products[f];
-            const bool isLast = f + 1 == block.products.size();
+            const bool isLast = f + 1 == block.productCount;
             const FrequencyRows& next = block.products[isLast ? 0 : f + 1];
             layer.multiply(part, {part.filter, panel},
                            {next.filter, isLast ? (panel + 1) % panels : panel}, inputs, products);
@@ -133,13 +131,14 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) 
     clear(run);
     auto* inputs = reinterpret_cast<float*>(run.arena + scratch);
     float* products = inputs + frequencies * plan.inputFrequency;
-    for (const WinogradBlock& block : blocks) {
+    for (ptrdiff_t index = 0; index < plan.blockCount; ++index) {
+      const WinogradBlock block = plan.blockAt(index);
       const auto rows = static_cast<size_t>(block.last - block.first);
       pool_.run(rows, [&](size_t task) {
         const auto i = static_cast<ptrdiff_t>(task);
         layer.transform(run, block.first + i, 0, layer.input.channels, inputs + i * plan.inputRow);
       });
-      pool_.run(block.products.size() * groups, [&](size_t task) {
+      pool_.run(block.productCount * groups, [&](size_t task) {
         const FrequencyRows& part = block.products[task / groups];
         const size_t group = task % groups;
         const size_t end = (group + 1) * panels / groups;

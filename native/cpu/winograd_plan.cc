@@ -70,35 +70,31 @@ WinogradPlan::Place WinogradPlan::place(ptrdiff_t index) const {
           start(across, shape->tile.across, inImage % shape->columns)};
 }
 
-std::vector<WinogradBlock> WinogradPlan::blocks() const {
+WinogradBlock WinogradPlan::blockAt(ptrdiff_t index) const {
   // The first frequencies are those of all tiles, the last those of the longer ones alone.
   constexpr ptrdiff_t kOfAll = 6;
-  const ptrdiff_t all = allTiles();
   const ptrdiff_t longDown = down.sixes * across.tiles() * images;  // the first so many
   const ptrdiff_t longAcrossFrom = down.sixes * across.fours * images;
   const ptrdiff_t longAcrossTo = longAcrossFrom + down.tiles() * across.sixes * images;
-  std::vector<WinogradBlock> blocks(static_cast<size_t>(blockCount));
-  for (ptrdiff_t i = 0; i < blockCount; ++i) {
-    WinogradBlock& part = blocks[static_cast<size_t>(i)];
-    part.first = i * all / blockCount;
-    part.last = (i + 1) * all / blockCount;
-    for (ptrdiff_t y = 0; y < down.frequencies(); ++y) {
-      for (ptrdiff_t x = 0; x < across.frequencies(); ++x) {
-        ptrdiff_t first = part.first;
-        ptrdiff_t last = part.last;
-        if (y >= kOfAll) last = std::min(last, longDown);
-        if (x >= kOfAll) {
-          first = std::max(first, longAcrossFrom);
-          last = std::min(last, longAcrossTo);
-        }
-        if (first >= last) continue;
-        part.products.push_back({y * across.frequencies() + x,
-                                 static_cast<size_t>(y * form.frequencies + x), first - part.first,
-                                 last - part.first});
+  WinogradBlock block{};
+  block.first = index * allTiles() / blockCount;
+  block.last = (index + 1) * allTiles() / blockCount;
+  for (ptrdiff_t y = 0; y < down.frequencies(); ++y) {
+    for (ptrdiff_t x = 0; x < across.frequencies(); ++x) {
+      ptrdiff_t first = block.first;
+      ptrdiff_t last = block.last;
+      if (y >= kOfAll) last = std::min(last, longDown);
+      if (x >= kOfAll) {
+        first = std::max(first, longAcrossFrom);
+        last = std::min(last, longAcrossTo);
       }
+      if (first >= last) continue;
+      block.products[block.productCount++] = {y * across.frequencies() + x,
+                                              static_cast<size_t>(y * form.frequencies + x),
+                                              first - block.first, last - block.first};
     }
   }
-  return blocks;
+  return block;
 }
 
 bool suitsWinograd(const Conv2d& conv, const Shape& weight, ptrdiff_t height, ptrdiff_t width,

@@ -1,7 +1,7 @@
 // How a 3 × 3 convolution of stride 1 is cut into Winograd's tiles, and its tiles into blocks.
 #pragma once
 
-#include <vector>
+#include <array>
 
 #include "core/op.h"
 #include "core/shape.h"
@@ -37,10 +37,11 @@ struct FrequencyRows {
   ptrdiff_t first, last;
 };
 
-/** Tiles [first, last) of a run, in work at once. */
+/** Tiles [first, last) of a run, in work at once, and their products. */
 struct WinogradBlock {
   ptrdiff_t first, last;
-  std::vector<FrequencyRows> products;
+  std::array<FrequencyRows, 64> products;
+  size_t productCount;
 };
 
 /** How the work of one layer is cut. */
@@ -63,7 +64,7 @@ struct WinogradPlan {
   /** Tile `index` of a run. Tiles of one shape follow each other, so that those which have a
    * frequency do: 6 × 4 (down × across), 6 × 6, 4 × 6, 4 × 4. */
   [[nodiscard]] Place place(ptrdiff_t index) const;
-  [[nodiscard]] std::vector<WinogradBlock> blocks() const;
+  [[nodiscard]] WinogradBlock blockAt(ptrdiff_t index) const;
 
   /** Of an image, and of a run. */
   [[nodiscard]] ptrdiff_t tiles() const { return down.tiles() * across.tiles(); }
