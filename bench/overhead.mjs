@@ -36,20 +36,26 @@ const row = (name, values) => {
 async function measure(name, graph, x) {
   const input = { x };
   for (let i = 0; i < 2000; i++) await graph.run(input);
-  const [all, called, native, rest] = Array.from({ length: 4 }, () => new Float64Array(calls));
+  const [all, called, native, rest, inJavaScript] = Array.from(
+    { length: 5 },
+    () => new Float64Array(calls),
+  );
   for (let i = 0; i < calls; i++) {
     const start = performance.now();
     const running = graph.run(input);
     called[i] = performance.now() - start;
     await running;
     all[i] = performance.now() - start;
-    native[i] = graph.lastRunMs;
-    rest[i] = all[i] - native[i];
+    const { device, call } = graph.lastRun;
+    native[i] = device;
+    rest[i] = all[i] - device;
+    inJavaScript[i] = all[i] - call;
   }
   row(`${name}: a call`, all);
   row("  until it returns a promise", called);
   row("  on the device's thread", native);
   row("  above the device's time", rest);
+  row("    of that in JavaScript", inJavaScript);
 }
 
 function memory() {

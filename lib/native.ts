@@ -61,9 +61,16 @@ export interface NativeGraph {
   profile(
     ...call: Parameters<NativeGraph["run"]>
   ): Promise<{ outputs: (ArrayBuffer | null)[]; steps: NativeStepTime[] }>;
-  /** Of the run that ended last: from its turn on the device's thread to its end. */
-  lastRunMilliseconds(): number;
+  lastRun(): NativeRunTime;
   dispose(): Promise<void>;
+}
+
+/** Of the run that ended last, in milliseconds. */
+export interface NativeRunTime {
+  /** From its turn on the device's thread to its end. */
+  readonly device: number;
+  /** From the call of `run` until its promise is settled. */
+  readonly call: number;
 }
 
 /** A step by the value that it brings in, makes (of several operations in one, the last) or brings out. */

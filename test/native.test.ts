@@ -56,7 +56,7 @@ describe("the addon", () => {
     const parameters = device.createParameters([], "float32");
     expect(methods(parameters)).toEqual(["dispose", "fill", "fillNormal", "read", "write"]);
     const graph = device.createGraph({ values: [], rows: [], inputs: [], outputs: [] }, parameters);
-    expect(methods(graph)).toEqual(["dispose", "lastRunMilliseconds", "prepare", "profile", "run"]);
+    expect(methods(graph)).toEqual(["dispose", "lastRun", "prepare", "profile", "run"]);
     expect(methods(new (native().Cancellation)())).toEqual(["cancel"]);
   });
 

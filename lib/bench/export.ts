@@ -22,14 +22,20 @@ export async function prepareFolder(folder: string): Promise<void> {
 function batchesCsv({ batches }: BenchReport): string {
   const heads = ["batch", "iterations", "min_ms", "p50_ms", "p95_ms", "p99_ms"];
   const more = ["images_per_s", "images_per_s_in_flight", "tflop_per_s", "floor_ms"];
-  const last = ["roofline_share", "overhead_us", "parameter_bytes", "activation_bytes"];
+  const last = [
+    "roofline_share",
+    "overhead_us",
+    "javascript_us",
+    "parameter_bytes",
+    "activation_bytes",
+  ];
   return [
     csvLine([...heads, ...more, ...last]),
     ...batches.map(({ latencyMs: { min, p50, p95, p99 }, memory, ...batch }) =>
       csvLine([
         ...[batch.batch, batch.iterations, min, p50, p95, p99],
         ...[batch.imagesPerSecond, batch.imagesPerSecondInFlight, batch.teraflopsPerSecond],
-        ...[batch.floorMs ?? "", batch.rooflineShare ?? "", batch.overheadUs],
+        ...[batch.floorMs ?? "", batch.rooflineShare ?? "", batch.overheadUs, batch.javascriptUs],
         ...[memory.parameterBytes, memory.activationBytes],
       ]),
     ),

@@ -64,8 +64,10 @@ export interface BatchReport {
   readonly floorMs: number | null;
   /** floorMs / latencyMs.p50 */
   readonly rooflineShare: number | null;
-  /** A forward's median less the device's own share of it: checks, copies in and out, changes of thread. */
+  /** Above the device's time, at the median: checks, copies in and out, changes of thread. */
   readonly overheadUs: number;
+  /** Of that, what is spent in JavaScript: before the addon is called, and after it has settled its promise. */
+  readonly javascriptUs: number;
   readonly memory: MemoryStats;
   readonly layers: readonly LayerReport[];
 }

@@ -115,6 +115,7 @@ interface MeasuredBatch {
   readonly batch: number;
   readonly latencies: readonly number[];
   readonly overheads: readonly number[];
+  readonly inJavaScript: readonly number[];
   readonly imagesPerSecondInFlight: number;
   readonly memory: BatchReport["memory"];
   readonly layers: readonly LayerProfile[];
@@ -130,6 +131,7 @@ async function measureBatch(
   for (let i = 0; i < warmup; i++) await model.forward(input);
   const latencies: number[] = [];
   const overheads: number[] = [];
+  const inJavaScript: number[] = [];
   const end = performance.now() + secondsPerBatch * 1000;
   const isEnough = (count: number) =>
     iterations === undefined
@@ -140,7 +142,9 @@ async function measureBatch(
     await model.forward(input);
     const taken = performance.now() - start;
     latencies.push(taken);
-    overheads.push(taken - model.lastForwardMs);
+    const { device, call } = model.lastForward;
+    overheads.push(taken - device);
+    inJavaScript.push(taken - call);
   }
   const start = performance.now();
   let begun = 0;
@@ -156,6 +160,7 @@ async function measureBatch(
     batch,
     latencies,
     overheads,
+    inJavaScript,
     imagesPerSecondInFlight: (batch * latencies.length) / seconds,
     memory: model.device.memoryStats(),
     layers: await model.profile(input, {
@@ -166,10 +171,11 @@ async function measureBatch(
 }
 
 function describeBatch(
-  { batch, latencies, overheads, imagesPerSecondInFlight, memory, layers }: MeasuredBatch,
+  measured: MeasuredBatch,
   multiplyAdds: number,
   roofline: RooflineReport,
 ): BatchReport {
+  const { batch, latencies, imagesPerSecondInFlight, memory, layers } = measured;
   const p50 = median(latencies);
   const reports = layers.map((layer) => againstRoofline(layer, roofline));
   const floorMs = reports.reduce<number | null>(
@@ -190,7 +196,8 @@ function describeBatch(
     teraflopsPerSecond: (2 * multiplyAdds * batch) / p50 / 1e9,
     floorMs,
     rooflineShare: floorMs === null ? null : floorMs / p50,
-    overheadUs: median(overheads) * 1000,
+    overheadUs: median(measured.overheads) * 1000,
+    javascriptUs: median(measured.inJavaScript) * 1000,
     memory,
     layers: reports,
   };

@@ -116,7 +116,7 @@ function describeReport(report: BenchReport): string[] {
     ...textTable(
       [
         ...["batch", "p50 ms", "p95 ms", "p99 ms", "images/s", `${report.inFlight} in flight`],
-        ...["TFLOP/s", "floor ms", "of roofline", "overhead µs", "runs"],
+        ...["TFLOP/s", "floor ms", "of roofline", "overhead µs", "JS µs", "runs"],
       ],
       batches.map(batchRow),
       0,
@@ -134,7 +134,8 @@ function batchRow(report: BatchReport): string[] {
       number(report.floorMs),
       percent(report.rooflineShare),
     ],
-    ...[number(report.overheadUs, 0), String(report.iterations)],
+    ...[number(report.overheadUs, 0), number(report.javascriptUs, 0)],
+    String(report.iterations),
   ];
 }
 

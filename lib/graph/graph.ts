@@ -13,6 +13,7 @@ import {
   type NativeCancellation,
   type NativeGraph,
   type NativeMemory,
+  type NativeRunTime,
   type NativeStepTime,
   native,
 } from "../native.js";
@@ -178,9 +179,9 @@ export class Graph {
     }
   }
 
-  /** @internal Of the run that ended last, how long it was the device's. @throws {VggError} DISPOSED */
-  get lastRunMs(): number {
-    return callNative(() => this.#native.lastRunMilliseconds());
+  /** @internal Of the run that ended last. */
+  get lastRun(): NativeRunTime {
+    return callNative(() => this.#native.lastRun());
   }
 
   /** Checks a call, and starts it when its turn comes: at once unless 8 are under way. */

@@ -14,6 +14,7 @@ import { Graph } from "../graph/graph.js";
 import type { GraphRecord } from "../graph/ops.js";
 import type { ProfileOptions } from "../graph/profile.js";
 import type { ImageSource } from "../image/source.js";
+import type { NativeRunTime } from "../native.js";
 import { elementCount, Tensor } from "../tensor.js";
 import { type ReadOptions, readOptionNames } from "../weights/checkpoint.js";
 import { pullWeights } from "../weights/hub.js";
@@ -420,9 +421,9 @@ export class Vgg {
     return nameSteps(this.#topology, outputs, steps);
   }
 
-  /** @internal Of the forward of logits that ended last, how many milliseconds it was the device's. */
-  get lastForwardMs(): number {
-    return this.#forwardGraph([logitsName]).lastRunMs;
+  /** @internal Of the forward of logits that ended last. */
+  get lastForward(): NativeRunTime {
+    return this.#forwardGraph([logitsName]).lastRun;
   }
 
   /** Layers, output shapes, parameters and multiply-adds. Printing it, or `String(summary)`, gives a table. */

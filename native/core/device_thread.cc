@@ -4,7 +4,16 @@
 #include <iterator>
 #include <utility>
 
+#include "core/spin.h"
+
 namespace vgg {
+namespace {
+
+// Who awaits one run after the other asks again within some microseconds: so long the thread looks
+// for a task before it sleeps.
+constexpr int kSpins = 3000;
+
+}  // namespace
 
 DeviceThread::DeviceThread() : thread_([this] { loop(); }) {}
 
@@ -12,6 +21,7 @@ DeviceThread::~DeviceThread() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
+    hasNews_ = true;
     tasks_.clear();
   }
   wake_.notify_all();
@@ -22,6 +32,7 @@ void DeviceThread::post(Task task) {
   {
     const std::lock_guard lock(mutex_);
     tasks_.push_back(std::move(task));
+    hasNews_ = true;
   }
   wake_.notify_one();
 }
@@ -63,6 +74,12 @@ void DeviceThread::dropOwner(const void* owner) {
 void DeviceThread::loop() {
   std::unique_lock lock(mutex_);
   for (;;) {
+    if (tasks_.empty() && !stopping_) {
+      hasNews_ = false;
+      lock.unlock();
+      spin(kSpins, [this] { return hasNews_.load(); });
+      lock.lock();
+    }
     wake_.wait(lock, [this] { return stopping_ || (!tasks_.empty() && !halted_); });
     if (stopping_) return;
     Task task = std::move(tasks_.front());

@@ -51,6 +51,7 @@ class DeviceThread {
   std::mutex mutex_;
   std::condition_variable wake_, idle_;
   std::deque<Task> tasks_;
+  std::atomic<bool> hasNews_{false};  // since the thread last found nothing to do
   const void* runningOwner_ = nullptr;
   Cancellation runningCancelled_;
   bool isRunning_ = false, stopping_ = false, halted_ = false;

@@ -8,9 +8,17 @@
 #include "cpu/roofline.h"
 
 namespace vgg::cpu {
+namespace {
+
+constexpr size_t kIdleCopyBytes = size_t{32} << 20;  // kept for the next runs
+
+}  // namespace
 
 CpuBackend::CpuBackend(int threads, const std::string& instructionSet)
-    : kernels_(chooseKernels(instructionSet)), pool_(threads > 0 ? threads : availableCores()) {}
+    : kernels_(chooseKernels(instructionSet)),
+      pool_(threads > 0 ? threads : availableCores()),
+      copies_(std::make_shared<HostPool>(
+          kIdleCopyBytes, [](size_t bytes) { return HostMemory::allocate(bytes); })) {}
 
 DeviceInfo CpuBackend::info() const {
   return {"cpu", "cpu", kernels_.name, pool_.threads(), precisionsOf(kernels_)};
@@ -27,7 +35,7 @@ MemoryStats CpuBackend::memoryStats() const {
 }
 
 std::shared_ptr<HostMemory> CpuBackend::allocateHost(size_t bytes) {
-  return HostMemory::allocate(bytes);
+  return copies_->allocate(bytes);
 }
 
 std::shared_ptr<Memory> CpuBackend::allocate(size_t bytes) {

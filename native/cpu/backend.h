@@ -4,6 +4,7 @@
 #include "core/backend.h"
 #include "core/device_thread.h"
 #include "core/host_memory.h"
+#include "core/host_pool.h"
 #include "cpu/instruction_set.h"
 #include "cpu/parallel.h"
 #include "cpu/shared_arena.h"
@@ -39,7 +40,8 @@ class CpuBackend final : public Backend {
   ThreadPool pool_;
   std::atomic<size_t> parameterBytes_{0}, activationBytes_{0}, tensorBytes_{0};
   SharedArena arena_{&activationBytes_};
-  DeviceThread thread_;  // last: its tasks use all of the above
+  std::shared_ptr<HostPool> copies_;  // of inputs and outputs, while a run is under way
+  DeviceThread thread_;               // last: its tasks use all of the above
 };
 
 }  // namespace vgg::cpu

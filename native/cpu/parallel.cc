@@ -11,6 +11,7 @@
 #endif
 
 #include "core/error.h"
+#include "core/spin.h"
 
 namespace vgg::cpu {
 namespace {
@@ -21,14 +22,6 @@ constexpr uint64_t kCall = 0x20000;
 // Layers follow each other within microseconds: a worker looks about half a millisecond for the
 // next before it sleeps.
 constexpr int kSpins = 20000;
-
-inline void pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
 
 }  // namespace
 
@@ -84,7 +77,7 @@ void ThreadPool::share(size_t count, Call call, const void* context) {
   state_.fetch_and(~kOpen);
   for (int spins = 0; (state_.load() & kInside) != 0; ++spins) {
     if (spins < kSpins) {
-      pause();
+      pauseThread();
     } else {
       std::this_thread::yield();
     }
@@ -104,8 +97,7 @@ bool ThreadPool::hasNews(uint64_t seen) const {
 void ThreadPool::loop(size_t thread) {
   uint64_t seen = 0;  // the call of `share` that this worker last helped with
   for (;;) {
-    for (int spins = 0; spins < kSpins && !hasNews(seen); ++spins) pause();
-    if (!hasNews(seen)) {
+    if (!spin(kSpins, [&] { return hasNews(seen); })) {
       std::unique_lock lock(mutex_);
       ++sleepers_;
       wake_.wait(lock, [&] { return hasNews(seen); });

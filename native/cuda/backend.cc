@@ -1,7 +1,6 @@
 #include "cuda/backend.h"
 
 #include <algorithm>
-#include <bit>
 
 #include "core/host_memory.h"
 #include "cuda/roofline.h"
@@ -11,54 +10,28 @@ namespace {
 
 constexpr size_t kIdlePinnedBytes = size_t{512} << 20;  // kept for the next runs
 
-}  // namespace
-
-std::shared_ptr<HostMemory> PinnedPool::allocate(size_t asked) {
-  context_->throwIfLost();
-  if (asked == 0) return HostMemory::allocate(asked);
-  // Few sizes, so that batches of many sizes share them.
-  const size_t bytes = std::bit_ceil(asked);
-  std::byte* block = nullptr;
-  {
-    const std::lock_guard lock(mutex_);
-    if (const auto found = idle_.find(bytes); found != idle_.end()) {
-      block = found->second;
-      idle_.erase(found);
-      idleBytes_ -= bytes;
+/** Ordinary memory where none can be pinned: copies are slower then. */
+std::shared_ptr<HostMemory> allocatePinned(const std::shared_ptr<Context>& context, size_t bytes) {
+  if (bytes == 0) return HostMemory::allocate(bytes);
+  const Context::Visit visit(*context);
+  void* made = nullptr;
+  const CUresult result = context->api().cuMemHostAlloc(&made, bytes, CU_MEMHOSTALLOC_PORTABLE);
+  if (result != CUDA_SUCCESS) {
+    // Some containers and systems pin nothing. Throws only where the device is lost.
+    try {
+      context->check(result, "cuMemHostAlloc");
+    } catch (const Error& error) {
+      if (error.code() == Code::kDeviceLost) throw;
     }
+    return HostMemory::allocate(bytes);
   }
-  if (block == nullptr) {
-    const Context::Visit visit(*context_);
-    void* made = nullptr;
-    const CUresult result = context_->api().cuMemHostAlloc(&made, bytes, CU_MEMHOSTALLOC_PORTABLE);
-    if (result != CUDA_SUCCESS) {
-      // Some containers and systems pin nothing. Throws only where the device is lost.
-      try {
-        context_->check(result, "cuMemHostAlloc");
-      } catch (const Error& error) {
-        if (error.code() == Code::kDeviceLost) throw;
-      }
-      return HostMemory::allocate(asked);
-    }
-    block = static_cast<std::byte*>(made);
-  }
-  return HostMemory::adopt(
-      block, asked, [pool = shared_from_this(), block, bytes] { pool->giveBack(block, bytes); });
-}
-
-void PinnedPool::giveBack(std::byte* block, size_t bytes) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (idleBytes_ + bytes <= kIdlePinnedBytes) {
-      idle_.emplace(bytes, block);
-      idleBytes_ += bytes;
-      return;
-    }
-  }
-  context_->onThread([context = context_, block] {
-    if (!context->isLost()) context->api().cuMemFreeHost(block);
+  return HostMemory::adopt(static_cast<std::byte*>(made), bytes, [context, made] {
+    const Context::Visit visit(*context, std::nothrow);
+    if (!context->isLost()) context->api().cuMemFreeHost(made);
   });
 }
+
+}  // namespace
 
 std::vector<Precision> precisionsOf(const Gpu& gpu) {
   if (gpu.major < 8) return {Precision::kFloat32, Precision::kFloat16};
@@ -71,7 +44,9 @@ CudaBackend::CudaBackend(int ordinal, const CudaOptions& options)
       deterministic_(options.deterministic),
       kernels_(*context_, cache_),
       arena_(*context_, &activationBytes_),
-      pinned_(std::make_shared<PinnedPool>(context_)),
+      pinned_(std::make_shared<HostPool>(
+          kIdlePinnedBytes,
+          [context = context_](size_t bytes) { return allocatePinned(context, bytes); })),
       completions_(*context_) {}
 
 DeviceInfo CudaBackend::info() const {
@@ -90,6 +65,11 @@ size_t CudaBackend::freeBytes() {
   size_t total = 0;
   context_->check(context_->api().cuMemGetInfo_v2(&free, &total), "cuMemGetInfo");
   return free;
+}
+
+std::shared_ptr<HostMemory> CudaBackend::allocateHost(size_t bytes) {
+  context_->throwIfLost();
+  return pinned_->allocate(bytes);
 }
 
 std::shared_ptr<Memory> CudaBackend::allocate(size_t bytes) {

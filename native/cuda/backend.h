@@ -2,9 +2,7 @@
 // from and to.
 #pragma once
 
-#include <map>
-#include <mutex>
-
+#include "core/host_pool.h"
 #include "cuda/executable.h"
 
 namespace vgg::cuda {
@@ -12,23 +10,6 @@ namespace vgg::cuda {
 struct CudaOptions {
   std::string cacheFolder;  // "" keeps no plans and kernels on disk
   bool deterministic = false;
-};
-
-/** Pinned blocks that were given back, for the next run of the same size. */
-class PinnedPool : public std::enable_shared_from_this<PinnedPool> {
- public:
-  explicit PinnedPool(std::shared_ptr<Context> context) : context_(std::move(context)) {}
-
-  /** Ordinary memory where none can be pinned: copies are slower then. On any thread. */
-  std::shared_ptr<HostMemory> allocate(size_t bytes);
-
- private:
-  void giveBack(std::byte* block, size_t bytes);
-
-  std::shared_ptr<Context> context_;
-  std::mutex mutex_;
-  std::multimap<size_t, std::byte*> idle_;
-  size_t idleBytes_ = 0;
 };
 
 /** What the GPU offers of `Precision`. */
@@ -44,9 +25,7 @@ class CudaBackend final : public Backend {
   [[nodiscard]] size_t freeBytes() override;
   DeviceThread& thread() override { return context_->thread(); }
   void finish() override { completions_.finish(); }
-  std::shared_ptr<HostMemory> allocateHost(size_t bytes) override {
-    return pinned_->allocate(bytes);
-  }
+  std::shared_ptr<HostMemory> allocateHost(size_t bytes) override;
   std::shared_ptr<Memory> allocate(size_t bytes) override;
   void upload(Memory& to, const std::byte* from, size_t bytes) override;
   void download(std::byte* to, const Memory& from, size_t bytes) override;
@@ -65,7 +44,7 @@ class CudaBackend final : public Backend {
   std::atomic<size_t> parameterBytes_{0}, activationBytes_{0}, tensorBytes_{0};
   Kernels kernels_;
   SharedArena arena_;
-  std::shared_ptr<PinnedPool> pinned_;
+  std::shared_ptr<HostPool> pinned_;
   Completions completions_;
 };
 

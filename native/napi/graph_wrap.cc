@@ -19,7 +19,7 @@ Napi::Function GraphWrap::define(Napi::Env env) {
                          InstanceMethod<&GraphWrap::prepare>("prepare"),
                          InstanceMethod<&GraphWrap::run>("run"),
                          InstanceMethod<&GraphWrap::profile>("profile"),
-                         InstanceMethod<&GraphWrap::lastRunMilliseconds>("lastRunMilliseconds"),
+                         InstanceMethod<&GraphWrap::lastRun>("lastRun"),
                          InstanceMethod<&GraphWrap::dispose>("dispose"),
                      });
 }
@@ -179,22 +179,29 @@ std::shared_ptr<GraphWrap::Bound> GraphWrap::bind(const Napi::CallbackInfo& info
  * (ArrayBuffer | null)[] */
 Napi::Value GraphWrap::run(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
+    const Clock::time_point called = Clock::now();
     const std::shared_ptr<Bound> bound = bind(info);
     // A worker's end sets the same flag through DeviceThread::dropOwner.
     const Cancellation cancelled = cancellationOf(info[3]);
     return AddonData::of(info.Env())
         .postStart(info.Env(), *backend_, cancelled,
-                   [current = state(), bound, cancelled](const AddonData::Finish& finish) {
+                   [current = state(), times = times_, bound, cancelled,
+                    called](const AddonData::Finish& finish) {
                      const Clock::time_point start = Clock::now();
                      current->executable(bound->batch)
                          .run(bound->batch, bound->inputs, bound->outputs, *cancelled,
                               // Holds all that the run uses until it has ended.
-                              [current, bound, cancelled, finish,
+                              [current, times, bound, cancelled, finish, called,
                                start](const std::exception_ptr& failure) {
-                                current->lastRunMilliseconds = millisecondsSince(start);
+                                times->device = millisecondsSince(start);
                                 MakeValue results = resultsOf(std::move(bound->results));
                                 bound->owners.clear();
-                                finish(failure, std::move(results));
+                                finish(failure, [results = std::move(results), times,
+                                                 called](Napi::Env env) {
+                                  Napi::Value value = results(env);
+                                  times->call = millisecondsSince(called);
+                                  return value;
+                                });
                               });
                    });
   });
@@ -223,11 +230,13 @@ Napi::Value GraphWrap::profile(const Napi::CallbackInfo& info) {
   });
 }
 
-/** lastRunMilliseconds() → how long the run that ended last was the device's: from its turn on the
- * device's thread to its end */
-Napi::Value GraphWrap::lastRunMilliseconds(const Napi::CallbackInfo& info) {
+/** lastRun() → { device, call } */
+Napi::Value GraphWrap::lastRun(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    return Napi::Number::New(info.Env(), state()->lastRunMilliseconds);
+    Napi::Object run = Napi::Object::New(info.Env());
+    run.Set("device", times_->device.load());
+    run.Set("call", times_->call.load());
+    return run;
   });
 }
 

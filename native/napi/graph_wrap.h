@@ -28,9 +28,12 @@ class GraphWrap : public Napi::ObjectWrap<GraphWrap> {
     Program program;
     std::map<size_t, std::shared_ptr<Executable>>
         executables;  // by batch size; the device's thread alone touches it
-    std::atomic<double> lastRunMilliseconds = 0;
-
     Executable& executable(size_t batch);
+  };
+  /** Of the run that ended last, in milliseconds. */
+  struct Times {
+    std::atomic<double> device = 0;  // from its turn on the device's thread to its end
+    std::atomic<double> call = 0;    // from the call of `run` until its promise is settled
   };
   struct Bound;
 
@@ -39,12 +42,13 @@ class GraphWrap : public Napi::ObjectWrap<GraphWrap> {
   Napi::Value prepare(const Napi::CallbackInfo& info);
   Napi::Value run(const Napi::CallbackInfo& info);
   Napi::Value profile(const Napi::CallbackInfo& info);
-  Napi::Value lastRunMilliseconds(const Napi::CallbackInfo& info);
+  Napi::Value lastRun(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
   [[nodiscard]] const std::shared_ptr<State>& state() const;
 
   std::shared_ptr<Backend> backend_;
   std::shared_ptr<State> state_;
+  std::shared_ptr<Times> times_ = std::make_shared<Times>();
 };
 
 /** Drops or stops the runs that it is handed to. */

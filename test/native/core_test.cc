@@ -10,6 +10,7 @@
 #include "core/device_thread.h"
 #include "core/error.h"
 #include "core/host_memory.h"
+#include "core/host_pool.h"
 #include "core/random.h"
 #include "core/shape.h"
 #include "cpu/instruction_set.h"
@@ -138,6 +139,34 @@ void sizesThatOverflowAreOutOfMemory() {
   EXPECT(threw);
 }
 
+void hostPoolKeepsUpToItsLimit() {
+  int made = 0;
+  const auto pool = std::make_shared<vgg::HostPool>(4096, [&](size_t bytes) {
+    ++made;
+    return vgg::HostMemory::allocate(bytes);
+  });
+  const std::byte* first = nullptr;
+  {
+    const auto block = pool->allocate(1000);
+    EXPECT(block->bytes() == 1000);
+    first = block->data();
+  }
+  EXPECT(pool->allocate(700)->data() == first);  // both are of 1024 bytes
+  EXPECT(made == 1);
+  {
+    std::vector<std::shared_ptr<vgg::HostMemory>> blocks;
+    for (int i = 0; i < 6; ++i) blocks.push_back(pool->allocate(1024));
+    EXPECT(made == 6);
+  }
+  std::vector<std::shared_ptr<vgg::HostMemory>> again;
+  for (int i = 0; i < 6; ++i) again.push_back(pool->allocate(1024));
+  EXPECT(made == 8);  // four of the six were kept
+  pool->allocate(5000);
+  EXPECT(pool->allocate(5000)->bytes() == 5000);
+  EXPECT(made == 10);
+  EXPECT(pool->allocate(0)->bytes() == 0);
+}
+
 void deviceThreadDropsAnOwner() {
   vgg::DeviceThread thread;
   const int owner = 0;
@@ -176,6 +205,7 @@ int main() {
   poolCallsEachIndexOnce();
   packedMatrixKeepsEveryBit();
   sizesThatOverflowAreOutOfMemory();
+  hostPoolKeepsUpToItsLimit();
   deviceThreadDropsAnOwner();
   failures += vgg::cpu::testKernels();
   std::printf(failures == 0 ? "ok\n" : "%d failures\n", failures);
