@@ -1,6 +1,6 @@
 // Floating-point tensors in another precision.
 import { checkOneOf } from "../check.js";
-import { type DType, Tensor } from "../tensor.js";
+import { type DType, Tensor, type TensorData } from "../tensor.js";
 
 export type FloatType = Extract<DType, "float32" | "float16" | "bfloat16">;
 export const floatTypes = ["float32", "float16", "bfloat16"] as const satisfies FloatType[];
@@ -8,26 +8,24 @@ export const floatTypes = ["float32", "float16", "bfloat16"] as const satisfies 
 const word = new Uint32Array(1);
 const asFloat = new Float32Array(word.buffer);
 
-/** Rounded to nearest, ties to even. */
-function toHalf(value: number): number {
-  asFloat[0] = value;
-  const bits = word[0]!;
+/** The bits of a float32 → those of a float16, rounded to nearest, ties to even. */
+function toHalf(bits: number): number {
   const sign = (bits >>> 16) & 0x8000;
   const magnitude = bits & 0x7fffffff;
   if (magnitude > 0x7f800000) return sign | 0x7e00;
   if (magnitude >= 0x477ff000) return sign | 0x7c00; // rounds to 65536 or more
   if (magnitude < 0x38800000) {
-    // Subnormal: in units of 2^-24. Adding 2^23 of them lets the addition round.
-    const units = Math.abs(value) * 2 ** 24;
+    // Subnormal: in units of 2^-24. Adding 2^52 of them lets the addition round.
+    word[0] = magnitude;
+    const units = asFloat[0]! * 2 ** 24;
     return sign | (units + 2 ** 52 - 2 ** 52);
   }
   const odd = (magnitude >>> 13) & 1;
   return sign | ((magnitude - 0x38000000 + 0xfff + odd) >>> 13);
 }
 
-function toBfloat16(value: number): number {
-  asFloat[0] = value;
-  const bits = word[0]!;
+/** The bits of a float32 → those of a bfloat16, rounded to nearest, ties to even. */
+function toBfloat16(bits: number): number {
   if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40;
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
 }
@@ -42,9 +40,32 @@ function fromHalf(bits: number): number {
     : sign * (1024 + mantissa) * 2 ** (exponent - 25);
 }
 
-function fromBfloat16(bits: number): number {
-  word[0] = bits << 16;
-  return asFloat[0]!;
+let halves: Float32Array | undefined; // every float16 there is
+
+// Whole networks pass through these loops: each is one for the types that it reads and writes.
+
+function toFloats(data: TensorData, dtype: DType): Float32Array {
+  if (dtype === "float16") {
+    halves ??= Float32Array.from({ length: 1 << 16 }, (_, bits) => fromHalf(bits));
+    const to = new Float32Array(data.length);
+    for (let i = 0; i < to.length; i++) to[i] = halves[(data as Uint16Array)[i]!]!;
+    return to;
+  }
+  if (dtype === "bfloat16") {
+    const to = new Uint32Array(data.length);
+    for (let i = 0; i < to.length; i++) to[i] = (data as Uint16Array)[i]! << 16;
+    return new Float32Array(to.buffer);
+  }
+  return dtype === "float32" ? (data as Float32Array) : new Float32Array(data as Float64Array);
+}
+
+function fromFloats(floats: Float32Array, dtype: FloatType): Float32Array | Uint16Array {
+  if (dtype === "float32") return floats;
+  const bits = new Uint32Array(floats.buffer, floats.byteOffset, floats.length);
+  const to = new Uint16Array(floats.length);
+  if (dtype === "float16") for (let i = 0; i < to.length; i++) to[i] = toHalf(bits[i]!);
+  else for (let i = 0; i < to.length; i++) to[i] = toBfloat16(bits[i]!);
+  return to;
 }
 
 const isFloat = (dtype: DType) =>
@@ -54,16 +75,5 @@ const isFloat = (dtype: DType) =>
 export function convertTensor(tensor: Tensor, dtype: FloatType): Tensor {
   checkOneOf(dtype, "dtype", floatTypes);
   if (tensor.dtype === dtype || !isFloat(tensor.dtype)) return tensor;
-  const data = tensor.data as Float32Array;
-  const read =
-    tensor.dtype === "float16"
-      ? fromHalf
-      : tensor.dtype === "bfloat16"
-        ? fromBfloat16
-        : (value: number) => value;
-  const write =
-    dtype === "float16" ? toHalf : dtype === "bfloat16" ? toBfloat16 : (value: number) => value;
-  const to = dtype === "float32" ? new Float32Array(data.length) : new Uint16Array(data.length);
-  for (let i = 0; i < data.length; i++) to[i] = write(Math.fround(read(data[i]!)));
-  return new Tensor(tensor.shape, to, dtype);
+  return new Tensor(tensor.shape, fromFloats(toFloats(tensor.data, tensor.dtype), dtype), dtype);
 }
