@@ -50,6 +50,8 @@ describe("vgg bench", () => {
       const { min, p50, p95, p99 } = latencyMs;
       expect([p99, p95, p50, min].sort((a, b) => a - b)).toEqual([min, p50, p95, p99]);
       expect(numbers.imagesPerSecond).toBeCloseTo((batch / p50) * 1000, 6);
+      expect(numbers.javascriptUs).toBeGreaterThan(0);
+      expect(numbers.javascriptUs).toBeLessThan(numbers.overheadUs);
       expect(numbers.imagesPerSecondInFlight).toBeGreaterThan(0);
       expect(numbers.teraflopsPerSecond).toBeGreaterThan(0);
       expect(memory.parameterBytes).toBeGreaterThan(0);

@@ -21,13 +21,13 @@ struct Layer {
   ptrdiff_t padding;
   bool relu, pool;
 
-  /** Channels [c, c + channels) of tile `tile` of the run → row `row` of the block at `to`. */
-  void transform(const Run& run, ptrdiff_t tile, ptrdiff_t c, ptrdiff_t channels, float* to) const {
+  /** Tile `tile` of the run → a row of each frequency of the block, the first at `to`. */
+  void transform(const Run& run, ptrdiff_t tile, float* to) const {
     const auto [shape, n, y, x] = plan.place(tile);
-    kernels.winogradInput(
-        {shape, input.pixel(run.arena, run.first + n, y - padding, x - padding) + c,
-         input.rowStride(), input.channels, to + c, plan.across.frequencies() * plan.inputFrequency,
-         plan.inputFrequency, channels});
+    kernels.winogradInput({shape, input.pixel(run.arena, run.first + n, y - padding, x - padding),
+                           input.rowStride(), input.channels, to,
+                           plan.across.frequencies() * plan.inputFrequency, plan.inputFrequency,
+                           input.channels});
   }
 
   /** What the block holds of a frequency at `inputs` times a panel of filters → panelWidth columns
@@ -100,8 +100,7 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) 
         float* products = inputs + frequencies * plan.inputFrequency;
         const ptrdiff_t rows = block.last - block.first;
         for (ptrdiff_t i = 0; i < rows; ++i) {
-          layer.transform(run, block.first + i, 0, layer.input.channels,
-                          inputs + i * plan.inputRow);
+          layer.transform(run, block.first + i, inputs + i * plan.inputRow);
         }
         for (size_t panel = 0; panel < panels; ++panel) {
           for (size_t f = 0; f < block.productCount; ++f) {
@@ -136,7 +135,7 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) 
       const auto rows = static_cast<size_t>(block.last - block.first);
       pool_.run(rows, [&](size_t task) {
         const auto i = static_cast<ptrdiff_t>(task);
-        layer.transform(run, block.first + i, 0, layer.input.channels, inputs + i * plan.inputRow);
+        layer.transform(run, block.first + i, inputs + i * plan.inputRow);
       });
       pool_.run(block.productCount * groups, [&](size_t task) {
         const FrequencyRows& part = block.products[task / groups];

@@ -46,7 +46,7 @@ WinogradCut cut(ptrdiff_t length) {
 }
 
 /** Tiles of one shape. */
-struct Shapes {
+struct TilesOfShape {
   WinogradTile tile;
   ptrdiff_t rows, columns;
 };
@@ -54,11 +54,11 @@ struct Shapes {
 }  // namespace
 
 WinogradPlan::Place WinogradPlan::place(ptrdiff_t index) const {
-  const Shapes shapes[] = {{{6, 4}, down.sixes, across.fours},
-                           {{6, 6}, down.sixes, across.sixes},
-                           {{4, 6}, down.fours, across.sixes},
-                           {{4, 4}, down.fours, across.fours}};
-  const Shapes* shape = shapes;
+  const TilesOfShape shapes[] = {{{6, 4}, down.sixes, across.fours},
+                                 {{6, 6}, down.sixes, across.sixes},
+                                 {{4, 6}, down.fours, across.sixes},
+                                 {{4, 4}, down.fours, across.fours}};
+  const TilesOfShape* shape = shapes;
   for (; index >= shape->rows * shape->columns * images; ++shape)
     index -= shape->rows * shape->columns * images;
   const ptrdiff_t perImage = shape->rows * shape->columns;

@@ -28,6 +28,7 @@ class GraphWrap : public Napi::ObjectWrap<GraphWrap> {
     Program program;
     std::map<size_t, std::shared_ptr<Executable>>
         executables;  // by batch size; the device's thread alone touches it
+
     Executable& executable(size_t batch);
   };
   /** Of the run that ended last, in milliseconds. */
