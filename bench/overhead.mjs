@@ -1,5 +1,7 @@
 // What JavaScript adds to a forward, and whether calls leave anything behind: node --expose-gc bench/overhead.mjs
-import { Graph, GraphBuilder, openDevice, Tensor } from "../dist/index.js";
+import { Graph, GraphBuilder, openDevice, ParameterStore, Tensor, Vgg } from "../dist/index.js";
+import { recordForward } from "../dist/vgg/record.js";
+import { logitsName, topology } from "../dist/vgg/topology.js";
 
 const device = await openDevice(process.argv[2] ?? "cpu");
 const calls = 10_000;
@@ -58,6 +60,52 @@ async function measure(name, graph, x) {
   row("    of that in JavaScript", inJavaScript);
 }
 
+/** VGG11 in turns with the addon's call alone: after a forward nothing of either is in a cache. */
+async function measureVgg() {
+  const model = await Vgg.create("vgg11", { device });
+  const record = recordForward(topology("vgg11", {}), [logitsName]);
+  const store = new ParameterStore(device, record.parameters);
+  for (const { name } of record.parameters) await store.fillNormal(name, 0.01);
+  const [inputs, outputs] = [record.inputs, record.outputs].map(Object.values);
+  const bare = device.native.createGraph({ ...record, inputs, outputs }, store.native);
+  const image = Tensor.randn([1, 3, 224, 224]);
+  const trials = [
+    {
+      name: "VGG11",
+      call: () => model.forward(image),
+      time: () => model.lastForward,
+    },
+    {
+      name: "VGG11 by the addon's call alone",
+      call: () => {
+        const filled = [null];
+        const running = bare.run(1, [image.data], filled, null);
+        filled[0] = new Float32Array(1000);
+        return running;
+      },
+      time: () => bare.lastRun(),
+    },
+  ].map((trial) => ({ ...trial, all: [], rest: [], inJavaScript: [] }));
+  for (let round = 0; round < 70; round++) {
+    for (const { call, time, all, rest, inJavaScript } of trials) {
+      const start = performance.now();
+      await call();
+      const taken = performance.now() - start;
+      if (round < 10) continue;
+      const run = time();
+      all.push(taken);
+      rest.push(taken - run.device);
+      inJavaScript.push(taken - run.call);
+    }
+  }
+  for (const { name, all, rest, inJavaScript } of trials) {
+    row(`${name}: a call`, all);
+    row("  above the device's time", rest);
+    row("    of that in JavaScript", inJavaScript);
+  }
+  await Promise.all([model.dispose(), bare.dispose(), store.dispose()]);
+}
+
 function memory() {
   for (let i = 0; i < 4; i++) globalThis.gc?.();
   const { heapUsed, external, arrayBuffers, rss } = process.memoryUsage();
@@ -73,6 +121,7 @@ const softmax = graphOf(1000, "softmax");
 await measure("softmax of 1000 numbers", softmax, Tensor.randn([1, 1000]));
 const network = await smallNetwork();
 await measure("conv2d, maxPool2d, gemm", network, Tensor.randn([1, 3, 32, 32]));
+await measureVgg();
 
 // An image is copied before the call returns (docs/decisions/0005): a line of its own.
 const image = Tensor.randn([1, 3 * 224 * 224]);

@@ -27,13 +27,17 @@ export function rangeError(expected: string, name: string, received: unknown): R
   return new RangeError(`Expected ${expected} for ${name} but received ${describe(received)}`);
 }
 
+export function isInteger(value: unknown, min: number, max: number): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value >= min && value <= max;
+}
+
 /** @throws {TypeError} not a number @throws {RangeError} not an integer within [min, max] */
 export function checkInteger(value: unknown, name: string, min: number, max: number): number {
+  if (isInteger(value, min, max)) return value;
   const expected = `an integer from ${min} to ${max}`;
-  if (typeof value !== "number") throw typeError(expected, name, value);
-  if (!Number.isInteger(value) || value < min || value > max)
-    throw rangeError(expected, name, value);
-  return value;
+  throw typeof value === "number"
+    ? rangeError(expected, name, value)
+    : typeError(expected, name, value);
 }
 
 /** @throws {TypeError} not a string @throws {RangeError} not one of the choices */
@@ -52,7 +56,8 @@ export function checkOneOf<T extends string>(
 export function isPlainObject(value: unknown): value is Record<string, unknown> {
   if (typeof value !== "object" || value === null) return false;
   const prototype = Object.getPrototypeOf(value);
-  return prototype === null || Object.getPrototypeOf(prototype) === null;
+  if (prototype === Object.prototype || prototype === null) return true;
+  return Object.getPrototypeOf(prototype) === null;
 }
 
 /** @throws {TypeError} not a plain object, or an option of another name: a misspelt option is never ignored */

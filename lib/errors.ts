@@ -52,7 +52,7 @@ function isErrorCode(code: unknown): code is ErrorCode {
 }
 
 /** A native error is a plain Error with a `code`: gives it the public class, and the caller's stack. */
-function translated(error: unknown): unknown {
+export function translated(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof VggError || !("code" in error)) return error;
   return isErrorCode(error.code) ? new VggError(error.code, error.message) : error;
 }

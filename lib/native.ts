@@ -51,16 +51,18 @@ export interface NativeParameters {
 
 export interface NativeGraph {
   prepare(batch: number): Promise<void>;
+  /**
+   * Copies the inputs before it returns. An output that is null must have become an array of its size before JavaScript's
+   * thread is free: the promise's settling fills it. So arrays are made while the device computes.
+   */
   run(
     batch: number,
     inputs: readonly (NodeJS.TypedArray | NativeMemory)[],
-    outputs: readonly (NativeMemory | null)[],
+    outputs: (NodeJS.TypedArray | NativeMemory | null)[],
     cancellation: NativeCancellation | null,
-  ): Promise<(ArrayBuffer | null)[]>;
+  ): Promise<void>;
   /** Like `run`, with the time of each step. */
-  profile(
-    ...call: Parameters<NativeGraph["run"]>
-  ): Promise<{ outputs: (ArrayBuffer | null)[]; steps: NativeStepTime[] }>;
+  profile(...call: Parameters<NativeGraph["run"]>): Promise<NativeStepTime[]>;
   lastRun(): NativeRunTime;
   dispose(): Promise<void>;
 }

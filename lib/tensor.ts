@@ -3,6 +3,7 @@ import {
   checkInteger,
   describe,
   formatShape,
+  isInteger,
   isPlainObject,
   rangeError,
   typeError,
@@ -54,12 +55,16 @@ export function arrayTypeOf(dtype: DType): (typeof arrayTypes)[DType] {
   return arrayTypes[dtype];
 }
 
+const maxDimension = 2 ** 31 - 1;
+
 /** @throws {TypeError} not an array of numbers @throws {RangeError} a dimension that is no integer ≥ 0, or too many elements */
 export function checkShape(shape: unknown, name: string): readonly number[] {
   if (!Array.isArray(shape)) throw typeError("an array of integers", name, shape);
   let count = 1;
-  for (const [axis, dimension] of shape.entries()) {
-    checkInteger(dimension, `${name}[${axis}]`, 0, 2 ** 31 - 1);
+  for (let axis = 0; axis < shape.length; axis++) {
+    const dimension = shape[axis];
+    if (!isInteger(dimension, 0, maxDimension))
+      checkInteger(dimension, `${name}[${axis}]`, 0, maxDimension);
     count *= dimension;
   }
   if (!Number.isSafeInteger(count)) throw rangeError("fewer than 2^53 elements", name, shape);
@@ -67,7 +72,9 @@ export function checkShape(shape: unknown, name: string): readonly number[] {
 }
 
 export function elementCount(shape: readonly number[]): number {
-  return shape.reduce((product, dimension) => product * dimension, 1);
+  let count = 1;
+  for (let axis = 0; axis < shape.length; axis++) count *= shape[axis]!;
+  return count;
 }
 
 /** Numbers in row-major order and their shape. The data are not copied: a view of the caller's array. */
@@ -150,8 +157,9 @@ export function checkLength(shape: readonly number[], data: TensorData, name: st
 
 /** The data of a tensor as the addon may read them: not shared with another thread, and still of the tensor's length. */
 export function nativeData(tensor: Tensor, name: string): TensorData {
-  checkLength(tensor.shape, tensor.data, `${name}.data`);
-  return tensor.data.buffer instanceof SharedArrayBuffer ? tensor.data.slice() : tensor.data;
+  const { shape, data } = tensor;
+  if (data.length !== elementCount(shape)) checkLength(shape, data, `${name}.data`);
+  return data.buffer instanceof SharedArrayBuffer ? data.slice() : data;
 }
 
 /** @throws {TypeError} not a Tensor, or of another dtype */

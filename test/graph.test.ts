@@ -1,5 +1,5 @@
 // Graph and ParameterStore: what they take and what they refuse.
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { Graph, GraphBuilder, openDevice, ParameterStore, Tensor } from "../lib/index.ts";
 import { openTestDevice } from "./devices.ts";
 
@@ -39,6 +39,40 @@ describe("Graph", () => {
       RangeError,
     );
     await Promise.all([other, empty, elsewhere].map((store) => store.dispose()));
+  });
+
+  it("says that JavaScript has no memory for the outputs, and goes on", async () => {
+    const graph = Graph.compile(await openTestDevice(), record());
+    await graph.parameters.fill("weight", 1);
+    const x = new Tensor([1, 2], Float32Array.of(1, 2));
+    const cause = new RangeError("Array buffer allocation failed");
+    const fromEntries = vi.spyOn(Object, "fromEntries").mockImplementationOnce(() => {
+      throw cause;
+    });
+    try {
+      await expect(graph.run({ x })).rejects.toMatchObject({ code: "OUT_OF_MEMORY", cause });
+    } finally {
+      fromEntries.mockRestore();
+    }
+    const { y } = await graph.run({ x });
+    expect([...(y as Tensor).data]).toEqual([3, 3]);
+    await graph.dispose();
+  });
+
+  it("keeps the signal's own reason, even one that looks like an error of the addon", async () => {
+    const graph = Graph.compile(await openTestDevice(), record());
+    await graph.parameters.fill("weight", 1);
+    const reason = Object.assign(new Error("enough"), { code: "ABORTED" });
+    const x = Tensor.zeros([1, 2]);
+    const before = graph.run({ x }, { signal: AbortSignal.abort(reason) });
+    await expect(before).rejects.toBe(reason);
+    const controller = new AbortController();
+    const others = Array.from({ length: 8 }, () => graph.run({ x }));
+    const waiting = graph.run({ x }, { signal: controller.signal });
+    controller.abort(reason);
+    await expect(waiting).rejects.toBe(reason);
+    await Promise.all(others);
+    await graph.dispose();
   });
 
   it("says which parameter has no value yet", async () => {

@@ -69,6 +69,29 @@ describe("the addon", () => {
     expect(() => device.createGraph(record, {} as never)).toThrow(TypeError);
   });
 
+  it("fills the arrays that outputs have become while it computed, and says where there is none", async () => {
+    const device = native().openCpu(1, "");
+    const values = [
+      { shape: [4], dtype: "float32" },
+      { shape: [4], dtype: "float32" },
+    ] as const;
+    const rows = [{ kind: "relu", input: 0, output: 1 }] as const;
+    const record = { values, rows, inputs: [0], outputs: [1] };
+    const graph = device.createGraph(record, device.createParameters([], "float32"));
+    const input = Float32Array.of(1, -2, 3, -4);
+    const run = (given: Float32Array | undefined) => {
+      const outputs: (Float32Array | null)[] = [null];
+      const running = graph.run(1, [input], outputs, null);
+      if (given !== undefined) outputs[0] = given;
+      return running;
+    };
+    const filled = new Float32Array(4);
+    await run(filled);
+    expect([...filled]).toEqual([1, 0, 3, 0]);
+    await expect(run(undefined)).rejects.toThrow("Expected a typed array");
+    await expect(run(new Float32Array(5))).rejects.toMatchObject({ code: "INTERNAL" });
+  });
+
   it("has a core that passes its own tests", () => {
     const { status, stdout } = spawnSync(join(buildFolder, "core_test"), { encoding: "utf8" });
     expect(stdout).toBe("ok\n");

@@ -14,26 +14,32 @@ export class Gate {
   #waiting: Waiting[] = [];
 
   /** Starts a run now, before this returns, or when its turn comes. A signal takes it out of the queue. */
-  run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const counted = async () => {
-      this.#running++;
-      try {
-        return await work();
-      } finally {
-        this.#running--;
-        this.#advance();
-      }
-    };
-    return this.#enter(true, counted, signal);
+  run<T>(work: (hasWaited: boolean) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#canStart(true)
+      ? this.#count(() => work(false))
+      : this.#wait(true, () => this.#count(() => work(true)), signal);
   }
 
   /** Starts other work at once where no run waits, else after those that do. */
   after<T>(work: () => Promise<T>): Promise<T> {
-    return this.#enter(false, async () => work());
+    return this.#canStart(false) ? work() : this.#wait(false, work);
   }
 
-  #enter<T>(isRun: boolean, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    if (this.#waiting.length === 0 && (!isRun || this.#running < maxRunning)) return work();
+  async #count<T>(run: () => Promise<T>): Promise<T> {
+    this.#running++;
+    try {
+      return await run();
+    } finally {
+      this.#running--;
+      this.#advance();
+    }
+  }
+
+  #canStart(isRun: boolean): boolean {
+    return this.#waiting.length === 0 && (!isRun || this.#running < maxRunning);
+  }
+
+  #wait<T>(isRun: boolean, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const waiting = {
         isRun,

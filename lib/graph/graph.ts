@@ -8,7 +8,7 @@ import {
   typeError,
 } from "../check.js";
 import { Device, DeviceTensor } from "../device.js";
-import { awaitNative, callNative, VggError } from "../errors.js";
+import { awaitNative, callNative, translated, VggError } from "../errors.js";
 import {
   type NativeCancellation,
   type NativeGraph,
@@ -17,7 +17,7 @@ import {
   type NativeStepTime,
   native,
 } from "../native.js";
-import { arrayTypeOf, type DType, nativeData, Tensor } from "../tensor.js";
+import { arrayTypeOf, type DType, elementCount, nativeData, Tensor } from "../tensor.js";
 import { checkRecord } from "./builder.js";
 import type { GraphRecord, ValueId } from "./ops.js";
 import { ParameterStore } from "./parameter-store.js";
@@ -39,6 +39,7 @@ export interface GraphProfile {
 type Inputs = Readonly<Record<string, Tensor | DeviceTensor>>;
 type Targets = Readonly<Record<string, DeviceTensor>>;
 type NativeInputs = readonly (NodeJS.TypedArray | NativeMemory)[];
+type NativeCall = Parameters<NativeGraph["run"]>;
 
 /** An input or output: a value by its name in the record. */
 interface Port {
@@ -48,11 +49,18 @@ interface Port {
   readonly dtype: DType;
 }
 
-/** A call that was checked: what goes in and where it goes. */
+type Results = Record<string, Tensor | DeviceTensor>;
+
+/** A call that was checked. */
 interface Call {
+  readonly inputs: Inputs;
+  readonly into: Targets | undefined;
+  readonly signal: AbortSignal | undefined;
   readonly batch: number;
-  readonly inputs: NativeInputs;
-  readonly targets: readonly (NativeMemory | null)[];
+  readonly nativeInputs: NativeInputs;
+  /** By output: its place on the device, or null until its array is made. */
+  readonly nativeOutputs: (NodeJS.TypedArray | NativeMemory | null)[];
+  results: Results;
 }
 
 export class Graph {
@@ -135,17 +143,16 @@ export class Graph {
    * @throws {TypeError|RangeError} a missing or unknown input or output, another shape, dtype or device
    * @throws {VggError} DISPOSED, OUT_OF_MEMORY, MISSING_PARAMETER; or the reason of `signal`
    */
-  async run(
-    inputs: Inputs,
-    options: RunOptions = {},
-  ): Promise<Record<string, Tensor | DeviceTensor>> {
+  async run(inputs: Inputs, options?: RunOptions): Promise<Results> {
     this.#checkLive();
-    checkOptions(options, "options", ["signal", "into"]);
-    const { signal, into = {} } = options;
-    const { batch, result } = await this.#enter(inputs, into, signal, (call, cancellation) =>
-      this.#native.run(call.batch, call.inputs, call.targets, cancellation),
-    );
-    return this.#results(batch, result, into);
+    if (options !== undefined) checkOptions(options, "options", ["signal", "into"]);
+    const call = this.#check(inputs, options?.into, options?.signal);
+    try {
+      await this.#start(this.#native.run, call);
+    } catch (error) {
+      throw failureOf(error, call.signal);
+    }
+    return call.results;
   }
 
   /**
@@ -163,18 +170,19 @@ export class Graph {
     const runs: NativeStepTime[][] = [];
     for (let i = 0; ; i++) {
       this.#checkLive();
-      const { batch, result } = await this.#enter(inputs, {}, signal, (call, cancellation) =>
-        this.#native.profile(call.batch, call.inputs, call.targets, cancellation),
-      );
-      if (i >= warmup) runs.push(result.steps);
+      const call = this.#check(inputs, undefined, signal);
+      try {
+        const steps = await this.#start(this.#native.profile, call);
+        if (i >= warmup) runs.push(steps);
+      } catch (error) {
+        throw failureOf(error, signal);
+      }
       if (runs.length < iterations) continue;
-      const outputs = this.#results(batch, result.outputs, {}) as Record<string, Tensor>;
       const weights = this.parameters.precision;
       const activations = this.device.kind === "cpu" ? "float32" : weights;
-      const kept = { weights, activations } as const;
       return {
-        outputs,
-        steps: describeSteps(this.record, kept, batch, runs),
+        outputs: call.results as Record<string, Tensor>,
+        steps: describeSteps(this.record, { weights, activations }, call.batch, runs),
       };
     }
   }
@@ -184,62 +192,70 @@ export class Graph {
     return callNative(() => this.#native.lastRun());
   }
 
-  /** Checks a call, and starts it when its turn comes: at once unless 8 are under way. */
-  async #enter<Result>(
-    inputs: Inputs,
-    into: Targets,
-    signal: AbortSignal | undefined,
-    start: (call: Call, cancellation: NativeCancellation | null) => Promise<Result>,
-  ): Promise<{ batch: number; result: Result }> {
+  /** Refuses all that is wrong about a call before anything of it happens. */
+  #check(inputs: Inputs, into: Targets | undefined, signal: AbortSignal | undefined): Call {
     checkSignal(signal);
-    const call = this.#check(inputs, into);
-    signal?.throwIfAborted();
-    // A run that had to wait looks at its inputs again: they may have been disposed or transferred meanwhile.
-    let isNow = true;
-    const running = this.parameters.gate.run(() => {
-      const current = isNow ? call : { ...call, inputs: this.#bindInputs(inputs, call.batch) };
-      return cancellable(signal, (cancellation) => start(current, cancellation));
-    }, signal);
-    isNow = false;
-    return { batch: call.batch, result: await running };
-  }
-
-  #check(inputs: Inputs, into: Targets): Call {
     checkOptions(inputs, "inputs", this.#inputNames);
-    for (const { name } of this.#inputs) {
+    for (const name of this.#inputNames) {
       const value = inputs[name];
       if (!(value instanceof Tensor) && !(value instanceof DeviceTensor))
         throw typeError("a Tensor or DeviceTensor", name, value);
     }
-    const batch = inputs[this.#inputs[0]!.name]!.shape[0] ?? 0;
-    const bound = this.#bindInputs(inputs, batch);
-    checkOptions(into, "options.into", this.#outputNames);
-    const targets = this.#outputs.map((port) => {
-      const target = into[port.name];
+    const batch = inputs[this.#inputNames[0]!]!.shape[0] ?? 0;
+    const nativeInputs = this.#bindInputs(inputs, batch);
+    if (into !== undefined) checkOptions(into, "options.into", this.#outputNames);
+    const nativeOutputs = this.#outputs.map((port) => {
+      const target = into?.[port.name];
       if (target === undefined) return null;
       const name = `options.into.${port.name}`;
       if (!(target instanceof DeviceTensor)) throw typeError("a DeviceTensor", name, target);
-      return this.#bind(target, { ...port, name }, batch) as NativeMemory;
+      return this.#bind(target, { ...port, name }, batch);
     });
-    return { batch, inputs: bound, targets };
+    signal?.throwIfAborted();
+    return { inputs, into, signal, batch, nativeInputs, nativeOutputs, results: {} };
   }
 
   #bindInputs(inputs: Inputs, batch: number): NativeInputs {
     return this.#inputs.map((port) => this.#bind(inputs[port.name]!, port, batch));
   }
 
-  #results(
-    batch: number,
-    results: readonly (ArrayBuffer | null)[],
-    into: Targets,
-  ): Record<string, Tensor | DeviceTensor> {
-    return Object.fromEntries(
-      this.#outputs.map(({ name, shape, dtype }, index) => {
-        const bytes = results[index];
-        if (!bytes) return [name, into[name]!];
-        return [name, new Tensor([batch, ...shape], new (arrayTypeOf(dtype))(bytes), dtype)];
-      }),
-    );
+  /** Starts a call of the addon when its turn comes: at once unless 8 are under way. */
+  #start<T>(
+    method: (this: NativeGraph, ...call: NativeCall) => Promise<T>,
+    call: Call,
+  ): Promise<T> {
+    const { inputs, signal, batch, nativeInputs, nativeOutputs } = call;
+    return this.parameters.gate.run((hasWaited) => {
+      // Inputs may have been disposed or transferred meanwhile.
+      const current = hasWaited ? this.#bindInputs(inputs, batch) : nativeInputs;
+      const start = (cancellation: NativeCancellation | null) => {
+        const running = method.call(this.#native, batch, current, nativeOutputs, cancellation);
+        return this.#makeResults(call, running);
+      };
+      return signal === undefined ? start(null) : cancellable(signal, start);
+    }, signal);
+  }
+
+  /** What a run fills and gives: made here while the device computes, not when its caller waits for nothing else. */
+  #makeResults<T>(call: Call, running: Promise<T>): Promise<T> {
+    try {
+      const results = this.#outputs.map(({ name, shape, dtype }, index) => {
+        const target = call.into?.[name];
+        if (target !== undefined) return [name, target];
+        const batched = [call.batch, ...shape];
+        const data = new (arrayTypeOf(dtype))(elementCount(batched));
+        call.nativeOutputs[index] = data;
+        return [name, new Tensor(batched, data, dtype)];
+      });
+      call.results = Object.fromEntries(results);
+      return running;
+    } catch (cause) {
+      const message = "Expected host memory for the outputs but it is not available";
+      const fail = (): never => {
+        throw new VggError("OUT_OF_MEMORY", message, { cause });
+      };
+      return running.then(fail, fail);
+    }
   }
 
   #bind(
@@ -249,10 +265,7 @@ export class Graph {
   ): NodeJS.TypedArray | NativeMemory {
     if (value.dtype !== dtype)
       throw new TypeError(`Expected dtype ${dtype} for ${name} but received ${value.dtype}`);
-    const isFit =
-      value.shape.length === shape.length + 1 &&
-      value.shape.slice(1).every((d, axis) => d === shape[axis]);
-    if (!isFit)
+    if (!isBatchOf(shape, value.shape))
       throw new RangeError(
         `Expected shape ${formatShape(shape, "N")} for ${name} but received ${formatShape(value.shape)}`,
       );
@@ -286,22 +299,32 @@ export class Graph {
   }
 }
 
-/** Native work that a signal stops: it then rejects with the signal's reason. */
+function isBatchOf(shape: readonly number[], batched: readonly number[]): boolean {
+  if (batched.length !== shape.length + 1) return false;
+  for (let axis = 0; axis < shape.length; axis++)
+    if (batched[axis + 1] !== shape[axis]) return false;
+  return true;
+}
+
+/** Native work that a signal stops: it then rejects, as ABORTED. */
 async function cancellable<Result>(
-  signal: AbortSignal | undefined,
-  start: (cancellation: NativeCancellation | null) => Promise<Result>,
+  signal: AbortSignal,
+  start: (cancellation: NativeCancellation) => Promise<Result>,
 ): Promise<Result> {
-  if (signal === undefined) return awaitNative(() => start(null));
   const cancellation = new (native().Cancellation)();
   const abort = () => cancellation.cancel();
   signal.addEventListener("abort", abort, { once: true });
   try {
-    return await awaitNative(() => start(cancellation));
-  } catch (error) {
-    if (signal.aborted && error instanceof VggError && error.code === "ABORTED")
-      throw signal.reason;
-    throw error;
+    return await start(cancellation);
   } finally {
     signal.removeEventListener("abort", abort);
   }
+}
+
+/** Why a run failed: the signal's reason where that stopped it, else the addon's error as the public class. */
+function failureOf(error: unknown, signal: AbortSignal | undefined): unknown {
+  if (error === signal?.reason) return error;
+  const failure = translated(error);
+  const isAborted = failure instanceof VggError && failure.code === "ABORTED";
+  return isAborted && signal?.aborted ? signal.reason : failure;
 }

@@ -172,7 +172,7 @@ export class Vgg {
     const model = new Vgg(checked, device, precision, labels);
     try {
       // Before the parameters have values: they are then written into their packed places at once, never held twice.
-      await model.#forwardGraph([logitsName]).prepare(1);
+      await model.#logitsGraph.prepare(1);
       await fill(model.#state);
       return model;
     } catch (error) {
@@ -309,9 +309,13 @@ export class Vgg {
   ): Promise<Record<Name, Tensor>>;
   async forward(
     input: Tensor | DeviceTensor,
-    options: ForwardOptions | LayerOptions<string> = {},
+    options?: ForwardOptions | LayerOptions<string>,
   ): Promise<Tensor | DeviceTensor | Record<string, Tensor | DeviceTensor>> {
     this.#checkLive();
+    if (options === undefined) {
+      const { [logitsName]: logits } = await this.#logitsGraph.run({ [inputName]: input });
+      return logits!;
+    }
     checkOptions(options, "options", ["signal", "into", "outputs"]);
     const outputs = "outputs" in options ? options.outputs : undefined;
     if (outputs !== undefined && (!Array.isArray(outputs) || outputs.length === 0)) {
@@ -321,7 +325,7 @@ export class Vgg {
     if (outputs === undefined && into !== undefined && !(into instanceof DeviceTensor)) {
       throw typeError("a DeviceTensor", "options.into", into);
     }
-    const graph = this.#forwardGraph(outputs ?? [logitsName]);
+    const graph = outputs === undefined ? this.#logitsGraph : this.#forwardGraph(outputs);
     const targets = outputs === undefined && into !== undefined ? { [logitsName]: into } : into;
     const results = await graph.run(
       { [inputName]: input },
@@ -398,7 +402,7 @@ export class Vgg {
       throw typeError("an array of batch sizes", "batchSizes", batchSizes);
     for (const batch of batchSizes) checkInteger(batch, "batchSizes", 1, 2 ** 31 - 1);
     for (const batch of batchSizes) {
-      await this.#forwardGraph([logitsName]).prepare(batch);
+      await this.#logitsGraph.prepare(batch);
       await this.forward(this.#zeros(batch, "batchSizes"));
     }
   }
@@ -416,14 +420,13 @@ export class Vgg {
   ): Promise<readonly LayerProfile[]> {
     this.#checkLive();
     const images = typeof input === "number" ? this.#zeros(input, "input") : input;
-    const outputs = [logitsName];
-    const { steps } = await this.#forwardGraph(outputs).profile({ [inputName]: images }, options);
-    return nameSteps(this.#topology, outputs, steps);
+    const { steps } = await this.#logitsGraph.profile({ [inputName]: images }, options);
+    return nameSteps(this.#topology, [logitsName], steps);
   }
 
   /** @internal Of the forward of logits that ended last. */
   get lastForward(): NativeRunTime {
-    return this.#forwardGraph([logitsName]).lastRun;
+    return this.#logitsGraph.lastRun;
   }
 
   /** Layers, output shapes, parameters and multiply-adds. Printing it, or `String(summary)`, gives a table. */
@@ -454,6 +457,10 @@ export class Vgg {
       const message = `Expected ${4 * elementCount(shape)} bytes of host memory for the images but they are not available`;
       throw new VggError("OUT_OF_MEMORY", message, { cause });
     }
+  }
+
+  get #logitsGraph(): Graph {
+    return this.#graphs.get(logitsName) ?? this.#forwardGraph([logitsName]);
   }
 
   /** The forward graph with these outputs. */

@@ -37,6 +37,14 @@ void DeviceThread::post(Task task) {
   wake_.notify_one();
 }
 
+void DeviceThread::expectTask() {
+  {
+    const std::lock_guard lock(mutex_);
+    isTaskExpected_ = true;
+  }
+  wake_.notify_one();
+}
+
 void DeviceThread::halt() {
   std::unique_lock lock(mutex_);
   halted_ = true;
@@ -80,8 +88,11 @@ void DeviceThread::loop() {
       spin(kSpins, [this] { return hasNews_.load(); });
       lock.lock();
     }
-    wake_.wait(lock, [this] { return stopping_ || (!tasks_.empty() && !halted_); });
+    wake_.wait(lock,
+               [this] { return stopping_ || (!halted_ && (isTaskExpected_ || !tasks_.empty())); });
+    isTaskExpected_ = false;
     if (stopping_) return;
+    if (tasks_.empty()) continue;  // looks for the one that is expected
     Task task = std::move(tasks_.front());
     tasks_.pop_front();
     isRunning_ = true;

@@ -31,6 +31,10 @@ class DeviceThread {
 
   void post(Task task);
 
+  /** Wakes the thread for a task that will be posted within some microseconds: waking takes it
+   * longer than the caller needs to prepare the task. */
+  void expectTask();
+
   /** For the end of the process: what waits and what comes is kept but never runs, nor is it
    * destroyed. Returns when nothing runs. */
   void halt();
@@ -54,7 +58,7 @@ class DeviceThread {
   std::atomic<bool> hasNews_{false};  // since the thread last found nothing to do
   const void* runningOwner_ = nullptr;
   Cancellation runningCancelled_;
-  bool isRunning_ = false, stopping_ = false, halted_ = false;
+  bool isRunning_ = false, isTaskExpected_ = false, stopping_ = false, halted_ = false;
   std::thread thread_;  // last: it uses all of the above
 };
 

@@ -58,18 +58,21 @@ Napi::Promise AddonData::post(Napi::Env env, Backend& backend, std::function<Mak
 }
 
 Napi::Promise AddonData::post(Napi::Env env, Backend& backend, Cancellation cancelled,
-                              std::function<MakeValue()> work) {
+                              std::function<MakeValue()> work, napi_ref kept) {
   return postStart(
-      env, backend, std::move(cancelled), [work = std::move(work)](const Finish& finish) mutable {
+      env, backend, std::move(cancelled),
+      [work = std::move(work)](const Finish& finish) mutable {
         MakeValue makeValue = work();
         work = nullptr;  // what it kept alive is freed before anybody is told that it has ended
         finish(nullptr, std::move(makeValue));
-      });
+      },
+      kept);
 }
 
 Napi::Promise AddonData::postStart(Napi::Env env, Backend& backend, Cancellation cancelled,
-                                   std::function<void(Finish)> start) {
-  auto job = std::make_shared<Job>(Job{Napi::Promise::Deferred::New(env), nullptr, std::nullopt});
+                                   std::function<void(Finish)> start, napi_ref kept) {
+  auto job =
+      std::make_shared<Job>(Job{Napi::Promise::Deferred::New(env), kept, nullptr, std::nullopt});
   const Napi::Promise promise = job->deferred.Promise();
   if (pending_++ == 0) settled_.Ref(env);
   const std::atomic<bool>* flag = cancelled.get();
@@ -98,6 +101,7 @@ void AddonData::settle(Napi::Env env, Napi::Function, AddonData* data, Job* job)
   const Napi::HandleScope scope(env);
   if (--data->pending_ == 0) data->settled_.Unref(env);
   settlePromise(env, job->deferred, job->makeValue, job->error);
+  if (job->kept != nullptr) napi_delete_reference(env, job->kept);
 }
 
 void settlePromise(Napi::Env env, const Napi::Promise::Deferred& deferred,
@@ -167,7 +171,7 @@ View viewOf(const Napi::Value& value) {
   if (napi_get_typedarray_info(env, value, &type, &length, &data, nullptr, nullptr) != napi_ok) {
     throw Napi::TypeError::New(value.Env(), "Expected a typed array");
   }
-  return {static_cast<const std::byte*>(data), value.As<Napi::TypedArray>().ByteLength()};
+  return {static_cast<std::byte*>(data), value.As<Napi::TypedArray>().ByteLength()};
 }
 
 std::shared_ptr<HostMemory> snapshot(const View& view, std::shared_ptr<HostMemory> to) {

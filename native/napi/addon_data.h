@@ -49,17 +49,18 @@ class AddonData {
   /**
    * Runs work() on the backend's thread and settles the promise with the value that it made, or
    * with what it threw. The event loop stays alive until then. A `cancelled` that is set before it
-   * starts makes it Error kAborted.
+   * starts makes it Error kAborted. `kept`, which work() and its value may use, is deleted when the
+   * promise is settled, or with the environment.
    */
   Napi::Promise post(Napi::Env env, Backend& backend, Cancellation cancelled,
-                     std::function<MakeValue()> work);
+                     std::function<MakeValue()> work, napi_ref kept = nullptr);
   Napi::Promise post(Napi::Env env, Backend& backend, std::function<MakeValue()> work);
 
   /** Ends a job with its value, or with what went wrong. Once, on any thread. */
   using Finish = std::function<void(std::exception_ptr, MakeValue)>;
   /** The same for work that goes on after start() has returned: it calls `Finish` when it ends. */
   Napi::Promise postStart(Napi::Env env, Backend& backend, Cancellation cancelled,
-                          std::function<void(Finish)> start);
+                          std::function<void(Finish)> start, napi_ref kept = nullptr);
 
   std::shared_ptr<Backend> opening;  // on its way into a new device
   Napi::FunctionReference deviceConstructor, memoryConstructor, parametersConstructor,
@@ -68,6 +69,7 @@ class AddonData {
  private:
   struct Job {
     Napi::Promise::Deferred deferred;
+    napi_ref kept;
     MakeValue makeValue;
     std::optional<Error> error;
   };
@@ -100,7 +102,7 @@ Napi::Promise inBackground(Napi::Env env, const char* name, std::function<MakeVa
 
 /** The bytes of a typed array, valid until JavaScript runs again. */
 struct View {
-  const std::byte* data;
+  std::byte* data;
   size_t bytes;
 };
 View viewOf(const Napi::Value& value);

@@ -1,6 +1,7 @@
 #include "napi/graph_wrap.h"
 
 #include <chrono>
+#include <cstring>
 #include <utility>
 
 #include "core/host_memory.h"
@@ -95,16 +96,26 @@ size_t byteCount(const Program& program, int value, size_t batch) {
   return checkedMultiply(checkedMultiply(elementCount(v.shape), byteSize(v.dtype)), batch);
 }
 
-MakeValue resultsOf(std::vector<std::shared_ptr<HostMemory>> results) {
-  return [results = std::move(results)](Napi::Env env) {
-    Napi::Array list = Napi::Array::New(env, results.size());
-    for (uint32_t i = 0; i < results.size(); ++i) {
-      list.Set(i, results[i] == nullptr
-                      ? env.Null().As<Napi::Value>()
-                      : toArrayBuffer(env, results[i]->data(), results[i]->bytes()));
-    }
-    return list;
-  };
+/** Copies results into the typed arrays that the outputs have become meanwhile. */
+void deliver(Napi::Env env, napi_ref outputs,
+             const std::vector<std::shared_ptr<HostMemory>>& results) {
+  napi_value list = nullptr;
+  NAPI_THROW_IF_FAILED_VOID(env, napi_get_reference_value(env, outputs, &list));
+  for (uint32_t i = 0; i < results.size(); ++i) {
+    if (results[i] == nullptr) continue;
+    const View view = viewOf(Napi::Array(env, list).Get(i));
+    if (view.bytes != results[i]->bytes())
+      throw Error(Code::kInternal, "Expected an array of the output's size");
+    std::memcpy(view.data, results[i]->data(), view.bytes);
+  }
+}
+
+/** Keeps a JavaScript object; AddonData::post deletes the reference. */
+napi_ref keep(const Napi::Value& value) {
+  napi_ref reference = nullptr;
+  NAPI_THROW_IF_FAILED(value.Env(), napi_create_reference(value.Env(), value, 1, &reference),
+                       nullptr);
+  return reference;
 }
 
 using Clock = std::chrono::steady_clock;
@@ -141,7 +152,7 @@ Napi::Array toArray(Napi::Env env, const std::vector<StepTime>& times) {
 }  // namespace
 
 /** Of (batch, inputs: (TypedArray | memory)[], outputs: (memory | null)[], …): copies what
- * JavaScript holds. */
+ * JavaScript holds. A null becomes a TypedArray before the run has ended. */
 std::shared_ptr<GraphWrap::Bound> GraphWrap::bind(const Napi::CallbackInfo& info) const {
   const Program& program = state()->program;
   auto bound = std::make_shared<Bound>();
@@ -175,58 +186,60 @@ std::shared_ptr<GraphWrap::Bound> GraphWrap::bind(const Napi::CallbackInfo& info
   return bound;
 }
 
-/** run(batch, inputs: (TypedArray | memory)[], outputs: (memory | null)[], cancellation | null) →
- * (ArrayBuffer | null)[] */
+/** run(batch, inputs: (TypedArray | memory)[], outputs: (memory | null)[], cancellation | null) */
 Napi::Value GraphWrap::run(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const Clock::time_point called = Clock::now();
+    backend_->thread().expectTask();
     const std::shared_ptr<Bound> bound = bind(info);
     // A worker's end sets the same flag through DeviceThread::dropOwner.
     const Cancellation cancelled = cancellationOf(info[3]);
+    const napi_ref outputs = keep(info[2]);
     return AddonData::of(info.Env())
-        .postStart(info.Env(), *backend_, cancelled,
-                   [current = state(), times = times_, bound, cancelled,
-                    called](const AddonData::Finish& finish) {
-                     const Clock::time_point start = Clock::now();
-                     current->executable(bound->batch)
-                         .run(bound->batch, bound->inputs, bound->outputs, *cancelled,
-                              // Holds all that the run uses until it has ended.
-                              [current, times, bound, cancelled, finish, called,
-                               start](const std::exception_ptr& failure) {
-                                times->device = millisecondsSince(start);
-                                MakeValue results = resultsOf(std::move(bound->results));
-                                bound->owners.clear();
-                                finish(failure, [results = std::move(results), times,
-                                                 called](Napi::Env env) {
-                                  Napi::Value value = results(env);
-                                  times->call = millisecondsSince(called);
-                                  return value;
-                                });
-                              });
-                   });
+        .postStart(
+            info.Env(), *backend_, cancelled,
+            [current = state(), times = times_, bound, cancelled, outputs,
+             called](const AddonData::Finish& finish) {
+              const Clock::time_point start = Clock::now();
+              current->executable(bound->batch)
+                  .run(bound->batch, bound->inputs, bound->outputs, *cancelled,
+                       // Holds all that the run uses until it has ended.
+                       [current, times, bound, cancelled, outputs, finish, called,
+                        start](const std::exception_ptr& failure) {
+                         times->device = millisecondsSince(start);
+                         bound->owners.clear();
+                         finish(failure, [results = std::move(bound->results), outputs, times,
+                                          called](Napi::Env env) {
+                           deliver(env, outputs, results);
+                           times->call = millisecondsSince(called);
+                           return env.Undefined();
+                         });
+                       });
+            },
+            outputs);
   });
 }
 
-/** profile(…as run) → { outputs: (ArrayBuffer | null)[], steps: { role, value, milliseconds }[] }
- */
+/** profile(…as run) → { role, value, milliseconds, work? }[] */
 Napi::Value GraphWrap::profile(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const std::shared_ptr<Bound> bound = bind(info);
     const Cancellation cancelled = cancellationOf(info[3]);
+    const napi_ref outputs = keep(info[2]);
     return AddonData::of(info.Env())
-        .post(info.Env(), *backend_, cancelled,
-              [current = state(), bound, cancelled]() -> MakeValue {
-                std::vector<StepTime> steps =
-                    current->executable(bound->batch)
-                        .profile(bound->batch, bound->inputs, bound->outputs, *cancelled);
-                return [steps = std::move(steps),
-                        results = resultsOf(std::move(bound->results))](Napi::Env env) {
-                  Napi::Object profile = Napi::Object::New(env);
-                  profile.Set("outputs", results(env));
-                  profile.Set("steps", toArray(env, steps));
-                  return profile;
-                };
-              });
+        .post(
+            info.Env(), *backend_, cancelled,
+            [current = state(), bound, cancelled, outputs]() -> MakeValue {
+              std::vector<StepTime> steps =
+                  current->executable(bound->batch)
+                      .profile(bound->batch, bound->inputs, bound->outputs, *cancelled);
+              return [steps = std::move(steps), results = std::move(bound->results),
+                      outputs](Napi::Env env) {
+                deliver(env, outputs, results);
+                return toArray(env, steps);
+              };
+            },
+            outputs);
   });
 }
 
