@@ -143,17 +143,13 @@ void run(const Problem& p, const Operands& o, int device) {
     if (input >= yFirst && input < yFirst + yBytes)
       misuse("cublasLtMatmul: the output overlaps an input");
   Memo& memo = contextOf(device)->memo;
-  Signature whole;
-  whole.add(p.signature()).add(o.w).add(o.x).add(o.bias).add(o.y).add(o.workspace);
-  whole.add(o.workspaceBytes).add(o.usedWorkspace).add(o.alpha);
+  Signature product;
+  product.add(p.signature()).add(o.w).add(o.x).add(o.bias).add(o.y).add(o.alpha);
   std::vector<Interval> reads{Interval::of(o.w, spanOf(p.m, p.k, p.wStride, p.type)),
                               Interval::of(o.x, spanOf(p.n, p.k, p.xStride, p.type)),
                               Interval::of(o.bias, p.hasBias ? p.m * sizeOf(p.biasType) : 0)};
-  std::vector<Interval> writes{Interval::of(o.y, yBytes),
-                               Interval::of(o.workspace, o.usedWorkspace)};
-  if (memo.holds(whole.value())) return;
-  memo.wrote(writes);
-  if (o.usedWorkspace > 0) std::memset(o.workspace, 0xFF, o.usedWorkspace);
+  if (o.usedWorkspace > 0) spoil(memo, o.workspace, o.usedWorkspace);
+  if (memo.redo(product.value())) return;
 
   const Rounding rounding = p.tf32 ? Rounding::kTf32 : Rounding::kNone;
   std::vector<float> x(p.n * p.k);
@@ -181,7 +177,8 @@ void run(const Problem& p, const Operands& o, int device) {
     narrow(column, p.yType, p.m,
            static_cast<char*>(o.y) + j * p.yStride * static_cast<int64_t>(sizeOf(p.yType)));
   }
-  memo.keep(whole.value(), std::move(reads), std::move(writes));
+  memo.did(product.value(), std::move(reads), {Interval::of(o.y, yBytes)},
+           p.yStride == p.m || p.n == 1);
 }
 
 template <class T>

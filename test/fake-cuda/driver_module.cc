@@ -40,23 +40,18 @@ struct Function : Object {
 // knows which devices run a kernel.
 std::atomic<int> runningOn[64];
 
-bool allowAccess(const void* address, size_t bytes, bool write) {
+emulate::Window* allowAccess(const void* address, size_t bytes, bool write) {
   for (int device = 0; device < deviceCount(); ++device) {
     if (runningOn[device] == 0) continue;
-    try {
-      requireKernelAccess(device, address, bytes, write);
-      return true;
-    } catch (const IllegalAddress&) {
-      continue;
-    }
+    if (auto* window = kernelWindow(device, address, bytes, write)) return window;
   }
-  return false;
+  return nullptr;
 }
 
 void runKernel(const emulate::Kernel& kernel, int device, emulate::Dim3 grid, emulate::Dim3 block,
                size_t shared, void** parameters, uint64_t signature) {
   Memo& memo = contextOf(device)->memo;
-  if (memo.holds(signature)) return;
+  if (memo.redo(signature)) return;
   ++runningOn[device];
   beginAccesses();
   std::string failure;
@@ -69,8 +64,7 @@ void runKernel(const emulate::Kernel& kernel, int device, emulate::Dim3 grid, em
   --runningOn[device];
   if (!failure.empty()) throw IllegalAddress(std::string(kernel.name) + ": " + failure);
   if (!accesses.isKnown) return forgetMemos();
-  memo.wrote(accesses.writes);
-  memo.keep(signature, std::move(accesses.reads), std::move(accesses.writes));
+  memo.did(signature, std::move(accesses.reads), std::move(accesses.writes), false);
 }
 
 int checkConfig(const CUlaunchConfig& c, const Function& function) {

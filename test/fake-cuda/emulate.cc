@@ -235,6 +235,19 @@ void multiplySlots(Slots& slots) {
 
 }  // namespace
 
+void openWindow(const void* address, size_t bytes, bool write) {
+  if (reinterpret_cast<uintptr_t>(address) % bytes != 0)
+    throw LaunchError(Fault::kMisaligned, write ? "misaligned store" : "misaligned load");
+  if (accessHook == nullptr) return;
+  Window* window = accessHook(address, bytes, write);
+  if (window == nullptr || !window->takes(static_cast<const char*>(address), bytes)) {
+    throw LaunchError(Fault::kOutOfRange,
+                      write ? "store outside every allocation" : "load outside every allocation");
+  }
+  auto& mine = recent[write ? 1 : 0];
+  mine[1] = std::exchange(mine[0], window);
+}
+
 unsigned laneIndex() { return self("a warp operation").number % 32; }
 
 void synchronize() {
@@ -296,6 +309,7 @@ void Kernel::launch(Dim3 grid, Dim3 block, size_t sharedBytes, void** parameters
   const auto work = [&] {
     gridDim = grid;
     blockDim = block;
+    for (auto& windows : recent) windows[0] = windows[1] = nullptr;
     std::unique_ptr<Block> fibers = usesBarriers ? blocks().take() : nullptr;
     try {
       for (uint64_t i; (i = next.fetch_add(1)) < count;) {

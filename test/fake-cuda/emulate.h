@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -45,20 +46,49 @@ class LaunchError : public std::runtime_error {
   Fault fault;
 };
 
-/** Says whether `bytes` at `address` may be read (or written). Called for every access of every
- * kernel, from several host threads at once. Without it everything is allowed. */
-using AccessHook = bool (*)(const void* address, size_t bytes, bool write);
+/** Memory that a thread may read, or write, and what it touched of it, which nobody need ask the
+ * hook again about. */
+struct Window {
+  const char* begin = nullptr;
+  const char* end = nullptr;
+  uint64_t generation = 0;
+  const char* low = nullptr;  // of what was touched; high is null where nothing was
+  const char* high = nullptr;
+
+  bool takes(const char* first, size_t bytes);
+};
+/** Rises when memory is freed: the windows of before are void. */
+inline std::atomic<uint64_t> windowGeneration{1};
+/** The last two windows of this thread's launch, for reads and for writes. */
+inline constinit thread_local Window* recent[2][2] = {};
+
+inline bool Window::takes(const char* first, size_t bytes) {
+  if (first < begin || first + bytes > end ||
+      generation != windowGeneration.load(std::memory_order_acquire))
+    return false;
+  if (high == nullptr || first < low) low = first;
+  if (first + bytes > high) high = first + bytes;
+  return true;
+}
+
+/** The window around `bytes` at `address` that may be read (or written), or null. Called from
+ * several host threads at once; what it points to belongs to the calling thread and may become
+ * another window when that asks again. Without a hook everything is allowed. */
+using AccessHook = Window* (*)(const void* address, size_t bytes, bool write);
 inline AccessHook accessHook = nullptr;
 
-/** Throws LaunchError unless the access is aligned to its size and inside an allocation. */
+/** Asks the hook for a window around the access, and remembers it. Throws LaunchError. */
+void openWindow(const void* address, size_t bytes, bool write);
+
+/** Throws LaunchError unless the access is aligned to its size, a power of two, and inside an
+ * allocation. */
 inline void checkAccess(const void* address, size_t bytes, bool write) {
-  if (reinterpret_cast<uintptr_t>(address) % bytes != 0) {
-    throw LaunchError(Fault::kMisaligned, write ? "misaligned store" : "misaligned load");
-  }
-  if (accessHook != nullptr && !accessHook(address, bytes, write)) {
-    throw LaunchError(Fault::kOutOfRange,
-                      write ? "store outside every allocation" : "load outside every allocation");
-  }
+  const bool isAligned = (reinterpret_cast<uintptr_t>(address) & (bytes - 1)) == 0;
+  Window* const(&mine)[2] = recent[write ? 1 : 0];
+  const auto* first = static_cast<const char*>(address);
+  if (isAligned && mine[0] != nullptr && mine[0]->takes(first, bytes)) return;
+  if (isAligned && mine[1] != nullptr && mine[1]->takes(first, bytes)) return;
+  openWindow(address, bytes, write);
 }
 
 inline constinit thread_local Dim3 threadIdx, blockIdx, blockDim, gridDim;

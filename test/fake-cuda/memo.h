@@ -1,9 +1,10 @@
-// Work whose result still lies in memory: autotuning runs the same operation a dozen times, and the
-// fake's clock does not depend on doing the arithmetic again.
+// Work whose result is known: autotuning runs the same operations a dozen times, by engines that
+// differ in their time alone, and the fake's clock does not depend on doing the arithmetic again.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <mutex>
 #include <unordered_map>
 #include <vector>
@@ -17,27 +18,12 @@ struct Interval {
   static Interval of(const void* pointer, size_t bytes) {
     return {static_cast<const char*>(pointer), static_cast<const char*>(pointer) + bytes};
   }
-  bool overlaps(const Interval& other) const { return begin < other.end && other.begin < end; }
+  [[nodiscard]] bool contains(const Interval& other) const {
+    return begin <= other.begin && other.end <= end;
+  }
 };
 
-/** What was done, known by a hash of all that it depends on but for the bytes it reads. An entry
-    goes when something else writes to what it read or wrote. */
-class Memo {
- public:
-  bool holds(uint64_t signature);
-  /** To be called before the bytes are written. */
-  void wrote(const std::vector<Interval>& writes);
-  void keep(uint64_t signature, std::vector<Interval> reads, std::vector<Interval> writes);
-  void clear();
-
- private:
-  struct Entry {
-    std::vector<Interval> reads, writes;
-  };
-  std::mutex mutex_;
-  std::unordered_map<uint64_t, Entry> entries_;
-};
-
+/** What work is known by: a hash of all that it depends on but for the bytes it reads. */
 class Signature {
  public:
   template <class T>
@@ -54,5 +40,54 @@ class Signature {
  private:
   uint64_t hash_ = 14695981039346656037ULL;
 };
+
+/** What each byte holds, by a number for whatever wrote it there: the same number, the same bytes.
+ */
+class Contents {
+ public:
+  void set(const Interval& where, uint64_t number);
+  /** A hash of the numbers in an interval, and of where each holds. */
+  [[nodiscard]] uint64_t of(const Interval& where) const;
+  void clear() { pieces_.clear(); }
+
+ private:
+  struct Piece {
+    const char* end;
+    uint64_t number;
+  };
+  std::map<const char*, Piece> pieces_;  // by their first byte; none overlaps another
+};
+
+class Memo {
+ public:
+  /** Whether the bytes that the work would write are there now: because nothing has touched them
+   * since, or because they were put back from a copy. */
+  bool redo(uint64_t signature);
+  /** The work has been done. `isWhole`: it wrote every byte of `writes`. */
+  void did(uint64_t signature, std::vector<Interval> reads, std::vector<Interval> writes,
+           bool isWhole);
+  /** Something wrote that is never known again. */
+  void wrote(const std::vector<Interval>& writes);
+  void clear();
+
+ private:
+  struct Entry {
+    std::vector<Interval> reads, writes;
+    uint64_t before;  // what was read
+    std::vector<uint64_t> after;
+    std::vector<std::vector<char>> copies;  // of what was written, from the second time on
+  };
+  [[nodiscard]] uint64_t contentsOf(const std::vector<Interval>& intervals) const;
+  void keepCopies(Entry& entry);
+
+  std::mutex mutex_;
+  Contents contents_;
+  std::unordered_map<uint64_t, Entry> entries_;
+  size_t copiedBytes_ = 0;
+  uint64_t unknown_ = 0;  // the last number given to bytes of no known work
+};
+
+/** What an engine leaves in its workspace: nothing that anybody may rely on. */
+void spoil(Memo& memo, void* workspace, size_t bytes);
 
 }  // namespace fake

@@ -44,9 +44,6 @@ Memory& memory() {
   static auto* const all = new Memory;
   return *all;
 }
-// Rises with each release: what a thread remembers of live ranges is void then.
-std::atomic<uint64_t> generation{1};
-
 std::string hex(const void* pointer, size_t bytes) {
   char text[80];
   std::snprintf(text, sizeof text, "%zu bytes at %p", bytes, pointer);
@@ -101,26 +98,21 @@ AccessLog& accessLog() {
 }
 
 struct Remembered {
-  const char* begin = nullptr;
-  const char* end = nullptr;
-  uint64_t generation = 0;
   int device = -1;
   bool isPinned = false;
-  Interval touched[2] = {};  // read, written
+  emulate::Window windows[2];  // for reads, for writes
 
-  void note(const char* first, size_t bytes, bool write) {
-    Interval& t = touched[write ? 1 : 0];
-    if (!t.begin || first < t.begin) t.begin = first;
-    if (first + bytes > t.end) t.end = first + bytes;
-  }
   void flush() {
-    if (!touched[0].begin && !touched[1].begin) return;
+    if (windows[0].high == nullptr && windows[1].high == nullptr) return;
     AccessLog& log = accessLog();
     const std::lock_guard lock(log.mutex);
-    if (touched[0].begin) log.accesses.reads.push_back(touched[0]);
-    if (touched[1].begin) log.accesses.writes.push_back(touched[1]);
+    const auto note = [](const emulate::Window& window, std::vector<Interval>& all) {
+      if (window.high != nullptr) all.push_back({window.low, window.high});
+    };
+    note(windows[0], log.accesses.reads);
+    note(windows[1], log.accesses.writes);
     if (isPinned) log.accesses.isKnown = false;
-    touched[0] = touched[1] = {};
+    windows[0].high = windows[1].high = nullptr;
   }
 };
 constexpr size_t kRemembered = 4;
@@ -198,7 +190,7 @@ bool release(Space space, int device, const void* pointer, const char* caller) {
   Allocation& a = found->second;
   noteGuards(found->first, a);
   uncount(all, a);
-  generation.fetch_add(1);
+  emulate::windowGeneration.fetch_add(1);
   // Given back and closed for ever: a read through a stale pointer ends the process.
   madvise(a.mapping, a.mapped, MADV_DONTNEED);
   mprotect(a.mapping, a.mapped, PROT_NONE);
@@ -228,29 +220,29 @@ void requireDeviceRange(int device, const void* pointer, size_t bytes, const std
                          " inside one live allocation of device " + std::to_string(device));
 }
 
-void requireKernelAccess(int device, const void* pointer, size_t bytes, bool write) {
+emulate::Window* kernelWindow(int device, const void* pointer, size_t bytes, bool write) {
   const auto* first = static_cast<const char*>(pointer);
-  const uint64_t now = generation.load(std::memory_order_acquire);
+  const uint64_t now = emulate::windowGeneration.load(std::memory_order_acquire);
   RememberedRanges& mine = remembered;
+  const auto isRemembered = [&](const Remembered& r) {
+    const emulate::Window& all = r.windows[0];
+    return first >= all.begin && first + bytes <= all.end && all.generation == now &&
+           r.device == device;
+  };
   for (Remembered& r : mine.ranges)
-    if (first >= r.begin && first + bytes <= r.end && r.generation == now && r.device == device) {
-      r.note(first, bytes, write);
-      return;
-    }
+    if (isRemembered(r)) return &r.windows[write ? 1 : 0];
   Memory& all = memory();
   const std::shared_lock lock(all.mutex);
   const auto found = holder(all, first);
   const bool allowed = found != all.live.end() &&
                        first + bytes <= found->first + found->second.bytes &&
                        (found->second.space == Space::kPinned || found->second.device == device);
-  if (!allowed)
-    throw IllegalAddress(std::string("a kernel's ") + (write ? "store" : "load") +
-                         " outside every allocation: " + hex(pointer, bytes));
+  if (!allowed) return nullptr;
   Remembered& slot = mine.ranges[mine.oldest++ % kRemembered];
   slot.flush();
-  slot = {found->first, found->first + found->second.bytes, now, device,
-          found->second.space == Space::kPinned};
-  slot.note(first, bytes, write);
+  const emulate::Window window{found->first, found->first + found->second.bytes, now};
+  slot = {device, found->second.space == Space::kPinned, {window, window}};
+  return &slot.windows[write ? 1 : 0];
 }
 
 void beginAccesses() {

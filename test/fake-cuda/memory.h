@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "emulate.h"
 #include "memo.h"
 
 namespace fake {
@@ -27,8 +28,8 @@ bool release(Space space, int device, const void* pointer, const char* caller);
 int locate(Space space, int device, const void* pointer, size_t bytes);
 /** Throws IllegalAddress unless the range lies in one live allocation of the device. */
 void requireDeviceRange(int device, const void* pointer, size_t bytes, const std::string& what);
-/** The same for one access of a kernel, which may touch pinned memory too. */
-void requireKernelAccess(int device, const void* pointer, size_t bytes, bool write);
+/** The allocation around an access of a kernel, which may touch pinned memory too, or null. */
+emulate::Window* kernelWindow(int device, const void* pointer, size_t bytes, bool write);
 
 /** What kernels touched from one call to the other, as one interval per allocation. */
 struct Accesses {

@@ -192,7 +192,7 @@ void checkEverything() {
 }  // namespace test
 
 int main() {
-  emulate::accessHook = &test::isAllowed;
+  emulate::accessHook = &test::allowedWindow;
   test::checkEverything();
   test::checkRows();
   test::checkPacking();

@@ -35,12 +35,16 @@ inline std::vector<Range>& ranges() {
   static std::vector<Range> all;
   return all;
 }
-inline bool isAllowed(const void* address, size_t bytes, bool write) {
+inline emulate::Window* allowedWindow(const void* address, size_t bytes, bool write) {
+  static thread_local emulate::Window windows[2];
   const char* begin = static_cast<const char*>(address);
   for (const Range& range : ranges()) {
-    if (begin >= range.begin && begin + bytes <= range.end) return range.writable || !write;
+    if (begin < range.begin || begin + bytes > range.end) continue;
+    if (write && !range.writable) return nullptr;
+    windows[write ? 1 : 0] = {range.begin, range.end, emulate::windowGeneration};
+    return &windows[write ? 1 : 0];
   }
-  return false;
+  return nullptr;
 }
 
 /** Device memory. Results start as bytes that are NaN in every type and no zero. */
