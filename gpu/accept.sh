@@ -174,12 +174,11 @@ step_sanitizer() {
 }
 
 step_suite() {
-  local workers=${VGG_SUITE_WORKERS:-} files=() options=()
+  local workers=${VGG_SUITE_WORKERS:-} files=()
   [ -n "$workers" ] || workers=$(($(nproc) < 8 ? 1 : 4))
   [ "$VGG_ACCEPT_QUICK" = 1 ] && files=(test/device.test.ts test/topology.test.ts)
-  [ "$workers" -gt 1 ] && options=(--fileParallelism --maxWorkers "$workers")
   cd "$root" || return
-  VGG_REQUIRE_DEVICES=cuda "$node" node_modules/vitest/vitest.mjs run "${options[@]}" \
+  VGG_REQUIRE_DEVICES=cuda "$node" node_modules/vitest/vitest.mjs run --maxWorkers "$workers" \
     --reporter=default --reporter=json --outputFile.json="$work/vitest.json" "${files[@]}"
   local status=$?
   "$node" "$root/gpu/summarize.mjs" suite "$work/vitest.json" "$work/suite.json" || echo "the suite did not get to its end"

@@ -38,7 +38,8 @@ Error errorOf(const std::exception_ptr& failure) {
   }
 }
 
-AddonData::AddonData(Napi::Env env) : settled_(Settled::New(env, "vgg-cudnn", 0, 1, this)) {
+AddonData::AddonData(Napi::Env env)
+    : env_(env), settled_(Settled::New(env, "vgg-cudnn", 0, 1, this)) {
   settled_.Unref(env);  // an idle model does not keep the process alive
   env.AddCleanupHook(cleanup, this);
 }
@@ -50,7 +51,20 @@ void AddonData::cleanup(AddonData* data) {
     backend.thread().dropOwner(data);
     backend.finish();  // what was started ends in this environment too
   });
+  while (!data->kept_.empty()) data->giveUp(*data->kept_.begin());
   [[maybe_unused]] const napi_status status = data->settled_.Release();
+}
+
+napi_ref AddonData::keep(const Napi::Value& value) {
+  napi_ref kept = nullptr;
+  NAPI_THROW_IF_FAILED(value.Env(), napi_create_reference(value.Env(), value, 1, &kept), nullptr);
+  kept_.insert(kept);
+  return kept;
+}
+
+void AddonData::giveUp(napi_ref kept) {
+  kept_.erase(kept);
+  [[maybe_unused]] const napi_status status = napi_delete_reference(env_, kept);
 }
 
 Napi::Promise AddonData::post(Napi::Env env, Backend& backend, std::function<MakeValue()> work) {
@@ -101,7 +115,7 @@ void AddonData::settle(Napi::Env env, Napi::Function, AddonData* data, Job* job)
   const Napi::HandleScope scope(env);
   if (--data->pending_ == 0) data->settled_.Unref(env);
   settlePromise(env, job->deferred, job->makeValue, job->error);
-  if (job->kept != nullptr) napi_delete_reference(env, job->kept);
+  if (job->kept != nullptr) data->giveUp(job->kept);
 }
 
 void settlePromise(Napi::Env env, const Napi::Promise::Deferred& deferred,

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "core/backend.h"
 #include "core/device_thread.h"
@@ -49,8 +50,8 @@ class AddonData {
   /**
    * Runs work() on the backend's thread and settles the promise with the value that it made, or
    * with what it threw. The event loop stays alive until then. A `cancelled` that is set before it
-   * starts makes it Error kAborted. `kept`, which work() and its value may use, is deleted when the
-   * promise is settled, or with the environment.
+   * starts makes it Error kAborted. `kept`, which the value may use, is given up when the promise
+   * is settled.
    */
   Napi::Promise post(Napi::Env env, Backend& backend, Cancellation cancelled,
                      std::function<MakeValue()> work, napi_ref kept = nullptr);
@@ -61,6 +62,9 @@ class AddonData {
   /** The same for work that goes on after start() has returned: it calls `Finish` when it ends. */
   Napi::Promise postStart(Napi::Env env, Backend& backend, Cancellation cancelled,
                           std::function<void(Finish)> start, napi_ref kept = nullptr);
+
+  /** Keeps an object from garbage collection until a job that it is handed to is settled. */
+  napi_ref keep(const Napi::Value& value);
 
   std::shared_ptr<Backend> opening;  // on its way into a new device
   Napi::FunctionReference deviceConstructor, memoryConstructor, parametersConstructor,
@@ -77,7 +81,11 @@ class AddonData {
   static void cleanup(AddonData* data);
   using Settled = Napi::TypedThreadSafeFunction<AddonData, Job, settle>;
 
+  void giveUp(napi_ref kept);
+
+  Napi::Env env_;
   Settled settled_;
+  std::set<napi_ref> kept_;
   size_t pending_ = 0;
 };
 

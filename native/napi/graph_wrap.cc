@@ -110,14 +110,6 @@ void deliver(Napi::Env env, napi_ref outputs,
   }
 }
 
-/** Keeps a JavaScript object; AddonData::post deletes the reference. */
-napi_ref keep(const Napi::Value& value) {
-  napi_ref reference = nullptr;
-  NAPI_THROW_IF_FAILED(value.Env(), napi_create_reference(value.Env(), value, 1, &reference),
-                       nullptr);
-  return reference;
-}
-
 using Clock = std::chrono::steady_clock;
 
 double millisecondsSince(Clock::time_point start) {
@@ -194,7 +186,7 @@ Napi::Value GraphWrap::run(const Napi::CallbackInfo& info) {
     const std::shared_ptr<Bound> bound = bind(info);
     // A worker's end sets the same flag through DeviceThread::dropOwner.
     const Cancellation cancelled = cancellationOf(info[3]);
-    const napi_ref outputs = keep(info[2]);
+    const napi_ref outputs = AddonData::of(info.Env()).keep(info[2]);
     return AddonData::of(info.Env())
         .postStart(
             info.Env(), *backend_, cancelled,
@@ -225,7 +217,7 @@ Napi::Value GraphWrap::profile(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const std::shared_ptr<Bound> bound = bind(info);
     const Cancellation cancelled = cancellationOf(info[3]);
-    const napi_ref outputs = keep(info[2]);
+    const napi_ref outputs = AddonData::of(info.Env()).keep(info[2]);
     return AddonData::of(info.Env())
         .post(
             info.Env(), *backend_, cancelled,

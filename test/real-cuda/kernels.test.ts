@@ -60,15 +60,17 @@ function occupancy({ registers, sharedBytes }: Usage, architecture: number): num
 type Compiled = Record<string, { file: string; bytes: number; log: string }[]>;
 
 /** The kernels of a set by architecture. */
-const measured = librarySets.map((set) => {
-  const compiled = ask<Compiled>("kernels.mjs", architectures, set);
-  return {
-    set,
-    version: set.versions.match(/nvrtc\S* (\d+\.\d+)/)![1]!,
-    of: (architecture: number) =>
-      compiled[architecture]!.flatMap(({ file, log }) => usages(file, log)),
-  };
-});
+const measured = await Promise.all(
+  librarySets.map(async (set) => {
+    const compiled = await ask<Compiled>("kernels.mjs", architectures, set);
+    return {
+      set,
+      version: set.versions.match(/nvrtc\S* (\d+\.\d+)/)![1]!,
+      of: (architecture: number) =>
+        compiled[architecture]!.flatMap(({ file, log }) => usages(file, log)),
+    };
+  }),
+);
 
 const percent = (share: number) => `${Math.round(share * 100)} %`;
 const row = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;

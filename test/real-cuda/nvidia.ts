@@ -1,5 +1,5 @@
 // NVIDIA's libraries in .cache/nvidia (`npm run cuda:fetch`): where they lie, what compiles against them, and how a process finds them.
-import { type SpawnSyncReturns, spawnSync } from "node:child_process";
+import { execFile, type SpawnSyncReturns, spawnSync } from "node:child_process";
 import {
   existsSync,
   linkSync,
@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { describeGpu, type GpuName } from "../../lib/gpus.ts";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
@@ -178,27 +179,29 @@ export function environmentOf(set: LibrarySet, gpu?: GpuName): NodeJS.ProcessEnv
   };
 }
 
+/** `env` for a child that loads the addon. Under `npm run test:asan` the leaks of NVIDIA's libraries are left aside. */
+function scriptEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const { LD_PRELOAD, ASAN_OPTIONS } = process.env;
+  return LD_PRELOAD ? { LD_PRELOAD, ASAN_OPTIONS: `${ASAN_OPTIONS}:detect_leaks=0`, ...env } : env;
+}
+
 /**
  * Runs a script of this package, by its path from the root, in which the addon finds a set and the stand-in driver, or what
- * `env` names instead. Under `npm run test:asan` the leaks of NVIDIA's libraries are left aside.
+ * `env` names instead.
  */
 export function runScript(script: string, args: readonly string[], env: NodeJS.ProcessEnv) {
-  const { LD_PRELOAD, ASAN_OPTIONS } = process.env;
-  const sanitized = LD_PRELOAD
-    ? { LD_PRELOAD, ASAN_OPTIONS: `${ASAN_OPTIONS}:detect_leaks=0` }
-    : {};
-  return run(process.execPath, [join(root, script), ...args], { ...sanitized, ...env });
+  return run(process.execPath, [join(root, script), ...args], scriptEnvironment(env));
 }
 
 /** What a script of this folder prints as JSON about what it is asked as JSON. */
-export function ask<T>(script: string, question: unknown, set: LibrarySet): T {
-  const args = [JSON.stringify(question)];
-  const { status, signal, stdout, stderr } = runScript(
-    `test/real-cuda/${script}`,
-    args,
-    environmentOf(set),
-  );
-  if (status !== 0 || stderr !== "") throw new Error(`${script}: ${status ?? signal}: ${stderr}`);
+export async function ask<T>(script: string, question: unknown, set: LibrarySet): Promise<T> {
+  const args = [join(here, script), JSON.stringify(question)];
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, args, {
+    cwd: root,
+    env: { ...process.env, ...scriptEnvironment(environmentOf(set)) },
+    maxBuffer: 1 << 28,
+  });
+  if (stderr !== "") throw new Error(`${script}: ${stderr}`);
   return JSON.parse(stdout) as T;
 }
 

@@ -42,10 +42,12 @@ const isAbsent = (gpu: GpuName, precision: string) =>
 
 /** Whose convolutions are those of the whole family, as a test says. */
 const archs = ["vgg11", "vgg16"];
-const planned = librarySets.map((set) => ({
-  set,
-  rows: plan(set, { archs, gpus: gpuNames.filter((gpu) => !isRefused(set, gpu)) }),
-}));
+const planned = await Promise.all(
+  librarySets.map(async (set) => {
+    const gpus = gpuNames.filter((gpu) => !isRefused(set, gpu));
+    return { set, rows: await plan(set, { archs, gpus }) };
+  }),
+);
 
 const version = (set: LibrarySet, wheel: string) =>
   set.versions.match(new RegExp(`${wheel}\\S* ([\\d.]+)`))![1];
@@ -88,8 +90,8 @@ const report = () =>
   ].join("\n")}\n`;
 
 describe.runIf(librarySets.length > 0)("plans", () => {
-  it("are asked for the same convolutions with batch normalisation as without, and two networks have all", () => {
-    const rows = plan(librarySets[0]!, { archs: architectures, gpus: ["h200"], limit: 1 });
+  it("are asked for the same convolutions with batch normalisation as without, and two networks have all", async () => {
+    const rows = await plan(librarySets[0]!, { archs: architectures, gpus: ["h200"], limit: 1 });
     const problems = (archs: readonly string[]) =>
       [...new Set(rows.filter(({ arch }) => archs.includes(arch)).map((r) => r.problem))].sort();
     for (const arch of ["vgg11", "vgg13", "vgg16", "vgg19"]) {
@@ -119,10 +121,14 @@ describe.runIf(librarySets.length > 0)("plans", () => {
         }
       });
 
-  it("of the form with the pool in it are compiled for one GPU of each generation", () => {
+  it("of the form with the pool in it are compiled for one GPU of each generation", async () => {
     const gpus = ["t4", "a100", "rtx4090", "h200", "b200", "rtx5090"];
     const question = { archs: ["vgg11"], output: "features.5", gpus, batches: [8], limit: 1 };
-    const pooled = plan(librarySets[0]!, { ...question, precisions: ["float16"], pooled: true });
+    const pooled = await plan(librarySets[0]!, {
+      ...question,
+      precisions: ["float16"],
+      pooled: true,
+    });
     const last = pooled.filter(({ form, isFirstLayer }) => form === "pooled" && !isFirstLayer);
     expect(last.map(({ gpu, plans }) => [gpu, plans])).toEqual(gpus.map((gpu) => [gpu, 1]));
     for (const row of last) expect(row.compiledAtRunTime, row.gpu).toBe(1);
@@ -130,9 +136,9 @@ describe.runIf(librarySets.length > 0)("plans", () => {
 
   it.skipIf(!librarySets.some(({ name }) => name === "cuda12"))(
     "for a B200 need a cuDNN that does not end the process",
-    () => {
+    async () => {
       const set = librarySets.find(({ name }) => name === "cuda12")!;
-      expect(() => plan(set, { archs: ["vgg11"], gpus: ["b200"] })).toThrow(
+      await expect(plan(set, { archs: ["vgg11"], gpus: ["b200"] })).rejects.toThrow(
         /Plans for NVIDIA B200 need cuDNN 9\.11 or newer/,
       );
     },
