@@ -236,16 +236,19 @@ describe("memory", () => {
 
   it("goes with each of many models", async () => {
     let device: Device | undefined;
-    let after = 0;
-    for (let i = 0; i < (isSlow ? 4 : 6); i++) {
+    const resident: number[] = [];
+    for (let i = 0; i < (isSlow ? 4 : 8); i++) {
       const model = await Vgg.create("vgg11", options);
       await model.forward(Tensor.randn(shape));
       await model.dispose();
       device = model.device;
       collect();
-      if (i === 1) after = process.memoryUsage().rss;
+      resident.push(process.memoryUsage().rss);
     }
-    expect(process.memoryUsage().rss - after).toBeLessThan(100e6);
+    // The allocator may keep some dozen megabytes here and there: a leak shows in each model's step.
+    const half = resident.length / 2;
+    const step = Math.min(...resident.slice(half)) - Math.max(...resident.slice(0, half));
+    expect(step).toBeLessThan(25e6);
     expect(device!.memoryStats().parameterBytes).toBe(0);
   });
 });
