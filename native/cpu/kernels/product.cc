@@ -9,7 +9,7 @@ namespace {
 constexpr ptrdiff_t kMaxSum = 512;
 constexpr ptrdiff_t kAhead = 4096;  // bytes of B that are asked for before they are needed
 constexpr ptrdiff_t kLine = 64;     // bytes that one prefetch brings
-constexpr ptrdiff_t kAskRows = 16;  // rows of B between two times of asking for what comes next
+constexpr ptrdiff_t kAskRows = 8;   // rows of B between two times of asking for what comes next
 
 template <typename Element>
 constexpr ptrdiff_t kRowBytes = kPanelWidth * static_cast<ptrdiff_t>(sizeof(Element));  // of B
@@ -41,10 +41,13 @@ struct Ahead {
   const char* next;
   ptrdiff_t bytes;  // of it for each row of B
 
+  /** Into the second cache: the first is too small for a panel, and what it waits for would hold up
+   * the rows that are multiplied meanwhile. */
   [[gnu::always_inline]] inline void ask(ptrdiff_t rows) {
+    constexpr int kSecondCache = 2;
     const char* end = next + rows * bytes;
 #pragma GCC unroll 1
-    for (; next < end; next += kLine) __builtin_prefetch(next);
+    for (; next < end; next += kLine) __builtin_prefetch(next, 0, kSecondCache);
   }
   template <typename Element>
   [[gnu::always_inline]] inline void askForRow() {
