@@ -1,9 +1,10 @@
 // Times VGG11 on the GPU for each precision and batch, on the device and from the host, in rounds with PyTorch and JAX where python3 has them.
-// Usage: node gpu/bench.mjs JSON [PYTHON]; VGG_BENCH_SECONDS is its time (default 150), VGG_BENCH_RESULTS a folder for gpu-NAME.json
+// Usage: node gpu/bench.mjs JSON [PYTHON]; VGG_BENCH_SECONDS is its time (default 150), VGG_BENCH_RESULTS a folder for gpu-NAME.json,
+// VGG_BENCH_ONLY and VGG_BENCH_COMPILE lists such as float16:1,tf32:256, VGG_BENCH_PEERS one such as PyTorch,JAX
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { diagnose } from "../dist/index.js";
-import { isQuick, openGpu, table, writeJson } from "./common.mjs";
+import { bars, isQuick, openGpu, table, writeJson } from "./common.mjs";
 import { OurVgg } from "./ours.mjs";
 import { Peer } from "./peer.mjs";
 import { ratiosOf, verdictsOf } from "./verdicts.mjs";
@@ -16,13 +17,23 @@ const imageSize = isQuick ? 32 : 224;
 const rounds = isQuick ? 1 : 5;
 /** Time for one mode in one round. */
 const sliceMs = isQuick ? 1 : 40;
-// The combinations that matter most first: the time may end before the last.
 const order = isQuick ? ["float16"] : ["float16", "tf32", "bfloat16", "float32"];
 const batches = isQuick ? [1, 2] : [1, 256, 8, 64, 128, 32, 16, 2, 4];
+/** Precisions and batches. Those that matter most come first: the time may end before the last. */
+const combinations = listOf(
+  process.env.VGG_BENCH_ONLY ??
+    order.flatMap((precision) => batches.map((batch) => `${precision}:${batch}`)).join(),
+);
 /** What PyTorch compiles (minutes for each); in the time that is left. */
-const compiled = (process.env.VGG_BENCH_COMPILE ?? "float16:1,float16:256,float16:8")
-  .split(",")
-  .filter(Boolean);
+const compiled = listOf(process.env.VGG_BENCH_COMPILE ?? "float16:1,float16:256,float16:8");
+
+function listOf(text) {
+  const parts = text.split(",").filter(Boolean);
+  return parts.map((part) => {
+    const [precision, batch] = part.split(":");
+    return { precision, batch: Number(batch) };
+  });
+}
 
 function gpuState() {
   const fields =
@@ -93,6 +104,8 @@ async function open(name, script, ...args) {
 async function measure(model, batch, peers) {
   const { precision } = model;
   const ours = await model.prepare(batch, sliceMs);
+  if (!(ours.error <= bars[precision]))
+    throw new Error(`its logits differ from the CPU's by ${ours.error}`);
   const samples = { "vgg-cudnn": {} };
   const keep = (name, mode, times) => {
     samples[name] ??= {};
@@ -119,7 +132,7 @@ async function measure(model, batch, peers) {
   } finally {
     ours.dispose();
   }
-  report.prepare.push({ precision, batch, ms: ours.prepareMs });
+  report.prepare.push({ precision, batch, ms: ours.prepareMs, error: ours.error });
   const rows = [];
   for (const [name, modes] of Object.entries(samples))
     for (const [mode, times] of Object.entries(modes)) {
@@ -148,46 +161,51 @@ const rowOf = ({ name, precision, batch, mode, ms, imagesPerSecond }) => [
 ];
 
 if (!python) note("PyTorch and JAX are left out: no python3 with torch or jax");
-const peers = [
-  await open("PyTorch", "bench.py", "eager"),
-  await open("JAX", "bench_jax.py"),
-].filter((peer) => peer !== null);
+const named = (process.env.VGG_BENCH_PEERS ?? "PyTorch,JAX").split(",");
+const peers = [];
+for (const [name, ...script] of [
+  ["PyTorch", "bench.py", "eager"],
+  ["JAX", "bench_jax.py"],
+]) {
+  const peer = named.includes(name) ? await open(name, ...script) : null;
+  if (peer) peers.push(peer);
+}
 
 console.log(
   "medians, 95th and 99th percentiles of a forward; device: input and output stay on the GPU",
 );
-const models = [];
-for (const precision of order.filter((name) => precisions.includes(name))) {
-  const model = await OurVgg.create(device, precision, imageSize);
-  models.push(model);
-  for (const batch of batches) {
-    // A part of the time is for what is compiled.
-    const reserved = python && compiled.length > 0 && precision !== order[0] ? 60 : 3;
-    if (secondsLeft() < reserved) note(`${precision} batch ${batch}: left out, the time was over`);
-    else await attempt(model, batch, peers);
-  }
+const models = new Map();
+async function modelOf(precision) {
+  if (!models.has(precision))
+    models.set(precision, await OurVgg.create(device, precision, imageSize));
+  return models.get(precision);
+}
+for (const { precision, batch } of combinations) {
+  if (!precisions.includes(precision)) continue;
+  // A part of the time is for what is compiled.
+  const reserved = python && compiled.length > 0 && precision !== order[0] ? 60 : 3;
+  if (secondsLeft() < reserved) note(`${precision} batch ${batch}: left out, the time was over`);
+  else await attempt(await modelOf(precision), batch, peers);
 }
 for (const peer of peers) peer.end();
 // Torch compiles for minutes; what it does not finish in time is said.
 if (peers.some(({ label }) => label === "PyTorch") && compiled.length > 0) {
   const peer = await open("PyTorch compiled", "bench.py", "compile");
-  for (const name of peer ? compiled : []) {
-    const [precision, batch] = [name.split(":")[0], Number(name.split(":")[1])];
-    const model = models.find((each) => each.precision === precision);
-    if (!model) continue;
+  for (const { precision, batch } of peer ? compiled : []) {
+    if (!precisions.includes(precision)) continue;
     try {
       const question = { precision, batch, imageSize, sliceMs, prepare: true };
       const { prepareMs } = await peer.ask(question, Math.max(1, secondsLeft() - 2));
-      note(`PyTorch compiled ${name} in ${(prepareMs / 1000).toFixed(0)} s`);
-      await attempt(model, batch, [peer]);
+      note(`PyTorch compiled ${precision}:${batch} in ${(prepareMs / 1000).toFixed(0)} s`);
+      await attempt(await modelOf(precision), batch, [peer]);
     } catch (error) {
-      note(`PyTorch compiled ${name}: ${error.message}`);
+      note(`PyTorch compiled ${precision}:${batch}: ${error.message}`);
       if (!error.isAnswer) break;
     }
   }
   peer?.end();
 }
-for (const model of models) await model.dispose();
+for (const model of models.values()) await model.dispose();
 report.state.after = gpuState();
 save();
 for (const { goal, value, wanted, reached } of report.verdicts)

@@ -1,9 +1,16 @@
 // Our VGG11 as it is measured: one set of parameters, a graph from float32 images and one from pixels, and ways to run them.
 import { imageNetMean, imageNetStd } from "../dist/image/preprocess.js";
-import { DeviceTensor, Graph, GraphBuilder, ParameterStore, Tensor } from "../dist/index.js";
+import {
+  DeviceTensor,
+  Graph,
+  GraphBuilder,
+  openDevice,
+  ParameterStore,
+  Tensor,
+} from "../dist/index.js";
 import { recordForward, recordModules } from "../dist/vgg/record.js";
 import { logitsName, topology } from "../dist/vgg/topology.js";
-import { isQuick } from "./common.mjs";
+import { difference, isQuick } from "./common.mjs";
 
 const inFlight = isQuick ? 2 : 4;
 /** Fewest calls of a mode in one round. */
@@ -18,8 +25,34 @@ function recordPixels(network) {
   return builder.finish({ [logitsName]: value });
 }
 
+/** Random parameters that keep activations of the order of 1. */
+async function fill(store, parameters) {
+  for (const [i, { name, shape }] of parameters.entries()) {
+    const fan = shape.slice(1).reduce((product, extent) => product * extent, 1);
+    await store.fillNormal(name, shape.length > 1 ? Math.sqrt(2 / fan) : 0.01, 1, i);
+  }
+}
+
+/** The CPU's logits of the same parameters, by image size: of few images, to compare with. */
+const references = new Map();
+const referenceImages = 2;
+async function referenceOf(imageSize) {
+  if (!references.has(imageSize)) {
+    const device = await openDevice("cpu");
+    const record = recordForward(topology("vgg11", { imageSize }), [logitsName]);
+    const store = new ParameterStore(device, record.parameters, "float32");
+    const graph = Graph.compile(device, record, store);
+    await fill(store, record.parameters);
+    const input = Tensor.randn([referenceImages, 3, imageSize, imageSize], 1);
+    const logits = (await graph.run({ input }))[logitsName].data;
+    references.set(imageSize, { images: input.data, logits });
+    await graph.dispose();
+    await store.dispose();
+  }
+  return references.get(imageSize);
+}
+
 export class OurVgg {
-  /** With random parameters that keep activations of the order of 1. */
   static async create(device, precision, imageSize) {
     const ours = new OurVgg();
     const network = topology("vgg11", { imageSize });
@@ -28,10 +61,7 @@ export class OurVgg {
     ours.store = new ParameterStore(device, record.parameters, precision);
     ours.floats = Graph.compile(device, record, ours.store);
     ours.pixels = Graph.compile(device, recordPixels(network), ours.store);
-    for (const [i, { name, shape }] of record.parameters.entries()) {
-      const fan = shape.slice(1).reduce((product, extent) => product * extent, 1);
-      await ours.store.fillNormal(name, shape.length > 1 ? Math.sqrt(2 / fan) : 0.01, 1, i);
-    }
+    await fill(ours.store, record.parameters);
     return ours;
   }
 
@@ -45,6 +75,10 @@ export class OurVgg {
   async prepare(batch, sliceMs) {
     const { device, imageSize } = this;
     const images = Tensor.randn([batch, 3, imageSize, imageSize], batch);
+    const reference = await referenceOf(imageSize);
+    const compared = Math.min(batch, referenceImages);
+    const values = images.data.length / batch;
+    images.data.set(reference.images.subarray(0, compared * values));
     const bytes = new Uint8Array(batch * imageSize * imageSize * 3);
     for (let i = 0, state = batch; i < bytes.length; i++) {
       state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
@@ -67,8 +101,11 @@ export class OurVgg {
     const prepareMs = performance.now() - start;
     await fromPixels();
     for (let slot = 0; slot < inFlight; slot++) await onDevice(slot);
+    const logits = (await outputs[0].read()).data.subarray(0, compared * 1000);
     return {
       prepareMs,
+      /** Of the first images' logits from the CPU's, relative to the greatest. */
+      error: difference(logits, reference.logits.subarray(0, compared * 1000)),
       modes: {
         device: () => latencies(onDevice, sliceMs),
         "device, queued": () => pipelined(onDevice, sliceMs),
