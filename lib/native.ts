@@ -115,7 +115,7 @@ export interface PlannedConvolution {
   /** Its precision and shape: one text for one plan in the cache. */
   readonly problem: string;
   readonly batch: number;
-  readonly form: "plain" | "fused" | "pooled";
+  readonly form: "plain" | "fused";
   readonly offered: number;
   readonly allowed: number;
   readonly tooLarge: number;
@@ -172,7 +172,6 @@ export interface NativeAddon {
       precision: Precision;
       batch: number;
       limit: number;
-      pooled: boolean;
       cacheFolder: string;
     },
   ): Promise<PlannedConvolution[]>;

@@ -15,8 +15,6 @@ export interface PlanOptions {
   folder?: string;
   /** How many plans to make for each convolution and form; the first is kept. Default: 1. */
   limit?: number;
-  /** Also the form with the pool in it: NVRTC takes seconds for each, and none is kept. Default: false. */
-  pooled?: boolean;
 }
 
 /** What was made. */
@@ -45,8 +43,8 @@ function nativeRecord(topology: Topology) {
 }
 
 /**
- * What a forward on a GPU launches and moves, as far as it is known without one: convolutions in the form asked for where they
- * can take it, else (and for null) in their likeliest. @throws {VggError} ADDON_MISSING
+ * What a forward on a GPU launches and moves, as far as it is known without one: cuDNN's convolutions in the form asked for,
+ * for null each in its likeliest. @throws {VggError} ADDON_MISSING
  */
 export function planSteps(
   topology: Topology,
@@ -62,14 +60,14 @@ export async function planAhead(
   topology: Topology,
   options: PlanOptions,
 ): Promise<PlanReport> {
-  const { precision, batchSizes, limit = 1, pooled = false } = options;
+  const { precision, batchSizes, limit = 1 } = options;
   const { folder = join(cacheFolder(), "cuda") } = options;
   const { record, parameters } = nativeRecord(topology);
   const capability = architectureOf(gpu);
   const described = { description: describeGpu(gpu), name: nameOf(gpu), capability };
   const convolutions: PlannedConvolution[] = [];
   for (const batch of batchSizes) {
-    const settings = { precision, batch, limit, pooled, cacheFolder: folder };
+    const settings = { precision, batch, limit, cacheFolder: folder };
     convolutions.push(
       ...(await awaitNative(() =>
         native().planConvolutions(described, record, parameters, settings),

@@ -19,7 +19,6 @@ interface Options extends ModelOptions, OutputOptions {
   precision: Precision;
   batch: number[];
   limit: number;
-  pooled: boolean;
   out?: string;
 }
 
@@ -40,15 +39,13 @@ export function planCommand(): Command {
       integer,
       1,
     )
-    .option("--pooled", "try the form with the pool in it too: seconds each, none is kept", false)
     .option("--out <folder>", "where to keep them (default: where models on this machine look)")
     .action(async (options: Options) => {
-      const { gpu, arch, precision, batch, limit, pooled, out } = options;
+      const { gpu, arch, precision, batch, limit, out } = options;
       const report = await planAhead(gpu, topology(arch, options), {
         precision,
         batchSizes: batch,
         limit,
-        pooled,
         ...(out === undefined ? {} : { folder: out }),
       });
       print(options, report, () => describe(report));

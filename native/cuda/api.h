@@ -58,8 +58,6 @@ using cudnnBackendAttributeType_t = int;
 using cudnnDataType_t = int;
 using cudnnConvolutionMode_t = int;
 using cudnnPointwiseMode_t = int;
-using cudnnResampleMode_t = int;
-using cudnnPaddingMode_t = int;
 using cudnnNanPropagation_t = int;
 using cudnnBackendHeurMode_t = int;
 using cudnnBackendNumericalNote_t = int;
@@ -68,9 +66,6 @@ using cudnnBackendKnobType_t = int;
 using cudnnHandle_t = struct cudnnContext*;
 using cudnnBackendDescriptor_t = void*;
 using cudaStream_t = CUstream;
-struct cudnnFraction_t {
-  int64_t numerator, denominator;
-};
 
 using cublasStatus_t = int;
 using cublasComputeType_t = int;
@@ -169,14 +164,11 @@ using nvrtcProgram = struct _nvrtcProgram*;  // NOLINT(bugprone-reserved-identif
   VALUE(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, 15)                \
   VALUE(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, 16)                  \
   VALUE(CUDNN_BACKEND_TENSOR_DESCRIPTOR, 17)                        \
-  VALUE(CUDNN_BACKEND_RESAMPLE_DESCRIPTOR, 24)                      \
-  VALUE(CUDNN_BACKEND_OPERATION_RESAMPLE_FWD_DESCRIPTOR, 25)        \
   VALUE(CUDNN_TYPE_HANDLE, 0)                                       \
   VALUE(CUDNN_TYPE_DATA_TYPE, 1)                                    \
   VALUE(CUDNN_TYPE_BOOLEAN, 2)                                      \
   VALUE(CUDNN_TYPE_INT64, 3)                                        \
   VALUE(CUDNN_TYPE_FLOAT, 4)                                        \
-  VALUE(CUDNN_TYPE_DOUBLE, 5)                                       \
   VALUE(CUDNN_TYPE_VOID_PTR, 6)                                     \
   VALUE(CUDNN_TYPE_CONVOLUTION_MODE, 7)                             \
   VALUE(CUDNN_TYPE_HEUR_MODE, 8)                                    \
@@ -185,18 +177,13 @@ using nvrtcProgram = struct _nvrtcProgram*;  // NOLINT(bugprone-reserved-identif
   VALUE(CUDNN_TYPE_POINTWISE_MODE, 14)                              \
   VALUE(CUDNN_TYPE_BACKEND_DESCRIPTOR, 15)                          \
   VALUE(CUDNN_TYPE_BEHAVIOR_NOTE, 19)                               \
-  VALUE(CUDNN_TYPE_RESAMPLE_MODE, 21)                               \
-  VALUE(CUDNN_TYPE_PADDING_MODE, 22)                                \
   VALUE(CUDNN_TYPE_CHAR, 24)                                        \
-  VALUE(CUDNN_TYPE_FRACTION, 26)                                    \
   VALUE(CUDNN_DATA_FLOAT, 0)                                        \
   VALUE(CUDNN_DATA_HALF, 2)                                         \
   VALUE(CUDNN_DATA_BFLOAT16, 9)                                     \
   VALUE(CUDNN_CROSS_CORRELATION, 1)                                 \
   VALUE(CUDNN_POINTWISE_ADD, 0)                                     \
   VALUE(CUDNN_POINTWISE_RELU_FWD, 100)                              \
-  VALUE(CUDNN_RESAMPLE_MAXPOOL, 3)                                  \
-  VALUE(CUDNN_NEG_INF_PAD, 1)                                       \
   VALUE(CUDNN_PROPAGATE_NAN, 1)                                     \
   VALUE(CUDNN_HEUR_MODE_FALLBACK, 2)                                \
   VALUE(CUDNN_HEUR_MODE_A, 3)                                       \
@@ -251,20 +238,6 @@ using nvrtcProgram = struct _nvrtcProgram*;  // NOLINT(bugprone-reserved-identif
   VALUE(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, 1301)                       \
   VALUE(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, 1303)                     \
   VALUE(CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, 1305)                      \
-  VALUE(CUDNN_ATTR_RESAMPLE_MODE, 1700)                             \
-  VALUE(CUDNN_ATTR_RESAMPLE_COMP_TYPE, 1701)                        \
-  VALUE(CUDNN_ATTR_RESAMPLE_SPATIAL_DIMS, 1702)                     \
-  VALUE(CUDNN_ATTR_RESAMPLE_POST_PADDINGS, 1703)                    \
-  VALUE(CUDNN_ATTR_RESAMPLE_PRE_PADDINGS, 1704)                     \
-  VALUE(CUDNN_ATTR_RESAMPLE_STRIDES, 1705)                          \
-  VALUE(CUDNN_ATTR_RESAMPLE_WINDOW_DIMS, 1706)                      \
-  VALUE(CUDNN_ATTR_RESAMPLE_NAN_PROPAGATION, 1707)                  \
-  VALUE(CUDNN_ATTR_RESAMPLE_PADDING_MODE, 1708)                     \
-  VALUE(CUDNN_ATTR_OPERATION_RESAMPLE_FWD_XDESC, 1710)              \
-  VALUE(CUDNN_ATTR_OPERATION_RESAMPLE_FWD_YDESC, 1711)              \
-  VALUE(CUDNN_ATTR_OPERATION_RESAMPLE_FWD_ALPHA, 1713)              \
-  VALUE(CUDNN_ATTR_OPERATION_RESAMPLE_FWD_BETA, 1714)               \
-  VALUE(CUDNN_ATTR_OPERATION_RESAMPLE_FWD_DESC, 1716)               \
   VALUE(CUBLAS_STATUS_SUCCESS, 0)                                   \
   VALUE(CUBLAS_STATUS_ALLOC_FAILED, 3)                              \
   VALUE(CUBLAS_STATUS_EXECUTION_FAILED, 13)                         \

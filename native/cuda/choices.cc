@@ -13,15 +13,12 @@ namespace vgg::cuda {
 namespace {
 
 constexpr size_t kAlignment = 256;  // as cuMemAlloc gives; cuBLASLt's estimates count on it
-// The pooled form saves a pass over the unpooled output; below this the pass stays in the L2 cache.
-constexpr size_t kPooledBytes = size_t{16} << 20;
 
-/** VGG_CUDA_FORM=plain|fused|pooled: for comparing the forms with one another
- * (docs/gpu-servers.md). */
+/** VGG_CUDA_FORM=plain|fused: for comparing the forms with one another (docs/gpu-servers.md). */
 std::optional<Form> forcedForm() {
   const char* name =
       std::getenv("VGG_CUDA_FORM");  // NOLINT(concurrency-mt-unsafe): nothing here sets it
-  for (const Form form : {Form::kPlain, Form::kFused, Form::kPooled}) {
+  for (const Form form : {Form::kPlain, Form::kFused}) {
     if (name != nullptr && std::string_view(name) == nameOf(form)) return form;
   }
   return std::nullopt;
@@ -299,23 +296,15 @@ Forms formsOf(const Conv2d& conv, const Choices& choices, const std::vector<Para
   const Shape& shape = specs[conv.weight].shape;
   const Buffer& input = choices.buffers[conv.input];
   const Buffer& output = choices.buffers[conv.output];
-  const MaxPool2d* maxPool = choices.pooledBy[conv.output];
   Forms forms{{input.batch, input.padded, input.height, input.width, output.padded, shape[2],
                shape[3], conv.stride, conv.padding, conv.relu, cudnnType(precision)},
               {Form::kFused, Form::kPlain}};
-  const std::optional<Form> forced = forcedForm();
-  if (maxPool != nullptr) {
-    // Our pool adds the bias on its way, so that the plain form costs nothing more, and has the
-    // most engines.
-    forms.forms = {Form::kPlain, Form::kFused};
-    const bool isPoolable = maxPool->size == 2 && maxPool->stride == 2 && maxPool->padding == 0 &&
-                            output.height % 2 == 0 && output.width % 2 == 0;
-    const bool isLarge = static_cast<size_t>(output.vectors()) * 16 >= kPooledBytes;
-    if (isPoolable && (isLarge || forced == Form::kPooled)) forms.forms.push_back(Form::kPooled);
-  }
-  if (forced) {
+  // Our pool adds the bias on its way, so that the plain form costs nothing more, and has the most
+  // engines.
+  if (choices.pooledBy[conv.output] != nullptr) forms.forms = {Form::kPlain, Form::kFused};
+  if (const std::optional<Form> forced = forcedForm()) {
     forms.isForced = true;
-    if (std::ranges::count(forms.forms, *forced) != 0) forms.forms = {*forced};
+    forms.forms = {*forced};
   }
   return forms;
 }

@@ -13,7 +13,6 @@ namespace {
 constexpr size_t kEngines = 40;
 constexpr size_t kEnginesAtLeast = 8;  // that are timed, however long it takes
 constexpr double kSecondsPerForm = 0.5;
-constexpr size_t kPooledEngines = 1;  // each takes NVRTC seconds
 
 }  // namespace
 
@@ -21,7 +20,7 @@ struct CudaExecutable::Candidates {
   Forms forms;
   bool isPooled;
   std::function<Step(Form)> after;  // what follows the plan in the step; null where nothing does
-  std::function<ConvolutionBuffers(const Run&, Form)> buffers;
+  std::function<ConvolutionBuffers(const Run&)> buffers;
 };
 
 Step CudaExecutable::prepare(const Conv2d& op) {
@@ -48,23 +47,20 @@ Step CudaExecutable::prepare(const Conv2d& op) {
                         {},
                         {}};
   candidates.after = [=, this](Form form) -> Step {
-    if (form == Form::kPooled) return nullptr;
     const CUdeviceptr added = form == Form::kPlain ? bias : 0;
     // max(x) + b = max(x + b), and ReLU is monotone: the pool does both on what it has read anyway.
     if (maxPool != nullptr) return maxPoolStep(*maxPool, added, form == Form::kPlain && relu);
     return form == Form::kPlain ? affineStep(output, output, 0, added, relu) : nullptr;
   };
-  const Buffer pooled = maxPool == nullptr ? output : buffer(maxPool->output);
-  candidates.buffers = [=, this](const Run& run, Form form) -> ConvolutionBuffers {
-    return {address(run, input), weight, typedBias,
-            address(run, form == Form::kPooled ? pooled : output), run.workspace};
+  candidates.buffers = [=](const Run& run) -> ConvolutionBuffers {
+    return {address(run, input), weight, typedBias, address(run, output), run.workspace};
   };
 
   const auto plan = std::make_shared<const Plan>(choosePlan(candidates));
   needWorkspace(plan->workspaceBytes());
   const Step after = candidates.after(plan->form());
   return [this, plan, after, buffers = candidates.buffers](const Run& run) {
-    plan->execute(context_.cudnn(), buffers(run, plan->form()));
+    plan->execute(context_.cudnn(), buffers(run));
     if (after) after(run);
   };
 }
@@ -73,7 +69,7 @@ Step CudaExecutable::prepare(const Conv2d& op) {
 bool CudaExecutable::works(const Candidates& candidates, const Plan& plan) {
   try {
     const DeviceMemory scratch(context_, plan.workspaceBytes(), nullptr);
-    plan.execute(context_.cudnn(), candidates.buffers(trial(&scratch), plan.form()));
+    plan.execute(context_.cudnn(), candidates.buffers(trial(&scratch)));
     context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
     return true;
   } catch (const Error& error) {
@@ -113,13 +109,13 @@ Plan CudaExecutable::choosePlan(const Candidates& candidates) {
     std::unique_ptr<DeviceMemory> scratch;
     try {
       const ConvolutionGraph graph(context_, target, convolution, form);
-      size_t left = form == Form::kPooled ? kPooledEngines : kEngines;
+      size_t left = kEngines;
       const auto begin = std::chrono::steady_clock::now();
       const Step after = candidates.after(form);
       for (Engine& engine : allowedEngines(graph, precision, shared_.deterministic)) {
         const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;
         const bool isEnough = kEngines - left >= kEnginesAtLeast && spent.count() > kSecondsPerForm;
-        if (left == 0 || (isEnough && form != Form::kPooled)) break;
+        if (left == 0 || isEnough) break;
         try {
           std::optional<Plan> plan = graph.plan(std::move(engine));
           if (!plan || plan->workspaceBytes() > kWorkspaceLimit) continue;
@@ -128,7 +124,7 @@ Plan CudaExecutable::choosePlan(const Candidates& candidates) {
             scratch = std::make_unique<DeviceMemory>(context_, plan->workspaceBytes(), nullptr);
           }
           const Run run = trial(scratch.get());
-          const auto work = [&, buffers = candidates.buffers(run, form)] {
+          const auto work = [&, buffers = candidates.buffers(run)] {
             plan->execute(context_.cudnn(), buffers);
             if (after) after(run);
           };

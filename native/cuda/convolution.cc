@@ -6,7 +6,7 @@ namespace vgg::cuda {
 namespace {
 
 // What the tensors of a graph are called in a variant pack.
-enum Id : uint8_t { kInput = 1, kFilter, kBias, kOutput, kProduct, kSum, kActivation };
+enum Id : uint8_t { kInput = 1, kFilter, kBias, kOutput, kProduct, kSum };
 
 /** Makes the descriptors of one graph, children before parents. */
 class Writer {
@@ -72,34 +72,6 @@ class Writer {
     operations.push_back(finish(op));
   }
 
-  void maxPool2x2(size_t input, size_t output) {
-    Descriptor& window = make(CUDNN_BACKEND_RESAMPLE_DESCRIPTOR);
-    const auto pair = [](int64_t value) {
-      return std::vector<cudnnFraction_t>{{value, 1}, {value, 1}};
-    };
-    window.set(CUDNN_ATTR_RESAMPLE_MODE, CUDNN_TYPE_RESAMPLE_MODE,
-               cudnnResampleMode_t{CUDNN_RESAMPLE_MAXPOOL});
-    window.set(CUDNN_ATTR_RESAMPLE_COMP_TYPE, CUDNN_TYPE_DATA_TYPE,
-               cudnnDataType_t{CUDNN_DATA_FLOAT});
-    window.set(CUDNN_ATTR_RESAMPLE_SPATIAL_DIMS, CUDNN_TYPE_INT64, int64_t{2});
-    window.set(CUDNN_ATTR_RESAMPLE_WINDOW_DIMS, CUDNN_TYPE_FRACTION, pair(2));
-    window.set(CUDNN_ATTR_RESAMPLE_STRIDES, CUDNN_TYPE_FRACTION, pair(2));
-    window.set(CUDNN_ATTR_RESAMPLE_PRE_PADDINGS, CUDNN_TYPE_FRACTION, pair(0));
-    window.set(CUDNN_ATTR_RESAMPLE_POST_PADDINGS, CUDNN_TYPE_FRACTION, pair(0));
-    window.set(CUDNN_ATTR_RESAMPLE_PADDING_MODE, CUDNN_TYPE_PADDING_MODE,
-               cudnnPaddingMode_t{CUDNN_NEG_INF_PAD});
-    window.set(CUDNN_ATTR_RESAMPLE_NAN_PROPAGATION, CUDNN_TYPE_NAN_PROPOGATION,
-               cudnnNanPropagation_t{CUDNN_PROPAGATE_NAN});
-    const size_t description = finish(window);
-    Descriptor& op = make(CUDNN_BACKEND_OPERATION_RESAMPLE_FWD_DESCRIPTOR);
-    op.set(CUDNN_ATTR_OPERATION_RESAMPLE_FWD_XDESC, made_[input]);
-    op.set(CUDNN_ATTR_OPERATION_RESAMPLE_FWD_YDESC, made_[output]);
-    op.set(CUDNN_ATTR_OPERATION_RESAMPLE_FWD_DESC, made_[description]);
-    op.set(CUDNN_ATTR_OPERATION_RESAMPLE_FWD_ALPHA, CUDNN_TYPE_DOUBLE, 1.0);
-    op.set(CUDNN_ATTR_OPERATION_RESAMPLE_FWD_BETA, CUDNN_TYPE_DOUBLE, 0.0);
-    operations.push_back(finish(op));
-  }
-
   std::vector<size_t> operations;
 
  private:
@@ -124,9 +96,7 @@ void setTarget(Descriptor& descriptor, const Target& target, cudnnBackendAttribu
 
 }  // namespace
 
-const char* nameOf(Form form) {
-  return form == Form::kPlain ? "plain" : form == Form::kFused ? "fused" : "pooled";
-}
+const char* nameOf(Form form) { return form == Form::kPlain ? "plain" : "fused"; }
 
 cudnnDataType_t cudnnType(Precision precision) {
   if (precision == Precision::kFloat16) return CUDNN_DATA_HALF;
@@ -174,20 +144,12 @@ ConvolutionGraph::ConvolutionGraph(Session& session, const Target& target, const
     // The bias has the output's type: with float32 for a 16-bit output, cuDNN has no compiled
     // engines.
     const size_t bias = writer.tensor(kBias, c.type, 1, c.filters, 1, 1);
-    const bool isPooled = form == Form::kPooled;
     const size_t product = value(kProduct, true);
-    const size_t output =
-        isPooled ? writer.tensor(kOutput, c.type, c.batch, c.filters, height / 2, width / 2)
-                 : value(kOutput, false);
+    const size_t output = value(kOutput, false);
     writer.convolution(c, input, filter, product);
-    const size_t sum = c.relu || isPooled ? value(kSum, true) : output;
+    const size_t sum = c.relu ? value(kSum, true) : output;
     writer.pointwise(CUDNN_POINTWISE_ADD, product, bias, sum);
-    size_t last = sum;
-    if (c.relu) {
-      last = isPooled ? value(kActivation, true) : output;
-      writer.pointwise(CUDNN_POINTWISE_RELU_FWD, sum, std::nullopt, last);
-    }
-    if (isPooled) writer.maxPool2x2(last, output);
+    if (c.relu) writer.pointwise(CUDNN_POINTWISE_RELU_FWD, sum, std::nullopt, output);
   }
   Descriptor graph(session, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
   if (target.handle != nullptr)
@@ -267,7 +229,7 @@ std::string planText(const Plan& plan) {
 std::optional<Plan> parsePlan(Session& session, const Target& target, const std::string& text) {
   const size_t end = text.find('\n');
   if (end == std::string::npos) return std::nullopt;
-  for (const Form form : {Form::kPlain, Form::kFused, Form::kPooled}) {
+  for (const Form form : {Form::kPlain, Form::kFused}) {
     if (text.compare(0, end, nameOf(form)) == 0)
       return Plan::parse(session, target, form, text.substr(end + 1));
   }

@@ -16,8 +16,7 @@ namespace vgg::cuda {
 /** How much of what follows a convolution is in its graph. */
 enum class Form : std::uint8_t {
   kPlain,  // the convolution alone
-  kFused,  // + bias (+ ReLU)
-  kPooled  // + bias (+ ReLU) + 2 × 2 maxPool2d
+  kFused   // + bias (+ ReLU)
 };
 const char* nameOf(Form form);
 
@@ -115,6 +114,8 @@ class ConvolutionGraph {
 };
 
 // What a cache holds of a convolution: the form and the plan, under the problem and the GPU.
+
+/** `isPooled`: our pool follows in the same step, and is timed along. */
 std::string planKey(const Convolution& convolution, Precision precision, bool isPooled);
 /** Where plans are that were made ahead of time for GPUs of this name, whatever their driver. */
 std::string plannedKey(const std::string& gpuName, const Libraries& libraries,

@@ -1,7 +1,5 @@
 #include "cuda/cost.h"
 
-#include <algorithm>
-
 #include "core/fold.h"
 #include "cuda/kernels/launch.h"
 
@@ -119,17 +117,14 @@ class Estimator {
            operations});
       return;
     }
-    const Forms forms = formsOf(op, choices_, specs_, precision_);
-    const bool isPossible = wanted_ && std::ranges::count(forms.forms, *wanted_) != 0;
-    const Form form = isPossible ? *wanted_ : forms.forms.front();
+    const Form form = wanted_.value_or(formsOf(op, choices_, specs_, precision_).forms.front());
     const Buffer& input = buffer(op.input);
     const MaxPool2d* maxPool = choices_.pooledBy[op.output];
-    const Buffer& made = form == Form::kPooled ? buffer(maxPool->output) : output;
-    costs_.push_back({name, "cuDNN", 0, bytesOf(input) + bytesOf(made),
+    costs_.push_back({name, "cuDNN", 0, bytesOf(input) + bytesOf(output),
                       static_cast<size_t>(output.padded * shape[2] * shape[3] * input.padded) *
                           byteSize(input.type),
                       operations});
-    if (maxPool != nullptr && form != Form::kPooled) {
+    if (maxPool != nullptr) {
       elementwise(name + " maxPool2d", "maxPool2d", bytesOf(output), buffer(maxPool->output), 0);
     } else if (form == Form::kPlain) {
       elementwise(name + " bias", "affine", bytesOf(output), output, elements(output));

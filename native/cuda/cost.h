@@ -22,9 +22,9 @@ struct StepCost {
 };
 
 /**
- * Convolutions take the form `wanted` where they can, else their likeliest; linear layers our
- * kernel where it is a candidate: what is timed on a GPU may be chosen otherwise there. Throws
- * Error kOutOfMemory, kUnsupported.
+ * cuDNN's convolutions take the form `wanted`, or each its likeliest; linear layers our kernel
+ * where it is a candidate: what is timed on a GPU may be chosen otherwise there. Throws Error
+ * kOutOfMemory, kUnsupported.
  */
 std::vector<StepCost> costsOf(const Program& program, const std::vector<ParameterSpec>& specs,
                               Precision precision, int64_t batch, std::optional<Form> wanted);

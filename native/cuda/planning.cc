@@ -107,7 +107,6 @@ std::vector<PlannedConvolution> planConvolutions(const NamedGpu& gpu, const Prog
     const Forms forms = formsOf(*conv, choices, specs, options.precision);
     const bool isFirstLayer = choices.firstLayers[conv->output].has_value();
     for (const Form form : forms.forms) {
-      if (form == Form::kPooled && !options.isPooledIncluded) continue;
       const bool isKept = form == forms.forms.front() && !isFirstLayer && !forms.isForced;
       rows.push_back(
           planner.plan(forms.problem, form, choices.pooledBy[conv->output] != nullptr, isKept));

@@ -40,8 +40,7 @@ struct PlannedConvolution {
 struct PlanOptions {
   Precision precision;
   int64_t batch;
-  size_t limit;           // plans for each convolution and form
-  bool isPooledIncluded;  // the pooled form too: each plan takes NVRTC seconds, and none is kept
+  size_t limit;  // plans for each convolution and form
 };
 
 /**

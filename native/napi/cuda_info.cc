@@ -137,8 +137,7 @@ Napi::Value planConvolutions(const Napi::CallbackInfo& info) {
     const cuda::PlanOptions planned{
         readPrecision(options.Get("precision").ToString()),
         options.Get("batch").ToNumber().Int64Value(),
-        static_cast<size_t>(options.Get("limit").ToNumber().Int64Value()),
-        options.Get("pooled").ToBoolean()};
+        static_cast<size_t>(options.Get("limit").ToNumber().Int64Value())};
     const cuda::DiskCache cache(options.Get("cacheFolder").ToString());
     return inBackground(info.Env(), "vgg-cudnn:planConvolutions", [=]() -> MakeValue {
       auto rows = cuda::planConvolutions(gpu, program, specs, planned, cache);
@@ -154,7 +153,7 @@ Napi::Value planSteps(const Napi::CallbackInfo& info) {
     const auto options = info[2].As<Napi::Object>();
     const std::string wanted = options.Get("form").ToString();
     std::optional<cuda::Form> form;
-    for (const cuda::Form each : {cuda::Form::kPlain, cuda::Form::kFused, cuda::Form::kPooled}) {
+    for (const cuda::Form each : {cuda::Form::kPlain, cuda::Form::kFused}) {
       if (wanted == cuda::nameOf(each)) form = each;
     }
     return toArray(info.Env(),

@@ -7,7 +7,6 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <thread>
 
 #ifdef __F16C__
@@ -226,28 +225,6 @@ void convolve(const ConvolutionShape& shape, const float* x, const float* w, flo
   parallelFor(blocks * rows, [&](size_t begin, size_t end) {
     for (size_t i = begin; i < end; ++i)
       rowOf(static_cast<int64_t>(i) / rows, static_cast<int64_t>(i) % rows);
-  });
-}
-
-void maxPool(int64_t n, int64_t h, int64_t w, int64_t c, const Window& window, const float* x,
-             float* y) {
-  const int64_t p = window.outputs(0, h);
-  const int64_t q = window.outputs(1, w);
-  parallelFor(n * p, [&](size_t begin, size_t end) {
-    for (size_t row = begin; row < end; ++row)
-      for (int64_t pixel = 0; pixel < q; ++pixel) {
-        float* out = y + (static_cast<int64_t>(row) * q + pixel) * c;
-        std::fill(out, out + c, -std::numeric_limits<float>::infinity());
-        const int64_t top = static_cast<int64_t>(row) % p * window.stride[0] - window.before[0];
-        const int64_t left = pixel * window.stride[1] - window.before[1];
-        for (int64_t i = std::max<int64_t>(top, 0); i < std::min(top + window.size[0], h); ++i)
-          for (int64_t j = std::max<int64_t>(left, 0); j < std::min(left + window.size[1], w);
-               ++j) {
-            const float* in = x + ((static_cast<int64_t>(row) / p * h + i) * w + j) * c;
-            for (int64_t k = 0; k < c; ++k)
-              out[k] = !(in[k] <= out[k]) && !std::isnan(out[k]) ? in[k] : out[k];
-          }
-      }
   });
 }
 

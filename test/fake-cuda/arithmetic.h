@@ -44,10 +44,6 @@ struct ConvolutionShape {
 };
 void convolve(const ConvolutionShape& shape, const float* x, const float* w, float* y);
 
-/** y (N, P, Q, C) from x (N, H, W, C); a NaN in the window gives NaN. */
-void maxPool(int64_t n, int64_t h, int64_t w, int64_t c, const Window& window, const float* x,
-             float* y);
-
 /** y[column][row] = sum over k of w[row][k] * x[column][k], rows of w as given, x widened. */
 struct MatrixProduct {
   int64_t rows, columns, depth;

@@ -64,9 +64,7 @@ struct ConvolutionGraph {
   bool hasBias = false;
   Type biasType = Type::kFloat;
   bool hasRelu = false;
-  bool hasPool = false;
   ConvolutionShape shape{};
-  Window pool{};
   int64_t x = 0, w = 0, bias = 0, y = 0;  // unique ids
 
   std::vector<int64_t> numbers() const;

@@ -13,8 +13,6 @@ std::span<const Attribute> allAttributes() {
   constexpr int kForward = CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR;
   constexpr int kPointwise = CUDNN_BACKEND_POINTWISE_DESCRIPTOR;
   constexpr int kPointwiseOperation = CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR;
-  constexpr int kResample = CUDNN_BACKEND_RESAMPLE_DESCRIPTOR;
-  constexpr int kResampleOperation = CUDNN_BACKEND_OPERATION_RESAMPLE_FWD_DESCRIPTOR;
   constexpr int kGraph = CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR;
   constexpr int kHeuristic = CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR;
   constexpr int kEngine = CUDNN_BACKEND_ENGINE_DESCRIPTOR;
@@ -62,24 +60,6 @@ std::span<const Attribute> allAttributes() {
       {kPointwiseOperation, kPointwiseAlpha1, CUDNN_TYPE_FLOAT, 1, 1, kOptional},
       {kPointwiseOperation, kPointwiseAlpha2, CUDNN_TYPE_FLOAT, 1, 1, kOptional},
 
-      {kResample, CUDNN_ATTR_RESAMPLE_MODE, CUDNN_TYPE_RESAMPLE_MODE, 1, 1, kRequired},
-      {kResample, CUDNN_ATTR_RESAMPLE_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1, 1, kRequired},
-      {kResample, CUDNN_ATTR_RESAMPLE_SPATIAL_DIMS, CUDNN_TYPE_INT64, 1, 1, kRequired},
-      {kResample, CUDNN_ATTR_RESAMPLE_POST_PADDINGS, CUDNN_TYPE_FRACTION, 2, 2, kRequired},
-      {kResample, CUDNN_ATTR_RESAMPLE_PRE_PADDINGS, CUDNN_TYPE_FRACTION, 2, 2, kRequired},
-      {kResample, CUDNN_ATTR_RESAMPLE_STRIDES, CUDNN_TYPE_FRACTION, 2, 2, kRequired},
-      {kResample, CUDNN_ATTR_RESAMPLE_WINDOW_DIMS, CUDNN_TYPE_FRACTION, 2, 2, kRequired},
-      {kResample, CUDNN_ATTR_RESAMPLE_NAN_PROPAGATION, CUDNN_TYPE_NAN_PROPOGATION, 1, 1, kRequired},
-      {kResample, CUDNN_ATTR_RESAMPLE_PADDING_MODE, CUDNN_TYPE_PADDING_MODE, 1, 1, kRequired},
-
-      {kResampleOperation, CUDNN_ATTR_OPERATION_RESAMPLE_FWD_XDESC, kDescriptor, 1, 1, kRequired},
-      {kResampleOperation, CUDNN_ATTR_OPERATION_RESAMPLE_FWD_YDESC, kDescriptor, 1, 1, kRequired},
-      {kResampleOperation, CUDNN_ATTR_OPERATION_RESAMPLE_FWD_DESC, kDescriptor, 1, 1, kRequired},
-      {kResampleOperation, CUDNN_ATTR_OPERATION_RESAMPLE_FWD_ALPHA, CUDNN_TYPE_DOUBLE, 1, 1,
-       kOptional},
-      {kResampleOperation, CUDNN_ATTR_OPERATION_RESAMPLE_FWD_BETA, CUDNN_TYPE_DOUBLE, 1, 1,
-       kOptional},
-
       {kGraph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, 1, kOptional},
       {kGraph, CUDNN_ATTR_OPERATIONGRAPH_OPS, kDescriptor, 1, 16, kRequired},
 
@@ -126,12 +106,9 @@ size_t sizeOfAttributeType(int type) {
       return 1;
     case CUDNN_TYPE_HANDLE:
     case CUDNN_TYPE_INT64:
-    case CUDNN_TYPE_DOUBLE:
     case CUDNN_TYPE_VOID_PTR:
     case CUDNN_TYPE_BACKEND_DESCRIPTOR:
       return 8;
-    case CUDNN_TYPE_FRACTION:
-      return sizeof(cudnnFraction_t);
     default:
       return 4;  // C enums and float
   }

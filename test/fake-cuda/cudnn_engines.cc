@@ -69,20 +69,18 @@ std::vector<Engine> sixteenBitEngines() {
            .flopsPerNanosecond = 5.5e5}};
 }
 
-std::vector<Engine> compiledEngines(const ConvolutionGraph& graph) {
-  const Rounding rounding = graph.type == Type::kFloat ? Rounding::kTf32 : Rounding::kNone;
+std::vector<Engine> compiledEngines() {
   std::vector<Engine> all;
   for (const int64_t id : {30, 31})
     all.push_back({.id = id,
                    .numericalNotes = {CUDNN_NUMERICAL_NOTE_TENSOR_CORE},
                    .behaviorNotes = {CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION},
-                   .rounding = rounding,
                    .flopsPerNanosecond = id == 30 ? 3.5e5 : 3e5});
   return all;
 }
 
 bool needsCompilation(const ConvolutionGraph& graph) {
-  return graph.hasPool || (graph.hasBias && graph.biasType != graph.type);
+  return graph.hasBias && graph.biasType != graph.type;
 }
 
 }  // namespace
@@ -103,11 +101,11 @@ int findEngines(const ConvolutionGraph& graph, int mode, int capability,
   }
   if (needsCompilation(graph)) {
     if (mode == CUDNN_HEUR_MODE_FALLBACK) return CUDNN_STATUS_SUCCESS;
-    if (c == 3 || (graph.type == Type::kFloat && capability < 80)) {
+    if (c == 3) {
       *why = "no engine for this pattern";
       return CUDNN_STATUS_NOT_SUPPORTED;
     }
-    *engines = compiledEngines(graph);
+    *engines = compiledEngines();
   } else if (mode == CUDNN_HEUR_MODE_FALLBACK) {
     engines->push_back(
         {.id = 0, .numericalNotes = {}, .behaviorNotes = {}, .flopsPerNanosecond = 1e4});

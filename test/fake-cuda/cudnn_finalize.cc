@@ -99,55 +99,6 @@ int finalizePointwiseOperation(const Descriptor& d) {
   return CUDNN_STATUS_SUCCESS;
 }
 
-int finalizeResample(const Descriptor& d) {
-  if (d.get<int64_t>(CUDNN_ATTR_RESAMPLE_SPATIAL_DIMS) != 2)
-    return refuse(kBadParam, "resample: two spatial dimensions");
-  if (d.get<int>(CUDNN_ATTR_RESAMPLE_MODE) != CUDNN_RESAMPLE_MAXPOOL ||
-      d.get<int>(CUDNN_ATTR_RESAMPLE_PADDING_MODE) != CUDNN_NEG_INF_PAD ||
-      d.get<int>(CUDNN_ATTR_RESAMPLE_NAN_PROPAGATION) != CUDNN_PROPAGATE_NAN)
-    return refuse(CUDNN_STATUS_NOT_SUPPORTED,
-                  "resample: only MAXPOOL with NEG_INF_PAD and PROPAGATE_NAN");
-  if (d.get<int>(CUDNN_ATTR_RESAMPLE_COMP_TYPE) != CUDNN_DATA_FLOAT)
-    return refuse(kNotSupportedDataType, "resample: compute type must be FLOAT");
-  for (const int attribute : {CUDNN_ATTR_RESAMPLE_WINDOW_DIMS, CUDNN_ATTR_RESAMPLE_STRIDES,
-                              CUDNN_ATTR_RESAMPLE_PRE_PADDINGS, CUDNN_ATTR_RESAMPLE_POST_PADDINGS})
-    for (size_t i = 0; i < 2; ++i) {
-      const auto f = d.get<cudnnFraction_t>(attribute, i);
-      const bool padding = attribute == CUDNN_ATTR_RESAMPLE_PRE_PADDINGS ||
-                           attribute == CUDNN_ATTR_RESAMPLE_POST_PADDINGS;
-      if (f.denominator != 1 || f.numerator < (padding ? 0 : 1))
-        return refuse(kBadParamOutOfBound, "resample: whole windows, strides and paddings");
-    }
-  return CUDNN_STATUS_SUCCESS;
-}
-
-int finalizeResampleOperation(const Descriptor& d) {
-  if ((d.has(CUDNN_ATTR_OPERATION_RESAMPLE_FWD_ALPHA) &&
-       d.get<double>(CUDNN_ATTR_OPERATION_RESAMPLE_FWD_ALPHA) != 1) ||
-      (d.has(CUDNN_ATTR_OPERATION_RESAMPLE_FWD_BETA) &&
-       d.get<double>(CUDNN_ATTR_OPERATION_RESAMPLE_FWD_BETA) != 0))
-    return refuse(CUDNN_STATUS_NOT_SUPPORTED, "resample: alpha must be 1 and beta 0");
-  const Descriptor& r = *d.child(CUDNN_ATTR_OPERATION_RESAMPLE_FWD_DESC);
-  for (size_t i = 0; i < 4; ++i) {
-    const auto x = d.child(CUDNN_ATTR_OPERATION_RESAMPLE_FWD_XDESC)
-                       ->get<int64_t>(CUDNN_ATTR_TENSOR_DIMENSIONS, i);
-    const auto y = d.child(CUDNN_ATTR_OPERATION_RESAMPLE_FWD_YDESC)
-                       ->get<int64_t>(CUDNN_ATTR_TENSOR_DIMENSIONS, i);
-    int64_t wanted = x;
-    if (i >= 2) {
-      const auto whole = [&](int attribute) {
-        return r.get<cudnnFraction_t>(attribute, i - 2).numerator;
-      };
-      const int64_t room = x + whole(CUDNN_ATTR_RESAMPLE_PRE_PADDINGS) +
-                           whole(CUDNN_ATTR_RESAMPLE_POST_PADDINGS) -
-                           whole(CUDNN_ATTR_RESAMPLE_WINDOW_DIMS);
-      wanted = room < 0 ? -1 : room / whole(CUDNN_ATTR_RESAMPLE_STRIDES) + 1;
-    }
-    if (y != wanted) return refuse(kBadParamShapeMismatch, "resample: shape of y");
-  }
-  return CUDNN_STATUS_SUCCESS;
-}
-
 int capabilityFor(const Descriptor& d, int deviceProp, const Descriptor& graph, int* capability) {
   if (d.has(deviceProp)) {
     *capability = d.child(deviceProp)->capability;
@@ -244,10 +195,6 @@ int finalizeDescriptor(Descriptor& d) {
       return finalizePointwise(d);
     case CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR:
       return finalizePointwiseOperation(d);
-    case CUDNN_BACKEND_RESAMPLE_DESCRIPTOR:
-      return finalizeResample(d);
-    case CUDNN_BACKEND_OPERATION_RESAMPLE_FWD_DESCRIPTOR:
-      return finalizeResampleOperation(d);
     case CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR:
       return finalizeOperationGraph(d);
     case CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR:

@@ -1,4 +1,4 @@
-// Understanding an operation graph: a convolution, then bias, ReLU and max-pool in that order.
+// Understanding an operation graph: a convolution, then bias and ReLU in that order.
 #include <set>
 
 #include "cudnn.h"
@@ -61,10 +61,6 @@ struct Builder {
   }
 };
 
-int64_t whole(const Descriptor& resample, int attribute, size_t i) {
-  return resample.get<cudnnFraction_t>(attribute, i).numerator;
-}
-
 int understand(const Descriptor& d, ConvolutionGraph* result) {
   Builder b;
   const Descriptor* forward = nullptr;
@@ -122,19 +118,6 @@ int understand(const Descriptor& d, ConvolutionGraph* result) {
     }
     follow(p, CUDNN_ATTR_OPERATION_POINTWISE_YDESC);
   }
-  if (const Descriptor* p = b.takeReader(CUDNN_BACKEND_OPERATION_RESAMPLE_FWD_DESCRIPTOR,
-                                         CUDNN_ATTR_OPERATION_RESAMPLE_FWD_XDESC, idOf(*out))) {
-    if (!g.hasBias) return refuse(kNotSupportedGraphPattern, "graph: pool without a bias");
-    const Descriptor& r = *p->child(CUDNN_ATTR_OPERATION_RESAMPLE_FWD_DESC);
-    for (size_t i = 0; i < 2; ++i) {
-      g.pool.size[i] = whole(r, CUDNN_ATTR_RESAMPLE_WINDOW_DIMS, i);
-      g.pool.before[i] = whole(r, CUDNN_ATTR_RESAMPLE_PRE_PADDINGS, i);
-      g.pool.after[i] = whole(r, CUDNN_ATTR_RESAMPLE_POST_PADDINGS, i);
-      g.pool.stride[i] = whole(r, CUDNN_ATTR_RESAMPLE_STRIDES, i);
-    }
-    g.hasPool = true;
-    follow(p, CUDNN_ATTR_OPERATION_RESAMPLE_FWD_YDESC);
-  }
   if (!b.left.empty())
     return refuse(kNotSupportedGraphPattern, "graph: an operation that is no part of the chain");
   for (const Descriptor* t : between) {
@@ -179,7 +162,6 @@ std::vector<int64_t> ConvolutionGraph::numbers() const {
   std::vector<int64_t> all{static_cast<int64_t>(type),
                            hasBias ? static_cast<int64_t>(biasType) : -1,
                            hasRelu,
-                           hasPool,
                            shape.n,
                            shape.c,
                            shape.h,
@@ -189,36 +171,35 @@ std::vector<int64_t> ConvolutionGraph::numbers() const {
                            w,
                            bias,
                            y};
-  for (const Window* window : {&shape.window, &pool})
-    for (size_t i = 0; i < 2; ++i)
-      all.insert(all.end(), {window->size[i], window->before[i], window->after[i],
-                             window->stride[i], window->dilation[i]});
+  const Window& window = shape.window;
+  for (size_t i = 0; i < 2; ++i)
+    all.insert(all.end(), {window.size[i], window.before[i], window.after[i], window.stride[i],
+                           window.dilation[i]});
   return all;
 }
 
 std::optional<ConvolutionGraph> ConvolutionGraph::fromNumbers(const std::vector<int64_t>& n) {
-  if (n.size() != 33 || n[0] < 0 || n[0] > 2 || n[1] < -1 || n[1] > 2) return std::nullopt;
+  if (n.size() != 22 || n[0] < 0 || n[0] > 2 || n[1] < -1 || n[1] > 2) return std::nullopt;
   ConvolutionGraph g;
   g.type = static_cast<Type>(n[0]);
   g.hasBias = n[1] >= 0;
   if (g.hasBias) g.biasType = static_cast<Type>(n[1]);
   g.hasRelu = n[2] != 0;
-  g.hasPool = n[3] != 0;
-  g.shape = {n[4], n[5], n[6], n[7], n[8], {}};
-  g.x = n[9];
-  g.w = n[10];
-  g.bias = n[11];
-  g.y = n[12];
-  size_t at = 13;
-  for (Window* window : {&g.shape.window, &g.pool})
-    for (size_t i = 0; i < 2; ++i) {
-      window->size[i] = n[at];
-      window->before[i] = n[at + 1];
-      window->after[i] = n[at + 2];
-      window->stride[i] = n[at + 3];
-      window->dilation[i] = n[at + 4];
-      at += 5;
-    }
+  g.shape = {n[3], n[4], n[5], n[6], n[7], {}};
+  g.x = n[8];
+  g.w = n[9];
+  g.bias = n[10];
+  g.y = n[11];
+  Window& window = g.shape.window;
+  size_t at = 12;
+  for (size_t i = 0; i < 2; ++i) {
+    window.size[i] = n[at];
+    window.before[i] = n[at + 1];
+    window.after[i] = n[at + 2];
+    window.stride[i] = n[at + 3];
+    window.dilation[i] = n[at + 4];
+    at += 5;
+  }
   return g;
 }
 
@@ -231,13 +212,7 @@ int64_t ConvolutionGraph::elements(int64_t id) const {
   if (id == x) return shape.n * shape.c * shape.h * shape.w;
   if (id == w) return shape.k * shape.c * window.size[0] * window.size[1];
   if (hasBias && id == bias) return shape.k;
-  int64_t height = window.outputs(0, shape.h);
-  int64_t width = window.outputs(1, shape.w);
-  if (hasPool) {
-    height = pool.outputs(0, height);
-    width = pool.outputs(1, width);
-  }
-  return shape.n * shape.k * height * width;
+  return shape.n * shape.k * window.outputs(0, shape.h) * window.outputs(1, shape.w);
 }
 
 }  // namespace fake

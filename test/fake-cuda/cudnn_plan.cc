@@ -132,9 +132,7 @@ void compute(const ConvolutionGraph& graph, Rounding rounding,
              const std::map<int64_t, void*>& pointers) {
   const auto read = [&](int64_t id, Rounding r) { return widened(graph, id, pointers.at(id), r); };
   const ConvolutionShape& s = graph.shape;
-  const int64_t p = s.window.outputs(0, s.h);
-  const int64_t q = s.window.outputs(1, s.w);
-  std::vector<float> values(s.n * p * q * s.k);
+  std::vector<float> values(graph.elements(graph.y));
   convolve(s, read(graph.x, rounding).data(), read(graph.w, rounding).data(), values.data());
   if (graph.hasBias) {
     const auto bias = read(graph.bias, Rounding::kNone);
@@ -143,11 +141,6 @@ void compute(const ConvolutionGraph& graph, Rounding rounding,
   }
   if (graph.hasRelu)
     for (float& value : values) value = value < 0 ? 0 : value;  // keeps NaN
-  if (graph.hasPool) {
-    std::vector<float> pooled(graph.elements(graph.y));
-    maxPool(s.n, p, q, s.k, graph.pool, values.data(), pooled.data());
-    values = std::move(pooled);
-  }
   narrow(values.data(), graph.type, values.size(), pointers.at(graph.y));
 }
 

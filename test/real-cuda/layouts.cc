@@ -69,10 +69,6 @@ int main() {
   VGG_MEMBER(CUlaunchConfig, attrs)
   VGG_MEMBER(CUlaunchConfig, numAttrs)
   VGG_END
-  VGG_STRUCT(cudnnFraction_t)
-  VGG_MEMBER(cudnnFraction_t, numerator)
-  VGG_MEMBER(cudnnFraction_t, denominator)
-  VGG_END
   VGG_STRUCT(cublasLtMatmulAlgo_t)
   VGG_MEMBER(cublasLtMatmulAlgo_t, data)
   VGG_END
@@ -91,8 +87,6 @@ int main() {
   VGG_ELEMENT(cudnnDataType_t)
   VGG_ELEMENT(cudnnConvolutionMode_t)
   VGG_ELEMENT(cudnnPointwiseMode_t)
-  VGG_ELEMENT(cudnnResampleMode_t)
-  VGG_ELEMENT(cudnnPaddingMode_t)
   VGG_ELEMENT(cudnnNanPropagation_t)
   VGG_ELEMENT(cudnnBackendHeurMode_t)
   VGG_ELEMENT(cudnnBackendNumericalNote_t)

@@ -4,17 +4,9 @@ import { native } from "../../dist/native.js";
 import { recordForward } from "../../dist/vgg/record.js";
 import { logitsName, topology } from "../../dist/vgg/topology.js";
 
-const {
-  archs,
-  output = logitsName,
-  gpus,
-  precisions,
-  batches,
-  limit,
-  pooled,
-} = JSON.parse(process.argv[2]);
+const { archs, gpus, precisions, batches, limit } = JSON.parse(process.argv[2]);
 const networks = archs.map((arch) => {
-  const { values, rows, inputs, outputs, parameters } = recordForward(topology(arch), [output]);
+  const { values, rows, inputs, outputs, parameters } = recordForward(topology(arch), [logitsName]);
   const record = { values, rows, inputs: Object.values(inputs), outputs: Object.values(outputs) };
   return { arch, record, parameters };
 });
@@ -28,7 +20,7 @@ for (const gpu of gpus) {
   for (const precision of precisions)
     for (const batch of batches)
       for (const { arch, record, parameters } of networks) {
-        const options = { precision, batch, limit, pooled, cacheFolder: "" };
+        const options = { precision, batch, limit, cacheFolder: "" };
         for (const plan of await native().planConvolutions(named, record, parameters, options))
           plans.push({ gpu, precision, arch, ...plan });
       }

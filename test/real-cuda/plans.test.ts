@@ -19,9 +19,8 @@ type Row = PlannedConvolution & {
   readonly arch: string;
 };
 
-/** Plans without the pooled form, which takes seconds each. */
 const plan = (set: LibrarySet, question: Record<string, unknown>) =>
-  ask<Row[]>("plan.mjs", { precisions, batches, limit, pooled: false, ...question }, set);
+  ask<Row[]>("plan.mjs", { precisions, batches, limit, ...question }, set);
 
 /** The rows of each problem: its forms, once each. */
 function byProblem(rows: readonly Row[]): Map<string, Row[]> {
@@ -120,19 +119,6 @@ describe.runIf(librarySets.length > 0)("plans", () => {
           }
         }
       });
-
-  it("of the form with the pool in it are compiled for one GPU of each generation", async () => {
-    const gpus = ["t4", "a100", "rtx4090", "h200", "b200", "rtx5090"];
-    const question = { archs: ["vgg11"], output: "features.5", gpus, batches: [8], limit: 1 };
-    const pooled = await plan(librarySets[0]!, {
-      ...question,
-      precisions: ["float16"],
-      pooled: true,
-    });
-    const last = pooled.filter(({ form, isFirstLayer }) => form === "pooled" && !isFirstLayer);
-    expect(last.map(({ gpu, plans }) => [gpu, plans])).toEqual(gpus.map((gpu) => [gpu, 1]));
-    for (const row of last) expect(row.compiledAtRunTime, row.gpu).toBe(1);
-  });
 
   it.skipIf(!librarySets.some(({ name }) => name === "cuda12"))(
     "for a B200 need a cuDNN that does not end the process",
