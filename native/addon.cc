@@ -2,10 +2,10 @@
 #include <napi.h>
 
 #include "core/host_memory.h"
+#include "core/parallel.h"
 #include "core/random.h"
 #include "cpu/backend.h"
 #include "cpu/instruction_set.h"
-#include "cpu/parallel.h"
 #include "napi/addon_data.h"
 #include "napi/cuda_info.h"
 #include "napi/device_wrap.h"
@@ -23,7 +23,7 @@ Napi::Value cpuInfo(const Napi::CallbackInfo& info) {
   Napi::Array sets = Napi::Array::New(info.Env());
   for (const vgg::cpu::Kernels* kernels : vgg::cpu::availableKernels())
     sets.Set(sets.Length(), kernels->name);
-  object.Set("cores", vgg::cpu::availableCores());
+  object.Set("cores", vgg::availableCores());
   object.Set("instructionSets", sets);
   object.Set("precisions",
              vgg::napi::precisionNames(

@@ -5,8 +5,8 @@
 #include "core/device_thread.h"
 #include "core/host_memory.h"
 #include "core/host_pool.h"
+#include "core/parallel.h"
 #include "cpu/instruction_set.h"
-#include "cpu/parallel.h"
 #include "cpu/shared_arena.h"
 
 namespace vgg::cpu {

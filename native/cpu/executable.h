@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "core/backend.h"
+#include "core/parallel.h"
 #include "cpu/kernels.h"
-#include "cpu/parallel.h"
 #include "cpu/parameters.h"
 #include "cpu/shared_arena.h"
 #include "cpu/winograd_plan.h"

@@ -5,8 +5,8 @@
 #include <memory>
 
 #include "core/host_memory.h"
+#include "core/parallel.h"
 #include "cpu/kernels.h"
-#include "cpu/parallel.h"
 
 namespace vgg::cpu {
 

@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "core/backend.h"
-#include "cpu/parallel.h"
+#include "core/parallel.h"
 
 namespace vgg::cpu {
 

@@ -4,10 +4,10 @@
 #include <memory>
 
 #include "core/host_memory.h"
+#include "core/parallel.h"
 #include "cpu/kernels.h"
 #include "cpu/packed_filter.h"
 #include "cpu/packed_matrix.h"
-#include "cpu/parallel.h"
 
 namespace vgg::cpu {
 

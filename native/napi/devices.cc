@@ -38,7 +38,7 @@ void haltGpus() {
 }  // namespace
 
 std::shared_ptr<Backend> openCpu(int threads, const std::string& instructionSet) {
-  const std::pair key(threads > 0 ? threads : cpu::availableCores(),
+  const std::pair key(threads > 0 ? threads : availableCores(),
                       std::string(cpu::chooseKernels(instructionSet).name));
   const std::lock_guard lock(registry().mutex);
   const auto open = registry().cpus.find(key);

@@ -13,11 +13,11 @@
 #include "core/error.h"
 #include "core/host_memory.h"
 #include "core/host_pool.h"
+#include "core/parallel.h"
 #include "core/random.h"
 #include "core/shape.h"
 #include "cpu/instruction_set.h"
 #include "cpu/packed_matrix.h"
-#include "cpu/parallel.h"
 #include "cpu/winograd_plan.h"
 
 namespace {
@@ -91,7 +91,7 @@ void normalNumbersDoNotDependOnTheCut() {
 
 void poolCallsEachIndexOnce() {
   for (const int threads : {1, 2, 5}) {
-    vgg::cpu::ThreadPool pool(threads);
+    vgg::ThreadPool pool(threads);
     for (int round = 0; round < 2000; ++round) {
       const size_t count = static_cast<size_t>(round % 97);
       std::vector<std::atomic<int>> calls(count);

@@ -1,5 +1,4 @@
-// The CPU back end's thread pool: blocks of work handed out one by one, so that a busy core costs
-// little.
+// A thread pool: blocks of work handed out one by one, so that a busy core costs little.
 #pragma once
 
 #include <atomic>
@@ -11,7 +10,7 @@
 #include <type_traits>
 #include <vector>
 
-namespace vgg::cpu {
+namespace vgg {
 
 /** The cores that this process may use: its affinity mask, or less where a control group says so.
  * At least 1. */
@@ -19,9 +18,13 @@ int availableCores();
 
 class ThreadPool {
  public:
-  /** `threads` counts the calling thread: 1 starts none. Throws Error kUnsupported when the system
-   * refuses to. */
-  explicit ThreadPool(int threads);
+  // Layers follow each other within microseconds: a worker looks about half a millisecond for the
+  // next before it sleeps.
+  static constexpr int kSpins = 20000;
+
+  /** `threads` counts the calling thread: 1 starts none. A worker looks `spins` times for the next
+   * call before it sleeps. Throws Error kUnsupported when the system refuses to start one. */
+  explicit ThreadPool(int threads, int spins = kSpins);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -71,6 +74,7 @@ class ThreadPool {
   Call call_ = nullptr;
   const void* context_ = nullptr;
 
+  const int spins_;
   std::atomic<int> sleepers_{0};
   std::atomic<bool> stopping_{false};
   std::mutex mutex_;
@@ -78,4 +82,4 @@ class ThreadPool {
   std::vector<std::thread> workers_;
 };
 
-}  // namespace vgg::cpu
+}  // namespace vgg

@@ -1,4 +1,4 @@
-#include "cpu/parallel.h"
+#include "core/parallel.h"
 
 #include <algorithm>
 #include <cmath>
@@ -13,15 +13,12 @@
 #include "core/error.h"
 #include "core/spin.h"
 
-namespace vgg::cpu {
+namespace vgg {
 namespace {
 
 constexpr uint64_t kInside = 0xFFFF;
 constexpr uint64_t kOpen = 0x10000;
 constexpr uint64_t kCall = 0x20000;
-// Layers follow each other within microseconds: a worker looks about half a millisecond for the
-// next before it sleeps.
-constexpr int kSpins = 20000;
 
 }  // namespace
 
@@ -39,7 +36,7 @@ int availableCores() {
   return std::max(cores, 1);
 }
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads, int spins) : spins_(spins) {
   try {
     for (int i = 1; i < threads; ++i)
       workers_.emplace_back([this, i] { loop(static_cast<size_t>(i)); });
@@ -97,7 +94,7 @@ bool ThreadPool::hasNews(uint64_t seen) const {
 void ThreadPool::loop(size_t thread) {
   uint64_t seen = 0;  // the call of `share` that this worker last helped with
   for (;;) {
-    if (!spin(kSpins, [&] { return hasNews(seen); })) {
+    if (!spin(spins_, [&] { return hasNews(seen); })) {
       std::unique_lock lock(mutex_);
       ++sleepers_;
       wake_.wait(lock, [&] { return hasNews(seen); });
@@ -115,4 +112,4 @@ void ThreadPool::loop(size_t thread) {
   }
 }
 
-}  // namespace vgg::cpu
+}  // namespace vgg
