@@ -1,9 +1,9 @@
 // Blocks of the host's memory that were given back, kept for the next run: new ones cost a page
-// fault for each 4 KiB, pinned ones a call of the driver.
+// fault for each 4 KiB; pinned ones a call of the driver, which to free them waits for the GPU.
 #pragma once
 
 #include <functional>
-#include <map>
+#include <list>
 #include <memory>
 #include <mutex>
 
@@ -14,21 +14,34 @@ namespace vgg {
 class HostPool : public std::enable_shared_from_this<HostPool> {
  public:
   using Make = std::function<std::shared_ptr<HostMemory>(size_t bytes)>;
+  /**
+   * How many bytes to keep for later: twice as many as were in use at once of late, so that calls
+   * of changing sizes find theirs too, but no fewer and no more than these. Calls of one size never
+   * fill more than once.
+   */
+  struct Limits {
+    size_t least, most;
+  };
 
-  /** Keeps up to `limit` bytes. `make` allocates where nothing fits. */
-  HostPool(size_t limit, Make make) : limit_(limit), make_(std::move(make)) {}
+  /** `make` allocates where nothing fits. */
+  HostPool(Limits limits, Make make) : limits_(limits), make_(std::move(make)) {}
 
   /** On any thread. Throws what `make` does. */
   std::shared_ptr<HostMemory> allocate(size_t bytes);
 
  private:
+  using Blocks = std::list<std::shared_ptr<HostMemory>>;
+
+  std::shared_ptr<HostMemory> take(size_t bytes);
   void giveBack(std::shared_ptr<HostMemory> block);
 
-  size_t limit_;
-  Make make_;
+  const Limits limits_;
+  const Make make_;
   std::mutex mutex_;
-  std::multimap<size_t, std::shared_ptr<HostMemory>> idle_;  // by bytes
-  size_t idleBytes_ = 0;
+  Blocks idle_;  // the one given back last comes last
+  size_t idleBytes_ = 0, usedBytes_ = 0;
+  size_t usedOfLate_ = 0;    // the most at once, sinking slowly where it is not reached any more
+  size_t usedThisTime_ = 0;  // the most at once since nothing was in use
 };
 
 }  // namespace vgg

@@ -10,7 +10,8 @@
 namespace vgg::cpu {
 namespace {
 
-constexpr size_t kIdleCopyBytes = size_t{32} << 20;  // kept for the next runs
+// More costs too little beside a run to hold memory for it.
+constexpr HostPool::Limits kIdleCopyBytes{size_t{32} << 20, size_t{32} << 20};
 
 }  // namespace
 

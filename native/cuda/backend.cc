@@ -8,7 +8,8 @@
 namespace vgg::cuda {
 namespace {
 
-constexpr size_t kIdlePinnedBytes = size_t{512} << 20;  // kept for the next runs
+// Three runs of 256 images in float32, and as many as several models may have under way at once.
+constexpr HostPool::Limits kIdlePinnedBytes{size_t{512} << 20, size_t{4} << 30};
 
 /** Ordinary memory where none can be pinned: copies are slower then. */
 std::shared_ptr<HostMemory> allocatePinned(const std::shared_ptr<Context>& context, size_t bytes) {

@@ -186,32 +186,76 @@ void sizesThatOverflowAreOutOfMemory() {
   EXPECT(threw);
 }
 
-void hostPoolKeepsUpToItsLimit() {
-  int made = 0;
-  const auto pool = std::make_shared<vgg::HostPool>(4096, [&](size_t bytes) {
-    ++made;
-    return vgg::HostMemory::allocate(bytes);
-  });
-  const std::byte* first = nullptr;
-  {
-    const auto block = pool->allocate(1000);
-    EXPECT(block->bytes() == 1000);
-    first = block->data();
+/** A pool of pages that keeps so many, and counts those that it had to make and those alive. */
+struct CountedPages {
+  static constexpr size_t kPage = 4096;
+  CountedPages(size_t least, size_t most)
+      : pool(std::make_shared<vgg::HostPool>(
+            vgg::HostPool::Limits{least * kPage, most * kPage}, [this](size_t bytes) {
+              ++made;
+              ++alive;
+              auto block = vgg::HostMemory::allocate(bytes);
+              std::byte* data = block->data();
+              return vgg::HostMemory::adopt(data, bytes, [this, block] { --alive; });
+            })) {}
+
+  /** So many blocks of `pages` at once. */
+  void use(int blocks, size_t pages) const {
+    std::vector<std::shared_ptr<vgg::HostMemory>> used;
+    for (int i = 0; i < blocks; ++i) used.push_back(pool->allocate(pages * kPage));
   }
-  EXPECT(pool->allocate(700)->data() == first);  // both are of 1024 bytes
-  EXPECT(made == 1);
-  {
-    std::vector<std::shared_ptr<vgg::HostMemory>> blocks;
-    for (int i = 0; i < 6; ++i) blocks.push_back(pool->allocate(1024));
-    EXPECT(made == 6);
-  }
-  std::vector<std::shared_ptr<vgg::HostMemory>> again;
-  for (int i = 0; i < 6; ++i) again.push_back(pool->allocate(1024));
-  EXPECT(made == 8);  // four of the six were kept
-  pool->allocate(5000);
-  EXPECT(pool->allocate(5000)->bytes() == 5000);
-  EXPECT(made == 10);
-  EXPECT(pool->allocate(0)->bytes() == 0);
+
+  int made = 0, alive = 0;
+  std::shared_ptr<vgg::HostPool> pool;
+};
+
+void hostPoolServesWithTheSmallestThatFits() {
+  CountedPages pages(8, 8);
+  const auto use = [&](size_t bytes) { return pages.pool->allocate(bytes)->data(); };
+  const std::byte* four = use(13000);
+  EXPECT(use(16000) == four);  // both are of four pages
+  EXPECT(use(8000) == four);   // wastes no more than half
+  EXPECT(use(4000) != four);
+  EXPECT(use(16384) == four);
+  EXPECT(use(4096) != four);
+  EXPECT(pages.made == 2);
+  EXPECT(pages.pool->allocate(13000)->bytes() == 13000);
+  EXPECT(pages.pool->allocate(0)->bytes() == 0);
+  pages.use(1, 9);  // more than it may keep
+  pages.use(1, 9);
+  EXPECT(pages.made == 5);
+}
+
+void hostPoolKeepsWhatCallsOfLateNeeded() {
+  CountedPages pages(4, 64);
+  for (int i = 0; i < 50; ++i) pages.use(4, 10);
+  EXPECT(pages.made == 4);
+  // Other sizes take the place of what was not used for longest.
+  for (int i = 0; i < 50; ++i) pages.use(4, 3);
+  EXPECT(pages.made == 8);
+  for (int i = 0; i < 1000; ++i) pages.use(1, 3);
+  EXPECT(pages.made == 8);
+  EXPECT(pages.alive == 2);  // twice what is in use
+  pages.use(8, 10);
+  EXPECT(pages.alive == 6);  // sixty-four pages at most
+}
+
+void hostPoolMakesNothingForCallsOfManySizes() {
+  CountedPages pages(4, 1024);
+  uint32_t random = 1;
+  std::array<std::shared_ptr<vgg::HostMemory>, 4> inFlight;
+  const auto call = [&](int count) {
+    for (int i = 0; i < count; ++i) {
+      random = random * 1664525U + 1013904223U;
+      auto& slot = inFlight[static_cast<size_t>(i) % inFlight.size()];
+      slot = nullptr;
+      slot = pages.pool->allocate(CountedPages::kPage * (8 + (random >> 24) % 25));
+    }
+  };
+  call(1000);
+  const int before = pages.made;
+  call(1000);
+  EXPECT(pages.made - before < 20);
 }
 
 void deviceThreadDropsAnOwner() {
@@ -253,7 +297,9 @@ int main() {
   packedMatrixKeepsEveryBit();
   winogradPlanCoversTheOutput();
   sizesThatOverflowAreOutOfMemory();
-  hostPoolKeepsUpToItsLimit();
+  hostPoolServesWithTheSmallestThatFits();
+  hostPoolKeepsWhatCallsOfLateNeeded();
+  hostPoolMakesNothingForCallsOfManySizes();
   deviceThreadDropsAnOwner();
   failures += vgg::cpu::testKernels();
   std::printf(failures == 0 ? "ok\n" : "%d failures\n", failures);
