@@ -1,8 +1,8 @@
 #include "cpu/backend.h"
 
-#include <cstring>
 #include <utility>
 
+#include "core/copy.h"
 #include "core/error.h"
 #include "cpu/executable.h"
 #include "cpu/roofline.h"
@@ -44,11 +44,11 @@ std::shared_ptr<Memory> CpuBackend::allocate(size_t bytes) {
 }
 
 void CpuBackend::upload(Memory& to, const std::byte* from, size_t bytes) {
-  std::memcpy(static_cast<HostMemory&>(to).data(), from, bytes);
+  copyBytes(static_cast<HostMemory&>(to).data(), from, bytes);
 }
 
 void CpuBackend::download(std::byte* to, const Memory& from, size_t bytes) {
-  std::memcpy(to, static_cast<const HostMemory&>(from).data(), bytes);
+  copyBytes(to, static_cast<const HostMemory&>(from).data(), bytes);
 }
 
 std::shared_ptr<Parameters> CpuBackend::createParameters(std::vector<ParameterSpec> specs,

@@ -1,10 +1,10 @@
 #include "napi/addon_data.h"
 
-#include <cstring>
 #include <exception>
 #include <new>
 #include <utility>
 
+#include "core/copy.h"
 #include "core/host_memory.h"
 #include "napi/devices.h"
 
@@ -189,7 +189,7 @@ View viewOf(const Napi::Value& value) {
 }
 
 std::shared_ptr<HostMemory> snapshot(const View& view, std::shared_ptr<HostMemory> to) {
-  if (view.bytes > 0) std::memcpy(to->data(), view.data, view.bytes);
+  copyBytes(to->data(), view.data, view.bytes);
   return to;
 }
 
@@ -205,7 +205,7 @@ Napi::Array precisionNames(Napi::Env env, const std::vector<Precision>& precisio
 
 Napi::ArrayBuffer toArrayBuffer(Napi::Env env, const std::byte* data, size_t bytes) {
   Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, bytes);
-  if (bytes > 0) std::memcpy(buffer.Data(), data, bytes);
+  copyBytes(static_cast<std::byte*>(buffer.Data()), data, bytes);
   return buffer;
 }
 

@@ -1,9 +1,9 @@
 #include "napi/graph_wrap.h"
 
 #include <chrono>
-#include <cstring>
 #include <utility>
 
+#include "core/copy.h"
 #include "core/host_memory.h"
 #include "napi/addon_data.h"
 #include "napi/device_wrap.h"
@@ -106,7 +106,7 @@ void deliver(Napi::Env env, napi_ref outputs,
     const View view = viewOf(Napi::Array(env, list).Get(i));
     if (view.bytes != results[i]->bytes())
       throw Error(Code::kInternal, "Expected an array of the output's size");
-    std::memcpy(view.data, results[i]->data(), view.bytes);
+    copyBytes(view.data, results[i]->data(), view.bytes);
   }
 }
 

@@ -43,7 +43,7 @@ Napi::Value MemoryWrap::write(const Napi::CallbackInfo& info) {
     const View view = viewOf(info[0]);
     if (view.bytes != memory()->bytes())
       throw Error(Code::kInternal, "Expected as many bytes as were allocated");
-    auto copy = snapshot(view);
+    auto copy = snapshot(view, backend_->allocateHost(view.bytes));
     return AddonData::of(info.Env())
         .post(info.Env(), *backend_,
               [backend = backend_, to = memory(), copy = std::move(copy),
@@ -58,7 +58,7 @@ Napi::Value MemoryWrap::read(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     return AddonData::of(info.Env())
         .post(info.Env(), *backend_, [backend = backend_, from = memory()]() -> MakeValue {
-          auto copy = HostMemory::allocate(from->bytes());
+          auto copy = backend->allocateHost(from->bytes());
           backend->download(copy->data(), *from, from->bytes());
           return [copy](Napi::Env env) { return toArrayBuffer(env, copy->data(), copy->bytes()); };
         });
