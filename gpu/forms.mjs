@@ -1,4 +1,4 @@
-// Compares each form of each of VGG11's convolutions (fused, our first layer) with the plain one, and that with the CPU's.
+// Compares each form of each of VGG11's convolutions (fused, our own kernels) with the plain one, and that with the CPU's.
 // Usage: node gpu/forms.mjs FOLDER JSON
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -28,9 +28,11 @@ const layers = [
 ].map((layer) => ({ ...layer, size: isQuick ? Math.max(4, layer.size / 8 - ((layer.size / 8) % 2)) : layer.size }));
 
 // In float32 cuDNN does the first layer too.
-const formsOf = ({ name }, precision) => [
+const formsOf = ({ name, channels }, precision) => [
   "plain",
   "fused",
+  // Where the GPU has no instructions for it, what would be chosen.
+  ...(channels % 64 === 0 && precision.endsWith("float16") ? ["direct"] : []),
   ...(name === "conv1" && precision !== "float32" ? ["first"] : []),
 ];
 
@@ -99,7 +101,7 @@ async function compareAll(folder, json) {
   const { device, precisions } = await openGpu();
   const tasks = [["cpu", "plain"]];
   for (const precision of precisions)
-    for (const form of ["plain", "fused", "first"]) tasks.push([precision, form]);
+    for (const form of ["plain", "fused", "direct", "first"]) tasks.push([precision, form]);
   const ended = [];
   const workers = Math.max(1, Math.min(6, Math.floor(availableParallelism() / 2)));
   await Promise.all(

@@ -35,6 +35,9 @@ struct CUuuid {
 union CUlaunchAttributeValue {
   alignas(8) char pad[64];
   int programmaticStreamSerializationAllowed;
+  struct {
+    unsigned int x, y, z;
+  } clusterDim;
 };
 struct CUlaunchAttribute {
   CUlaunchAttributeID id;
@@ -146,6 +149,7 @@ using nvrtcProgram = struct _nvrtcProgram*;  // NOLINT(bugprone-reserved-identif
   VALUE(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, 76)           \
   VALUE(CU_FUNC_ATTRIBUTE_NUM_REGS, 4)                              \
   VALUE(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 8)         \
+  VALUE(CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION, 4)                   \
   VALUE(CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION, 6)   \
   VALUE(CUDNN_STATUS_SUCCESS, 0)                                    \
   VALUE(CUDNN_STATUS_NOT_SUPPORTED, 3000)                           \

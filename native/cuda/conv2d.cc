@@ -32,6 +32,7 @@ Step CudaExecutable::prepare(const Conv2d& op) {
       use(index);
   }
   if (const auto& layer = choices_.firstLayers[op.output]) return prepareFirstLayer(op, *layer);
+  if (Step direct = prepareDirect(op)) return direct;
 
   const Buffer input = buffer(op.input);
   const Buffer output = buffer(op.output);

@@ -80,6 +80,9 @@ class CudaExecutable final : public Executable {
   Step prepare(const TopK& op);
   // first_layer.cc
   Step prepareFirstLayer(const Conv2d& conv, const FirstLayer& layer);
+  // direct_convolution.cc
+  /** Null where it is not asked for, or cannot. */
+  Step prepareDirect(const Conv2d& op);
   // transpose.cc: between the (N, C, H, W) of the API and the layout of a Buffer.
   Step prepareInput(size_t index);
   /** Null where it is made in its place. */

@@ -1,6 +1,7 @@
 #include "cuda/nvrtc.h"
 
 #include <algorithm>
+#include <array>
 #include <vector>
 
 #include "cuda/kernel_sources.h"
@@ -27,8 +28,9 @@ std::string architecture(const Api& api, int capability) {
   check(api, api.nvrtcGetNumSupportedArchs(&count), "nvrtcGetNumSupportedArchs");
   std::vector<int> known(static_cast<size_t>(count));
   check(api, api.nvrtcGetSupportedArchs(known.data()), "nvrtcGetSupportedArchs");
+  // "a": with what no other GPU has (kernels/warpgroup.h).
   if (std::count(known.begin(), known.end(), capability) > 0)
-    return "sm_" + std::to_string(capability);
+    return "sm_" + std::to_string(capability) + (capability == 90 ? "a" : "");
   int newest = 0;
   for (const int arch : known) {
     if (arch <= capability) newest = std::max(newest, arch);
@@ -155,26 +157,35 @@ CUfunction Kernels::function(const std::string& file, const std::string& name) {
 
 void Kernels::enqueue(CUstream stream, CUfunction function, Grid grid, unsigned block,
                       void** parameters) {
-  if (grid.x == 0 || grid.y == 0) return;
-  if (grid.x > 0x7fffffff || grid.y > 65535)
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  if (grid.x > 0x7fffffff || grid.y > 65535 || grid.z > 65535)
     throw Error(Code::kUnsupported, "The batch is too large for one launch");
   // From compute capability 9.0 a kernel may start while the one before it ends; each of ours waits
   // by itself for what it reads.
-  CUlaunchAttribute overlap{};
-  overlap.id =
-      static_cast<CUlaunchAttributeID>(CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION);
-  overlap.value.programmaticStreamSerializationAllowed = 1;
+  std::array<CUlaunchAttribute, 2> attributes{};
+  unsigned count = 0;
+  // Graphs take it up from CUDA 12.3 on.
+  if (context_.gpu().major >= 9 && context_.libraries().driverVersion >= 12030) {
+    CUlaunchAttribute& overlap = attributes[count++];
+    overlap.id =
+        static_cast<CUlaunchAttributeID>(CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION);
+    overlap.value.programmaticStreamSerializationAllowed = 1;
+  }
+  if (grid.cluster > 1) {
+    CUlaunchAttribute& cluster = attributes[count++];
+    cluster.id = static_cast<CUlaunchAttributeID>(CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION);
+    cluster.value.clusterDim = {grid.cluster, 1, 1};
+  }
   CUlaunchConfig config{};
   config.gridDimX = static_cast<unsigned>(grid.x);
   config.gridDimY = static_cast<unsigned>(grid.y);
-  config.gridDimZ = 1;
+  config.gridDimZ = static_cast<unsigned>(grid.z);
   config.blockDimX = block;
   config.blockDimY = config.blockDimZ = 1;
   config.hStream = stream;
-  config.attrs = &overlap;
-  // Graphs take it up from CUDA 12.3 on.
-  config.numAttrs =
-      context_.gpu().major >= 9 && context_.libraries().driverVersion >= 12030 ? 1 : 0;
+  config.sharedMemBytes = grid.sharedBytes;
+  config.attrs = attributes.data();
+  config.numAttrs = count;
   context_.check(context_.api().cuLaunchKernelEx(&config, function, parameters, nullptr),
                  "cuLaunchKernelEx");
 }

@@ -25,8 +25,12 @@ CompiledKernels compileKernels(const Libraries& libraries, const std::string& fi
 /** Under what a cache keeps the image. */
 std::string kernelsKey(const Libraries& libraries, const std::string& file, int capability);
 
+/** Blocks; `cluster` neighbours in x share their memory. `sharedBytes` for each beside what its
+ * kernel declares. */
 struct Grid {
-  size_t x = 1, y = 1;
+  size_t x = 1, y = 1, z = 1;
+  unsigned cluster = 1;
+  unsigned sharedBytes = 0;
 };
 
 /** The kernels of one GPU. */

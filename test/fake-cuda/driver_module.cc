@@ -49,14 +49,14 @@ emulate::Window* allowAccess(const void* address, size_t bytes, bool write) {
 }
 
 void runKernel(const emulate::Kernel& kernel, int device, emulate::Dim3 grid, emulate::Dim3 block,
-               size_t shared, void** parameters, uint64_t signature) {
+               size_t shared, unsigned cluster, void** parameters, uint64_t signature) {
   Memo& memo = contextOf(device)->memo;
   if (memo.redo(signature)) return;
   ++runningOn[device];
   beginAccesses();
   std::string failure;
   try {
-    kernel.launch(grid, block, shared, parameters);
+    kernel.launch(grid, block, shared, parameters, cluster);
   } catch (const std::exception& error) {
     failure = error.what();
   }
@@ -78,6 +78,14 @@ int checkConfig(const CUlaunchConfig& c, const Function& function) {
   if (c.sharedMemBytes > function.sharedLimit) return CUDA_ERROR_INVALID_VALUE;
   if (c.numAttrs > 0 && !c.attrs) return CUDA_ERROR_INVALID_VALUE;
   for (unsigned i = 0; i < c.numAttrs; ++i) {
+    if (c.attrs[i].id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION) {
+      const auto& cluster = c.attrs[i].value.clusterDim;
+      // The emulator has clusters along x; 8 blocks are what every GPU that has them takes.
+      if (deviceCapability() < 90 || cluster.y != 1 || cluster.z != 1 || cluster.x == 0 ||
+          cluster.x > 8 || c.gridDimX % cluster.x != 0)
+        return CUDA_ERROR_INVALID_VALUE;
+      continue;
+    }
     if (c.attrs[i].id != CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION) {
       misuse("cuLaunchKernelEx: a launch attribute that the fake does not know");
       return CUDA_ERROR_INVALID_VALUE;
@@ -172,22 +180,28 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction handle, void*
   const emulate::Dim3 grid{config->gridDimX, config->gridDimY, config->gridDimZ};
   const emulate::Dim3 block{config->blockDimX, config->blockDimY, config->blockDimZ};
   const size_t shared = config->sharedMemBytes;
+  unsigned cluster = 1;
+  for (unsigned i = 0; i < config->numAttrs; ++i) {
+    if (config->attrs[i].id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION)
+      cluster = config->attrs[i].value.clusterDim.x;
+  }
   Signature whole;
-  whole.add(kernel).add(grid).add(block);
+  whole.add(kernel).add(grid).add(block).add(cluster);
   for (const auto& value : *values) whole.add(value.data(), value.size());
   const uint64_t signature = whole.value();
   const auto module = function->module;
   const double threads = 1.0 * grid.x * grid.y * grid.z * block.x * block.y * block.z;
-  return stream->push(
-      {.run =
-           [=](Stream& on) {
-             const auto loaded = module.lock();
-             if (!loaded || loaded->destroyed)
-               throw IllegalAddress(std::string(kernel->name) + ": its module is unloaded");
-             std::vector<void*> pointers;
-             for (auto& value : *values) pointers.push_back(value.data());
-             runKernel(*kernel, on.device, grid, block, shared, pointers.data(), signature);
-           },
-       .nanoseconds = 1500 + threads / 200,
-       .counter = &FakeCudaControl::kernelLaunches});
+  return stream->push({.run =
+                           [=](Stream& on) {
+                             const auto loaded = module.lock();
+                             if (!loaded || loaded->destroyed)
+                               throw IllegalAddress(std::string(kernel->name) +
+                                                    ": its module is unloaded");
+                             std::vector<void*> pointers;
+                             for (auto& value : *values) pointers.push_back(value.data());
+                             runKernel(*kernel, on.device, grid, block, shared, cluster,
+                                       pointers.data(), signature);
+                           },
+                       .nanoseconds = 1500 + threads / 200,
+                       .counter = &FakeCudaControl::kernelLaunches});
 }

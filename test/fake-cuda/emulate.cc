@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -15,7 +16,7 @@
 namespace emulate {
 namespace {
 
-enum class State { kReady, kInWarp, kAtBarrier, kDone };
+enum class State { kReady, kInWarp, kAtBarrier, kAtClusterBarrier, kDone };
 
 struct Warp {
   unsigned lanes = 0;
@@ -24,6 +25,13 @@ struct Warp {
   Collective kind = Collective::kSync;
   // In turns: a lane may still read the last result while another puts its next value down.
   Slots slots[2];
+  float products[16][64];  // of multiplyShared; read before the warp meets again
+};
+
+struct Copy {
+  void* to;
+  const void* from;
+  size_t bytes;
 };
 
 struct Fiber {
@@ -31,15 +39,27 @@ struct Fiber {
   Stack stack;
   Dim3 thread;
   State state = State::kDone;
-  unsigned number = 0;
+  unsigned number = 0;                   // in the cluster
+  unsigned rank = 0;                     // of its block in the cluster
+  std::deque<std::vector<Copy>> copies;  // by group; the last is not ended
 };
 
 [[noreturn]] void failBarrier(const char* message) { throw LaunchError(Fault::kBarrier, message); }
 
-/** The threads of one block. */
+/** The threads of one cluster of blocks, mostly of one. */
 class Block {
  public:
-  void run(const Kernel& kernel, void** parameters, unsigned threads, bool falling);
+  /** `first` is the index of its first block. */
+  void run(const Kernel& kernel, void** parameters, unsigned threads, unsigned ranks, Dim3 first,
+           size_t sharedBytes, bool falling);
+
+  std::byte* shared(unsigned rank) {
+    // As a GPU aligns it.
+    const auto start = (reinterpret_cast<uintptr_t>(shared_.data()) + 1023) / 1024 * 1024;
+    return reinterpret_cast<std::byte*>(start) + rank * sharedStride_;
+  }
+  [[nodiscard]] size_t sharedBytes() const { return sharedBytes_; }
+  [[nodiscard]] unsigned ranks() const { return ranks_; }
 
   Warp& warpOf(const Fiber& fiber) { return warps_[fiber.number / 32]; }
   Fiber* current = nullptr;
@@ -58,7 +78,13 @@ class Block {
  private:
   static void enter();
   bool runWarp(size_t warp, bool falling);
+  /** Whether any thread of these may go on after a barrier that all have reached. */
+  bool pass(size_t first, size_t count, State barrier, const char* message);
 
+  unsigned ranks_ = 1;
+  Dim3 first_;
+  size_t sharedBytes_ = 0, sharedStride_ = 0;
+  std::vector<std::byte> shared_;
   std::vector<Fiber> fibers_;
   std::vector<Warp> warps_;
   Context scheduler_;
@@ -95,6 +121,7 @@ bool Block::runWarp(size_t warp, bool falling) {
       if (fiber.state != State::kReady) continue;
       current = &fiber;
       threadIdx = fiber.thread;
+      blockIdx = {first_.x + fiber.rank, first_.y, first_.z};
       switchContext(scheduler_, fiber.context);
       if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
       if (fiber.state == State::kDone && warps_[warp].arrived > 0) {
@@ -106,20 +133,45 @@ bool Block::runWarp(size_t warp, bool falling) {
   return any;
 }
 
-void Block::run(const Kernel& kernel, void** parameters, unsigned threads, bool falling) {
+bool Block::pass(size_t first, size_t count, State barrier, const char* message) {
+  const auto begin = fibers_.begin() + static_cast<std::ptrdiff_t>(first);
+  const auto end = begin + static_cast<std::ptrdiff_t>(count);
+  const auto with = [&](State state) {
+    return std::count_if(begin, end, [=](const Fiber& fiber) { return fiber.state == state; });
+  };
+  if (with(barrier) == static_cast<std::ptrdiff_t>(count)) {
+    std::for_each(begin, end, [](Fiber& fiber) { fiber.state = State::kReady; });
+    return true;
+  }
+  if (with(barrier) > 0 && with(State::kDone) > 0) failBarrier(message);
+  return false;
+}
+
+void Block::run(const Kernel& kernel, void** parameters, unsigned threads, unsigned ranks,
+                Dim3 first, size_t sharedBytes, bool falling) {
   kernel_ = &kernel;
   parameters_ = parameters;
-  if (fibers_.size() < threads) fibers_.resize(threads);
-  warps_.resize((threads + 31) / 32);
+  ranks_ = ranks;
+  first_ = first;
+  sharedBytes_ = sharedBytes;
+  // What is there at the start is no number.
+  sharedStride_ = (sharedBytes + 1023) / 1024 * 1024;
+  shared_.assign(sharedBytes == 0 ? 0 : ranks * sharedStride_ + 1023, std::byte{0xff});
+  const unsigned all = threads * ranks;
+  if (fibers_.size() < all) fibers_.resize(all);
+  warps_.resize((all + 31) / 32);
   for (size_t w = 0; w < warps_.size(); ++w) {
-    warps_[w].lanes = std::min(32U, threads - static_cast<unsigned>(w) * 32);
+    warps_[w].lanes = std::min(32U, all - static_cast<unsigned>(w) * 32);
     warps_[w].arrived = 0;
   }
-  for (unsigned i = 0; i < threads; ++i) {
+  for (unsigned i = 0; i < all; ++i) {
     Fiber& fiber = fibers_[i];
+    const unsigned at = i % threads;
     fiber.number = i;
-    fiber.thread = {i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y};
+    fiber.rank = i / threads;
+    fiber.thread = {at % blockDim.x, at / blockDim.x % blockDim.y, at / blockDim.x / blockDim.y};
     fiber.state = State::kReady;
+    fiber.copies.assign(1, {});
     fiber.stack.start(fiber.context, &Block::enter);
   }
   running = this;
@@ -128,18 +180,16 @@ void Block::run(const Kernel& kernel, void** parameters, unsigned threads, bool 
     for (size_t w = 0; w < warps_.size(); ++w) {
       any |= runWarp(falling ? warps_.size() - 1 - w : w, falling);
     }
-    const auto count = [&](State state) {
-      return std::count_if(fibers_.begin(), fibers_.begin() + threads,
-                           [=](const Fiber& fiber) { return fiber.state == state; });
-    };
-    if (count(State::kDone) == threads) break;
-    if (count(State::kAtBarrier) == threads) {
-      for (unsigned i = 0; i < threads; ++i) fibers_[i].state = State::kReady;
-    } else if (count(State::kAtBarrier) > 0 && count(State::kDone) > 0) {
-      failBarrier("__syncthreads was not reached by all threads of the block");
-    } else if (!any) {
-      failBarrier("threads of a block wait at different places");
+    if (std::all_of(fibers_.begin(), fibers_.begin() + all,
+                    [](const Fiber& fiber) { return fiber.state == State::kDone; }))
+      break;
+    for (unsigned rank = 0; rank < ranks; ++rank) {
+      any |= pass(size_t{rank} * threads, threads, State::kAtBarrier,
+                  "__syncthreads was not reached by all threads of the block");
     }
+    any |= pass(0, all, State::kAtClusterBarrier,
+                "a cluster's barrier was not reached by all of its threads");
+    if (!any) failBarrier("threads of a block wait at different places");
   }
   running = nullptr;
 }
@@ -192,6 +242,21 @@ float fromBits(uint32_t bits) {
 float halfAt(uint32_t word, unsigned i) { return fromHalf(word >> (16 * i)); }
 float bfloatAt(uint32_t word, unsigned i) {
   return fromBits(i == 0 ? word << 16 : word & ~0xffffU);
+}
+/** Every number of 16 bits: a conversion by hand would take longer than the products. */
+using Numbers = std::vector<float>;
+Numbers listNumbers(float (*convert)(uint32_t, unsigned)) {
+  Numbers all(1 << 16);
+  for (uint32_t bits = 0; bits < all.size(); ++bits) all[bits] = convert(bits, 0);
+  return all;
+}
+const Numbers& halves() {
+  static const auto* const all = new Numbers(listNumbers(halfAt));
+  return *all;
+}
+const Numbers& bfloats() {
+  static const auto* const all = new Numbers(listNumbers(bfloatAt));
+  return *all;
 }
 // The tensor core takes the 19 upper bits and ignores the rest.
 float tf32At(uint32_t word, unsigned /*i*/) { return fromBits(word & 0xffffe000); }
@@ -255,6 +320,45 @@ void synchronize() {
   running->wait(State::kAtBarrier);
 }
 
+void synchronizeCluster() {
+  self("a cluster's barrier");
+  running->wait(State::kAtClusterBarrier);
+}
+
+std::byte* launchedShared() { return running->shared(self("shared memory").rank); }
+
+const void* sharedOf(unsigned rank, const void* mine) {
+  const auto offset = static_cast<const std::byte*>(mine) - launchedShared();
+  if (rank >= running->ranks() || offset < 0 ||
+      static_cast<size_t>(offset) >= running->sharedBytes())
+    throw LaunchError(Fault::kOutOfRange, "a load outside the cluster's shared memory");
+  return running->shared(rank) + offset;
+}
+
+void copyLater(void* to, const void* from, size_t bytes) {
+  const auto offset = static_cast<std::byte*>(to) - launchedShared();
+  if (offset < 0 || static_cast<size_t>(offset) + bytes > running->sharedBytes() ||
+      static_cast<size_t>(offset) % bytes != 0)
+    throw LaunchError(Fault::kOutOfRange, "a copy outside the block's shared memory");
+  if (from != nullptr) checkAccess(from, bytes, false);
+  self("a copy").copies.back().push_back({to, from, bytes});
+}
+
+void endGroup() { self("a copy").copies.emplace_back(); }
+
+void waitForGroups(size_t left) {
+  auto& groups = self("a copy").copies;
+  for (; groups.size() > left + 1; groups.pop_front()) {
+    for (const Copy& copy : groups.front()) {
+      if (copy.from == nullptr) {
+        std::memset(copy.to, 0, copy.bytes);
+      } else {
+        std::memcpy(copy.to, copy.from, copy.bytes);
+      }
+    }
+  }
+}
+
 const Slots& meet(Collective kind, std::initializer_list<uint32_t> mine, void (*atEnd)(Slots&)) {
   Fiber& fiber = self("a warp operation");
   Warp& warp = running->warpOf(fiber);
@@ -296,11 +400,53 @@ void multiply(Operands operands, float (&d)[4], std::initializer_list<uint32_t> 
   for (size_t i = 0; i < 4; ++i) d[i] += fromBits(result[i]);
 }
 
-void Kernel::launch(Dim3 grid, Dim3 block, size_t sharedBytes, void** parameters) const {
+void multiplyShared(Operands operands, float (&d)[32], const SharedOperand& a,
+                    const SharedOperand& b, bool adds) {
+  constexpr int kDepth = 16;
+  constexpr int kColumns = 64;
+  Fiber& fiber = self("a product");
+  Warp& warp = running->warpOf(fiber);
+  if (warp.arrived == 31) {  // the last lane multiplies for all
+    const Numbers& numbers = operands == Operands::kHalf16 ? halves() : bfloats();
+    const auto at = [&](const SharedOperand& operand, int row, int k) {
+      const std::byte* base = launchedShared();
+      const auto offset = static_cast<size_t>(static_cast<const std::byte*>(operand.start) - base) +
+                          static_cast<size_t>(row / 8 * operand.across + row % 8 * 128 + k * 2);
+      uint16_t bits;
+      std::memcpy(&bits, base + (offset ^ (offset >> 3 & 0x70)), sizeof bits);
+      return numbers[bits];
+    };
+    const int firstRow = static_cast<int>(fiber.number / 32 % 4) * 16;
+    float columns[kDepth][kColumns];
+    for (int k = 0; k < kDepth; ++k) {
+      for (int column = 0; column < kColumns; ++column) columns[k][column] = at(b, column, k);
+    }
+    for (int row = 0; row < 16; ++row) {
+      auto& sums = warp.products[row];
+      std::fill(std::begin(sums), std::end(sums), 0.0F);
+      for (int k = 0; k < kDepth; ++k) {
+        const float value = at(a, firstRow + row, k);
+        for (int column = 0; column < kColumns; ++column)
+          sums[column] += value * columns[k][column];
+      }
+    }
+  }
+  meet(Collective::kMultiply, {});
+  const unsigned lane = laneIndex();
+  for (unsigned i = 0; i < 32; ++i) {
+    const float product = warp.products[lane / 4 + i / 2 % 2 * 8][i / 4 * 8 + lane % 4 * 2 + i % 2];
+    d[i] = adds ? d[i] + product : product;
+  }
+}
+
+void Kernel::launch(Dim3 grid, Dim3 block, size_t sharedBytes, void** parameters,
+                    unsigned cluster) const {
   const uint64_t threads = uint64_t{block.x} * block.y * block.z;
-  const uint64_t count = uint64_t{grid.x} * grid.y * grid.z;
-  if (threads == 0 || threads > maxThreads || count == 0 || grid.x > 0x7fffffff ||
-      grid.y > 0xffff || grid.z > 0xffff || sharedBytes != 0) {
+  constexpr size_t kMostShared = size_t{227} << 10;
+  const uint64_t count = cluster == 0 ? 0 : uint64_t{grid.x / cluster} * grid.y * grid.z;
+  if (threads == 0 || threads > maxThreads || count == 0 || grid.x % cluster != 0 ||
+      grid.x > 0x7fffffff || grid.y > 0xffff || grid.z > 0xffff || sharedBytes > kMostShared ||
+      (!usesBarriers && (cluster > 1 || sharedBytes > 0)) || (cluster > 1 && threads % 32 != 0)) {
     throw LaunchError(Fault::kConfiguration, "a launch outside the limits of " + std::string(name));
   }
   std::atomic<uint64_t> next{0};
@@ -313,10 +459,13 @@ void Kernel::launch(Dim3 grid, Dim3 block, size_t sharedBytes, void** parameters
     std::unique_ptr<Block> fibers = usesBarriers ? blocks().take() : nullptr;
     try {
       for (uint64_t i; (i = next.fetch_add(1)) < count;) {
-        blockIdx = {static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y),
-                    static_cast<unsigned>(i / grid.x / grid.y)};
+        const unsigned across = grid.x / cluster;
+        blockIdx = {static_cast<unsigned>(i % across) * cluster,
+                    static_cast<unsigned>(i / across % grid.y),
+                    static_cast<unsigned>(i / across / grid.y)};
         if (fibers) {
-          fibers->run(*this, parameters, static_cast<unsigned>(threads), i % 2 == 1);
+          fibers->run(*this, parameters, static_cast<unsigned>(threads), cluster, blockIdx,
+                      sharedBytes, i % 2 == 1);
           continue;
         }
         for (unsigned t = 0; t < threads; ++t) {

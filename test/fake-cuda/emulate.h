@@ -25,6 +25,12 @@
 struct alignas(16) uint4 {
   unsigned x, y, z, w;
 };
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+struct alignas(8) float2 {
+  float x, y;
+};
 
 namespace emulate {
 
@@ -106,8 +112,10 @@ struct Kernel {
   /** The size of each parameter: a launch copies them before it returns. */
   std::span<const size_t> parameterBytes;
 
-  /** Throws LaunchError. Returns when all blocks have run; blocks run on several host threads. */
-  void launch(Dim3 grid, Dim3 block, size_t sharedBytes, void** parameters) const;
+  /** Throws LaunchError. Returns when all blocks have run; blocks run on several host threads,
+   * those of a cluster, `cluster` neighbours in x, together on one. */
+  void launch(Dim3 grid, Dim3 block, size_t sharedBytes, void** parameters,
+              unsigned cluster = 1) const;
 };
 
 template <auto kFunction>
@@ -143,6 +151,29 @@ void synchronize();
 enum class Operands { kHalf8, kHalf16, kBfloat16, kTf32 };
 /** mma.sync: d (16, 8) += a (16, k) b (k, 8); `words` are the lane's of a, then of b. */
 void multiply(Operands operands, float (&d)[4], std::initializer_list<uint32_t> words);
+
+/** The block's shared memory of the size that the launch said, and the same place in the block of
+ * another rank in the cluster. */
+std::byte* launchedShared();
+const void* sharedOf(unsigned rank, const void* mine);
+/** The barrier of the cluster. */
+void synchronizeCluster();
+
+/** cp.async: the bytes are there once the thread has waited for their group, not before. Zeros
+ * where `from` is null. */
+void copyLater(void* to, const void* from, size_t bytes);
+void endGroup();
+void waitForGroups(size_t left);
+
+/** A matrix 16 deep in shared memory in rows of 128 bytes, whose 16-byte vectors are swizzled by
+ * three bits of their address. */
+struct SharedOperand {
+  const void* start;
+  int across;  // bytes from eight rows to the next eight
+};
+/** wgmma: d (64, 64) = a (64, 16) b (16, 64), or +=, by the four warps that the warp belongs to. */
+void multiplyShared(Operands operands, float (&d)[32], const SharedOperand& a,
+                    const SharedOperand& b, bool adds);
 
 /** The source lane's value; it must exist. */
 template <typename T>

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cuda/kernels/vector.h"
+#include "cuda/kernels/warpgroup.h"
 
 // Each in a namespace of its own: on a GPU each is a program of its own.
 namespace layoutFile {
@@ -26,6 +27,9 @@ namespace topKFile {
 }
 namespace firstLayerFile {
 #include "cuda/kernels/first_layer.cu"
+}
+namespace convolutionFile {
+#include "cuda/kernels/convolution.cu"
 }
 namespace packFile {
 #include "cuda/kernels/pack.cu"
@@ -50,6 +54,11 @@ namespace {
   LIST(firstLayerFile, "first_layer.cu", firstLayer_##name##_f16, true)  \
   LIST(firstLayerFile, "first_layer.cu", firstLayer_##name##_bf16, true) \
   LIST(firstLayerFile, "first_layer.cu", firstLayer_##name##_tf32, true)
+#define LIST_CONVOLUTION(parts)                                                 \
+  LIST(convolutionFile, "convolution.cu", convolution_pool##parts##_f16, true)  \
+  LIST(convolutionFile, "convolution.cu", convolution_flat##parts##_f16, true)  \
+  LIST(convolutionFile, "convolution.cu", convolution_pool##parts##_bf16, true) \
+  LIST(convolutionFile, "convolution.cu", convolution_flat##parts##_bf16, true)
 
 std::vector<Kernel> listKernels() {
   std::vector<Kernel> all;
@@ -69,6 +78,10 @@ std::vector<Kernel> listKernels() {
   LIST_FIRST_LAYER(bytes_flat)
   LIST_FIRST_LAYER(floats_pool)
   LIST_FIRST_LAYER(floats_flat)
+  LIST_CONVOLUTION(1)
+  LIST_CONVOLUTION(2)
+  LIST_CONVOLUTION(4)
+  LIST_CONVOLUTION(8)
   LIST_TYPES(packFile, "pack.cu", writeMatrix, false)
   LIST_TYPES(packFile, "pack.cu", readMatrix, false)
   LIST_TYPES(packFile, "pack.cu", packFilter, false)

@@ -197,6 +197,7 @@ int main() {
   test::checkRows();
   test::checkPacking();
   test::checkFirstLayer();
+  test::checkConvolution();
   test::checkFaults();
   std::printf("%d passed, %d failed\n", test::passed, test::failed);
   return test::failed == 0 ? 0 : 1;

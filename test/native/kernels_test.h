@@ -211,5 +211,6 @@ void checkRows();
 void checkPacking();
 void checkFaults();
 void checkFirstLayer();
+void checkConvolution();
 
 }  // namespace test

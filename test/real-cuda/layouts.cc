@@ -52,6 +52,7 @@ int main() {
   VGG_END
   VGG_STRUCT(CUlaunchAttributeValue)
   VGG_MEMBER(CUlaunchAttributeValue, programmaticStreamSerializationAllowed)
+  VGG_MEMBER(CUlaunchAttributeValue, clusterDim)
   VGG_END
   VGG_STRUCT(CUlaunchAttribute)
   VGG_MEMBER(CUlaunchAttribute, id)

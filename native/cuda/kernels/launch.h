@@ -1,6 +1,6 @@
 // The shapes in which the kernels are launched: shared by the kernels and by the host code that
-// launches them, so it holds plain constants only. Every block is (kThreads, 1, 1), no kernel takes
-// dynamic shared memory, and a grid's y and z are 1 where not said otherwise.
+// launches them, so it holds plain constants only. Every block is (kThreads, 1, 1); no kernel takes
+// dynamic shared memory, and a grid's y and z are 1, where not said otherwise.
 #pragma once
 
 namespace geometry {
@@ -37,6 +37,24 @@ constexpr long long gemvBlocks(long long outputs, int columns, int elementBytes)
 }
 
 /** softmax and topK take one block per row. */
+
+/** convolution: a block makes a tile of pixels of 64 filters from 64 of the channels; the blocks of
+ * the others are its cluster, neighbours in x: grid (tiles across · channels /
+ * kConvolutionChannels, filters / kConvolutionFilters, tiles down · n). Like gemv it reads its
+ * filter early. */
+constexpr int kConvolutionTileHeight = 8;
+constexpr int kConvolutionTileWidth = 16;
+constexpr int kConvolutionFilters = 64;
+constexpr int kConvolutionChannels = 64;
+constexpr long long convolutionTilesAcross(long long w) {
+  return ceilDiv(w, kConvolutionTileWidth);
+}
+constexpr long long convolutionTilesDown(long long h) { return ceilDiv(h, kConvolutionTileHeight); }
+/** Its shared memory, in rows of 128 bytes: the tile's pixels with those around it, and after them
+ * the filters of each tap. */
+constexpr int kConvolutionPatchPixels = (kConvolutionTileHeight + 2) * (kConvolutionTileWidth + 2);
+constexpr int kConvolutionPatchRows = (kConvolutionPatchPixels + 7) / 8 * 8;
+constexpr int kConvolutionSharedBytes = 128 * (kConvolutionPatchRows + 9 * kConvolutionFilters);
 
 /** firstLayer: a block makes this many pixels of the convolution, a quarter as many when pooled.
  * Like gemv it reads its filter early. */

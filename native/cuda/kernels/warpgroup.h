@@ -1,0 +1,149 @@
+// What compute capability 9.0 has beyond ptx.h: copies into shared memory that nobody waits for at
+// once, products of 128 threads straight from shared memory, and blocks that share theirs in a
+// cluster. Each function has a plain C++ twin, too.
+#pragma once
+
+#include "ptx.h"
+
+// Where vector `index` of a row of eight vectors lies in it: so neither eight vectors of one row
+// nor one of each of eight rows meet in a bank. Rows count from the start of the shared memory.
+__forceinline__ int swizzled(int row, int index) { return row * 8 + (index ^ row % 8); }
+
+#ifdef __CUDACC_RTC__
+
+// The block's shared memory whose size the launch says. It begins at a multiple of 1024 bytes where
+// the kernel declares no other.
+__forceinline__ uint4* launchedShared() {
+  extern __shared__ uint4 memory[];
+  return memory;
+}
+
+__forceinline__ unsigned sharedAddress(const void* at) {
+  unsigned address;
+  asm("{ .reg .u64 shared; cvta.to.shared.u64 shared, %1; cvt.u32.u64 %0, shared; }"
+      : "=r"(address)
+      : "l"(at));
+  return address;
+}
+
+// 16 bytes from global to shared memory, or 16 zeros.
+__forceinline__ void copyLater(uint4* to, const void* from, bool isThere) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(sharedAddress(to)), "l"(from),
+               "r"(isThere ? 16 : 0)
+               : "memory");
+}
+// The copies asked for since the last call are one group.
+__forceinline__ void endGroup() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+// Waits until all but the last `kLeft` groups of this thread are there, for products as well.
+template <int kLeft>
+__forceinline__ void waitForGroups() {
+  asm volatile("cp.async.wait_group %0; fence.proxy.async.shared::cta;" ::"n"(kLeft) : "memory");
+}
+// Waits for all threads of the cluster; what they wrote into shared memory can be seen by all.
+__forceinline__ void synchronizeCluster() {
+  asm volatile("barrier.cluster.arrive.release.aligned; barrier.cluster.wait.acquire.aligned;" ::
+                   : "memory");
+}
+// Four numbers from where `at` lies in the block of that rank, or in this one where it is -1.
+__forceinline__ void loadFrom(int rank, const float* at, float (&to)[4]) {
+  unsigned there = sharedAddress(at);
+  if (rank >= 0) {
+    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(there), "r"(rank));
+  }
+  asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(to[0]), "=f"(to[1]), "=f"(to[2]), "=f"(to[3])
+               : "r"(there)
+               : "memory");
+}
+
+// Before the first product, and where sums were touched between two.
+__forceinline__ void beginProducts() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+__forceinline__ void endProducts() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+__forceinline__ void waitForProducts() {
+  asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+}
+
+// A matrix in shared memory, 16 elements deep: rows (of a) or columns (of b) of 128 bytes, eight
+// one after the other and `across` bytes to the next eight. Their 16-byte vectors are where
+// `swizzled` puts them.
+class Operand {
+ public:
+  __forceinline__ Operand(const void* start, int across)
+      : descriptor_(static_cast<unsigned long long>((sharedAddress(start) & 0x3ffff) >> 4) |
+                    1ULL << 16 | static_cast<unsigned long long>(across >> 4) << 32 | 1ULL << 62) {}
+  // The same so many vectors further on.
+  [[nodiscard]] __forceinline__ Operand at(int vectors) const {
+    Operand other = *this;
+    other.descriptor_ += static_cast<unsigned long long>(vectors);
+    return other;
+  }
+  [[nodiscard]] __forceinline__ unsigned long long descriptor() const { return descriptor_; }
+
+ private:
+  unsigned long long descriptor_;
+};
+
+#define SUMS8(i)                                                                      \
+  "+f"(d[i]), "+f"(d[(i) + 1]), "+f"(d[(i) + 2]), "+f"(d[(i) + 3]), "+f"(d[(i) + 4]), \
+      "+f"(d[(i) + 5]), "+f"(d[(i) + 6]), "+f"(d[(i) + 7])
+#define PRODUCT_64_64_16(types)                                                           \
+  asm volatile(                                                                           \
+      "{ .reg .pred adds; setp.ne.b32 adds, %34, 0; "                                     \
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32." types                                 \
+      " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "          \
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, " \
+      "%32, %33, adds, 1, 1, 0, 0; }"                                                     \
+      : SUMS8(0), SUMS8(8), SUMS8(16), SUMS8(24)                                          \
+      : "l"(a.descriptor()), "l"(b.descriptor()), "r"(adds ? 1 : 0))
+
+// d (64, 64) = a (64, 16) b (16, 64), or += where it adds, by four warps, later. With g = lane / 4
+// and t = lane % 4, d[4 * j]: rows g, g, g+8, g+8 of the warp's 16 and columns 8j + 2t, +1, +0, +1.
+__forceinline__ void multiplyLater(Half, float (&d)[32], const Operand& a, const Operand& b,
+                                   bool adds) {
+  PRODUCT_64_64_16("f16.f16");
+}
+__forceinline__ void multiplyLater(Bfloat, float (&d)[32], const Operand& a, const Operand& b,
+                                   bool adds) {
+  PRODUCT_64_64_16("bf16.bf16");
+}
+
+#else
+
+inline uint4* launchedShared() { return reinterpret_cast<uint4*>(emulate::launchedShared()); }
+inline void copyLater(uint4* to, const void* from, bool isThere) {
+  emulate::copyLater(to, isThere ? from : nullptr, sizeof *to);
+}
+inline void endGroup() { emulate::endGroup(); }
+template <int kLeft>
+void waitForGroups() {
+  emulate::waitForGroups(kLeft);
+}
+inline void synchronizeCluster() { emulate::synchronizeCluster(); }
+inline void loadFrom(int rank, const float* at, float (&to)[4]) {
+  const void* there = rank < 0 ? at : emulate::sharedOf(static_cast<unsigned>(rank), at);
+  __builtin_memcpy(to, there, sizeof to);
+}
+inline void beginProducts() {}
+inline void endProducts() {}
+inline void waitForProducts() {}
+class Operand {
+ public:
+  Operand(const void* start, int across) : operand_{start, across} {}
+  [[nodiscard]] Operand at(int vectors) const {
+    return {static_cast<const uint4*>(operand_.start) + vectors, operand_.across};
+  }
+  [[nodiscard]] const emulate::SharedOperand& get() const { return operand_; }
+
+ private:
+  emulate::SharedOperand operand_;
+};
+inline void multiplyLater(Half, float (&d)[32], const Operand& a, const Operand& b, bool adds) {
+  emulate::multiplyShared(emulate::Operands::kHalf16, d, a.get(), b.get(), adds);
+}
+inline void multiplyLater(Bfloat, float (&d)[32], const Operand& a, const Operand& b, bool adds) {
+  emulate::multiplyShared(emulate::Operands::kBfloat16, d, a.get(), b.get(), adds);
+}
+
+#endif
