@@ -3,6 +3,7 @@
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
+import { gpuSection } from "./gpu-report.mjs";
 import { speedFigure, throughputFigure } from "./plot.mjs";
 import { describeBystanders } from "./results.mjs";
 
@@ -135,6 +136,10 @@ export async function writeReport() {
   for (const file of files) {
     const report = JSON.parse(await readFile(new URL(file, folder), "utf8"));
     const name = file.replace(".json", "");
+    if (name.startsWith("gpu-")) {
+      sections.push(gpuSection(report));
+      continue;
+    }
     await writeFigure(`${name}-speed`, speedFigure(report));
     await writeFigure(`${name}-throughput`, throughputFigure(report));
     sections.push(section(name, report));

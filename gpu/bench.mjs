@@ -57,9 +57,16 @@ function statistics(samples) {
 
 const { device, precisions } = await openGpu();
 const { version, node, platform, cuda } = diagnose();
+// What the machine is, not which one.
+const { name, memoryBytes, computeCapability, multiprocessors } = device.info;
 const report = {
-  gpu: device.info,
-  software: { version, node, platform, libraries: cuda.libraries },
+  gpu: { name, memoryBytes, computeCapability, multiprocessors },
+  software: {
+    version,
+    node,
+    platform,
+    libraries: Object.fromEntries(cuda.libraries.map((library) => [library.name, library.version])),
+  },
   date: new Date().toISOString(),
   imageSize,
   rounds,
@@ -81,8 +88,8 @@ function save() {
   report.verdicts = verdictsOf(report.rows);
   writeJson(json, report);
   const folder = process.env.VGG_BENCH_RESULTS;
-  const name = device.info.name.toLowerCase().replace(/[^a-z0-9]+/g, "-");
-  if (folder) writeJson(join(folder, `gpu-${name}.json`), report);
+  const file = `gpu-${name.toLowerCase().replace(/[^a-z0-9]+/g, "-")}.json`;
+  if (folder) writeJson(join(folder, file), report);
 }
 
 /** The library, where it answers. */

@@ -103,7 +103,7 @@ const report = () =>
     "Of VGG11 on 224 × 224 float32 images that lie on the GPU, as the addon itself counts it on a machine without one (`vgg plan --json`):",
     "launches, bytes of activations (each read and written once) and of weights, operations. The times are floors: each step by what it",
     `needs most of, one after the other, at what an H200 was seen to reach (${peaks.float16} TFLOP/s in 16 bits, ${bandwidths.H200} TB/s; data sheet: 989 and 4.8) and at the`,
-    `same share of an H100's 3.35 TB/s. **Nothing here is measured on a GPU.** Written by \`npm run cost:report\`.`,
+    `same share of an H100's 3.35 TB/s. **Nothing in the tables is measured on a GPU.** Written by \`npm run cost:report\`.`,
     "",
     "cuDNN's convolutions take the form (docs/decisions/0011) that is named; the two tables by step show each in its likeliest: the convolution",
     "alone before our pool·bias·relu, conv+bias+relu elsewhere. Which is fastest is timed where the GPU is. bfloat16 costs what float16 does.",

@@ -10,7 +10,7 @@ namespace {
 
 // Per form: cuDNN lists the best first by its own estimate, and near-twins of one engine beside
 // each other.
-constexpr size_t kEngines = 40;
+constexpr size_t kEngines = 16;
 constexpr size_t kEnginesAtLeast = 8;  // that are timed, however long it takes
 constexpr double kSecondsPerForm = 0.5;
 

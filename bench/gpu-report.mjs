@@ -1,0 +1,114 @@
+// The part of docs/benchmark.md about one GPU, from what gpu/bench.mjs measured there.
+
+const ours = "vgg-cudnn";
+const unique = (values) => [...new Set(values)];
+const table = (header, rows) =>
+  [header, header.map((_, i) => (i === 0 ? "---" : "---:")), ...rows]
+    .map((cells) => `| ${cells.join(" | ")} |`)
+    .join("\n");
+const inMs = (ms) => ms.toFixed(ms < 10 ? 3 : 1);
+const inSeconds = (ms) => (ms / 1000).toFixed(1);
+
+/** 91900: 9.19.0 */
+const versionOf = (number) =>
+  [Math.floor(number / 10_000), Math.floor(number / 100) % 100, number % 100].join(".");
+
+/** Ours and the others' at each precision and batch: images a second with the queue full, and how long one call takes. */
+function speedTable({ rows, prepare }) {
+  const find = (name, precision, batch, mode) =>
+    rows.findLast(
+      (row) =>
+        row.name === name &&
+        row.precision === precision &&
+        row.batch === batch &&
+        row.mode === mode,
+    );
+  const peers = unique(rows.map(({ name }) => name)).filter((name) => name !== ours);
+  const order = ["float32", "tf32", "float16", "bfloat16"];
+  const combinations = prepare
+    .map(({ precision, batch, ms, error }) => ({ precision, batch, ms, error }))
+    .sort((a, b) => order.indexOf(a.precision) - order.indexOf(b.precision) || a.batch - b.batch);
+  return table(
+    [
+      "precision, batch",
+      "ms a forward, queued",
+      "images/s",
+      ...peers.map((name) => `${name}, ms (ours faster by)`),
+      "ms from the call to its promise",
+      "pixels from the host, queued, images/s",
+      "relative error",
+      "first call, s",
+    ],
+    combinations.map(({ precision, batch, ms, error }) => {
+      const queued = find(ours, precision, batch, "device, queued");
+      const pixels = find(ours, precision, batch, "pixels, queued");
+      return [
+        `${precision}, ${batch}`,
+        `**${inMs(queued.ms.p50)}**`,
+        `**${Math.round(queued.imagesPerSecond)}**`,
+        ...peers.map((name) => {
+          const theirs = find(name, precision, batch, "device, queued");
+          if (theirs === undefined) return "–";
+          return `${inMs(theirs.ms.p50)} (${(theirs.ms.p50 / queued.ms.p50).toFixed(2)} ×)`;
+        }),
+        inMs(find(ours, precision, batch, "device").ms.p50),
+        Math.round(pixels.imagesPerSecond),
+        error === undefined ? "–" : error.toExponential(1),
+        inSeconds(ms),
+      ];
+    }),
+  );
+}
+
+/** The time of each step by the GPU's clock against the larger of its two floors. */
+function stepsTable({ precision, batch, steps }, { copyGBs, bfloat16TFLOPs }, layers) {
+  const teraflops = precision === "tf32" ? bfloat16TFLOPs / 2 : bfloat16TFLOPs;
+  return table(
+    [`${precision}, batch ${batch}`, "µs", "TFLOP/s", "GB/s", "floor, µs"],
+    steps.map(({ kind, medianMs, multiplyAdds, bytes }, i) => {
+      const floor = Math.max(bytes / copyGBs / 1e3, (2 * multiplyAdds) / teraflops / 1e6);
+      return [
+        `${layers[i] ?? ""} ${kind.replaceAll("+", " + ")}`.trim(),
+        (medianMs * 1e3).toFixed(batch === 1 ? 1 : 0),
+        ((2 * multiplyAdds) / medianMs / 1e9).toFixed(0),
+        (bytes / medianMs / 1e6).toFixed(0),
+        floor.toFixed(floor < 100 ? 1 : 0),
+      ];
+    }),
+  );
+}
+
+export function gpuSection(report) {
+  const { gpu, software, date, rounds, peers, profiles, verdicts } = report;
+  const { roofline } = peers.PyTorch;
+  const libraries = Object.entries(software.libraries).map(
+    ([name, version]) => `${name} ${version}`,
+  );
+  const others = Object.entries(peers).map(
+    ([name, { torch, cudnn }]) => `${name} ${torch} with cuDNN ${versionOf(cudnn)}`,
+  );
+  const layers = [
+    ...["features.0", "features.3", "features.6", "features.8", "features.11", "features.13"],
+    ...["features.16", "features.18", "classifier.0", "classifier.3", "classifier.6"],
+  ];
+  return [
+    `### ${gpu.name}`,
+    `${date.slice(0, 10)}, Node ${software.node.slice(1)}, ${libraries.join(", ")}; ${others.join(", ")}. Medians of ${rounds} rounds in turns. ` +
+      `A copy moved ${Math.round(roofline.copyGBs)} GB/s, read and written; a bfloat16 product of 8192 × 8192 random matrices ran at ` +
+      `${Math.round(roofline.bfloat16TFLOPs)} TFLOP/s in the same run.`,
+    speedTable(report),
+    verdicts
+      .map(
+        ({ goal, value, wanted, reached }) =>
+          `- ${goal}: ${value > 1000 ? Math.round(value) : value.toFixed(3)}, ${wanted}: ${reached ? "reached" : "**missed**"}`,
+      )
+      .join("\n"),
+    "Step by step, by events around each one, which add 3 to 5 µs. Floors by the two peaks above, half of the second for tf32; some convolutions beat that product.",
+    ...profiles
+      .filter(
+        ({ steps, precision, batch }) =>
+          steps.length === layers.length && (precision === "float16" || batch > 1),
+      )
+      .map((profile) => stepsTable(profile, roofline, layers)),
+  ].join("\n\n");
+}
