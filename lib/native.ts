@@ -2,6 +2,7 @@
 import { createRequire } from "node:module";
 import { arch, platform } from "node:process";
 import { fileURLToPath } from "node:url";
+import { isMainThread } from "node:worker_threads";
 import type { Precision } from "./diagnosis.js";
 import { VggError } from "./errors.js";
 import type { GraphRecord } from "./graph/ops.js";
@@ -185,6 +186,8 @@ export interface NativeAddon {
     cacheFolder: string,
   ): Promise<{ file: string; bytes: number; log: string }[]>;
   cpuInfo(): { cores: number; instructionSets: string[]; precisions: Precision[] };
+  /** Stops all that runs on GPUs, in all threads of JavaScript, and for good. Returns soon. */
+  halt(): void;
   randomNormal(count: number, seed: number): ArrayBuffer;
   /** Reads pixels (height, width, 3) off this thread until it settles: no one else may have them. */
   resizeCrop(pixels: Uint8Array, plan: ResizePlan): Promise<ArrayBuffer>;
@@ -205,6 +208,12 @@ function candidates(): string[] {
   return ["Release", "Debug"].map((config) => `${packageRoot}build/${config}/vgg_cudnn.node`);
 }
 
+/** NVIDIA's libraries crash where a thread is in a call of theirs while they destroy what they hold, at the end of the process. */
+function haltAtExit({ halt }: NativeAddon): void {
+  // A worker's end leaves the devices to the others. This module may be loaded more than once; the addon is one.
+  if (isMainThread && !process.listeners("exit").includes(halt)) process.on("exit", halt);
+}
+
 let loaded: { addon: NativeAddon | null; report: AddonReport } | undefined;
 
 function load(): { addon: NativeAddon | null; report: AddonReport } {
@@ -213,6 +222,7 @@ function load(): { addon: NativeAddon | null; report: AddonReport } {
   for (const path of candidates()) {
     try {
       const addon = require(path) as NativeAddon;
+      haltAtExit(addon);
       tried.push({ path, error: null });
       return { addon, report: { path, tried } };
     } catch (error) {

@@ -9,6 +9,7 @@
 #include "napi/addon_data.h"
 #include "napi/cuda_info.h"
 #include "napi/device_wrap.h"
+#include "napi/devices.h"
 #include "napi/graph_wrap.h"
 #include "napi/memory_wrap.h"
 #include "napi/parameters_wrap.h"
@@ -42,6 +43,9 @@ Napi::Value randomNormal(const Napi::CallbackInfo& info) {
   });
 }
 
+/** halt() : stops all that runs on GPUs, in all environments, and for good. */
+void halt(const Napi::CallbackInfo&) { vgg::napi::haltGpus(); }
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   auto* data = new vgg::napi::AddonData(env);
   env.SetInstanceData(data);
@@ -59,6 +63,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("planSteps", Napi::Function::New<vgg::napi::planSteps>(env, "planSteps"));
   exports.Set("planKernels", Napi::Function::New<vgg::napi::planKernels>(env, "planKernels"));
   exports.Set("cpuInfo", Napi::Function::New<cpuInfo>(env, "cpuInfo"));
+  exports.Set("halt", Napi::Function::New<halt>(env, "halt"));
   exports.Set("randomNormal", Napi::Function::New<randomNormal>(env, "randomNormal"));
   exports.Set("resizeCrop", Napi::Function::New<vgg::napi::resizeCrop>(env, "resizeCrop"));
   return exports;

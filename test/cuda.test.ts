@@ -373,6 +373,26 @@ describe.skipIf(!isBuilt)("a model on a GPU", () => {
   });
 });
 
+describe.skipIf(!isBuilt)("the end of the process", () => {
+  const late = { FAKE_CUDA_DELAY_US: "20000" };
+
+  it("waits for one engine of a preparation at most, and nothing is called after that", () => {
+    const { status, stderr, result } = run("exit", late);
+    expect(stderr).toBe("");
+    expect(status).toBe(7);
+    // One run to load what it needs, and two graphs of ten.
+    expect(result.executions).toBeLessThanOrEqual(21);
+    expect(result).toMatchObject({ code: "DEVICE_LOST", callsAfter: 0, misuse: 0 });
+    expect(run("forward").result.executions).toBeGreaterThan(100);
+  });
+
+  it("waits for a worker's device that the main thread knows nothing of", () => {
+    const { status, stderr } = run("exit-worker");
+    expect(stderr).toBe("");
+    expect(status).toBe(7);
+  });
+});
+
 describe.skipIf(!isBuilt)("the cache of plans and kernels", () => {
   it("spares the next process the measurements and NVRTC", () => {
     const cache = { XDG_CACHE_HOME: join(scratch, "cache") };

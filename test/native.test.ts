@@ -25,12 +25,24 @@ function node(script: string, env: NodeJS.ProcessEnv, type = "module") {
 }
 
 describe("the addon", () => {
+  it("is halted at the exit by one listener, however often the package is loaded", () => {
+    const { stdout, stderr } = node(
+      `const before = process.listenerCount("exit");
+       for (const i of [0, 1, 2]) (await import("./dist/native.js?" + i)).native();
+       console.log(process.listenerCount("exit") - before);`,
+      {},
+    );
+    expect(stderr).toBe("");
+    expect(stdout.trim()).toBe("1");
+  });
+
   it("exports what lib/native.ts describes, and nothing else", () => {
     expect(Object.keys(native()).sort()).toEqual([
       "Cancellation",
       "cpuInfo",
       "cudaDevices",
       "cudaReport",
+      "halt",
       "openCpu",
       "openCuda",
       "planConvolutions",

@@ -50,6 +50,13 @@ CudaBackend::CudaBackend(int ordinal, const CudaOptions& options)
           [context = context_](size_t bytes) { return allocatePinned(context, bytes); })),
       completions_(*context_) {}
 
+void CudaBackend::halt() {
+  context_->interrupt();
+  context_->thread().halt();
+  completions_.finish();
+  context_->abandon();
+}
+
 DeviceInfo CudaBackend::info() const {
   return {"cuda:" + std::to_string(context_->gpu().ordinal), "cuda", "", 0,
           precisionsOf(context_->gpu())};

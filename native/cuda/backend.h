@@ -25,6 +25,9 @@ class CudaBackend final : public Backend {
   [[nodiscard]] size_t freeBytes() override;
   DeviceThread& thread() override { return context_->thread(); }
   void finish() override { completions_.finish(); }
+  /** For the end of the process: returns soon, when nothing of this device runs any more, nor will
+   * again. */
+  void halt();
   std::shared_ptr<HostMemory> allocateHost(size_t bytes) override;
   std::shared_ptr<Memory> allocate(size_t bytes) override;
   void upload(Memory& to, const std::byte* from, size_t bytes) override;

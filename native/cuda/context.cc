@@ -87,10 +87,15 @@ std::vector<Gpu> listGpus(const Libraries& libraries) {
   return gpus;
 }
 
+void Session::throwIfInterrupted() const {
+  if (isInterrupted_) throw Error(Code::kDeviceLost, "The process is ending");
+}
+
 void Session::throwIfLost() const {
-  if (isLost())
-    throw Error(Code::kDeviceLost,
-                "The GPU stopped after an earlier error. Start the process anew to use it again");
+  if (!isLost()) return;
+  throwIfInterrupted();
+  throw Error(Code::kDeviceLost,
+              "The GPU stopped after an earlier error. Start the process anew to use it again");
 }
 
 void Session::lose(const std::string& reason) {

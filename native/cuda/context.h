@@ -50,12 +50,20 @@ class Session {
   /** Throws Error kDeviceLost. */
   void throwIfLost() const;
 
+  /** For the end of the process, before the libraries destroy what they hold: what takes long ends
+   * at its next step. */
+  void interrupt() { isInterrupted_ = true; }
+  /** Between two steps of what takes long. Throws Error kDeviceLost. */
+  void throwIfInterrupted() const;
+  /** Once nothing runs any more: as if it were lost, so that nothing calls the libraries again. */
+  void abandon() { isLost_ = true; }
+
  private:
   [[noreturn]] void lose(const std::string& reason);
   void probe(const std::string& reason);
 
   std::shared_ptr<const Libraries> libraries_;
-  std::atomic<bool> isLost_{false};
+  std::atomic<bool> isLost_{false}, isInterrupted_{false};
 };
 
 enum class Lives : std::uint8_t { kOnDevice, kOnHost };

@@ -117,6 +117,7 @@ Plan CudaExecutable::choosePlan(const Candidates& candidates) {
         const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;
         const bool isEnough = kEngines - left >= kEnginesAtLeast && spent.count() > kSecondsPerForm;
         if (left == 0 || isEnough) break;
+        context_.throwIfInterrupted();
         try {
           std::optional<Plan> plan = graph.plan(std::move(engine));
           if (!plan || plan->workspaceBytes() > kWorkspaceLimit) continue;

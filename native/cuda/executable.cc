@@ -47,6 +47,7 @@ void CudaExecutable::prepareAll() {
   }
   for (const Op& op : program_.ops) {
     if (choices_.isMergedAway(op)) continue;
+    context_.throwIfInterrupted();
     steps_.push_back({{StepRole::kOperation, choices_.madeBy(op)},
                       std::visit([this](const auto& o) { return prepare(o); }, op)});
   }
@@ -178,6 +179,7 @@ CUdeviceptr CudaExecutable::constants(std::vector<float> values) {
 
 double CudaExecutable::measure(const std::function<void()>& work) {
   constexpr int kTimed = 10;
+  context_.throwIfInterrupted();
   const Api& api = context_.api();
   const Event start = context_.makeEvent(CU_EVENT_DEFAULT);
   const Event end = context_.makeEvent(CU_EVENT_DEFAULT);

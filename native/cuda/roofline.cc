@@ -27,6 +27,7 @@ constexpr size_t kLeastCopy = size_t{1} << 20, kGreatestCopy = size_t{1} << 30;
 /** The best of some tries, after one that loads what it needs. Nothing where the work fails here.
  */
 std::optional<double> milliseconds(Context& context, const std::function<void()>& work) {
+  context.throwIfInterrupted();
   const Api& api = context.api();
   try {
     const Event start = context.makeEvent(CU_EVENT_DEFAULT);
@@ -114,6 +115,7 @@ double measured(Context& context, const std::function<double()>& measure) {
     return measure();
   } catch (const Error&) {
     context.throwIfLost();
+    context.throwIfInterrupted();
     return 0;
   }
 }

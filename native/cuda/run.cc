@@ -87,6 +87,7 @@ void CudaExecutable::startPart(size_t first, size_t batch, const std::shared_ptr
   Slot& slot = acquire();
   try {
     context_.throwIfLost();  // it may have been, while this waited
+    context_.throwIfInterrupted();
     start(slot, first, batch, *call);
     shared_.completions.await(slot.downloaded.get(),
                               [this, &slot, call](const std::exception_ptr& failure) {
@@ -129,6 +130,7 @@ std::vector<StepTime> CudaExecutable::profilePart(size_t first, size_t batch, co
   Slot& slot = acquire();
   try {
     context_.throwIfLost();
+    context_.throwIfInterrupted();
     if (call.cancelled.load()) throw Error(Code::kAborted, "The run was aborted");
     start(slot, first, batch, call);
     std::vector<StepTime> times = timeSteps(slot);

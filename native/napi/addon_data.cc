@@ -51,6 +51,8 @@ void AddonData::cleanup(AddonData* data) {
     backend.thread().dropOwner(data);
     backend.finish();  // what was started ends in this environment too
   });
+  // A worker ends before the process, which may not know of its devices.
+  haltGpusAtExit();
   while (!data->kept_.empty()) data->giveUp(*data->kept_.begin());
   [[maybe_unused]] const napi_status status = data->settled_.Release();
 }

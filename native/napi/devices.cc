@@ -14,25 +14,13 @@ struct Registry {
   std::mutex mutex;
   std::map<std::pair<int, std::string>, std::shared_ptr<Backend>> cpus;
   std::mutex openingGpu;  // one at a time, while `mutex` stays free
-  std::map<std::pair<int, bool>, std::shared_ptr<Backend>> gpus;
+  std::map<std::pair<int, bool>, std::shared_ptr<cuda::CudaBackend>> gpus;
 };
 
 // Never destroyed: its threads may run when static destructors do.
 Registry& registry() {
   static auto* const instance = new Registry;
   return *instance;
-}
-
-}  // namespace
-
-namespace {
-
-void haltGpus() {
-  forEachOpenDevice([](Backend& backend) {
-    if (backend.info().kind != "cuda") return;
-    backend.thread().halt();
-    backend.finish();
-  });
 }
 
 }  // namespace
@@ -58,14 +46,22 @@ std::shared_ptr<Backend> openCuda(int ordinal, const cuda::CudaOptions& options)
     if (open != registry().gpus.end()) return open->second;
   }
   const auto backend = std::make_shared<cuda::CudaBackend>(ordinal, options);
-  // The driver's own work at the end of the process was registered before this, so it comes after:
-  // nothing of ours is then in a call of it.
-  static const int registered = std::atexit(haltGpus);
-  static_cast<void>(registered);
+  haltGpusAtExit();
   const std::lock_guard lock(registry().mutex);
   registry().gpus.emplace(key, backend);
   return backend;
 }
+
+void haltGpus() {
+  std::vector<std::shared_ptr<cuda::CudaBackend>> open;
+  {
+    const std::lock_guard lock(registry().mutex);
+    for (const auto& [key, backend] : registry().gpus) open.push_back(backend);
+  }
+  for (const auto& backend : open) backend->halt();
+}
+
+void haltGpusAtExit() { std::atexit(haltGpus); }
 
 void forEachOpenDevice(const std::function<void(Backend&)>& visit) {
   std::vector<std::shared_ptr<Backend>> open;

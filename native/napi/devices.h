@@ -17,6 +17,15 @@ std::shared_ptr<Backend> openCpu(int threads, const std::string& instructionSet)
 /** GPU number `ordinal`. Opened once, never closed. Takes a while: not on the JavaScript thread. */
 std::shared_ptr<Backend> openCuda(int ordinal, const cuda::CudaOptions& options);
 
+/**
+ * Stops all that runs on GPUs, and for good. To be called before exit(): NVIDIA's libraries destroy
+ * what they made after a device was opened before they come to any handler that was set up then.
+ */
+void haltGpus();
+
+/** Halts them in exit() before anything is destroyed that exists by now. */
+void haltGpusAtExit();
+
 void forEachOpenDevice(const std::function<void(Backend&)>& visit);
 
 }  // namespace vgg::napi

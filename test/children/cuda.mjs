@@ -1,5 +1,8 @@
 // What test/cuda.test.ts runs on the fake CUDA libraries in a process of its own: prints one JSON object.
+import { once } from "node:events";
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parentPort, Worker } from "node:worker_threads";
 import {
   DeviceTensor,
   diagnose,
@@ -377,6 +380,47 @@ const modes = {
     const disposal = model.dispose();
     await disposal;
     return { order, peak, shift };
+  },
+
+  /** What engines are still tried once the process exits, and what a listener that comes later meets. */
+  async exit() {
+    const model = await network(await openDevice("cuda"));
+    const pending = model.forward(Tensor.randn(shape));
+    pending.finally(() => console.log("settled"));
+    while (control("cudnnExecutions") === 0) await sleep(1);
+    let begun = 0;
+    process.prependListener("exit", () => {
+      begun = control("cudnnExecutions");
+    });
+    process.once("exit", () => {
+      const executions = control("cudnnExecutions") - begun;
+      const calls = control("calls");
+      let code = "";
+      try {
+        DeviceTensor.allocate(model.device, shape);
+      } catch (error) {
+        code = error.code;
+      }
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+      const callsAfter = control("calls") - calls;
+      console.log(JSON.stringify({ executions, code, callsAfter, misuse: control("misuseCount") }));
+    });
+    process.exit(7);
+  },
+
+  /** Exits in a main thread that never loaded the addon, so that a worker's model is freed then. */
+  async "exit-worker"() {
+    const worker = new Worker(new URL(import.meta.url), { argv: ["worker"] });
+    await once(worker, "message");
+    process.exit(7);
+  },
+
+  async worker() {
+    const device = await openDevice("cuda", { deterministic: true });
+    const model = await Vgg.create("vgg11", { device, ...small });
+    await model.forward(Tensor.randn(shape));
+    parentPort.postMessage("ready");
+    await sleep(1e6, model);
   },
 };
 

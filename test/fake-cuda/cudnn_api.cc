@@ -301,6 +301,7 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t handle,
 }
 
 cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t handle) {
+  const UnderWay call;
   if (const int64_t kind = countCall()) return fault(kind);
   const auto descriptor = findDescriptor(handle, "cudnnBackendFinalize");
   if (!descriptor) return refuse(kBadParam, "finalize: the descriptor is not alive");
@@ -309,6 +310,9 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t handle) {
   // Compiling and loading modules is nothing for a thread that captures.
   if (descriptor->type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR && forbidWhileCapturing())
     return refuse(CUDNN_STATUS_EXECUTION_FAILED, "finalize of a plan while capturing");
+  if (descriptor->type == CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR ||
+      descriptor->type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR)
+    makeStatics();
   const int status = finalizeDescriptor(*descriptor);
   if (status == CUDNN_STATUS_SUCCESS) descriptor->finalized = true;
   return status;

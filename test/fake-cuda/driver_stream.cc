@@ -115,6 +115,7 @@ CUresult cuEventRecord(CUevent eventHandle, CUstream handle) {
 // Asked in loops, as often as time allows: not counted, so that the numbers of the other calls are
 // the same in every run.
 CUresult cuEventQuery(CUevent handle) {
+  const UnderWay call;
   if (const int status = forbidWhileCapturing()) return status;
   std::shared_ptr<Event> event;
   if (const int status = findEvent(handle, "cuEventQuery", &event)) return status;
@@ -131,6 +132,7 @@ CUresult cuEventQuery(CUevent handle) {
 }
 
 CUresult cuEventSynchronize(CUevent handle) {
+  const UnderWay call;
   if (const int status = enter(Needs::kContext)) return status;
   if (const int status = forbidWhileCapturing()) return status;
   std::shared_ptr<Event> event;

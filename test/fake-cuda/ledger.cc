@@ -5,10 +5,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <thread>
 #include <unordered_map>
 
 namespace fake {
@@ -50,6 +52,23 @@ FakeCudaControl& control() {
 }
 
 std::atomic_ref<int64_t> at(Field field) { return std::atomic_ref<int64_t>(control().*field); }
+
+std::atomic<bool> areStaticsGone{false};
+std::atomic<int> underWay{0};
+
+[[noreturn]] void dieWithoutStatics(const char* when) {
+  std::fprintf(stderr, "fake-cuda: misuse: a call %s the library's statics were destroyed\n", when);
+  std::abort();
+}
+
+struct Statics {
+  ~Statics() {
+    areStaticsGone = true;
+    if (underWay > 0) dieWithoutStatics("was under way when");
+    // Whoever is between two calls makes the next one.
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+};
 
 struct Entry {
   std::shared_ptr<Object> object;
@@ -187,7 +206,16 @@ void noteLost(const std::string& text) {
     std::fprintf(stderr, "fake-cuda: device lost: %s\n", text.c_str());
 }
 
+void makeStatics() { static const Statics statics; }
+
+UnderWay::UnderWay() {
+  ++underWay;
+  if (areStaticsGone) dieWithoutStatics("after");
+}
+UnderWay::~UnderWay() { --underWay; }
+
 int64_t countCall() {
+  const UnderWay call;
   const int64_t number = at(&FakeCudaControl::calls).fetch_add(1) + 1;
   if (number != read(&FakeCudaControl::failAt)) return 0;
   const int64_t kind = read(&FakeCudaControl::failKind);
@@ -196,7 +224,10 @@ int64_t countCall() {
   return kind;
 }
 
-void countFreeingCall() { add(&FakeCudaControl::calls, 1); }
+void countFreeingCall() {
+  const UnderWay call;
+  add(&FakeCudaControl::calls, 1);
+}
 
 void* publishObject(Kind kind, std::shared_ptr<Object> object) {
   Table& all = table();

@@ -26,6 +26,18 @@ int64_t countCall();
 /** For calls that free: they are counted and never made to fail. */
 void countFreeingCall();
 
+/** To be called where the real libraries make what they destroy when the process exits. A call that
+ * is under way then, or comes later, ends the process with a line on stderr. */
+void makeStatics();
+/** Every call asks first, and a call that may wait holds one. */
+class UnderWay {
+ public:
+  UnderWay();
+  ~UnderWay();
+  UnderWay(const UnderWay&) = delete;
+  UnderWay& operator=(const UnderWay&) = delete;
+};
+
 enum class Kind : uint8_t {
   kContext = 1,
   kStream,

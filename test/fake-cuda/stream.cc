@@ -93,6 +93,7 @@ int Stream::push(Step step) {
 }
 
 void Stream::synchronize() {
+  const UnderWay call;
   std::unique_lock lock(mutex_);
   const uint64_t wanted = submitted_;
   changed_.wait(lock, [&] { return finished_ >= wanted; });
