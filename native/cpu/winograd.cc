@@ -137,13 +137,20 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) 
         const auto i = static_cast<ptrdiff_t>(task);
         layer.transform(run, block.first + i, inputs + i * plan.inputRow);
       });
-      pool_.run(block.productCount * groups, [&](size_t task) {
+      const size_t tasks = block.productCount * groups;
+      const auto firstPanel = [&](size_t task) -> FilterPanel {
+        return {block.products[task / groups].filter, task % groups * panels / groups};
+      };
+      pool_.run(tasks, [&](size_t task) {
         const FrequencyRows& part = block.products[task / groups];
-        const size_t group = task % groups;
-        const size_t end = (group + 1) * panels / groups;
-        for (size_t panel = group * panels / groups; panel < end; ++panel) {
-          layer.multiply(part, {part.filter, panel}, {part.filter, std::min(panel + 1, end - 1)},
-                         inputs, products + static_cast<ptrdiff_t>(panel) * width);
+        const size_t end = (task % groups + 1) * panels / groups;
+        // Threads take tasks in turns, and all are of one size.
+        const size_t following = std::min(task + static_cast<size_t>(pool_.threads()), tasks - 1);
+        for (size_t panel = firstPanel(task).panel; panel < end; ++panel) {
+          const FilterPanel next =
+              panel + 1 < end ? FilterPanel{part.filter, panel + 1} : firstPanel(following);
+          layer.multiply(part, {part.filter, panel}, next, inputs,
+                         products + static_cast<ptrdiff_t>(panel) * width);
         }
       });
       pool_.run(rows, [&](size_t task) {
