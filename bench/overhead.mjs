@@ -1,9 +1,17 @@
-// What JavaScript adds to a forward, and whether calls leave anything behind: node --expose-gc bench/overhead.mjs
+// What JavaScript adds to a forward, and whether calls leave anything behind.
+// Usage: node --expose-gc bench/overhead.mjs [--device DEVICE] [--precision PRECISION]; cpu and float32 unless told otherwise.
+import { parseArgs } from "node:util";
 import { Graph, GraphBuilder, openDevice, ParameterStore, Tensor, Vgg } from "../dist/index.js";
 import { recordForward } from "../dist/vgg/record.js";
 import { logitsName, topology } from "../dist/vgg/topology.js";
 
-const device = await openDevice(process.argv[2] ?? "cpu");
+const { device: id, precision } = parseArgs({
+  options: {
+    device: { type: "string", default: "cpu" },
+    precision: { type: "string", default: "float32" },
+  },
+}).values;
+const device = await openDevice(id);
 const calls = 10_000;
 
 /** A graph of one operation that computes next to nothing on `count` numbers. */
@@ -62,9 +70,9 @@ async function measure(name, graph, x) {
 
 /** VGG11 in turns with the addon's call alone: after a forward nothing of either is in a cache. */
 async function measureVgg() {
-  const model = await Vgg.create("vgg11", { device });
+  const model = await Vgg.create("vgg11", { device, precision });
   const record = recordForward(topology("vgg11", {}), [logitsName]);
-  const store = new ParameterStore(device, record.parameters);
+  const store = new ParameterStore(device, record.parameters, precision);
   for (const { name } of record.parameters) await store.fillNormal(name, 0.01);
   const [inputs, outputs] = [record.inputs, record.outputs].map(Object.values);
   const bare = device.native.createGraph({ ...record, inputs, outputs }, store.native);
@@ -112,7 +120,7 @@ function memory() {
   return { heapUsed, external, arrayBuffers, rss };
 }
 
-console.log(`${device}, Node ${process.version}, ${calls} calls\n`);
+console.log(`${device}, VGG11 in ${precision}, Node ${process.version}, ${calls} calls\n`);
 console.log(`${"µs".padEnd(44)} ${["p50", "p95", "p99"].map((p) => p.padStart(8)).join(" ")}`);
 const tiny = graphOf(16, "relu");
 const small = Tensor.randn([1, 16]);
