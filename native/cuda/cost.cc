@@ -111,7 +111,7 @@ class Estimator {
                                  (precision_ == Precision::kTf32 ? "tf32" : suffixOf(made.type));
       const Shape& pixels = program_.values[op.input].shape;
       costs_.push_back(
-          {name, kernel, geometry::firstLayerBlocks(batch_, pixels[1], pixels[2]),
+          {name, kernel, geometry::firstLayerTiles(batch_, pixels[1], pixels[2]),
            apiBytes(layer->input) + bytesOf(made),
            static_cast<size_t>(shape[0] * geometry::kFirstLayerRow) * byteSize(typeOf(precision_)),
            operations});

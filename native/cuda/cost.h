@@ -15,7 +15,7 @@ namespace vgg::cuda {
 struct StepCost {
   std::string name;    // of the parameter or the operation
   std::string kernel;  // ours, by name; else "cuDNN", "cuBLASLt" or "copy"
-  int64_t blocks = 0;  // of our kernel
+  int64_t blocks = 0;  // of our kernel; of firstLayer the tiles, which its blocks share
   size_t bytes = 0;    // of activations, read and written once each
   size_t weightBytes = 0;
   double operations = 0;  // additions and multiplications

@@ -36,10 +36,14 @@ Step CudaExecutable::prepareFirstLayer(const Conv2d& conv, const FirstLayer& lay
   const auto height = static_cast<int>(image[1]);
   const auto width = static_cast<int>(image[2]);
   const bool relu = conv.relu;
+  const int64_t tiles = geometry::firstLayerTiles(output.batch, height, width);
+  const Grid grid{
+      static_cast<size_t>(geometry::firstLayerBlocks(tiles, context_.gpu().multiprocessors)),
+      static_cast<size_t>(geometry::firstLayerSlices(output.channels))};
   return [=, this](const Run& run) {
-    launch(function, geometry::firstLayerBlocks(output.batch, height, width), run.inputs[index],
-           weight, bias, scale, shift, address(run, output), static_cast<int>(output.batch), height,
-           width, static_cast<int>(output.channels), static_cast<int>(relu));
+    launchGrid(function, grid, run.inputs[index], weight, bias, scale, shift, address(run, output),
+               static_cast<int>(output.batch), height, width, static_cast<int>(output.channels),
+               static_cast<int>(relu));
   };
 }
 

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "cuda/kernels/first_layer_filter.h"
 #include "cuda/kernels/vector.h"
 #include "cuda/kernels/warpgroup.h"
 

@@ -60,10 +60,12 @@ void checkForm(const Shape& s, bool pooled) {
          static_cast<const float*>(weight.data()), static_cast<const float*>(factors.data()),
          filter.data(), s.k);
   Comparison packed;
+  int entries[geometry::kFirstLayerTaps] = {};
   for (int i = 0; i < s.k * 32; ++i) {
-    const int entry = i % 32;
+    const int tap = tapOf<T>(i % 32 / kLaneElements, i % 32 % kLaneElements);
+    if (tap >= 0) entries[at(tap)] = i % 32;
     const float product =
-        entry < 27 ? weight[at(i / 32 * 27 + entry % 3 * 9 + entry / 3)] * factors[at(i / 32)] : 0;
+        tap >= 0 ? weight[at(i / 32 * 27 + tap % 3 * 9 + tap / 3)] * factors[at(i / 32)] : 0;
     packed.add(filter[at(i)], asOperand<T>(product));
   }
   packed.report("packFirstFilter_" + suffix);
@@ -71,7 +73,9 @@ void checkForm(const Shape& s, bool pooled) {
   const int oh = pooled ? s.h / 2 : s.h;
   const int ow = pooled ? s.w / 2 : s.w;
   Buffer<T> y(at(s.n * oh * ow * s.k));
-  launch(*layer, geometry::firstLayerBlocks(s.n, s.h, s.w), 1, static_cast<const void*>(x.data()),
+  // Fewer blocks than tiles where there are several.
+  launch(*layer, geometry::firstLayerBlocks(geometry::firstLayerTiles(s.n, s.h, s.w), 1),
+         geometry::firstLayerSlices(s.k), static_cast<const void*>(x.data()),
          static_cast<const T*>(filter.data()), static_cast<const float*>(bias.data()),
          static_cast<const float*>(s.normalized ? scale.data() : nullptr),
          static_cast<const float*>(shift.data()), y.data(), s.n, s.h, s.w, s.k, s.relu);
@@ -90,7 +94,7 @@ void checkForm(const Shape& s, bool pooled) {
     double sum = 0;
     for (int i = 0; i < 27; ++i) {
       const double product = pixel(image, row + i / 9 - 1, column + i / 3 % 3 - 1, i % 3) *
-                             Type<T>::decode(filter[at(k * 32 + i)]);
+                             Type<T>::decode(filter[at(k * 32 + entries[i])]);
       sum += product;
       size += std::abs(product);
     }

@@ -14,6 +14,7 @@
 
 #include "emulated_kernels.h"
 // After emulate.h (through emulated_kernels.h), whose words it uses.
+#include "cuda/kernels/first_layer_filter.h"
 #include "cuda/kernels/vector.h"
 
 namespace test {

@@ -91,7 +91,7 @@ bool shifts(const Kernel& firstLayer) {
   std::memset(static_cast<void*>(filter.data()), 0, filter.size() * sizeof(Half));
   std::memset(bias.data(), 0, bias.size() * sizeof(float));
   for (int i = 0; i < k; ++i) filter[at(i * 32)] = Type<Half>::encode(1);
-  launch(firstLayer, geometry::firstLayerBlocks(1, h, w), 1, static_cast<const void*>(x.data()),
+  launch(firstLayer, geometry::firstLayerTiles(1, h, w), 1, static_cast<const void*>(x.data()),
          static_cast<const Half*>(filter.data()), static_cast<const float*>(bias.data()),
          static_cast<const float*>(nullptr), static_cast<const float*>(nullptr), y.data(), 1, h, w,
          k, 0);

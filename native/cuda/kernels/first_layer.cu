@@ -5,24 +5,6 @@
 
 namespace {
 
-// The fragments that hold a chunk of the filter: vectors of four words per lane.
-constexpr int kFragments = 8;
-
-// The order of the 27 products is free as long as both operands agree. Here a lane's pairs lie side
-// by side in a staged row (9 elements: 3 pixels), so that one word brings two of them; the ninth
-// elements of the three rows fill the rest. Gives the entry of the filter's row, or -1 for a zero.
-template <typename T>
-__forceinline__ int tapOf(int t, int element) {
-  if constexpr (sizeof(T) == 2) {
-    if (element < 6) return element / 2 * 9 + 2 * t + element % 2;
-    if (element == 6) return t < 2 ? t * 18 + 8 : -1;
-    return t == 0 ? 17 : -1;
-  } else {
-    if (element < 6) return element / 2 * 9 + t + element % 2 * 4;
-    return element == 6 && t < 3 ? t * 9 + 8 : -1;
-  }
-}
-
 // A group is what one lane stores as a vector: its kV channels, over 4 lanes. Column n of the
 // group's product j stands for channel n / 2 * kV + 2j + n % 2, so that a lane's sums over all
 // products of the group are neighbours.
@@ -32,9 +14,11 @@ struct Group {
   static constexpr int kChannels = 4 * kV;
   static constexpr int kProducts = kV / 2;
   static constexpr int kWords = Staged<T>::kWords;
-  /** Groups whose filter a lane keeps in registers at a time. */
-  static constexpr int kPerChunk = kFragments * 4 / (kProducts * kWords);
 };
+
+/** Of a warp, which keeps their filter in registers; the warps that share a row make the others. */
+constexpr int kWarpChannels = 32;
+constexpr int kShares = geometry::kFirstLayerChannels / kWarpChannels;
 
 __forceinline__ void multiply(Half type, float (&d)[4], const unsigned (&a)[2][4],
                               const unsigned* b) {
@@ -48,145 +32,166 @@ __forceinline__ void multiply(Bfloat type, float (&d)[4], const unsigned (&a)[2]
   multiply16x8x16(type, d, {a[0][2], a[1][2], a[0][3], a[1][3]}, b[2], b[3]);
 }
 __forceinline__ void multiply(float, float (&d)[4], const unsigned (&a)[2][8], const unsigned* b) {
-  for (int i = 0; i < 8; i += 2) {
+  for (int i = 0; i < 6; i += 2) {
     multiplyTf32(d, {a[0][i], a[1][i], a[0][i + 1], a[1][i + 1]}, b[i], b[i + 1]);
   }
+  multiplyTf32(d, a[0][6], a[1][6], b[6]);  // the eighth elements are zero
 }
 #endif
 
-// Each thread makes one fragment: the words of one lane for one product, or half of them.
+// The words of a lane for each product of a group.
 template <typename T>
-__forceinline__ uint4 filterFragment(const T* filter, int firstChannel, int k) {
+__forceinline__ void loadFilter(const T* filter, int firstChannel, int k,
+                                unsigned (&b)[Group<T>::kProducts][Group<T>::kWords]) {
   using G = Group<T>;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int fragment = static_cast<int>(threadIdx.x) / 32;
-  constexpr int kPerProduct = G::kWords / 4;
-  constexpr int kEach = kElements / kPerProduct;
-  const int product = fragment / kPerProduct;
-  const int column = lane / 4;
-  const int channel = firstChannel + product / G::kProducts * G::kChannels + column / 2 * G::kV +
-                      product % G::kProducts * 2 + column % 2;
-  T taps[kEach];
-  for (int i = 0; i < kEach; ++i) {
-    const int tap = tapOf<T>(lane % 4, fragment % kPerProduct * kEach + i);
-    taps[i] = T{};
-    if (tap >= 0 && channel < k) {
-      taps[i] = load(filter + static_cast<long long>(channel) * geometry::kFirstLayerRow + tap);
+  const int column = static_cast<int>(threadIdx.x) % 32 / 4;
+  const int t = static_cast<int>(threadIdx.x) % 4;
+  for (int j = 0; j < G::kProducts; ++j) {
+    const int channel = firstChannel + column / 2 * G::kV + 2 * j + column % 2;
+    for (int i = 0; i < G::kWords; i += 4) {
+      uint4 words = {};
+      if (channel < k) {
+        words = load(reinterpret_cast<const uint4*>(filter) + (channel * 4 + t) * (G::kWords / 4) +
+                     i / 4);
+      }
+      b[j][i] = words.x;
+      b[j][i + 1] = words.y;
+      b[j][i + 2] = words.z;
+      b[j][i + 3] = words.w;
     }
   }
-  unsigned words[4];
-  for (int i = 0; i < 4; ++i) {
-    if constexpr (sizeof(T) == 2) {
-      words[i] = taps[2 * i].bits | static_cast<unsigned>(taps[2 * i + 1].bits) << 16;
-    } else {
-      words[i] = bitsOf(taps[i]);
-    }
-  }
-  return {words[0], words[1], words[2], words[3]};
 }
+
+template <typename T>
+__forceinline__ void loadBias(const float* bias, int channel, int k, float (&terms)[kVector<T>]) {
+  for (int i = 0; i < kVector<T>; i += 4) {
+    float four[4] = {};
+    if (channel < k)
+      unpack<float>(loadConstant(reinterpret_cast<const uint4*>(bias + channel + i)), four);
+    for (int e = 0; e < 4; ++e) terms[i + e] = four[e];
+  }
+}
+
+// A lane's vector of channels at one pixel, made two channels at a time.
+template <typename T>
+struct Vector {
+  unsigned words[4];
+
+  __forceinline__ void set(int pair, float low, float high) {
+    if constexpr (sizeof(T) == 4) {
+      words[2 * pair] = bitsOf(low);
+      words[2 * pair + 1] = bitsOf(high);
+    } else {
+      words[pair] = toPair(T{}, low, high);
+    }
+  }
+};
 
 template <typename T>
 struct Output {
   T* y;
-  int h, w, k, relu;
+  int h, w, vectors;  // in a pixel
 
-  __forceinline__ void put(long long image, int row, int column, int channel,
-                           float (&v)[kVector<T>]) const {
-    if (row >= h || column >= w) return;
-    if (relu) {
-      for (int i = 0; i < kVector<T>; ++i) v[i] = rectify(v[i]);
-    }
-    storeVector(y, (((image * h + row) * w + column) * k + channel) / kVector<T>, v);
+  __forceinline__ void put(int image, int row, int column, int vector, const Vector<T>& v) const {
+    if (row >= h || column >= w || vector >= vectors) return;
+    const long long pixel = (static_cast<long long>(image) * h + row) * w + column;
+    store(reinterpret_cast<uint4*>(y) + pixel * vectors + vector,
+          uint4{v.words[0], v.words[1], v.words[2], v.words[3]});
   }
 };
 
-// A warp makes two rows of the tile, 16 columns at a time, as two products with 16 pixels: the even
-// columns and the odd ones, each with 8 pixels of the upper row and the 8 below. So the 4 pixels of
-// a pooling window meet in one lane.
+// A block makes one tile after the other, of up to kFirstLayerChannels channels: while it computes
+// one, the next is on its way. A warp makes two rows, 16 columns at a time, as two products with 16
+// pixels: the even columns and the odd ones, each with 8 pixels of the upper row and the 8 below.
+// So the 4 pixels of a pooling window meet in one lane.
 template <typename T, bool kBytes, bool kPool>
-__forceinline__ void firstLayer(const Image& from, const T* filter, const float* bias, T* y, int k,
-                                int relu) {
+__forceinline__ void firstLayer(const Image<kBytes>& from, const T* filter, const float* bias, T* y,
+                                int n, int k, int relu) {
   using G = Group<T>;
   constexpr int kV = G::kV;
-  __shared__ Staged<T> staged;
-  __shared__ uint4 fragments[kFragments][32];
-  const int thread = static_cast<int>(threadIdx.x);
-  const int warp = thread / 32;
-  const int g = thread % 32 / 4;
-  const int t = thread % 4;
+  constexpr int kGroups = kWarpChannels / G::kChannels;
+  // Four-byte types leave no registers for it.
+  constexpr bool kAhead = sizeof(T) == 2;
+  // Two, so that a warp may go on to the next tile while others still read this one.
+  __shared__ Staged<T> staged[2];
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const int g = static_cast<int>(threadIdx.x) % 32 / 4;
+  const int t = static_cast<int>(threadIdx.x) % 4;
+  const int firstChannel =
+      static_cast<int>(blockIdx.y) * geometry::kFirstLayerChannels + warp % kShares * kWarpChannels;
   const int tileColumns = (from.w + kTileWidth - 1) / kTileWidth;
   const int tileRows = (from.h + kTileHeight - 1) / kTileHeight;
-  long long image = blockIdx.x;
-  const int left = takeDigit(image, tileColumns) * kTileWidth;
-  const int top = takeDigit(image, tileRows) * kTileHeight;
+  const unsigned tiles = static_cast<unsigned>(n * tileRows) * static_cast<unsigned>(tileColumns);
+  const auto tileAt = [&](unsigned index) {
+    const unsigned row = index / static_cast<unsigned>(tileColumns);
+    const unsigned image = row / static_cast<unsigned>(tileRows);
+    return Corner{static_cast<int>(image),
+                  (static_cast<int>(row) - static_cast<int>(image) * tileRows) * kTileHeight,
+                  (static_cast<int>(index) - static_cast<int>(row) * tileColumns) * kTileWidth};
+  };
+  const float least = floatOf(relu ? 0 : 0xff800000);  // -infinity
   const Output<T> out =
-      kPool ? Output<T>{y, from.h / 2, from.w / 2, k, relu} : Output<T>{y, from.h, from.w, k, relu};
+      kPool ? Output<T>{y, from.h / 2, from.w / 2, k / kV} : Output<T>{y, from.h, from.w, k / kV};
 
   launchNext();
-  uint4 fragment = filterFragment(filter, 0, k);
+  unsigned b[kGroups][G::kProducts][G::kWords];
+  for (int group = 0; group < kGroups; ++group)
+    loadFilter(filter, firstChannel + group * G::kChannels, k, b[group]);
+  float terms[kGroups][kV];
+  for (int group = 0; group < kGroups; ++group)
+    loadBias<T>(bias, firstChannel + group * G::kChannels + t * kV, k, terms[group]);
   waitForPrevious();
-  stageTile<T, kBytes>(staged, from, Corner{image, top, left});
-  for (int chunk = 0; chunk < k; chunk += G::kPerChunk * G::kChannels) {
-    if (chunk > 0) {
-      fragment = filterFragment(filter, chunk, k);
-      __syncthreads();  // until all warps have taken the last chunk's
-    }
-    fragments[warp][thread % 32] = fragment;
+  const bool fours = from.hasFours();
+  Pixels<kBytes> pixels;
+  Corner next = tileAt(blockIdx.x);
+  if (kAhead) from.load(next, fours, pixels);
+  int buffer = 0;
+
+  for (unsigned index = blockIdx.x; index < tiles; index += gridDim.x, buffer ^= 1) {
+    const Corner tile = kAhead ? next : tileAt(index);
+    if (!kAhead) from.load(tile, fours, pixels);
+    Staged<T>& input = staged[buffer];
+    from.stage(tile, pixels, input);
     __syncthreads();
-    unsigned b[kFragments * 4];
-    for (int i = 0; i < kFragments; ++i) {
-      const uint4 words = fragments[i][thread % 32];
-      b[4 * i] = words.x;
-      b[4 * i + 1] = words.y;
-      b[4 * i + 2] = words.z;
-      b[4 * i + 3] = words.w;
+    if (kAhead && index + gridDim.x < tiles) {
+      next = tileAt(index + gridDim.x);
+      from.load(next, fours, pixels);
     }
-    for (int part = 0; part < kTileWidth; part += 16) {
-      const int row = warp * 2;
-      const int column = part + 2 * g;
-      unsigned even[2][G::kWords];
-      unsigned odd[2][G::kWords];
-      for (int i = 0; i < 2; ++i) {
-        staged.template window<0>(row + i, column, t, even[i]);
-        // The copy for odd columns; there is only one where elements are words.
-        staged.template window<Staged<T>::kCopies - 1>(row + i, column + 1, t, odd[i]);
-      }
-      for (int group = 0; group < G::kPerChunk; ++group) {
-        const int channel = chunk + group * G::kChannels + t * kV;
-        if (chunk + group * G::kChannels >= k) break;  // the same for the whole block
-        float terms[kV] = {};
-        if (channel < k) {
-          for (int i = 0; i < kV; i += 4) {
-            const uint4 raw = loadConstant(reinterpret_cast<const uint4*>(bias + channel + i));
-            float four[4];
-            unpack<float>(raw, four);
-            for (int e = 0; e < 4; ++e) terms[i + e] = four[e];
-          }
+    for (int rows = warp / kShares; rows < kTileHeight / 2; rows += geometry::kWarps / kShares) {
+      for (int pair = g; pair < kTileWidth / 2; pair += 8) {
+        unsigned even[2][G::kWords];
+        unsigned odd[2][G::kWords];
+        for (int i = 0; i < 2; ++i) {
+          input.template window<false>(rows * 2 + i, pair, t, even[i]);
+          input.template window<true>(rows * 2 + i, pair, t, odd[i]);
         }
-        // By pixel: one when pooled, else the upper even and odd and the lower even and odd.
-        float v[kPool ? 1 : 4][kV];
-        for (int j = 0; j < G::kProducts; ++j) {
-          const unsigned* words = b + (group * G::kProducts + j) * G::kWords;
-          // The sums begin with the bias: adding it to each commutes with the maximum.
-          float d[2][4];
-          for (int i = 0; i < 8; ++i) d[i / 4][i % 4] = terms[2 * j + i % 2];
-          multiply(T{}, d[0], even, words);
-          multiply(T{}, d[1], odd, words);
-          for (int e = 0; e < 2; ++e) {
+        for (int group = 0; group < kGroups; ++group) {
+          const int channel = firstChannel + group * G::kChannels + t * kV;
+          // By pixel: one when pooled, else the upper even and odd and the lower even and odd.
+          Vector<T> v[kPool ? 1 : 4];
+          for (int j = 0; j < G::kProducts; ++j) {
+            float d[2][4] = {};
+            multiply(T{}, d[0], even, b[group][j]);
+            multiply(T{}, d[1], odd, b[group][j]);
+            const auto finish = [&](int pixel, float low, float high) {
+              v[pixel].set(j, maxOrNan(low + terms[group][2 * j], least),
+                           maxOrNan(high + terms[group][2 * j + 1], least));
+            };
             if constexpr (kPool) {
-              v[0][2 * j + e] =
-                  maxOrNan(maxOrNan(d[0][e], d[1][e]), maxOrNan(d[0][2 + e], d[1][2 + e]));
+              // Adding the bias and relu commute with the maximum.
+              finish(0, maxOrNan(maxOrNan(d[0][0], d[1][0]), maxOrNan(d[0][2], d[1][2])),
+                     maxOrNan(maxOrNan(d[0][1], d[1][1]), maxOrNan(d[0][3], d[1][3])));
             } else {
-              for (int i = 0; i < 4; ++i) v[i][2 * j + e] = d[i % 2][i / 2 * 2 + e];
+              for (int i = 0; i < 4; ++i) finish(i, d[i % 2][i / 2 * 2], d[i % 2][i / 2 * 2 + 1]);
             }
           }
-        }
-        if (channel >= k) continue;
-        if constexpr (kPool) {
-          out.put(image, (top + row) / 2, (left + column) / 2, channel, v[0]);
-        } else {
-          for (int i = 0; i < 4; ++i) {
-            out.put(image, top + row + i / 2, left + column + i % 2, channel, v[i]);
+          if constexpr (kPool) {
+            out.put(tile.image, tile.top / 2 + rows, tile.left / 2 + pair, channel / kV, v[0]);
+          } else {
+            for (int i = 0; i < 4; ++i) {
+              out.put(tile.image, tile.top + rows * 2 + i / 2, tile.left + pair * 2 + i % 2,
+                      channel / kV, v[i]);
+            }
           }
         }
       }
@@ -198,9 +203,9 @@ __forceinline__ void firstLayer(const Image& from, const T* filter, const float*
 
 #define FIRST_LAYER(input, bytes, form, pool, suffix, T)                                           \
   KERNEL firstLayer_##input##_##form##_##suffix(const void* x, const T* filter, const float* bias, \
-                                                const float* scale, const float* shift, T* y, int, \
-                                                int h, int w, int k, int relu) {                   \
-    firstLayer<T, bytes, pool>({x, scale, shift, h, w}, filter, bias, y, k, relu);                 \
+                                                const float* scale, const float* shift, T* y,      \
+                                                int n, int h, int w, int k, int relu) {            \
+    firstLayer<T, bytes, pool>({x, scale, shift, h, w}, filter, bias, y, n, k, relu);              \
   }
 #define FIRST_LAYER_FORMS(suffix, T)                \
   FIRST_LAYER(bytes, true, pool, true, suffix, T)   \

@@ -56,15 +56,24 @@ constexpr int kConvolutionPatchPixels = (kConvolutionTileHeight + 2) * (kConvolu
 constexpr int kConvolutionPatchRows = (kConvolutionPatchPixels + 7) / 8 * 8;
 constexpr int kConvolutionSharedBytes = 128 * (kConvolutionPatchRows + 9 * kConvolutionFilters);
 
-/** firstLayer: a block makes this many pixels of the convolution, a quarter as many when pooled.
- * Like gemv it reads its filter early. */
+/** firstLayer: a block makes tiles of this many pixels of the convolution, a quarter as many when
+ * pooled, one after the other, and this many of its channels: grid (firstLayerBlocks, slices). Like
+ * gemv it reads its filter early. */
 constexpr int kFirstLayerTileHeight = 16;
 constexpr int kFirstLayerTileWidth = 32;
-constexpr long long firstLayerBlocks(long long n, long long h, long long w) {
+constexpr int kFirstLayerChannels = 64;
+constexpr long long firstLayerTiles(long long n, long long h, long long w) {
   return n * ceilDiv(h, kFirstLayerTileHeight) * ceilDiv(w, kFirstLayerTileWidth);
 }
+/** As many as are resident at once: two to a multiprocessor. */
+constexpr long long firstLayerBlocks(long long tiles, int multiprocessors) {
+  return tiles < 2LL * multiprocessors ? tiles : 2LL * multiprocessors;
+}
+constexpr long long firstLayerSlices(long long channels) {
+  return ceilDiv(channels, kFirstLayerChannels);
+}
 
-/** Elements in a row of the first layer's filter: 27 taps and 5 zeros. */
+/** Elements in a row of the first layer's filter: 27 taps and 5 zeros (first_layer_filter.h). */
 constexpr int kFirstLayerTaps = 27;
 constexpr int kFirstLayerRow = 32;
 

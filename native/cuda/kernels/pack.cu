@@ -1,6 +1,7 @@
 // Parameters from the outside's layouts to the device's, once per load: nothing here is hot. None
 // of these kernels lets the next one start early, because gemv and firstLayer read parameters
 // before they wait.
+#include "first_layer_filter.h"
 #include "vector.h"
 
 namespace {
@@ -80,7 +81,7 @@ __forceinline__ void packFilter(const float* weight, const float* scale, T* filt
   storeVector(filter, index, v);
 }
 
-// weight (K, 3, 3, 3) → filter (K, 32), entry (r * 3 + s) * 3 + c, with zeros at the end.
+// weight (K, 3, 3, 3) → filter (K, 32): the elements of four lanes.
 template <typename T>
 __forceinline__ void packFirstFilter(const float* weight, const float* scale, T* filter, int k) {
   constexpr int kV = kVector<T>;
@@ -90,10 +91,10 @@ __forceinline__ void packFirstFilter(const float* weight, const float* scale, T*
   long long row = index;
   const int first = takeDigit(row, geometry::kFirstLayerRow / kV) * kV;
   float v[kV] = {};
-  for (int i = 0; i < kV && first + i < geometry::kFirstLayerTaps; ++i) {
-    const int channel = (first + i) % 3;
-    const int tap = (first + i) / 3;
-    v[i] = load(weight + row * geometry::kFirstLayerTaps + channel * 9 + tap);
+  for (int i = 0; i < kV; ++i) {
+    const int tap = tapOf<T>(first / kLaneElements, first % kLaneElements + i);
+    if (tap < 0) continue;
+    v[i] = load(weight + row * geometry::kFirstLayerTaps + tap % 3 * 9 + tap / 3);
     if (scale) v[i] *= load(scale + row);
     // Only tf32 filters are kept in four bytes.
     if constexpr (sizeof(T) == 4) v[i] = roundToTf32(v[i]);

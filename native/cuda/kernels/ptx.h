@@ -239,6 +239,15 @@ __forceinline__ void multiplyTf32(float (&d)[4], const unsigned (&a)[4], unsigne
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
+
+// The first half of that.
+__forceinline__ void multiplyTf32(float (&d)[4], unsigned a0, unsigned a1, unsigned b) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k4.row.col.f32.tf32.tf32.f32 "
+      "{%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a0), "r"(a1), "r"(b));
+}
 #endif
 
 #else
@@ -255,6 +264,9 @@ inline void multiply16x8x16(Bfloat, float (&d)[4], const unsigned (&a)[4], unsig
 }
 inline void multiplyTf32(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
   emulate::multiply(emulate::Operands::kTf32, d, {a[0], a[1], a[2], a[3], b0, b1});
+}
+inline void multiplyTf32(float (&d)[4], unsigned a0, unsigned a1, unsigned b) {
+  multiplyTf32(d, {a0, a1, 0, 0}, b, 0);
 }
 
 #endif
