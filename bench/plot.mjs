@@ -42,8 +42,10 @@ ${[
 </svg>\n`;
 }
 
+/** "avx512" → "AVX-512" */
+export const instructionSetName = ([best]) => best.toUpperCase().replace("AVX512", "AVX-512");
 const machineName = ({ cpu, cores, instructionSets }) =>
-  `${cpu}, ${cores} cores, ${instructionSets[0].toUpperCase()}`;
+  `${cpu}, ${cores} cores, ${instructionSetName(instructionSets)}`;
 const unique = (values) => [...new Set(values)];
 
 /** Bars, a panel for each batch size: how many times as fast as onnxruntime-node. */

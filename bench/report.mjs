@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { gpuSection } from "./gpu-report.mjs";
-import { speedFigure, throughputFigure } from "./plot.mjs";
+import { instructionSetName, speedFigure, throughputFigure } from "./plot.mjs";
 import { describeBystanders } from "./results.mjs";
 
 const root = new URL("../", import.meta.url);
@@ -113,7 +113,7 @@ function section(name, report) {
   );
   const rounds = Math.max(...results.map((row) => row.rounds));
   return [
-    `### ${machine.instructionSets[0].toUpperCase()}: ${machine.cpu}, ${machine.cores} cores`,
+    `### ${instructionSetName(machine.instructionSets)}: ${machine.cpu}, ${machine.cores} cores`,
     `${machine.date}, Node ${machine.node}, ${machine.system}, ${threads} threads, medians of ${rounds} round${rounds === 1 ? "" : "s"}. ${describeBystanders(machine)}`,
     headline(results, batches).join("\n"),
     `![Speed against onnxruntime-node](images/${name}-speed.svg)`,
