@@ -46,9 +46,11 @@ std::shared_ptr<Backend> openCuda(int ordinal, const cuda::CudaOptions& options)
     if (open != registry().gpus.end()) return open->second;
   }
   const auto backend = std::make_shared<cuda::CudaBackend>(ordinal, options);
+  {
+    const std::lock_guard lock(registry().mutex);
+    registry().gpus.emplace(key, backend);
+  }
   haltGpusAtExit();
-  const std::lock_guard lock(registry().mutex);
-  registry().gpus.emplace(key, backend);
   return backend;
 }
 
@@ -61,7 +63,10 @@ void haltGpus() {
   for (const auto& backend : open) backend->halt();
 }
 
-void haltGpusAtExit() { std::atexit(haltGpus); }
+void haltGpusAtExit() {
+  const std::lock_guard lock(registry().mutex);
+  if (!registry().gpus.empty()) std::atexit(haltGpus);
+}
 
 void forEachOpenDevice(const std::function<void(Backend&)>& visit) {
   std::vector<std::shared_ptr<Backend>> open;
