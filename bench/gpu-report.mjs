@@ -1,11 +1,7 @@
 // The part of docs/benchmark.md about one GPU, from what gpu/bench.mjs measured there.
+import { table, unique } from "./markdown.mjs";
 
 const ours = "vgg-cudnn";
-const unique = (values) => [...new Set(values)];
-const table = (header, rows) =>
-  [header, header.map((_, i) => (i === 0 ? "---" : "---:")), ...rows]
-    .map((cells) => `| ${cells.join(" | ")} |`)
-    .join("\n");
 const inMs = (ms) => ms.toFixed(ms < 10 ? 3 : 1);
 const inSeconds = (ms) => (ms / 1000).toFixed(1);
 
@@ -25,8 +21,12 @@ function speedTable({ rows, prepare }) {
     );
   const peers = unique(rows.map(({ name }) => name)).filter((name) => name !== ours);
   const order = ["float32", "tf32", "float16", "bfloat16"];
+  // A combination that was measured again beside another peer counts once: its first call was the first.
   const combinations = prepare
-    .map(({ precision, batch, ms, error }) => ({ precision, batch, ms, error }))
+    .filter(
+      ({ precision, batch }, i) =>
+        i === prepare.findIndex((row) => row.precision === precision && row.batch === batch),
+    )
     .sort((a, b) => order.indexOf(a.precision) - order.indexOf(b.precision) || a.batch - b.batch);
   return table(
     [
@@ -60,8 +60,9 @@ function speedTable({ rows, prepare }) {
   );
 }
 
-/** The time of each step by the GPU's clock against the larger of its two floors. */
-function stepsTable({ precision, batch, steps }, { copyGBs, bfloat16TFLOPs }, layers) {
+/** The time of each step by the GPU's clock against the larger of its two floors, where the peaks were measured. */
+function stepsTable({ precision, batch, steps }, roofline, layers) {
+  const { copyGBs, bfloat16TFLOPs } = roofline ?? { copyGBs: Infinity, bfloat16TFLOPs: Infinity };
   const teraflops = precision === "tf32" ? bfloat16TFLOPs / 2 : bfloat16TFLOPs;
   return table(
     [`${precision}, batch ${batch}`, "µs", "TFLOP/s", "GB/s", "floor, µs"],
@@ -72,20 +73,21 @@ function stepsTable({ precision, batch, steps }, { copyGBs, bfloat16TFLOPs }, la
         (medianMs * 1e3).toFixed(batch === 1 ? 1 : 0),
         ((2 * multiplyAdds) / medianMs / 1e9).toFixed(0),
         (bytes / medianMs / 1e6).toFixed(0),
-        floor.toFixed(floor < 100 ? 1 : 0),
+        roofline ? floor.toFixed(floor < 100 ? 1 : 0) : "–",
       ];
     }),
   );
 }
 
+/** A section in Markdown, of the JSON that gpu/bench.mjs writes. */
 export function gpuSection(report) {
   const { gpu, software, date, rounds, peers, profiles, verdicts } = report;
-  const { roofline } = peers.PyTorch;
+  const roofline = peers.PyTorch?.roofline;
   const libraries = Object.entries(software.libraries).map(
     ([name, version]) => `${name} ${version}`,
   );
-  const others = Object.entries(peers).map(
-    ([name, { torch, cudnn }]) => `${name} ${torch} with cuDNN ${versionOf(cudnn)}`,
+  const others = Object.entries(peers).map(([name, { torch, jax, cudnn }]) =>
+    [name, torch ?? jax, cudnn ? `with cuDNN ${versionOf(cudnn)}` : ""].filter(Boolean).join(" "),
   );
   const layers = [
     ...["features.0", "features.3", "features.6", "features.8", "features.11", "features.13"],
@@ -93,9 +95,11 @@ export function gpuSection(report) {
   ];
   return [
     `### ${gpu.name}`,
-    `${date.slice(0, 10)}, Node ${software.node.slice(1)}, ${libraries.join(", ")}; ${others.join(", ")}. Medians of ${rounds} rounds in turns. ` +
-      `A copy moved ${Math.round(roofline.copyGBs)} GB/s, read and written; a bfloat16 product of 8192 × 8192 random matrices ran at ` +
-      `${Math.round(roofline.bfloat16TFLOPs)} TFLOP/s in the same run.`,
+    `${date.slice(0, 10)}, Node ${software.node.slice(1)}, ${[...libraries, ...others].join(", ")}. Medians of ${rounds} rounds in turns.` +
+      (roofline
+        ? ` A copy moved ${Math.round(roofline.copyGBs)} GB/s, read and written; a bfloat16 product of 8192 × 8192 random matrices ran at ` +
+          `${Math.round(roofline.bfloat16TFLOPs)} TFLOP/s in the same run.`
+        : ""),
     speedTable(report),
     verdicts
       .map(

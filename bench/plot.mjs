@@ -1,4 +1,5 @@
 // The figures of docs/benchmark.md: one machine's results as SVG text.
+import { unique } from "./markdown.mjs";
 
 const ink = "#0f172a";
 const grey = "#64748b";
@@ -46,7 +47,6 @@ ${[
 export const instructionSetName = ([best]) => best.toUpperCase().replace("AVX512", "AVX-512");
 const machineName = ({ cpu, cores, instructionSets }) =>
   `${cpu}, ${cores} cores, ${instructionSetName(instructionSets)}`;
-const unique = (values) => [...new Set(values)];
 
 /** Bars, a panel for each batch size: how many times as fast as onnxruntime-node. */
 export function speedFigure({ machine, results }) {

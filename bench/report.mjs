@@ -4,6 +4,7 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { gpuSection } from "./gpu-report.mjs";
+import { table, unique } from "./markdown.mjs";
 import { instructionSetName, speedFigure, throughputFigure } from "./plot.mjs";
 import { describeBystanders } from "./results.mjs";
 
@@ -12,11 +13,6 @@ const page = new URL("docs/benchmark.md", root);
 const begin = "<!-- results: written by bench/report.mjs -->";
 const end = "<!-- end of results -->";
 
-const unique = (values) => [...new Set(values)];
-const table = (header, rows) =>
-  [header, header.map((_, i) => (i === 0 ? "---" : "---:")), ...rows]
-    .map((cells) => `| ${cells.join(" | ")} |`)
-    .join("\n");
 const inMs = (ms) => ms.toFixed(ms < 100 ? 1 : 0);
 const ratio = (value) => (value === null || value === undefined ? "–" : `${value.toFixed(2)} ×`);
 const bold = (engine, cell) => (engine === "vgg-cudnn" ? `**${cell}**` : cell);

@@ -31,6 +31,10 @@ function listOf(text) {
   const parts = text.split(",").filter(Boolean);
   return parts.map((part) => {
     const [precision, batch] = part.split(":");
+    if (!(precision in bars) || !(Number.isInteger(Number(batch)) && Number(batch) > 0))
+      throw new Error(
+        `Expected precisions and batches such as float16:1,tf32:256 but received ${part}`,
+      );
     return { precision, batch: Number(batch) };
   });
 }
@@ -111,8 +115,6 @@ async function open(name, script, ...args) {
 async function measure(model, batch, peers) {
   const { precision } = model;
   const ours = await model.prepare(batch, sliceMs);
-  if (!(ours.error <= bars[precision]))
-    throw new Error(`its logits differ from the CPU's by ${ours.error}`);
   const samples = { "vgg-cudnn": {} };
   const keep = (name, mode, times) => {
     samples[name] ??= {};
@@ -122,6 +124,8 @@ async function measure(model, batch, peers) {
   const question = { precision, batch, imageSize, sliceMs };
   const live = new Set(peers);
   try {
+    if (!(ours.error <= bars[precision]))
+      throw new Error(`its logits differ from the CPU's by ${ours.error}`);
     for (let round = 0; round < rounds; round++) {
       for (const [mode, run] of Object.entries(ours.modes)) keep("vgg-cudnn", mode, await run());
       for (const peer of live) {

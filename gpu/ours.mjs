@@ -53,6 +53,7 @@ async function referenceOf(imageSize) {
 }
 
 export class OurVgg {
+  /** With parameters of its own, the same in each. */
   static async create(device, precision, imageSize) {
     const ours = new OurVgg();
     const network = topology("vgg11", { imageSize });

@@ -14,12 +14,10 @@ namespace {
 
 constexpr size_t kAlignment = 256;  // as cuMemAlloc gives; cuBLASLt's estimates count on it
 
-/** VGG_CUDA_FORM=plain|fused: for comparing the forms with one another (docs/gpu-servers.md). */
+/** The form that all convolutions of cuDNN's take. */
 std::optional<Form> forcedForm() {
-  const char* name =
-      std::getenv("VGG_CUDA_FORM");  // NOLINT(concurrency-mt-unsafe): nothing here sets it
   for (const Form form : {Form::kPlain, Form::kFused}) {
-    if (name != nullptr && std::string_view(name) == nameOf(form)) return form;
+    if (wantedForm() == nameOf(form)) return form;
   }
   return std::nullopt;
 }
@@ -289,6 +287,12 @@ size_t largestBatch(const Program& program) {
 bool isGemv(int64_t batch) {
   constexpr int64_t kMost = 8;  // columns of the widest kernel
   return batch <= kMost && std::has_single_bit(static_cast<uint64_t>(batch));
+}
+
+std::string_view wantedForm() {
+  const char* name =
+      std::getenv("VGG_CUDA_FORM");  // NOLINT(concurrency-mt-unsafe): nothing here sets it
+  return name == nullptr ? std::string_view() : name;
 }
 
 Forms formsOf(const Conv2d& conv, const Choices& choices, const std::vector<ParameterSpec>& specs,

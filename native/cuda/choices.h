@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <string_view>
 
 #include "core/op.h"
 #include "cuda/convolution.h"
@@ -79,6 +80,10 @@ size_t largestBatch(const Program& program);
 
 /** Whether our own kernel is a candidate for the linear layers of such batches. */
 bool isGemv(int64_t batch);
+
+/** VGG_CUDA_FORM=plain|fused|direct: for comparing the forms with one another
+ * (docs/gpu-servers.md). Empty where it is not set. */
+std::string_view wantedForm();
 
 /** The convolution as cuDNN gets it, and the forms that it can take, the likeliest first. */
 struct Forms {

@@ -1,19 +1,13 @@
 // A convolution by our own kernel, with bias, ReLU and max pooling in one launch. Only where
 // VGG_CUDA_FORM=direct asks for it (docs/gpu-servers.md): nothing says yet that it is faster.
-#include <cstdlib>
-#include <string_view>
-
 #include "cuda/executable.h"
 #include "cuda/kernels/launch.h"
 
 namespace vgg::cuda {
 
 Step CudaExecutable::prepareDirect(const Conv2d& op) {
-  const char* form =
-      std::getenv("VGG_CUDA_FORM");  // NOLINT(concurrency-mt-unsafe): nothing here sets it
   // The kernel's instructions are those of compute capability 9.0 alone.
-  if (form == nullptr || std::string_view(form) != "direct" || context_.gpu().capability() != 90)
-    return nullptr;
+  if (wantedForm() != "direct" || context_.gpu().capability() != 90) return nullptr;
   const Shape& shape = parameters_->specs()[op.weight].shape;
   const MaxPool2d* maxPool = choices_.pooledBy[op.output];
   const Buffer input = buffer(op.input);
