@@ -36,7 +36,8 @@ int availableCores() {
   return std::max(cores, 1);
 }
 
-ThreadPool::ThreadPool(int threads, int spins) : spins_(spins) {
+ThreadPool::ThreadPool(int threads, int spins)
+    : parts_(static_cast<size_t>(threads)), spins_(spins) {
   try {
     for (int i = 1; i < threads; ++i)
       workers_.emplace_back([this, i] { loop(static_cast<size_t>(i)); });
@@ -61,10 +62,12 @@ void ThreadPool::stop() {
 }
 
 void ThreadPool::share(size_t count, Call call, const void* context) {
-  count_ = count;
   call_ = call;
   context_ = context;
-  next_ = 0;
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    parts_[i].next = i * count / parts_.size();
+    parts_[i].last = (i + 1) * count / parts_.size();
+  }
   state_.fetch_add(kCall | kOpen);
   if (sleepers_.load() > 0) {
     const std::lock_guard lock(mutex_);
@@ -82,8 +85,14 @@ void ThreadPool::share(size_t count, Call call, const void* context) {
 }
 
 void ThreadPool::takeBlocks(size_t thread) {
-  for (size_t i = next_.fetch_add(1); i < count_; i = next_.fetch_add(1))
-    call_(context_, i, thread);
+  for (size_t turn = 0; turn < parts_.size(); ++turn) {
+    Part& part = parts_[(thread + turn) % parts_.size()];
+    // Looked at before it is taken from: what is used up stays in every core's cache.
+    while (part.next.load() < part.last) {
+      const size_t i = part.next.fetch_add(1);
+      if (i < part.last) call_(context_, i, thread);
+    }
+  }
 }
 
 bool ThreadPool::hasNews(uint64_t seen) const {

@@ -1,4 +1,5 @@
-// A thread pool: blocks of work handed out one by one, so that a busy core costs little.
+// A thread pool: each thread takes blocks of work of its own one by one, then those that others
+// have left, so that a busy core costs little.
 #pragma once
 
 #include <atomic>
@@ -32,7 +33,9 @@ class ThreadPool {
   [[nodiscard]] int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
   /** Calls body(i), or body(i, thread) with thread < threads(), once for each i < count, on all
-   * threads, and returns when all are done. `body` must not throw. */
+   * threads, and returns when all are done. Thread t begins at the t-th of as many equal parts of
+   * the indices, so that in call after call it meets what it wrote itself: in its own caches, where
+   * another core's are several times as far. `body` must not throw. */
   template <typename Body>
   void run(size_t count, const Body& body) {
     if (workers_.empty() || count <= 1) {
@@ -59,6 +62,12 @@ class ThreadPool {
     }
   }
 
+  /** The indices that one thread takes first; nobody else's on its cache line. */
+  struct alignas(64) Part {
+    std::atomic<size_t> next{0};
+    size_t last = 0;
+  };
+
   void stop();
   void share(size_t count, Call call, const void* context);
   void takeBlocks(size_t thread);
@@ -69,8 +78,7 @@ class ThreadPool {
   // (bits 0–15); the rest counts the calls of `share`. A worker that wakes late finds the bit clear
   // and never delays the others.
   std::atomic<uint64_t> state_{0};
-  std::atomic<size_t> next_{0};
-  size_t count_ = 0;
+  std::vector<Part> parts_;
   Call call_ = nullptr;
   const void* context_ = nullptr;
 

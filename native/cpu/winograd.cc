@@ -144,8 +144,7 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) 
       pool_.run(tasks, [&](size_t task) {
         const FrequencyRows& part = block.products[task / groups];
         const size_t end = (task % groups + 1) * panels / groups;
-        // Threads take tasks in turns, and all are of one size.
-        const size_t following = std::min(task + static_cast<size_t>(pool_.threads()), tasks - 1);
+        const size_t following = std::min(task + 1, tasks - 1);  // a thread's tasks are neighbours
         for (size_t panel = firstPanel(task).panel; panel < end; ++panel) {
           const FilterPanel next =
               panel + 1 < end ? FilterPanel{part.filter, panel + 1} : firstPanel(following);

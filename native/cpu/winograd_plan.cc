@@ -7,25 +7,46 @@
 namespace vgg::cpu {
 namespace {
 
-// Filters that each thread may read again for each block of its own: from a cache that all share.
-constexpr size_t kMostOwnFilterBytes = size_t{4} << 20;
 constexpr ptrdiff_t kSharedBlockTiles = 112;
+// A filter that is read from a cache for fewer tiles than these is waited for.
+constexpr ptrdiff_t kLeastOwnTiles = 14;
 // A number of a filter takes as long to read from memory as so many products with it.
 constexpr ptrdiff_t kProductsPerRead = 8;
 
-/** What a thread's own block may take: most of its second cache, filters pass by in the rest. */
-ptrdiff_t ownBlockFloats() {
-  static const ptrdiff_t floats = [] {
-    long bytes = 0;
-#ifdef _SC_LEVEL2_CACHE_SIZE
-    bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
-#endif
-    return (bytes > 0 ? bytes : 512L << 10) * 3 / 4 / static_cast<long>(sizeof(float));
-  }();
-  return floats;
+ptrdiff_t divideUp(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+
+/** The size of a cache, or `otherwise` where the system does not tell. */
+size_t cacheBytes(int name, size_t otherwise) {
+  const long bytes = name < 0 ? 0 : sysconf(name);
+  return bytes > 0 ? static_cast<size_t>(bytes) : otherwise;
 }
 
-ptrdiff_t divideUp(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+#ifdef _SC_LEVEL3_CACHE_SIZE
+constexpr int kLevel2 = _SC_LEVEL2_CACHE_SIZE;
+constexpr int kLevel3 = _SC_LEVEL3_CACHE_SIZE;
+#else
+constexpr int kLevel2 = -1;
+constexpr int kLevel3 = -1;
+#endif
+
+/** How many tiles make a block of a thread's own: its input and the products of a panel take most
+ * of the second cache, filters pass by in the rest. 0: too few would. */
+ptrdiff_t ownBlockTiles(ptrdiff_t tileFloats, ptrdiff_t maxRows) {
+  static const auto cache =
+      static_cast<ptrdiff_t>(cacheBytes(kLevel2, size_t{512} << 10) / sizeof(float));
+  const ptrdiff_t tiles = cache * 3 / 4 / tileFloats / maxRows * maxRows;
+  if (tiles >= kLeastOwnTiles) return tiles;
+  // So many, if they overfill it by little.
+  const ptrdiff_t least = divideUp(kLeastOwnTiles, maxRows) * maxRows;
+  return least * tileFloats <= cache * 9 / 8 ? least : 0;
+}
+
+/** Filters up to this size may be read again for each block of a thread's own: from a cache that
+ * holds them beside what else passes. More than 16 MiB are not measured. */
+size_t mostOwnFilterBytes() {
+  static const size_t bytes = std::min(cacheBytes(kLevel3, size_t{8} << 20) / 2, size_t{16} << 20);
+  return bytes;
+}
 
 /** A stride that is an odd number of cache lines: rows then fall into different sets. */
 ptrdiff_t oddLines(ptrdiff_t floats) {
@@ -134,10 +155,10 @@ WinogradPlan planWinograd(const Shape& weight, bool isHalf, ptrdiff_t height, pt
   // and the filters are read again for each block.
   const ptrdiff_t tiles = plan.allTiles();
   const ptrdiff_t perTile = plan.frequencies() * (plan.inputRow + kernels.panelWidth);
-  const ptrdiff_t own = ownBlockFloats() / perTile / kernels.maxRows * kernels.maxRows;
+  const ptrdiff_t own = ownBlockTiles(perTile, kernels.maxRows);
   const size_t filterBytes =
       elementCount(weight) / 9 * static_cast<size_t>(plan.frequencies()) * sizeof(float);
-  plan.isShared = filterBytes > kMostOwnFilterBytes || own == 0 || tiles < own * threads * 2;
+  plan.isShared = filterBytes > mostOwnFilterBytes() || own == 0 || tiles < own * threads * 2;
   if (plan.isShared) {
     plan.blockCount = divideUp(tiles, kSharedBlockTiles);
     plan.productRow = oddLines(divideUp(filters, kernels.panelWidth) * kernels.panelWidth);

@@ -103,6 +103,41 @@ void poolCallsEachIndexOnce() {
   }
 }
 
+void poolThreadsBeginApart() {
+  constexpr size_t kThreads = 4;
+  constexpr size_t kCount = 10;
+  vgg::ThreadPool pool(kThreads);
+  for (int round = 0; round < 200; ++round) {
+    std::atomic<size_t> arrived{0};
+    std::array<size_t, kThreads> first{};
+    std::array<std::atomic<int>, kThreads> calls{};
+    pool.run(kCount, [&](size_t i, size_t thread) {
+      if (calls[thread]++ > 0) return;
+      first[thread] = i;
+      ++arrived;
+      while (arrived < kThreads) std::this_thread::yield();
+    });
+    EXPECT((first == std::array<size_t, kThreads>{0, 2, 5, 7}));
+  }
+}
+
+/** Who has the first block waits for all others: the other thread does those, whosever they were.
+ */
+void poolThreadsTakeWhatIsLeft() {
+  vgg::ThreadPool pool(2);
+  for (int round = 0; round < 200; ++round) {
+    std::atomic<int> done{0};
+    pool.run(10, [&](size_t i) {
+      if (i == 0) {
+        while (done < 9) std::this_thread::yield();
+      } else {
+        ++done;
+      }
+    });
+    EXPECT(done == 9);
+  }
+}
+
 void packedMatrixKeepsEveryBit() {
   for (const vgg::cpu::Kernels* kernels : vgg::cpu::availableKernels()) {
     for (const size_t rows : {size_t{1}, size_t{31}, size_t{32}, size_t{70}}) {
@@ -356,6 +391,8 @@ int main() {
   philoxMatchesItsAuthors();
   normalNumbersDoNotDependOnTheCut();
   poolCallsEachIndexOnce();
+  poolThreadsBeginApart();
+  poolThreadsTakeWhatIsLeft();
   packedMatrixKeepsEveryBit();
   winogradPlanCoversTheOutput();
   sizesThatOverflowAreOutOfMemory();
