@@ -230,22 +230,23 @@ template <int Rows, typename Element>
   }
 }
 
-/** All rows, in even parts: 14 at most 6 at a time are 5 + 5 + 4, not 6 + 6 + 2. */
-template <typename Element>
+/** All rows, in even parts: 14 at most 6 at a time are 5 + 5 + 4, not 6 + 6 + 2. What is asked for
+ * is kept as elements of `Kept`. */
+template <typename Kept, typename Element>
 void multiplyAll(const PanelProduct& product, const Element* b) {
   const bool plain = isPlain(product);
   if (product.rows <= kMaxRows) {
     const char* next = product.next != nullptr ? static_cast<const char*>(product.next)
                                                : reinterpret_cast<const char*>(b) + kAhead;
     multiplyUpTo<kMaxRows>(product.rows, plain, product, product.a, b, product.c,
-                           {next, kRowBytes<Element>});
+                           {next, kRowBytes<Kept>});
     return;
   }
   const ptrdiff_t parts = (product.rows + kMaxRows - 1) / kMaxRows;
   const ptrdiff_t rows = product.rows / parts;
   const ptrdiff_t longer = product.rows % parts;  // so many parts have a row more
   // Each part asks for its share of what comes next; nobody needs it before the last has ended.
-  const ptrdiff_t bytes = (kRowBytes<Element> + parts - 1) / parts;
+  const ptrdiff_t bytes = (kRowBytes<Kept> + parts - 1) / parts;
   const ptrdiff_t share = product.segments * product.depth * bytes;
   const char* next = product.next != nullptr ? static_cast<const char*>(product.next)
                                              : reinterpret_cast<const char*>(b);
@@ -317,13 +318,27 @@ void poolRows(const PooledPanelProduct& product, const float* first, float* c) {
   pool(total);
 }
 
+#ifdef VGG_HALVES
+void multiplyHalves(const PanelProduct& product) {
+  // Each part of the rows converts B anew, which takes the multipliers' time with vectors of 64
+  // bytes: for many parts, once is better.
+  constexpr ptrdiff_t kFewRows = 2 * kMaxRows;
+  const ptrdiff_t count = product.segments * product.depth * kPanelWidth;
+  if (kLanes < 16 || product.rows <= kFewRows || count > kMaxSum * kPanelWidth)
+    return multiplyAll<uint16_t>(product, product.halfB);
+  alignas(kLine) float b[kMaxSum * kPanelWidth];
+  for (ptrdiff_t i = 0; i < count; i += kLanes) store(b + i, load(product.halfB + i));
+  multiplyAll<uint16_t>(product, b);
+}
+#endif
+
 }  // namespace
 
 void multiply(const PanelProduct& product) {
 #ifdef VGG_HALVES
-  if (product.halfB != nullptr) return multiplyAll(product, product.halfB);
+  if (product.halfB != nullptr) return multiplyHalves(product);
 #endif
-  multiplyAll(product, product.b);
+  multiplyAll<float>(product, product.b);
 }
 
 void multiplyAndPool(const PooledPanelProduct& product) {
