@@ -8,7 +8,9 @@ namespace vgg::cpu {
 namespace {
 
 constexpr ptrdiff_t kSharedBlockTiles = 112;
-// A filter that is read from a cache for fewer tiles than these is waited for.
+// Filters of more than so many bytes are waited for where they are read again for fewer than so
+// many tiles.
+constexpr size_t kSmallFilterBytes = size_t{4} << 20;
 constexpr ptrdiff_t kLeastOwnTiles = 14;
 // A number of a filter takes as long to read from memory as so many products with it.
 constexpr ptrdiff_t kProductsPerRead = 8;
@@ -29,16 +31,16 @@ constexpr int kLevel2 = -1;
 constexpr int kLevel3 = -1;
 #endif
 
-/** How many tiles make a block of a thread's own: its input and the products of a panel take most
- * of the second cache, filters pass by in the rest. 0: too few would. */
-ptrdiff_t ownBlockTiles(ptrdiff_t tileFloats, ptrdiff_t maxRows) {
+/** How many tiles, `least` or more, make a block of a thread's own: its input and the products of a
+ * panel take most of the second cache, filters pass by in the rest. 0: fewer would. */
+ptrdiff_t ownBlockTiles(ptrdiff_t tileFloats, ptrdiff_t least, ptrdiff_t maxRows) {
   static const auto cache =
       static_cast<ptrdiff_t>(cacheBytes(kLevel2, size_t{512} << 10) / sizeof(float));
   const ptrdiff_t tiles = cache * 3 / 4 / tileFloats / maxRows * maxRows;
-  if (tiles >= kLeastOwnTiles) return tiles;
+  if (tiles >= least) return tiles;
   // So many, if they overfill it by little.
-  const ptrdiff_t least = divideUp(kLeastOwnTiles, maxRows) * maxRows;
-  return least * tileFloats <= cache * 9 / 8 ? least : 0;
+  const ptrdiff_t more = divideUp(least, maxRows) * maxRows;
+  return more * tileFloats <= cache * 9 / 8 ? more : 0;
 }
 
 /** Filters up to this size may be read again for each block of a thread's own: from a cache that
@@ -155,9 +157,10 @@ WinogradPlan planWinograd(const Shape& weight, bool isHalf, ptrdiff_t height, pt
   // and the filters are read again for each block.
   const ptrdiff_t tiles = plan.allTiles();
   const ptrdiff_t perTile = plan.frequencies() * (plan.inputRow + kernels.panelWidth);
-  const ptrdiff_t own = ownBlockTiles(perTile, kernels.maxRows);
   const size_t filterBytes =
       elementCount(weight) / 9 * static_cast<size_t>(plan.frequencies()) * sizeof(float);
+  const ptrdiff_t own =
+      ownBlockTiles(perTile, filterBytes > kSmallFilterBytes ? kLeastOwnTiles : 1, kernels.maxRows);
   plan.isShared = filterBytes > mostOwnFilterBytes() || own == 0 || tiles < own * threads * 2;
   if (plan.isShared) {
     plan.blockCount = divideUp(tiles, kSharedBlockTiles);
