@@ -1,4 +1,5 @@
-// The devices that this run covers: the CPU once per instruction set that it has, each GPU that works once per precision.
+// The devices that this run covers: the CPU once per instruction set that it has and once with many threads, each GPU that works
+// once per precision.
 import {
   type Device,
   type DeviceOptions,
@@ -49,6 +50,13 @@ for (const set of cpu.instructionSets ?? []) {
   }
   device.dispose();
 }
+// More than some layers have tiles.
+const threads = 24;
+cpuDevices.push({
+  name: `cpu, ${threads} threads`,
+  precision: "float32",
+  open: () => openDevice("cpu", { threads }),
+});
 const gpuDevices = gpus.flatMap(({ id, precisions }) =>
   precisions.map(
     (precision): TestDevice => ({

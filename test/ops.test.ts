@@ -108,6 +108,7 @@ describe.each(devices)("on $name", ({ open, precision: its }) => {
       [2, 256, 6, 7, 32, 3, 1, 1],
       [2, 32, 18, 17, 32, 3, 0, 1],
       [1, 32, 9, 10, 32, 3, 2, 1],
+      [1, 144, 9, 10, 208, 3, 1, 1],
     ] as const;
     it.each(cases)(
       "batch %i, %i channels, %i × %i, %i filters of side %i, padding %i, stride %i",

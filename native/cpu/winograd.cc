@@ -11,6 +11,37 @@ namespace vgg::cpu {
 namespace {
 
 constexpr size_t kSharedPanels = 16;  // for which a thread multiplies one frequency at a time
+constexpr ptrdiff_t kPartChannels = 64;
+
+/** Tiles cut into parts of their channels, so that few tiles are work for many threads. */
+class TileParts {
+ public:
+  TileParts(ptrdiff_t tiles, ptrdiff_t channels, int threads)
+      : tiles_(tiles),
+        channels_(channels),
+        perTile_(std::clamp<ptrdiff_t>((4 * static_cast<ptrdiff_t>(threads) + tiles - 1) / tiles, 1,
+                                       std::max<ptrdiff_t>(channels / kPartChannels, 1))) {}
+
+  [[nodiscard]] size_t count() const { return static_cast<size_t>(tiles_ * perTile_); }
+
+  /** Channels [first, last) of a tile. */
+  struct Part {
+    ptrdiff_t tile, first, last;
+  };
+  [[nodiscard]] Part at(size_t index) const {
+    const auto tile = static_cast<ptrdiff_t>(index) / perTile_;
+    const auto part = static_cast<ptrdiff_t>(index) % perTile_;
+    return {tile, start(part), start(part + 1)};
+  }
+
+ private:
+  [[nodiscard]] ptrdiff_t start(ptrdiff_t part) const {
+    if (part == perTile_) return channels_;
+    return channels_ / kPartChannels * part / perTile_ * kPartChannels;
+  }
+
+  ptrdiff_t tiles_, channels_, perTile_;
+};
 
 /** One layer at work: what its tasks share. */
 struct Layer {
@@ -21,13 +52,23 @@ struct Layer {
   ptrdiff_t padding;
   bool relu, pool;
 
-  /** Tile `tile` of the run → a row of each frequency of the block, the first at `to`. */
-  void transform(const Run& run, ptrdiff_t tile, float* to) const {
+  /** The zeros about part `part` of the run's rows of output, cut into so many. */
+  void clear(const Run& run, ptrdiff_t part, ptrdiff_t parts) const {
+    const ptrdiff_t rows = (run.last - run.first) * output.height;
+    for (ptrdiff_t row = part * rows / parts; row < (part + 1) * rows / parts; ++row) {
+      const ptrdiff_t y = row % output.height;
+      clearBorder(output, run.arena, run.first + row / output.height, y, y + 1);
+    }
+  }
+
+  /** Channels [c, c + channels) of tile `tile` of the run → a row of each frequency of the block,
+   * that of the first at `to`. */
+  void transform(const Run& run, ptrdiff_t tile, ptrdiff_t c, ptrdiff_t channels, float* to) const {
     const auto [shape, n, y, x] = plan.place(tile);
-    kernels.winogradInput({shape, input.pixel(run.arena, run.first + n, y - padding, x - padding),
-                           input.rowStride(), input.channels, to,
-                           plan.across.frequencies() * plan.inputFrequency, plan.inputFrequency,
-                           input.channels});
+    kernels.winogradInput(
+        {shape, input.pixel(run.arena, run.first + n, y - padding, x - padding) + c,
+         input.rowStride(), input.channels, to + c, plan.across.frequencies() * plan.inputFrequency,
+         plan.inputFrequency, channels});
   }
 
   /** What the block holds of a frequency at `inputs` times a panel of filters → panelWidth columns
@@ -85,22 +126,17 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) 
   const auto panels = layer.filter->panels();
   const ptrdiff_t frequencies = plan.frequencies();
 
-  const auto clear = [=, this](const Run& run) {
-    const Buffer& output = layer.output;
-    for (ptrdiff_t n = run.first; n < run.last; ++n)
-      clearBorder(output, run.arena, n, 0, output.height);
-  };
-
   if (!plan.isShared) {
     return [=, this](const Run& run) {
-      clear(run);
       pool_.run(static_cast<size_t>(plan.blockCount), [&](size_t index, size_t thread) {
+        layer.clear(run, static_cast<ptrdiff_t>(index), plan.blockCount);
         const WinogradBlock block = plan.blockAt(static_cast<ptrdiff_t>(index));
         auto* inputs = reinterpret_cast<float*>(run.arena + scratch) + thread * plan.blockFloats();
         float* products = inputs + frequencies * plan.inputFrequency;
         const ptrdiff_t rows = block.last - block.first;
         for (ptrdiff_t i = 0; i < rows; ++i) {
-          layer.transform(run, block.first + i, inputs + i * plan.inputRow);
+          layer.transform(run, block.first + i, 0, layer.input.channels,
+                          inputs + i * plan.inputRow);
         }
         for (size_t panel = 0; panel < panels; ++panel) {
           for (size_t f = 0; f < block.productCount; ++f) {
@@ -127,15 +163,16 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) 
                                                 static_cast<size_t>(pool_.threads()) * 8 /
                                                     static_cast<size_t>(frequencies)));
   return [=, this](const Run& run) {
-    clear(run);
     auto* inputs = reinterpret_cast<float*>(run.arena + scratch);
     float* products = inputs + frequencies * plan.inputFrequency;
     for (ptrdiff_t index = 0; index < plan.blockCount; ++index) {
       const WinogradBlock block = plan.blockAt(index);
-      const auto rows = static_cast<size_t>(block.last - block.first);
-      pool_.run(rows, [&](size_t task) {
-        const auto i = static_cast<ptrdiff_t>(task);
-        layer.transform(run, block.first + i, inputs + i * plan.inputRow);
+      const ptrdiff_t rows = block.last - block.first;
+      const TileParts before(rows, layer.input.channels, pool_.threads());
+      pool_.run(before.count(), [&](size_t task) {
+        const auto [i, first, last] = before.at(task);
+        if (first == 0) layer.clear(run, block.first + i, plan.allTiles());
+        layer.transform(run, block.first + i, first, last - first, inputs + i * plan.inputRow);
       });
       const size_t tasks = block.productCount * groups;
       const auto firstPanel = [&](size_t task) -> FilterPanel {
@@ -152,9 +189,11 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) 
                          products + static_cast<ptrdiff_t>(panel) * width);
         }
       });
-      pool_.run(rows, [&](size_t task) {
-        const auto i = static_cast<ptrdiff_t>(task);
-        layer.finish(run, block.first + i, 0, filters, products + i * plan.productRow);
+      const TileParts after(rows, filters, pool_.threads());
+      pool_.run(after.count(), [&](size_t task) {
+        const auto [i, first, last] = after.at(task);
+        layer.finish(run, block.first + i, first, last - first,
+                     products + i * plan.productRow + first);
       });
     }
   };
