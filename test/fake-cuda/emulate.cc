@@ -1,9 +1,8 @@
-// Blocks, threads, barriers and tensor cores of the emulated GPU.
+// Blocks, threads and barriers of the emulated GPU.
 #include "emulate.h"
 
 #include <algorithm>
 #include <atomic>
-#include <deque>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -11,89 +10,40 @@
 #include <utility>
 #include <vector>
 
-#include "fiber.h"
+#include "emulated_block.h"
 
 namespace emulate {
 namespace {
 
-enum class State { kReady, kInWarp, kAtBarrier, kAtClusterBarrier, kDone };
-
-struct Warp {
-  unsigned lanes = 0;
-  unsigned arrived = 0;
-  unsigned turn = 0;
-  Collective kind = Collective::kSync;
-  // In turns: a lane may still read the last result while another puts its next value down.
-  Slots slots[2];
-  float products[16][64];  // of multiplyShared; read before the warp meets again
-};
-
-struct Copy {
-  void* to;
-  const void* from;
-  size_t bytes;
-};
-
-struct Fiber {
-  Context context;
-  Stack stack;
-  Dim3 thread;
-  State state = State::kDone;
-  unsigned number = 0;                   // in the cluster
-  unsigned rank = 0;                     // of its block in the cluster
-  std::deque<std::vector<Copy>> copies;  // by group; the last is not ended
-};
-
 [[noreturn]] void failBarrier(const char* message) { throw LaunchError(Fault::kBarrier, message); }
 
-/** The threads of one cluster of blocks, mostly of one. */
-class Block {
+/** Blocks with their stacks, kept from launch to launch. */
+class Blocks {
  public:
-  /** `first` is the index of its first block. */
-  void run(const Kernel& kernel, void** parameters, unsigned threads, unsigned ranks, Dim3 first,
-           size_t sharedBytes, bool falling);
-
-  std::byte* shared(unsigned rank) {
-    // As a GPU aligns it.
-    const auto start = (reinterpret_cast<uintptr_t>(shared_.data()) + 1023) / 1024 * 1024;
-    return reinterpret_cast<std::byte*>(start) + rank * sharedStride_;
+  std::unique_ptr<Block> take() {
+    const std::lock_guard lock(mutex_);
+    if (idle_.empty()) return std::make_unique<Block>();
+    std::unique_ptr<Block> block = std::move(idle_.back());
+    idle_.pop_back();
+    return block;
   }
-  [[nodiscard]] size_t sharedBytes() const { return sharedBytes_; }
-  [[nodiscard]] unsigned ranks() const { return ranks_; }
-
-  Warp& warpOf(const Fiber& fiber) { return warps_[fiber.number / 32]; }
-  Fiber* current = nullptr;
-
-  /** The current thread waits in `state` until another makes it ready. */
-  void wait(State state) {
-    Fiber& self = *current;
-    self.state = state;
-    switchContext(self.context, scheduler_);
-  }
-  void release(const Warp& warp) {
-    const size_t first = static_cast<size_t>(&warp - warps_.data()) * 32;
-    for (size_t i = first; i < first + warp.lanes; ++i) fibers_[i].state = State::kReady;
+  void give(std::unique_ptr<Block> block) {
+    const std::lock_guard lock(mutex_);
+    idle_.push_back(std::move(block));
   }
 
  private:
-  static void enter();
-  bool runWarp(size_t warp, bool falling);
-  /** Whether any thread of these may go on after a barrier that all have reached. */
-  bool pass(size_t first, size_t count, State barrier, const char* message);
-
-  unsigned ranks_ = 1;
-  Dim3 first_;
-  size_t sharedBytes_ = 0, sharedStride_ = 0;
-  std::vector<std::byte> shared_;
-  std::vector<Fiber> fibers_;
-  std::vector<Warp> warps_;
-  Context scheduler_;
-  const Kernel* kernel_ = nullptr;
-  void** parameters_ = nullptr;
-  std::exception_ptr failure_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Block>> idle_;
 };
 
-thread_local Block* running = nullptr;
+Blocks& blocks() {
+  // Never destroyed: stream threads may outlive static destructors.
+  static auto* const all = new Blocks;
+  return *all;
+}
+
+}  // namespace
 
 void Block::enter() {
   Block& block = *running;
@@ -194,111 +144,12 @@ void Block::run(const Kernel& kernel, void** parameters, unsigned threads, unsig
   running = nullptr;
 }
 
-/** Blocks with their stacks, kept from launch to launch. */
-class Blocks {
- public:
-  std::unique_ptr<Block> take() {
-    const std::lock_guard lock(mutex_);
-    if (idle_.empty()) return std::make_unique<Block>();
-    std::unique_ptr<Block> block = std::move(idle_.back());
-    idle_.pop_back();
-    return block;
-  }
-  void give(std::unique_ptr<Block> block) {
-    const std::lock_guard lock(mutex_);
-    idle_.push_back(std::move(block));
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<Block>> idle_;
-};
-
-Blocks& blocks() {
-  // Never destroyed: stream threads may outlive static destructors.
-  static auto* const all = new Blocks;
-  return *all;
-}
-
 Fiber& self(const char* what) {
   if (running == nullptr) {
     throw LaunchError(Fault::kBarrier, std::string(what) + " in a kernel listed without barriers");
   }
   return *running->current;
 }
-
-float fromHalf(uint32_t bits) {
-  const auto low = static_cast<uint16_t>(bits);
-  _Float16 value;
-  std::memcpy(&value, &low, 2);
-  return static_cast<float>(value);
-}
-float fromBits(uint32_t bits) {
-  float value;
-  std::memcpy(&value, &bits, 4);
-  return value;
-}
-
-float halfAt(uint32_t word, unsigned i) { return fromHalf(word >> (16 * i)); }
-float bfloatAt(uint32_t word, unsigned i) {
-  return fromBits(i == 0 ? word << 16 : word & ~0xffffU);
-}
-/** Every number of 16 bits: a conversion by hand would take longer than the products. */
-using Numbers = std::vector<float>;
-Numbers listNumbers(float (*convert)(uint32_t, unsigned)) {
-  Numbers all(1 << 16);
-  for (uint32_t bits = 0; bits < all.size(); ++bits) all[bits] = convert(bits, 0);
-  return all;
-}
-const Numbers& halves() {
-  static const auto* const all = new Numbers(listNumbers(halfAt));
-  return *all;
-}
-const Numbers& bfloats() {
-  static const auto* const all = new Numbers(listNumbers(bfloatAt));
-  return *all;
-}
-// The tensor core takes the 19 upper bits and ignores the rest.
-float tf32At(uint32_t word, unsigned /*i*/) { return fromBits(word & 0xffffe000); }
-
-/** Gathers the operands from all lanes' words and leaves d in them. A word holds `kPacked`
- * neighbours in k; operands of k elements take k / kPacked / 4 words per row. */
-template <int kDepth, int kPacked, auto kConvert>
-void multiplySlots(Slots& slots) {
-  constexpr int kColumnWords = kDepth / kPacked / 4;  // a's words per row of a lane; b's words
-  float a[16][kDepth];
-  float b[kDepth][8];
-  float d[16][8];
-  for (unsigned lane = 0; lane < 32; ++lane) {
-    const unsigned group = lane / 4;
-    const unsigned t = lane % 4;
-    for (unsigned word = 0; word < 2 * kColumnWords; ++word) {
-      for (unsigned i = 0; i < kPacked; ++i) {
-        const unsigned k = (word / 2 * 4 + t) * kPacked + i;
-        a[group + word % 2 * 8][k] = kConvert(slots[lane][word], i);
-      }
-    }
-    for (unsigned word = 0; word < kColumnWords; ++word) {
-      for (unsigned i = 0; i < kPacked; ++i) {
-        const unsigned k = (word * 4 + t) * kPacked + i;
-        b[k][group] = kConvert(slots[lane][2 * kColumnWords + word], i);
-      }
-    }
-  }
-  for (unsigned row = 0; row < 16; ++row) {
-    for (float& v : d[row]) v = 0;
-    for (unsigned k = 0; k < kDepth; ++k) {
-      for (unsigned column = 0; column < 8; ++column) d[row][column] += a[row][k] * b[k][column];
-    }
-  }
-  for (unsigned lane = 0; lane < 32; ++lane) {
-    for (unsigned i = 0; i < 4; ++i) {
-      std::memcpy(&slots[lane][i], &d[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2], 4);
-    }
-  }
-}
-
-}  // namespace
 
 void openWindow(const void* address, size_t bytes, bool write) {
   if (reinterpret_cast<uintptr_t>(address) % bytes != 0)
@@ -378,65 +229,6 @@ const Slots& meet(Collective kind, std::initializer_list<uint32_t> mine, void (*
     running->release(warp);
   }
   return slots;
-}
-
-void multiply(Operands operands, float (&d)[4], std::initializer_list<uint32_t> words) {
-  void (*atEnd)(Slots&) = nullptr;
-  switch (operands) {
-    case Operands::kHalf8:
-      atEnd = multiplySlots<8, 2, halfAt>;
-      break;
-    case Operands::kHalf16:
-      atEnd = multiplySlots<16, 2, halfAt>;
-      break;
-    case Operands::kBfloat16:
-      atEnd = multiplySlots<16, 2, bfloatAt>;
-      break;
-    case Operands::kTf32:
-      atEnd = multiplySlots<8, 1, tf32At>;
-      break;
-  }
-  const auto& result = meet(Collective::kMultiply, words, atEnd)[laneIndex()];
-  for (size_t i = 0; i < 4; ++i) d[i] += fromBits(result[i]);
-}
-
-void multiplyShared(Operands operands, float (&d)[32], const SharedOperand& a,
-                    const SharedOperand& b, bool adds) {
-  constexpr int kDepth = 16;
-  constexpr int kColumns = 64;
-  Fiber& fiber = self("a product");
-  Warp& warp = running->warpOf(fiber);
-  if (warp.arrived == 31) {  // the last lane multiplies for all
-    const Numbers& numbers = operands == Operands::kHalf16 ? halves() : bfloats();
-    const auto at = [&](const SharedOperand& operand, int row, int k) {
-      const std::byte* base = launchedShared();
-      const auto offset = static_cast<size_t>(static_cast<const std::byte*>(operand.start) - base) +
-                          static_cast<size_t>(row / 8 * operand.across + row % 8 * 128 + k * 2);
-      uint16_t bits;
-      std::memcpy(&bits, base + (offset ^ (offset >> 3 & 0x70)), sizeof bits);
-      return numbers[bits];
-    };
-    const int firstRow = static_cast<int>(fiber.number / 32 % 4) * 16;
-    float columns[kDepth][kColumns];
-    for (int k = 0; k < kDepth; ++k) {
-      for (int column = 0; column < kColumns; ++column) columns[k][column] = at(b, column, k);
-    }
-    for (int row = 0; row < 16; ++row) {
-      auto& sums = warp.products[row];
-      std::fill(std::begin(sums), std::end(sums), 0.0F);
-      for (int k = 0; k < kDepth; ++k) {
-        const float value = at(a, firstRow + row, k);
-        for (int column = 0; column < kColumns; ++column)
-          sums[column] += value * columns[k][column];
-      }
-    }
-  }
-  meet(Collective::kMultiply, {});
-  const unsigned lane = laneIndex();
-  for (unsigned i = 0; i < 32; ++i) {
-    const float product = warp.products[lane / 4 + i / 2 % 2 * 8][i / 4 * 8 + lane % 4 * 2 + i % 2];
-    d[i] = adds ? d[i] + product : product;
-  }
 }
 
 void Kernel::launch(Dim3 grid, Dim3 block, size_t sharedBytes, void** parameters,

@@ -37,6 +37,7 @@ add_library(fake_cuda SHARED EXCLUDE_FROM_ALL
   ${fake_cuda_folder}/driver_module.cc
   ${fake_cuda_folder}/driver_stream.cc
   ${fake_cuda_folder}/emulate.cc
+  ${fake_cuda_folder}/emulate_tensor_cores.cc
   ${fake_cuda_folder}/emulated_kernels.cc
   ${fake_cuda_folder}/exports.cc
   ${fake_cuda_folder}/ledger.cc

@@ -1,0 +1,148 @@
+// The tensor cores of the emulated GPU: products of registers and of swizzled shared memory.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <initializer_list>
+#include <iterator>
+#include <vector>
+
+#include "emulate.h"
+#include "emulated_block.h"
+
+namespace emulate {
+namespace {
+
+float fromHalf(uint32_t bits) {
+  const auto low = static_cast<uint16_t>(bits);
+  _Float16 value;
+  std::memcpy(&value, &low, 2);
+  return static_cast<float>(value);
+}
+float fromBits(uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, 4);
+  return value;
+}
+
+float halfAt(uint32_t word, unsigned i) { return fromHalf(word >> (16 * i)); }
+float bfloatAt(uint32_t word, unsigned i) {
+  return fromBits(i == 0 ? word << 16 : word & ~0xffffU);
+}
+/** Every number of 16 bits: a conversion by hand would take longer than the products. */
+using Numbers = std::vector<float>;
+Numbers listNumbers(float (*convert)(uint32_t, unsigned)) {
+  Numbers all(1 << 16);
+  for (uint32_t bits = 0; bits < all.size(); ++bits) all[bits] = convert(bits, 0);
+  return all;
+}
+const Numbers& halves() {
+  static const auto* const all = new Numbers(listNumbers(halfAt));
+  return *all;
+}
+const Numbers& bfloats() {
+  static const auto* const all = new Numbers(listNumbers(bfloatAt));
+  return *all;
+}
+// The tensor core takes the 19 upper bits and ignores the rest.
+float tf32At(uint32_t word, unsigned /*i*/) { return fromBits(word & 0xffffe000); }
+
+/** Gathers the operands from all lanes' words and leaves d in them. A word holds `kPacked`
+ * neighbours in k; operands of k elements take k / kPacked / 4 words per row. */
+template <int kDepth, int kPacked, auto kConvert>
+void multiplySlots(Slots& slots) {
+  constexpr int kColumnWords = kDepth / kPacked / 4;  // a's words per row of a lane; b's words
+  float a[16][kDepth];
+  float b[kDepth][8];
+  float d[16][8];
+  for (unsigned lane = 0; lane < 32; ++lane) {
+    const unsigned group = lane / 4;
+    const unsigned t = lane % 4;
+    for (unsigned word = 0; word < 2 * kColumnWords; ++word) {
+      for (unsigned i = 0; i < kPacked; ++i) {
+        const unsigned k = (word / 2 * 4 + t) * kPacked + i;
+        a[group + word % 2 * 8][k] = kConvert(slots[lane][word], i);
+      }
+    }
+    for (unsigned word = 0; word < kColumnWords; ++word) {
+      for (unsigned i = 0; i < kPacked; ++i) {
+        const unsigned k = (word * 4 + t) * kPacked + i;
+        b[k][group] = kConvert(slots[lane][2 * kColumnWords + word], i);
+      }
+    }
+  }
+  for (unsigned row = 0; row < 16; ++row) {
+    for (float& v : d[row]) v = 0;
+    for (unsigned k = 0; k < kDepth; ++k) {
+      for (unsigned column = 0; column < 8; ++column) d[row][column] += a[row][k] * b[k][column];
+    }
+  }
+  for (unsigned lane = 0; lane < 32; ++lane) {
+    for (unsigned i = 0; i < 4; ++i) {
+      std::memcpy(&slots[lane][i], &d[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2], 4);
+    }
+  }
+}
+
+}  // namespace
+
+void multiply(Operands operands, float (&d)[4], std::initializer_list<uint32_t> words) {
+  void (*atEnd)(Slots&) = nullptr;
+  switch (operands) {
+    case Operands::kHalf8:
+      atEnd = multiplySlots<8, 2, halfAt>;
+      break;
+    case Operands::kHalf16:
+      atEnd = multiplySlots<16, 2, halfAt>;
+      break;
+    case Operands::kBfloat16:
+      atEnd = multiplySlots<16, 2, bfloatAt>;
+      break;
+    case Operands::kTf32:
+      atEnd = multiplySlots<8, 1, tf32At>;
+      break;
+  }
+  const auto& result = meet(Collective::kMultiply, words, atEnd)[laneIndex()];
+  for (size_t i = 0; i < 4; ++i) d[i] += fromBits(result[i]);
+}
+
+void multiplyShared(Operands operands, float (&d)[32], const SharedOperand& a,
+                    const SharedOperand& b, bool adds) {
+  constexpr int kDepth = 16;
+  constexpr int kColumns = 64;
+  Fiber& fiber = self("a product");
+  Warp& warp = running->warpOf(fiber);
+  if (warp.arrived == 31) {  // the last lane multiplies for all
+    const Numbers& numbers = operands == Operands::kHalf16 ? halves() : bfloats();
+    const std::byte* base = launchedShared();
+    const auto at = [&](const SharedOperand& operand, int row, int k) {
+      const auto offset = static_cast<size_t>(static_cast<const std::byte*>(operand.start) - base) +
+                          static_cast<size_t>(row / 8 * operand.across + row % 8 * 128 + k * 2);
+      uint16_t bits;
+      std::memcpy(&bits, base + (offset ^ (offset >> 3 & 0x70)), sizeof bits);
+      return numbers[bits];
+    };
+    const int firstRow = static_cast<int>(fiber.number / 32 % 4) * 16;
+    float columns[kDepth][kColumns];
+    for (int k = 0; k < kDepth; ++k) {
+      for (int column = 0; column < kColumns; ++column) columns[k][column] = at(b, column, k);
+    }
+    for (int row = 0; row < 16; ++row) {
+      auto& sums = warp.products[row];
+      std::fill(std::begin(sums), std::end(sums), 0.0F);
+      for (int k = 0; k < kDepth; ++k) {
+        const float value = at(a, firstRow + row, k);
+        for (int column = 0; column < kColumns; ++column)
+          sums[column] += value * columns[k][column];
+      }
+    }
+  }
+  meet(Collective::kMultiply, {});
+  const unsigned lane = laneIndex();
+  for (unsigned i = 0; i < 32; ++i) {
+    const float product = warp.products[lane / 4 + i / 2 % 2 * 8][i / 4 * 8 + lane % 4 * 2 + i % 2];
+    d[i] = adds ? d[i] + product : product;
+  }
+}
+
+}  // namespace emulate

@@ -1,0 +1,96 @@
+// The threads and warps of an emulated block, for the emulator's own files.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <vector>
+
+#include "emulate.h"
+#include "fiber.h"
+
+namespace emulate {
+
+enum class State { kReady, kInWarp, kAtBarrier, kAtClusterBarrier, kDone };
+
+struct Warp {
+  unsigned lanes = 0;
+  unsigned arrived = 0;
+  unsigned turn = 0;
+  Collective kind = Collective::kSync;
+  // In turns: a lane may still read the last result while another puts its next value down.
+  Slots slots[2];
+  float products[16][64];  // of multiplyShared; read before the warp meets again
+};
+
+struct Copy {
+  void* to;
+  const void* from;
+  size_t bytes;
+};
+
+struct Fiber {
+  Context context;
+  Stack stack;
+  Dim3 thread;
+  State state = State::kDone;
+  unsigned number = 0;                   // in the cluster
+  unsigned rank = 0;                     // of its block in the cluster
+  std::deque<std::vector<Copy>> copies;  // by group; the last is not ended
+};
+
+/** The threads of one cluster of blocks, mostly of one. */
+class Block {
+ public:
+  /** `first` is the index of its first block. */
+  void run(const Kernel& kernel, void** parameters, unsigned threads, unsigned ranks, Dim3 first,
+           size_t sharedBytes, bool falling);
+
+  std::byte* shared(unsigned rank) {
+    // As a GPU aligns it.
+    const auto start = (reinterpret_cast<uintptr_t>(shared_.data()) + 1023) / 1024 * 1024;
+    return reinterpret_cast<std::byte*>(start) + rank * sharedStride_;
+  }
+  [[nodiscard]] size_t sharedBytes() const { return sharedBytes_; }
+  [[nodiscard]] unsigned ranks() const { return ranks_; }
+
+  Warp& warpOf(const Fiber& fiber) { return warps_[fiber.number / 32]; }
+  Fiber* current = nullptr;
+
+  /** The current thread waits in `state` until another makes it ready. */
+  void wait(State state) {
+    Fiber& self = *current;
+    self.state = state;
+    switchContext(self.context, scheduler_);
+  }
+  void release(const Warp& warp) {
+    const size_t first = static_cast<size_t>(&warp - warps_.data()) * 32;
+    for (size_t i = first; i < first + warp.lanes; ++i) fibers_[i].state = State::kReady;
+  }
+
+ private:
+  static void enter();
+  bool runWarp(size_t warp, bool falling);
+  /** Whether any thread of these may go on after a barrier that all have reached. */
+  bool pass(size_t first, size_t count, State barrier, const char* message);
+
+  unsigned ranks_ = 1;
+  Dim3 first_;
+  size_t sharedBytes_ = 0, sharedStride_ = 0;
+  std::vector<std::byte> shared_;
+  std::vector<Fiber> fibers_;
+  std::vector<Warp> warps_;
+  Context scheduler_;
+  const Kernel* kernel_ = nullptr;
+  void** parameters_ = nullptr;
+  std::exception_ptr failure_;
+};
+
+/** Whose threads run on this host thread; null where none do. */
+inline constinit thread_local Block* running = nullptr;
+
+/** The thread that runs and asks for `what`. Throws LaunchError in a kernel without barriers. */
+Fiber& self(const char* what);
+
+}  // namespace emulate
