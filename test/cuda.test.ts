@@ -330,6 +330,16 @@ describe.skipIf(!isBuilt)("a model on a GPU", () => {
     expect(result).toMatchObject({ ran: 0, ranForLate: 3, same: true, misuse: 0 });
   });
 
+  it("uses no engine that computes wrong numbers", () => {
+    const { stderr, result } = run("wrong", { FAKE_CUDNN_WRONG: "1" });
+    expect(stderr).toBe("");
+    expect(result.misuse).toBe(0);
+    for (const { code, message } of result.outcomes) {
+      expect(code).toBe("UNSUPPORTED");
+      expect(message).toMatch(/no engine for a convolution of .* computes wrong numbers/);
+    }
+  });
+
   it("adds the bias of a linear layer itself where cuBLASLt cannot", () => {
     const env = { XDG_CACHE_HOME: join(scratch, "apart") };
     const [whole, apart, again] = [

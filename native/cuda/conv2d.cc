@@ -1,8 +1,9 @@
-// Convolutions by cuDNN, each in the form and with the engine that measured fastest on this GPU;
-// the choice is kept on disk.
+// Convolutions by cuDNN, each in the form and with the engine that measured fastest on this GPU, of
+// those that compute rightly; the choice is kept on disk.
 #include <algorithm>
 #include <chrono>
 
+#include "cuda/convolution_check.h"
 #include "cuda/executable.h"
 
 namespace vgg::cuda {
@@ -66,16 +67,18 @@ Step CudaExecutable::prepare(const Conv2d& op) {
   };
 }
 
-/** Whether a plan that was made elsewhere runs here: one made ahead of time never has. */
-bool CudaExecutable::works(const Candidates& candidates, const Plan& plan) {
-  try {
-    const DeviceMemory scratch(context_, plan.workspaceBytes(), nullptr);
-    plan.execute(context_.cudnn(), candidates.buffers(trial(&scratch)));
+/** Runs a plan: an engine may fail only then. Its numbers must pass `check`, if that is given.
+ * Throws Error. */
+void CudaExecutable::tryOut(const Candidates& candidates, const Plan& plan,
+                            const ConvolutionCheck* check) {
+  const DeviceMemory scratch(context_, plan.workspaceBytes(), nullptr);
+  const ConvolutionBuffers buffers = candidates.buffers(trial(&scratch));
+  if (check == nullptr) {
+    plan.execute(context_.cudnn(), buffers);
     context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
-    return true;
-  } catch (const Error& error) {
-    if (error.code() == Code::kDeviceLost) throw;
-    return false;
+  } else if (!check->passes(plan, buffers)) {
+    throw Error(Code::kUnsupported, std::string("an engine of the ") + nameOf(plan.form()) +
+                                        " form computes wrong numbers");
   }
 }
 
@@ -85,20 +88,11 @@ Plan CudaExecutable::choosePlan(const Candidates& candidates) {
   const Target target{context_.cudnn(), nullptr};
   const std::string problem = planKey(convolution, precision, candidates.isPooled);
   const std::string key = context_.identity() + " " + problem;
-  if (!shared_.deterministic && !candidates.forms.isForced) {
-    // What was measured here; else what `vgg plan` chose for this kind of GPU.
-    for (const std::string& known :
-         {key, plannedKey(context_.gpu().name, context_.libraries(), problem)}) {
-      const auto cached = shared_.cache.read(known);
-      if (!cached) continue;
-      auto plan = parsePlan(context_, target, *cached);
-      if (plan && plan->workspaceBytes() <= kWorkspaceLimit && works(candidates, *plan))
-        return *std::move(plan);
-    }
-  }
-
-  std::optional<Plan> best;
-  double least = 0;
+  std::optional<ConvolutionCheck> made;
+  const auto check = [&] {
+    if (!made) made.emplace(context_, convolution, candidates.buffers(trial()).input);
+    return &*made;
+  };
   std::string refusals;
   Code code = Code::kUnsupported;
   const auto refuse = [&](const Error& error) {
@@ -106,6 +100,29 @@ Plan CudaExecutable::choosePlan(const Candidates& candidates) {
     if (error.code() == Code::kOutOfMemory) code = Code::kOutOfMemory;
     refusals += std::string("; ") + error.what();
   };
+
+  if (!shared_.deterministic && !candidates.forms.isForced) {
+    // What was measured here; else what `vgg plan` chose for this kind of GPU, which never ran.
+    const std::string planned = plannedKey(context_.gpu().name, context_.libraries(), problem);
+    for (const std::string& known : {key, planned}) {
+      const auto cached = shared_.cache.read(known);
+      if (!cached) continue;
+      auto plan = parsePlan(context_, target, *cached);
+      if (!plan || plan->workspaceBytes() > kWorkspaceLimit) continue;
+      try {
+        tryOut(candidates, *plan, known == key ? nullptr : check());
+        return *std::move(plan);
+      } catch (const Error& error) {
+        refuse(error);
+      }
+    }
+  }
+
+  struct Timed {
+    double milliseconds;
+    Plan plan;
+  };
+  std::vector<Timed> timed;
   for (const Form form : candidates.forms.forms) {
     std::unique_ptr<DeviceMemory> scratch;
     try {
@@ -121,27 +138,21 @@ Plan CudaExecutable::choosePlan(const Candidates& candidates) {
         try {
           std::optional<Plan> plan = graph.plan(std::move(engine));
           if (!plan || plan->workspaceBytes() > kWorkspaceLimit) continue;
+          --left;
+          if (shared_.deterministic) {
+            tryOut(candidates, *plan, check());
+            return *std::move(plan);
+          }
           if (scratch == nullptr || scratch->bytes() < plan->workspaceBytes()) {
             scratch = nullptr;
             scratch = std::make_unique<DeviceMemory>(context_, plan->workspaceBytes(), nullptr);
           }
           const Run run = trial(scratch.get());
-          const auto work = [&, buffers = candidates.buffers(run)] {
+          const double time = measure([&, buffers = candidates.buffers(run)] {
             plan->execute(context_.cudnn(), buffers);
             if (after) after(run);
-          };
-          --left;
-          if (shared_.deterministic) {
-            // An engine may fail only when it runs.
-            work();
-            context_.check(context_.api().cuStreamSynchronize(context_.compute()),
-                           "cuStreamSynchronize");
-            return *std::move(plan);
-          }
-          const double time = measure(work);
-          if (best && time >= least) continue;
-          least = time;
-          best = std::move(plan);
+          });
+          timed.push_back({time, *std::move(plan)});
         } catch (const Error& error) {
           refuse(error);
         }
@@ -150,14 +161,21 @@ Plan CudaExecutable::choosePlan(const Candidates& candidates) {
       refuse(error);
     }
   }
-  if (!best) {
-    throw Error(code, "cuDNN has no engine for a convolution of " +
-                          std::to_string(convolution.channels) + " to " +
-                          std::to_string(convolution.filters) + " channels in " +
-                          precisionName(precision) + " on " + context_.gpu().name + refusals);
+  std::ranges::stable_sort(timed, {}, &Timed::milliseconds);
+  for (Timed& fastest : timed) {
+    try {
+      tryOut(candidates, fastest.plan, check());
+    } catch (const Error& error) {
+      refuse(error);
+      continue;
+    }
+    if (!candidates.forms.isForced) shared_.cache.write(key, planText(fastest.plan));
+    return std::move(fastest.plan);
   }
-  if (!candidates.forms.isForced) shared_.cache.write(key, planText(*best));
-  return *std::move(best);
+  throw Error(code, "cuDNN has no engine for a convolution of " +
+                        std::to_string(convolution.channels) + " to " +
+                        std::to_string(convolution.filters) + " channels in " +
+                        precisionName(precision) + " on " + context_.gpu().name + refusals);
 }
 
 }  // namespace vgg::cuda

@@ -16,6 +16,8 @@
 
 namespace vgg::cuda {
 
+class ConvolutionCheck;
+
 /** What all executables of a GPU share. */
 struct Shared {
   Context& context;
@@ -114,7 +116,7 @@ class CudaExecutable final : public Executable {
   /** A convolution in each form that it can take, and what else its step does. conv2d.cc */
   struct Candidates;
   Plan choosePlan(const Candidates& candidates);
-  bool works(const Candidates& candidates, const Plan& plan);
+  void tryOut(const Candidates& candidates, const Plan& plan, const ConvolutionCheck* check);
   /** Milliseconds of work(), which enqueues on the compute stream. */
   double measure(const std::function<void()>& work);
 

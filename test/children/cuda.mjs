@@ -286,6 +286,7 @@ const modes = {
     const allocate = (...dimensions) => DeviceTensor.allocate(device, dimensions);
     const copies = [];
     const answers = [];
+    await model.forward(Tensor.randn(shape)); // to prepare it copies, too
     const pairs = Array.from({ length: 10 }, () => [allocate(...shape), allocate(1, 10)]);
     for (const pair of [pairs[0], pairs[0], pairs[0], ...pairs, pairs[9], pairs[0]]) {
       const [input, output] = pair;
@@ -355,6 +356,20 @@ const modes = {
       compilations: control("compilations"),
       matmuls: control("matmuls"),
     };
+  },
+
+  /** Where each engine of cuDNN's computes wrong numbers. */
+  async wrong() {
+    const outcomes = [];
+    for (const deterministic of [false, true]) {
+      const device = await openDevice("cuda", { deterministic });
+      const model = await network(device);
+      const { code, message } = await caught(model.forward(Tensor.randn(shape)));
+      outcomes.push({ code, message });
+      await model.dispose();
+      device.dispose();
+    }
+    return { outcomes, misuse: control("misuseCount") };
   },
 
   async waiting() {

@@ -85,6 +85,7 @@ struct Engine {
   Rounding rounding = Rounding::kNone;
   double flopsPerNanosecond = 1e5;
   double extraNanoseconds = 0;
+  bool isWrong = false;  // each output is that of the filter beside it
 };
 
 /** The engines for the graph, best first. A cuDNN status; `why` says why not. */

@@ -1,4 +1,6 @@
 // The engines that the fake offers for a graph, in an order that tempts a careless caller.
+#include <cstdlib>
+
 #include "cudnn.h"
 
 namespace fake {
@@ -31,6 +33,11 @@ std::vector<Engine> floatEngines(int capability) {
                  .workspaceBytes = 2048 * kMiB,
                  .flopsPerNanosecond = 8e4});
   all.push_back({.id = 15, .numericalNotes = {}, .behaviorNotes = {}, .flopsPerNanosecond = 4e4});
+  all.push_back({.id = 17,
+                 .numericalNotes = {},
+                 .behaviorNotes = {},
+                 .flopsPerNanosecond = 7e4,
+                 .isWrong = true});
   // The better one where there is much to do.
   all.push_back({.id = 16,
                  .numericalNotes = {},
@@ -49,6 +56,11 @@ std::vector<Engine> sixteenBitEngines() {
            .behaviorNotes = {},
            .executeStatus = CUDNN_STATUS_EXECUTION_FAILED,
            .flopsPerNanosecond = 8e5},
+          {.id = 25,
+           .numericalNotes = tensorCore,
+           .behaviorNotes = {},
+           .flopsPerNanosecond = 9e5,
+           .isWrong = true},
           {.id = 20, .numericalNotes = tensorCore, .behaviorNotes = {}, .flopsPerNanosecond = 5e5},
           {.id = 21,
            .numericalNotes = tensorCore,
@@ -112,6 +124,8 @@ int findEngines(const ConvolutionGraph& graph, int mode, int capability,
   } else {
     *engines = graph.type == Type::kFloat ? floatEngines(capability) : sixteenBitEngines();
   }
+  if (std::getenv("FAKE_CUDNN_WRONG") != nullptr)
+    for (Engine& engine : *engines) engine.isWrong = true;
   return CUDNN_STATUS_SUCCESS;
 }
 

@@ -150,6 +150,12 @@ void vary(float* values, size_t count) {
   for (size_t i = run++ % 7; i < count; i += 7) values[i] *= 1 + 0x1p-23F;
 }
 
+/** Each output in the place of the one before. */
+void shift(void* values, size_t bytes, size_t elementBytes) {
+  auto* first = static_cast<char*>(values);
+  std::rotate(first, first + elementBytes, first + bytes);
+}
+
 }  // namespace
 
 void executeConvolution(const ConvolutionGraph& graph, const Engine& engine, int device,
@@ -185,6 +191,10 @@ void executeConvolution(const ConvolutionGraph& graph, const Engine& engine, int
   if (!memo.redo(result.value())) {
     compute(graph, engine.rounding, pointers);
     memo.did(result.value(), std::move(reads), {written}, true);
+  }
+  if (engine.isWrong) {
+    shift(y, bytesOf(graph.y), sizeOf(graph.type));
+    memo.wrote({written});
   }
   if (std::count(engine.numericalNotes.begin(), engine.numericalNotes.end(),
                  CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) == 0)
