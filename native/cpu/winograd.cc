@@ -10,8 +10,8 @@
 namespace vgg::cpu {
 namespace {
 
-constexpr size_t kSharedPanels = 16;  // for which a thread multiplies one frequency at a time
-constexpr ptrdiff_t kPartChannels = 64;
+constexpr size_t kSharedPanels = 16;     // for which a thread multiplies one frequency at a time
+constexpr ptrdiff_t kPartChannels = 64;  // at least, of a tile: whole lines of a cache
 
 /** Tiles cut into parts of their channels, so that few tiles are work for many threads. */
 class TileParts {

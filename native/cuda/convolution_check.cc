@@ -76,7 +76,7 @@ ConvolutionCheck::ConvolutionCheck(Context& context, const Convolution& c, CUdev
       bias_(context, static_cast<size_t>(c.filters) * byteSize(type_), nullptr) {
   upload(context, filter_.address(), type_, 0, c.filters * filterElements(c), filterAt);
   upload(context, bias_.address(), type_, 0, c.filters, biasAt);
-  for (const int64_t image : {int64_t{0}, c.batch - 1}) {
+  for (const int64_t image : std::set{int64_t{0}, c.batch - 1}) {
     const int64_t first = image * imageElements(c);
     upload(context, input + static_cast<size_t>(first) * byteSize(type_), type_, first,
            imageElements(c), inputAt);
