@@ -322,7 +322,7 @@ void poolRows(const PooledPanelProduct& product, const float* first, float* c) {
 void multiplyHalves(const PanelProduct& product) {
   // Each part of the rows converts B anew, which takes the multipliers' time with vectors of 64
   // bytes: for many parts, once is better.
-  constexpr ptrdiff_t kFewRows = 2 * kMaxRows;
+  constexpr ptrdiff_t kFewRows = ptrdiff_t{2} * kMaxRows;
   const ptrdiff_t count = product.segments * product.depth * kPanelWidth;
   if (kLanes < 16 || product.rows <= kFewRows || count > kMaxSum * kPanelWidth)
     return multiplyAll<uint16_t>(product, product.halfB);
