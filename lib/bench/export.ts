@@ -1,8 +1,9 @@
 // A benchmark's report as files: JSON, CSV, and each figure as SVG and PNG.
-import { access, constants, mkdir } from "node:fs/promises";
+import { access, constants } from "node:fs/promises";
 import { join } from "node:path";
 import { csvLine } from "../csv.js";
 import { VggError } from "../errors.js";
+import { makeFolder } from "../make-folder.js";
 import { fileError } from "../weights/file.js";
 import { checkPath, replaceFile, writeAll } from "../weights/replace.js";
 import { figures } from "./figures.js";
@@ -12,7 +13,7 @@ import type { BenchReport } from "./report.js";
 export async function prepareFolder(folder: string): Promise<void> {
   checkPath(folder, "--export");
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     await access(folder, constants.W_OK | constants.X_OK);
   } catch (error) {
     throw fileError(error, folder);

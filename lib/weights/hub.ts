@@ -1,13 +1,14 @@
 // Known weights on this machine: found in torch's cache or ours, else downloaded there once and verified.
 import { createHash } from "node:crypto";
 import { constants, createReadStream } from "node:fs";
-import { access, copyFile, mkdir, open, rename, stat } from "node:fs/promises";
+import { access, copyFile, open, rename } from "node:fs/promises";
 import { homedir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { cacheFolder, userCacheFolder } from "../cache-folder.js";
 import { checkInteger, checkOptions, rangeError, typeError } from "../check.js";
 import { VggError } from "../errors.js";
+import { makeFolder } from "../make-folder.js";
 import type { Architecture } from "../vgg/topology.js";
 import { type DownloadOptions, discardPart, download, type Progress } from "./download.js";
 import { fileError } from "./file.js";
@@ -102,19 +103,6 @@ function checkedOptions(weights: KnownWeights, options: PullOptions) {
     retries: checkInteger(options.retries ?? 4, "retries", 0, 100),
     retryDelayMs: checkInteger(options.retryDelayMs ?? 500, "retryDelayMs", 0, 60_000),
   };
-}
-
-/** Like mkdir's own `recursive`, which never ends where a folder's parent says that it is missing (below /proc). */
-async function makeFolder(path: string): Promise<void> {
-  const make = () =>
-    mkdir(path).catch(async (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EEXIST" || !(await stat(path)).isDirectory()) throw error;
-    });
-  await make().catch(async (error: NodeJS.ErrnoException) => {
-    if (error.code !== "ENOENT" || dirname(path) === path) throw error;
-    await makeFolder(dirname(path));
-    await make();
-  });
 }
 
 interface Hashed {
