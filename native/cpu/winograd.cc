@@ -10,8 +10,9 @@
 namespace vgg::cpu {
 namespace {
 
-constexpr size_t kSharedPanels = 16;     // for which a thread multiplies one frequency at a time
-constexpr ptrdiff_t kPartChannels = 64;  // at least, of a tile: whole lines of a cache
+constexpr size_t kSharedPanels = 16;  // for which a thread multiplies one frequency at a time
+// A part of a tile has at least so many: whole lines of a cache.
+constexpr ptrdiff_t kPartChannels = 64;
 
 /** Tiles cut into parts of their channels, so that few tiles are work for many threads. */
 class TileParts {
