@@ -281,6 +281,10 @@ describe.each(devices)("on $name", ({ open, precision: its }) => {
       [5, 513, 70],
       [17, 100, 10],
       [40, 1100, 65],
+      [1, 2100, 1100], // parts of the inputs, strips of the outputs
+      [6, 70, 2100],
+      [7, 2100, 70],
+      [7, 70, 1030],
     ] as const)("batch %i, %i inputs, %i outputs", async (n, inputs, outputs) => {
       const input = randn(n, inputs);
       const weight = randn(outputs, inputs);
@@ -293,6 +297,42 @@ describe.each(devices)("on $name", ({ open, precision: its }) => {
         expectClose(y!, reference.gemm(wide(input), wide(weight), { bias: wide(bias), relu }));
         expectClose(z!, reference.gemm(wide(input), wide(weight)));
       }
+    });
+
+    it.each([1, 4, 7])("batch %i: inputs of which some or all are zero", async (n) => {
+      const weight = randn(70, 1100);
+      const bias = randn(70);
+      for (const share of [0, 0.3, 0.9, 1]) {
+        const input = randn(n, 1100);
+        const data = input.data as Float32Array;
+        // The first image's zeros are the others' too, mostly; some are negative.
+        for (let i = 0; i < data.length; i++) {
+          const place = (i * 7919) % 1100;
+          if (place < share * 1100 && (i < 1100 || place % 5 !== 0 || share === 1))
+            data[i] = i % 2 === 0 ? 0 : -0;
+        }
+        const { y } = await compute(device, { x: input }, { weight, bias }, (g, { x }, p) => ({
+          y: g.gemm(x!, p.weight!, { bias: p.bias! }),
+        }));
+        expectClose(y!, reference.gemm(wide(input), wide(weight), { bias: wide(bias) }));
+      }
+    });
+
+    it.each([1, 7])("batch %i: zero times an infinite weight, or NaN, is NaN", async (n) => {
+      const input = new Tensor(
+        [n, 3],
+        new Float32Array(3 * n).map((_, i) => i % 3),
+      ); // 0, 1, 2
+      const { POSITIVE_INFINITY, NaN: nan } = Number;
+      const weight = new Tensor(
+        [4, 3],
+        Float32Array.of(POSITIVE_INFINITY, 1, 1, nan, 1, 1, 1, POSITIVE_INFINITY, 1, 1, 1, 1),
+      );
+      const { y } = await compute(device, { x: input }, { weight }, (g, { x }, p) => ({
+        y: g.gemm(x!, p.weight!),
+      }));
+      const row = [nan, nan, POSITIVE_INFINITY, 3];
+      expect([...(y!.data as Float32Array)]).toEqual(new Array(n).fill(row).flat());
     });
 
     it("keeps infinity and NaN within their row", async () => {

@@ -403,14 +403,14 @@ export class Vgg {
     for (const batch of batchSizes) checkInteger(batch, "batchSizes", 1, 2 ** 31 - 1);
     for (const batch of batchSizes) {
       await this.#logitsGraph.prepare(batch);
-      await this.forward(this.#zeros(batch, "batchSizes"));
+      await this.forward(this.#images(batch, "batchSizes", Tensor.zeros));
     }
   }
 
   /**
    * How long each layer takes, by medians over some runs: what the device really runs, so that several modules may be one.
    * On a GPU by its own clock, each layer outside the recorded graph that `forward` launches.
-   * @param input images as for `forward`, or how many: zeros then
+   * @param input images as for `forward`, or how many: random ones then
    * @throws {TypeError|RangeError} as `forward`; `warmup` or `iterations` out of range
    * @throws {VggError} DISPOSED, OUT_OF_MEMORY; or the reason of `signal`
    */
@@ -419,7 +419,7 @@ export class Vgg {
     options: ProfileOptions = {},
   ): Promise<readonly LayerProfile[]> {
     this.#checkLive();
-    const images = typeof input === "number" ? this.#zeros(input, "input") : input;
+    const images = typeof input === "number" ? this.#images(input, "input", Tensor.randn) : input;
     const { steps } = await this.#logitsGraph.profile({ [inputName]: images }, options);
     return nameSteps(this.#topology, [logitsName], steps);
   }
@@ -447,12 +447,12 @@ export class Vgg {
     return this.dispose();
   }
 
-  /** A batch of images of zeros. @throws {RangeError} no number of images */
-  #zeros(batch: number, name: string): Tensor {
+  /** @throws {RangeError} no number of images */
+  #images(batch: number, name: string, make: (shape: readonly number[]) => Tensor): Tensor {
     checkInteger(batch, name, 1, 2 ** 31 - 1);
     const shape = [batch, this.inChannels, this.imageSize, this.imageSize];
     try {
-      return Tensor.zeros(shape);
+      return make(shape);
     } catch (cause) {
       const message = `Expected ${4 * elementCount(shape)} bytes of host memory for the images but they are not available`;
       throw new VggError("OUT_OF_MEMORY", message, { cause });

@@ -82,7 +82,7 @@ struct StepLabel {
   int value;
 };
 
-/** What the algorithm of a step takes for its batch, where that is not what its definition says. */
+/** What a step took for its batch, where that is not what its definition says. */
 struct StepWork {
   double products;
   double parameterBytes;

@@ -160,14 +160,14 @@ void CpuExecutable::place() {
   }
   // The room that a step needs for itself.
   for (size_t i = 0; i < program_.ops.size(); ++i) {
-    const auto* conv = std::get_if<Conv2d>(&program_.ops[i]);
     const int step = static_cast<int>(i) + 1;
-    size_t bytes = 0;
-    if (conv != nullptr) {
-      if (const auto& plan = winograd_[conv->output])
-        bytes = plan->scratchFloats(pool_.threads()) * sizeof(float);
+    size_t floats = 0;
+    if (const auto* conv = std::get_if<Conv2d>(&program_.ops[i])) {
+      if (const auto& plan = winograd_[conv->output]) floats = plan->scratchFloats(pool_.threads());
+    } else if (const auto* gemm = std::get_if<Gemm>(&program_.ops[i])) {
+      floats = scratchFloats(*gemm);
     }
-    lives.push_back({bytes, step, step});
+    lives.push_back({checkedMultiply(floats, sizeof(float)), step, step});
   }
   const ArenaPlan plan = planArena(lives);
   arenaBytes_ = plan.bytes;

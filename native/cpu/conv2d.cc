@@ -54,6 +54,7 @@ Step CpuExecutable::prepareDirect(const Conv2d& op) {
   const Blocks blocks = cut(input, output, *filter, stride, output.images, pool_.threads());
 
   PooledPanelProduct proto{};
+  proto.bRowStride = kernels_.panelWidth;
   proto.aRowStride = op.stride * input.channels;
   proto.aLineStride = op.stride * input.rowStride();
   proto.aSegmentStride = input.rowStride();

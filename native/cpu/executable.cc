@@ -46,6 +46,7 @@ CpuExecutable::CpuExecutable(const Program& program, std::shared_ptr<CpuParamete
       buffers_(program_.values.size()),
       home_(program_.values.size()),
       winograd_(program_.values.size()),
+      columnsRead_(program_.values.size()),
       scratch_(program_.values.size()),
       imagesAtOnce_(batch_) {
   choose();
@@ -88,10 +89,23 @@ std::vector<StepTime> CpuExecutable::profile(size_t, const std::vector<Binding>&
                                              const std::atomic<bool>& cancelled) {
   std::vector<StepTime> times;
   for (const auto* steps : {&imagewiseSteps_, &steps_}) {
-    for (const LabelledStep& step : *steps) times.push_back({step.label, 0, step.work});
+    for (const LabelledStep& step : *steps) times.push_back({step.label, 0, std::nullopt});
   }
   runSteps(inputs, outputs, cancelled, times.data());
+  auto* time = times.data();
+  for (const auto* steps : {&imagewiseSteps_, &steps_}) {
+    for (const LabelledStep& step : *steps) {
+      if (step.work) time->work = step.work();
+      ++time;
+    }
+  }
   return times;
+}
+
+Work CpuExecutable::workOf(const Op& op) {
+  if (const auto* conv = std::get_if<Conv2d>(&op)) return workOf(*conv);
+  if (const auto* gemm = std::get_if<Gemm>(&op)) return workOf(*gemm);
+  return nullptr;
 }
 
 void CpuExecutable::runSteps(const std::vector<Binding>& inputs,

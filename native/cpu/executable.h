@@ -2,6 +2,7 @@
 // run in order.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -62,11 +63,13 @@ struct Run {
 };
 
 using Step = std::function<void(const Run&)>;
+/** What the step did when it ran last; null where that is its definition's. */
+using Work = std::function<StepWork()>;
 
 struct LabelledStep {
   StepLabel label;
   Step function;
-  std::optional<StepWork> work;
+  Work work;
 };
 
 class CpuExecutable final : public Executable {
@@ -106,8 +109,12 @@ class CpuExecutable final : public Executable {
   Step prepare(const TopK& op);
   Step prepareDirect(const Conv2d& op);
   Step prepareWinograd(const Conv2d& op, const WinogradPlan& plan);
+  [[nodiscard]] std::shared_ptr<const PackedMatrix> matrixOf(const Gemm& op);
+  [[nodiscard]] size_t scratchFloats(const Gemm& op);
   /** What the algorithm chosen takes, where it is not the definition's. */
-  [[nodiscard]] std::optional<StepWork> workOf(const Op& op) const;
+  [[nodiscard]] Work workOf(const Op& op);
+  [[nodiscard]] Work workOf(const Conv2d& op);
+  [[nodiscard]] Work workOf(const Gemm& op);
   // transpose.cc: between the (N, C, H, W) of the API and the layout of a Buffer.
   Step prepareInput(size_t index);
   Step prepareOutput(size_t index);
@@ -142,6 +149,8 @@ class CpuExecutable final : public Executable {
   std::vector<int>
       home_;  // per value: itself, or the value whose bytes it shares (a flatten that is no step)
   std::vector<std::optional<WinogradPlan>> winograd_;  // per value that a convolution makes so
+  std::vector<std::atomic<ptrdiff_t>> columnsRead_;  // per value that a linear layer makes: in the
+                                                     // last run, of its weight
   std::vector<size_t> scratch_;  // per value: where the step that makes it may put what it needs
   size_t imagewise_ = 0;  // so many operations run for `imagesAtOnce_` images, then for the next
   ptrdiff_t imagesAtOnce_;

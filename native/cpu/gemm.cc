@@ -1,64 +1,161 @@
-// The linear layer: at small batches a stream over the weights, read once; above, blocked so that
-// they stay in cache.
+// The linear layer. What its weight is read for is the limit: with few inputs at a time a column is
+// read only where one of them is not zero. After a ReLU half of them are, in a trained network
+// more.
 #include <algorithm>
+#include <array>
+#include <bit>
 
 #include "cpu/executable.h"
 
 namespace vgg::cpu {
 namespace {
 
-constexpr ptrdiff_t kDepthBlock = 512;  // depth · panelWidth floats of a panel: 64 KiB at most
+// Columns of the weight whose products one task sums: of few inputs, which it lists, and of many.
+constexpr ptrdiff_t kListedColumns = 1024;
+constexpr ptrdiff_t kColumns = 2048;
+constexpr ptrdiff_t kOutputs = 512;  // whose sums one task adds up
+// Rows of sums are so many floats more than whole pages apart: a load waits for a store before it
+// where their addresses end alike.
+constexpr ptrdiff_t kSkew = ptrdiff_t{9} * 16;
+
+ptrdiff_t divideUp(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+
+/** The columns of a few inputs that are not zero in all of them, side by side. */
+class ListedColumns {
+ public:
+  /** Lists those of the product's A, or all, and makes it a product with the list. */
+  void replace(StripProduct& product, bool all) {
+    // Bits without the sign: of both zeros none.
+    std::array<uint32_t, kListedColumns> bits;
+    std::fill_n(bits.data(), product.depth, all ? 1 : 0);
+    for (ptrdiff_t row = 0; row < product.rows; ++row) {
+      const float* input = product.a + row * product.aRowStride;
+      for (ptrdiff_t column = 0; column < product.depth; ++column)
+        bits[column] |= std::bit_cast<uint32_t>(input[column]) << 1;
+    }
+    ptrdiff_t count = 0;
+    for (ptrdiff_t column = 0; column < product.depth; ++column) {
+      places_[count] = static_cast<int32_t>(column);
+      count += bits[column] != 0 ? 1 : 0;
+    }
+    for (ptrdiff_t row = 0; row < product.rows; ++row) {
+      const float* input = product.a + row * product.aRowStride;
+      for (ptrdiff_t i = 0; i < count; ++i) inputs_[row][i] = input[places_[i]];
+    }
+    product.a = inputs_[0].data();
+    product.aRowStride = kListedColumns;
+    product.depth = count;
+    product.places = places_.data();
+  }
+
+ private:
+  std::array<int32_t, kListedColumns> places_;
+  std::array<std::array<float, kListedColumns>, kStreamedRows> inputs_;
+};
+
+/** One layer at work: what its tasks share. */
+struct LinearLayer {
+  const Kernels& kernels;
+  std::shared_ptr<const PackedMatrix> weight;
+  Buffer input, output;
+  ptrdiff_t rows;  // inputs
+  bool relu;
+
+  [[nodiscard]] bool isListed() const { return rows <= kStreamedRows; }
+  [[nodiscard]] ptrdiff_t columns() const { return static_cast<ptrdiff_t>(weight->columns()); }
+  [[nodiscard]] ptrdiff_t strips() const { return static_cast<ptrdiff_t>(weight->strips()); }
+  [[nodiscard]] ptrdiff_t width() const { return static_cast<ptrdiff_t>(weight->width()); }
+  [[nodiscard]] ptrdiff_t columnsPerPart() const { return isListed() ? kListedColumns : kColumns; }
+  [[nodiscard]] ptrdiff_t parts() const { return divideUp(columns(), columnsPerPart()); }
+  /** Floats from one input's sums of a part to the next one's: sums are [part][row][output]. */
+  [[nodiscard]] ptrdiff_t sumStride() const { return strips() * width() + kSkew; }
+
+  /** The products of part `part` of the columns with a strip; of how many columns is returned. */
+  ptrdiff_t multiply(std::byte* arena, ptrdiff_t strip, ptrdiff_t part, float* sums) const {
+    const ptrdiff_t first = part * columnsPerPart();
+    const auto stride = static_cast<ptrdiff_t>(weight->stride());
+    const auto [floats, halves] = weight->strip(static_cast<size_t>(strip));
+    StripProduct product{};
+    product.a = input.image(arena, 0) + first;
+    product.aRowStride = input.imageStride();
+    product.rows = rows;
+    product.depth = std::min(columnsPerPart(), columns() - first);
+    if (halves != nullptr) {
+      product.halfB = halves + first * stride;
+    } else {
+      product.b = floats + first * stride;
+    }
+    product.bRowStride = stride;
+    product.width = width();
+    product.c = sums + part * rows * sumStride() + strip * width();
+    product.cRowStride = sumStride();
+    ListedColumns listed;
+    if (isListed()) listed.replace(product, !weight->isFinite());  // 0 · ∞ is not 0
+    kernels.multiplyStrip(product);
+    return product.depth;
+  }
+
+  /** Adds up the sums of outputs [first, first + kOutputs) of input `row`. */
+  void finish(std::byte* arena, ptrdiff_t row, ptrdiff_t first, const float* sums,
+              const float* bias) const {
+    const ptrdiff_t count = std::min(kOutputs, output.channels - first);
+    std::array<float, kOutputs> totals{};
+    if (bias != nullptr) std::copy_n(bias + first, count, totals.data());
+    for (ptrdiff_t part = 0; part < parts(); ++part) {
+      const float* sum = sums + (part * rows + row) * sumStride() + first;
+      for (ptrdiff_t i = 0; i < count; ++i) totals[i] += sum[i];
+    }
+    float* to = output.image(arena, row) + first;
+    for (ptrdiff_t i = 0; i < count; ++i) to[i] = relu && totals[i] < 0 ? 0 : totals[i];
+  }
+};
 
 }  // namespace
 
 Step CpuExecutable::prepare(const Gemm& op) {
   use(op.weight);
   const int bias = use(op.bias);
-  // The bytes may be those of (N, H, W, C): then the weight's columns are packed in that order.
-  Buffer input = buffer(home_[op.input]);
-  const std::shared_ptr<const PackedMatrix> weight =
-      parameters_.matrix(op.weight, static_cast<size_t>(input.channels));
-  const Buffer output = buffer(op.output);
-  const auto panelWidth = static_cast<ptrdiff_t>(weight->panelWidth());
-  const auto depth = static_cast<ptrdiff_t>(weight->columns());
-  const bool relu = op.relu;
-  // A short last panel must not read past the end of the bias.
-  const auto paddedBias =
-      std::make_shared<std::vector<float>>(weight->panels() * weight->panelWidth(), 0.0F);
-  const ptrdiff_t depthBlock = batch_ <= kernels_.maxRows ? depth : kDepthBlock;
-
-  return [=, this](const Run& run) {
-    if (bias != kNone) std::copy_n(parameters_.dense(bias), output.channels, paddedBias->data());
-    pool_.run(weight->panels(), [&](size_t panel) {
-      const auto firstColumn = static_cast<ptrdiff_t>(panel) * panelWidth;
-      PanelProduct product{};
-      product.a = input.image(run.arena, 0);
-      product.aRowStride = input.imageStride();
-      product.rows = batch_;
-      product.segments = 1;
-      product.c = output.image(run.arena, 0) + firstColumn;
-      product.cRowStride = output.imageStride();
-      product.columns = static_cast<int>(std::min(panelWidth, output.channels - firstColumn));
-      const auto [floats, halves] = weight->panel(panel);
-      for (ptrdiff_t start = 0; start < depth; start += depthBlock) {
-        const bool isLast = start + depthBlock >= depth;
-        product.depth = std::min(depthBlock, depth - start);
-        product.bias = isLast ? paddedBias->data() + firstColumn : nullptr;
-        product.accumulate = start > 0;
-        product.relu = relu && isLast;
-        const ptrdiff_t end = (start + product.depth) * panelWidth;
-        if (halves != nullptr) {
-          product.halfB = halves + start * panelWidth;
-          product.next = depthBlock < depth ? halves + end : nullptr;
-        } else {
-          product.b = floats + start * panelWidth;
-          product.next = depthBlock < depth ? floats + end : nullptr;
-        }
-        kernels_.multiply(product);
-        product.a += product.depth;
-      }
+  const Buffer input = buffer(home_[op.input]);
+  const LinearLayer layer{kernels_, matrixOf(op), input, buffer(op.output), batch_, op.relu};
+  const size_t scratch = scratch_[op.output];
+  std::atomic<ptrdiff_t>& columnsRead = columnsRead_[op.output];
+  return [=, this, &columnsRead](const Run& run) {
+    columnsRead = 0;
+    auto* sums = reinterpret_cast<float*>(run.arena + scratch);
+    const float* biases = bias == kNone ? nullptr : parameters_.dense(bias);
+    const ptrdiff_t parts = layer.parts();
+    pool_.run(static_cast<size_t>(layer.strips() * parts), [&](size_t index) {
+      const auto task = static_cast<ptrdiff_t>(index);
+      const ptrdiff_t read = layer.multiply(run.arena, task / parts, task % parts, sums);
+      if (task < parts) columnsRead += read;  // of the first strip: of each the same
+    });
+    const ptrdiff_t blocks = divideUp(layer.output.channels, kOutputs);
+    pool_.run(static_cast<size_t>(layer.rows * blocks), [&](size_t index) {
+      const auto task = static_cast<ptrdiff_t>(index);
+      layer.finish(run.arena, task / blocks, task % blocks * kOutputs, sums, biases);
     });
   };
+}
+
+Work CpuExecutable::workOf(const Gemm& op) {
+  const auto outputs = static_cast<double>(buffer(op.output).channels);
+  const double elementBytes = parameters_.isHalf() ? sizeof(uint16_t) : sizeof(float);
+  const double biasBytes = op.bias == kNone ? 0 : outputs * sizeof(float);
+  return [=, this, &columnsRead = columnsRead_[op.output]]() -> StepWork {
+    const double weights = outputs * static_cast<double>(columnsRead.load());
+    return {static_cast<double>(batch_) * weights, weights * elementBytes + biasBytes};
+  };
+}
+
+/** In the order of the input's bytes, which may be those of (N, H, W, C). */
+std::shared_ptr<const PackedMatrix> CpuExecutable::matrixOf(const Gemm& op) {
+  return parameters_.matrix(op.weight, static_cast<size_t>(buffer(home_[op.input]).channels));
+}
+
+size_t CpuExecutable::scratchFloats(const Gemm& op) {
+  const LinearLayer layer{kernels_, matrixOf(op), {}, {}, batch_, op.relu};
+  return checkedMultiply(static_cast<size_t>(layer.parts() * batch_),
+                         static_cast<size_t>(layer.sumStride()));
 }
 
 }  // namespace vgg::cpu

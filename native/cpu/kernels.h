@@ -21,6 +21,7 @@ struct PanelProduct {
   ptrdiff_t depth;
   const float* b;         // segments·depth × panelWidth
   const uint16_t* halfB;  // in place of b: B in float16
+  ptrdiff_t bRowStride;   // panelWidth where the rows of B follow each other
   /** What is brought near meanwhile, as much as B is; null: what follows within B. */
   const void* next;
   float* c;
@@ -33,11 +34,33 @@ struct PanelProduct {
 
 /**
  * The product for pixels of two lines, `aLineStride` apart, and the 2 × 2 maximum of each four.
- * `rows` counts those; `halfB`, `next` and `accumulate` are unused.
+ * `rows` counts those; `halfB`, `bRowStride`, `next` and `accumulate` are unused.
  */
 struct PooledPanelProduct : PanelProduct {
   ptrdiff_t aLineStride;
 };
+
+/**
+ * A product with a strip of a linear layer's weight: C (rows × width) = A (rows × depth) · B, rows
+ * of `width` elements, a multiple of kStripGrain. Where `places` is given, A has at most
+ * kStreamedRows rows and column k of A meets row places[k] of B; else row k. Strides count floats.
+ */
+struct StripProduct {
+  const float* a;
+  ptrdiff_t aRowStride;
+  ptrdiff_t rows, depth;
+  const int32_t* places;
+  const float* b;
+  const uint16_t* halfB;  // in place of b: B in float16
+  ptrdiff_t bRowStride;
+  ptrdiff_t width;
+  float* c;
+  ptrdiff_t cRowStride;
+};
+/** So many elements are whole panels for every instruction set, and whole lines of a cache. */
+constexpr ptrdiff_t kStripGrain = 32;
+/** A product with a list of places has at most so many rows. */
+constexpr int kStreamedRows = 6;
 
 /** The output of one of Winograd's tiles, each side 4 or 6 pixels: F(down × across, 3 × 3). It is
  * made of (down + 2) × (across + 2) input pixels by as many products, of which those of a shorter
@@ -77,6 +100,7 @@ struct Kernels {
   int maxRows;     // rows whose sums the registers hold: for so many a panel is read once
   void (*multiply)(const PanelProduct& product);
   void (*multiplyAndPool)(const PooledPanelProduct& product);
+  void (*multiplyStrip)(const StripProduct& product);
   void (*winogradInput)(const WinogradInput& transform);
   void (*winogradOutput)(const WinogradOutput& transform);
   /** float16 → float32, exactly. Null where the hardware does not convert: no float16 there. */

@@ -1,38 +1,63 @@
 #include "cpu/packed_matrix.h"
 
 #include <algorithm>
+#include <array>
 
 #include "core/shape.h"
+#include "cpu/kernels.h"
 
 namespace vgg::cpu {
+namespace {
 
-PackedMatrix::PackedMatrix(const Kernels& kernels, size_t rows, size_t columns, size_t channels,
-                           bool isHalf, std::atomic<size_t>* counter)
-    : panelWidth_(static_cast<size_t>(kernels.panelWidth)),
-      rows_(rows),
+constexpr size_t kRowBytes = 4096;  // of a strip, at most
+constexpr size_t kLine = 64;
+
+size_t divideUp(size_t a, size_t b) { return (a + b - 1) / b; }
+
+/** As few strips as may be share the weight's rows evenly, in whole grains. */
+size_t widthOf(size_t rows, size_t elementBytes) {
+  const size_t strips = divideUp(rows, kRowBytes / elementBytes);
+  return divideUp(divideUp(rows, strips), kStripGrain) * kStripGrain;
+}
+
+// Infinities and NaN have all bits of the exponent, no other number has.
+bool isFiniteElement(uint16_t half) { return (half & 0x7c00) != 0x7c00; }
+bool isFiniteElement(float value) { return value - value == 0; }
+
+}  // namespace
+
+PackedMatrix::PackedMatrix(size_t rows, size_t columns, size_t channels, bool isHalf,
+                           std::atomic<size_t>* counter)
+    : rows_(rows),
       columns_(columns),
       channels_(channels),
-      panels_((rows + panelWidth_ - 1) / panelWidth_),
+      width_(widthOf(rows, isHalf ? sizeof(uint16_t) : sizeof(float))),
+      strips_(divideUp(rows, width_)),
+      stride_(width_ + kLine / (isHalf ? sizeof(uint16_t) : sizeof(float))),
       isHalf_(isHalf),
-      memory_(HostMemory::allocate(checkedMultiply(checkedMultiply(panels_ * panelWidth_, columns),
+      memory_(HostMemory::allocate(checkedMultiply(checkedMultiply(strips_ * stride_, columns),
                                                    isHalf ? sizeof(uint16_t) : sizeof(float)),
                                    counter)) {
-  // Only the last panel has lanes that no row of the weight ever writes.
-  const size_t panelBytes = memory_->bytes() / panels_;
-  std::fill_n(memory_->data() + (panels_ - 1) * panelBytes, panelBytes, std::byte{0});
+  // Only the last strip has elements within its width that no row of the weight ever writes.
+  if (strips_ * width_ == rows) return;
+  const size_t stripBytes = memory_->bytes() / strips_;
+  std::fill_n(memory_->data() + (strips_ - 1) * stripBytes, stripBytes, std::byte{0});
 }
 
 template <typename Element, typename Move>
 void PackedMatrix::forEach(size_t first, size_t count, Columns columns, const Move& move) const {
+  // On the way from one order to the other, a first cache holds a line of each of so many rows.
+  constexpr size_t kTileRows = 32;
+  constexpr size_t kTileColumns = kLine / sizeof(Element);
   const size_t end = first + count;
   const size_t pixels = columns_ / channels_;
   for (size_t at = first; at < end;) {
     const size_t row = at / columns_;
-    const size_t panel = row / panelWidth_;
-    Element* packed = elements<Element>() + panel * columns_ * panelWidth_;
-    // As many whole rows of this panel as the range holds, or one that is cut at either end.
+    const size_t strip = row / width_;
+    Element* packed = elements<Element>() + strip * columns_ * stride_ + row % width_;
+    // As many whole rows of this strip as the range holds, or one that is cut at either end.
     size_t rows =
-        at % columns_ == 0 ? std::min((end - at) / columns_, (panel + 1) * panelWidth_ - row) : 0;
+        at % columns_ == 0 ? std::min((end - at) / columns_, (strip + 1) * width_ - row) : 0;
     size_t left = 0;
     size_t right = columns_;
     if (rows == 0) {
@@ -40,20 +65,20 @@ void PackedMatrix::forEach(size_t first, size_t count, Columns columns, const Mo
       left = at % columns_;
       right = std::min(columns_, left + (end - at));
     }
-    const size_t lane = row % panelWidth_;
     const size_t base = row * columns_;
     const size_t last = std::min(right, columns.end);
-    // Along the rows: they are read or written line by line, and a panel's lanes are whole lines
-    // wherever they lie.
-    size_t column = std::max(left, columns.begin);
-    size_t channel = column / pixels;
-    size_t pixel = column % pixels;
-    for (; column < last; ++column) {
-      Element* to = packed + (pixel * channels_ + channel) * panelWidth_ + lane;
-      for (size_t i = 0; i < rows; ++i) move(to[i], base + i * columns_ + column - first);
-      if (++pixel == pixels) {
-        pixel = 0;
-        ++channel;
+    for (size_t next = std::max(left, columns.begin); next < last;) {
+      const size_t column = next;
+      next = std::min(last, (column / kTileColumns + 1) * kTileColumns);
+      std::array<size_t, kTileColumns> places{};
+      for (size_t c = column; c < next; ++c)
+        places[c - column] = (c % pixels * channels_ + c / pixels) * stride_;
+      for (size_t tile = 0; tile < rows; tile += kTileRows) {
+        const size_t tileEnd = std::min(rows, tile + kTileRows);
+        for (size_t c = column; c < next; ++c) {
+          Element* to = packed + places[c - column];
+          for (size_t i = tile; i < tileEnd; ++i) move(to[i], base + i * columns_ + c - first);
+        }
       }
     }
     at = base + (rows - 1) * columns_ + right;
@@ -62,8 +87,12 @@ void PackedMatrix::forEach(size_t first, size_t count, Columns columns, const Mo
 
 template <typename Element>
 void PackedMatrix::write(size_t first, const Element* from, size_t count, Columns columns) {
-  forEach<Element>(first, count, columns,
-                   [&](Element& packed, size_t offset) { packed = from[offset]; });
+  bool isFinite = true;
+  forEach<Element>(first, count, columns, [&](Element& packed, size_t offset) {
+    packed = from[offset];
+    isFinite &= isFiniteElement(packed);
+  });
+  if (!isFinite) isFinite_.store(false, std::memory_order_relaxed);
 }
 
 template <typename Element>

@@ -1,17 +1,16 @@
-// A linear layer's weight in the order in which the tiles read it. It is a mere permutation of (O,
-// I), so it is the only copy of the parameter on the device: 133 M values are never held twice.
+// A linear layer's weight in the order in which the kernels read it. It is a mere permutation of
+// (O, I), so it is the only copy of the parameter on the device: 133 M values are never held twice.
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include "core/host_memory.h"
-#include "core/parallel.h"
-#include "cpu/kernels.h"
 
 namespace vgg::cpu {
 
-/** The elements of one panel, of the type in which they are kept; the other is null. */
-struct PanelElements {
+/** Packed elements, of the type in which they are kept; the other is null. */
+struct PackedElements {
   const float* floats;
   const uint16_t* halves;
 
@@ -21,14 +20,17 @@ struct PanelElements {
 };
 
 /**
- * weight (O, I) → [⌈O / panelWidth⌉][I][panelWidth], rows past O zero.
+ * weight (O, I) → [strips][I][stride], where the first `width` elements of a row are used and those
+ * past O are zero: what one input is multiplied with lies together, some 4 KiB in each strip, so
+ * that it is read as fast alone as with its neighbours. A line between the rows keeps them from
+ * meeting in few places of a cache.
  * Where the input of the layer was flattened from (channels, pixels), column c·pixels + p becomes
- * depth p·channels + c, because activations are kept channels last.
+ * row p·channels + c of a strip, because activations are kept channels last.
  */
 class PackedMatrix {
  public:
   /** isHalf: kept in float16. */
-  PackedMatrix(const Kernels& kernels, size_t rows, size_t columns, size_t channels, bool isHalf,
+  PackedMatrix(size_t rows, size_t columns, size_t channels, bool isHalf,
                std::atomic<size_t>* counter);
 
   /** Columns [begin, end) of the row-major weight: threads share a range of elements by them. */
@@ -40,25 +42,27 @@ class PackedMatrix {
   }
 
   /** Elements [first, first + count) of the row-major weight, those of the columns given: float, or
-   * uint16_t where isHalf. */
+   * uint16_t where isHalf. Threads may write different columns or different rows. */
   template <typename Element>
   void write(size_t first, const Element* from, size_t count, Columns columns);
   template <typename Element>
   void read(size_t first, Element* to, size_t count, Columns columns) const;
 
-  /** The rows of panel `panel`: [panel · panelWidth, …) cut at `rows`. Panels may be written by
-   * different threads. */
-  [[nodiscard]] size_t panels() const { return panels_; }
-  [[nodiscard]] PanelElements panel(size_t index) const {
-    const size_t offset = index * columns_ * panelWidth_;
+  [[nodiscard]] PackedElements strip(size_t index) const {
+    const size_t offset = index * columns_ * stride_;
     if (isHalf_) return {nullptr, elements<uint16_t>() + offset};
     return {elements<float>() + offset, nullptr};
   }
+  [[nodiscard]] size_t strips() const { return strips_; }
+  [[nodiscard]] size_t width() const { return width_; }    // of a strip
+  [[nodiscard]] size_t stride() const { return stride_; }  // from row to row of a strip
+
+  /** Whether neither an infinity nor a NaN was ever written: then 0 times any element is 0. */
+  [[nodiscard]] bool isFinite() const { return isFinite_.load(std::memory_order_relaxed); }
 
   [[nodiscard]] size_t rows() const { return rows_; }
   [[nodiscard]] size_t columns() const { return columns_; }
   [[nodiscard]] size_t channels() const { return channels_; }
-  [[nodiscard]] size_t panelWidth() const { return panelWidth_; }
   [[nodiscard]] bool isHalf() const { return isHalf_; }
 
  private:
@@ -72,8 +76,9 @@ class PackedMatrix {
   template <typename Element, typename Move>
   void forEach(size_t first, size_t count, Columns columns, const Move& move) const;
 
-  size_t panelWidth_, rows_, columns_, channels_, panels_;
+  size_t rows_, columns_, channels_, width_, strips_, stride_;
   bool isHalf_;
+  std::atomic<bool> isFinite_{true};
   std::shared_ptr<HostMemory> memory_;
 };
 

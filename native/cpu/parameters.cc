@@ -11,6 +11,7 @@ namespace vgg::cpu {
 namespace {
 
 constexpr size_t kBlock = size_t{1} << 20;  // elements that a thread makes or moves at a time
+constexpr size_t kMadeRows = 32;            // of a matrix, likewise
 
 /** Into how many parts a matrix is cut for the threads: a few each, so that a slow one holds up
  * little. */
@@ -126,7 +127,7 @@ void CpuParameters::make(int index, const Make& make) {
       make(i * kBlock, std::min(kBlock, total - i * kBlock), to + i * kBlock);
     });
   } else {
-    const size_t block = slot.matrix->panelWidth() * slot.matrix->columns();
+    const size_t block = kMadeRows * slot.matrix->columns();
     // Allocated before the threads start: a task of the pool must not throw.
     std::vector<std::shared_ptr<HostMemory>> scratch;
     scratch.reserve(static_cast<size_t>(pool_.threads()));
@@ -167,9 +168,8 @@ std::shared_ptr<const PackedMatrix> CpuParameters::matrix(int weight, size_t cha
   Slot& slot = slots_[weight];
   const Shape& shape = specs_[weight].shape;
   const auto create = [&] {
-    return std::make_shared<PackedMatrix>(kernels_, static_cast<size_t>(shape[0]),
-                                          static_cast<size_t>(shape[1]), channels, isHalf_,
-                                          counter_);
+    return std::make_shared<PackedMatrix>(
+        static_cast<size_t>(shape[0]), static_cast<size_t>(shape[1]), channels, isHalf_, counter_);
   };
   if (slot.matrix != nullptr && slot.matrix->channels() == channels) return slot.matrix;
   if (slot.matrix == nullptr) {

@@ -82,9 +82,10 @@ struct Layer {
     product.rows = rows.last - rows.first;
     product.segments = 1;
     product.depth = input.channels;
-    const PanelElements b = filter->at(panel);
+    const PackedElements b = filter->at(panel);
     product.b = b.floats;
     product.halfB = b.halves;
+    product.bRowStride = kernels.panelWidth;
     product.next = filter->at(next).address();
     product.c = products + rows.frequency * plan.productFrequency + rows.first * plan.productRow;
     product.cRowStride = plan.productRow;
@@ -200,18 +201,17 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) 
   };
 }
 
-std::optional<StepWork> CpuExecutable::workOf(const Op& op) const {
-  const auto* conv = std::get_if<Conv2d>(&op);
-  if (conv == nullptr) return std::nullopt;
-  const std::optional<WinogradPlan>& plan = winograd_[conv->output];
-  if (!plan) return std::nullopt;
-  const Shape& weight = parameters_.specs()[conv->weight].shape;
+Work CpuExecutable::workOf(const Conv2d& op) {
+  const std::optional<WinogradPlan>& plan = winograd_[op.output];
+  if (!plan) return nullptr;
+  const Shape& weight = parameters_.specs()[op.weight].shape;
   const auto products =
       static_cast<double>(batch_ * plan->down.products() * plan->across.products()) *
       static_cast<double>(weight[0] * weight[1]);
-  const auto filter = parameters_.winogradFilter(*conv, plan->form);
-  return StepWork{products,
-                  static_cast<double>(filter->bytes(static_cast<size_t>(plan->frequencies())))};
+  const auto filter = parameters_.winogradFilter(op, plan->form);
+  const StepWork work{products,
+                      static_cast<double>(filter->bytes(static_cast<size_t>(plan->frequencies())))};
+  return [work] { return work; };
 }
 
 }  // namespace vgg::cpu

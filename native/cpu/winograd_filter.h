@@ -28,7 +28,7 @@ class WinogradFilter final : public PackedParameters {
   void pack(const FilterSource& source, ThreadPool& pool) override;
 
   [[nodiscard]] size_t panels() const { return panels_; }
-  [[nodiscard]] PanelElements at(FilterPanel index) const {
+  [[nodiscard]] PackedElements at(FilterPanel index) const {
     const size_t offset =
         (index.panel * frequencies_ * frequencies_ + index.frequency) * channels_ * panelWidth_;
     if (isHalf_) return {nullptr, reinterpret_cast<const uint16_t*>(weight_->data()) + offset};

@@ -138,27 +138,62 @@ void poolThreadsTakeWhatIsLeft() {
   }
 }
 
+template <typename Element>
 void packedMatrixKeepsEveryBit() {
-  for (const vgg::cpu::Kernels* kernels : vgg::cpu::availableKernels()) {
-    for (const size_t rows : {size_t{1}, size_t{31}, size_t{32}, size_t{70}}) {
-      const size_t columns = 60;
-      const size_t count = rows * columns;
-      std::vector<float> values(count);
-      for (size_t i = 0; i < count; ++i) values[i] = static_cast<float>(i) + 0.5F;
-      vgg::cpu::PackedMatrix matrix(*kernels, rows, columns, 5, false, nullptr);
-      // In pieces that start and end anywhere.
-      for (size_t at = 0; at < count;) {
-        const size_t length = std::min(count - at, at % 3 == 0 ? size_t{7} : size_t{133});
-        for (size_t i = 0; i < 3; ++i)
-          matrix.write(at, values.data() + at, length, matrix.part(i, 3));
-        at += length;
-      }
-      std::vector<float> back(count);
-      for (size_t i = 0; i < 7; ++i) matrix.read(0, back.data(), count, matrix.part(i, 7));
-      EXPECT(back == values);
-      // Row 0, channel 1, pixel 2 of 12 lies at depth 2 · 5 + 1.
-      EXPECT(matrix.panel(0).floats[(2 * 5 + 1) * matrix.panelWidth()] == values[1 * 12 + 2]);
+  const bool isHalf = sizeof(Element) == 2;
+  for (const size_t rows : {1U, 31U, 32U, 70U, 1000U, 1030U, 2100U}) {
+    const size_t columns = 60;
+    const size_t count = rows * columns;
+    std::vector<Element> values(count);
+    // As bits of float16, none of them infinite.
+    for (size_t i = 0; i < count; ++i) values[i] = static_cast<Element>(i % 0x7c00);
+    vgg::cpu::PackedMatrix matrix(rows, columns, 5, isHalf, nullptr);
+    // In pieces that start and end anywhere.
+    for (size_t at = 0; at < count;) {
+      const size_t length = std::min(count - at, at % 3 == 0 ? size_t{7} : size_t{1333});
+      for (size_t i = 0; i < 3; ++i)
+        matrix.write(at, values.data() + at, length, matrix.part(i, 3));
+      at += length;
     }
+    EXPECT(matrix.isFinite());
+    std::vector<Element> back(count);
+    for (size_t i = 0; i < 7; ++i) matrix.read(0, back.data(), count, matrix.part(i, 7));
+    EXPECT(back == values);
+    const auto packed = [&](size_t strip) {
+      return static_cast<const Element*>(matrix.strip(strip).address());
+    };
+    // Row 0, channel 1, pixel 2 of 12 lies in row 2 · 5 + 1 of the first strip.
+    EXPECT(packed(0)[(2 * 5 + 1) * matrix.stride()] == values[1 * 12 + 2]);
+    // The last row's last element, and zero beside it.
+    EXPECT(matrix.width() * sizeof(Element) <= 4096);
+    const size_t last = rows - 1 - (matrix.strips() - 1) * matrix.width();
+    const Element* end = packed(matrix.strips() - 1) + 59 * matrix.stride();
+    EXPECT(end[last] == values[count - 1]);
+    if (last + 1 < matrix.width()) EXPECT(end[last + 1] == 0);
+  }
+}
+
+void packedMatrixKnowsWhatIsNotFinite() {
+  const float largest = std::numeric_limits<float>::max();
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const auto& [value, isFinite] : {std::pair{largest, true},
+                                        {-largest, true},
+                                        {infinity, false},
+                                        {-infinity, false},
+                                        {std::numeric_limits<float>::quiet_NaN(), false}}) {
+    vgg::cpu::PackedMatrix matrix(3, 4, 4, false, nullptr);
+    std::vector<float> values(12);
+    values[6] = value;
+    matrix.write(0, values.data(), 12, matrix.part(0, 1));
+    EXPECT(matrix.isFinite() == isFinite);
+  }
+  for (const auto& [value, isFinite] :
+       {std::pair{0x7bffU, true}, {0xfbffU, true}, {0x7c00U, false}, {0xfe00U, false}}) {
+    vgg::cpu::PackedMatrix matrix(3, 4, 4, true, nullptr);
+    std::vector<uint16_t> values(12);
+    values[6] = static_cast<uint16_t>(value);
+    matrix.write(0, values.data(), 12, matrix.part(0, 1));
+    EXPECT(matrix.isFinite() == isFinite);
   }
 }
 
@@ -393,7 +428,9 @@ int main() {
   poolCallsEachIndexOnce();
   poolThreadsBeginApart();
   poolThreadsTakeWhatIsLeft();
-  packedMatrixKeepsEveryBit();
+  packedMatrixKeepsEveryBit<float>();
+  packedMatrixKeepsEveryBit<uint16_t>();
+  packedMatrixKnowsWhatIsNotFinite();
   winogradPlanCoversTheOutput();
   sizesThatOverflowAreOutOfMemory();
   hostPoolServesWithTheSmallestThatFits();

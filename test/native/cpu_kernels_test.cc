@@ -42,6 +42,14 @@ bool isClose(float actual, double truth, double size) {
   return std::abs(actual - truth) <= 1e-6 * (std::abs(truth) + size);
 }
 
+/** Rounds them to float16, which is returned as well. */
+std::vector<uint16_t> rounded(const Kernels& kernels, std::vector<float>& numbers) {
+  std::vector<uint16_t> halves(numbers.size());
+  kernels.narrow(halves.data(), numbers.data(), static_cast<ptrdiff_t>(numbers.size()));
+  kernels.widen(numbers.data(), halves.data(), static_cast<ptrdiff_t>(numbers.size()));
+  return halves;
+}
+
 void productsAreRight(const Kernels& kernels, bool isHalf) {
   Random random;
   for (ptrdiff_t round = 0; round < 300; ++round) {
@@ -51,12 +59,9 @@ void productsAreRight(const Kernels& kernels, bool isHalf) {
     const ptrdiff_t width = kernels.panelWidth;
     const ptrdiff_t stride = segments * depth + 3;
     std::vector<float> a = random.numbers(static_cast<size_t>(rows * stride));
-    std::vector<float> b = random.numbers(static_cast<size_t>(segments * depth * width));
-    std::vector<uint16_t> halves(b.size());
-    if (isHalf) {
-      kernels.narrow(halves.data(), b.data(), static_cast<ptrdiff_t>(b.size()));
-      kernels.widen(b.data(), halves.data(), static_cast<ptrdiff_t>(b.size()));
-    }
+    const ptrdiff_t apart = width + (random.below(3) == 0 ? 5 : 0);
+    std::vector<float> b = random.numbers(static_cast<size_t>(segments * depth * apart));
+    const std::vector<uint16_t> halves = isHalf ? rounded(kernels, b) : std::vector<uint16_t>();
     const std::vector<float> bias = random.numbers(static_cast<size_t>(width));
     const std::vector<float> before = random.numbers(static_cast<size_t>(rows * (width + 5)));
     std::vector<float> c = before;
@@ -69,6 +74,7 @@ void productsAreRight(const Kernels& kernels, bool isHalf) {
     product.depth = depth;
     (isHalf ? static_cast<void>(product.halfB = halves.data())
             : static_cast<void>(product.b = b.data()));
+    product.bRowStride = apart;
     product.c = c.data();
     product.cRowStride = width + 5;
     product.columns = static_cast<int>(random.below(2) == 0 ? width : 1 + random.below(width));
@@ -87,12 +93,61 @@ void productsAreRight(const Kernels& kernels, bool isHalf) {
         double truth = product.accumulate ? before[at] : 0;
         if (product.bias != nullptr) truth += bias[column];
         for (ptrdiff_t k = 0; k < segments * depth; ++k)
-          truth += static_cast<double>(a[row * stride + k]) * b[k * width + column];
+          truth += static_cast<double>(a[row * stride + k]) * b[k * apart + column];
         if (product.relu) truth = std::max(truth, 0.0);
         isRight = isRight && isClose(c[at], truth, std::sqrt(segments * depth));
       }
     }
     expect(isRight, kernels, isHalf ? "product with halves, round" : "product, round", round);
+  }
+}
+
+void stripsAreRight(const Kernels& kernels, bool isHalf) {
+  Random random;
+  for (ptrdiff_t round = 0; round < 300; ++round) {
+    const bool isListed = random.below(2) == 0;
+    const auto rows = static_cast<ptrdiff_t>(1 + random.below(isListed ? kStreamedRows : 60));
+    const auto lines = static_cast<ptrdiff_t>(1 + random.below(round % 10 == 0 ? 300 : 30));
+    const ptrdiff_t width = kStripGrain * static_cast<ptrdiff_t>(1 + random.below(4));
+    const ptrdiff_t bRowStride = width + kStripGrain * static_cast<ptrdiff_t>(random.below(2));
+    const ptrdiff_t aRowStride = lines + 3;
+    const ptrdiff_t cRowStride = width + 5;
+    const std::vector<float> a = random.numbers(static_cast<size_t>(rows * aRowStride));
+    std::vector<float> b = random.numbers(static_cast<size_t>(lines * bRowStride));
+    const std::vector<uint16_t> halves = isHalf ? rounded(kernels, b) : std::vector<uint16_t>();
+    std::vector<int32_t> places;
+    for (int32_t line = 0; isListed && line < lines; ++line) {
+      if (random.below(3) != 0) places.push_back(line);
+    }
+    std::vector<float> c(static_cast<size_t>(rows * cRowStride), 77.0F);
+    StripProduct product{};
+    product.a = a.data();
+    product.aRowStride = aRowStride;
+    product.rows = rows;
+    product.depth = isListed ? static_cast<ptrdiff_t>(places.size()) : lines;
+    places.push_back(0);  // none is a list too
+    product.places = isListed ? places.data() : nullptr;
+    (isHalf ? static_cast<void>(product.halfB = halves.data())
+            : static_cast<void>(product.b = b.data()));
+    product.bRowStride = bRowStride;
+    product.width = width;
+    product.c = c.data();
+    product.cRowStride = cRowStride;
+    kernels.multiplyStrip(product);
+    bool isRight = true;
+    for (ptrdiff_t row = 0; row < rows; ++row) {
+      for (ptrdiff_t column = 0; column < cRowStride; ++column) {
+        const float sum = c[row * cRowStride + column];
+        double truth = 0;
+        for (ptrdiff_t k = 0; column < width && k < product.depth; ++k) {
+          const ptrdiff_t line = isListed ? places[k] : k;
+          truth += static_cast<double>(a[row * aRowStride + k]) * b[line * bRowStride + column];
+        }
+        isRight =
+            isRight && (column < width ? isClose(sum, truth, std::sqrt(lines)) : sum == 77.0F);
+      }
+    }
+    expect(isRight, kernels, isHalf ? "strip of halves, round" : "strip, round", round);
   }
 }
 
@@ -115,6 +170,7 @@ void pooledProductsAreRight(const Kernels& kernels) {
     product.segments = 1;
     product.depth = depth;
     product.b = b.data();
+    product.bRowStride = width;
     product.c = c.data();
     product.cRowStride = width;
     product.columns = static_cast<int>(width);
@@ -229,12 +285,14 @@ int testKernels() {
   all.push_back(&wide::kernels);
   for (const Kernels* kernels : all) {
     productsAreRight(*kernels, false);
+    stripsAreRight(*kernels, false);
     pooledProductsAreRight(*kernels);
     for (const int down : kWinogradSides) {
       for (const int across : kWinogradSides) winogradIsRight(*kernels, {down, across});
     }
     if (kernels->narrow == nullptr) continue;
     productsAreRight(*kernels, true);
+    stripsAreRight(*kernels, true);
     halvesAreExact(*kernels);
   }
   return failures;

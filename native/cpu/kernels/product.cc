@@ -8,11 +8,22 @@ namespace {
 // long sum grows with its length, that of a sum of short sums hardly.
 constexpr ptrdiff_t kMaxSum = 512;
 constexpr ptrdiff_t kAhead = 4096;  // bytes of B that are asked for before they are needed
-constexpr ptrdiff_t kLine = 64;     // bytes that one prefetch brings
-constexpr ptrdiff_t kAskRows = 8;   // rows of B between two times of asking for what comes next
+constexpr int kSecondCache = 2;
+constexpr ptrdiff_t kLine = 64;    // bytes that one prefetch brings
+constexpr ptrdiff_t kAskRows = 8;  // rows of B between two times of asking for what comes next
 
 template <typename Element>
 constexpr ptrdiff_t kRowBytes = kPanelWidth * static_cast<ptrdiff_t>(sizeof(Element));  // of B
+
+/** How far the rows of B are apart where they follow each other, which the compiler then knows. */
+struct Packed {
+  constexpr operator ptrdiff_t() const { return kPanelWidth; }
+};
+/** Where they are parts of longer ones, a ptrdiff_t says it. */
+template <typename Stride>
+constexpr bool kIsPacked = false;
+template <>
+constexpr bool kIsPacked<Packed> = true;
 
 /** Few rows have few accumulators: several sets of them keep the multipliers busy. */
 constexpr int setsFor(int rows) { return rows == 1 ? 4 : rows <= 3 ? 2 : 1; }
@@ -44,16 +55,14 @@ struct Ahead {
   /** Into the second cache: the first is too small for a panel, and what it waits for would hold up
    * the rows that are multiplied meanwhile. */
   [[gnu::always_inline]] inline void ask(ptrdiff_t rows) {
-    constexpr int kSecondCache = 2;
     const char* end = next + rows * bytes;
 #pragma GCC unroll 1
     for (; next < end; next += kLine) __builtin_prefetch(next, 0, kSecondCache);
   }
-  template <typename Element>
   [[gnu::always_inline]] inline void askForRow() {
-    __builtin_prefetch(next);
-    if constexpr (kRowBytes<Element> > kLine) __builtin_prefetch(next + kLine);
-    next += kRowBytes<Element>;
+    __builtin_prefetch(next, 0, kSecondCache);
+    if (bytes > kLine) __builtin_prefetch(next + kLine, 0, kSecondCache);
+    next += bytes;
   }
 };
 
@@ -71,49 +80,48 @@ template <int Rows, typename Element>
   }
 }
 
-/** sums += A (Rows × length) · B (length × panelWidth). A function of its own: GCC 12 forgets to
- * unroll the same loop inside another one. */
-template <int Rows, typename Element>
+/** sums += A (Rows × length) · B (length × panelWidth, rows `stride` apart). A function of its own:
+ * GCC 12 forgets to unroll the same loop inside another one. */
+template <int Rows, typename Element, typename Stride>
 [[gnu::always_inline]] inline void addRows(Sums<Rows>& sums, const float* a, ptrdiff_t aRowStride,
-                                           ptrdiff_t length, const Element* b) {
+                                           ptrdiff_t length, const Element* b, Stride stride) {
   asm("" : "+r"(b));  // where a length is constant, the number of rounds then is too: no remainder
 #pragma GCC unroll 4
-  for (ptrdiff_t k = 0; k < length; ++k)
-    addRow<Rows>(sums, 0, a + k, aRowStride, b + k * kPanelWidth);
+  for (ptrdiff_t k = 0; k < length; ++k) addRow<Rows>(sums, 0, a + k, aRowStride, b + k * stride);
 }
 
 /** The same, asking for what comes next meanwhile; the end of B is returned. */
-template <int Rows, typename Element>
+template <int Rows, typename Element, typename Stride>
 [[gnu::always_inline]] inline const Element* add(Sums<Rows>& sums, const float* a,
                                                  ptrdiff_t aRowStride, ptrdiff_t length,
-                                                 const Element* b, Ahead& ahead) {
+                                                 const Element* b, Stride stride, Ahead& ahead) {
   constexpr int kSets = Sums<Rows>::kSets;
-  if constexpr (kSets > 1) {
-    // Memory is the limit: what comes next is asked for as evenly as can be.
+  if constexpr (kSets > 1 || !kIsPacked<Stride>) {
+    // Memory is the limit, or B is far: what comes next is asked for as evenly as can be.
     ptrdiff_t k = 0;
     for (; k + kSets <= length; k += kSets) {
 #pragma GCC unroll 4
       for (int set = 0; set < kSets; ++set) {
-        addRow<Rows>(sums, set, a + k + set, aRowStride, b + (k + set) * kPanelWidth);
-        ahead.askForRow<Element>();
+        addRow<Rows>(sums, set, a + k + set, aRowStride, b + (k + set) * stride);
+        ahead.askForRow();
       }
     }
     a += k;
-    b += k * kPanelWidth;
+    b += k * stride;
     length -= k;
   }
   // All but the products is kept rare: another thread of the same core may take half of the
   // instructions that it can start.
   for (; length >= kAskRows; length -= kAskRows) {
     ahead.ask(kAskRows);
-    addRows<Rows>(sums, a, aRowStride, kAskRows, b);
+    addRows<Rows>(sums, a, aRowStride, kAskRows, b, stride);
     a += kAskRows;
-    b += kAskRows * kPanelWidth;
+    b += kAskRows * stride;
   }
   if (length == 0) return b;
   ahead.ask(length);
-  addRows<Rows>(sums, a, aRowStride, length, b);
-  return b + length * kPanelWidth;
+  addRows<Rows>(sums, a, aRowStride, length, b, stride);
+  return b + length * stride;
 }
 
 /** What is done to the sums on their way to C. */
@@ -164,7 +172,8 @@ template <int Rows>
 /** Whether there is but one sum for each element of C, which is stored as it is. */
 inline bool isPlain(const PanelProduct& product) {
   return product.segments == 1 && product.depth <= kMaxSum && product.columns == kPanelWidth &&
-         product.bias == nullptr && !product.accumulate && !product.relu;
+         product.bRowStride == kPanelWidth && product.bias == nullptr && !product.accumulate &&
+         !product.relu;
 }
 
 /** Rows of a plain product: short ones, where every instruction around the sums counts. */
@@ -174,7 +183,7 @@ void multiplyPlainRows(const float* a, ptrdiff_t aRowStride, ptrdiff_t depth, co
 #pragma GCC unroll 16
   for (int row = 0; row < Rows; ++row) __builtin_prefetch(c + row * cRowStride, 1);
   Sums<Rows> sums;
-  add<Rows>(sums, a, aRowStride, depth, b, ahead);
+  add<Rows>(sums, a, aRowStride, depth, b, Packed{}, ahead);
   sums.join();
 #pragma GCC unroll 16
   for (int row = 0; row < Rows; ++row) {
@@ -184,16 +193,16 @@ void multiplyPlainRows(const float* a, ptrdiff_t aRowStride, ptrdiff_t depth, co
 }
 
 /** Rows of the product, from `a` to `c`. */
-template <int Rows, typename Element>
-void multiplyRows(const PanelProduct& product, const float* a, const Element* b, float* c,
-                  Ahead ahead) {
+template <int Rows, typename Element, typename Stride>
+void multiplyRows(const PanelProduct& product, const float* a, const Element* b, Stride stride,
+                  float* c, Ahead ahead) {
 #pragma GCC unroll 16
   for (int row = 0; row < Rows; ++row) __builtin_prefetch(c + row * product.cRowStride, 1);
   if (product.segments * product.depth <= kMaxSum) {
     Sums<Rows> sums;
     for (int segment = 0; segment < product.segments; ++segment) {
       b = add<Rows>(sums, a + segment * product.aSegmentStride, product.aRowStride, product.depth,
-                    b, ahead);
+                    b, stride, ahead);
     }
     sums.join();
     finish<Rows>(product, c, sums.of[0]);
@@ -205,7 +214,7 @@ void multiplyRows(const PanelProduct& product, const float* a, const Element* b,
     for (ptrdiff_t done = 0; done < product.depth; done += kMaxSum) {
       const ptrdiff_t length = product.depth - done < kMaxSum ? product.depth - done : kMaxSum;
       Sums<Rows> sums;
-      b = add<Rows>(sums, from + done, product.aRowStride, length, b, ahead);
+      b = add<Rows>(sums, from + done, product.aRowStride, length, b, stride, ahead);
       sums.join();
       for (int row = 0; row < Rows; ++row) {
         total[row][0] += sums.of[0][row][0];
@@ -226,7 +235,9 @@ template <int Rows, typename Element>
       return multiplyPlainRows<Rows>(a, product.aRowStride, product.depth, b, c, product.cRowStride,
                                      ahead);
     }
-    multiplyRows<Rows>(product, a, b, c, ahead);
+    if (product.bRowStride == kPanelWidth)
+      return multiplyRows<Rows>(product, a, b, Packed{}, c, ahead);
+    multiplyRows<Rows>(product, a, b, product.bRowStride, c, ahead);
   }
 }
 
@@ -324,7 +335,8 @@ void multiplyHalves(const PanelProduct& product) {
   // bytes: for many parts, once is better.
   constexpr ptrdiff_t kFewRows = ptrdiff_t{2} * kMaxRows;
   const ptrdiff_t count = product.segments * product.depth * kPanelWidth;
-  if (kLanes < 16 || product.rows <= kFewRows || count > kMaxSum * kPanelWidth)
+  const bool isPacked = product.bRowStride == kPanelWidth;
+  if (kLanes < 16 || product.rows <= kFewRows || count > kMaxSum * kPanelWidth || !isPacked)
     return multiplyAll<uint16_t>(product, product.halfB);
   alignas(kLine) float b[kMaxSum * kPanelWidth];
   for (ptrdiff_t i = 0; i < count; i += kLanes) store(b + i, load(product.halfB + i));

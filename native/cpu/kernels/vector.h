@@ -16,6 +16,7 @@ namespace vgg::cpu::VGG_KERNELS {
 // In kernels.cc's table.
 void multiply(const PanelProduct& product);
 void multiplyAndPool(const PooledPanelProduct& product);
+void multiplyStrip(const StripProduct& product);
 void winogradInput(const WinogradInput& transform);
 void winogradOutput(const WinogradOutput& transform);
 

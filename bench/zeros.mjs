@@ -1,0 +1,53 @@
+// What zeros save: the time of VGG11's first linear layer by the share of its inputs that are not zero.
+// node bench/zeros.mjs [--precision float32] [--batch 1]
+import { parseArgs } from "node:util";
+import { Graph, GraphBuilder, openDevice, ParameterStore, Tensor } from "../dist/index.js";
+import { table } from "./markdown.mjs";
+import { median, quantile } from "./statistics.mjs";
+
+const { values } = parseArgs({
+  options: {
+    precision: { type: "string", default: "float32" },
+    batch: { type: "string", default: "1" },
+  },
+});
+const batch = Number(values.batch);
+const inputs = 25_088;
+const outputs = 4_096;
+
+const builder = new GraphBuilder();
+const weight = builder.parameter("weight", [outputs, inputs]);
+const record = builder.finish({ y: builder.gemm(builder.input("x", [inputs]), weight) });
+const device = await openDevice("cpu");
+const store = new ParameterStore(device, record.parameters, values.precision);
+const graph = Graph.compile(device, record, store);
+await store.fillNormal("weight", 0.01, 1);
+
+const shares = [1, 0.8, 0.6, 0.4, 0.2, 0.1, 0];
+const runs = 5; // of each, in turns
+const measured = shares.map(() => []);
+for (let run = 0; run < runs; run++) {
+  for (const [i, share] of shares.entries()) {
+    const x = Tensor.randn([batch, inputs], 2);
+    // The same inputs are zero in each row; which, has no pattern.
+    const draws = Tensor.randn([inputs], 3).data;
+    const limit = share === 0 ? Number.NEGATIVE_INFINITY : quantile([...draws], share);
+    for (let at = 0; at < x.data.length; at++) if (draws[at % inputs] > limit) x.data[at] = 0;
+    const { steps } = await graph.profile({ x }, { iterations: 5 });
+    measured[i].push(steps.find(({ kind }) => kind === "gemm"));
+  }
+}
+const rows = shares.map((share, i) => {
+  const ms = median(measured[i].map(({ medianMs }) => medianMs));
+  const [{ bytes }] = measured[i];
+  return [
+    `${100 * share} %`,
+    ms.toFixed(2),
+    (bytes / 1e6).toFixed(0),
+    (bytes / ms / 1e6).toFixed(0),
+  ];
+});
+console.log(`${device} in ${values.precision}, batch ${batch}\n`);
+console.log(table(["inputs not zero", "ms", "MB read", "GB/s"], rows));
+await graph.dispose();
+await store.dispose();
