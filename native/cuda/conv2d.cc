@@ -67,115 +67,155 @@ Step CudaExecutable::prepare(const Conv2d& op) {
   };
 }
 
-/** Runs a plan: an engine may fail only then. Its numbers must pass `check`, if that is given.
- * Throws Error. */
-void CudaExecutable::tryOut(const Candidates& candidates, const Plan& plan,
-                            const ConvolutionCheck* check) {
-  const DeviceMemory scratch(context_, plan.workspaceBytes(), nullptr);
-  const ConvolutionBuffers buffers = candidates.buffers(trial(&scratch));
-  if (check == nullptr) {
-    plan.execute(context_.cudnn(), buffers);
-    context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
-  } else if (!check->passes(plan, buffers)) {
-    throw Error(Code::kUnsupported, std::string("an engine of the ") + nameOf(plan.form()) +
-                                        " form computes wrong numbers");
-  }
-}
-
-Plan CudaExecutable::choosePlan(const Candidates& candidates) {
-  const Convolution& convolution = candidates.forms.problem;
-  const Precision precision = parameters_->precision();
-  const Target target{context_.cudnn(), nullptr};
-  const std::string problem = planKey(convolution, precision, candidates.isPooled);
-  const std::string key = context_.identity() + " " + problem;
-  std::optional<ConvolutionCheck> made;
-  const auto check = [&] {
-    if (!made) made.emplace(context_, convolution, candidates.buffers(trial()).input);
-    return &*made;
-  };
-  std::string refusals;
+/** The choice for one convolution: what it is called on disk, what checks a plan, and why others
+ * were refused. */
+struct CudaExecutable::Search {
+  const Candidates& candidates;
+  std::string problem, key;
+  std::optional<ConvolutionCheck> check{};  // made when a plan is first checked
+  std::string refusals{};
   Code code = Code::kUnsupported;
-  const auto refuse = [&](const Error& error) {
+
+  void refuse(const Error& error) {
     if (error.code() == Code::kDeviceLost) throw Error(error);
     if (error.code() == Code::kOutOfMemory) code = Code::kOutOfMemory;
     refusals += std::string("; ") + error.what();
-  };
+  }
+};
 
-  if (!shared_.deterministic && !candidates.forms.isForced) {
-    // What was measured here; else what `vgg plan` chose for this kind of GPU, which never ran.
-    const std::string planned = plannedKey(context_.gpu().name, context_.libraries(), problem);
-    for (const std::string& known : {key, planned}) {
-      const auto cached = shared_.cache.read(known);
-      if (!cached) continue;
-      auto plan = parsePlan(context_, target, *cached);
-      if (!plan || plan->workspaceBytes() > kWorkspaceLimit) continue;
-      try {
-        tryOut(candidates, *plan, known == key ? nullptr : check());
-        return *std::move(plan);
-      } catch (const Error& error) {
-        refuse(error);
-      }
+/** Runs a plan: an engine may fail only then. Throws Error. */
+void CudaExecutable::tryOut(const Search& search, const Plan& plan) {
+  const DeviceMemory scratch(context_, plan.workspaceBytes(), nullptr);
+  plan.execute(context_.cudnn(), search.candidates.buffers(trial(&scratch)));
+  context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
+}
+
+/** Runs a plan, whose numbers must be right. Throws Error. */
+void CudaExecutable::checkPlan(Search& search, const Plan& plan) {
+  const DeviceMemory scratch(context_, plan.workspaceBytes(), nullptr);
+  const ConvolutionBuffers buffers = search.candidates.buffers(trial(&scratch));
+  if (!search.check) search.check.emplace(context_, search.candidates.forms.problem, buffers.input);
+  if (search.check->passes(plan, buffers)) return;
+  throw Error(Code::kUnsupported, std::string("an engine of the ") + nameOf(plan.form()) +
+                                      " form computes wrong numbers");
+}
+
+/** What was measured here; else what `vgg plan` chose for this kind of GPU, which never ran. */
+std::optional<Plan> CudaExecutable::knownPlan(Search& search) {
+  const Target target{context_.cudnn(), nullptr};
+  const std::string planned = plannedKey(context_.gpu().name, context_.libraries(), search.problem);
+  for (const std::string& known : {search.key, planned}) {
+    const auto cached = shared_.cache.read(known);
+    if (!cached) continue;
+    auto plan = parsePlan(context_, target, *cached);
+    if (!plan || plan->workspaceBytes() > kWorkspaceLimit) continue;
+    try {
+      known == search.key ? tryOut(search, *plan) : checkPlan(search, *plan);
+      return plan;
+    } catch (const Error& error) {
+      search.refuse(error);
     }
   }
+  return std::nullopt;
+}
 
+/** Calls visit(plan) for the engines of each form, best first by cuDNN's estimate, until it returns
+ * true or has had enough of the form. What it throws refuses the plan. */
+template <typename Visit>
+void CudaExecutable::forEachPlan(Search& search, const Visit& visit) {
+  const Forms& forms = search.candidates.forms;
+  const Target target{context_.cudnn(), nullptr};
+  for (const Form form : forms.forms) {
+    try {
+      const ConvolutionGraph graph(context_, target, forms.problem, form);
+      size_t visited = 0;
+      const auto begin = std::chrono::steady_clock::now();
+      for (Engine& engine :
+           allowedEngines(graph, parameters_->precision(), shared_.deterministic)) {
+        const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;
+        const bool isEnough = visited >= kEnginesAtLeast && spent.count() > kSecondsPerForm;
+        if (visited == kEngines || isEnough) break;
+        context_.throwIfInterrupted();
+        try {
+          std::optional<Plan> plan = graph.plan(std::move(engine));
+          if (!plan || plan->workspaceBytes() > kWorkspaceLimit) continue;
+          ++visited;
+          if (visit(*plan)) return;
+        } catch (const Error& error) {
+          search.refuse(error);
+        }
+      }
+    } catch (const Error& error) {
+      search.refuse(error);
+    }
+  }
+}
+
+/** The first that computes rightly, the same in each process. */
+std::optional<Plan> CudaExecutable::firstPlan(Search& search) {
+  std::optional<Plan> first;
+  forEachPlan(search, [&](Plan& plan) {
+    checkPlan(search, plan);
+    first = std::move(plan);
+    return true;
+  });
+  return first;
+}
+
+/** The fastest that computes rightly, with what follows it in the step. */
+std::optional<Plan> CudaExecutable::fastestPlan(Search& search) {
   struct Timed {
     double milliseconds;
     Plan plan;
   };
   std::vector<Timed> timed;
-  for (const Form form : candidates.forms.forms) {
+  {
     std::unique_ptr<DeviceMemory> scratch;
-    try {
-      const ConvolutionGraph graph(context_, target, convolution, form);
-      size_t left = kEngines;
-      const auto begin = std::chrono::steady_clock::now();
-      const Step after = candidates.after(form);
-      for (Engine& engine : allowedEngines(graph, precision, shared_.deterministic)) {
-        const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;
-        const bool isEnough = kEngines - left >= kEnginesAtLeast && spent.count() > kSecondsPerForm;
-        if (left == 0 || isEnough) break;
-        context_.throwIfInterrupted();
-        try {
-          std::optional<Plan> plan = graph.plan(std::move(engine));
-          if (!plan || plan->workspaceBytes() > kWorkspaceLimit) continue;
-          --left;
-          if (shared_.deterministic) {
-            tryOut(candidates, *plan, check());
-            return *std::move(plan);
-          }
-          if (scratch == nullptr || scratch->bytes() < plan->workspaceBytes()) {
-            scratch = nullptr;
-            scratch = std::make_unique<DeviceMemory>(context_, plan->workspaceBytes(), nullptr);
-          }
-          const Run run = trial(scratch.get());
-          const double time = measure([&, buffers = candidates.buffers(run)] {
-            plan->execute(context_.cudnn(), buffers);
-            if (after) after(run);
-          });
-          timed.push_back({time, *std::move(plan)});
-        } catch (const Error& error) {
-          refuse(error);
-        }
+    forEachPlan(search, [&](Plan& plan) {
+      if (scratch == nullptr || scratch->bytes() < plan.workspaceBytes()) {
+        scratch = nullptr;
+        scratch = std::make_unique<DeviceMemory>(context_, plan.workspaceBytes(), nullptr);
       }
-    } catch (const Error& error) {
-      refuse(error);
-    }
+      const Step after = search.candidates.after(plan.form());
+      const Run run = trial(scratch.get());
+      const double time = measure([&, buffers = search.candidates.buffers(run)] {
+        plan.execute(context_.cudnn(), buffers);
+        if (after) after(run);
+      });
+      timed.push_back({time, std::move(plan)});
+      return false;
+    });
   }
   std::ranges::stable_sort(timed, {}, &Timed::milliseconds);
   for (Timed& fastest : timed) {
     try {
-      tryOut(candidates, fastest.plan, check());
+      checkPlan(search, fastest.plan);
+      return std::move(fastest.plan);
     } catch (const Error& error) {
-      refuse(error);
-      continue;
+      search.refuse(error);
     }
-    if (!candidates.forms.isForced) shared_.cache.write(key, planText(fastest.plan));
-    return std::move(fastest.plan);
   }
-  throw Error(code, "cuDNN has no engine for a convolution of " +
-                        std::to_string(convolution.channels) + " to " +
-                        std::to_string(convolution.filters) + " channels in " +
-                        precisionName(precision) + " on " + context_.gpu().name + refusals);
+  return std::nullopt;
+}
+
+Plan CudaExecutable::choosePlan(const Candidates& candidates) {
+  const Convolution& convolution = candidates.forms.problem;
+  const Precision precision = parameters_->precision();
+  const std::string problem = planKey(convolution, precision, candidates.isPooled);
+  Search search{candidates, problem, context_.identity() + " " + problem};
+  const bool isKept = !shared_.deterministic && !candidates.forms.isForced;
+  std::optional<Plan> plan;
+  if (isKept) plan = knownPlan(search);
+  if (plan) return *std::move(plan);
+  plan = shared_.deterministic ? firstPlan(search) : fastestPlan(search);
+  if (!plan) {
+    throw Error(search.code,
+                "cuDNN has no engine for a convolution of " + std::to_string(convolution.channels) +
+                    " to " + std::to_string(convolution.filters) + " channels in " +
+                    precisionName(precision) + " on " + context_.gpu().name + search.refusals);
+  }
+  if (isKept) shared_.cache.write(search.key, planText(*plan));
+  return *std::move(plan);
 }
 
 }  // namespace vgg::cuda

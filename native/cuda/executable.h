@@ -115,8 +115,15 @@ class CudaExecutable final : public Executable {
 
   /** A convolution in each form that it can take, and what else its step does. conv2d.cc */
   struct Candidates;
+  struct Search;
   Plan choosePlan(const Candidates& candidates);
-  void tryOut(const Candidates& candidates, const Plan& plan, const ConvolutionCheck* check);
+  std::optional<Plan> knownPlan(Search& search);
+  std::optional<Plan> firstPlan(Search& search);
+  std::optional<Plan> fastestPlan(Search& search);
+  template <typename Visit>
+  void forEachPlan(Search& search, const Visit& visit);
+  void tryOut(const Search& search, const Plan& plan);
+  void checkPlan(Search& search, const Plan& plan);
   /** Milliseconds of work(), which enqueues on the compute stream. */
   double measure(const std::function<void()>& work);
 
