@@ -82,7 +82,7 @@ function costsTable(results, batches, trials) {
 
 const layersIntroduction =
   "Where the time goes at batch 1 (`npx vgg bench --batch 1 --layers`). The floor is what the machine's own peaks, measured in the same " +
-  "run, allow: the products of the algorithm used (Winograd's where it is), and the bytes of input, parameters as they are kept and output.";
+  "run, allow: the products of the algorithm used (Winograd's where it is), and the bytes of input, the parameters that are read, as they are kept, and output.";
 
 /** Each step's time, its rate as if computed directly, and its floor. */
 function layersTable(layers) {

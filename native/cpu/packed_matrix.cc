@@ -50,39 +50,38 @@ void PackedMatrix::forEach(size_t first, size_t count, Columns columns, const Mo
   constexpr size_t kTileRows = 32;
   constexpr size_t kTileColumns = kLine / sizeof(Element);
   const size_t end = first + count;
-  const size_t pixels = columns_ / channels_;
-  for (size_t at = first; at < end;) {
-    const size_t row = at / columns_;
-    const size_t strip = row / width_;
-    Element* packed = elements<Element>() + strip * columns_ * stride_ + row % width_;
-    // As many whole rows of this strip as the range holds, or one that is cut at either end.
-    size_t rows =
-        at % columns_ == 0 ? std::min((end - at) / columns_, (strip + 1) * width_ - row) : 0;
-    size_t left = 0;
-    size_t right = columns_;
-    if (rows == 0) {
-      rows = 1;
-      left = at % columns_;
-      right = std::min(columns_, left + (end - at));
-    }
-    const size_t base = row * columns_;
-    const size_t last = std::min(right, columns.end);
-    for (size_t next = std::max(left, columns.begin); next < last;) {
-      const size_t column = next;
-      next = std::min(last, (column / kTileColumns + 1) * kTileColumns);
-      std::array<size_t, kTileColumns> places{};
-      for (size_t c = column; c < next; ++c)
-        places[c - column] = (c % pixels * channels_ + c / pixels) * stride_;
-      for (size_t tile = 0; tile < rows; tile += kTileRows) {
-        const size_t tileEnd = std::min(rows, tile + kTileRows);
+  for (size_t top = first / columns_; top * columns_ < end;) {
+    // The rows of the range that lie in this strip: the first from column `left` on, the last up to
+    // column `right`.
+    const size_t strip = top / width_;
+    const size_t bottom = std::min((strip + 1) * width_, divideUp(end, columns_));
+    const size_t left = top * columns_ < first ? first - top * columns_ : 0;
+    const size_t right = std::min(columns_, end - (bottom - 1) * columns_);
+    for (size_t column = columns.begin; column < columns.end;) {
+      const size_t from = column < left ? top + 1 : top;
+      const size_t to = column < right ? bottom : bottom - 1;
+      // Columns of the same rows.
+      size_t next = std::min(columns.end, (column / kTileColumns + 1) * kTileColumns);
+      if (column < left) next = std::min(next, left);
+      if (column < right) next = std::min(next, right);
+      for (size_t tile = from; tile < to; tile += kTileRows) {
+        const size_t tileEnd = std::min(to, tile + kTileRows);
         for (size_t c = column; c < next; ++c) {
-          Element* to = packed + places[c - column];
-          for (size_t i = tile; i < tileEnd; ++i) move(to[i], base + i * columns_ + c - first);
+          Element* packed = elements<Element>() + place(tile, c);
+          for (size_t row = tile; row < tileEnd; ++row)
+            move(packed[row - tile], row * columns_ + c - first);
         }
       }
+      column = next;
     }
-    at = base + (rows - 1) * columns_ + right;
+    top = bottom;
   }
+}
+
+size_t PackedMatrix::place(size_t row, size_t column) const {
+  const size_t pixels = columns_ / channels_;
+  const size_t line = column % pixels * channels_ + column / pixels;
+  return (row / width_ * columns_ + line) * stride_ + row % width_;
 }
 
 template <typename Element>

@@ -75,6 +75,8 @@ class PackedMatrix {
    * the columns. */
   template <typename Element, typename Move>
   void forEach(size_t first, size_t count, Columns columns, const Move& move) const;
+  /** Where an element of the weight lies; those of the next rows of the strip follow. */
+  [[nodiscard]] size_t place(size_t row, size_t column) const;
 
   size_t rows_, columns_, channels_, width_, strips_, stride_;
   bool isHalf_;
