@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace vgg {
@@ -26,6 +27,12 @@ constexpr size_t byteSize(DType dtype) {
 
 /** Outermost first. The shape of a recorded value leaves out its batch dimension N. */
 using Shape = std::vector<int64_t>;
+
+/** a / b, rounded up; of no negative numbers. */
+template <typename Integer>
+constexpr Integer divideUp(Integer a, std::type_identity_t<Integer> b) {
+  return (a + b - 1) / b;
+}
 
 /** a × b. Throws Error kOutOfMemory where size_t cannot hold it: nothing that large can be
  * allocated. */

@@ -1,16 +1,16 @@
-// The linear layer. What its weight is read for is the limit: with few inputs at a time a column is
-// read only where one of them is not zero. After a ReLU half of them are, in a trained network
-// more.
+// The linear layer. With few images at a time reading its weight is the limit: a column of it is
+// read only where the input is not zero in all of them, which after a ReLU it often is.
 #include <algorithm>
 #include <array>
 #include <bit>
 
+#include "core/shape.h"
 #include "cpu/executable.h"
 
 namespace vgg::cpu {
 namespace {
 
-// Columns of the weight whose products one task sums: of few inputs, which it lists, and of many.
+// Columns of the weight whose products one task sums: for few images, which it lists, and for many.
 constexpr ptrdiff_t kListedColumns = 1024;
 constexpr ptrdiff_t kColumns = 2048;
 constexpr ptrdiff_t kOutputs = 512;  // whose sums one task adds up
@@ -18,9 +18,7 @@ constexpr ptrdiff_t kOutputs = 512;  // whose sums one task adds up
 // where their addresses end alike.
 constexpr ptrdiff_t kSkew = ptrdiff_t{9} * 16;
 
-ptrdiff_t divideUp(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
-
-/** The columns of a few inputs that are not zero in all of them, side by side. */
+/** The columns in which a few images are not all zero, side by side. */
 class ListedColumns {
  public:
   /** Lists those of the product's A, or all, and makes it a product with the list. */
@@ -58,7 +56,7 @@ struct LinearLayer {
   const Kernels& kernels;
   std::shared_ptr<const PackedMatrix> weight;
   Buffer input, output;
-  ptrdiff_t rows;  // inputs
+  ptrdiff_t rows;  // images
   bool relu;
 
   [[nodiscard]] bool isListed() const { return rows <= kStreamedRows; }
@@ -67,7 +65,7 @@ struct LinearLayer {
   [[nodiscard]] ptrdiff_t width() const { return static_cast<ptrdiff_t>(weight->width()); }
   [[nodiscard]] ptrdiff_t columnsPerPart() const { return isListed() ? kListedColumns : kColumns; }
   [[nodiscard]] ptrdiff_t parts() const { return divideUp(columns(), columnsPerPart()); }
-  /** Floats from one input's sums of a part to the next one's: sums are [part][row][output]. */
+  /** Floats from one row's sums to the next one's: sums are [part][row][output]. */
   [[nodiscard]] ptrdiff_t sumStride() const { return strips() * width() + kSkew; }
 
   /** The products of part `part` of the columns with a strip; of how many columns is returned. */
@@ -95,7 +93,7 @@ struct LinearLayer {
     return product.depth;
   }
 
-  /** Adds up the sums of outputs [first, first + kOutputs) of input `row`. */
+  /** Adds up the parts of outputs [first, first + kOutputs) of row `row`. */
   void finish(std::byte* arena, ptrdiff_t row, ptrdiff_t first, const float* sums,
               const float* bias) const {
     const ptrdiff_t count = std::min(kOutputs, output.channels - first);

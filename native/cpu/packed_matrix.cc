@@ -12,8 +12,6 @@ namespace {
 constexpr size_t kRowBytes = 4096;  // of a strip, at most
 constexpr size_t kLine = 64;
 
-size_t divideUp(size_t a, size_t b) { return (a + b - 1) / b; }
-
 /** As few strips as may be share the weight's rows evenly, in whole grains. */
 size_t widthOf(size_t rows, size_t elementBytes) {
   const size_t strips = divideUp(rows, kRowBytes / elementBytes);

@@ -15,8 +15,6 @@ constexpr ptrdiff_t kLeastOwnTiles = 14;
 // A number of a filter takes as long to read from memory as so many products with it.
 constexpr ptrdiff_t kProductsPerRead = 8;
 
-ptrdiff_t divideUp(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
-
 /** The size of a cache, or `otherwise` where the system does not tell. */
 size_t cacheBytes(int name, size_t otherwise) {
   const long bytes = name < 0 ? 0 : sysconf(name);

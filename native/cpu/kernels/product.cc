@@ -8,9 +8,7 @@ namespace {
 // long sum grows with its length, that of a sum of short sums hardly.
 constexpr ptrdiff_t kMaxSum = 512;
 constexpr ptrdiff_t kAhead = 4096;  // bytes of B that are asked for before they are needed
-constexpr int kSecondCache = 2;
-constexpr ptrdiff_t kLine = 64;    // bytes that one prefetch brings
-constexpr ptrdiff_t kAskRows = 8;  // rows of B between two times of asking for what comes next
+constexpr ptrdiff_t kAskRows = 8;   // rows of B between two times of asking for what comes next
 
 template <typename Element>
 constexpr ptrdiff_t kRowBytes = kPanelWidth * static_cast<ptrdiff_t>(sizeof(Element));  // of B

@@ -5,8 +5,6 @@
 namespace vgg::cpu::VGG_KERNELS {
 namespace {
 
-constexpr ptrdiff_t kLine = 64;  // bytes that one prefetch brings
-constexpr int kSecondCache = 2;
 // Rows of B that are read side by side: eight streams of some 4 KiB are as fast as one through all
 // of memory, wherever they begin. C is read and written once for so many.
 constexpr int kStreams = 8;

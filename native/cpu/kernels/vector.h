@@ -43,6 +43,8 @@ constexpr ptrdiff_t kLanes = 4;
 constexpr int kMaxRows = 6;
 constexpr const char* kName = "x86-64-v2";
 #endif
+constexpr ptrdiff_t kLine = 64;  // bytes of a line of a cache, which one prefetch brings
+constexpr int kSecondCache = 2;  // to __builtin_prefetch: not into the first
 constexpr ptrdiff_t kPanelWidth = 2 * kLanes;
 constexpr int kPooledRows = kMaxRows > 6 ? 2 : 1;  // four pixels each, two vectors a pixel
 

@@ -10,7 +10,7 @@
 namespace vgg::cpu::VGG_KERNELS {
 namespace {
 
-constexpr ptrdiff_t kLine = 16;  // floats that a line of a cache holds
+constexpr ptrdiff_t kLineFloats = kLine / static_cast<ptrdiff_t>(sizeof(float));
 
 /** Along one side of a tile. */
 template <int Pixels>
@@ -101,7 +101,7 @@ template <int Count>
 #pragma GCC unroll 8
   for (int i = 0; i < Count; ++i) {
     store(to + i % 3 * stride, from[i]);
-    __builtin_prefetch(to + i % 3 * stride + kLine, 1);
+    __builtin_prefetch(to + i % 3 * stride + kLineFloats, 1);
     if (i % 3 == 2) to += 3 * stride;
   }
 }
