@@ -1,0 +1,14 @@
+// What the native tests say of a condition that does not hold.
+#pragma once
+
+#include <cstdio>
+
+inline int failures = 0;
+
+#define EXPECT(condition)                                                \
+  do {                                                                   \
+    if (!(condition)) {                                                  \
+      std::printf("not ok %s:%d: %s\n", __FILE__, __LINE__, #condition); \
+      ++failures;                                                        \
+    }                                                                    \
+  } while (false)
