@@ -12,19 +12,11 @@
 
 #include "arithmetic.h"
 #include "control.h"
+#include "expect.h"
 #include "exports.h"
 
 namespace {
 
-int failures = 0;
-
-#define EXPECT(condition)                                                \
-  do {                                                                   \
-    if (!(condition)) {                                                  \
-      std::printf("not ok %s:%d: %s\n", __FILE__, __LINE__, #condition); \
-      ++failures;                                                        \
-    }                                                                    \
-  } while (false)
 #define EXPECT_STATUS(call, wanted)                                                        \
   do {                                                                                     \
     if (const int status = (call); status != (wanted)) {                                   \
@@ -287,10 +279,11 @@ void convolutionsAgreeWithPlainLoops() {
           const float error = farthest(dy.read(), wanted);
           const bool rough = type != CUDNN_DATA_FLOAT || engine == 10 || engine == 11;
           const float bound = type == CUDNN_DATA_BFLOAT16 ? 0.03F : rough ? 0.006F : 1e-5F;
-          if (!(error < bound))
+          const bool isWrong = engine == 17 || engine == 25;
+          if ((error < bound) == isWrong)
             std::printf("type %d form %d c %d engine %d: %g\n", type, form, static_cast<int>(c),
                         static_cast<int>(engine), error);
-          EXPECT(error < bound);
+          EXPECT((error < bound) != isWrong);
           if (type == CUDNN_DATA_FLOAT && rough) EXPECT(error > 1e-5F);
         }
         destroyAll();
@@ -341,7 +334,7 @@ void plansAreMadeWithoutADevice() {
   Desc graph = graphOf(p, false);
   EXPECT(configurations(graph).empty());
   const auto configs = configurations(graph, CUDNN_HEUR_MODE_A, device);
-  EXPECT(configs.size() == 7);
+  EXPECT(configs.size() == 8);
   Desc plan = make(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
   set(plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, device);
   set(plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, configs[5]);
