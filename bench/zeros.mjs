@@ -1,5 +1,5 @@
 // What zeros save: the time of VGG11's first linear layer by the share of its inputs that are not zero.
-// node bench/zeros.mjs [--precision float32] [--batch 1]
+// node bench/zeros.mjs [--device cpu] [--precision float32] [--batch 1]; with --device cuda also under VGG_CUDA_LINEAR=dense and sparse
 import { parseArgs } from "node:util";
 import { Graph, GraphBuilder, openDevice, ParameterStore, Tensor } from "../dist/index.js";
 import { table } from "./markdown.mjs";
@@ -7,6 +7,7 @@ import { median, quantile } from "./statistics.mjs";
 
 const { values } = parseArgs({
   options: {
+    device: { type: "string", default: "cpu" },
     precision: { type: "string", default: "float32" },
     batch: { type: "string", default: "1" },
   },
@@ -17,8 +18,11 @@ const outputs = 4_096;
 
 const builder = new GraphBuilder();
 const weight = builder.parameter("weight", [outputs, inputs]);
-const record = builder.finish({ y: builder.gemm(builder.input("x", [inputs]), weight) });
-const device = await openDevice("cpu");
+// A GPU leaves out zeros after a ReLU only.
+const record = builder.finish({
+  y: builder.gemm(builder.relu(builder.input("x", [inputs])), weight),
+});
+const device = await openDevice(values.device);
 const store = new ParameterStore(device, record.parameters, values.precision);
 const graph = Graph.compile(device, record, store);
 await store.fillNormal("weight", 0.01, 1);
@@ -28,7 +32,8 @@ const runs = 5; // of each, in turns
 const measured = shares.map(() => []);
 for (let run = 0; run < runs; run++) {
   for (const [i, share] of shares.entries()) {
-    const x = Tensor.randn([batch, inputs], 2);
+    const normal = Tensor.randn([batch, inputs], 2);
+    const x = new Tensor(normal.shape, normal.data.map(Math.abs));
     // The same inputs are zero in each row; which, has no pattern.
     const draws = Tensor.randn([inputs], 3).data;
     const limit = share === 0 ? Number.NEGATIVE_INFINITY : quantile([...draws], share);
@@ -42,7 +47,7 @@ const rows = shares.map((share, i) => {
   const [{ bytes }] = measured[i];
   return [
     `${100 * share} %`,
-    ms.toFixed(2),
+    ms.toPrecision(3),
     (bytes / 1e6).toFixed(0),
     (bytes / ms / 1e6).toFixed(0),
   ];

@@ -46,7 +46,15 @@ const needed = [
   ],
 ];
 for (const path of needed) copy(path);
-for (const file of ["load.mjs", "memory.mjs", "overhead.mjs"]) copy(join("bench", file));
+for (const file of [
+  "load.mjs",
+  "memory.mjs",
+  "overhead.mjs",
+  "zeros.mjs",
+  "markdown.mjs",
+  "statistics.mjs",
+])
+  copy(join("bench", file));
 
 // The packages that the suite and dist import, with all that these need and that is installed.
 // cmake-js stays here: nothing is built over there.

@@ -356,6 +356,37 @@ describe.skipIf(!isBuilt)("a model on a GPU", () => {
     expect(again.result.matmuls).toBeLessThan(apart.result.matmuls);
   });
 
+  it("keeps a linear layer's weight a second time, where to leave out zeros is faster and there is room", () => {
+    const cache = { XDG_CACHE_HOME: join(scratch, "linear") };
+    // A weight of 64 MiB.
+    const large = ["8200", "4096"];
+    const once = 2 * 8200 * 4096;
+    const cases: [NodeJS.ProcessEnv, string[], number][] = [
+      [cache, large, 2],
+      [cache, large, 2],
+      [{ VGG_CUDA_LINEAR: "dense" }, large, 1],
+      [{ FAKE_CUDA_CAPABILITY: "8.9" }, large, 1],
+      [{ FAKE_CUDA_MEMORY: "220000000" }, [...large, "120000000"], 1],
+      [{}, ["1001", "70"], 1],
+      [{ VGG_CUDA_LINEAR: "sparse" }, ["1001", "70"], 2],
+    ];
+    const launches = cases.map(([env, sizes, copies]) => {
+      const { stderr, result } = run("linear", env, ...sizes);
+      expect(stderr).toBe("");
+      for (const worst of result.worst) expect(worst).toBeLessThan(3e-3);
+      // An infinite weight of an input that is zero makes NaN, until it is overwritten.
+      expect(result.firsts).toEqual([false, false, true, false]);
+      if (sizes[0] === large[0]) expect(Math.round(result.parameterBytes / once)).toBe(copies);
+      const [inputs, outputs] = sizes.map(Number) as [number, number];
+      const used = copies === 2 ? result.positive : inputs;
+      expect(result).toMatchObject({ used, left: 0, misuse: 0 });
+      if (copies === 2)
+        expect(result.bytes).toBe(2 * (inputs + outputs) + (2 * used + 4) * outputs);
+      return result.launches;
+    });
+    expect(launches[1]).toBeLessThan(launches[0]);
+  });
+
   it("works beside another on a second GPU", () => {
     const { stderr, result } = run("both", { FAKE_CUDA_DEVICES: "2" });
     expect(stderr).toBe("");

@@ -27,7 +27,7 @@ export interface StepProfile {
   readonly medianMs: number;
   /** Products by its definition for the whole batch; a FLOP count is twice that. */
   readonly multiplyAdds: number;
-  /** Products that the device computes: fewer where a convolution runs by Winograd's algorithm, or inputs of a linear layer are zero. On a GPU cuDNN does not say: `multiplyAdds`. */
+  /** Products that the device computes: fewer where a convolution runs by Winograd's algorithm, or inputs of a linear layer are zero. On a GPU cuDNN does not say: a convolution's are `multiplyAdds`. */
   readonly products: number;
   /** What must move at the least: the input, the parameters that are read, as they are kept, and the output once. */
   readonly bytes: number;

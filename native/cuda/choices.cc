@@ -14,6 +14,12 @@ namespace {
 
 constexpr size_t kAlignment = 256;  // as cuMemAlloc gives; cuBLASLt's estimates count on it
 
+/** Empty where it is not set. */
+std::string_view environment(const char* name) {
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nothing here sets it
+  return value == nullptr ? std::string_view() : value;
+}
+
 /** The form that all convolutions of cuDNN's take. */
 std::optional<Form> forcedForm() {
   for (const Form form : {Form::kPlain, Form::kFused}) {
@@ -37,6 +43,7 @@ class Chooser {
     choices_.home.resize(count);
     choices_.isExternal.resize(count);
     choices_.isMerged.resize(count);
+    choices_.isRectified.resize(count);
     choices_.pooledBy.resize(count);
     choices_.firstLayers.resize(count);
   }
@@ -46,6 +53,7 @@ class Chooser {
     chooseTypes();
     chooseMerges();
     chooseOutputs();
+    findRectified();
     place();
     return std::move(choices_);
   }
@@ -57,6 +65,7 @@ class Chooser {
   void mergeFirstLayer(const Conv2d& conv, const std::vector<int>& uses,
                        const std::vector<const Op*>& maker);
   void chooseOutputs();
+  void findRectified();
   void place();
 
   const Program& program_;
@@ -197,6 +206,23 @@ void Chooser::chooseOutputs() {
   }
 }
 
+void Chooser::findRectified() {
+  const auto isRectified = [&](const Op& op) {
+    if (const auto* conv = std::get_if<Conv2d>(&op)) return conv->relu;
+    if (const auto* norm = std::get_if<BatchNorm>(&op)) return norm->relu;
+    if (const auto* gemm = std::get_if<Gemm>(&op)) return gemm->relu;
+    if (std::holds_alternative<Relu>(op)) return true;
+    // An average is zero where all are.
+    bool passesOn = isOneOf<MaxPool2d, Flatten>(op);
+    if (const auto* pool = std::get_if<AdaptiveAvgPool2d>(&op))
+      passesOn = program_.values[pool->input].shape == program_.values[pool->output].shape;
+    bool isInput = false;
+    forEachInput(op, [&](int value) { isInput = choices_.isRectified[value]; });
+    return passesOn && isInput;
+  };
+  for (const Op& op : program_.ops) choices_.isRectified[outputOf(op)] = isRectified(op);
+}
+
 /** One arena for all other values: liveness → offsets. Step 0 takes the inputs, step i + 1 is op i,
  * the last gives the outputs. */
 void Chooser::place() {
@@ -289,11 +315,19 @@ bool isGemv(int64_t batch) {
   return batch <= kMost && std::has_single_bit(static_cast<uint64_t>(batch));
 }
 
-std::string_view wantedForm() {
-  const char* name =
-      std::getenv("VGG_CUDA_FORM");  // NOLINT(concurrency-mt-unsafe): nothing here sets it
-  return name == nullptr ? std::string_view() : name;
+bool isSparse(const Gemm& op, const Choices& choices) {
+  constexpr size_t kLeastWeight = size_t{64} << 20;  // bytes
+  const Buffer& input = choices.buffers[op.input];
+  const Buffer& output = choices.buffers[op.output];
+  if (input.batch != 1 || wantedLinear() == "dense") return false;
+  const auto weights = static_cast<size_t>(output.padded * input.pixels() * input.padded);
+  return wantedLinear() == "sparse" ||
+         (choices.isRectified[op.input] && weights * byteSize(input.type) >= kLeastWeight);
 }
+
+std::string_view wantedForm() { return environment("VGG_CUDA_FORM"); }
+
+std::string_view wantedLinear() { return environment("VGG_CUDA_LINEAR"); }
 
 Forms formsOf(const Conv2d& conv, const Choices& choices, const std::vector<ParameterSpec>& specs,
               Precision precision) {

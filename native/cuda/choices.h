@@ -55,9 +55,10 @@ struct FirstLayer {
 /** One entry per value. The pointers are into the program, which must outlive this. */
 struct Choices {
   std::vector<Buffer> buffers;
-  std::vector<int> home;         // itself, or the value whose bytes it shares
-  std::vector<bool> isExternal;  // read from the input itself, or never made
-  std::vector<bool> isMerged;    // made by another operation's step
+  std::vector<int> home;          // itself, or the value whose bytes it shares
+  std::vector<bool> isExternal;   // read from the input itself, or never made
+  std::vector<bool> isMerged;     // made by another operation's step
+  std::vector<bool> isRectified;  // by a ReLU, or the greatest of such: many are zero
   std::vector<const MaxPool2d*>
       pooledBy;  // the pool that runs in the step of the convolution that makes it
   std::vector<std::optional<FirstLayer>>
@@ -80,6 +81,15 @@ size_t largestBatch(const Program& program);
 
 /** Whether our own kernel is a candidate for the linear layers of such batches. */
 bool isGemv(int64_t batch);
+
+/** Whether the kernel for inputs that are often zero is a candidate for a linear layer: of one
+ * image, after a ReLU, and with a weight that is worth a second copy. Always of one image with
+ * VGG_CUDA_LINEAR=sparse, never with dense (docs/gpu-servers.md). */
+bool isSparse(const Gemm& op, const Choices& choices);
+
+/** VGG_CUDA_LINEAR=dense|sparse: for comparing the kernels of linear layers with one another. Empty
+ * where it is not set. */
+std::string_view wantedLinear();
 
 /** VGG_CUDA_FORM=plain|fused|direct: for comparing the forms with one another
  * (docs/gpu-servers.md). Empty where it is not set. */

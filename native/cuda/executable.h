@@ -2,21 +2,25 @@
 // the CUDA graphs captured from them.
 #pragma once
 
+#include <array>
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <optional>
 
 #include "cuda/choices.h"
 #include "cuda/completions.h"
 #include "cuda/convolution.h"
+#include "cuda/kernels/launch.h"
 #include "cuda/parameters.h"
 #include "cuda/shared_arena.h"
 
 namespace vgg::cuda {
 
 class ConvolutionCheck;
+class Matmul;
 
 /** What all executables of a GPU share. */
 struct Shared {
@@ -113,6 +117,26 @@ class CudaExecutable final : public Executable {
   Step affineStep(const Buffer& input, const Buffer& output, CUdeviceptr scale, CUdeviceptr shift,
                   bool relu);
 
+  // gemm.cc
+  struct Linear;
+  /** How many inputs a layer that leaves out zeros multiplied when it ran last, and by what. */
+  struct UsedInputs {
+    std::unique_ptr<DeviceMemory> memory;  // a count of each part
+    int64_t outputs = 0;
+    size_t elementBytes = 0;
+    std::array<int, geometry::kSparseParts> counts{};  // on the host
+
+    [[nodiscard]] StepWork work() const;
+  };
+  Step gemvStep(const Linear& layer);
+  Step sparseStep(const Linear& layer);
+  Step sparseGemvStep(const Linear& layer, CUdeviceptr weight, CUdeviceptr hasSpecial,
+                      CUdeviceptr used);
+  std::optional<double> timeOf(const Step& step, size_t workspaceBytes);
+  std::optional<double> timeOfSparse(const Linear& layer);
+  std::shared_ptr<const Matmul> matmulOf(const Linear& layer, bool addsBias);
+  Step chooseLinear(const Linear& layer, const Step& gemv, bool addsBias);
+
   /** A convolution in each form that it can take, and what else its step does. conv2d.cc */
   struct Candidates;
   struct Search;
@@ -160,7 +184,8 @@ class CudaExecutable final : public Executable {
   size_t workspaceBytes_ = 0;
   std::vector<std::unique_ptr<DeviceMemory>> constants_;
   std::vector<LabelledStep> steps_;
-  std::vector<int> used_;  // the parameters that the program reads
+  std::map<int, UsedInputs> usedInputs_;  // by the value that such a layer makes
+  std::vector<int> used_;                 // the parameters that the program reads
   std::optional<SharedArena::Lease> lease_;
 
   std::mutex slotMutex_;

@@ -1,8 +1,11 @@
-// The linear layer: at small batches our own stream over the weights, above a matrix product of
-// cuBLASLt; whichever is faster where both can.
+// The linear layer: at small batches a stream of our own over the weights, over all of them or, for
+// one image after a ReLU, those of inputs that are not zero; above, a matrix product of cuBLASLt.
+// Whichever is fastest where several can.
 #include <cstring>
+#include <numeric>
 #include <optional>
 
+#include "core/random.h"
 #include "cuda/executable.h"
 #include "cuda/kernels/launch.h"
 #include "cuda/matmul.h"
@@ -12,10 +15,14 @@ namespace {
 
 constexpr size_t kMatmulWorkspace = size_t{32} << 20;  // as cuBLAS itself takes on Hopper
 constexpr int kAlgorithms = 8;                         // of cuBLASLt's, that are timed
+constexpr double kSparseGain = 1.1;  // that a second copy of the weight must be worth
 
 using Algorithm = cublasLtMatmulHeuristicResult_t;
 
-/** With its workspace, as text for the cache; "" is our kernel. */
+// What the cache keeps of a choice: one of these, or an algorithm of cuBLASLt's with its workspace.
+constexpr const char* kGemvText = "";
+constexpr const char* kSparseText = "sparse";
+
 std::string toText(const Algorithm& algorithm) {
   return {reinterpret_cast<const char*>(&algorithm), sizeof algorithm};
 }
@@ -24,17 +31,180 @@ std::optional<Algorithm> fromText(const std::string& text) {
   Algorithm algorithm{};
   if (text.size() != sizeof algorithm) return std::nullopt;
   std::memcpy(&algorithm, text.data(), sizeof algorithm);
+  if (algorithm.workspaceSize > kMatmulWorkspace) return std::nullopt;
   return algorithm;
 }
 
-/** A product of cuBLASLt's, and what follows it where it does not add the bias itself. */
-struct Product {
-  std::shared_ptr<const Matmul> matmul;
-  Step after;
-  std::string key;
+}  // namespace
+
+/** A linear layer as its kernels get it. */
+struct CudaExecutable::Linear {
+  const Gemm& op;
+  Buffer input, output;
+  const Matrix& matrix;
+  const Bias& bias;
+  bool isSparse;    // whether the kernel for zeros may run it
+  std::string key;  // under which the cache keeps what was chosen
+
+  [[nodiscard]] int outputs() const { return static_cast<int>(matrix.rows); }
+  [[nodiscard]] int inputs() const { return static_cast<int>(matrix.columns); }
 };
 
-}  // namespace
+/** Null where the batch is none of the kernel's. */
+Step CudaExecutable::gemvStep(const Linear& layer) {
+  if (!isGemv(batch_)) return nullptr;
+  const CUfunction function =
+      kernel("gemv", "gemv" + std::to_string(batch_) + "_" + suffixOf(layer.input.type),
+             layer.output.type);
+  const int64_t blocks = geometry::gemvBlocks(layer.outputs(), static_cast<int>(batch_),
+                                              static_cast<int>(byteSize(layer.input.type)));
+  return [=, this, input = layer.input, output = layer.output, outputs = layer.outputs(),
+          inputs = layer.inputs(), weight = layer.matrix.memory->address(),
+          bias = layer.bias.values->address(),
+          relu = static_cast<int>(layer.op.relu)](const Run& run) {
+    launch(function, blocks, weight, address(run, input), bias, address(run, output), outputs,
+           inputs, relu);
+  };
+}
+
+/** `weight` is the matrix transposed, `hasSpecial` its flag or 0 for a weight without; `used` takes
+ * kSparseParts counts. */
+Step CudaExecutable::sparseGemvStep(const Linear& layer, CUdeviceptr weight, CUdeviceptr hasSpecial,
+                                    CUdeviceptr used) {
+  const CUfunction function = kernel(
+      "sparse_gemv", std::string("sparseGemv_") + suffixOf(layer.input.type), layer.output.type);
+  const int64_t vectors = layer.matrix.rows * static_cast<int64_t>(byteSize(layer.input.type)) / 16;
+  const Grid grid{static_cast<size_t>(geometry::sparseGemvBlocks(vectors)), 1, 1,
+                  geometry::kSparseParts, geometry::kSparseSharedBytes};
+  return [=, this, input = layer.input, output = layer.output, outputs = layer.outputs(),
+          inputs = layer.inputs(), bias = layer.bias.values->address(),
+          relu = static_cast<int>(layer.op.relu)](const Run& run) {
+    launchGrid(function, grid, weight, hasSpecial, address(run, input), bias, address(run, output),
+               used, outputs, inputs, relu);
+  };
+}
+
+/** Null where there is no memory for a second copy of the weight. */
+Step CudaExecutable::sparseStep(const Linear& layer) {
+  try {
+    const Transposed& transposed = parameters_->transposed(layer.op.weight, layer.matrix);
+    auto used = std::make_unique<DeviceMemory>(context_, geometry::kSparseParts * sizeof(int),
+                                               shared_.activationBytes);
+    Step step = sparseGemvStep(layer, transposed.memory->address(),
+                               transposed.hasSpecial->address(), used->address());
+    usedInputs_[layer.op.output] = {std::move(used), layer.output.channels,
+                                    byteSize(layer.input.type)};
+    return step;
+  } catch (const Error& error) {
+    if (error.code() != Code::kOutOfMemory) throw;
+    return nullptr;
+  }
+}
+
+/** Milliseconds; nothing where it fails here. */
+std::optional<double> CudaExecutable::timeOf(const Step& step, size_t workspaceBytes) {
+  try {
+    const DeviceMemory scratch(context_, workspaceBytes, nullptr);
+    return measure([&, run = trial(&scratch)] { step(run); });
+  } catch (const Error& error) {
+    if (error.code() == Code::kDeviceLost) throw;
+    return std::nullopt;
+  }
+}
+
+/** The same of the kernel for zeros, where half of the inputs are, as a ReLU leaves them. */
+std::optional<double> CudaExecutable::timeOfSparse(const Linear& layer) {
+  const auto count = static_cast<size_t>(layer.matrix.columns);
+  const size_t elementBytes = byteSize(layer.input.type);
+  std::vector<float> draws(count);
+  fillNormal(draws.data(), 0, count, 0, 0, 1);
+  // One bit tells a number from zero.
+  std::vector<std::byte> inputs(count * elementBytes);
+  for (size_t i = 0; i < count; ++i) {
+    if (draws[i] > 0) inputs[i * elementBytes] = std::byte{1};
+  }
+  context_.check(context_.api().cuMemcpyHtoDAsync_v2(address(trial(), layer.input), inputs.data(),
+                                                     inputs.size(), context_.compute()),
+                 "cuMemcpyHtoDAsync");
+  context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
+  // No time depends on what the weights are: before there is a copy, the matrix as it lies will do.
+  const DeviceMemory used(context_, geometry::kSparseParts * sizeof(int), nullptr);
+  return timeOf(sparseGemvStep(layer, layer.matrix.memory->address(), 0, used.address()), 0);
+}
+
+/** Of a step whose counts have been read. */
+StepWork CudaExecutable::UsedInputs::work() const {
+  const double inputs = std::accumulate(counts.begin(), counts.end(), 0.0);
+  const auto ofEach = static_cast<double>(outputs);
+  return {inputs * ofEach, (inputs * static_cast<double>(elementBytes) + sizeof(float)) * ofEach};
+}
+
+std::shared_ptr<const Matmul> CudaExecutable::matmulOf(const Linear& layer, bool addsBias) {
+  const MatmulShape shape{
+      layer.outputs(),  layer.inputs(),    batch_,
+      layer.input.type, layer.output.type, parameters_->precision() == Precision::kTf32};
+  if (!addsBias) return std::make_shared<const Matmul>(context_, shape, std::nullopt);
+  const bool isFloat = layer.output.type == Type::kFloat32;
+  const auto& bias = isFloat ? layer.bias.values : layer.bias.typed;
+  return std::make_shared<const Matmul>(context_, shape, Epilogue{bias->address(), layer.op.relu});
+}
+
+/** The fastest of our kernels and cuBLASLt's algorithms, or what the cache knows; with the bias
+ * added by the product itself, or apart. Null where there is none. */
+Step CudaExecutable::chooseLinear(const Linear& layer, const Step& gemv, bool addsBias) {
+  const auto matmul = matmulOf(layer, addsBias);
+  const Step after = addsBias ? nullptr
+                              : affineStep(layer.output, layer.output, 0,
+                                           layer.bias.values->address(), layer.op.relu);
+  const auto productStep = [&](const Algorithm& algorithm) -> Step {
+    return [=, this, input = layer.input, output = layer.output,
+            weight = layer.matrix.memory->address()](const Run& run) {
+      matmul->run(algorithm.algo, weight, address(run, input), address(run, output), run.workspace,
+                  algorithm.workspaceSize);
+      if (after) after(run);
+    };
+  };
+  const auto timeOfProduct = [&](const Algorithm& algorithm) {
+    return timeOf(productStep(algorithm), algorithm.workspaceSize);
+  };
+  const auto stepOf = [&](const std::string& text) -> Step {
+    if (text == kGemvText) return gemv;
+    if (text == kSparseText) return layer.isSparse ? sparseStep(layer) : nullptr;
+    const std::optional<Algorithm> algorithm = fromText(text);
+    if (!algorithm) return nullptr;
+    needWorkspace(algorithm->workspaceSize);
+    return productStep(*algorithm);
+  };
+
+  const bool isKept = !shared_.deterministic && wantedLinear().empty();
+  const std::string key = layer.key + (addsBias ? "" : " apart");
+  if (const auto cached = isKept ? shared_.cache.read(key) : std::nullopt) {
+    const std::optional<Algorithm> algorithm = fromText(*cached);
+    if (!algorithm || timeOfProduct(*algorithm)) {
+      if (Step step = stepOf(*cached)) return step;
+    }
+  }
+  std::string best;
+  std::optional<double> least;
+  const auto consider = [&](const std::string& text, const std::optional<double>& time) {
+    if (!time || (least && *time >= *least)) return;
+    least = time;
+    best = text;
+  };
+  if (gemv) consider(kGemvText, timeOf(gemv, 0));
+  for (const Algorithm& algorithm : matmul->algorithms(kMatmulWorkspace, kAlgorithms)) {
+    if (shared_.deterministic && least) break;
+    consider(toText(algorithm), timeOfProduct(algorithm));
+  }
+  if (layer.isSparse) {
+    const std::optional<double> time = timeOfSparse(layer);
+    if (time) consider(kSparseText, *time * kSparseGain);
+  }
+  if (!least) return nullptr;
+  if (isKept) shared_.cache.write(key, best);
+  Step step = stepOf(best);
+  return step ? step : gemv;
+}
 
 Step CudaExecutable::prepare(const Gemm& op) {
   use(op.weight);
@@ -42,98 +212,26 @@ Step CudaExecutable::prepare(const Gemm& op) {
   const Buffer input = buffer(op.input);
   const Buffer output = buffer(op.output);
   const Matrix& matrix = parameters_->matrix(op.weight, input.channels, input.pixels());
-  const Bias& biases = parameters_->bias(op.bias, output.channels);
-  const CUdeviceptr weight = matrix.memory->address();
-  const CUdeviceptr bias = biases.values->address();
-  const auto outputs = static_cast<int>(matrix.rows);
-  const auto inputs = static_cast<int>(matrix.columns);
-  const bool relu = op.relu;
-
-  Step gemv;
-  if (isGemv(batch_)) {
-    const std::string name = "gemv" + std::to_string(batch_) + "_" + suffixOf(input.type);
-    const CUfunction function = kernel("gemv", name, output.type);
-    const int64_t blocks = geometry::gemvBlocks(outputs, static_cast<int>(batch_),
-                                                static_cast<int>(byteSize(input.type)));
-    gemv = [=, this](const Run& run) {
-      launch(function, blocks, weight, address(run, input), bias, address(run, output), outputs,
-             inputs, static_cast<int>(relu));
-    };
+  // The kernel's clusters are of compute capability 9.0.
+  const bool isSparse = cuda::isSparse(op, choices_) && context_.gpu().major >= 9;
+  const std::string key =
+      context_.identity() + " cuBLASLt " + context_.libraries().cublasLt.version + " linear " +
+      precisionName(parameters_->precision()) + " " + std::to_string(matrix.rows) + " " +
+      std::to_string(matrix.columns) + " " + std::to_string(batch_) + " " + suffixOf(output.type) +
+      (op.relu ? " relu" : "") + (isSparse ? " sparse" : "");
+  const Linear layer{op,       input, output, matrix, parameters_->bias(op.bias, output.channels),
+                     isSparse, key};
+  if (isSparse && wantedLinear() == "sparse") {
+    if (Step sparse = sparseStep(layer)) return sparse;
   }
+  Step gemv = gemvStep(layer);
   if (shared_.deterministic && gemv) return gemv;
-
-  const std::string key = context_.identity() + " cuBLASLt " +
-                          context_.libraries().cublasLt.version + " linear " +
-                          precisionName(parameters_->precision()) + " " + std::to_string(outputs) +
-                          " " + std::to_string(inputs) + " " + std::to_string(batch_) + " " +
-                          suffixOf(output.type) + (relu ? " relu" : "");
-  const auto productOf = [&](bool isFused) -> Product {
-    const MatmulShape shape{outputs,    inputs,      batch_,
-                            input.type, output.type, parameters_->precision() == Precision::kTf32};
-    if (!isFused)
-      return {std::make_shared<Matmul>(context_, shape, std::nullopt),
-              affineStep(output, output, 0, bias, relu), key + " apart"};
-    const CUdeviceptr typed = output.type == Type::kFloat32 ? bias : biases.typed->address();
-    return {std::make_shared<Matmul>(context_, shape, Epilogue{typed, relu}), nullptr, key};
-  };
-  const auto stepOf = [=, this](const Product& product, const Algorithm& algorithm) -> Step {
-    return [=, this](const Run& run) {
-      product.matmul->run(algorithm.algo, weight, address(run, input), address(run, output),
-                          run.workspace, algorithm.workspaceSize);
-      if (product.after) product.after(run);
-    };
-  };
-  // Milliseconds; nothing where it fails here.
-  const auto timeOf = [&](const Step& step, const DeviceMemory* scratch) -> std::optional<double> {
-    try {
-      return measure([&, run = trial(scratch)] { step(run); });
-    } catch (const Error& error) {
-      if (error.code() == Code::kDeviceLost) throw;
-      return std::nullopt;
-    }
-  };
-
+  if (Step step = chooseLinear(layer, gemv, true)) return step;
   // Not every type and GPU has a product that adds the bias.
-  for (const bool isFused : {true, false}) {
-    if (!isFused && gemv) break;
-    const Product product = productOf(isFused);
-    if (const auto cached =
-            shared_.deterministic ? std::nullopt : shared_.cache.read(product.key)) {
-      if (cached->empty() && gemv) return gemv;
-      const std::optional<Algorithm> known = fromText(*cached);
-      if (known && known->workspaceSize <= kMatmulWorkspace) {
-        const DeviceMemory scratch(context_, known->workspaceSize, nullptr);
-        const Step step = stepOf(product, *known);
-        if (timeOf(step, &scratch)) {
-          needWorkspace(known->workspaceSize);
-          return step;
-        }
-      }
-    }
-    const auto algorithms = product.matmul->algorithms(kMatmulWorkspace, kAlgorithms);
-    const Algorithm* best = nullptr;
-    {
-      const DeviceMemory scratch(context_, kMatmulWorkspace, nullptr);
-      std::optional<double> least;
-      if (gemv) least = timeOf(gemv, nullptr);
-      for (const auto& algorithm : algorithms) {
-        if (shared_.deterministic && best != nullptr) break;
-        const auto time = timeOf(stepOf(product, algorithm), &scratch);
-        if (!time || (least && *time >= *least)) continue;
-        least = time;
-        best = &algorithm;
-      }
-    }
-    if (best == nullptr && !gemv) continue;
-    if (!shared_.deterministic)
-      shared_.cache.write(product.key, best == nullptr ? "" : toText(*best));
-    if (best == nullptr) return gemv;
-    needWorkspace(best->workspaceSize);
-    return stepOf(product, *best);
-  }
+  if (Step step = chooseLinear(layer, gemv, false)) return step;
   throw Error(Code::kUnsupported,
-              "cuBLASLt has no algorithm for a linear layer of " + std::to_string(inputs) +
-                  " inputs and " + std::to_string(outputs) + " outputs in " +
+              "cuBLASLt has no algorithm for a linear layer of " + std::to_string(matrix.columns) +
+                  " inputs and " + std::to_string(matrix.rows) + " outputs in " +
                   precisionName(parameters_->precision()) + " on " + context_.gpu().name);
 }
 

@@ -212,6 +212,29 @@ const Matrix& CudaParameters::matrix(int weight, int64_t channels, int64_t pixel
   return copy;
 }
 
+const Transposed& CudaParameters::transposed(int weight, const Matrix& matrix) {
+  if (const auto known = transposed_.find(&matrix); known != transposed_.end())
+    return known->second;
+  const auto elements = static_cast<size_t>(matrix.rows * matrix.columns);
+  Transposed made{zeros(elements * byteSize(type())), zeros(sizeof(int))};
+  const Transposed& packed = transposed_.emplace(&matrix, std::move(made)).first->second;
+  derived_.push_back(
+      {{weight}, [=, this, &matrix, &packed] {
+         context_.check(context_.api().cuMemsetD8Async(packed.hasSpecial->address(), 0, sizeof(int),
+                                                       context_.compute()),
+                        "cuMemsetD8Async");
+         kernels_.launch(
+             context_.compute(),
+             kernels_.function("pack", std::string("transposeMatrix_") + suffixOf(type())),
+             {static_cast<size_t>(geometry::matrixTiles(matrix.columns)),
+              static_cast<size_t>(geometry::matrixTiles(matrix.rows))},
+             geometry::kThreads, matrix.memory->address(), packed.memory->address(),
+             packed.hasSpecial->address(), static_cast<int>(matrix.rows),
+             static_cast<int>(matrix.columns));
+       }});
+  return packed;
+}
+
 /** bias · scale + shift, where the affine is that of a batch normalisation. */
 void CudaParameters::packBias(const DeviceMemory& values, const DeviceMemory& typed, int bias,
                               const Affine* affine, int64_t count) {

@@ -121,7 +121,14 @@ std::vector<StepTime> CudaExecutable::profile(size_t batch, const std::vector<Bi
       times = part;
       continue;
     }
-    for (size_t i = 0; i < times.size(); ++i) times[i].milliseconds += part[i].milliseconds;
+    for (size_t i = 0; i < times.size(); ++i) {
+      StepTime& sum = times[i];
+      const StepTime& more = part[i];
+      sum.milliseconds += more.milliseconds;
+      if (!sum.work || !more.work) continue;
+      sum.work->products += more.work->products;
+      sum.work->parameterBytes += more.work->parameterBytes;
+    }
   }
   return times;
 }
@@ -161,13 +168,23 @@ std::vector<StepTime> CudaExecutable::timeSteps(const Slot& slot) {
     steps_[i].function(run);
     record(i + 1);
   }
-  context_.check(api.cuEventSynchronize(events.back().get()), "cuEventSynchronize");
+  for (auto& [value, used] : usedInputs_) {
+    context_.check(api.cuMemcpyDtoHAsync_v2(used.counts.data(), used.memory->address(),
+                                            sizeof used.counts, context_.compute()),
+                   "cuMemcpyDtoHAsync");
+  }
+  context_.check(api.cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
   std::vector<StepTime> times;
   for (size_t i = 0; i < steps_.size(); ++i) {
     float milliseconds = 0;
     context_.check(api.cuEventElapsedTime(&milliseconds, events[i].get(), events[i + 1].get()),
                    "cuEventElapsedTime");
-    times.push_back({steps_[i].label, milliseconds, {}});
+    const StepLabel& label = steps_[i].label;
+    const auto used =
+        label.role == StepRole::kOperation ? usedInputs_.find(label.value) : usedInputs_.end();
+    times.push_back(
+        {label, milliseconds,
+         used == usedInputs_.end() ? std::nullopt : std::optional(used->second.work())});
   }
   return times;
 }

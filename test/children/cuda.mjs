@@ -186,7 +186,7 @@ const modes = {
   async memory() {
     const error = await caught(Vgg.create("vgg11", { device: "cuda", ...small }));
     const model = await Vgg.create("vgg11", { device: "cuda", precision: "float16", ...small });
-    const filling = DeviceTensor.allocate(model.device, [46_000_000]);
+    const filling = DeviceTensor.allocate(model.device, [47_850_000]);
     const large = await caught(model.warmup([2]));
     filling.dispose();
     const logits = await model.forward(Tensor.randn(shape));
@@ -370,6 +370,81 @@ const modes = {
       device.dispose();
     }
     return { outcomes, misuse: control("misuseCount") };
+  },
+
+  /** A linear layer of half zeros, with what is written to its weight between forwards; the bytes of parameters at the end. */
+  async linear() {
+    const [inputs, outputs, fillingBytes] = args.map(Number);
+    const b = new GraphBuilder();
+    const weight = b.parameter("weight", [outputs, inputs]);
+    const bias = b.parameter("bias", [outputs]);
+    const y = b.gemm(b.relu(b.input("x", [inputs])), weight, { bias });
+    const record = b.finish({ y });
+    const x = Tensor.randn([1, inputs], 2);
+    x.data[0] = -1;
+    const answers = [];
+    let parameterBytes, used, bytes;
+    for (const kind of ["cpu", "cuda"]) {
+      const device = await openDevice(kind);
+      const store = new ParameterStore(
+        device,
+        record.parameters,
+        kind === "cpu" ? "float32" : "float16",
+      );
+      const graph = Graph.compile(device, record, store);
+      await store.fillNormal("bias", 1, 3);
+      const own = [];
+      const forward = async () => own.push((await graph.run({ x })).y.data);
+      let filling;
+      if (kind === "cuda" && fillingBytes) {
+        await store.fill("weight", 0);
+        await graph.run({ x: Tensor.randn([2, inputs]) });
+        filling = DeviceTensor.allocate(device, [fillingBytes / 4]);
+      }
+      for (const seed of [4, 5]) {
+        await store.fillNormal("weight", inputs ** -0.5, seed);
+        await forward();
+      }
+      const values = (await store.get("weight")).data;
+      for (const first of [Number.POSITIVE_INFINITY, 0.5]) {
+        values[0] = first; // of an input that is zero
+        await store.set("weight", new Tensor([outputs, inputs], values));
+        await forward();
+      }
+      answers.push(own);
+      if (kind === "cuda") {
+        parameterBytes = device.memoryStats().parameterBytes;
+        const { steps } = await graph.profile({ x }, { iterations: 1 });
+        const step = steps.find(({ kind }) => kind.endsWith("gemm"));
+        used = step.products / outputs;
+        bytes = step.bytes;
+      }
+      await graph.dispose();
+      await store.dispose();
+      filling?.dispose();
+    }
+    const [onCpu, onGpu] = answers;
+    // The greatest difference of each forward; NaN belongs to the first output alone.
+    const worst = onGpu.map((row, i) =>
+      row.reduce(
+        (most, value, j) =>
+          Number.isNaN(value) && Number.isNaN(onCpu[i][j])
+            ? most
+            : Math.max(most, Math.abs(value - onCpu[i][j])),
+        0,
+      ),
+    );
+    return {
+      worst,
+      firsts: onGpu.map(([first]) => Number.isNaN(first)),
+      parameterBytes,
+      positive: x.data.filter((value) => value > 0).length,
+      used,
+      bytes,
+      launches: control("kernelLaunches"),
+      left: control("deviceAllocations"),
+      misuse: control("misuseCount"),
+    };
   },
 
   async waiting() {

@@ -229,6 +229,7 @@ inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask,
 inline int __all_sync(unsigned mask, int predicate) {
   return __ballot_sync(mask, predicate) == ~0U;
 }
+inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 template <typename T>
 T __ldg(const T* from) {
   emulate::checkAccess(from, sizeof(T), false);

@@ -20,6 +20,9 @@ namespace poolFile {
 namespace gemvFile {
 #include "cuda/kernels/gemv.cu"
 }
+namespace sparseGemvFile {
+#include "cuda/kernels/sparse_gemv.cu"
+}
 namespace softmaxFile {
 #include "cuda/kernels/softmax.cu"
 }
@@ -51,6 +54,7 @@ namespace {
   LIST(gemvFile, "gemv.cu", gemv##columns##_f16_f32, true)   \
   LIST(gemvFile, "gemv.cu", gemv##columns##_bf16_bf16, true) \
   LIST(gemvFile, "gemv.cu", gemv##columns##_bf16_f32, true)
+#define LIST_SPARSE_GEMV(types) LIST(sparseGemvFile, "sparse_gemv.cu", sparseGemv_##types, true)
 #define LIST_FIRST_LAYER(name)                                           \
   LIST(firstLayerFile, "first_layer.cu", firstLayer_##name##_f16, true)  \
   LIST(firstLayerFile, "first_layer.cu", firstLayer_##name##_bf16, true) \
@@ -73,6 +77,11 @@ std::vector<Kernel> listKernels() {
   LIST_GEMV(2)
   LIST_GEMV(4)
   LIST_GEMV(8)
+  LIST_SPARSE_GEMV(f32_f32)
+  LIST_SPARSE_GEMV(f16_f16)
+  LIST_SPARSE_GEMV(f16_f32)
+  LIST_SPARSE_GEMV(bf16_bf16)
+  LIST_SPARSE_GEMV(bf16_f32)
   LIST_TYPES(softmaxFile, "softmax.cu", softmax, true)
   LIST_TYPES(topKFile, "top_k.cu", topK, true)
   LIST_FIRST_LAYER(bytes_pool)
@@ -85,6 +94,7 @@ std::vector<Kernel> listKernels() {
   LIST_CONVOLUTION(8)
   LIST_TYPES(packFile, "pack.cu", writeMatrix, false)
   LIST_TYPES(packFile, "pack.cu", readMatrix, false)
+  LIST_TYPES(packFile, "pack.cu", transposeMatrix, true)
   LIST_TYPES(packFile, "pack.cu", packFilter, false)
   LIST_TYPES(packFile, "pack.cu", packBias, false)
   LIST(packFile, "pack.cu", packFirstFilter_f16, false)

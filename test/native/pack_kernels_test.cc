@@ -47,6 +47,27 @@ void checkMatrix(int rows, int channels, int pixels) {
 }
 
 template <typename T>
+void checkTranspose(int rows, int columns) {
+  Buffer<T> from(at(rows) * at(columns), false);
+  for (const double special : {0.0, double{INFINITY}, -double{INFINITY}, double{NAN}}) {
+    fill(from);
+    if (special != 0) from[at(columns) * at(rows - 1)] = Type<T>::encode(special);
+    Buffer<T> to(from.size());
+    Buffer<int> hasSpecial(1);
+    hasSpecial[0] = 0;
+    launch(find<T>("pack.cu", "transposeMatrix"), geometry::matrixTiles(columns),
+           geometry::matrixTiles(rows), static_cast<const T*>(from.data()), to.data(),
+           hasSpecial.data(), rows, columns);
+    Comparison compare;
+    for (int i = 0; i < rows * columns; ++i) {
+      compare.add(to[at(i)], Type<T>::decode(from[at(i % rows * columns + i / rows)]));
+    }
+    compare.report(std::string("transposeMatrix ") + Type<T>::kName);
+    expect((hasSpecial[0] == 1) == (special != 0), "transposeMatrix finds what is no number");
+  }
+}
+
+template <typename T>
 void checkPack(int k, int c, int taps, bool scaled) {
   const int paddedK = roundUp(k, kVector<T>);
   const int paddedC = roundUp(c, kVector<T>);
@@ -117,6 +138,8 @@ void checkPacking() {
   forEachType([]<typename T>(T) {
     checkMatrix<T>(5, 37, 49);
     checkMatrix<T>(3, 3, 1000);
+    checkTranspose<T>(1, 100);
+    checkTranspose<T>(72, 33);
     checkPack<T>(19, 21, 9, true);
     checkPack<T>(64, 3, 1, false);
   });

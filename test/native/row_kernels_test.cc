@@ -39,6 +39,58 @@ void checkGemv(int columns, int outputs, int inputs, int relu) {
   compare.report(name + " " + std::to_string(outputs) + "×" + std::to_string(inputs));
 }
 
+/** `zeros` in a hundred inputs are zero, and the one in the middle; its weights may be infinite. */
+template <typename T, typename U>
+void checkSparseGemv(int outputs, int inputs, int zeros, bool isSpecial, int relu) {
+  Buffer<T> weight(at(inputs) * at(outputs), false);
+  Buffer<T> x(at(inputs), false);
+  Buffer<float> bias(at(outputs), false);
+  Buffer<int> hasSpecial(1, false);
+  Buffer<int> used(geometry::kSparseParts);
+  Buffer<U> y(at(outputs));
+  fill(weight, 0.1);
+  fill(x);
+  fill(bias);
+  std::uniform_int_distribution<int> hundred(0, 99);
+  for (int i = 0; i < inputs; ++i) {
+    if (hundred(generator()) < zeros) x[at(i)] = Type<T>::encode(i % 2 == 0 ? 0.0 : -0.0);
+  }
+  x[at(inputs / 2)] = Type<T>::encode(0);
+  if (isSpecial) weight[at(inputs / 2) * at(outputs) + at(outputs / 3)] = Type<T>::encode(INFINITY);
+  hasSpecial[0] = isSpecial ? 1 : 0;
+  const std::string name = std::string("sparseGemv_") + Type<T>::kName + "_" + Type<U>::kName;
+  const T* weights = weight.data();
+  const int* special = isSpecial || relu != 0 ? hasSpecial.data() : nullptr;
+  const T* from = x.data();
+  const float* terms = bias.data();
+  U* to = y.data();
+  int* counts = used.data();
+  void* parameters[] = {&weights, &special, &from, &terms, &to, &counts, &outputs, &inputs, &relu};
+  find("sparse_gemv.cu", name)
+      .launch({static_cast<unsigned>(geometry::sparseGemvBlocks(outputs / kVector<T>)), 1, 1},
+              {geometry::kThreads, 1, 1}, geometry::kSparseSharedBytes, parameters,
+              geometry::kSparseParts);
+  Comparison compare;
+  for (int o = 0; o < outputs; ++o) {
+    double sum = bias[at(o)];
+    double size = std::abs(sum);
+    for (int i = 0; i < inputs; ++i) {
+      const double product =
+          Type<T>::decode(weight[at(i) * at(outputs) + at(o)]) * Type<T>::decode(x[at(i)]);
+      sum += product;
+      size += std::abs(product);
+    }
+    compare.add(y[at(o)], rectified(sum, relu), std::isnan(sum) ? 0 : size * 0x1p-22);
+  }
+  const std::string shape = name + " " + std::to_string(outputs) + "×" + std::to_string(inputs) +
+                            ", " + std::to_string(zeros) + " % zeros";
+  compare.report(shape);
+  const auto isUsed = [&](T value) { return isSpecial || Type<T>::decode(value) != 0; };
+  expect(std::accumulate(used.data(), used.data() + used.size(), 0) ==
+             std::count_if(x.data(), x.data() + x.size(), isUsed),
+         shape + " counts what it multiplies");
+}
+
 template <typename T>
 void checkSoftmax(int rows, int count, double spread) {
   const int padded = roundUp(count, kVector<T>);
@@ -113,6 +165,15 @@ void checkRows() {
     }
     checkGemv<Half, Half>(columns, 64, 25088, 1);
     checkGemv<float, float>(columns, 64, 25088, 1);
+  }
+  for (const int zeros : {0, 50, 90, 100}) {
+    const int relu = zeros / 50 % 2;
+    checkSparseGemv<Half, Half>(264, 25088, zeros, false, relu);
+    checkSparseGemv<Half, float>(8, 8 + 8 * zeros, zeros, zeros == 50, relu);
+    checkSparseGemv<Bfloat, Bfloat>(128, 4096, zeros, zeros == 90, relu);
+    checkSparseGemv<Bfloat, float>(1000, 520, zeros, false, 1 - relu);
+    checkSparseGemv<float, float>(68, 25088, zeros, false, relu);
+    checkSparseGemv<float, float>(4, 70000, zeros, zeros == 0, relu);  // lists one after the other
   }
   forEachType([]<typename T>(T) {
     checkSoftmax<T>(3, 1000, 5);

@@ -181,8 +181,7 @@ __forceinline__ void convolve(const T* x, const T* filter, const float* bias, T*
       }
     }
   }
-  // Nobody leaves while another reads its sums.
-  if constexpr (kParts > 1) synchronizeCluster();
+  if constexpr (kParts > 1) leaveCluster();
 }
 
 }  // namespace

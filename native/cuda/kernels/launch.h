@@ -26,6 +26,10 @@ constexpr long long transposeSlices(long long channels) {
   return ceilDiv(channels, kTransposeTile);
 }
 
+/** transposeMatrix moves such tiles of a matrix (rows, columns): grid (matrixTiles(columns),
+ * matrixTiles(rows)). */
+constexpr long long matrixTiles(long long count) { return ceilDiv(count, kTransposeTile); }
+
 /** gemv: rows of the weight per block; it divides every padded number of outputs. The weight and
  * the bias are read before the kernel ahead has ended (programmatic dependent launch), so no kernel
  * of the same chain may write them. */
@@ -35,6 +39,19 @@ constexpr int gemvRows(int columns, int elementBytes) {
 constexpr long long gemvBlocks(long long outputs, int columns, int elementBytes) {
   return ceilDiv(outputs, gemvRows(columns, elementBytes));
 }
+
+/** sparseGemv: a block makes kSparseLanes vectors of outputs from a part of the inputs, of which it
+ * lists so many at a time; the blocks of the other parts are its cluster: grid
+ * (sparseGemvBlocks(vectors of outputs)). It reads the weight's flag early. */
+constexpr int kSparseParts = 8;
+constexpr int kSparseLanes = 16;
+constexpr int kSparseListed = 4096;
+constexpr long long sparseGemvBlocks(long long vectors) {
+  return ceilDiv(vectors, kSparseLanes) * kSparseParts;
+}
+/** Its shared memory: the list, the sums of a strip, one count of each warp. */
+constexpr int kSparseStrip = kSparseLanes * 8;
+constexpr int kSparseSharedBytes = kSparseListed * 8 + kSparseStrip * 4 + kWarps * 4;
 
 /** softmax and topK take one block per row. */
 

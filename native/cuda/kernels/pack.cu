@@ -60,6 +60,30 @@ __forceinline__ void readMatrix(const T* packed, float* to, long long first, lon
   }
 }
 
+// from (rows, columns) → to (columns, rows); hasSpecial becomes 1 where an element is infinite or
+// NaN.
+template <typename T>
+__forceinline__ void transposeMatrix(const T* from, T* to, int* hasSpecial, int rows, int columns) {
+  constexpr int kTile = geometry::kTransposeTile;
+  __shared__ T tile[kTile][kTile + 1];
+  const int x = static_cast<int>(threadIdx.x) % kTile;
+  const int firstColumn = static_cast<int>(blockIdx.x) * kTile;
+  const int firstRow = static_cast<int>(blockIdx.y) * kTile;
+  waitForPrevious();
+  for (int y = static_cast<int>(threadIdx.x) / kTile; y < kTile; y += geometry::kThreads / kTile) {
+    if (firstRow + y >= rows || firstColumn + x >= columns) continue;
+    const T value = load(from + static_cast<long long>(firstRow + y) * columns + firstColumn + x);
+    tile[y][x] = value;
+    const float number = toFloat(value);
+    if (number - number != 0) store(hasSpecial, 1);
+  }
+  __syncthreads();
+  for (int y = static_cast<int>(threadIdx.x) / kTile; y < kTile; y += geometry::kThreads / kTile) {
+    if (firstColumn + y >= columns || firstRow + x >= rows) continue;
+    store(to + static_cast<long long>(firstColumn + y) * rows + firstRow + x, tile[x][y]);
+  }
+}
+
 // weight (K, C, taps) → filter (Kp, taps, Cp), times scale[k] where there is one.
 template <typename T>
 __forceinline__ void packFilter(const float* weight, const float* scale, T* filter, int k, int c,
@@ -123,22 +147,25 @@ __forceinline__ void packBias(const float* bias, const float* scale, const float
 
 }  // namespace
 
-#define PACK(suffix, T)                                                                        \
-  KERNEL writeMatrix_##suffix(const float* from, T* packed, long long first, long long count,  \
-                              int channels, int pixels, int padded) {                          \
-    writeMatrix(from, packed, first, count, channels, pixels, padded);                         \
-  }                                                                                            \
-  KERNEL readMatrix_##suffix(const T* packed, float* to, long long first, long long count,     \
-                             int channels, int pixels, int padded) {                           \
-    readMatrix(packed, to, first, count, channels, pixels, padded);                            \
-  }                                                                                            \
-  KERNEL packFilter_##suffix(const float* weight, const float* scale, T* filter, int k, int c, \
-                             int taps, int paddedK, int paddedC) {                             \
-    packFilter(weight, scale, filter, k, c, taps, paddedK, paddedC);                           \
-  }                                                                                            \
-  KERNEL packBias_##suffix(const float* bias, const float* scale, const float* shift,          \
-                           float* biasFloat, T* biasTyped, int k, int paddedK) {               \
-    packBias(bias, scale, shift, biasFloat, biasTyped, k, paddedK);                            \
+#define PACK(suffix, T)                                                                           \
+  KERNEL writeMatrix_##suffix(const float* from, T* packed, long long first, long long count,     \
+                              int channels, int pixels, int padded) {                             \
+    writeMatrix(from, packed, first, count, channels, pixels, padded);                            \
+  }                                                                                               \
+  KERNEL readMatrix_##suffix(const T* packed, float* to, long long first, long long count,        \
+                             int channels, int pixels, int padded) {                              \
+    readMatrix(packed, to, first, count, channels, pixels, padded);                               \
+  }                                                                                               \
+  KERNEL transposeMatrix_##suffix(const T* from, T* to, int* hasSpecial, int rows, int columns) { \
+    transposeMatrix(from, to, hasSpecial, rows, columns);                                         \
+  }                                                                                               \
+  KERNEL packFilter_##suffix(const float* weight, const float* scale, T* filter, int k, int c,    \
+                             int taps, int paddedK, int paddedC) {                                \
+    packFilter(weight, scale, filter, k, c, taps, paddedK, paddedC);                              \
+  }                                                                                               \
+  KERNEL packBias_##suffix(const float* bias, const float* scale, const float* shift,             \
+                           float* biasFloat, T* biasTyped, int k, int paddedK) {                  \
+    packBias(bias, scale, shift, biasFloat, biasTyped, k, paddedK);                               \
   }
 FOR_EACH_TYPE(PACK)
 

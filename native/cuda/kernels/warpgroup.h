@@ -1,30 +1,15 @@
-// What compute capability 9.0 has beyond ptx.h: copies into shared memory that nobody waits for at
-// once, products of 128 threads straight from shared memory, and blocks that share theirs in a
-// cluster. Each function has a plain C++ twin, too.
+// What compute capability 9.0 has for convolutions: copies into shared memory that nobody waits for
+// at once, and products of 128 threads straight from shared memory. Each function has a plain C++
+// twin, too.
 #pragma once
 
-#include "ptx.h"
+#include "cluster.h"
 
 // Where vector `index` of a row of eight vectors lies in it: so neither eight vectors of one row
 // nor one of each of eight rows meet in a bank. Rows count from the start of the shared memory.
 __forceinline__ int swizzled(int row, int index) { return row * 8 + (index ^ row % 8); }
 
 #ifdef __CUDACC_RTC__
-
-// The block's shared memory whose size the launch says. It begins at a multiple of 1024 bytes where
-// the kernel declares no other.
-__forceinline__ uint4* launchedShared() {
-  extern __shared__ uint4 memory[];
-  return memory;
-}
-
-__forceinline__ unsigned sharedAddress(const void* at) {
-  unsigned address;
-  asm("{ .reg .u64 shared; cvta.to.shared.u64 shared, %1; cvt.u32.u64 %0, shared; }"
-      : "=r"(address)
-      : "l"(at));
-  return address;
-}
 
 // 16 bytes from global to shared memory, or 16 zeros.
 __forceinline__ void copyLater(uint4* to, const void* from, bool isThere) {
@@ -38,22 +23,6 @@ __forceinline__ void endGroup() { asm volatile("cp.async.commit_group;" ::: "mem
 template <int kLeft>
 __forceinline__ void waitForGroups() {
   asm volatile("cp.async.wait_group %0; fence.proxy.async.shared::cta;" ::"n"(kLeft) : "memory");
-}
-// Waits for all threads of the cluster; what they wrote into shared memory can be seen by all.
-__forceinline__ void synchronizeCluster() {
-  asm volatile("barrier.cluster.arrive.release.aligned; barrier.cluster.wait.acquire.aligned;" ::
-                   : "memory");
-}
-// Four numbers from where `at` lies in the block of that rank, or in this one where it is -1.
-__forceinline__ void loadFrom(int rank, const float* at, float (&to)[4]) {
-  unsigned there = sharedAddress(at);
-  if (rank >= 0) {
-    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(there), "r"(rank));
-  }
-  asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
-               : "=f"(to[0]), "=f"(to[1]), "=f"(to[2]), "=f"(to[3])
-               : "r"(there)
-               : "memory");
 }
 
 // Before the first product, and where sums were touched between two.
@@ -111,7 +80,6 @@ __forceinline__ void multiplyLater(Bfloat, float (&d)[32], const Operand& a, con
 
 #else
 
-inline uint4* launchedShared() { return reinterpret_cast<uint4*>(emulate::launchedShared()); }
 inline void copyLater(uint4* to, const void* from, bool isThere) {
   emulate::copyLater(to, isThere ? from : nullptr, sizeof *to);
 }
@@ -119,11 +87,6 @@ inline void endGroup() { emulate::endGroup(); }
 template <int kLeft>
 void waitForGroups() {
   emulate::waitForGroups(kLeft);
-}
-inline void synchronizeCluster() { emulate::synchronizeCluster(); }
-inline void loadFrom(int rank, const float* at, float (&to)[4]) {
-  const void* there = rank < 0 ? at : emulate::sharedOf(static_cast<unsigned>(rank), at);
-  __builtin_memcpy(to, there, sizeof to);
 }
 inline void beginProducts() {}
 inline void endProducts() {}
