@@ -1,4 +1,5 @@
-// Compares each form of each of VGG11's convolutions (fused, our own kernels) with the plain one, and that with the CPU's.
+// Compares each form of each of VGG11's convolutions (fused, our own kernels) with the plain one, that of a linear layer which leaves out
+// zeros with the dense one, and these with the CPU's.
 // Usage: node gpu/forms.mjs FOLDER JSON
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -11,12 +12,12 @@ import { bars, bytesOf, difference, isQuick, openGpu, table, writeJson } from ".
 const batch = isQuick ? 1 : 2;
 /** Winograd's algorithm in float32 is up to 1.4e-5 from float64 on these numbers (our CPU's): both sides of a comparison may take it. */
 const float32Bar = 3e-5;
-/** By how much the plain form may differ from the CPU's, and another, which rounds at other places, from the plain one. */
+/** By how much the plain or dense form may differ from the CPU's, and another, which rounds at other places, from that. */
 const plainBars = { ...bars, float32: float32Bar };
 const formBars = { float32: float32Bar, tf32: 2e-3, float16: 2e-3, bfloat16: 1.6e-2 };
 
 // biome-ignore format: columns
-const layers = [
+const convolutions = [
   { name: "conv1", channels: 3,   filters: 64,  size: 224, pool: true },
   { name: "conv2", channels: 64,  filters: 128, size: 112, pool: true },
   { name: "conv3", channels: 128, filters: 256, size: 56,  pool: false },
@@ -26,9 +27,19 @@ const layers = [
   { name: "conv7", channels: 512, filters: 512, size: 14,  pool: false },
   { name: "conv8", channels: 512, filters: 512, size: 14,  pool: true },
 ].map((layer) => ({ ...layer, size: isQuick ? Math.max(4, layer.size / 8 - ((layer.size / 8) % 2)) : layer.size }));
+const linearLayers = [
+  { name: "linear1", inputs: 25_088, outputs: 4096 },
+  { name: "linear2", inputs: 4096, outputs: 4096 },
+  { name: "linear3", inputs: 4096, outputs: 1000 },
+].map((layer) => (isQuick ? { ...layer, inputs: layer.inputs / 16, outputs: 260 } : layer));
+const layers = [...convolutions, ...linearLayers];
+
+const isLinear = ({ inputs }) => inputs !== undefined;
+/** The form that others are compared with, and that with the CPU's. */
+const plainOf = (layer) => (isLinear(layer) ? "dense" : "plain");
 
 // In float32 cuDNN does the first layer too.
-const formsOf = ({ name, channels }, precision) => [
+const convolutionForms = ({ name, channels }, precision) => [
   "plain",
   "fused",
   // Where the GPU has no instructions for it, what would be chosen.
@@ -36,8 +47,35 @@ const formsOf = ({ name, channels }, precision) => [
   ...(name === "conv1" && precision !== "float32" ? ["first"] : []),
 ];
 
+const formsOf = (layer, precision) =>
+  isLinear(layer) ? ["dense", "sparse"] : convolutionForms(layer, precision);
+
+/** The outputs of one operation with bias, whose parameters and inputs are random. */
+async function compute(device, precision, record, { name, fan }, input) {
+  const store = new ParameterStore(device, record.parameters, precision);
+  const graph = Graph.compile(device, record, store);
+  try {
+    await store.fillNormal("weight", Math.sqrt(2 / fan), 3, name.charCodeAt(name.length - 1));
+    await store.fillNormal("bias", 0.5, 4, name.charCodeAt(name.length - 1));
+    return (await graph.run({ input })).output;
+  } finally {
+    await graph.dispose();
+    await store.dispose();
+  }
+}
+
+/** gemm + bias of one image, half of whose numbers a ReLU makes zero. */
+function computeLinear(device, precision, { name, inputs, outputs }) {
+  const builder = new GraphBuilder();
+  const weight = builder.parameter("weight", [outputs, inputs]);
+  const bias = builder.parameter("bias", [outputs]);
+  const output = builder.gemm(builder.relu(builder.input("input", [inputs])), weight, { bias });
+  const images = Tensor.randn([1, inputs], 5);
+  return compute(device, precision, builder.finish({ output }), { name, fan: inputs }, images);
+}
+
 /** conv2d + bias + relu (+ maxPool2d) of numbers that are not negative. "first": as a network's first layer. */
-async function compute(device, precision, { name, channels, filters, size, pool }, form) {
+function computeConvolution(device, precision, { name, channels, filters, size, pool }, form) {
   const builder = new GraphBuilder();
   const input = builder.input("input", [channels, size, size]);
   const weight = builder.parameter("weight", [filters, channels, 3, 3]);
@@ -46,31 +84,24 @@ async function compute(device, precision, { name, channels, filters, size, pool 
   const before = form === "first" ? input : builder.relu(input);
   const output = builder.conv2d(before, weight, { bias, padding: 1, relu: true });
   const record = builder.finish({ output: pool ? builder.maxPool2d(output) : output });
-  const store = new ParameterStore(device, record.parameters, precision);
-  const graph = Graph.compile(device, record, store);
-  try {
-    await store.fillNormal("weight", Math.sqrt(2 / (9 * channels)), 3, name.charCodeAt(4));
-    await store.fillNormal("bias", 0.5, 4, name.charCodeAt(4));
-    const images = Tensor.randn([batch, channels, size, size], 5);
-    const positive = new Tensor(images.shape, images.data.map(Math.abs));
-    return (await graph.run({ input: positive })).output;
-  } finally {
-    await graph.dispose();
-    await store.dispose();
-  }
+  const images = Tensor.randn([batch, channels, size, size], 5);
+  const positive = new Tensor(images.shape, images.data.map(Math.abs));
+  return compute(device, precision, record, { name, fan: 9 * channels }, positive);
 }
 
 const fileOf = (folder, precision, form, name) =>
   join(folder, `form-${precision}-${form}-${name}.f32`);
 
-/** One process: a form of every layer that can take it; the addon reads VGG_CUDA_FORM. */
+/** One process: a form of every layer that can take it; the addon reads VGG_CUDA_FORM and VGG_CUDA_LINEAR. */
 async function child(folder, precision, form) {
   const device = await openDevice(precision === "cpu" ? "cpu" : "cuda");
   for (const layer of layers.filter((layer) => formsOf(layer, precision).includes(form))) {
     const line = { precision, form, layer: layer.name };
     try {
       const arithmetic = precision === "cpu" ? "float32" : precision;
-      const output = await compute(device, arithmetic, layer, form);
+      const output = isLinear(layer)
+        ? await computeLinear(device, arithmetic, layer)
+        : await computeConvolution(device, arithmetic, layer, form);
       writeFileSync(fileOf(folder, precision, form, layer.name), bytesOf(output));
     } catch (error) {
       line.refusal = `${error.code ?? error.name}: ${error.message}`;
@@ -83,7 +114,10 @@ function start(folder, precision, form) {
   const script = fileURLToPath(import.meta.url);
   const running = spawn(process.execPath, [script, "--child", folder, precision, form], {
     stdio: ["ignore", "pipe", "inherit"],
-    env: { ...process.env, ...(form === "first" ? {} : { VGG_CUDA_FORM: form }) },
+    env: {
+      ...process.env,
+      ...(form === "first" ? {} : { VGG_CUDA_FORM: form, VGG_CUDA_LINEAR: form }),
+    },
   });
   let text = "";
   running.stdout.on("data", (data) => {
@@ -99,9 +133,13 @@ function start(folder, precision, form) {
 
 async function compareAll(folder, json) {
   const { device, precisions } = await openGpu();
-  const tasks = [["cpu", "plain"]];
+  const tasks = [
+    ["cpu", "plain"],
+    ["cpu", "dense"],
+  ];
   for (const precision of precisions)
-    for (const form of ["plain", "fused", "direct", "first"]) tasks.push([precision, form]);
+    for (const form of ["plain", "fused", "direct", "first", "dense", "sparse"])
+      tasks.push([precision, form]);
   const ended = [];
   const workers = Math.max(1, Math.min(6, Math.floor(availableParallelism() / 2)));
   await Promise.all(
@@ -119,24 +157,23 @@ async function compareAll(folder, json) {
   for (const layer of layers) {
     for (const precision of precisions) {
       for (const form of formsOf(layer, precision)) {
-        const against = form === "plain" ? "cpu" : "plain";
+        const plain = plainOf(layer);
+        const against = form === plain ? "cpu" : plain;
         const row = { layer: layer.name, precision, form, against };
         rows.push(row);
         const line = lines.find(
           (l) => l.precision === precision && l.form === form && l.layer === layer.name,
         );
-        row.bar = form === "plain" ? plainBars[precision] : formBars[precision];
+        row.bar = form === plain ? plainBars[precision] : formBars[precision];
         if (!line || line.refusal) {
           row.refusal = line?.refusal ?? "its process ended before it";
           // cuDNN may have no engine for a form; the plain one must work.
-          row.passed = form !== "plain" && row.refusal.startsWith("UNSUPPORTED");
+          row.passed = form !== plain && row.refusal.startsWith("UNSUPPORTED");
           continue;
         }
         try {
           const right =
-            form === "plain"
-              ? read("cpu", "plain", layer.name)
-              : read(precision, "plain", layer.name);
+            form === plain ? read("cpu", plain, layer.name) : read(precision, plain, layer.name);
           row.error = difference(read(precision, form, layer.name), right);
           row.passed = row.error <= row.bar;
         } catch (error) {
