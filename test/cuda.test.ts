@@ -356,6 +356,25 @@ describe.skipIf(!isBuilt)("a model on a GPU", () => {
     expect(again.result.matmuls).toBeLessThan(apart.result.matmuls);
   });
 
+  it("convolves by its own kernel where that is asked for, and where it is faster if any form is", () => {
+    const plain = run("convolutions", { VGG_CUDA_FORM: "plain" });
+    const largest = Math.max(...plain.result.data);
+    for (const [form, capability, executions] of [
+      ["", "9.0", 3],
+      ["direct", "9.0", 0],
+      ["any", "9.0", 0],
+      ["any", "8.9", 3],
+      ["direct", "12.0", 3],
+    ] as const) {
+      const env = { VGG_CUDA_FORM: form, FAKE_CUDA_CAPABILITY: capability };
+      const { stderr, result } = run("convolutions", env);
+      expect(stderr).toBe("");
+      expect(result).toMatchObject({ executions, misuse: 0 });
+      for (const [i, value] of plain.result.data.entries())
+        expect(Math.abs(value - result.data[i])).toBeLessThan(3e-3 * largest);
+    }
+  });
+
   it("keeps a linear layer's weight a second time, where to leave out zeros is faster and there is room", () => {
     const cache = { XDG_CACHE_HOME: join(scratch, "linear") };
     // A weight of 64 MiB.

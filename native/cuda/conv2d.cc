@@ -24,6 +24,22 @@ struct CudaExecutable::Candidates {
   std::function<ConvolutionBuffers(const Run&)> buffers;
 };
 
+/** Whether our own kernel computes rightly and is faster than `other`, a step of cuDNN's. */
+bool CudaExecutable::isDirectFaster(const Candidates& candidates, const DirectConvolution& direct,
+                                    const ConvolutionBuffers& buffers, const Step& other,
+                                    size_t workspaceBytes) {
+  try {
+    const ConvolutionCheck check(context_, candidates.forms.problem, buffers.input);
+    if (!check.passes(direct, buffers, candidates.isPooled)) return false;
+    const DeviceMemory scratch(context_, workspaceBytes, nullptr);
+    const double own = measure([&] { direct(buffers); });
+    return own < measure([&, run = trial(&scratch)] { other(run); });
+  } catch (const Error& error) {
+    if (error.code() == Code::kDeviceLost) throw;
+    return false;
+  }
+}
+
 Step CudaExecutable::prepare(const Conv2d& op) {
   use(op.weight);
   use(op.bias);
@@ -33,11 +49,11 @@ Step CudaExecutable::prepare(const Conv2d& op) {
       use(index);
   }
   if (const auto& layer = choices_.firstLayers[op.output]) return prepareFirstLayer(op, *layer);
-  if (Step direct = prepareDirect(op)) return direct;
 
   const Buffer input = buffer(op.input);
   const Buffer output = buffer(op.output);
   const MaxPool2d* maxPool = choices_.pooledBy[op.output];
+  const Buffer made = maxPool == nullptr ? output : buffer(maxPool->output);
   const Filter& filter = parameters_->filter(op);
   const CUdeviceptr weight = filter.weight->address();
   const CUdeviceptr bias = filter.bias->address();
@@ -58,13 +74,24 @@ Step CudaExecutable::prepare(const Conv2d& op) {
     return {address(run, input), weight, typedBias, address(run, output), run.workspace};
   };
 
+  const DirectConvolution direct = prepareDirect(op);
+  const auto directBuffers = [=](const Run& run) -> ConvolutionBuffers {
+    return {address(run, input), weight, bias, address(run, made), 0};
+  };
+  Step directStep = [=](const Run& run) { direct(directBuffers(run)); };
+  if (direct && wantedForm() == "direct") return directStep;
+
   const auto plan = std::make_shared<const Plan>(choosePlan(candidates));
-  needWorkspace(plan->workspaceBytes());
   const Step after = candidates.after(plan->form());
-  return [this, plan, after, buffers = candidates.buffers](const Run& run) {
+  Step planStep = [this, plan, after, buffers = candidates.buffers](const Run& run) {
     plan->execute(context_.cudnn(), buffers(run));
     if (after) after(run);
   };
+  if (direct && !shared_.deterministic &&
+      isDirectFaster(candidates, direct, directBuffers(trial()), planStep, plan->workspaceBytes()))
+    return directStep;
+  needWorkspace(plan->workspaceBytes());
+  return planStep;
 }
 
 /** The choice for one convolution: what it is called on disk, what checks a plan, and why others

@@ -72,6 +72,9 @@ struct PlanSource {
   Descriptor configuration;
 };
 
+/** A convolution by a kernel of ours, with bias, ReLU and pool: enqueues it. */
+using DirectConvolution = std::function<void(const ConvolutionBuffers&)>;
+
 class Plan {
  public:
   Plan(Session& session, Descriptor plan, Form form, PlanSource source = {});

@@ -2,6 +2,8 @@
 // were fast and wrong have been seen.
 #pragma once
 
+#include <functional>
+
 #include "cuda/context.h"
 #include "cuda/convolution.h"
 
@@ -17,11 +19,19 @@ class ConvolutionCheck {
   /** Whether a sample of what the plan makes of them is what the definition says; for the input,
    * output and workspace of `buffers`. Throws Error where the plan cannot run. */
   [[nodiscard]] bool passes(const Plan& plan, ConvolutionBuffers buffers) const;
+  /** The same of a kernel of ours, which takes its bias in float32 and may make the maximum over
+   * 2 × 2 on its way. */
+  [[nodiscard]] bool passes(const DirectConvolution& direct, ConvolutionBuffers buffers,
+                            bool isPooled) const;
 
  private:
-  /** Whether output (image, y, x, filter) may be `actual`. */
-  [[nodiscard]] bool isRight(int64_t image, int64_t y, int64_t x, int64_t filter, Form form,
-                             float actual) const;
+  /** What an output may be. */
+  struct Truth {
+    double value, tolerance;
+  };
+  [[nodiscard]] Truth truthOf(int64_t image, int64_t y, int64_t x, int64_t filter,
+                              bool isFused) const;
+  [[nodiscard]] bool isSampleRight(CUdeviceptr output, bool isFused, bool isPooled) const;
 
   Context& context_;
   Convolution convolution_;

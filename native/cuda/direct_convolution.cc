@@ -1,13 +1,15 @@
 // A convolution by our own kernel, with bias, ReLU and max pooling in one launch. Only where
-// VGG_CUDA_FORM=direct asks for it (docs/gpu-servers.md): nothing says yet that it is faster.
+// VGG_CUDA_FORM=direct or any asks for it (docs/gpu-servers.md): nothing says yet that it is
+// faster.
 #include "cuda/executable.h"
 #include "cuda/kernels/launch.h"
 
 namespace vgg::cuda {
 
-Step CudaExecutable::prepareDirect(const Conv2d& op) {
+DirectConvolution CudaExecutable::prepareDirect(const Conv2d& op) {
+  const bool isWanted = wantedForm() == "direct" || wantedForm() == "any";
   // The kernel's instructions are those of compute capability 9.0 alone.
-  if (wantedForm() != "direct" || context_.gpu().capability() != 90) return nullptr;
+  if (!isWanted || context_.gpu().capability() != 90) return nullptr;
   const Shape& shape = parameters_->specs()[op.weight].shape;
   const MaxPool2d* maxPool = choices_.pooledBy[op.output];
   const Buffer input = buffer(op.input);
@@ -36,13 +38,10 @@ Step CudaExecutable::prepareDirect(const Conv2d& op) {
                   static_cast<size_t>(output.padded / geometry::kConvolutionFilters),
                   static_cast<size_t>(geometry::convolutionTilesDown(input.height) * input.batch),
                   static_cast<unsigned>(parts), geometry::kConvolutionSharedBytes};
-  const Filter& filter = parameters_->filter(op);
-  const CUdeviceptr weight = filter.weight->address();
-  const CUdeviceptr bias = filter.bias->address();
   return [=, this, height = static_cast<int>(input.height), width = static_cast<int>(input.width),
           filters = static_cast<int>(output.padded),
-          relu = static_cast<int>(op.relu)](const Run& run) {
-    launchGrid(function, grid, address(run, input), weight, bias, address(run, output), height,
+          relu = static_cast<int>(op.relu)](const ConvolutionBuffers& buffers) {
+    launchGrid(function, grid, buffers.input, buffers.filter, buffers.bias, buffers.output, height,
                width, filters, relu);
   };
 }

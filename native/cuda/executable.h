@@ -88,7 +88,7 @@ class CudaExecutable final : public Executable {
   Step prepareFirstLayer(const Conv2d& conv, const FirstLayer& layer);
   // direct_convolution.cc
   /** Null where it is not asked for, or cannot. */
-  Step prepareDirect(const Conv2d& op);
+  DirectConvolution prepareDirect(const Conv2d& op);
   // transpose.cc: between the (N, C, H, W) of the API and the layout of a Buffer.
   Step prepareInput(size_t index);
   /** Null where it is made in its place. */
@@ -140,6 +140,8 @@ class CudaExecutable final : public Executable {
   /** A convolution in each form that it can take, and what else its step does. conv2d.cc */
   struct Candidates;
   struct Search;
+  bool isDirectFaster(const Candidates& candidates, const DirectConvolution& direct,
+                      const ConvolutionBuffers& buffers, const Step& other, size_t workspaceBytes);
   Plan choosePlan(const Candidates& candidates);
   std::optional<Plan> knownPlan(Search& search);
   std::optional<Plan> firstPlan(Search& search);

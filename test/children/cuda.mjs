@@ -372,6 +372,32 @@ const modes = {
     return { outcomes, misuse: control("misuseCount") };
   },
 
+  /** Convolutions that our own kernel can do, with and without a pool: cuDNN's executions of one forward. */
+  async convolutions() {
+    const device = await openDevice("cuda");
+    const b = new GraphBuilder();
+    let y = b.relu(b.input("x", [64, 12, 20]));
+    for (const [i, channels] of [64, 64, 128].entries()) {
+      const weight = b.parameter(`w${i}`, [channels, 64, 3, 3]);
+      const bias = b.parameter(`b${i}`, [channels]);
+      y = b.conv2d(y, weight, { bias, padding: 1, relu: true });
+      if (i === 1) y = b.maxPool2d(y);
+    }
+    const record = b.finish({ y });
+    const store = new ParameterStore(device, record.parameters, "float16");
+    const graph = Graph.compile(device, record, store);
+    for (const [i, { name }] of record.parameters.entries())
+      await store.fillNormal(name, 0.05, 1, i);
+    const x = Tensor.randn([2, 64, 12, 20], 2);
+    await graph.run({ x });
+    const before = control("cudnnExecutions");
+    const { data } = (await graph.run({ x })).y;
+    const executions = control("cudnnExecutions") - before;
+    await graph.dispose();
+    await store.dispose();
+    return { data: [...data], executions, misuse: control("misuseCount") };
+  },
+
   /** A linear layer of half zeros, with what is written to its weight between forwards; the bytes of parameters at the end. */
   async linear() {
     const [inputs, outputs, fillingBytes] = args.map(Number);
