@@ -3,10 +3,9 @@
 #pragma once
 
 #include <optional>
-#include <string_view>
 
 #include "core/op.h"
-#include "cuda/convolution.h"
+#include "core/precision.h"
 
 namespace vgg::cuda {
 
@@ -78,30 +77,5 @@ Choices choose(const Program& program, const std::vector<ParameterSpec>& specs, 
 /** How many images run together at most, a power of two. Throws Error kUnsupported where not even
  * one can. */
 size_t largestBatch(const Program& program);
-
-/** Whether our own kernel is a candidate for the linear layers of such batches. */
-bool isGemv(int64_t batch);
-
-/** Whether the kernel for inputs that are often zero is a candidate for a linear layer: of one
- * image, after a ReLU, and with a weight that is worth a second copy. Always of one image with
- * VGG_CUDA_LINEAR=sparse, never with dense (docs/gpu-servers.md). */
-bool isSparse(const Gemm& op, const Choices& choices);
-
-/** VGG_CUDA_LINEAR=dense|sparse: for comparing the kernels of linear layers with one another. Empty
- * where it is not set. */
-std::string_view wantedLinear();
-
-/** VGG_CUDA_FORM=plain|fused|direct|any: for comparing the forms with one another
- * (docs/gpu-servers.md). Empty where it is not set. */
-std::string_view wantedForm();
-
-/** The convolution as cuDNN gets it, and the forms that it can take, the likeliest first. */
-struct Forms {
-  Convolution problem;
-  std::vector<Form> forms;
-  bool isForced = false;  // by VGG_CUDA_FORM: what comes of it is not kept in the cache
-};
-Forms formsOf(const Conv2d& conv, const Choices& choices, const std::vector<ParameterSpec>& specs,
-              Precision precision);
 
 }  // namespace vgg::cuda

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "cuda/candidates.h"
 #include "cuda/convolution_check.h"
 #include "cuda/executable.h"
 

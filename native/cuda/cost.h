@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "cuda/choices.h"
+#include "cuda/candidates.h"
 
 namespace vgg::cuda {
 

@@ -1,6 +1,7 @@
 // A convolution by our own kernel, with bias, ReLU and max pooling in one launch. Only where
 // VGG_CUDA_FORM=direct or any asks for it (docs/gpu-servers.md): nothing says yet that it is
 // faster.
+#include "cuda/candidates.h"
 #include "cuda/executable.h"
 #include "cuda/kernels/launch.h"
 

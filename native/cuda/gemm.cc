@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "core/random.h"
+#include "cuda/candidates.h"
 #include "cuda/executable.h"
 #include "cuda/kernels/launch.h"
 #include "cuda/matmul.h"

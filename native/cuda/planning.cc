@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "core/fold.h"
+#include "cuda/candidates.h"
 #include "cuda/kernel_sources.h"
 #include "cuda/nvrtc.h"
 

@@ -7,7 +7,7 @@
 
 #include "core/op.h"
 #include "core/precision.h"
-#include "cuda/choices.h"
+#include "cuda/convolution.h"
 #include "cuda/disk_cache.h"
 
 namespace vgg::cuda {

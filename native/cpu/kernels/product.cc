@@ -1,12 +1,9 @@
 // Matrix products with a panel: the loop that nearly all of the time is spent in.
-#include "cpu/kernels/vector.h"
+#include "cpu/kernels/finish.h"
 
 namespace vgg::cpu::VGG_KERNELS {
 namespace {
 
-// Sums are kept over at most this many products before they join the total: the rounding error of a
-// long sum grows with its length, that of a sum of short sums hardly.
-constexpr ptrdiff_t kMaxSum = 512;
 constexpr ptrdiff_t kAhead = 4096;  // bytes of B that are asked for before they are needed
 constexpr ptrdiff_t kAskRows = 8;   // rows of B between two times of asking for what comes next
 
@@ -122,51 +119,6 @@ template <int Rows, typename Element, typename Stride>
   return b + length * stride;
 }
 
-/** What is done to the sums on their way to C. */
-template <int Rows>
-[[gnu::always_inline]] inline void finish(const PanelProduct& product, float* to,
-                                          Vector (&sums)[Rows][2]) {
-  if (product.bias != nullptr) {
-    const Vector bias[2] = {load(product.bias), load(product.bias + kLanes)};
-#pragma GCC unroll 16
-    for (int row = 0; row < Rows; ++row) {
-      sums[row][0] += bias[0];
-      sums[row][1] += bias[1];
-    }
-  }
-  // The lanes of a short panel pass through a place of their own.
-  float partial[Rows][kPanelWidth];
-  const bool isWhole = product.columns == kPanelWidth;
-  float* c = isWhole ? to : partial[0];
-  const ptrdiff_t stride = isWhole ? product.cRowStride : kPanelWidth;
-  if (product.accumulate) {
-    for (int row = 0; !isWhole && row < Rows; ++row) {
-      for (int i = 0; i < kPanelWidth; ++i)
-        partial[row][i] = i < product.columns ? to[row * product.cRowStride + i] : 0.0F;
-    }
-#pragma GCC unroll 16
-    for (int row = 0; row < Rows; ++row) {
-      sums[row][0] += load(c + row * stride);
-      sums[row][1] += load(c + row * stride + kLanes);
-    }
-  }
-  if (product.relu) {
-#pragma GCC unroll 16
-    for (int row = 0; row < Rows; ++row) {
-      sums[row][0] = rectify(sums[row][0]);
-      sums[row][1] = rectify(sums[row][1]);
-    }
-  }
-#pragma GCC unroll 16
-  for (int row = 0; row < Rows; ++row) {
-    store(c + row * stride, sums[row][0]);
-    store(c + row * stride + kLanes, sums[row][1]);
-  }
-  for (int row = 0; !isWhole && row < Rows; ++row) {
-    for (int i = 0; i < product.columns; ++i) to[row * product.cRowStride + i] = partial[row][i];
-  }
-}
-
 /** Whether there is but one sum for each element of C, which is stored as it is. */
 inline bool isPlain(const PanelProduct& product) {
   return product.segments == 1 && product.depth <= kMaxSum && product.columns == kPanelWidth &&
@@ -270,63 +222,6 @@ void multiplyAll(const PanelProduct& product, const Element* b) {
   }
 }
 
-/** Windows pooled pixels, side by side. */
-template <int Windows>
-void poolRows(const PooledPanelProduct& product, const float* first, float* c) {
-  constexpr int kPixels = 4 * Windows;  // pixel 2i and 2i + 1 of either line belong to window i
-  const float* b = product.b;
-  const auto offset = [&](int pixel) __attribute__((always_inline)) {
-    return pixel % (2 * Windows) * product.aRowStride + pixel / (2 * Windows) * product.aLineStride;
-  };
-  const auto addTo = [&](Vector(&sum)[kPixels][2], const float* a, ptrdiff_t length)
-                         __attribute__((always_inline)) {
-                           for (ptrdiff_t k = 0; k < length; ++k) {
-                             const Vector b0 = load(b);
-                             const Vector b1 = load(b + kLanes);
-                             b += kPanelWidth;
-#pragma GCC unroll 8
-                             for (int pixel = 0; pixel < kPixels; ++pixel) {
-                               const float x = a[offset(pixel) + k];
-                               sum[pixel][0] += x * b0;
-                               sum[pixel][1] += x * b1;
-                             }
-                           }
-                         };
-  const auto pool = [&](Vector(&sum)[kPixels][2]) __attribute__((always_inline)) {
-    Vector greatest[Windows][2];
-#pragma GCC unroll 2
-    for (int window = 0; window < Windows; ++window) {
-      const int left = 2 * window;
-      const int below = left + 2 * Windows;
-#pragma GCC unroll 2
-      for (int half = 0; half < 2; ++half) {
-        greatest[window][half] = greater(greater(sum[left][half], sum[left + 1][half]),
-                                         greater(sum[below][half], sum[below + 1][half]));
-      }
-    }
-    finish<Windows>(product, c, greatest);
-  };
-  Vector total[kPixels][2] = {};
-  if (product.segments * product.depth <= kMaxSum) {
-    for (int segment = 0; segment < product.segments; ++segment)
-      addTo(total, first + segment * product.aSegmentStride, product.depth);
-    pool(total);
-    return;
-  }
-  for (int segment = 0; segment < product.segments; ++segment) {
-    const float* a = first + segment * product.aSegmentStride;
-    for (ptrdiff_t done = 0; done < product.depth; done += kMaxSum) {
-      Vector sum[kPixels][2] = {};
-      addTo(sum, a + done, product.depth - done < kMaxSum ? product.depth - done : kMaxSum);
-      for (int pixel = 0; pixel < kPixels; ++pixel) {
-        total[pixel][0] += sum[pixel][0];
-        total[pixel][1] += sum[pixel][1];
-      }
-    }
-  }
-  pool(total);
-}
-
 #ifdef VGG_HALVES
 void multiplyHalves(const PanelProduct& product) {
   // Each part of the rows converts B anew, which takes the multipliers' time with vectors of 64
@@ -349,19 +244,6 @@ void multiply(const PanelProduct& product) {
   if (product.halfB != nullptr) return multiplyHalves(product);
 #endif
   multiplyAll<float>(product, product.b);
-}
-
-void multiplyAndPool(const PooledPanelProduct& product) {
-  ptrdiff_t row = 0;
-  const auto window = [&](ptrdiff_t count) {
-    const float* a = product.a + 2 * row * product.aRowStride;
-    float* c = product.c + row * product.cRowStride;
-    row += count;
-    if (count == kPooledRows) return poolRows<kPooledRows>(product, a, c);
-    poolRows<1>(product, a, c);
-  };
-  while (row + kPooledRows <= product.rows) window(kPooledRows);
-  while (row < product.rows) window(1);
 }
 
 }  // namespace vgg::cpu::VGG_KERNELS
