@@ -31,8 +31,8 @@ const library = spawnSync("g++", ["-print-file-name=libasan.so"], {
 }).stdout.trim();
 // What runs native code; and none of NVIDIA's own, which the sanitizers could not follow.
 const native = [
-  ...["device", "graph", "profile", "ops", "golden", "vgg", "refusals", "lifetime", "load"],
-  ...["calls", "image", "tensor", "native", "cuda", "gpu-cost", "cli-bench"],
+  ...["device", "graph", "profile", "ops-images", "ops-rows", "golden", "vgg", "refusals"],
+  ...["lifetime", "load", "calls", "image", "tensor", "native", "cuda", "gpu-cost", "cli-bench"],
 ];
 const chosen = process.argv.length > 2 ? process.argv.slice(2) : native;
 run("npx", ["vitest", "run", ...chosen.map((name) => `test/${name}.test.ts`)], {
