@@ -427,10 +427,8 @@ const modes = {
         await graph.run({ x: Tensor.randn([2, inputs]) });
         filling = DeviceTensor.allocate(device, [fillingBytes / 4]);
       }
-      for (const seed of [4, 5]) {
-        await store.fillNormal("weight", inputs ** -0.5, seed);
-        await forward();
-      }
+      await store.fillNormal("weight", inputs ** -0.5, 4);
+      await forward();
       const values = (await store.get("weight")).data;
       for (const first of [Number.POSITIVE_INFINITY, 0.5]) {
         values[0] = first; // of an input that is zero
@@ -445,9 +443,9 @@ const modes = {
         used = step.products / outputs;
         bytes = step.bytes;
       }
+      filling?.dispose();
       await graph.dispose();
       await store.dispose();
-      filling?.dispose();
     }
     const [onCpu, onGpu] = answers;
     // The greatest difference of each forward; NaN belongs to the first output alone.

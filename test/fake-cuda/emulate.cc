@@ -155,8 +155,16 @@ void openWindow(const void* address, size_t bytes, bool write) {
   if (reinterpret_cast<uintptr_t>(address) % bytes != 0)
     throw LaunchError(Fault::kMisaligned, write ? "misaligned store" : "misaligned load");
   if (accessHook == nullptr) return;
-  Window* window = accessHook(address, bytes, write);
-  if (window == nullptr || !window->takes(static_cast<const char*>(address), bytes)) {
+  Window* window = nullptr;
+  uint64_t generation = 0;
+  do {
+    // The hook's window is void at once where other memory is freed meanwhile: it is asked again.
+    generation = windowGeneration.load(std::memory_order_acquire);
+    window = accessHook(address, bytes, write);
+    if (window != nullptr && window->takes(static_cast<const char*>(address), bytes)) break;
+    window = nullptr;
+  } while (generation != windowGeneration.load(std::memory_order_acquire));
+  if (window == nullptr) {
     throw LaunchError(Fault::kOutOfRange,
                       write ? "store outside every allocation" : "load outside every allocation");
   }

@@ -1,5 +1,7 @@
 // Shows that the emulation can fail: kernels with a fault planted while their text is compiled once
 // more, and misuse of the block's and the warp's operations.
+#include <atomic>
+
 #include "kernels_test.h"
 
 // The barrier left out.
@@ -154,6 +156,25 @@ void oneProduct(const unsigned* a, const unsigned* b, float* d) {
   for (unsigned i = 0; i < 4; ++i) store(d + (g + i / 2 * 8) * 8 + 2 * t + i % 2, sums[i]);
 }
 
+/** Other memory is freed in the midst of the first accesses: no fault of the kernel's. */
+void checkFreedMeanwhile() {
+  static std::atomic<int> left;
+  left = 3;
+  const auto hook = emulate::accessHook;
+  emulate::accessHook = [](const void* address, size_t bytes, bool write) {
+    emulate::Window* window = allowedWindow(address, bytes, write);
+    if (left-- > 0) ++emulate::windowGeneration;
+    return window;
+  };
+  bool isRight = false;
+  try {
+    isRight = copies(kernel<&sound::affine_f32>(false));
+  } catch (const emulate::LaunchError&) {
+  }
+  emulate::accessHook = hook;
+  expect(isRight, "memory may be freed while a kernel runs that does not use it");
+}
+
 void checkProduct() {
   Buffer<Half> a(128, false);
   Buffer<Half> b(64, false);
@@ -215,6 +236,7 @@ void checkFaults() {
   bool right = true;
   for (size_t i = 0; i < geometry::kThreads; ++i) right &= y[i] == 1;
   expect(right, "votes and shuffles");
+  checkFreedMeanwhile();
   checkProduct();
 }
 
