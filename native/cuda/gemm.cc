@@ -88,9 +88,9 @@ Step CudaExecutable::sparseGemvStep(const Linear& layer, CUdeviceptr weight, CUd
 /** Null where there is no memory for a second copy of the weight. */
 Step CudaExecutable::sparseStep(const Linear& layer) {
   try {
-    const Transposed& transposed = parameters_->transposed(layer.op.weight, layer.matrix);
     auto used = std::make_unique<DeviceMemory>(context_, geometry::kSparseParts * sizeof(int),
                                                shared_.activationBytes);
+    const Transposed& transposed = parameters_->transposed(layer.op.weight, layer.matrix);
     Step step = sparseGemvStep(layer, transposed.memory->address(),
                                transposed.hasSpecial->address(), used->address());
     usedInputs_[layer.op.output] = {std::move(used), layer.output.channels,
@@ -151,7 +151,7 @@ std::shared_ptr<const Matmul> CudaExecutable::matmulOf(const Linear& layer, bool
 }
 
 /** The fastest of our kernels and cuBLASLt's algorithms, or what the cache knows; with the bias
- * added by the product itself, or apart. Null where there is none. */
+ * added by the product itself, or apart. `gemv`, which may be null, where none could be timed. */
 Step CudaExecutable::chooseLinear(const Linear& layer, const Step& gemv, bool addsBias) {
   const auto matmul = matmulOf(layer, addsBias);
   const Step after = addsBias ? nullptr
@@ -201,7 +201,7 @@ Step CudaExecutable::chooseLinear(const Linear& layer, const Step& gemv, bool ad
     const std::optional<double> time = timeOfSparse(layer);
     if (time) consider(kSparseText, *time * kSparseGain);
   }
-  if (!least) return nullptr;
+  if (!least) return gemv;
   if (isKept) shared_.cache.write(key, best);
   Step step = stepOf(best);
   return step ? step : gemv;

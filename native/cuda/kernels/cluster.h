@@ -26,12 +26,6 @@ __forceinline__ void synchronizeCluster() {
   asm volatile("barrier.cluster.arrive.release.aligned; barrier.cluster.wait.acquire.aligned;" ::
                    : "memory");
 }
-// Waits for them at the end, for the sake of those that still read this block's shared memory; what
-// was stored elsewhere is not waited for.
-__forceinline__ void leaveCluster() {
-  asm volatile("barrier.cluster.arrive.relaxed.aligned; barrier.cluster.wait.aligned;" ::
-                   : "memory");
-}
 // Four numbers from where `at` lies in the block of that rank, or in this one where it is -1.
 __forceinline__ void loadFrom(int rank, const float* at, float (&to)[4]) {
   unsigned there = sharedAddress(at);
@@ -48,7 +42,6 @@ __forceinline__ void loadFrom(int rank, const float* at, float (&to)[4]) {
 
 inline uint4* launchedShared() { return reinterpret_cast<uint4*>(emulate::launchedShared()); }
 inline void synchronizeCluster() { emulate::synchronizeCluster(); }
-inline void leaveCluster() { emulate::synchronizeCluster(); }
 inline void loadFrom(int rank, const float* at, float (&to)[4]) {
   const void* there = rank < 0 ? at : emulate::sharedOf(static_cast<unsigned>(rank), at);
   __builtin_memcpy(to, there, sizeof to);

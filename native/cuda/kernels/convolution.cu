@@ -181,7 +181,8 @@ __forceinline__ void convolve(const T* x, const T* filter, const float* bias, T*
       }
     }
   }
-  if constexpr (kParts > 1) leaveCluster();
+  // Nobody leaves while another reads its sums.
+  if constexpr (kParts > 1) synchronizeCluster();
 }
 
 }  // namespace

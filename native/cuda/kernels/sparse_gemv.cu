@@ -161,7 +161,8 @@ __forceinline__ void sparseGemv(const T* weight, const int* hasSpecial, const T*
       store(y + output + e, rounded);
     }
   }
-  leaveCluster();
+  // Nobody leaves while another reads its sums.
+  synchronizeCluster();
 }
 
 }  // namespace
