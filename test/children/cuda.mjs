@@ -1,6 +1,6 @@
-// What test/cuda.test.ts runs on the fake CUDA libraries in a process of its own: prints one JSON object.
+// What the tests of the CUDA back end run on the fake libraries in a process of its own: prints one JSON object.
 import { once } from "node:events";
-import { closeSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parentPort, Worker } from "node:worker_threads";
 import {
@@ -15,83 +15,14 @@ import {
   Vgg,
 } from "../../dist/index.js";
 import { native } from "../../dist/native.js";
+import { choices } from "./cuda-choices.mjs";
+import { caught, control, counts, file, mode, network, shape } from "./fake-gpu.mjs";
 
-const [mode, ...args] = process.argv.slice(2);
 const small = { imageSize: 32, numClasses: 10 };
-const shape = [1, 3, 32, 32];
-
-// The fields of test/fake-cuda/control.h by their offsets.
-const offsets = {
-  calls: 8,
-  failAt: 16,
-  failKind: 24,
-  delayMicroseconds: 40,
-  misuseCount: 48,
-  deviceAllocations: 56,
-  pinnedAllocations: 64,
-  events: 80,
-  graphExecs: 104,
-  cudnnDescriptors: 128,
-  cublasLtObjects: 136,
-  kernelLaunches: 176,
-  cudnnExecutions: 184,
-  matmuls: 192,
-  graphLaunches: 200,
-  copies: 208,
-  compilations: 216,
-};
-const file = openSync(process.env.FAKE_CUDA_CONTROL, "r+");
-function control(name, value) {
-  const buffer = new BigInt64Array(1);
-  if (value !== undefined) {
-    buffer[0] = BigInt(value);
-    writeSync(file, buffer, 0, 8, offsets[name]);
-  }
-  readSync(file, buffer, 0, 8, offsets[name]);
-  return Number(buffer[0]);
-}
-const counts = () =>
-  Object.fromEntries(
-    ["deviceAllocations", "events", "graphExecs", "cudnnDescriptors", "cublasLtObjects"].map(
-      (name) => [name, control(name)],
-    ),
-  );
-
-/** Every kind of step in a few thousand multiplications: the linear layers of a VGG take the fake seconds. */
-async function network(device, { seed = 0, precision = "float16" } = {}) {
-  const b = new GraphBuilder();
-  const p = (name, ...dimensions) => b.parameter(name, dimensions);
-  let y = b.input("x", [3, 32, 32]);
-  y = b.conv2d(y, p("a", 16, 3, 3, 3), { bias: p("b", 16), padding: 1, relu: true });
-  y = b.maxPool2d(y, { size: 2, stride: 2 });
-  y = b.conv2d(y, p("c", 24, 16, 3, 3), { bias: p("d", 24), padding: 1, relu: true });
-  y = b.adaptiveAvgPool2d(y, [4, 4]);
-  y = b.gemm(b.flatten(y), p("e", 10, 384), { bias: p("f", 10) });
-  const record = b.finish({ y });
-  const store = new ParameterStore(device, record.parameters, precision);
-  const graph = Graph.compile(device, record, store);
-  for (const [i, name] of ["a", "b", "c", "d", "e", "f"].entries())
-    await store.fillNormal(name, 0.2, seed, i);
-  return {
-    device,
-    store,
-    record,
-    forward: async (x, options) => (await graph.run({ x }, options)).y,
-    profile: (x, options) => graph.profile({ x }, options),
-    dispose: async () => {
-      await graph.dispose();
-      await store.dispose();
-    },
-  };
-}
-
-const caught = (promise) =>
-  promise.then(
-    () => null,
-    ({ name, code, message }) => ({ name, code, message }),
-  );
 
 const modes = {
+  ...choices,
+
   async devices() {
     const device = await openDevice("auto");
     const error = await caught(openDevice("cuda"));
@@ -340,134 +271,6 @@ const modes = {
       ids: models.map(({ device }) => device.id),
       answers: answers.map(({ data }) => [...data]),
       foreign,
-    };
-  },
-
-  /** One forward, by what the cache holds and what it costs. */
-  async forward() {
-    const device = await openDevice("cuda", { deterministic: args[0] === "deterministic" });
-    const model = await network(device, { seed: 3 });
-    // More than our own kernel for linear layers takes.
-    const image = args[0] === "batch" ? Tensor.randn([9, 3, 32, 32]) : Tensor.randn(shape);
-    const { data } = await model.forward(image);
-    return {
-      data: [...data],
-      executions: control("cudnnExecutions"),
-      compilations: control("compilations"),
-      matmuls: control("matmuls"),
-    };
-  },
-
-  /** Where each engine of cuDNN's computes wrong numbers. */
-  async wrong() {
-    const outcomes = [];
-    for (const deterministic of [false, true]) {
-      const device = await openDevice("cuda", { deterministic });
-      const model = await network(device);
-      const { code, message } = await caught(model.forward(Tensor.randn(shape)));
-      outcomes.push({ code, message });
-      await model.dispose();
-      device.dispose();
-    }
-    return { outcomes, misuse: control("misuseCount") };
-  },
-
-  /** Convolutions that our own kernel can do, with and without a pool: cuDNN's executions of one forward. */
-  async convolutions() {
-    const device = await openDevice("cuda");
-    const b = new GraphBuilder();
-    let y = b.relu(b.input("x", [64, 12, 20]));
-    for (const [i, channels] of [64, 64, 128].entries()) {
-      const weight = b.parameter(`w${i}`, [channels, 64, 3, 3]);
-      const bias = b.parameter(`b${i}`, [channels]);
-      y = b.conv2d(y, weight, { bias, padding: 1, relu: true });
-      if (i === 1) y = b.maxPool2d(y);
-    }
-    const record = b.finish({ y });
-    const store = new ParameterStore(device, record.parameters, "float16");
-    const graph = Graph.compile(device, record, store);
-    for (const [i, { name }] of record.parameters.entries())
-      await store.fillNormal(name, 0.05, 1, i);
-    const x = Tensor.randn([2, 64, 12, 20], 2);
-    await graph.run({ x });
-    const before = control("cudnnExecutions");
-    const { data } = (await graph.run({ x })).y;
-    const executions = control("cudnnExecutions") - before;
-    await graph.dispose();
-    await store.dispose();
-    return { data: [...data], executions, misuse: control("misuseCount") };
-  },
-
-  /** A linear layer of half zeros, with what is written to its weight between forwards; the bytes of parameters at the end. */
-  async linear() {
-    const [inputs, outputs, fillingBytes] = args.map(Number);
-    const b = new GraphBuilder();
-    const weight = b.parameter("weight", [outputs, inputs]);
-    const bias = b.parameter("bias", [outputs]);
-    const y = b.gemm(b.relu(b.input("x", [inputs])), weight, { bias });
-    const record = b.finish({ y });
-    const x = Tensor.randn([1, inputs], 2);
-    x.data[0] = -1;
-    const answers = [];
-    let parameterBytes, used, bytes;
-    for (const kind of ["cpu", "cuda"]) {
-      const device = await openDevice(kind);
-      const store = new ParameterStore(
-        device,
-        record.parameters,
-        kind === "cpu" ? "float32" : "float16",
-      );
-      const graph = Graph.compile(device, record, store);
-      await store.fillNormal("bias", 1, 3);
-      const own = [];
-      const forward = async () => own.push((await graph.run({ x })).y.data);
-      let filling;
-      if (kind === "cuda" && fillingBytes) {
-        await store.fill("weight", 0);
-        await graph.run({ x: Tensor.randn([2, inputs]) });
-        filling = DeviceTensor.allocate(device, [fillingBytes / 4]);
-      }
-      await store.fillNormal("weight", inputs ** -0.5, 4);
-      await forward();
-      const values = (await store.get("weight")).data;
-      for (const first of [Number.POSITIVE_INFINITY, 0.5]) {
-        values[0] = first; // of an input that is zero
-        await store.set("weight", new Tensor([outputs, inputs], values));
-        await forward();
-      }
-      answers.push(own);
-      if (kind === "cuda") {
-        parameterBytes = device.memoryStats().parameterBytes;
-        const { steps } = await graph.profile({ x }, { iterations: 1 });
-        const step = steps.find(({ kind }) => kind.endsWith("gemm"));
-        used = step.products / outputs;
-        bytes = step.bytes;
-      }
-      filling?.dispose();
-      await graph.dispose();
-      await store.dispose();
-    }
-    const [onCpu, onGpu] = answers;
-    // The greatest difference of each forward; NaN belongs to the first output alone.
-    const worst = onGpu.map((row, i) =>
-      row.reduce(
-        (most, value, j) =>
-          Number.isNaN(value) && Number.isNaN(onCpu[i][j])
-            ? most
-            : Math.max(most, Math.abs(value - onCpu[i][j])),
-        0,
-      ),
-    );
-    return {
-      worst,
-      firsts: onGpu.map(([first]) => Number.isNaN(first)),
-      parameterBytes,
-      positive: x.data.filter((value) => value > 0).length,
-      used,
-      bytes,
-      launches: control("kernelLaunches"),
-      left: control("deviceAllocations"),
-      misuse: control("misuseCount"),
     };
   },
 

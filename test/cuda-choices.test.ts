@@ -1,0 +1,117 @@
+// What the CUDA back end chooses between on the fake GPU (test/fake-cuda), and what it keeps of that on disk.
+import { readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { isBuilt, run, scratch } from "./fake-gpu.ts";
+
+describe.skipIf(!isBuilt)("what runs a layer", () => {
+  it("uses no engine that computes wrong numbers", () => {
+    const { stderr, result } = run("wrong", { FAKE_CUDNN_WRONG: "1" });
+    expect(stderr).toBe("");
+    expect(result.misuse).toBe(0);
+    for (const { code, message } of result.outcomes) {
+      expect(code).toBe("UNSUPPORTED");
+      expect(message).toMatch(/no engine for a convolution of .* computes wrong numbers/);
+    }
+  });
+
+  it("adds the bias of a linear layer itself where cuBLASLt cannot", () => {
+    const env = { XDG_CACHE_HOME: join(scratch, "apart") };
+    const [whole, apart, again] = [
+      run("forward", {}, "batch"),
+      run("forward", { ...env, FAKE_CUBLASLT_NO_BIAS: "1" }, "batch"),
+      run("forward", { ...env, FAKE_CUBLASLT_NO_BIAS: "1" }, "batch"),
+    ];
+    for (const { stderr, result } of [apart, again]) {
+      expect(stderr).toBe("");
+      for (const [i, score] of whole.result.data.entries())
+        expect(Math.abs(score - result.data[i])).toBeLessThan(2e-3);
+    }
+    expect(apart.result.matmuls).toBeGreaterThan(0);
+    expect(again.result.matmuls).toBeLessThan(apart.result.matmuls);
+  });
+
+  it("convolves by its own kernel where that is asked for, and where it is faster if any form is", () => {
+    const plain = run("convolutions", { VGG_CUDA_FORM: "plain" });
+    const largest = Math.max(...plain.result.data);
+    for (const [form, capability, executions] of [
+      ["", "9.0", 3],
+      ["direct", "9.0", 0],
+      ["any", "9.0", 0],
+      ["any", "8.9", 3],
+      ["direct", "12.0", 3],
+    ] as const) {
+      const env = { VGG_CUDA_FORM: form, FAKE_CUDA_CAPABILITY: capability };
+      const { stderr, result } = run("convolutions", env);
+      expect(stderr).toBe("");
+      expect(result).toMatchObject({ executions, misuse: 0 });
+      for (const [i, value] of plain.result.data.entries())
+        expect(Math.abs(value - result.data[i])).toBeLessThan(3e-3 * largest);
+    }
+  });
+
+  it("keeps a linear layer's weight a second time, where to leave out zeros is faster and there is room", () => {
+    const cache = { XDG_CACHE_HOME: join(scratch, "linear") };
+    // A weight of 64 MiB.
+    const large = ["8200", "4096"];
+    const once = 2 * 8200 * 4096;
+    const small = ["1001", "70"];
+    const cases: [NodeJS.ProcessEnv, string[], number][] = [
+      [cache, large, 2],
+      [cache, large, 2],
+      [{ FAKE_CUDA_MEMORY: "220000000" }, [...large, "120000000"], 1],
+      [{}, small, 1],
+      [{ VGG_CUDA_LINEAR: "dense" }, small, 1],
+      [{ VGG_CUDA_LINEAR: "sparse" }, small, 2],
+      [{ VGG_CUDA_LINEAR: "sparse", FAKE_CUDA_CAPABILITY: "8.9" }, small, 1],
+    ];
+    const launches = cases.map(([env, sizes, copies]) => {
+      const { stderr, result } = run("linear", env, ...sizes);
+      expect(stderr).toBe("");
+      for (const worst of result.worst) expect(worst).toBeLessThan(3e-3);
+      // An infinite weight of an input that is zero makes NaN, until it is overwritten.
+      expect(result.firsts).toEqual([false, true, false]);
+      if (sizes[0] === large[0]) expect(Math.round(result.parameterBytes / once)).toBe(copies);
+      const [inputs, outputs] = sizes.map(Number) as [number, number];
+      const used = copies === 2 ? result.positive : inputs;
+      expect(result).toMatchObject({ used, left: 0, misuse: 0 });
+      if (copies === 2)
+        expect(result.bytes).toBe(2 * (inputs + outputs) + (2 * used + 4) * outputs);
+      return result.launches;
+    });
+    expect(launches[1]).toBeLessThan(launches[0]);
+  });
+});
+
+describe.skipIf(!isBuilt)("the cache of plans and kernels", () => {
+  it("spares the next process the measurements and NVRTC", () => {
+    const cache = { XDG_CACHE_HOME: join(scratch, "cache") };
+    const first = run("forward", cache).result;
+    const second = run("forward", cache).result;
+    expect(second.data).toEqual(first.data);
+    expect(first.compilations).toBeGreaterThan(0);
+    expect(second.compilations).toBe(0);
+    expect(second.executions).toBeLessThan(first.executions / 10);
+  });
+
+  it("may be damaged, or impossible to write", () => {
+    const cache = join(scratch, "damaged");
+    const first = run("forward", { XDG_CACHE_HOME: cache }).result;
+    const folder = join(cache, "vgg-cudnn/cuda");
+    for (const name of readdirSync(folder))
+      writeFileSync(join(folder, name), "vgg-cudnn cache 1\nx");
+    const { stderr, result } = run("forward", { XDG_CACHE_HOME: cache });
+    expect(stderr).toBe("");
+    for (const [i, score] of first.data.entries())
+      expect(Math.abs(score - result.data[i])).toBeLessThan(1e-3);
+    const file = join(scratch, "file");
+    writeFileSync(file, "");
+    expect(run("forward", { XDG_CACHE_HOME: file }).stderr).toBe("");
+  });
+
+  it("is not needed for the same bits in each process where the device is deterministic", () => {
+    const [a, b] = [run("forward", {}, "deterministic"), run("forward", {}, "deterministic")];
+    expect(a.stderr).toBe("");
+    expect(b.result.data).toEqual(a.result.data);
+  });
+});
