@@ -7,6 +7,9 @@ import os
 import sys
 import time
 
+# Others measure on the same GPU: without this JAX takes three quarters of its memory.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
 import jax
 import jax.numpy as jnp
 from jax import lax

@@ -21,7 +21,7 @@ bool isSparse(const Gemm& op, const Choices& choices);
  * where it is not set. */
 std::string_view wantedLinear();
 
-/** VGG_CUDA_FORM=plain|fused|direct|any: for comparing the forms with one another
+/** VGG_CUDA_FORM=plain|fused|cudnn|direct: for comparing the forms with one another
  * (docs/gpu-servers.md). Empty where it is not set. */
 std::string_view wantedForm();
 

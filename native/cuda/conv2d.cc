@@ -1,5 +1,6 @@
 // Convolutions by cuDNN, each in the form and with the engine that measured fastest on this GPU, of
-// those that compute rightly; the choice is kept on disk.
+// those that compute rightly, or by our own kernel where that is faster still; the choice is kept
+// on disk.
 #include <algorithm>
 #include <chrono>
 
@@ -16,6 +17,9 @@ constexpr size_t kEngines = 16;
 constexpr size_t kEnginesAtLeast = 8;  // that are timed, however long it takes
 constexpr double kSecondsPerForm = 0.5;
 
+constexpr const char* kDirectText = "direct";
+constexpr const char* kPlanText = "plan";
+
 }  // namespace
 
 struct CudaExecutable::Candidates {
@@ -24,6 +28,15 @@ struct CudaExecutable::Candidates {
   std::function<Step(Form)> after;  // what follows the plan in the step; null where nothing does
   std::function<ConvolutionBuffers(const Run&)> buffers;
 };
+
+/** What a choice for a convolution on this GPU is called on disk. */
+std::string CudaExecutable::keyOf(const Candidates& candidates) const {
+  return context_.identity() + " " + problemOf(candidates);
+}
+
+std::string CudaExecutable::problemOf(const Candidates& candidates) const {
+  return planKey(candidates.forms.problem, parameters_->precision(), candidates.isPooled);
+}
 
 /** Whether our own kernel computes rightly and is faster than `other`, a step of cuDNN's. */
 bool CudaExecutable::isDirectFaster(const Candidates& candidates, const DirectConvolution& direct,
@@ -81,6 +94,10 @@ Step CudaExecutable::prepare(const Conv2d& op) {
   };
   Step directStep = [=](const Run& run) { direct(directBuffers(run)); };
   if (direct && wantedForm() == "direct") return directStep;
+  // What the cache keeps of the choice between it and cuDNN's best.
+  const std::string key = keyOf(candidates) + " direct";
+  const auto known = direct ? shared_.cache.read(key) : std::nullopt;
+  if (known == kDirectText) return directStep;
 
   const auto plan = std::make_shared<const Plan>(choosePlan(candidates));
   const Step after = candidates.after(plan->form());
@@ -88,9 +105,12 @@ Step CudaExecutable::prepare(const Conv2d& op) {
     plan->execute(context_.cudnn(), buffers(run));
     if (after) after(run);
   };
-  if (direct && !shared_.deterministic &&
-      isDirectFaster(candidates, direct, directBuffers(trial()), planStep, plan->workspaceBytes()))
-    return directStep;
+  if (direct && !known) {
+    const bool isFaster = isDirectFaster(candidates, direct, directBuffers(trial()), planStep,
+                                         plan->workspaceBytes());
+    shared_.cache.write(key, isFaster ? kDirectText : kPlanText);
+    if (isFaster) return directStep;
+  }
   needWorkspace(plan->workspaceBytes());
   return planStep;
 }
@@ -227,20 +247,19 @@ std::optional<Plan> CudaExecutable::fastestPlan(Search& search) {
 }
 
 Plan CudaExecutable::choosePlan(const Candidates& candidates) {
-  const Convolution& convolution = candidates.forms.problem;
-  const Precision precision = parameters_->precision();
-  const std::string problem = planKey(convolution, precision, candidates.isPooled);
-  Search search{candidates, problem, context_.identity() + " " + problem};
+  Search search{candidates, problemOf(candidates), keyOf(candidates)};
   const bool isKept = !shared_.deterministic && !candidates.forms.isForced;
   std::optional<Plan> plan;
   if (isKept) plan = knownPlan(search);
   if (plan) return *std::move(plan);
   plan = shared_.deterministic ? firstPlan(search) : fastestPlan(search);
   if (!plan) {
-    throw Error(search.code,
-                "cuDNN has no engine for a convolution of " + std::to_string(convolution.channels) +
-                    " to " + std::to_string(convolution.filters) + " channels in " +
-                    precisionName(precision) + " on " + context_.gpu().name + search.refusals);
+    const Convolution& convolution = candidates.forms.problem;
+    throw Error(search.code, "cuDNN has no engine for a convolution of " +
+                                 std::to_string(convolution.channels) + " to " +
+                                 std::to_string(convolution.filters) + " channels in " +
+                                 precisionName(parameters_->precision()) + " on " +
+                                 context_.gpu().name + search.refusals);
   }
   if (isKept) shared_.cache.write(search.key, planText(*plan));
   return *std::move(plan);

@@ -1,6 +1,4 @@
-// A convolution by our own kernel, with bias, ReLU and max pooling in one launch. Only where
-// VGG_CUDA_FORM=direct or any asks for it (docs/gpu-servers.md): nothing says yet that it is
-// faster.
+// A convolution by our own kernel, with bias, ReLU and max pooling in one launch.
 #include "cuda/candidates.h"
 #include "cuda/executable.h"
 #include "cuda/kernels/launch.h"
@@ -8,7 +6,9 @@
 namespace vgg::cuda {
 
 DirectConvolution CudaExecutable::prepareDirect(const Conv2d& op) {
-  const bool isWanted = wantedForm() == "direct" || wantedForm() == "any";
+  // In a deterministic device nothing is chosen by time.
+  const bool isWanted =
+      wantedForm() == "direct" || (wantedForm().empty() && !shared_.deterministic);
   // The kernel's instructions are those of compute capability 9.0 alone.
   if (!isWanted || context_.gpu().capability() != 90) return nullptr;
   const Shape& shape = parameters_->specs()[op.weight].shape;

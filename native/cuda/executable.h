@@ -87,7 +87,7 @@ class CudaExecutable final : public Executable {
   // first_layer.cc
   Step prepareFirstLayer(const Conv2d& conv, const FirstLayer& layer);
   // direct_convolution.cc
-  /** Null where it is not asked for, or cannot. */
+  /** Null where the kernel cannot, or is not to. */
   DirectConvolution prepareDirect(const Conv2d& op);
   // transpose.cc: between the (N, C, H, W) of the API and the layout of a Buffer.
   Step prepareInput(size_t index);
@@ -140,6 +140,8 @@ class CudaExecutable final : public Executable {
   /** A convolution in each form that it can take, and what else its step does. conv2d.cc */
   struct Candidates;
   struct Search;
+  [[nodiscard]] std::string keyOf(const Candidates& candidates) const;
+  [[nodiscard]] std::string problemOf(const Candidates& candidates) const;
   bool isDirectFaster(const Candidates& candidates, const DirectConvolution& direct,
                       const ConvolutionBuffers& buffers, const Step& other, size_t workspaceBytes);
   Plan choosePlan(const Candidates& candidates);

@@ -41,7 +41,7 @@ export const choices = {
 
   /** Convolutions that our own kernel can do, with and without a pool: cuDNN's executions of one forward. */
   async convolutions() {
-    const device = await openDevice("cuda");
+    const device = await openDevice("cuda", { deterministic: args[0] === "deterministic" });
     const b = new GraphBuilder();
     let y = b.relu(b.input("x", [64, 12, 20]));
     for (const [i, channels] of [64, 64, 128].entries()) {
@@ -62,7 +62,12 @@ export const choices = {
     const executions = control("cudnnExecutions") - before;
     await graph.dispose();
     await store.dispose();
-    return { data: [...data], executions, misuse: control("misuseCount") };
+    return {
+      data: [...data],
+      executions,
+      launches: control("kernelLaunches"),
+      misuse: control("misuseCount"),
+    };
   },
 
   /** A linear layer of half zeros, with what is written to its weight between forwards; the bytes of parameters at the end. */

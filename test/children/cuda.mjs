@@ -117,7 +117,7 @@ const modes = {
   async memory() {
     const error = await caught(Vgg.create("vgg11", { device: "cuda", ...small }));
     const model = await Vgg.create("vgg11", { device: "cuda", precision: "float16", ...small });
-    const filling = DeviceTensor.allocate(model.device, [47_850_000]);
+    const filling = DeviceTensor.allocate(model.device, [50_800_000]);
     const large = await caught(model.warmup([2]));
     filling.dispose();
     const logits = await model.forward(Tensor.randn(shape));
