@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/fold.h"
+#include "core/random.h"
 
 namespace vgg::cuda {
 namespace {
@@ -97,6 +98,25 @@ void CudaExecutable::makeSlots() {
     slot->computed = context_.makeEvent(CU_EVENT_DISABLE_TIMING);
     slot->downloaded = context_.makeEvent(CU_EVENT_DISABLE_TIMING | CU_EVENT_BLOCKING_SYNC);
     slots_.push_back(std::move(slot));
+  }
+}
+
+void CudaExecutable::fillInputs(const Slot& slot) {
+  for (size_t i = 0; i < program_.inputs.size(); ++i) {
+    const Value& value = program_.values[program_.inputs[i]];
+    std::vector<float> draws(elementCount(value.shape) * static_cast<size_t>(batch_));
+    fillNormal(draws.data(), 0, draws.size(), 0, static_cast<uint32_t>(i), 1);
+    std::vector<uint8_t> bytes(draws.size());
+    std::ranges::transform(draws, bytes.begin(), [](float draw) {
+      return static_cast<uint8_t>(std::clamp(128 + 64 * draw, 0.0F, 255.0F));
+    });
+    const void* from =
+        value.dtype == DType::kUint8 ? static_cast<const void*>(bytes.data()) : draws.data();
+    context_.check(context_.api().cuMemcpyHtoDAsync_v2(slot.inputs[i]->address(), from,
+                                                       draws.size() * byteSize(value.dtype),
+                                                       context_.compute()),
+                   "cuMemcpyHtoDAsync");
+    context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
   }
 }
 

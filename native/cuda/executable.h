@@ -119,23 +119,36 @@ class CudaExecutable final : public Executable {
 
   // gemm.cc
   struct Linear;
+  Step gemvStep(const Linear& layer);
+  std::optional<double> timeOf(const Step& step, size_t workspaceBytes);
+  std::shared_ptr<const Matmul> matmulOf(const Linear& layer, bool addsBias);
+  Step chooseLinear(const Linear& layer, const Step& gemv, bool addsBias);
+
+  // sparse_gemm.cc
   /** How many inputs a layer that leaves out zeros multiplied when it ran last, and by what. */
   struct UsedInputs {
-    std::unique_ptr<DeviceMemory> memory;  // a count of each part
+    std::unique_ptr<DeviceMemory> memory;  // a count of each part, and more of the kernel's
+    std::vector<int> counts;               // on the host
     int64_t outputs = 0;
     size_t elementBytes = 0;
-    std::array<int, geometry::kSparseParts> counts{};  // on the host
 
     [[nodiscard]] StepWork work() const;
   };
-  Step gemvStep(const Linear& layer);
-  Step sparseStep(const Linear& layer);
+  /** A step that leaves out zeros and may replace the one of that index. */
+  struct Challenger {
+    size_t index;
+    int value;  // that it makes
+    std::string key;
+    Step step;
+  };
+  struct SparseSplit;
+  std::unique_ptr<DeviceMemory> sparseScratch(const Linear& layer, std::atomic<size_t>* bytes);
   Step sparseGemvStep(const Linear& layer, CUdeviceptr weight, CUdeviceptr hasSpecial,
-                      CUdeviceptr used);
-  std::optional<double> timeOf(const Step& step, size_t workspaceBytes);
+                      CUdeviceptr scratch);
+  Step sparseStep(const Linear& layer);
   std::optional<double> timeOfSparse(const Linear& layer);
-  std::shared_ptr<const Matmul> matmulOf(const Linear& layer, bool addsBias);
-  Step chooseLinear(const Linear& layer, const Step& gemv, bool addsBias);
+  void challenge(const Linear& layer, const std::string& key, double least);
+  void settleChallenges();
 
   /** A convolution in each form that it can take, and what else its step does. conv2d.cc */
   struct Candidates;
@@ -167,6 +180,8 @@ class CudaExecutable final : public Executable {
   [[nodiscard]] size_t byteCount(int value, size_t images) const;
   GraphExec capture(const std::function<void()>& work);
   void captureSteps(Slot& slot);
+  /** With random images. */
+  void fillInputs(const Slot& slot);
   void runSteps(const Run& run);
   Run runOf(const Slot& slot, CUdeviceptr workspace);
   /** For trying steps out while they are prepared, with a workspace of their own. */
@@ -189,6 +204,7 @@ class CudaExecutable final : public Executable {
   std::vector<std::unique_ptr<DeviceMemory>> constants_;
   std::vector<LabelledStep> steps_;
   std::map<int, UsedInputs> usedInputs_;  // by the value that such a layer makes
+  std::vector<Challenger> challengers_;   // until the first run
   std::vector<int> used_;                 // the parameters that the program reads
   std::optional<SharedArena::Lease> lease_;
 

@@ -1,14 +1,12 @@
-// The linear layer: at small batches a stream of our own over the weights, over all of them or, for
-// one image after a ReLU, those of inputs that are not zero; above, a matrix product of cuBLASLt.
-// Whichever is fastest where several can.
+// The linear layer: at small batches a stream of our own over the weights; above, a matrix product
+// of cuBLASLt. Whichever is fastest where both can.
 #include <cstring>
-#include <numeric>
 #include <optional>
 
-#include "core/random.h"
 #include "cuda/candidates.h"
 #include "cuda/executable.h"
 #include "cuda/kernels/launch.h"
+#include "cuda/linear.h"
 #include "cuda/matmul.h"
 
 namespace vgg::cuda {
@@ -16,13 +14,12 @@ namespace {
 
 constexpr size_t kMatmulWorkspace = size_t{32} << 20;  // as cuBLAS itself takes on Hopper
 constexpr int kAlgorithms = 8;                         // of cuBLASLt's, that are timed
-constexpr double kSparseGain = 1.1;  // that a second copy of the weight must be worth
 
 using Algorithm = cublasLtMatmulHeuristicResult_t;
 
-// What the cache keeps of a choice: one of these, or an algorithm of cuBLASLt's with its workspace.
+// What the cache keeps of a choice: this, kSparseText, or an algorithm of cuBLASLt's with its
+// workspace.
 constexpr const char* kGemvText = "";
-constexpr const char* kSparseText = "sparse";
 
 std::string toText(const Algorithm& algorithm) {
   return {reinterpret_cast<const char*>(&algorithm), sizeof algorithm};
@@ -37,19 +34,6 @@ std::optional<Algorithm> fromText(const std::string& text) {
 }
 
 }  // namespace
-
-/** A linear layer as its kernels get it. */
-struct CudaExecutable::Linear {
-  const Gemm& op;
-  Buffer input, output;
-  const Matrix& matrix;
-  const Bias& bias;
-  bool isSparse;    // whether the kernel for zeros may run it
-  std::string key;  // under which the cache keeps what was chosen
-
-  [[nodiscard]] int outputs() const { return static_cast<int>(matrix.rows); }
-  [[nodiscard]] int inputs() const { return static_cast<int>(matrix.columns); }
-};
 
 /** Null where the batch is none of the kernel's. */
 Step CudaExecutable::gemvStep(const Linear& layer) {
@@ -68,40 +52,6 @@ Step CudaExecutable::gemvStep(const Linear& layer) {
   };
 }
 
-/** `weight` is the matrix transposed, `hasSpecial` its flag or 0 for a weight without; `used` takes
- * kSparseParts counts. */
-Step CudaExecutable::sparseGemvStep(const Linear& layer, CUdeviceptr weight, CUdeviceptr hasSpecial,
-                                    CUdeviceptr used) {
-  const CUfunction function = kernel(
-      "sparse_gemv", std::string("sparseGemv_") + suffixOf(layer.input.type), layer.output.type);
-  const int64_t vectors = layer.matrix.rows * static_cast<int64_t>(byteSize(layer.input.type)) / 16;
-  const Grid grid{static_cast<size_t>(geometry::sparseGemvBlocks(vectors)), 1, 1,
-                  geometry::kSparseParts, geometry::kSparseSharedBytes};
-  return [=, this, input = layer.input, output = layer.output, outputs = layer.outputs(),
-          inputs = layer.inputs(), bias = layer.bias.values->address(),
-          relu = static_cast<int>(layer.op.relu)](const Run& run) {
-    launchGrid(function, grid, weight, hasSpecial, address(run, input), bias, address(run, output),
-               used, outputs, inputs, relu);
-  };
-}
-
-/** Null where there is no memory for a second copy of the weight. */
-Step CudaExecutable::sparseStep(const Linear& layer) {
-  try {
-    auto used = std::make_unique<DeviceMemory>(context_, geometry::kSparseParts * sizeof(int),
-                                               shared_.activationBytes);
-    const Transposed& transposed = parameters_->transposed(layer.op.weight, layer.matrix);
-    Step step = sparseGemvStep(layer, transposed.memory->address(),
-                               transposed.hasSpecial->address(), used->address());
-    usedInputs_[layer.op.output] = {std::move(used), layer.output.channels,
-                                    byteSize(layer.input.type)};
-    return step;
-  } catch (const Error& error) {
-    if (error.code() != Code::kOutOfMemory) throw;
-    return nullptr;
-  }
-}
-
 /** Milliseconds; nothing where it fails here. */
 std::optional<double> CudaExecutable::timeOf(const Step& step, size_t workspaceBytes) {
   try {
@@ -111,33 +61,6 @@ std::optional<double> CudaExecutable::timeOf(const Step& step, size_t workspaceB
     if (error.code() == Code::kDeviceLost) throw;
     return std::nullopt;
   }
-}
-
-/** The same of the kernel for zeros, where half of the inputs are, as a ReLU leaves them. */
-std::optional<double> CudaExecutable::timeOfSparse(const Linear& layer) {
-  const auto count = static_cast<size_t>(layer.matrix.columns);
-  const size_t elementBytes = byteSize(layer.input.type);
-  std::vector<float> draws(count);
-  fillNormal(draws.data(), 0, count, 0, 0, 1);
-  // One bit tells a number from zero.
-  std::vector<std::byte> inputs(count * elementBytes);
-  for (size_t i = 0; i < count; ++i) {
-    if (draws[i] > 0) inputs[i * elementBytes] = std::byte{1};
-  }
-  context_.check(context_.api().cuMemcpyHtoDAsync_v2(address(trial(), layer.input), inputs.data(),
-                                                     inputs.size(), context_.compute()),
-                 "cuMemcpyHtoDAsync");
-  context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
-  // No time depends on what the weights are: before there is a copy, the matrix as it lies will do.
-  const DeviceMemory used(context_, geometry::kSparseParts * sizeof(int), nullptr);
-  return timeOf(sparseGemvStep(layer, layer.matrix.memory->address(), 0, used.address()), 0);
-}
-
-/** Of a step whose counts have been read. */
-StepWork CudaExecutable::UsedInputs::work() const {
-  const double inputs = std::accumulate(counts.begin(), counts.end(), 0.0);
-  const auto ofEach = static_cast<double>(outputs);
-  return {inputs * ofEach, (inputs * static_cast<double>(elementBytes) + sizeof(float)) * ofEach};
 }
 
 std::shared_ptr<const Matmul> CudaExecutable::matmulOf(const Linear& layer, bool addsBias) {
@@ -197,12 +120,9 @@ Step CudaExecutable::chooseLinear(const Linear& layer, const Step& gemv, bool ad
     if (shared_.deterministic && least) break;
     consider(toText(algorithm), timeOfProduct(algorithm));
   }
-  if (layer.isSparse) {
-    const std::optional<double> time = timeOfSparse(layer);
-    if (time) consider(kSparseText, *time * kSparseGain);
-  }
   if (!least) return gemv;
   if (isKept) shared_.cache.write(key, best);
+  if (layer.isSparse) challenge(layer, key, *least);
   Step step = stepOf(best);
   return step ? step : gemv;
 }
@@ -213,8 +133,7 @@ Step CudaExecutable::prepare(const Gemm& op) {
   const Buffer input = buffer(op.input);
   const Buffer output = buffer(op.output);
   const Matrix& matrix = parameters_->matrix(op.weight, input.channels, input.pixels());
-  // The kernel's clusters are of compute capability 9.0.
-  const bool isSparse = cuda::isSparse(op, choices_) && context_.gpu().major >= 9;
+  const bool isSparse = cuda::isSparse(op, choices_);
   const std::string key =
       context_.identity() + " cuBLASLt " + context_.libraries().cublasLt.version + " linear " +
       precisionName(parameters_->precision()) + " " + std::to_string(matrix.rows) + " " +

@@ -63,27 +63,30 @@ const Matrix& CudaParameters::matrix(int weight, int64_t channels, int64_t pixel
   return copy;
 }
 
-const Transposed& CudaParameters::transposed(int weight, const Matrix& matrix) {
-  if (const auto known = transposed_.find(&matrix); known != transposed_.end())
-    return known->second;
+std::shared_ptr<const Transposed> CudaParameters::transposed(int weight, const Matrix& matrix) {
+  std::weak_ptr<const Transposed>& kept = transposed_[&matrix];
+  if (auto known = kept.lock()) return known;
   const auto elements = static_cast<size_t>(matrix.rows * matrix.columns);
-  Transposed made{zeros(elements * byteSize(type())), zeros(sizeof(int))};
-  const Transposed& packed = transposed_.emplace(&matrix, std::move(made)).first->second;
+  const std::shared_ptr<const Transposed> made(
+      new Transposed{zeros(elements * byteSize(type())), zeros(sizeof(int))});
+  kept = made;
   derived_.push_back(
-      {{weight}, [=, this, &matrix, &packed] {
-         context_.check(context_.api().cuMemsetD8Async(packed.hasSpecial->address(), 0, sizeof(int),
-                                                       context_.compute()),
+      {{weight}, [this, &matrix, copy = kept] {
+         const auto packed = copy.lock();
+         if (!packed) return;
+         context_.check(context_.api().cuMemsetD8Async(packed->hasSpecial->address(), 0,
+                                                       sizeof(int), context_.compute()),
                         "cuMemsetD8Async");
          kernels_.launch(
              context_.compute(),
              kernels_.function("pack", std::string("transposeMatrix_") + suffixOf(type())),
              {static_cast<size_t>(geometry::matrixTiles(matrix.columns)),
               static_cast<size_t>(geometry::matrixTiles(matrix.rows))},
-             geometry::kThreads, matrix.memory->address(), packed.memory->address(),
-             packed.hasSpecial->address(), static_cast<int>(matrix.rows),
+             geometry::kThreads, matrix.memory->address(), packed->memory->address(),
+             packed->hasSpecial->address(), static_cast<int>(matrix.rows),
              static_cast<int>(matrix.columns));
        }});
-  return packed;
+  return made;
 }
 
 /** bias · scale + shift, where the affine is that of a batch normalisation. */

@@ -59,8 +59,9 @@ class CudaParameters final : public Parameters {
   /** What a compiled program reads at run time. Each is made on first demand, stays where it is,
    * and is brought up to date by `refresh`. */
   const Matrix& matrix(int weight, int64_t channels, int64_t pixels);
-  /** A second copy of a matrix of this weight. Throws Error kOutOfMemory. */
-  const Transposed& transposed(int weight, const Matrix& matrix);
+  /** A second copy of a matrix of this weight, for as long as somebody holds it. Throws Error
+   * kOutOfMemory. */
+  std::shared_ptr<const Transposed> transposed(int weight, const Matrix& matrix);
   const Bias& bias(int bias, int64_t count);
   const Filter& filter(const Conv2d& conv);
   /** As firstLayer wants them: (K, 32), taps and channels in one row. */
@@ -107,7 +108,7 @@ class CudaParameters final : public Parameters {
   std::atomic<size_t>* counter_;
   std::vector<Slot> slots_;
   std::map<std::pair<int, int64_t>, Matrix> matrixCopies_;  // rare: one weight in two orders
-  std::map<const Matrix*, Transposed> transposed_;
+  std::map<const Matrix*, std::weak_ptr<const Transposed>> transposed_;
   std::map<std::string, Filter> filters_;
   std::map<std::string, Affine> affines_;
   std::map<int, Bias> biases_;

@@ -74,6 +74,7 @@ void CudaExecutable::run(size_t batch, const std::vector<Binding>& inputs,
   try {
     context_.enter();
     parameters_->refresh(used_);
+    settleChallenges();
     for (size_t first = 0; parts > 0; first += size, --parts) {
       if (first > 0 && cancelled.load()) return call->end(parts, nullptr);
       startPart(first, std::min(size, batch - first), call);
@@ -112,6 +113,7 @@ std::vector<StepTime> CudaExecutable::profile(size_t batch, const std::vector<Bi
                                               const std::atomic<bool>& cancelled) {
   context_.enter();
   parameters_->refresh(used_);
+  settleChallenges();
   const Call call(inputs, outputs, cancelled, {}, 1, false);
   std::vector<StepTime> times;
   const auto size = static_cast<size_t>(batch_);
@@ -170,7 +172,7 @@ std::vector<StepTime> CudaExecutable::timeSteps(const Slot& slot) {
   }
   for (auto& [value, used] : usedInputs_) {
     context_.check(api.cuMemcpyDtoHAsync_v2(used.counts.data(), used.memory->address(),
-                                            sizeof used.counts, context_.compute()),
+                                            used.counts.size() * sizeof(int), context_.compute()),
                    "cuMemcpyDtoHAsync");
   }
   context_.check(api.cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");

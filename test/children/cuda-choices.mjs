@@ -70,6 +70,32 @@ export const choices = {
     };
   },
 
+  /** A large linear layer after many small ones, of which a forward is: how often its weight is kept. */
+  async deep() {
+    const device = await openDevice("cuda");
+    const b = new GraphBuilder();
+    const sizes = [...Array(70).fill(8), 8200, 4096];
+    let y = b.input("x", [8]);
+    for (const [i, outputs] of sizes.slice(1).entries()) {
+      const weight = b.parameter(`${i}.weight`, [outputs, sizes[i]]);
+      y = b.gemm(y, weight, { bias: b.parameter(`${i}.bias`, [outputs]), relu: true });
+    }
+    const record = b.finish({ y });
+    const store = new ParameterStore(device, record.parameters, "float16");
+    const graph = Graph.compile(device, record, store);
+    for (const { name } of record.parameters) await store.fill(name, 0);
+    await graph.run({ x: Tensor.randn([1, 8]) });
+    const copies = Math.round(device.memoryStats().parameterBytes / (2 * 8200 * 4096));
+    await graph.dispose();
+    await store.dispose();
+    return {
+      copies,
+      launches: control("kernelLaunches"),
+      left: control("deviceAllocations"),
+      misuse: control("misuseCount"),
+    };
+  },
+
   /** A linear layer of half zeros, with what is written to its weight between forwards; the bytes of parameters at the end. */
   async linear() {
     const [inputs, outputs, fillingBytes] = args.map(Number);

@@ -39,6 +39,8 @@ void checkGemv(int columns, int outputs, int inputs, int relu) {
   compare.report(name + " " + std::to_string(outputs) + "×" + std::to_string(inputs));
 }
 
+constexpr int kMultiprocessors = 12;
+
 /** `zeros` in a hundred inputs are zero, and the one in the middle; its weights may be infinite. */
 template <typename T, typename U>
 void checkSparseGemv(int outputs, int inputs, int zeros, bool isSpecial, int relu) {
@@ -46,7 +48,11 @@ void checkSparseGemv(int outputs, int inputs, int zeros, bool isSpecial, int rel
   Buffer<T> x(at(inputs), false);
   Buffer<float> bias(at(outputs), false);
   Buffer<int> hasSpecial(1, false);
-  Buffer<int> used(geometry::kSparseParts);
+  const int64_t strips = geometry::sparseGemvStrips(outputs / kVector<T>);
+  const int64_t parts = geometry::sparseGemvParts(strips, inputs / kVector<T>, kMultiprocessors);
+  Buffer<int> used(at(static_cast<int>(parts)));
+  Buffer<float> sums(used.size() * at(outputs));
+  Buffer<int> ended(at(static_cast<int>(strips)));
   Buffer<U> y(at(outputs));
   fill(weight, 0.1);
   fill(x);
@@ -65,11 +71,14 @@ void checkSparseGemv(int outputs, int inputs, int zeros, bool isSpecial, int rel
   const float* terms = bias.data();
   U* to = y.data();
   int* counts = used.data();
-  void* parameters[] = {&weights, &special, &from, &terms, &to, &counts, &outputs, &inputs, &relu};
+  float* scratch = sums.data();
+  int* ends = ended.data();
+  std::fill_n(ends, ended.size(), 0);
+  void* parameters[] = {&weights, &special, &from,    &terms,  &to,  &counts,
+                        &scratch, &ends,    &outputs, &inputs, &relu};
   find("sparse_gemv.cu", name)
-      .launch({static_cast<unsigned>(geometry::sparseGemvBlocks(outputs / kVector<T>)), 1, 1},
-              {geometry::kThreads, 1, 1}, geometry::kSparseSharedBytes, parameters,
-              geometry::kSparseParts);
+      .launch({static_cast<unsigned>(strips * parts), 1, 1}, {geometry::kThreads, 1, 1}, 0,
+              parameters);
   Comparison compare;
   for (int o = 0; o < outputs; ++o) {
     double sum = bias[at(o)];
@@ -85,10 +94,19 @@ void checkSparseGemv(int outputs, int inputs, int zeros, bool isSpecial, int rel
   const std::string shape = name + " " + std::to_string(outputs) + "×" + std::to_string(inputs) +
                             ", " + std::to_string(zeros) + " % zeros";
   compare.report(shape);
-  const auto isUsed = [&](T value) { return isSpecial || Type<T>::decode(value) != 0; };
-  expect(std::accumulate(used.data(), used.data() + used.size(), 0) ==
-             std::count_if(x.data(), x.data() + x.size(), isUsed),
+  int64_t wanted = 0;
+  for (int i = 0; i < inputs; ++i) {
+    const int64_t vector = i / kVector<T>;
+    const int64_t vectors = geometry::ceilDiv(inputs / kVector<T> - vector % parts, parts);
+    const bool isHead = vectors >= geometry::kSparseHeadVectors &&
+                        vector / parts < geometry::kSparseHeadVectors &&
+                        i % kVector<T> < geometry::kSparseHead / geometry::kSparseHeadVectors;
+    if (isSpecial || isHead || Type<T>::decode(x[at(i)]) != 0) ++wanted;
+  }
+  expect(std::accumulate(used.data(), used.data() + used.size(), int64_t{0}) == wanted,
          shape + " counts what it multiplies");
+  expect(std::all_of(ends, ends + ended.size(), [](int count) { return count == 0; }),
+         shape + " leaves its counters as it found them");
 }
 
 template <typename T>

@@ -8,10 +8,8 @@ if (librarySets.length === 0) skipped(it);
 /** launch.h's kThreads. */
 const threads = 256;
 const isConvolution = (kernel: string) => kernel.startsWith("convolution_");
-const isSparseGemv = (kernel: string) => kernel.startsWith("sparseGemv_");
-/** What a launch adds to what the compiler knows of: launch.h's kConvolutionSharedBytes and kSparseSharedBytes. */
-const launchedSharedBytes = (kernel: string) =>
-  isConvolution(kernel) ? 97_280 : isSparseGemv(kernel) ? 33_312 : 0;
+/** What a launch adds to what the compiler knows of: launch.h's kConvolutionSharedBytes. */
+const launchedSharedBytes = (kernel: string) => (isConvolution(kernel) ? 97_280 : 0);
 const architectures = [...new Set(gpuNames.map(architectureOf))];
 
 interface Usage {
@@ -149,8 +147,7 @@ describe.runIf(librarySets.length > 0)("kernels", () => {
         .sort();
     const all = namesOf(0, architectures.at(-1)!);
     const isOf = (architecture: number) => (name: string) =>
-      !(architecture < 80 && /^firstLayer_.*_(bf16|tf32)$/.test(name)) &&
-      !(architecture < 90 && isSparseGemv(name));
+      !(architecture < 80 && /^firstLayer_.*_(bf16|tf32)$/.test(name));
     for (const index of measured.keys())
       for (const architecture of architectures)
         expect(namesOf(index, architecture).filter((name) => !isConvolution(name))).toEqual(

@@ -40,18 +40,24 @@ constexpr long long gemvBlocks(long long outputs, int columns, int elementBytes)
   return ceilDiv(outputs, gemvRows(columns, elementBytes));
 }
 
-/** sparseGemv: a block makes kSparseLanes vectors of outputs from a part of the inputs, of which it
- * lists so many at a time; the blocks of the other parts are its cluster: grid
- * (sparseGemvBlocks(vectors of outputs)). It reads the weight's flag early. */
-constexpr int kSparseParts = 8;
-constexpr int kSparseLanes = 16;
-constexpr int kSparseListed = 4096;
-constexpr long long sparseGemvBlocks(long long vectors) {
-  return ceilDiv(vectors, kSparseLanes) * kSparseParts;
+/** sparseGemv: a block makes kSparseLanes vectors of outputs, a strip, from a part of the inputs,
+ * of which it lists so many at a time: grid (strips · parts). It reads the weight and its flag
+ * early.
+ */
+constexpr int kSparseLanes = 64;
+constexpr int kSparseListed = 2048;
+constexpr int kSparseResident = 2;
+/** Inputs of a part that count as not zero, so that their weights may be asked for before x is
+ * there: the first ones of each of so many vectors, where a part has them. */
+constexpr int kSparseHead = 64;
+constexpr int kSparseHeadVectors = 32;
+constexpr long long sparseGemvStrips(long long vectors) { return ceilDiv(vectors, kSparseLanes); }
+/** As many as are resident at once, with one vector of inputs at least. */
+constexpr long long sparseGemvParts(long long strips, long long inputVectors, int multiprocessors) {
+  const long long parts = kSparseResident * static_cast<long long>(multiprocessors) / strips;
+  const long long most = parts < inputVectors ? parts : inputVectors;
+  return most < 1 ? 1 : most;
 }
-/** Its shared memory: the list, the sums of a strip, one count of each warp. */
-constexpr int kSparseStrip = kSparseLanes * 8;
-constexpr int kSparseSharedBytes = kSparseListed * 8 + kSparseStrip * 4 + kWarps * 4;
 
 /** softmax and topK take one block per row. */
 

@@ -15,8 +15,13 @@ struct Bfloat {
 #ifdef __CUDACC_RTC__
 
 #define KERNEL extern "C" __global__ void __launch_bounds__(geometry::kThreads)
+// So many blocks to a multiprocessor at least, whatever registers that leaves.
+#define KERNEL_RESIDENT(blocks) \
+  extern "C" __global__ void __launch_bounds__(geometry::kThreads, blocks)
 // For loops over arrays that must stay in registers, where the compiler does not unroll by itself.
 #define UNROLL _Pragma("unroll")
+#define UNROLL_BY(count) _Pragma(VGG_QUOTED(unroll count))
+#define VGG_QUOTED(text) #text
 
 __forceinline__ unsigned bitsOf(float f) { return __float_as_uint(f); }
 __forceinline__ float floatOf(unsigned bits) { return __uint_as_float(bits); }
@@ -78,6 +83,17 @@ __forceinline__ void store(T* to, T value) {
   *to = value;
 }
 
+// Adds one to a counter of several blocks and says what it was. What a block stored before is seen
+// by those that count after it; a barrier before and after makes that all of its threads'.
+__forceinline__ int countUp(int* counter) {
+  int before;
+  asm volatile("atom.acq_rel.gpu.global.add.s32 %0, [%1], 1;"
+               : "=r"(before)
+               : "l"(counter)
+               : "memory");
+  return before;
+}
+
 // A word from shared memory that was written in smaller pieces.
 __forceinline__ unsigned sharedWord(const void* from) {
   return *static_cast<const unsigned*>(from);
@@ -100,7 +116,9 @@ __forceinline__ void launchNext() {
 #else
 
 #define KERNEL [[maybe_unused]] static void
+#define KERNEL_RESIDENT(blocks) KERNEL
 #define UNROLL
+#define UNROLL_BY(count)
 
 inline unsigned bitsOf(float f) {
   unsigned bits;
@@ -141,6 +159,11 @@ template <typename T>
 void store(T* to, T value) {
   emulate::checkAccess(to, sizeof(T), true);
   __builtin_memcpy(to, &value, sizeof(T));
+}
+
+inline int countUp(int* counter) {
+  emulate::checkAccess(counter, sizeof(int), true);
+  return std::atomic_ref<int>(*counter).fetch_add(1);
 }
 
 inline unsigned sharedWord(const void* from) {

@@ -2,33 +2,41 @@
 // multiplied with is not read. The weight lies the other way round, (inputs, outputs), so that the
 // weights of one input are neighbours.
 //
-// A block takes a strip of outputs and some of the inputs; the blocks of the others are its
-// cluster, and sum up through each other's shared memory.
-#include "cluster.h"
+// A block takes a strip of outputs and a part of the inputs; the last block of a strip to end sums
+// up what the strip's blocks have, always in the same order.
 #include "vector.h"
-
-#if !defined(__CUDACC_RTC__) || __CUDA_ARCH__ >= 900
 
 namespace {
 
+using geometry::kSparseHead;
+using geometry::kSparseHeadVectors;
+using geometry::kSparseLanes;
 using geometry::kSparseListed;
-using geometry::kSparseParts;
 
-// Threads side by side along a row of the weight: 256 bytes.
-constexpr int kLanes = geometry::kSparseLanes;
-// Rows that a block reads side by side.
-constexpr int kRows = geometry::kThreads / kLanes;
-// Rows that a thread asks for before it uses the first.
-constexpr int kAhead = 8;
+// Rows of the weight that a block reads side by side, kSparseLanes vectors of each.
+constexpr int kRows = geometry::kThreads / kSparseLanes;
+// Rows that a thread asks for before it uses the first: before x is there, those of the head.
+constexpr int kAhead = kSparseHead / kRows;
 // An input that is not zero, and its number.
 using Entry = uint2;
 
-// Lists those of the part's inputs that are not zero, or all of them, from its vector `first` on;
-// says how many. Vector i of the part is vector i * kSparseParts + part of x: zeros often lie
-// together, and so each part has its share of them.
+// Inputs are dealt out to the parts by vectors in turn: zeros often lie together, and so each part
+// has its share of them.
+struct Part {
+  int index, count;
+};
+
+// An element of one of the part's vectors.
 template <typename T>
-__forceinline__ int listInputs(const T* x, int part, int first, int vectors, bool all, Entry* list,
-                               int* counts) {
+__forceinline__ int inputOf(const Part& part, int vector, int element) {
+  return (vector * part.count + part.index) * kVector<T> + element;
+}
+
+// Lists those of the part's inputs that are not zero, or all of them, from its vector `first` on,
+// the head on top of the list; says how many.
+template <typename T>
+__forceinline__ int listInputs(const T* x, const Part& part, int first, int vectors, bool all,
+                               bool hasHead, Entry* list, int* counts) {
   constexpr int kV = kVector<T>;
   constexpr int kLoads = kSparseListed / geometry::kThreads / kV;
   const int thread = static_cast<int>(threadIdx.x);
@@ -42,8 +50,10 @@ __forceinline__ int listInputs(const T* x, int part, int first, int vectors, boo
       float v[kV];
       unpack<T>(raw[u], v);
       UNROLL for (int i = 0; i < kV; ++i) {
-        visit((at * kSparseParts + part) * kV + i, v[i],
-              __ballot_sync(~0U, at < vectors && (all || v[i] != 0)));
+        const bool isHead =
+            hasHead && at < kSparseHeadVectors && i < kSparseHead / kSparseHeadVectors;
+        visit(inputOf<T>(part, at, i), v[i],
+              __ballot_sync(~0U, at < vectors && (all || isHead || v[i] != 0)));
       }
     }
   };
@@ -51,7 +61,7 @@ __forceinline__ int listInputs(const T* x, int part, int first, int vectors, boo
     const int at = first + u * geometry::kThreads + thread;
     raw[u] = uint4{0, 0, 0, 0};
     if (at < vectors) {
-      raw[u] = load(reinterpret_cast<const uint4*>(x) + at * kSparseParts + part);
+      raw[u] = load(reinterpret_cast<const uint4*>(x) + at * part.count + part.index);
     }
   }
   int count = 0;
@@ -75,43 +85,57 @@ __forceinline__ int listInputs(const T* x, int part, int first, int vectors, boo
 }
 
 // y (O) = relu(x (I) weight (I, O) + bias). used (parts): how many inputs were multiplied.
+// sums (parts, O) is for what the blocks have, ended (strips) for how many have ended: 0, as it is
+// left.
 template <typename T, typename U>
 __forceinline__ void sparseGemv(const T* weight, const int* hasSpecial, const T* x,
-                                const float* bias, U* y, int* used, int outputs, int inputs,
-                                int relu) {
+                                const float* bias, U* y, int* used, float* sums, int* ended,
+                                int outputs, int inputs, int relu) {
   constexpr int kV = kVector<T>;
-  constexpr int kStrip = kLanes * kV;
+  constexpr int kStrip = kSparseLanes * kV;
+  __shared__ Entry list[kSparseListed];
+  __shared__ int counts[geometry::kWarps];
+  __shared__ int before;
   const int thread = static_cast<int>(threadIdx.x);
-  const int part = static_cast<int>(blockIdx.x) % kSparseParts;
-  const int strip = static_cast<int>(blockIdx.x) / kSparseParts;
-  Entry* const list = reinterpret_cast<Entry*>(launchedShared());
-  float* const sumsOfBlock = reinterpret_cast<float*>(list + kSparseListed);
-  int* const counts = reinterpret_cast<int*>(sumsOfBlock + geometry::kSparseStrip);
+  const int strips = static_cast<int>(geometry::sparseGemvStrips(outputs / kV));
+  const int strip = static_cast<int>(blockIdx.x) % strips;
+  const Part part{static_cast<int>(blockIdx.x) / strips, static_cast<int>(gridDim.x) / strips};
   launchNext();
 
-  const int row = thread / kLanes;
+  const int row = thread / kSparseLanes;
   const int stride = outputs / kV;
-  const int vector = strip * kLanes + thread % kLanes;
+  const int vector = strip * kSparseLanes + thread % kSparseLanes;
   const uint4* const column = reinterpret_cast<const uint4*>(weight) + vector;
+  const auto loadRow = [&](int input) {
+    return loadStream(column + static_cast<long long>(input) * stride);
+  };
+  const int vectors = (inputs / kV - part.index + part.count - 1) / part.count;
+  const bool hasHead = vectors >= kSparseHeadVectors;
+  uint4 ahead[kAhead];
+  UNROLL for (int u = 0; u < kAhead; ++u) {
+    const int at = row + u * kRows;
+    if (hasHead && vector < stride) {
+      ahead[u] = loadRow(inputOf<T>(part, at % kSparseHeadVectors, at / kSparseHeadVectors));
+    }
+  }
   // 0 * infinity is NaN: a weight that has any is read whole.
   const bool all = hasSpecial != nullptr && loadConstant(hasSpecial) != 0;
   waitForPrevious();
 
-  float sums[kV] = {};
+  float sum[kV] = {};
   int total = 0;
-  const int vectors = (inputs / kV - part + kSparseParts - 1) / kSparseParts;
   for (int first = 0; first < vectors; first += kSparseListed / kV) {
     if (first > 0) __syncthreads();
-    const int listed = listInputs(x, part, first, vectors, all, list, counts);
+    const bool isAhead = first == 0 && hasHead;
+    const int listed = listInputs(x, part, first, vectors, all, isAhead, list, counts);
     const int count = vector < stride ? listed : 0;
     total += listed;
-    uint4 ahead[kAhead];
     const auto fetch = [&](int u, int at) {
-      if (at < count) {
-        ahead[u] = loadStream(column + static_cast<long long>(list[at].x) * stride);
-      }
+      if (at < count) ahead[u] = loadRow(static_cast<int>(list[at].x));
     };
-    UNROLL for (int u = 0; u < kAhead; ++u) fetch(u, row + u * kRows);
+    UNROLL for (int u = 0; u < kAhead; ++u) {
+      if (!isAhead) fetch(u, row + u * kRows);
+    }
     for (int from = row; from < count; from += kAhead * kRows) {
       UNROLL for (int u = 0; u < kAhead; ++u) {
         const int at = from + u * kRows;
@@ -119,64 +143,60 @@ __forceinline__ void sparseGemv(const T* weight, const int* hasSpecial, const T*
           float w[kV];
           unpack<T>(ahead[u], w);
           const float value = floatOf(list[at].y);
-          UNROLL for (int i = 0; i < kV; ++i) sums[i] += w[i] * value;
+          UNROLL for (int i = 0; i < kV; ++i) sum[i] += w[i] * value;
         }
         fetch(u, at + kAhead * kRows);
       }
     }
   }
+  if (strip == 0 && thread == 0) store(used + part.index, total);
 
-  if (strip == 0 && thread == 0) store(used + part, total);
-  // A warp has two rows; the warps' sums take the place of the list.
-  UNROLL for (int i = 0; i < kV; ++i) sums[i] += __shfl_xor_sync(~0U, sums[i], kLanes);
+  // The rows' sums take the place of the list.
   __syncthreads();
-  float* const partial = reinterpret_cast<float*>(list);
-  if (thread % 32 < kLanes) {
-    UNROLL for (int i = 0; i < kV; ++i) {
-      partial[thread / 32 * kStrip + thread % kLanes * kV + i] = sums[i];
-    }
+  float* const ofRows = reinterpret_cast<float*>(list);
+  static_assert(sizeof list >= kRows * kStrip * sizeof(float));
+  UNROLL for (int i = 0; i < kV; ++i) {
+    ofRows[row * kStrip + thread % kSparseLanes * kV + i] = sum[i];
   }
   __syncthreads();
-  if (thread < kStrip) {
-    float sum = 0;
-    for (int i = 0; i < geometry::kWarps; ++i) sum += partial[i * kStrip + thread];
-    sumsOfBlock[thread] = sum;
-  }
-  synchronizeCluster();
-
-  // Each block finishes its share of the strip.
-  constexpr int kShare = kStrip / kSparseParts;
-  const int output = strip * kStrip + part * kShare + thread * 4;
-  if (thread < kShare / 4 && output < outputs) {
-    float v[4];
-    loadVector(bias, output / 4, v);
-    float parts[kSparseParts][4];
-    UNROLL for (int rank = 0; rank < kSparseParts; ++rank) {
-      loadFrom(rank, sumsOfBlock + part * kShare + thread * 4, parts[rank]);
+  // Calls visit(output, its number in the strip) for each of this thread's.
+  const auto forEachOutput = [&](const auto& visit) {
+    UNROLL for (int i = thread; i < kStrip; i += geometry::kThreads) {
+      if (strip * kStrip + i < outputs) visit(strip * kStrip + i, i);
     }
-    UNROLL for (int e = 0; e < 4; ++e) {
-      UNROLL for (int rank = 0; rank < kSparseParts; ++rank) v[e] += parts[rank][e];
-      U rounded;
-      roundTo(relu ? rectify(v[e]) : v[e], rounded);
-      store(y + output + e, rounded);
+  };
+  forEachOutput([&](int output, int i) {
+    float ofBlock = 0;
+    UNROLL for (int r = 0; r < kRows; ++r) ofBlock += ofRows[r * kStrip + i];
+    store(sums + static_cast<long long>(part.index) * outputs + output, ofBlock);
+  });
+  __syncthreads();
+  if (thread == 0) before = countUp(ended + strip);
+  __syncthreads();
+  if (before != part.count - 1) return;
+  forEachOutput([&](int output, int) {
+    float v = loadConstant(bias + output);
+    UNROLL_BY(8) for (int p = 0; p < part.count; ++p) {
+      v += load(sums + static_cast<long long>(p) * outputs + output);
     }
-  }
-  // Nobody leaves while another reads its sums.
-  synchronizeCluster();
+    U rounded;
+    roundTo(relu ? rectify(v) : v, rounded);
+    store(y + output, rounded);
+  });
+  if (thread == 0) store(ended + strip, 0);
 }
 
 }  // namespace
 
-#define SPARSE_GEMV(suffix, T, outSuffix, U)                                                   \
-  KERNEL sparseGemv_##suffix##_##outSuffix(const T* weight, const int* hasSpecial, const T* x, \
-                                           const float* bias, U* y, int* used, int outputs,    \
-                                           int inputs, int relu) {                             \
-    sparseGemv(weight, hasSpecial, x, bias, y, used, outputs, inputs, relu);                   \
+#define SPARSE_GEMV(suffix, T, outSuffix, U)                                                     \
+  KERNEL_RESIDENT(geometry::kSparseResident)                                                     \
+  sparseGemv_##suffix##_##outSuffix(const T* weight, const int* hasSpecial, const T* x,          \
+                                    const float* bias, U* y, int* used, float* sums, int* ended, \
+                                    int outputs, int inputs, int relu) {                         \
+    sparseGemv(weight, hasSpecial, x, bias, y, used, sums, ended, outputs, inputs, relu);        \
   }
 SPARSE_GEMV(f32, float, f32, float)
 SPARSE_GEMV(f16, Half, f16, Half)
 SPARSE_GEMV(f16, Half, f32, float)
 SPARSE_GEMV(bf16, Bfloat, bf16, Bfloat)
 SPARSE_GEMV(bf16, Bfloat, f32, float)
-
-#endif

@@ -1,0 +1,27 @@
+// A linear layer as what may run it gets it.
+#pragma once
+
+#include <string>
+
+#include "cuda/executable.h"
+
+namespace vgg::cuda {
+
+struct CudaExecutable::Linear {
+  const Gemm& op;
+  Buffer input, output;
+  const Matrix& matrix;
+  const Bias& bias;
+  bool isSparse;    // whether the kernel for zeros may run it
+  std::string key;  // under which the cache keeps what was chosen
+
+  [[nodiscard]] int outputs() const { return static_cast<int>(matrix.rows); }
+  [[nodiscard]] int inputs() const { return static_cast<int>(matrix.columns); }
+  /** Elements in a vector of 16 bytes. */
+  [[nodiscard]] int64_t vector() const { return 16 / static_cast<int64_t>(byteSize(input.type)); }
+};
+
+/** What the cache keeps where the kernel for zeros was chosen. */
+inline constexpr const char* kSparseText = "sparse";
+
+}  // namespace vgg::cuda
