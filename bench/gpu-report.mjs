@@ -81,7 +81,7 @@ function stepsTable({ precision, batch, steps }, roofline, layers) {
 
 /** A section in Markdown, of the JSON that gpu/bench.mjs writes. */
 export function gpuSection(report) {
-  const { gpu, software, date, rounds, peers, profiles, verdicts } = report;
+  const { gpu, title, software, date, rounds, peers, profiles, verdicts, notes } = report;
   const roofline = peers.PyTorch?.roofline;
   const libraries = Object.entries(software.libraries).map(
     ([name, version]) => `${name} ${version}`,
@@ -94,7 +94,7 @@ export function gpuSection(report) {
     ...["features.16", "features.18", "classifier.0", "classifier.3", "classifier.6"],
   ];
   return [
-    `### ${gpu.name}`,
+    `### ${[gpu.name, title].filter(Boolean).join(", ")}`,
     `${date.slice(0, 10)}, Node ${software.node.slice(1)}, ${[...libraries, ...others].join(", ")}. Medians of ${rounds} rounds in turns.` +
       (roofline
         ? ` A copy moved ${Math.round(roofline.copyGBs)} GB/s, read and written; a bfloat16 product of 8192 × 8192 random matrices ran at ` +
@@ -107,12 +107,21 @@ export function gpuSection(report) {
           `- ${goal}: ${value > 1000 ? Math.round(value) : value.toFixed(3)}, ${wanted}: ${reached ? "reached" : "**missed**"}`,
       )
       .join("\n"),
-    "Step by step, by events around each one, which add 3 to 5 µs. Floors by the two peaks above, half of the second for tf32; some convolutions beat that product.",
+    notes.map((note) => `- ${note}`).join("\n"),
+    "Step by step, by events around each one, which add 3 to 5 µs." +
+      (roofline
+        ? " Floors by the two peaks above, half of the second for tf32; some convolutions beat that product."
+        : ""),
     ...profiles
       .filter(
-        ({ steps, precision, batch }) =>
-          steps.length === layers.length && (precision === "float16" || batch > 1),
+        ({ steps, precision, batch }, i) =>
+          steps.length === layers.length &&
+          (precision === "float16" || batch > 1) &&
+          // What was measured again beside another peer counts once.
+          i === profiles.findIndex((one) => one.precision === precision && one.batch === batch),
       )
       .map((profile) => stepsTable(profile, roofline, layers)),
-  ].join("\n\n");
+  ]
+    .filter((part) => part !== "")
+    .join("\n\n");
 }
