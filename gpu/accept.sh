@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Accepts this machine's GPU: checks and measures the package there, each step on its own, and writes what came of it.
-# Usage: bash accept.sh [STEP...]; the steps are doctor abi logits forms bench sanitizer suite. See docs/gpu-servers.md.
+# Usage: bash accept.sh [STEP...]; the steps are doctor abi logits forms choices bench sanitizer suite. See docs/gpu-servers.md.
 # Reads OUT (where results go, ./results), VGG_ACCEPT_QUICK, VGG_STEP_TIMEOUT and VGG_TOTAL_TIMEOUT (seconds), VGG_PYTHON,
 # VGG_SUITE_WORKERS, VGG_BENCH_SECONDS, VGG_BENCH_ONLY, VGG_BENCH_PEERS, VGG_BENCH_COMPILE.
 set -uo pipefail
@@ -149,6 +149,10 @@ step_forms() {
   "$node" "$root/gpu/forms.mjs" "$work/forms" "$work/forms.json"
 }
 
+step_choices() {
+  "$node" "$root/gpu/choices.mjs" "$work/choices.json"
+}
+
 step_bench() {
   local others=()
   [ -n "$python" ] && "$python" -c 'import importlib.util as u, sys; sys.exit(not (u.find_spec("torch") or u.find_spec("jax")))' &&
@@ -188,7 +192,7 @@ step_suite() {
 # Seconds for a step at most, of which there may be less left.
 limit_of() {
   case $1 in
-    doctor | abi | sanitizer) echo 60 ;;
+    doctor | abi | choices | sanitizer) echo 60 ;;
     logits | forms) echo 150 ;;
     bench) echo $((${VGG_BENCH_SECONDS:-150} + 30)) ;;
     suite) echo 300 ;;
@@ -232,7 +236,7 @@ run_step() {
   write_results
 }
 
-all=(doctor abi logits forms bench sanitizer suite)
+all=(doctor abi logits forms choices bench sanitizer suite)
 steps=("$@")
 [ $# -gt 0 ] || steps=("${all[@]}")
 for step in "${steps[@]}"; do

@@ -99,7 +99,7 @@ function save() {
 /** The library, where it answers. */
 async function open(name, script, ...args) {
   if (!python) return null;
-  const peer = Object.assign(new Peer(python, script, ...args), { label: name });
+  const peer = Object.assign(new Peer(python, script, args), { label: name });
   try {
     report.peers[name] = await peer.ask({ hello: true }, Math.max(10, Math.min(90, secondsLeft())));
     console.log(`${name}: ${JSON.stringify(report.peers[name])}`);

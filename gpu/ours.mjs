@@ -118,7 +118,7 @@ export class OurVgg {
       /** Milliseconds of each step by the GPU's clock; null where this version has no profile. */
       profile: async () =>
         typeof this.floats.profile === "function"
-          ? (await this.floats.profile({ input: images })).steps
+          ? (await this.floats.profile({ input: images }, isQuick ? { iterations: 1 } : {})).steps
           : null,
       dispose: () => {
         for (const tensor of [...inputs, ...outputs]) tensor.dispose();

@@ -1,12 +1,13 @@
-// Another library in a Python process of its own: one line of JSON for each line.
+// Something that is measured in a process of its own: one line of JSON for each line.
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 export class Peer {
-  constructor(python, script, ...args) {
-    this.process = spawn(python, [fileURLToPath(new URL(script, import.meta.url)), ...args], {
+  constructor(command, script, args = [], env = process.env) {
+    this.process = spawn(command, [fileURLToPath(new URL(script, import.meta.url)), ...args], {
       stdio: ["pipe", "pipe", "inherit"],
+      env,
     });
     this.process.on("error", () => {});
     this.process.stdin.on("error", () => {});

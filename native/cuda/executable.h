@@ -2,7 +2,6 @@
 // the CUDA graphs captured from them.
 #pragma once
 
-#include <array>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -13,7 +12,6 @@
 #include "cuda/choices.h"
 #include "cuda/completions.h"
 #include "cuda/convolution.h"
-#include "cuda/kernels/launch.h"
 #include "cuda/parameters.h"
 #include "cuda/shared_arena.h"
 

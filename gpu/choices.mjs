@@ -1,0 +1,85 @@
+// What each choice is worth in a whole forward of few images: VGG11 under what the environment can force of them, in rounds.
+// Usage: node gpu/choices.mjs JSON
+import { createInterface } from "node:readline";
+import { bars, isQuick, openGpu, table, writeJson } from "./common.mjs";
+import { OurVgg } from "./ours.mjs";
+import { Peer } from "./peer.mjs";
+
+const batches = isQuick ? [1] : [1, 2, 4];
+const rounds = isQuick ? 1 : 7;
+const sliceMs = isQuick ? 1 : 40;
+const precision = "float16";
+
+/** The first is what is done without any of them. */
+const variants = [
+  { name: "as chosen", env: {} },
+  { name: "convolutions by cuDNN", env: { VGG_CUDA_FORM: "cudnn" } },
+  { name: "convolutions by ours", env: { VGG_CUDA_FORM: "direct" } },
+  { name: "all weights", env: { VGG_CUDA_LINEAR: "dense" } },
+  { name: "no weights of zeros", env: { VGG_CUDA_LINEAR: "sparse" } },
+  { name: "cuDNN, all weights", env: { VGG_CUDA_FORM: "cudnn", VGG_CUDA_LINEAR: "dense" } },
+].slice(0, isQuick ? 2 : undefined);
+
+/** One process: the addon reads the environment. A line of JSON for each line. */
+async function child() {
+  const { device } = await openGpu();
+  const model = await OurVgg.create(device, precision, isQuick ? 32 : 224);
+  let ready;
+  for await (const line of createInterface({ input: process.stdin })) {
+    const { batch, profile } = JSON.parse(line);
+    let answer = {};
+    if (batch) {
+      ready?.dispose();
+      ready = await model.prepare(batch, sliceMs);
+      answer = {
+        error: ready.error > bars[precision] ? `its logits differ by ${ready.error}` : "",
+      };
+    } else if (profile) {
+      answer = { steps: (await ready.profile()).map(({ medianMs }) => medianMs) };
+    } else {
+      answer = { ms: (await ready.modes["device, queued"]())[0] };
+    }
+    console.log(JSON.stringify(answer));
+  }
+}
+
+const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
+const inMicroseconds = (ms) => (1000 * ms).toFixed(1);
+
+async function compareAll(json) {
+  const script = "choices.mjs";
+  const processes = variants.map(
+    ({ env }) => new Peer(process.execPath, script, ["--child"], { ...process.env, ...env }),
+  );
+  const rows = [];
+  for (const batch of batches) {
+    for (const one of processes) await one.ask({ batch }, 60);
+    const samples = variants.map(() => []);
+    for (let round = 0; round < rounds; round++)
+      for (const [i, one] of processes.entries()) samples[i].push((await one.ask({}, 60)).ms);
+    for (const [i, { name, env }] of variants.entries()) {
+      const { steps } = await processes[i].ask({ profile: true }, 60);
+      rows.push({ batch, name, env, ms: median(samples[i]), samples: samples[i], steps });
+    }
+  }
+  for (const one of processes) one.end();
+  writeJson(json, { precision, rounds, rows });
+  const chosen = (batch) => rows.find((row) => row.batch === batch).ms;
+  console.log(
+    table([
+      ["batch", "choice", "µs a forward, queued", "by as chosen", "µs of each step, alone"],
+      ...rows.map(({ batch, name, ms, steps }) => [
+        ...[batch, name, inMicroseconds(ms), (ms / chosen(batch)).toFixed(3)],
+        steps.map(inMicroseconds).join(" "),
+      ]),
+    ]),
+  );
+  const least = Math.min(...rows.filter((row) => row.batch === batches[0]).map(({ ms }) => ms));
+  console.log(
+    `one image in ${precision}: ${inMicroseconds(chosen(batches[0]))} µs as chosen, ${inMicroseconds(least)} at best`,
+  );
+}
+
+const [first] = process.argv.slice(2);
+if (first === "--child") await child();
+else await compareAll(first);
