@@ -122,6 +122,7 @@ void Block::run(const Kernel& kernel, void** parameters, unsigned threads, unsig
     fiber.thread = {at % blockDim.x, at / blockDim.x % blockDim.y, at / blockDim.x / blockDim.y};
     fiber.state = State::kReady;
     fiber.copies.assign(1, {});
+    fiber.products.clear();
     fiber.stack.start(fiber.context, &Block::enter);
   }
   running = this;

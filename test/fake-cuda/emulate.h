@@ -171,9 +171,11 @@ struct SharedOperand {
   const void* start;
   int across;  // bytes from eight rows to the next eight
 };
-/** wgmma: d (64, 64) = a (64, 16) b (16, 64), or +=, by the four warps that the warp belongs to. */
+/** wgmma: d (64, 64) = a (64, 16) b (16, 64), or +=, by the four warps that the warp belongs to:
+ * all since the last end of products, with the same d, at the next. */
 void multiplyShared(Operands operands, float (&d)[32], const SharedOperand& a,
                     const SharedOperand& b, bool adds);
+void endProducts();
 
 /** The source lane's value; it must exist. */
 template <typename T>

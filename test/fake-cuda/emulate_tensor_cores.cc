@@ -84,6 +84,33 @@ void multiplySlots(Slots& slots) {
   }
 }
 
+/** Adds 16 rows of a product, or puts them down. */
+void multiplyRows(const SharedProduct& product, int firstRow, Warp& warp) {
+  constexpr int kDepth = 16;
+  constexpr int kColumns = 64;
+  const Numbers& numbers = product.operands == Operands::kHalf16 ? halves() : bfloats();
+  const std::byte* base = launchedShared();
+  const auto at = [&](const SharedOperand& operand, int row, int k) {
+    const auto offset = static_cast<size_t>(static_cast<const std::byte*>(operand.start) - base) +
+                        static_cast<size_t>(row / 8 * operand.across + row % 8 * 128 + k * 2);
+    uint16_t bits;
+    std::memcpy(&bits, base + (offset ^ (offset >> 3 & 0x70)), sizeof bits);
+    return numbers[bits];
+  };
+  float columns[kDepth][kColumns];
+  for (int k = 0; k < kDepth; ++k) {
+    for (int column = 0; column < kColumns; ++column) columns[k][column] = at(product.b, column, k);
+  }
+  for (int row = 0; row < 16; ++row) {
+    auto& sums = warp.products[row];
+    if (!product.adds) std::fill(std::begin(sums), std::end(sums), 0.0F);
+    for (int k = 0; k < kDepth; ++k) {
+      const float value = at(product.a, firstRow + row, k);
+      for (int column = 0; column < kColumns; ++column) sums[column] += value * columns[k][column];
+    }
+  }
+}
+
 }  // namespace
 
 void multiply(Operands operands, float (&d)[4], std::initializer_list<uint32_t> words) {
@@ -108,41 +135,28 @@ void multiply(Operands operands, float (&d)[4], std::initializer_list<uint32_t> 
 
 void multiplyShared(Operands operands, float (&d)[32], const SharedOperand& a,
                     const SharedOperand& b, bool adds) {
-  constexpr int kDepth = 16;
-  constexpr int kColumns = 64;
+  self("a product").products.push_back({operands, a, b, d, adds});
+}
+
+void endProducts() {
   Fiber& fiber = self("a product");
+  if (fiber.products.empty()) return;
   Warp& warp = running->warpOf(fiber);
   if (warp.arrived == 31) {  // the last lane multiplies for all
-    const Numbers& numbers = operands == Operands::kHalf16 ? halves() : bfloats();
-    const std::byte* base = launchedShared();
-    const auto at = [&](const SharedOperand& operand, int row, int k) {
-      const auto offset = static_cast<size_t>(static_cast<const std::byte*>(operand.start) - base) +
-                          static_cast<size_t>(row / 8 * operand.across + row % 8 * 128 + k * 2);
-      uint16_t bits;
-      std::memcpy(&bits, base + (offset ^ (offset >> 3 & 0x70)), sizeof bits);
-      return numbers[bits];
-    };
     const int firstRow = static_cast<int>(fiber.number / 32 % 4) * 16;
-    float columns[kDepth][kColumns];
-    for (int k = 0; k < kDepth; ++k) {
-      for (int column = 0; column < kColumns; ++column) columns[k][column] = at(b, column, k);
-    }
-    for (int row = 0; row < 16; ++row) {
-      auto& sums = warp.products[row];
-      std::fill(std::begin(sums), std::end(sums), 0.0F);
-      for (int k = 0; k < kDepth; ++k) {
-        const float value = at(a, firstRow + row, k);
-        for (int column = 0; column < kColumns; ++column)
-          sums[column] += value * columns[k][column];
-      }
-    }
+    for (auto& row : warp.products) std::fill(std::begin(row), std::end(row), 0.0F);
+    for (const SharedProduct& product : fiber.products) multiplyRows(product, firstRow, warp);
   }
   meet(Collective::kMultiply, {});
+  const bool adds = std::ranges::all_of(fiber.products,
+                                        [](const SharedProduct& product) { return product.adds; });
+  float* const d = fiber.products.front().d;
   const unsigned lane = laneIndex();
   for (unsigned i = 0; i < 32; ++i) {
     const float product = warp.products[lane / 4 + i / 2 % 2 * 8][i / 4 * 8 + lane % 4 * 2 + i % 2];
     d[i] = adds ? d[i] + product : product;
   }
+  fiber.products.clear();
 }
 
 }  // namespace emulate

@@ -21,13 +21,20 @@ struct Warp {
   Collective kind = Collective::kSync;
   // In turns: a lane may still read the last result while another puts its next value down.
   Slots slots[2];
-  float products[16][64];  // of multiplyShared; read before the warp meets again
+  float products[16][64];  // of endProducts; read before the warp meets again
 };
 
 struct Copy {
   void* to;
   const void* from;
   size_t bytes;
+};
+
+struct SharedProduct {
+  Operands operands;
+  SharedOperand a, b;
+  float* d;  // [32]
+  bool adds;
 };
 
 struct Fiber {
@@ -38,6 +45,7 @@ struct Fiber {
   unsigned number = 0;                   // in the cluster
   unsigned rank = 0;                     // of its block in the cluster
   std::deque<std::vector<Copy>> copies;  // by group; the last is not ended
+  std::vector<SharedProduct> products;   // that have not ended
 };
 
 /** The threads of one cluster of blocks, mostly of one. */

@@ -89,7 +89,7 @@ void waitForGroups() {
   emulate::waitForGroups(kLeft);
 }
 inline void beginProducts() {}
-inline void endProducts() {}
+inline void endProducts() { emulate::endProducts(); }
 inline void waitForProducts() {}
 class Operand {
  public:
