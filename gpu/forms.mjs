@@ -116,7 +116,9 @@ function start(folder, precision, form) {
     stdio: ["ignore", "pipe", "inherit"],
     env: {
       ...process.env,
-      ...(form === "first" ? {} : { VGG_CUDA_FORM: form, VGG_CUDA_LINEAR: form }),
+      ...(form === "first"
+        ? {}
+        : { [["dense", "sparse"].includes(form) ? "VGG_CUDA_LINEAR" : "VGG_CUDA_FORM"]: form }),
     },
   });
   let text = "";

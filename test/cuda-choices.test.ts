@@ -61,6 +61,17 @@ describe.skipIf(!isBuilt)("what runs a layer", () => {
     expect(result).toMatchObject({ executions: 3, misuse: 0 });
   });
 
+  it("refuses a form and a kernel that do not exist", () => {
+    for (const [name, list] of [
+      ["VGG_CUDA_FORM", "plain, fused, cudnn, direct"],
+      ["VGG_CUDA_LINEAR", "dense, sparse"],
+    ]) {
+      const { code, message } = run("refused", { [`${name}`]: "Fused" }).result;
+      expect(code).toBe("UNSUPPORTED");
+      expect(message).toBe(`Expected one of ${list} for ${name} but received Fused`);
+    }
+  });
+
   const small = ["1001", "70"];
   // A weight of 64 MiB.
   const large = ["8200", "4096"];

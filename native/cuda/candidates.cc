@@ -1,5 +1,6 @@
 #include "cuda/candidates.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstdlib>
 
@@ -7,9 +8,14 @@ namespace vgg::cuda {
 namespace {
 
 /** Empty where it is not set. */
-std::string_view environment(const char* name) {
-  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nothing here sets it
-  return value == nullptr ? std::string_view() : value;
+std::string_view environment(const char* name, std::initializer_list<std::string_view> known) {
+  const char* set = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nothing here sets it
+  const std::string_view value = set == nullptr ? "" : set;
+  if (value.empty() || std::ranges::find(known, value) != known.end()) return value;
+  std::string list;
+  for (const std::string_view one : known) list.append(list.empty() ? "" : ", ").append(one);
+  throw Error(Code::kUnsupported,
+              "Expected one of " + list + " for " + name + " but received " + std::string(value));
 }
 
 /** The form that all convolutions of cuDNN's take. */
@@ -37,9 +43,11 @@ bool isSparse(const Gemm& op, const Choices& choices) {
          (choices.isRectified[op.input] && weights * byteSize(input.type) >= kLeastWeight);
 }
 
-std::string_view wantedForm() { return environment("VGG_CUDA_FORM"); }
+std::string_view wantedForm() {
+  return environment("VGG_CUDA_FORM", {"plain", "fused", "cudnn", "direct"});
+}
 
-std::string_view wantedLinear() { return environment("VGG_CUDA_LINEAR"); }
+std::string_view wantedLinear() { return environment("VGG_CUDA_LINEAR", {"dense", "sparse"}); }
 
 Forms formsOf(const Conv2d& conv, const Choices& choices, const std::vector<ParameterSpec>& specs,
               Precision precision) {

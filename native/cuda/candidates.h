@@ -18,11 +18,11 @@ bool isGemv(int64_t batch);
 bool isSparse(const Gemm& op, const Choices& choices);
 
 /** VGG_CUDA_LINEAR=dense|sparse: for comparing the kernels of linear layers with one another. Empty
- * where it is not set. */
+ * where it is not set. Throws Error kUnsupported for another value. */
 std::string_view wantedLinear();
 
 /** VGG_CUDA_FORM=plain|fused|cudnn|direct: for comparing the forms with one another
- * (docs/gpu-servers.md). Empty where it is not set. */
+ * (docs/gpu-servers.md). Empty where it is not set. Throws Error kUnsupported for another value. */
 std::string_view wantedForm();
 
 /** The convolution as cuDNN gets it, and the forms that it can take, the likeliest first. */

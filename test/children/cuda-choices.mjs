@@ -39,6 +39,12 @@ export const choices = {
     return { outcomes, misuse: control("misuseCount") };
   },
 
+  async refused() {
+    const model = await network(await openDevice("cuda"));
+    const { code, message } = await caught(model.forward(Tensor.randn(shape)));
+    return { code, message };
+  },
+
   /** Convolutions that our own kernel can do, with and without a pool: cuDNN's executions of one forward. */
   async convolutions() {
     const device = await openDevice("cuda", { deterministic: args[0] === "deterministic" });
