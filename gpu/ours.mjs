@@ -100,7 +100,9 @@ export class OurVgg {
     const start = performance.now();
     await fromFloats();
     const prepareMs = performance.now() - start;
-    await fromPixels();
+    // Memory for all that will be under way is pinned now.
+    for (const call of [fromFloats, fromPixels])
+      await Promise.all(Array.from({ length: inFlight }, call));
     for (let slot = 0; slot < inFlight; slot++) await onDevice(slot);
     const logits = (await outputs[0].read()).data.subarray(0, compared * 1000);
     return {
