@@ -192,8 +192,8 @@ step_suite() {
 # Seconds for a step at most, of which there may be less left.
 limit_of() {
   case $1 in
-    doctor | abi | choices | sanitizer) echo 60 ;;
-    logits | forms) echo 150 ;;
+    doctor | abi | sanitizer) echo 60 ;;
+    logits | forms | choices) echo 150 ;;
     bench) echo $((${VGG_BENCH_SECONDS:-150} + 30)) ;;
     suite) echo 300 ;;
   esac

@@ -53,7 +53,7 @@ async function compareAll(json) {
   );
   const rows = [];
   for (const batch of batches) {
-    for (const one of processes) await one.ask({ batch }, 60);
+    for (const one of processes) await one.ask({ batch }, 120);
     const samples = variants.map(() => []);
     for (let round = 0; round < rounds; round++)
       for (const [i, one] of processes.entries()) samples[i].push((await one.ask({}, 60)).ms);

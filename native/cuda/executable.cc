@@ -221,4 +221,14 @@ double CudaExecutable::measure(const std::function<void()>& work) {
   return milliseconds / kTimed;
 }
 
+std::optional<double> CudaExecutable::timeOf(const Step& step, size_t workspaceBytes) {
+  try {
+    const DeviceMemory scratch(context_, workspaceBytes, nullptr);
+    return measure([&, run = trial(&scratch)] { step(run); });
+  } catch (const Error& error) {
+    if (error.code() == Code::kDeviceLost) throw;
+    return std::nullopt;
+  }
+}
+
 }  // namespace vgg::cuda

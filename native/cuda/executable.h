@@ -118,7 +118,6 @@ class CudaExecutable final : public Executable {
   // gemm.cc
   struct Linear;
   Step gemvStep(const Linear& layer);
-  std::optional<double> timeOf(const Step& step, size_t workspaceBytes);
   std::shared_ptr<const Matmul> matmulOf(const Linear& layer, bool addsBias);
   Step chooseLinear(const Linear& layer, const Step& gemv, bool addsBias);
 
@@ -153,8 +152,8 @@ class CudaExecutable final : public Executable {
   struct Search;
   [[nodiscard]] std::string keyOf(const Candidates& candidates) const;
   [[nodiscard]] std::string problemOf(const Candidates& candidates) const;
-  bool isDirectFaster(const Candidates& candidates, const DirectConvolution& direct,
-                      const ConvolutionBuffers& buffers, const Step& other, size_t workspaceBytes);
+  bool isRight(const Candidates& candidates, const DirectConvolution& direct,
+               const ConvolutionBuffers& buffers);
   Plan choosePlan(const Candidates& candidates);
   std::optional<Plan> knownPlan(Search& search);
   std::optional<Plan> firstPlan(Search& search);
@@ -165,6 +164,8 @@ class CudaExecutable final : public Executable {
   void checkPlan(Search& search, const Plan& plan);
   /** Milliseconds of work(), which enqueues on the compute stream. */
   double measure(const std::function<void()>& work);
+  /** The same of a step; nothing where it fails here. */
+  std::optional<double> timeOf(const Step& step, size_t workspaceBytes);
 
   struct Call;
   void startPart(size_t first, size_t batch, const std::shared_ptr<Call>& call);

@@ -52,17 +52,6 @@ Step CudaExecutable::gemvStep(const Linear& layer) {
   };
 }
 
-/** Milliseconds; nothing where it fails here. */
-std::optional<double> CudaExecutable::timeOf(const Step& step, size_t workspaceBytes) {
-  try {
-    const DeviceMemory scratch(context_, workspaceBytes, nullptr);
-    return measure([&, run = trial(&scratch)] { step(run); });
-  } catch (const Error& error) {
-    if (error.code() == Code::kDeviceLost) throw;
-    return std::nullopt;
-  }
-}
-
 std::shared_ptr<const Matmul> CudaExecutable::matmulOf(const Linear& layer, bool addsBias) {
   const MatmulShape shape{
       layer.outputs(),  layer.inputs(),    batch_,

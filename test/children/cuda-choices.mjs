@@ -39,6 +39,7 @@ export const choices = {
     return { outcomes, misuse: control("misuseCount") };
   },
 
+  /** One forward, whose environment asks for what does not exist. */
   async refused() {
     const model = await network(await openDevice("cuda"));
     const { code, message } = await caught(model.forward(Tensor.randn(shape)));
