@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Accepts this machine's GPU: checks and measures the package there, each step on its own, and writes what came of it.
-# Usage: bash accept.sh [STEP...]; the steps are doctor abi logits forms choices bench sanitizer suite. See docs/gpu-servers.md.
+# Usage: bash accept.sh [STEP...]; the steps are doctor abi logits forms choices bench sanitizer cores suite. See docs/gpu-servers.md.
 # Reads OUT (where results go, ./results), VGG_ACCEPT_QUICK, VGG_STEP_TIMEOUT and VGG_TOTAL_TIMEOUT (seconds), VGG_PYTHON,
 # VGG_SUITE_WORKERS, VGG_BENCH_SECONDS, VGG_BENCH_ONLY, VGG_BENCH_PEERS, VGG_BENCH_COMPILE.
 set -uo pipefail
@@ -177,6 +177,12 @@ step_sanitizer() {
   return $status
 }
 
+step_cores() {
+  local quick=()
+  [ "$VGG_ACCEPT_QUICK" = 1 ] && quick=(--threads 1,2 --batch 1 --rounds 1)
+  "$node" "$root/bench/cores.mjs" --json "$work/cores.json" "${quick[@]}"
+}
+
 step_suite() {
   local workers=${VGG_SUITE_WORKERS:-} files=()
   [ -n "$workers" ] || workers=$(($(nproc) < 8 ? 1 : 4))
@@ -193,7 +199,7 @@ step_suite() {
 limit_of() {
   case $1 in
     doctor | abi | sanitizer) echo 60 ;;
-    logits | forms | choices) echo 150 ;;
+    logits | forms | choices | cores) echo 150 ;;
     bench) echo $((${VGG_BENCH_SECONDS:-150} + 30)) ;;
     suite) echo 300 ;;
   esac
@@ -236,7 +242,7 @@ run_step() {
   write_results
 }
 
-all=(doctor abi logits forms choices bench sanitizer suite)
+all=(doctor abi logits forms choices bench sanitizer cores suite)
 steps=("$@")
 [ $# -gt 0 ] || steps=("${all[@]}")
 for step in "${steps[@]}"; do

@@ -51,6 +51,7 @@ for (const file of [
   "memory.mjs",
   "overhead.mjs",
   "zeros.mjs",
+  "cores.mjs",
   "markdown.mjs",
   "statistics.mjs",
 ])

@@ -37,6 +37,8 @@ describeOnEach(() => {
       [2, 32, 18, 17, 32, 3, 0, 1],
       [1, 32, 9, 10, 32, 3, 2, 1],
       [1, 144, 9, 10, 208, 3, 1, 1],
+      // Two of four images at once, where 24 threads want work.
+      [4, 32, 9, 10, 32, 3, 1, 1],
     ] as const;
     it.each(cases)(
       "batch %i, %i channels, %i × %i, %i filters of side %i, padding %i, stride %i",

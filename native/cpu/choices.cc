@@ -13,6 +13,7 @@ namespace {
 // Filters of up to so many bytes before any transform are better read once for each image, from a
 // cache, than the activations of a whole batch from memory.
 constexpr size_t kImagewiseFilterBytes = size_t{3} << 20;
+constexpr ptrdiff_t kThreadsPerImage = 8;  // find work enough in one
 
 struct Sides {
   ptrdiff_t height, width;
@@ -97,8 +98,8 @@ void CpuExecutable::chooseConvolutions() {
   }
 }
 
-/** The first layers have large activations and small filters: their steps go on image by image, so
- * that a value is still in a cache when it is read. */
+/** The first layers have large activations and small filters: their steps go on image by image, or
+ * by a few where threads are many, so that a value is still in a cache when it is read. */
 void CpuExecutable::chooseImagewise() {
   if (batch_ == 1) {
     imagewise_ = 0;
@@ -115,7 +116,9 @@ void CpuExecutable::chooseImagewise() {
   };
   while (imagewise_ < program_.ops.size() && isImagewise(program_.ops[imagewise_])) ++imagewise_;
   if (imagewise_ == 0) return;
-  imagesAtOnce_ = 1;
+  // More where more threads want work, as many in each turn.
+  imagesAtOnce_ = std::clamp<ptrdiff_t>(pool_.threads() / kThreadsPerImage, 1, batch_);
+  while (batch_ % imagesAtOnce_ != 0) --imagesAtOnce_;
   // What only these steps touch is held for so many images.
   for (const int input : program_.inputs) buffers_[input].images = imagesAtOnce_;
   for (size_t i = 0; i < imagewise_; ++i)

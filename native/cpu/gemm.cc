@@ -10,10 +10,12 @@
 namespace vgg::cpu {
 namespace {
 
-// Columns of the weight whose products one task sums: for few images, which it lists, and for many.
+// Columns of the weight whose products one task sums, at most: for few images, which it lists, and
+// for many. Where threads would find nothing to do they are fewer, whole grains of them.
 constexpr ptrdiff_t kListedColumns = 1024;
 constexpr ptrdiff_t kColumns = 2048;
-constexpr ptrdiff_t kOutputs = 512;  // whose sums one task adds up
+constexpr ptrdiff_t kColumnGrain = 16;
+constexpr ptrdiff_t kOutputs = 128;  // whose sums one task adds up
 // Rows of sums are so many floats more than whole pages apart: a load waits for a store before it
 // where their addresses end alike.
 constexpr ptrdiff_t kSkew = ptrdiff_t{9} * 16;
@@ -58,26 +60,41 @@ struct LinearLayer {
   Buffer input, output;
   ptrdiff_t rows;  // images
   bool relu;
+  ptrdiff_t columnsPerPart;
+
+  LinearLayer(const Kernels& kernels, std::shared_ptr<const PackedMatrix> matrix, Buffer input,
+              Buffer output, ptrdiff_t rows, bool relu, int threads)
+      : kernels(kernels),
+        weight(std::move(matrix)),
+        input(input),
+        output(output),
+        rows(rows),
+        relu(relu) {
+    const ptrdiff_t fewest = divideUp(columns(), isListed() ? kListedColumns : kColumns);
+    // So many tasks that each thread has as many as the others.
+    const ptrdiff_t tasks = divideUp(fewest * strips(), ptrdiff_t{threads}) * threads;
+    columnsPerPart =
+        divideUp(divideUp(columns(), divideUp(tasks, strips())), kColumnGrain) * kColumnGrain;
+  }
 
   [[nodiscard]] bool isListed() const { return rows <= kStreamedRows; }
   [[nodiscard]] ptrdiff_t columns() const { return static_cast<ptrdiff_t>(weight->columns()); }
   [[nodiscard]] ptrdiff_t strips() const { return static_cast<ptrdiff_t>(weight->strips()); }
   [[nodiscard]] ptrdiff_t width() const { return static_cast<ptrdiff_t>(weight->width()); }
-  [[nodiscard]] ptrdiff_t columnsPerPart() const { return isListed() ? kListedColumns : kColumns; }
-  [[nodiscard]] ptrdiff_t parts() const { return divideUp(columns(), columnsPerPart()); }
+  [[nodiscard]] ptrdiff_t parts() const { return divideUp(columns(), columnsPerPart); }
   /** Floats from one row's sums to the next one's: sums are [part][row][output]. */
   [[nodiscard]] ptrdiff_t sumStride() const { return strips() * width() + kSkew; }
 
   /** The products of part `part` of the columns with a strip; of how many columns is returned. */
   ptrdiff_t multiply(std::byte* arena, ptrdiff_t strip, ptrdiff_t part, float* sums) const {
-    const ptrdiff_t first = part * columnsPerPart();
+    const ptrdiff_t first = part * columnsPerPart;
     const auto stride = static_cast<ptrdiff_t>(weight->stride());
     const auto [floats, halves] = weight->strip(static_cast<size_t>(strip));
     StripProduct product{};
     product.a = input.image(arena, 0) + first;
     product.aRowStride = input.imageStride();
     product.rows = rows;
-    product.depth = std::min(columnsPerPart(), columns() - first);
+    product.depth = std::min(columnsPerPart, columns() - first);
     if (halves != nullptr) {
       product.halfB = halves + first * stride;
     } else {
@@ -114,7 +131,8 @@ Step CpuExecutable::prepare(const Gemm& op) {
   use(op.weight);
   const int bias = use(op.bias);
   const Buffer input = buffer(home_[op.input]);
-  const LinearLayer layer{kernels_, matrixOf(op), input, buffer(op.output), batch_, op.relu};
+  const LinearLayer layer(kernels_, matrixOf(op), input, buffer(op.output), batch_, op.relu,
+                          pool_.threads());
   const size_t scratch = scratch_[op.output];
   std::atomic<ptrdiff_t>& columnsRead = columnsRead_[op.output];
   return [=, this, &columnsRead](const Run& run) {
@@ -151,7 +169,7 @@ std::shared_ptr<const PackedMatrix> CpuExecutable::matrixOf(const Gemm& op) {
 }
 
 size_t CpuExecutable::scratchFloats(const Gemm& op) {
-  const LinearLayer layer{kernels_, matrixOf(op), {}, {}, batch_, op.relu};
+  const LinearLayer layer(kernels_, matrixOf(op), {}, {}, batch_, op.relu, pool_.threads());
   return checkedMultiply(static_cast<size_t>(layer.parts() * batch_),
                          static_cast<size_t>(layer.sumStride()));
 }

@@ -12,6 +12,10 @@ constexpr ptrdiff_t kSharedBlockTiles = 112;
 // many tiles.
 constexpr size_t kSmallFilterBytes = size_t{4} << 20;
 constexpr ptrdiff_t kLeastOwnTiles = 14;
+// A block that many threads leave to each of them has at least so many, of small filters and
+// others.
+constexpr ptrdiff_t kFewTiles = 4;
+constexpr ptrdiff_t kFewTilesOfLarge = 12;
 // A number of a filter takes as long to read from memory as so many products with it.
 constexpr ptrdiff_t kProductsPerRead = 8;
 
@@ -157,14 +161,18 @@ WinogradPlan planWinograd(const Shape& weight, bool isHalf, ptrdiff_t height, pt
   const ptrdiff_t perTile = plan.frequencies() * (plan.inputRow + kernels.panelWidth);
   const size_t filterBytes =
       elementCount(weight) / 9 * static_cast<size_t>(plan.frequencies()) * sizeof(float);
-  const ptrdiff_t own =
-      ownBlockTiles(perTile, filterBytes > kSmallFilterBytes ? kLeastOwnTiles : 1, kernels.maxRows);
-  plan.isShared = filterBytes > mostOwnFilterBytes() || own == 0 || tiles < own * threads * 2;
+  const bool isSmall = filterBytes <= kSmallFilterBytes;
+  const ptrdiff_t own = ownBlockTiles(perTile, isSmall ? 1 : kLeastOwnTiles, kernels.maxRows);
+  // Two for each thread, so that a busy core costs less, unless they would be short of rows.
+  ptrdiff_t each = own == 0 ? 1 : divideUp(tiles, own * threads);
+  if (each == 1 && tiles >= ptrdiff_t{2} * threads * kernels.maxRows) each = 2;
+  plan.isShared = filterBytes > mostOwnFilterBytes() || own == 0 ||
+                  divideUp(tiles, each * threads) < (isSmall ? kFewTiles : kFewTilesOfLarge);
   if (plan.isShared) {
     plan.blockCount = divideUp(tiles, kSharedBlockTiles);
     plan.productRow = oddLines(divideUp(filters, kernels.panelWidth) * kernels.panelWidth);
   } else {
-    plan.blockCount = divideUp(tiles, own * threads) * threads;
+    plan.blockCount = each * threads;
     plan.productRow = kernels.panelWidth;
   }
   plan.block = divideUp(tiles, plan.blockCount);

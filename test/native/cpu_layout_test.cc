@@ -72,47 +72,58 @@ void packedMatrixKnowsWhatIsNotFinite() {
 }
 
 /** Every pixel is of one tile, and each block multiplies what has a frequency, and nothing else. */
+void expectCoverage(const WinogradPlan& plan, ptrdiff_t height, ptrdiff_t width) {
+  EXPECT(plan.down.pixels() >= height && plan.across.pixels() >= width);
+  std::vector<int> covered(static_cast<size_t>(plan.images * height * width), 0);
+  ptrdiff_t next = 0;
+  for (ptrdiff_t index = 0; index < plan.blockCount; ++index) {
+    const auto block = plan.blockAt(index);
+    EXPECT(block.first == next && block.last - block.first <= plan.block);
+    next = block.last;
+    std::vector<ptrdiff_t> products(static_cast<size_t>(block.last - block.first), 0);
+    for (size_t i = 0; i < block.productCount; ++i) {
+      const auto& part = block.products[i];
+      for (ptrdiff_t row = part.first; row < part.last; ++row) {
+        const auto [tile, image, y, x] = plan.place(block.first + row);
+        EXPECT(part.frequency / plan.across.frequencies() < tile.down + 2);
+        EXPECT(part.frequency % plan.across.frequencies() < tile.across + 2);
+        ++products[static_cast<size_t>(row)];
+      }
+    }
+    for (ptrdiff_t i = block.first; i < block.last; ++i) {
+      const auto [tile, image, top, left] = plan.place(i);
+      EXPECT(products[static_cast<size_t>(i - block.first)] ==
+             ptrdiff_t{tile.down + 2} * (tile.across + 2));
+      for (ptrdiff_t y = top; y < std::min(top + tile.down, height); ++y) {
+        for (ptrdiff_t x = left; x < std::min(left + tile.across, width); ++x)
+          ++covered[static_cast<size_t>((image * height + y) * width + x)];
+      }
+    }
+  }
+  EXPECT(next == plan.allTiles());
+  EXPECT(std::all_of(covered.begin(), covered.end(), [](int times) { return times == 1; }));
+}
+
 void winogradPlanCoversTheOutput() {
   const Kernels& kernels = *availableKernels().front();
   for (const auto& [height, width, images, channels, filters] :
        std::vector<std::array<ptrdiff_t, 5>>{{14, 14, 16, 512, 512},
                                              {14, 14, 1, 512, 512},
+                                             {56, 56, 1, 128, 256},
                                              {112, 112, 1, 64, 128},
                                              {15, 4, 9, 32, 32},
                                              {4, 29, 3, 32, 32},
                                              {5, 7, 2, 32, 32}}) {
-    const auto plan =
-        planWinograd({filters, channels, 3, 3}, false, height, width, images, kernels, 2);
-    EXPECT(plan.down.pixels() >= height && plan.across.pixels() >= width);
-    std::vector<int> covered(static_cast<size_t>(images * height * width), 0);
-    ptrdiff_t next = 0;
-    for (ptrdiff_t index = 0; index < plan.blockCount; ++index) {
-      const auto block = plan.blockAt(index);
-      EXPECT(block.first == next && block.last - block.first <= plan.block);
-      next = block.last;
-      std::vector<ptrdiff_t> products(static_cast<size_t>(block.last - block.first), 0);
-      for (size_t i = 0; i < block.productCount; ++i) {
-        const auto& part = block.products[i];
-        for (ptrdiff_t row = part.first; row < part.last; ++row) {
-          const auto [tile, image, y, x] = plan.place(block.first + row);
-          EXPECT(part.frequency / plan.across.frequencies() < tile.down + 2);
-          EXPECT(part.frequency % plan.across.frequencies() < tile.across + 2);
-          ++products[static_cast<size_t>(row)];
-        }
-      }
-      for (ptrdiff_t i = block.first; i < block.last; ++i) {
-        const auto [tile, image, top, left] = plan.place(i);
-        EXPECT(products[static_cast<size_t>(i - block.first)] ==
-               ptrdiff_t{tile.down + 2} * (tile.across + 2));
-        for (ptrdiff_t y = top; y < std::min(top + tile.down, height); ++y) {
-          for (ptrdiff_t x = left; x < std::min(left + tile.across, width); ++x)
-            ++covered[static_cast<size_t>((image * height + y) * width + x)];
-        }
-      }
+    for (const int threads : {1, 2, 3, 4, 16, 64, 1000}) {
+      const auto plan =
+          planWinograd({filters, channels, 3, 3}, false, height, width, images, kernels, threads);
+      expectCoverage(plan, height, width);
+      // Blocks of their own leave no thread without one, whatever a cache holds.
+      if (!plan.isShared) EXPECT(plan.blockCount % threads == 0 && plan.block > 1);
     }
-    EXPECT(next == plan.allTiles());
-    EXPECT(std::all_of(covered.begin(), covered.end(), [](int times) { return times == 1; }));
   }
+  // The second layer of VGG11: small filters and many tiles, which 64 threads need not share.
+  EXPECT(!planWinograd({128, 64, 3, 3}, false, 112, 112, 1, kernels, 64).isShared);
 }
 
 }  // namespace
