@@ -27,15 +27,15 @@ export type { ImageSource } from "./image/source.js";
 export { type DType, Tensor, type TensorData } from "./tensor.js";
 export type { Classification, Prediction } from "./vgg/classify.js";
 export { imagenetLabels } from "./vgg/labels.js";
-export {
-  type ClassifyOptions,
-  type CreateOptions,
-  type ForwardOptions,
-  type LayerOptions,
-  type LoadOptions,
-  Vgg,
-  type VggOptions,
-} from "./vgg/model.js";
+export { Vgg } from "./vgg/model.js";
+export type {
+  ClassifyOptions,
+  CreateOptions,
+  ForwardOptions,
+  LayerOptions,
+  LoadOptions,
+  VggOptions,
+} from "./vgg/options.js";
 export type { ParameterInfo } from "./vgg/parameters.js";
 export type { LayerProfile } from "./vgg/profile.js";
 export type { StateDict, StateDictDifference } from "./vgg/state-dict.js";

@@ -1,89 +1,40 @@
 // Class Vgg: a forward graph with named parameters.
-import {
-  checkInteger,
-  checkOneOf,
-  checkOptions,
-  checkSignal,
-  describe,
-  typeError,
-} from "../check.js";
-import { Device, type DeviceId, DeviceTensor, openDevice } from "../device.js";
-import { type Precision, precisions } from "../diagnosis.js";
+import { checkInteger, checkOptions, checkSignal, typeError } from "../check.js";
+import { type Device, DeviceTensor } from "../device.js";
+import type { Precision } from "../diagnosis.js";
 import { VggError } from "../errors.js";
-import { Graph } from "../graph/graph.js";
-import type { GraphRecord } from "../graph/ops.js";
 import type { ProfileOptions } from "../graph/profile.js";
 import type { ImageSource } from "../image/source.js";
 import type { NativeRunTime } from "../native.js";
 import { elementCount, Tensor } from "../tensor.js";
-import { type ReadOptions, readOptionNames } from "../weights/checkpoint.js";
+import { readOptionNames } from "../weights/checkpoint.js";
 import { pullWeights } from "../weights/hub.js";
 import { isWeightsName } from "../weights/known.js";
 import { identifyWeights } from "../weights/names.js";
 import { openCheckpoint } from "../weights/open.js";
 import { checkPath } from "../weights/replace.js";
 import { checkMetadata, type WriteOptions, writeTensors } from "../weights/safetensors.js";
-import { type Classification, classifyAll, type Prediction, recordClassify } from "./classify.js";
+import { type Classification, classifyAll, type Prediction } from "./classify.js";
+import { ModelGraphs } from "./graphs.js";
 import { imagenetLabels } from "./labels.js";
+import {
+  type ClassifyOptions,
+  type CreateOptions,
+  checkLabels,
+  type ForwardOptions,
+  type LayerOptions,
+  type LoadOptions,
+  openDeviceOf,
+  optionNames,
+  type VggOptions,
+} from "./options.js";
 import type { ParameterInfo } from "./parameters.js";
 import { type LayerProfile, nameSteps } from "./profile.js";
-import { inputName, recordForward } from "./record.js";
+import { inputName } from "./record.js";
 import { ModelState } from "./state.js";
 import type { StateDict, StateDictDifference } from "./state-dict.js";
 import { Summary } from "./summary.js";
-import {
-  type Architecture,
-  logitsName,
-  type Topology,
-  type TopologyOptions,
-  topology,
-} from "./topology.js";
-
-export interface VggOptions extends TopologyOptions {
-  /** Default "auto". A device that is opened here is let go of with the model. */
-  device?: Device | DeviceId;
-  /** Default "float32". */
-  precision?: Precision;
-  /** The names of the classes, one for each. Default: ImageNet's where there are 1000 classes. */
-  labels?: readonly string[];
-}
-
-export interface CreateOptions extends VggOptions {
-  /** An integer from 0 to 2^53 - 1, default 0: the same parameters on every machine. */
-  seed?: number;
-}
-
-/** `inChannels` and `numClasses` are the file's; given as well, they must agree with it. */
-export interface LoadOptions extends VggOptions, ReadOptions {
-  /** Stops a download. */
-  signal?: AbortSignal;
-}
-
-export interface ClassifyOptions {
-  /** How many classes, the best first. Default 5, or all where there are fewer. */
-  top?: number;
-  /** How many images go to the device at once, default 8. */
-  batchSize?: number;
-  signal?: AbortSignal;
-}
-
-export interface ForwardOptions {
-  /** Drops the work if it has not started, stops it between two layers if it has; forward rejects with the signal's reason. */
-  signal?: AbortSignal;
-  /** Where the logits go instead of a new Tensor: (N, numClasses) float32 on the model's device. */
-  into?: DeviceTensor;
-}
-
-export interface LayerOptions<Name extends string> {
-  signal?: AbortSignal;
-  /** torchvision's module names: the outputs of these layers are returned, before the ReLU that follows them. */
-  outputs: readonly Name[];
-  /** Where outputs go instead of a new Tensor, by name. */
-  into?: Partial<Record<Name, DeviceTensor>>;
-}
-
-const maxGraphs = 32;
-const optionNames = ["device", "precision", "inChannels", "numClasses", "imageSize", "labels"];
+import { type Architecture, logitsName, type Topology, topology } from "./topology.js";
 
 export class Vgg {
   readonly arch: Architecture;
@@ -96,7 +47,7 @@ export class Vgg {
   readonly labels: readonly string[] | undefined;
   #topology: Topology;
   #state: ModelState;
-  #graphs = new Map<string, Graph>();
+  #graphs: ModelGraphs;
   #disposal: Promise<void> | null = null;
 
   /**
@@ -125,7 +76,7 @@ export class Vgg {
     signal?.throwIfAborted();
     topology(arch, options);
     // All that can be wrong without the file, before a download of half a gigabyte.
-    const { device, precision } = await Vgg.#openDevice(options);
+    const { device, precision } = await openDeviceOf(options);
     checkLabels(options.labels, options.numClasses ?? options.labels?.length ?? 0);
     const path = isWeightsName(source)
       ? await pullWeights(arch, source, signal === undefined ? {} : { signal })
@@ -168,31 +119,17 @@ export class Vgg {
   ): Promise<Vgg> {
     const checked = topology(arch, options);
     const labels = checkLabels(options.labels, checked.numClasses);
-    const { device, precision } = await Vgg.#openDevice(options);
+    const { device, precision } = await openDeviceOf(options);
     const model = new Vgg(checked, device, precision, labels);
     try {
       // Before the parameters have values: they are then written into their packed places at once, never held twice.
-      await model.#logitsGraph.prepare(1);
+      await model.#graphs.logits.prepare(1);
       await fill(model.#state);
       return model;
     } catch (error) {
       await model.dispose();
       throw error;
     }
-  }
-
-  /** The device, opened, and a precision that it has. */
-  static async #openDevice(options: VggOptions): Promise<{ device: Device; precision: Precision }> {
-    const precision = checkOneOf(options.precision ?? "float32", "precision", precisions);
-    const { device = "auto" } = options;
-    const opened = device instanceof Device ? device : await openDevice(device);
-    if (!opened.info.precisions.includes(precision)) {
-      throw new VggError(
-        "UNSUPPORTED",
-        `Expected one of ${opened.info.precisions.join(", ")}, which ${opened.id} offers, for precision but received ${describe(precision)}`,
-      );
-    }
-    return { device: opened, precision };
   }
 
   private constructor(
@@ -210,6 +147,7 @@ export class Vgg {
     this.precision = precision;
     this.labels = labels;
     this.#state = new ModelState(device, checked, precision);
+    this.#graphs = new ModelGraphs(device, checked, this.#state.store);
   }
 
   /** How many numbers are trained: 132,863,336 for VGG11 with 1000 classes. */
@@ -313,7 +251,7 @@ export class Vgg {
   ): Promise<Tensor | DeviceTensor | Record<string, Tensor | DeviceTensor>> {
     this.#checkLive();
     if (options === undefined) {
-      const { [logitsName]: logits } = await this.#logitsGraph.run({ [inputName]: input });
+      const { [logitsName]: logits } = await this.#graphs.logits.run({ [inputName]: input });
       return logits!;
     }
     checkOptions(options, "options", ["signal", "into", "outputs"]);
@@ -325,7 +263,7 @@ export class Vgg {
     if (outputs === undefined && into !== undefined && !(into instanceof DeviceTensor)) {
       throw typeError("a DeviceTensor", "options.into", into);
     }
-    const graph = outputs === undefined ? this.#logitsGraph : this.#forwardGraph(outputs);
+    const graph = outputs === undefined ? this.#graphs.logits : this.#graphs.forward(outputs);
     const targets = outputs === undefined && into !== undefined ? { [logitsName]: into } : into;
     const results = await graph.run(
       { [inputName]: input },
@@ -386,7 +324,7 @@ export class Vgg {
     if (!isMany || !(Symbol.asyncIterator in images || Symbol.iterator in images)) {
       throw typeError("an iterable of images", "images", images);
     }
-    const graph = this.#graph(`classify ${top}`, () => recordClassify(this.#topology, top));
+    const graph = this.#graphs.classify(top);
     const iterator =
       Symbol.asyncIterator in images ? images[Symbol.asyncIterator]() : images[Symbol.iterator]();
     yield* classifyAll(graph, this.#topology, this.labels, iterator, { batchSize, signal });
@@ -402,7 +340,7 @@ export class Vgg {
       throw typeError("an array of batch sizes", "batchSizes", batchSizes);
     for (const batch of batchSizes) checkInteger(batch, "batchSizes", 1, 2 ** 31 - 1);
     for (const batch of batchSizes) {
-      await this.#logitsGraph.prepare(batch);
+      await this.#graphs.logits.prepare(batch);
       await this.forward(this.#images(batch, "batchSizes", Tensor.zeros));
     }
   }
@@ -420,13 +358,13 @@ export class Vgg {
   ): Promise<readonly LayerProfile[]> {
     this.#checkLive();
     const images = typeof input === "number" ? this.#images(input, "input", Tensor.randn) : input;
-    const { steps } = await this.#logitsGraph.profile({ [inputName]: images }, options);
+    const { steps } = await this.#graphs.logits.profile({ [inputName]: images }, options);
     return nameSteps(this.#topology, [logitsName], steps);
   }
 
   /** @internal Of the forward of logits that ended last. */
   get lastForward(): NativeRunTime {
-    return this.#logitsGraph.lastRun;
+    return this.#graphs.logits.lastRun;
   }
 
   /** Layers, output shapes, parameters and multiply-adds. Printing it, or `String(summary)`, gives a table. */
@@ -437,7 +375,7 @@ export class Vgg {
   /** Frees the model when the forwards asked for before have ended. Twice is nothing. */
   dispose(): Promise<void> {
     this.#disposal ??= (async () => {
-      await Promise.all([...this.#graphs.values()].map((graph) => graph.dispose()));
+      await this.#graphs.dispose();
       await this.#state.dispose();
     })();
     return this.#disposal;
@@ -459,51 +397,8 @@ export class Vgg {
     }
   }
 
-  get #logitsGraph(): Graph {
-    return this.#graphs.get(logitsName) ?? this.#forwardGraph([logitsName]);
-  }
-
-  /** The forward graph with these outputs. */
-  #forwardGraph(outputs: readonly string[]): Graph {
-    const names = [...new Set(outputs)].sort();
-    return this.#graph(names.join(","), () => recordForward(this.#topology, names));
-  }
-
-  /** Recorded and compiled on first use; all graphs share the parameters. */
-  #graph(key: string, record: () => GraphRecord): Graph {
-    let graph = this.#graphs.get(key);
-    if (graph === undefined) {
-      this.#forgetGraph();
-      graph = Graph.compile(this.device, record(), this.#state.store);
-      this.#graphs.set(key, graph);
-    }
-    return graph;
-  }
-
-  /** Makes room for one more: a caller may ask for any number of combinations of layers. */
-  #forgetGraph(): void {
-    if (this.#graphs.size < maxGraphs) return;
-    const oldest = [...this.#graphs.keys()].find((key) => key !== logitsName)!;
-    void this.#graphs.get(oldest)!.dispose();
-    this.#graphs.delete(oldest);
-  }
-
   #checkLive(): void {
     if (this.#disposal !== null)
       throw new VggError("DISPOSED", `Expected a live model but this ${this.arch} was disposed`);
   }
-}
-
-function checkLabels(labels: unknown, numClasses: number): readonly string[] | undefined {
-  if (labels === undefined)
-    return numClasses === imagenetLabels.length ? imagenetLabels : undefined;
-  if (!Array.isArray(labels) || !labels.every((label) => typeof label === "string")) {
-    throw typeError("an array of strings", "labels", labels);
-  }
-  if (labels.length !== numClasses) {
-    throw new RangeError(
-      `Expected ${numClasses} names, one for each class, for labels but received ${labels.length}`,
-    );
-  }
-  return Object.freeze([...labels]);
 }
