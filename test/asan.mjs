@@ -32,7 +32,17 @@ const library = spawnSync("g++", ["-print-file-name=libasan.so"], {
 // What runs native code; and none of NVIDIA's own, which the sanitizers could not follow.
 const native = [
   ...["device", "graph", "profile", "ops-images", "ops-rows", "golden", "vgg", "refusals"],
-  ...["lifetime", "load", "calls", "image", "tensor", "native", "gpu-cost", "cli-bench"],
+  ...[
+    "lifetime",
+    "load",
+    "calls",
+    "image",
+    "image-sources",
+    "tensor",
+    "native",
+    "gpu-cost",
+    "cli-bench",
+  ],
   ...["cuda", "cuda-choices", "cuda-libraries"],
 ];
 const chosen = process.argv.length > 2 ? process.argv.slice(2) : native;
