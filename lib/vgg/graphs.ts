@@ -21,21 +21,23 @@ export class ModelGraphs {
     this.#store = store;
   }
 
+  /** Images (N, inChannels, imageSize, imageSize) float32 → logits (N, numClasses) float32. */
   get logits(): Graph {
     return this.#graphs.get(logitsName) ?? this.forward([logitsName]);
   }
 
-  /** The forward with these layers' outputs. @throws {TypeError|RangeError} an unknown layer */
+  /** The same images → these layers' outputs, by torchvision's names. @throws {TypeError|RangeError} an unknown layer */
   forward(outputs: readonly string[]): Graph {
     const names = [...new Set(outputs)].sort();
     return this.#graph(names.join(","), () => recordForward(this.#topology, names));
   }
 
-  /** From pixels to the `top` best classes. */
+  /** Pixels (N, imageSize, imageSize, 3) uint8 → the `top` best classes (N, top) and their probabilities. */
   classify(top: number): Graph {
     return this.#graph(`classify ${top}`, () => recordClassify(this.#topology, top));
   }
 
+  /** Frees all of them when the runs asked for before have ended. */
   async dispose(): Promise<void> {
     await Promise.all([...this.#graphs.values()].map((graph) => graph.dispose()));
   }

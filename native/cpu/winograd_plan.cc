@@ -12,10 +12,10 @@ constexpr ptrdiff_t kSharedBlockTiles = 112;
 // many tiles.
 constexpr size_t kSmallFilterBytes = size_t{4} << 20;
 constexpr ptrdiff_t kLeastOwnTiles = 14;
-// A block that many threads leave to each of them has at least so many, of small filters and
-// others.
-constexpr ptrdiff_t kFewTiles = 4;
-constexpr ptrdiff_t kFewTilesOfLarge = 12;
+// Where threads are many their blocks get smaller, down to so many tiles of small filters, and of
+// others: some fewer than kLeastOwnTiles, of which whole blocks seldom come out even.
+constexpr ptrdiff_t kFewestTiles = 4;
+constexpr ptrdiff_t kFewestTilesOfLarge = 12;
 // A number of a filter takes as long to read from memory as so many products with it.
 constexpr ptrdiff_t kProductsPerRead = 8;
 
@@ -167,7 +167,7 @@ WinogradPlan planWinograd(const Shape& weight, bool isHalf, ptrdiff_t height, pt
   ptrdiff_t each = own == 0 ? 1 : divideUp(tiles, own * threads);
   if (each == 1 && tiles >= ptrdiff_t{2} * threads * kernels.maxRows) each = 2;
   plan.isShared = filterBytes > mostOwnFilterBytes() || own == 0 ||
-                  divideUp(tiles, each * threads) < (isSmall ? kFewTiles : kFewTilesOfLarge);
+                  divideUp(tiles, each * threads) < (isSmall ? kFewestTiles : kFewestTilesOfLarge);
   if (plan.isShared) {
     plan.blockCount = divideUp(tiles, kSharedBlockTiles);
     plan.productRow = oddLines(divideUp(filters, kernels.panelWidth) * kernels.panelWidth);
