@@ -1,7 +1,8 @@
 // One listener on a signal for any number of calls, and nothing of them left when they end.
 import { getEventListeners } from "node:events";
 import { describe, expect, it } from "vitest";
-import { onAbort, unlessAborted } from "../lib/signal.js";
+import { Tensor, Vgg } from "../lib/index.ts";
+import { onAbort, unlessAborted } from "../lib/signal.ts";
 
 const listeners = (signal: AbortSignal) => getEventListeners(signal, "abort").length;
 
@@ -78,5 +79,28 @@ describe("unlessAborted", () => {
     await expect(never).rejects.toBe("enough");
     expect(listeners(signal)).toBe(0);
     expect(await unlessAborted(Promise.resolve(2), undefined)).toBe(2);
+  });
+});
+
+describe("one signal for many calls", () => {
+  it("gets one listener and no warning of a leak, and keeps none", async () => {
+    const warnings: Error[] = [];
+    const warn = (warning: Error) => void warnings.push(warning);
+    process.on("warning", warn);
+    const { signal } = new AbortController();
+    const model = await Vgg.create("vgg11", {
+      device: "cpu",
+      imageSize: 32,
+      numClasses: 2,
+    });
+    const input = Tensor.zeros([1, 3, 32, 32]);
+    await Promise.all(Array.from({ length: 12 }, () => model.forward(input, { signal })));
+    const sources = Array.from({ length: 12 }, () => Buffer.from("no image"));
+    await Promise.allSettled(sources.map((source) => model.classify(source, { signal })));
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off("warning", warn);
+    expect(warnings).toEqual([]);
+    expect(listeners(signal)).toBe(0);
+    await model.dispose();
   });
 });

@@ -17,6 +17,7 @@ import {
   type NativeStepTime,
   native,
 } from "../native.js";
+import { onAbort } from "../signal.js";
 import { arrayTypeOf, type DType, elementCount, nativeData, Tensor } from "../tensor.js";
 import { checkRecord } from "./builder.js";
 import type { GraphRecord, ValueId } from "./ops.js";
@@ -312,12 +313,11 @@ async function cancellable<Result>(
   start: (cancellation: NativeCancellation) => Promise<Result>,
 ): Promise<Result> {
   const cancellation = new (native().Cancellation)();
-  const abort = () => cancellation.cancel();
-  signal.addEventListener("abort", abort, { once: true });
+  const release = onAbort(signal, () => cancellation.cancel());
   try {
     return await start(cancellation);
   } finally {
-    signal.removeEventListener("abort", abort);
+    release();
   }
 }
 

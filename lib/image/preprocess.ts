@@ -1,7 +1,8 @@
 // torchvision's ImageNet preprocessing: shorter side to 256, the middle 224 × 224, mean and deviation of ImageNet.
-import { checkInteger, checkOptions, rangeError, typeError } from "../check.js";
+import { checkInteger, checkOptions, checkSignal, rangeError, typeError } from "../check.js";
 import { awaitNative } from "../errors.js";
 import { native, type ResizePlan } from "../native.js";
+import { onAbort, unlessAborted } from "../signal.js";
 import { Tensor } from "../tensor.js";
 import { decode } from "./decode.js";
 import { type ImageSource, type OpenedSource, openSource } from "./source.js";
@@ -53,8 +54,7 @@ function checkCropOptions(options: CropOptions): CheckedCropOptions {
     max: number,
   ) => checkInteger(options[name] ?? usual, `options.${name}`, min, max);
   const { signal } = options;
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw typeError("an AbortSignal", "options.signal", signal);
+  checkSignal(signal);
   const resizeSize = integer("resizeSize", 256, 1, 16_384);
   return {
     resizeSize,
@@ -94,23 +94,6 @@ function planResize(
   };
 }
 
-/** The promise's value unless the signal fires first; what runs on other threads then ends unheard. */
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  let abort = () => {};
-  try {
-    return await Promise.race([
-      promise,
-      new Promise<never>((_, reject) => {
-        abort = () => reject(signal.reason);
-        if (signal.aborted) abort();
-        else signal.addEventListener("abort", abort, { once: true });
-      }),
-    ]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
-}
-
 async function cropOne(
   source: OpenedSource,
   options: CheckedCropOptions,
@@ -139,9 +122,7 @@ async function cropAll(
   const crops = new Uint8Array(sources.length * cropBytes);
   // The first failure stops the others.
   const stop = new AbortController();
-  const abort = () => stop.abort(signal?.reason);
-  signal?.addEventListener("abort", abort, { once: true });
-  if (signal?.aborted) abort();
+  const release = onAbort(signal, () => stop.abort(signal?.reason));
   const remaining = sources.entries();
   const cropSome = async () => {
     for (const [index, source] of remaining) {
@@ -160,7 +141,7 @@ async function cropAll(
     );
     return crops;
   } finally {
-    signal?.removeEventListener("abort", abort);
+    release();
   }
 }
 

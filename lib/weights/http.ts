@@ -1,6 +1,7 @@
 // One HTTP request as a download needs it: through the proxy that the environment names, redirected, given up when no byte comes.
 import type { Dispatcher } from "undici";
 import { VggError } from "../errors.js";
+import { onAbort } from "../signal.js";
 
 const maxRedirects = 5;
 
@@ -97,9 +98,7 @@ export async function openClient(timeoutMs: number, signal: AbortSignal): Promis
   async function getOnce(url: URL, headers: Record<string, string>): Promise<Response> {
     // Not AbortSignal.any: Node 20 may collect what it returns before it fires.
     const abort = new AbortController();
-    const stop = () => abort.abort(signal.reason);
-    signal.addEventListener("abort", stop);
-    const release = () => signal.removeEventListener("abort", stop);
+    const release = onAbort(signal, () => abort.abort(signal.reason));
     const timeouts = { headersTimeout: 0, bodyTimeout: 0 };
     const {
       statusCode,

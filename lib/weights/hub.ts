@@ -6,9 +6,10 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { cacheFolder, userCacheFolder } from "../cache-folder.js";
-import { checkInteger, checkOptions, rangeError, typeError } from "../check.js";
+import { checkInteger, checkOptions, checkSignal, rangeError, typeError } from "../check.js";
 import { VggError } from "../errors.js";
 import { makeFolder } from "../make-folder.js";
+import { onAbort, unlessAborted } from "../signal.js";
 import type { Architecture } from "../vgg/topology.js";
 import { type DownloadOptions, discardPart, download, type Progress } from "./download.js";
 import { fileError } from "./file.js";
@@ -91,8 +92,7 @@ function checkedOptions(weights: KnownWeights, options: PullOptions) {
   if (folder !== undefined && typeof folder !== "string")
     throw typeError("a string", "folder", folder);
   if (folder === "" || folder?.includes("\0")) throw rangeError("a path", "folder", folder);
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw typeError("an AbortSignal", "signal", signal);
+  checkSignal(signal, "signal");
   if (typeof onProgress !== "function") throw typeError("a function", "onProgress", onProgress);
   if (typeof offline !== "boolean") throw typeError("a boolean", "offline", offline);
   const mirrorName = options.mirror === undefined ? "VGG_WEIGHTS_MIRROR" : "mirror";
@@ -199,13 +199,7 @@ async function separate(part: string): Promise<void> {
 /** Aborts when any of the signals does, until released. Not AbortSignal.any: Node 20 may collect what it returns. */
 function anyOf(signals: (AbortSignal | undefined)[]): { signal: AbortSignal; release(): void } {
   const controller = new AbortController();
-  const given = signals.filter((signal) => signal !== undefined);
-  const releases = given.map((signal) => {
-    const abort = () => controller.abort(signal.reason);
-    if (signal.aborted) abort();
-    signal.addEventListener("abort", abort);
-    return () => signal.removeEventListener("abort", abort);
-  });
+  const releases = signals.map((signal) => onAbort(signal, () => controller.abort(signal?.reason)));
   return {
     signal: controller.signal,
     release: () => releases.forEach((release) => void release()),
@@ -243,7 +237,7 @@ export async function pull(
       throw fileError(error, lockPath);
     });
     if (lock === undefined) {
-      await delay(waitingMs, undefined, { ...(signal && { signal }) }).catch(() => {});
+      await unlessAborted(delay(waitingMs), signal);
       continue;
     }
     const either = anyOf([signal, lock.lost]);
