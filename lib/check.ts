@@ -1,4 +1,5 @@
 // Checks of arguments, in one sentence form: Expected … for NAME but received …
+import { isOfAnotherCopy } from "./realm.js";
 
 /** A value as an error message shows it: short, never a whole array, and an array in an array only by its length. */
 export function describe(value: unknown, isInside = false): string {
@@ -12,9 +13,9 @@ export function describe(value: unknown, isInside = false): string {
     return `[${shown.join(", ")}${value.length > 8 ? `, … ${value.length} items` : ""}]`;
   }
   if (typeof value === "object" && value !== null) {
-    return value.constructor?.name === "Object"
-      ? "an object"
-      : `an instance of ${value.constructor?.name ?? "null prototype"}`;
+    if (value.constructor?.name === "Object") return "an object";
+    const origin = isOfAnotherCopy(value) ? " of another copy of vgg-cudnn" : "";
+    return `an instance of ${value.constructor?.name ?? "null prototype"}${origin}`;
   }
   return String(value);
 }
@@ -68,11 +69,16 @@ export function checkOptions(value: unknown, name: string, known: readonly strin
   }
 }
 
-/** @throws {TypeError} neither absent nor an AbortSignal */
+/** @throws {TypeError} neither absent nor an AbortSignal, of whatever realm or package */
 export function checkSignal(signal: unknown, name = "options.signal"): void {
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw typeError("an AbortSignal", name, signal);
-  }
+  if (signal === undefined) return;
+  const given = (typeof signal === "object" ? signal : null) as Partial<AbortSignal> | null;
+  const isSignal =
+    typeof given?.aborted === "boolean" &&
+    [given.throwIfAborted, given.addEventListener, given.removeEventListener].every(
+      (method) => typeof method === "function",
+    );
+  if (!isSignal) throw typeError("an AbortSignal", name, signal);
 }
 
 /** `(N, 3, 224, 224)`: a shape of one image as users write it. */

@@ -5,6 +5,7 @@ import { checkInteger, checkOptions, formatShape, rangeError, typeError } from "
 import { cpuInfo, type DeviceInfo, gpuInfos } from "./diagnosis.js";
 import { awaitNative, callNative, VggError } from "./errors.js";
 import { type NativeDevice, type NativeMemory, native } from "./native.js";
+import { markCopy } from "./realm.js";
 import {
   arrayTypeOf,
   checkShape,
@@ -79,6 +80,10 @@ async function openGpu(ordinal: number, deterministic: boolean): Promise<Device>
 
 /** A place where graphs run. Everything asked of it happens in order on its own thread. */
 export class Device {
+  static {
+    markCopy(Device);
+  }
+
   readonly info: DeviceInfo;
   #native: NativeDevice | null;
 
@@ -142,6 +147,10 @@ export class Device {
 
 /** A tensor in a device's memory: input or output of `forward` without a copy through JavaScript. */
 export class DeviceTensor {
+  static {
+    markCopy(DeviceTensor);
+  }
+
   readonly shape: readonly number[];
   readonly dtype: DType;
   readonly device: Device;

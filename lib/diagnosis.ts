@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { cpus, totalmem } from "node:os";
 import { callNative } from "./errors.js";
 import { type AddonReport, addonReport, type LibraryReport, native } from "./native.js";
+import { isError } from "./realm.js";
 
 export type Precision = "float32" | "tf32" | "float16" | "bfloat16" | "float8";
 export const precisions = [
@@ -101,7 +102,7 @@ function diagnoseCuda(): Diagnosis["cuda"] {
   try {
     devices = gpuInfos();
   } catch (error) {
-    reason = error instanceof Error ? error.message : String(error);
+    reason = isError(error) ? error.message : String(error);
   }
   if (missing) reason = `${missing.name}: ${missing.problem}`;
   else if (devices.length === 0) reason ||= "the driver shows no GPU";

@@ -1,4 +1,5 @@
 // What can go wrong besides a wrong argument: one class, a closed set of codes, and how native failures become it.
+import { isError } from "./realm.js";
 
 /** Every code that a `VggError` may have, and when. docs/api.md says what to do about each. */
 export const errorCodes = {
@@ -53,7 +54,7 @@ function isErrorCode(code: unknown): code is ErrorCode {
 
 /** A native error is a plain Error with a `code`: gives it the public class, and the caller's stack. */
 export function translated(error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof VggError || !("code" in error)) return error;
+  if (!isError(error) || error instanceof VggError || !("code" in error)) return error;
   return isErrorCode(error.code) ? new VggError(error.code, error.message) : error;
 }
 

@@ -6,6 +6,7 @@ import { isMainThread } from "node:worker_threads";
 import type { Precision } from "./diagnosis.js";
 import { VggError } from "./errors.js";
 import type { GraphRecord } from "./graph/ops.js";
+import { isError } from "./realm.js";
 import type { DType } from "./tensor.js";
 
 export interface NativeDevice {
@@ -229,7 +230,7 @@ function load(): { addon: NativeAddon | null; report: AddonReport } {
       // The first line: Node appends the stack of requires to it.
       tried.push({
         path,
-        error: (error instanceof Error ? error.message : String(error)).split("\n", 1)[0] ?? "",
+        error: (isError(error) ? error.message : String(error)).split("\n", 1)[0] ?? "",
       });
     }
   }

@@ -1,4 +1,5 @@
 // Numbers and a shape in JavaScript's own memory.
+import { types } from "node:util";
 import {
   checkInteger,
   describe,
@@ -10,6 +11,7 @@ import {
 } from "./check.js";
 import { callNative } from "./errors.js";
 import { native } from "./native.js";
+import { markCopy } from "./realm.js";
 
 /** Numbers that JavaScript lacks are kept as their bits in a Uint16Array or Uint8Array. */
 const arrayTypes = {
@@ -45,11 +47,18 @@ export type TensorData =
 
 export const dtypes = Object.keys(arrayTypes) as readonly DType[];
 /** What each kind of array holds when no dtype is named. */
-const inferred = new Map<unknown, DType>(
+const inferred = new Map<string | undefined, DType>(
   dtypes
     .filter((dtype) => !/^(b?float16|float8_.*|bool)$/.test(dtype))
-    .map((dtype) => [arrayTypes[dtype], dtype]),
+    .map((dtype) => [arrayTypes[dtype].name, dtype]),
 );
+
+/** The kind of a typed array of each realm; undefined for a subclass too, such as Buffer, whose methods may differ. */
+function arrayKind(data: unknown): string | undefined {
+  if (!types.isTypedArray(data)) return undefined;
+  const base = Object.getPrototypeOf(Object.getPrototypeOf(data));
+  return Object.hasOwn(base, Symbol.toStringTag) ? data[Symbol.toStringTag] : undefined;
+}
 
 export function arrayTypeOf(dtype: DType): (typeof arrayTypes)[DType] {
   return arrayTypes[dtype];
@@ -79,6 +88,10 @@ export function elementCount(shape: readonly number[]): number {
 
 /** Numbers in row-major order and their shape. The data are not copied: a view of the caller's array. */
 export class Tensor {
+  static {
+    markCopy(Tensor);
+  }
+
   readonly shape: readonly number[];
   readonly dtype: DType;
   readonly data: TensorData;
@@ -90,9 +103,9 @@ export class Tensor {
    */
   constructor(shape: readonly number[], data: TensorData, dtype?: DType) {
     this.shape = checkShape(shape, "shape");
-    const own = ArrayBuffer.isView(data) ? inferred.get(data.constructor) : undefined;
+    const kind = arrayKind(data);
+    const own = inferred.get(kind);
     if (own === undefined) {
-      // A Buffer, or an array of another realm, is a view of bytes all the same.
       throw typeError(
         `one of ${[...new Set(Object.values(arrayTypes))].map((type) => type.name).join(", ")}`,
         "data",
@@ -102,7 +115,7 @@ export class Tensor {
     if (dtype !== undefined && !dtypes.includes(dtype))
       throw rangeError(`one of ${dtypes.join(", ")}`, "dtype", dtype);
     this.dtype = dtype ?? own;
-    if (!(data instanceof arrayTypes[this.dtype])) {
+    if (kind !== arrayTypes[this.dtype].name) {
       throw typeError(`${arrayTypes[this.dtype].name} (dtype ${this.dtype})`, "data", data);
     }
     this.data = data;
@@ -159,7 +172,7 @@ export function checkLength(shape: readonly number[], data: TensorData, name: st
 export function nativeData(tensor: Tensor, name: string): TensorData {
   const { shape, data } = tensor;
   if (data.length !== elementCount(shape)) checkLength(shape, data, `${name}.data`);
-  return data.buffer instanceof SharedArrayBuffer ? data.slice() : data;
+  return types.isSharedArrayBuffer(data.buffer) ? data.slice() : data;
 }
 
 /** @throws {TypeError} not a Tensor, or of another dtype */
@@ -191,10 +204,10 @@ export function checkFloatTensor(value: unknown, name: string): Tensor {
  * @throws {TypeError} neither of them, or an entry that is no Tensor @throws {RangeError} data that were transferred or resized
  */
 export function tensorEntries(tensors: unknown, name: string): Map<string, Tensor> {
-  const isPlain = tensors instanceof Map || isPlainObject(tensors);
+  const isPlain = types.isMap(tensors) || isPlainObject(tensors);
   if (!isPlain) throw typeError("a Map or an object of Tensors", name, tensors);
   const entries = new Map<string, Tensor>(
-    tensors instanceof Map ? tensors : Object.entries(tensors as object),
+    (types.isMap(tensors) ? tensors : Object.entries(tensors)) as Iterable<[string, Tensor]>,
   );
   for (const [key, tensor] of entries) {
     if (typeof key !== "string") throw typeError("a tensor's name", name, key);

@@ -4,6 +4,7 @@ import { Device } from "../device.js";
 import { type Precision, precisions } from "../diagnosis.js";
 import { awaitNative, callNative } from "../errors.js";
 import type { NativeParameters } from "../native.js";
+import { markCopy } from "../realm.js";
 import {
   arrayTypeOf,
   checkFloatTensor,
@@ -17,6 +18,10 @@ import type { ParameterRecord } from "./ops.js";
 
 /** The parameters of one or more graphs on one device, by name. */
 export class ParameterStore {
+  static {
+    markCopy(ParameterStore);
+  }
+
   readonly device: Device;
   /** How the graphs that read them compute. */
   readonly precision: Precision;

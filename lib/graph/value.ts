@@ -1,11 +1,16 @@
 // What a recorded graph is made of while it is recorded: values and parameters, and the checks that rows make of them.
 import { describe, formatShape, rangeError, typeError } from "../check.js";
+import { markCopy } from "../realm.js";
 import { checkShape, type DType } from "../tensor.js";
 import type { GraphBuilder } from "./builder.js";
 import type { ParameterId, ValueId } from "./ops.js";
 
 /** A recorded value. Its shape leaves out the batch dimension N. */
 export class Value {
+  static {
+    markCopy(Value);
+  }
+
   readonly builder: GraphBuilder;
   readonly id: ValueId;
   readonly shape: readonly number[];
@@ -22,6 +27,10 @@ export class Value {
 
 /** A recorded parameter: a name and a shape; its numbers are set on the compiled graph. */
 export class ParameterValue {
+  static {
+    markCopy(ParameterValue);
+  }
+
   readonly builder: GraphBuilder;
   readonly id: ParameterId;
   readonly name: string;

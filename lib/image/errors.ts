@@ -1,5 +1,6 @@
 // Errors about an image: a VggError whose message opens with where the image came from.
 import { type ErrorCode, VggError } from "../errors.js";
+import { isError } from "../realm.js";
 
 /** @param name the path, the URL, or "a buffer of N bytes" */
 export function imageError(
@@ -13,7 +14,7 @@ export function imageError(
 
 /** What a system or network error is called, for a message: its code if it has one, or its cause has. */
 export function reasonOf(error: unknown): string {
-  for (let at = error; at instanceof Error; at = at.cause) {
+  for (let at = error; isError(at); at = at.cause) {
     if ("code" in at && typeof at.code === "string") return at.code;
     if (at.cause === undefined) return at.message;
   }

@@ -1,11 +1,13 @@
 // Where an image comes from: bytes at hand, a file, a URL or a stream, each read whole and never beyond a limit.
 import { constants, open } from "node:fs/promises";
-import { Readable } from "node:stream";
-import { ReadableStream } from "node:stream/web";
+import type { Readable } from "node:stream";
+import type { ReadableStream } from "node:stream/web";
 import { fileURLToPath } from "node:url";
 import { types } from "node:util";
 import { describe, rangeError, typeError } from "../check.js";
 import { VggError } from "../errors.js";
+import { isUrl } from "../realm.js";
+import { onAbort } from "../signal.js";
 import { imageError, reasonOf } from "./errors.js";
 
 /**
@@ -42,12 +44,12 @@ export function openSource(source: unknown, argument: string): OpenedSource {
   if (types.isArrayBuffer(source))
     return bytesAtHand(source.byteLength === 0 ? new Uint8Array() : new Uint8Array(source));
   if (typeof source === "string") return openString(source, argument);
-  if (source instanceof URL) return openUrl(source, argument, source);
+  if (isUrl(source)) return openUrl(new URL(source.href), argument, source);
   if (isNodeStream(source)) {
     if (source.readableEnded) throw rangeError("a stream that nobody has read", argument, source);
     return nodeStream(source);
   }
-  if (source instanceof ReadableStream) {
+  if (isWebStream(source)) {
     if (source.locked) throw rangeError("a stream that nobody reads", argument, source);
     return webStream(source);
   }
@@ -178,8 +180,7 @@ async function download(url: string, name: string, limits: ReadLimits): Promise<
     isLate = true;
     stop.abort();
   }, timeoutMs);
-  const abort = () => stop.abort();
-  signal.addEventListener("abort", abort, { once: true });
+  const release = onAbort(signal, () => stop.abort());
   try {
     return await readable(name, limits, async () => {
       try {
@@ -202,22 +203,30 @@ async function download(url: string, name: string, limits: ReadLimits): Promise<
     });
   } finally {
     clearTimeout(timer);
-    signal.removeEventListener("abort", abort);
+    release();
     // Closes the connection if the body was not read to its end.
     stop.abort();
   }
 }
 
-function isNodeStream(source: unknown): source is Readable {
-  if (source instanceof Readable) return true;
-  // A stream of another package, such as readable-stream.
-  const stream = source as Partial<Readable> | null;
+function hasMethods(value: unknown, names: readonly PropertyKey[]): boolean {
   return (
-    typeof stream === "object" &&
-    stream !== null &&
-    [stream.pipe, stream.on, stream.destroy, stream[Symbol.asyncIterator]].every(
-      (method) => typeof method === "function",
-    )
+    typeof value === "object" &&
+    value !== null &&
+    names.every((name) => typeof (value as Record<PropertyKey, unknown>)[name] === "function")
+  );
+}
+
+/** Also one of another package, such as readable-stream. */
+function isNodeStream(source: unknown): source is Readable {
+  return hasMethods(source, ["pipe", "on", "destroy", Symbol.asyncIterator]);
+}
+
+/** Also one of another realm, or of a package. */
+function isWebStream(source: unknown): source is ReadableStream {
+  return (
+    hasMethods(source, ["getReader", "cancel", "pipeTo"]) &&
+    typeof (source as ReadableStream).locked === "boolean"
   );
 }
 
@@ -226,11 +235,8 @@ function nodeStream(stream: Readable): OpenedSource {
   // A stream may fail before it is its turn to be read; reading it then tells.
   stream.on("error", () => {});
   const read = (limits: ReadLimits) => {
-    const abort = () => stream.destroy();
-    limits.signal.addEventListener("abort", abort, { once: true });
-    return readable(name, limits, () => collect(stream, name, limits.maxBytes)).finally(() =>
-      limits.signal.removeEventListener("abort", abort),
-    );
+    const release = onAbort(limits.signal, () => void stream.destroy());
+    return readable(name, limits, () => collect(stream, name, limits.maxBytes)).finally(release);
   };
   return { name, read };
 }
@@ -251,7 +257,7 @@ async function* readWeb(
 ): AsyncGenerator<unknown, void, undefined> {
   const reader = stream.getReader();
   const cancel = () => void reader.cancel(signal.reason).catch(() => {});
-  signal.addEventListener("abort", cancel, { once: true });
+  const release = onAbort(signal, cancel);
   try {
     for (;;) {
       const { done, value } = await reader.read();
@@ -259,7 +265,7 @@ async function* readWeb(
       yield value;
     }
   } finally {
-    signal.removeEventListener("abort", cancel);
+    release();
     cancel();
     reader.releaseLock();
   }

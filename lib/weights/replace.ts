@@ -4,6 +4,7 @@ import { type FileHandle, open, realpath, rename, rm, stat } from "node:fs/promi
 import { dirname, join } from "node:path";
 import { rangeError, typeError } from "../check.js";
 import { VggError } from "../errors.js";
+import { isError } from "../realm.js";
 import { fileError } from "./file.js";
 
 /** @throws {TypeError|RangeError} not a path that a file can have */
@@ -47,7 +48,7 @@ export async function replaceFile(
     await rename(partial, target);
   } catch (error) {
     await rm(partial, { force: true }).catch(() => {});
-    const isSystem = error instanceof Error && "syscall" in error && !(error instanceof VggError);
+    const isSystem = isError(error) && "syscall" in error && !(error instanceof VggError);
     throw isSystem ? fileError(error, path) : error;
   }
 }
