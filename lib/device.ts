@@ -4,15 +4,16 @@ import { cacheFolder } from "./cache-folder.js";
 import { checkInteger, checkOptions, formatShape, rangeError, typeError } from "./check.js";
 import { cpuInfo, type DeviceInfo, gpuInfos } from "./diagnosis.js";
 import { awaitNative, callNative, VggError } from "./errors.js";
-import { type NativeDevice, type NativeMemory, native } from "./native.js";
+import { type NativeDevice, type NativeMemory, type NativeReservation, native } from "./native.js";
+import { inTurn, Line, mustWait, waitWithCopies } from "./order.js";
 import { markCopy } from "./realm.js";
 import {
   arrayTypeOf,
+  byteCount,
   checkShape,
   checkTensor,
   type DType,
   dtypes,
-  elementCount,
   nativeData,
   Tensor,
 } from "./tensor.js";
@@ -27,6 +28,8 @@ export interface DeviceOptions {
   instructionSet?: "avx512" | "avx2" | "x86-64-v2" | "neon";
   /** GPU only: the same bits in each process, for less speed: algorithms are not chosen by time. Default: false. */
   deterministic?: boolean;
+  /** How many bytes calls may copy and leave waiting for the device. Default: a quarter of the memory available when it opens. */
+  maxQueuedBytes?: number;
 }
 
 /** Bytes in use on a device by all models of this process. */
@@ -34,6 +37,10 @@ export interface MemoryStats {
   readonly parameterBytes: number;
   readonly activationBytes: number;
   readonly tensorBytes: number;
+  /** On the host: what calls have copied for work that waits or runs. */
+  readonly queuedBytes: number;
+  /** Beyond it a call that copies rejects with QUEUE_FULL. */
+  readonly maxQueuedBytes: number;
 }
 
 /**
@@ -48,22 +55,31 @@ export async function openDevice(
   const expected = '"auto", "cpu", "cuda" or "cuda:N"';
   if (typeof id !== "string") throw typeError(expected, "device", id);
   if (!/^(auto|cpu|cuda(:\d{1,3})?)$/.test(id)) throw rangeError(expected, "device", id);
-  checkOptions(options, "options", ["threads", "instructionSet", "deterministic"]);
-  const { threads, instructionSet, deterministic = false } = options;
+  checkOptions(options, "options", [
+    "threads",
+    "instructionSet",
+    "deterministic",
+    "maxQueuedBytes",
+  ]);
+  const { threads, instructionSet, deterministic = false, maxQueuedBytes } = options;
   if (threads !== undefined) checkInteger(threads, "options.threads", 1, 1024);
   if (instructionSet !== undefined && typeof instructionSet !== "string") {
     throw typeError("a string", "options.instructionSet", instructionSet);
   }
   if (typeof deterministic !== "boolean")
     throw typeError("a boolean", "options.deterministic", deterministic);
+  if (maxQueuedBytes !== undefined)
+    checkInteger(maxQueuedBytes, "options.maxQueuedBytes", 1, Number.MAX_SAFE_INTEGER);
+  const own = { deterministic, maxQueuedBytes };
   const openCpu = () =>
     new Device(
       cpuInfo(),
-      callNative(() => native().openCpu(threads ?? 0, instructionSet ?? "")),
+      callNative(() => native().openCpu(threads ?? 0, instructionSet ?? "", maxQueuedBytes ?? 0)),
+      own,
     );
   if (id === "cpu") return openCpu();
   try {
-    return await openGpu(Number(id.split(":")[1] ?? 0), deterministic);
+    return await openGpu(Number(id.split(":")[1] ?? 0), own);
   } catch (error) {
     // Whatever keeps the GPU from working: `diagnose` says it.
     if (id === "auto" && error instanceof VggError && error.code !== "ADDON_MISSING")
@@ -72,10 +88,17 @@ export async function openDevice(
   }
 }
 
-async function openGpu(ordinal: number, deterministic: boolean): Promise<Device> {
-  const options = { cacheFolder: join(cacheFolder(), "cuda"), deterministic };
+async function openGpu(ordinal: number, own: OwnOptions): Promise<Device> {
+  const { deterministic, maxQueuedBytes = 0 } = own;
+  const options = { cacheFolder: join(cacheFolder(), "cuda"), deterministic, maxQueuedBytes };
   const opened = await awaitNative(() => native().openCuda(ordinal, options));
-  return new Device(gpuInfos()[ordinal]!, opened, deterministic);
+  return new Device(gpuInfos()[ordinal]!, opened, own);
+}
+
+/** What tells devices of one id apart, besides what they say of themselves. */
+interface OwnOptions {
+  readonly deterministic: boolean;
+  readonly maxQueuedBytes: number | undefined;
 }
 
 /** A place where graphs run. Everything asked of it happens in order on its own thread. */
@@ -87,12 +110,12 @@ export class Device {
   readonly info: DeviceInfo;
   #native: NativeDevice | null;
 
-  readonly #isDeterministic: boolean;
+  readonly #own: OwnOptions;
 
   /** @internal Use `openDevice`. */
-  constructor(info: DeviceInfo, device: NativeDevice, isDeterministic = false) {
+  constructor(info: DeviceInfo, device: NativeDevice, own: OwnOptions) {
     this.#native = device;
-    this.#isDeterministic = isDeterministic;
+    this.#own = own;
     const { threads, instructionSet, precisions } = device.info();
     this.info =
       info.kind === "cpu"
@@ -119,8 +142,13 @@ export class Device {
 
   toString(): string {
     const { id, threads, instructionSets = [] } = this.info;
-    if (this.kind === "cuda") return this.#isDeterministic ? `${id} (deterministic)` : id;
-    return `${id} (${threads} threads, ${instructionSets.join(", ")})`;
+    const { deterministic, maxQueuedBytes } = this.#own;
+    const details = [
+      ...(this.kind === "cpu" ? [`${threads} threads`, ...instructionSets] : []),
+      ...(this.kind === "cuda" && deterministic ? ["deterministic"] : []),
+      ...(maxQueuedBytes === undefined ? [] : [`${maxQueuedBytes} bytes queued`]),
+    ];
+    return details.length > 0 ? `${id} (${details.join(", ")})` : id;
   }
 
   /** @internal @throws {VggError} DISPOSED */
@@ -154,19 +182,18 @@ export class DeviceTensor {
   readonly shape: readonly number[];
   readonly dtype: DType;
   readonly device: Device;
+  /** @internal What reads or writes the memory passes through here. */
+  readonly line = new Line();
+  #native: NativeDevice;
   #memory: NativeMemory;
   #isDisposed = false;
 
-  private constructor(
-    device: Device,
-    shape: readonly number[],
-    dtype: DType,
-    memory: NativeMemory,
-  ) {
+  private constructor(device: Device, shape: readonly number[], dtype: DType) {
     this.device = device;
     this.shape = shape;
     this.dtype = dtype;
-    this.#memory = memory;
+    this.#native = device.native;
+    this.#memory = callNative(() => this.#native.allocate(byteCount(shape, dtype)));
   }
 
   /**
@@ -182,13 +209,7 @@ export class DeviceTensor {
     if (!(device instanceof Device)) throw typeError("a Device", "device", device);
     const checked = checkShape(shape, "shape");
     if (!dtypes.includes(dtype)) throw rangeError(`one of ${dtypes.join(", ")}`, "dtype", dtype);
-    const bytes = elementCount(checked) * arrayTypeOf(dtype).BYTES_PER_ELEMENT;
-    return new DeviceTensor(
-      device,
-      checked,
-      dtype,
-      callNative(() => device.native.allocate(bytes)),
-    );
+    return new DeviceTensor(device, checked, dtype);
   }
 
   /** @internal @throws {VggError} DISPOSED */
@@ -204,26 +225,34 @@ export class DeviceTensor {
 
   /**
    * Copies a tensor of the same shape and dtype to the device. The data are read before this returns.
-   * @throws {TypeError|RangeError} another shape or dtype @throws {VggError} DISPOSED
+   * @throws {TypeError|RangeError} another shape or dtype @throws {VggError} DISPOSED, QUEUE_FULL, OUT_OF_MEMORY
    */
   async write(tensor: Tensor): Promise<void> {
     checkTensor(tensor, "tensor", this.dtype);
     if (formatShape(tensor.shape) !== formatShape(this.shape)) {
       throw rangeError(`shape ${formatShape(this.shape)}`, "tensor", tensor.shape);
     }
-    await awaitNative(() => this.memory.write(nativeData(tensor, "tensor")));
+    const { memory } = this;
+    const data = nativeData(tensor, "tensor");
+    const start = (data: NodeJS.TypedArray, reservation: NativeReservation | null) =>
+      awaitNative(() => memory.write(data, reservation));
+    await (mustWait([this.line])
+      ? waitWithCopies([this.line], this.#native, [data], ([copy], taken) => start(copy!, taken))
+      : start(data, null));
   }
 
   /** A copy in JavaScript's memory, made after all that was asked of the device before. @throws {VggError} DISPOSED */
   async read(): Promise<Tensor> {
-    const bytes = await awaitNative(() => this.memory.read());
+    const { memory } = this;
+    const bytes = await inTurn(this.line, () => awaitNative(() => memory.read()));
     return new Tensor(this.shape, new (arrayTypeOf(this.dtype))(bytes), this.dtype);
   }
 
   /** Frees the memory when the work that uses it is done. Twice is nothing. */
   dispose(): void {
-    if (!this.#isDisposed) this.#memory.dispose();
+    if (this.#isDisposed) return;
     this.#isDisposed = true;
+    void inTurn(this.line, async () => this.#memory.dispose());
   }
 
   [Symbol.dispose](): void {

@@ -10,6 +10,8 @@ export const errorCodes = {
     "the GPU stopped after a fatal error: it stays so for this process; other devices go on",
   UNSUPPORTED: "the device cannot do this (a precision, an instruction set)",
   OUT_OF_MEMORY: "an allocation cannot be met; nothing changed, a smaller request may succeed",
+  QUEUE_FULL:
+    "more bytes wait for the device than its queue may hold; nothing changed, try again when earlier calls have ended",
   DISPOSED: "the model, graph, device or device tensor was disposed",
   ABORTED: "the work was stopped before it finished",
   MISSING_PARAMETER: "a graph ran before each of its parameters had a value",

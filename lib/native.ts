@@ -17,10 +17,18 @@ export interface NativeDevice {
     instructionSet: string;
     precisions: Precision[];
   };
-  memoryStats(): { parameterBytes: number; activationBytes: number; tensorBytes: number };
+  memoryStats(): {
+    parameterBytes: number;
+    activationBytes: number;
+    tensorBytes: number;
+    queuedBytes: number;
+    maxQueuedBytes: number;
+  };
   /** What the device reaches at most, measured now; 0 where it cannot be. */
   roofline(precision: Precision): Promise<{ flopsPerSecond: number; bytesPerSecond: number }>;
   allocate(bytes: number): NativeMemory;
+  /** Takes bytes of the queue for a call that must wait before the addon sees it. */
+  reserve(bytes: number): NativeReservation;
   createParameters(
     specs: readonly { name: string; shape: readonly number[] }[],
     precision: Precision,
@@ -35,19 +43,38 @@ export type NativeRecord = Pick<GraphRecord, "rows"> & {
   readonly outputs: readonly number[];
 };
 
+export interface NativeReservation {
+  /** Gives the bytes back, unless a call has taken them over. */
+  release(): void;
+}
+
 export interface NativeMemory {
-  /** Copies the bytes before it returns. */
-  write(data: NodeJS.TypedArray): Promise<void>;
+  /** Copies the bytes before it returns. Like all that copies, it counts them unless they are reserved. */
+  write(data: NodeJS.TypedArray, reservation: NativeReservation | null): Promise<void>;
   read(): Promise<ArrayBuffer>;
   dispose(): void;
 }
 
 export interface NativeParameters {
-  /** Elements from `first` on, of a floating-point dtype; copied before it returns. */
-  write(index: number, data: NodeJS.TypedArray, dtype: DType, first: number): Promise<void>;
+  /** Elements from `first` on of each, of floating-point dtypes, in one step; copied before it returns. */
+  write(
+    indices: readonly number[],
+    data: readonly NodeJS.TypedArray[],
+    dtypes: readonly DType[],
+    first: number,
+    isCounted: boolean,
+    reservation: NativeReservation | null,
+  ): Promise<void>;
   read(index: number): Promise<ArrayBuffer>;
+  hold(): NativeHeldParameters;
   fill(index: number, value: number): Promise<void>;
   fillNormal(index: number, standardDeviation: number, seed: number, stream: number): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+export interface NativeHeldParameters {
+  /** After the last read of a parameter it is not held any more. */
+  read(index: number, first: number, count: number, isLast: boolean): Promise<ArrayBuffer>;
   dispose(): Promise<void>;
 }
 
@@ -62,6 +89,7 @@ export interface NativeGraph {
     inputs: readonly (NodeJS.TypedArray | NativeMemory)[],
     outputs: (NodeJS.TypedArray | NativeMemory | null)[],
     cancellation: NativeCancellation | null,
+    reservation: NativeReservation | null,
   ): Promise<void>;
   /** Like `run`, with the time of each step. */
   profile(...call: Parameters<NativeGraph["run"]>): Promise<NativeStepTime[]>;
@@ -156,10 +184,10 @@ export interface ResizePlan {
 
 export interface NativeAddon {
   Cancellation: new () => NativeCancellation;
-  openCpu(threads: number, instructionSet: string): NativeDevice;
+  openCpu(threads: number, instructionSet: string, maxQueuedBytes: number): NativeDevice;
   openCuda(
     ordinal: number,
-    options: { cacheFolder: string; deterministic: boolean },
+    options: { cacheFolder: string; deterministic: boolean; maxQueuedBytes: number },
   ): Promise<NativeDevice>;
   cudaDevices(): NativeGpu[];
   cudaReport(): {

@@ -86,6 +86,11 @@ export function elementCount(shape: readonly number[]): number {
   return count;
 }
 
+/** Of a tensor of this shape. */
+export function byteCount(shape: readonly number[], dtype: DType): number {
+  return elementCount(shape) * arrayTypeOf(dtype).BYTES_PER_ELEMENT;
+}
+
 /** Numbers in row-major order and their shape. The data are not copied: a view of the caller's array. */
 export class Tensor {
   static {

@@ -11,8 +11,10 @@
 #include "napi/device_wrap.h"
 #include "napi/devices.h"
 #include "napi/graph_wrap.h"
+#include "napi/held_parameters_wrap.h"
 #include "napi/memory_wrap.h"
 #include "napi/parameters_wrap.h"
+#include "napi/reservation_wrap.h"
 #include "napi/resize_crop.h"
 
 namespace {
@@ -52,6 +54,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   data->deviceConstructor = Napi::Persistent(vgg::napi::DeviceWrap::define(env));
   data->memoryConstructor = Napi::Persistent(vgg::napi::MemoryWrap::define(env));
   data->parametersConstructor = Napi::Persistent(vgg::napi::ParametersWrap::define(env));
+  data->heldParametersConstructor = Napi::Persistent(vgg::napi::HeldParametersWrap::define(env));
+  data->reservationConstructor = Napi::Persistent(vgg::napi::ReservationWrap::define(env));
   data->graphConstructor = Napi::Persistent(vgg::napi::GraphWrap::define(env));
   exports.Set("Cancellation", vgg::napi::CancellationWrap::define(env));
   exports.Set("openCpu", Napi::Function::New<vgg::napi::DeviceWrap::openCpu>(env, "openCpu"));

@@ -51,7 +51,7 @@ describe("the addon", () => {
       "randomNormal",
       "resizeCrop",
     ]);
-    const device = native().openCpu(1, "");
+    const device = native().openCpu(1, "", 0);
     const methods = (object: object) =>
       Object.getOwnPropertyNames(Object.getPrototypeOf(object))
         .filter((name) => name !== "constructor")
@@ -62,18 +62,21 @@ describe("the addon", () => {
       "createParameters",
       "info",
       "memoryStats",
+      "reserve",
       "roofline",
     ]);
     expect(methods(device.allocate(4))).toEqual(["dispose", "read", "write"]);
     const parameters = device.createParameters([], "float32");
-    expect(methods(parameters)).toEqual(["dispose", "fill", "fillNormal", "read", "write"]);
+    expect(methods(parameters)).toEqual(["dispose", "fill", "fillNormal", "hold", "read", "write"]);
+    expect(methods(parameters.hold())).toEqual(["dispose", "read"]);
+    expect(methods(device.reserve(4))).toEqual(["release"]);
     const graph = device.createGraph({ values: [], rows: [], inputs: [], outputs: [] }, parameters);
     expect(methods(graph)).toEqual(["dispose", "lastRun", "prepare", "profile", "run"]);
     expect(methods(new (native().Cancellation)())).toEqual(["cancel"]);
   });
 
   it("tells its objects from others", () => {
-    const device = native().openCpu(1, "");
+    const device = native().openCpu(1, "", 0);
     const record = { values: [], rows: [], inputs: [], outputs: [] };
     expect(() => device.createGraph(record, device.allocate(4) as never)).toThrow(
       "Expected a native parameters",
@@ -82,7 +85,7 @@ describe("the addon", () => {
   });
 
   it("fills the arrays that outputs have become while it computed, and says where there is none", async () => {
-    const device = native().openCpu(1, "");
+    const device = native().openCpu(1, "", 0);
     const values = [
       { shape: [4], dtype: "float32" },
       { shape: [4], dtype: "float32" },
@@ -93,7 +96,7 @@ describe("the addon", () => {
     const input = Float32Array.of(1, -2, 3, -4);
     const run = (given: Float32Array | undefined) => {
       const outputs: (Float32Array | null)[] = [null];
-      const running = graph.run(1, [input], outputs, null);
+      const running = graph.run(1, [input], outputs, null, null);
       if (given !== undefined) outputs[0] = given;
       return running;
     };

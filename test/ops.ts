@@ -82,7 +82,8 @@ export function describeOnEach(body: () => void): void {
     });
     afterAll(() => {
       // What a graph allocates goes with it.
-      expect(device.memoryStats()).toEqual({
+      expect(device.memoryStats()).toMatchObject({
+        queuedBytes: 0,
         parameterBytes: 0,
         activationBytes: 0,
         tensorBytes: 0,

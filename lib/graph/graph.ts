@@ -11,14 +11,17 @@ import { Device, DeviceTensor } from "../device.js";
 import { awaitNative, callNative, translated, VggError } from "../errors.js";
 import {
   type NativeCancellation,
+  type NativeDevice,
   type NativeGraph,
   type NativeMemory,
+  type NativeReservation,
   type NativeRunTime,
   type NativeStepTime,
   native,
 } from "../native.js";
+import { copyArray, inTurn, type Line, mustWait, waitWithCopies } from "../order.js";
 import { onAbort } from "../signal.js";
-import { arrayTypeOf, type DType, elementCount, nativeData, Tensor } from "../tensor.js";
+import { arrayTypeOf, byteCount, type DType, elementCount, nativeData, Tensor } from "../tensor.js";
 import { checkRecord } from "./builder.js";
 import type { GraphRecord, ValueId } from "./ops.js";
 import { ParameterStore } from "./parameter-store.js";
@@ -40,7 +43,7 @@ export interface GraphProfile {
 type Inputs = Readonly<Record<string, Tensor | DeviceTensor>>;
 type Targets = Readonly<Record<string, DeviceTensor>>;
 type NativeInputs = readonly (NodeJS.TypedArray | NativeMemory)[];
-type NativeCall = Parameters<NativeGraph["run"]>;
+type NativeMethod<T> = (this: NativeGraph, ...call: Parameters<NativeGraph["run"]>) => Promise<T>;
 
 /** An input or output: a value by its name in the record. */
 interface Port {
@@ -54,11 +57,12 @@ type Results = Record<string, Tensor | DeviceTensor>;
 
 /** A call that was checked. */
 interface Call {
-  readonly inputs: Inputs;
   readonly into: Targets | undefined;
   readonly signal: AbortSignal | undefined;
   readonly batch: number;
   readonly nativeInputs: NativeInputs;
+  /** What it uses besides the parameters. */
+  readonly tensors: readonly DeviceTensor[];
   /** By output: its place on the device, or null until its array is made. */
   readonly nativeOutputs: (NodeJS.TypedArray | NativeMemory | null)[];
   results: Results;
@@ -72,6 +76,7 @@ export class Graph {
   readonly #outputs: readonly Port[];
   readonly #inputNames: readonly string[];
   readonly #outputNames: readonly string[];
+  readonly #nativeDevice: NativeDevice;
   #native: NativeGraph;
   #disposal: Promise<void> | null = null;
   #ownsParameters: boolean;
@@ -109,8 +114,9 @@ export class Graph {
       inputs: Object.values(record.inputs),
       outputs: Object.values(record.outputs),
     };
+    this.#nativeDevice = device.native;
     this.#native = callNative(() =>
-      device.native.createGraph(nativeRecord, this.parameters.native),
+      this.#nativeDevice.createGraph(nativeRecord, this.parameters.native),
     );
   }
 
@@ -133,16 +139,16 @@ export class Graph {
   async prepare(batch: number): Promise<void> {
     checkInteger(batch, "batch", 1, 2 ** 31 - 1);
     this.#checkLive();
-    await this.parameters.gate.after(() => awaitNative(() => this.#native.prepare(batch)));
+    await inTurn(this.parameters.line, () => awaitNative(() => this.#native.prepare(batch)));
   }
 
   /**
-   * Runs the graph on the device's thread. Inputs in JavaScript's memory are copied before this returns, unless
-   * 8 runs are under way: then it waits for its turn before it copies anything.
+   * Runs the graph on the device's thread, after all calls before it. Inputs in JavaScript's memory are copied before
+   * this returns.
    * @param inputs by name, each (N, …) with the same N ≥ 1
    * @returns each output by name: a new Tensor, or the DeviceTensor of `into`
    * @throws {TypeError|RangeError} a missing or unknown input or output, another shape, dtype or device
-   * @throws {VggError} DISPOSED, OUT_OF_MEMORY, MISSING_PARAMETER; or the reason of `signal`
+   * @throws {VggError} DISPOSED, OUT_OF_MEMORY, QUEUE_FULL, MISSING_PARAMETER; or the reason of `signal`
    */
   async run(inputs: Inputs, options?: RunOptions): Promise<Results> {
     this.#checkLive();
@@ -159,7 +165,7 @@ export class Graph {
   /**
    * Runs the graph again and again and says how long each step took. On a GPU the steps are timed one by one, by its own
    * clock, outside the recorded graph that `run` launches.
-   * @param inputs as for `run`
+   * @param inputs as for `run`, copied before this returns
    * @throws {TypeError|RangeError} as `run`; `warmup` or `iterations` out of range @throws {VggError} as `run`
    */
   async profile(inputs: Inputs, options: ProfileOptions = {}): Promise<GraphProfile> {
@@ -168,10 +174,14 @@ export class Graph {
     const { signal } = options;
     const warmup = checkInteger(options.warmup ?? 1, "options.warmup", 0, 1_000_000);
     const iterations = checkInteger(options.iterations ?? 10, "options.iterations", 1, 1_000_000);
+    this.#check(inputs, undefined, signal);
+    const copies = Object.fromEntries(
+      this.#inputNames.map((name) => [name, copyTensor(inputs[name]!)]),
+    );
     const runs: NativeStepTime[][] = [];
     for (let i = 0; ; i++) {
       this.#checkLive();
-      const call = this.#check(inputs, undefined, signal);
+      const call = this.#check(copies, undefined, signal);
       try {
         const steps = await this.#start(this.#native.profile, call);
         if (i >= warmup) runs.push(steps);
@@ -203,38 +213,70 @@ export class Graph {
         throw typeError("a Tensor or DeviceTensor", name, value);
     }
     const batch = inputs[this.#inputNames[0]!]!.shape[0] ?? 0;
-    const nativeInputs = this.#bindInputs(inputs, batch);
+    const tensors: DeviceTensor[] = [];
+    const nativeInputs = this.#inputs.map((port) =>
+      this.#bind(inputs[port.name]!, port, batch, tensors),
+    );
     if (into !== undefined) checkOptions(into, "options.into", this.#outputNames);
     const nativeOutputs = this.#outputs.map((port) => {
       const target = into?.[port.name];
       if (target === undefined) return null;
       const name = `options.into.${port.name}`;
       if (!(target instanceof DeviceTensor)) throw typeError("a DeviceTensor", name, target);
-      return this.#bind(target, { ...port, name }, batch);
+      return this.#bind(target, { ...port, name }, batch, tensors);
     });
     signal?.throwIfAborted();
-    return { inputs, into, signal, batch, nativeInputs, nativeOutputs, results: {} };
+    return { into, signal, batch, nativeInputs, nativeOutputs, tensors, results: {} };
   }
 
-  #bindInputs(inputs: Inputs, batch: number): NativeInputs {
-    return this.#inputs.map((port) => this.#bind(inputs[port.name]!, port, batch));
+  /** Hands a call over to the addon: now, unless what it uses must wait. */
+  #start<T>(method: NativeMethod<T>, call: Call): Promise<T> {
+    const lines = [this.parameters.line];
+    for (const { line } of call.tensors) lines.push(line);
+    return mustWait(lines)
+      ? this.#wait(lines, method, call)
+      : this.#handOver(method, call, call.nativeInputs, null);
   }
 
-  /** Starts a call of the addon when its turn comes: at once unless 8 are under way. */
-  #start<T>(
-    method: (this: NativeGraph, ...call: NativeCall) => Promise<T>,
+  #handOver<T>(
+    method: NativeMethod<T>,
     call: Call,
+    inputs: NativeInputs,
+    reservation: NativeReservation | null,
   ): Promise<T> {
-    const { inputs, signal, batch, nativeInputs, nativeOutputs } = call;
-    return this.parameters.gate.run((hasWaited) => {
-      // Inputs may have been disposed or transferred meanwhile.
-      const current = hasWaited ? this.#bindInputs(inputs, batch) : nativeInputs;
-      const start = (cancellation: NativeCancellation | null) => {
-        const running = method.call(this.#native, batch, current, nativeOutputs, cancellation);
-        return this.#makeResults(call, running);
-      };
-      return signal === undefined ? start(null) : cancellable(signal, start);
-    }, signal);
+    const { signal, batch, nativeOutputs } = call;
+    const start = (cancellation: NativeCancellation | null) => {
+      const running = method.call(
+        this.#native,
+        batch,
+        inputs,
+        nativeOutputs,
+        cancellation,
+        reservation,
+      );
+      return this.#makeResults(call, running);
+    };
+    return signal === undefined ? start(null) : cancellable(signal, start);
+  }
+
+  #wait<T>(lines: readonly Line[], method: NativeMethod<T>, call: Call): Promise<T> {
+    const { signal, batch, nativeInputs, nativeOutputs } = call;
+    const isCopied = (input: NativeInputs[number]) => ArrayBuffer.isView(input);
+    const arrays = nativeInputs.filter(isCopied);
+    const moreBytes = this.#outputs
+      .filter((_, index) => nativeOutputs[index] === null)
+      .reduce((sum, { shape, dtype }) => sum + batch * byteCount(shape, dtype), 0);
+    return waitWithCopies(
+      lines,
+      this.#nativeDevice,
+      arrays,
+      (copies, reservation) => {
+        const left = [...copies];
+        const inputs = nativeInputs.map((input) => (isCopied(input) ? left.shift()! : input));
+        return this.#handOver(method, call, inputs, reservation);
+      },
+      { signal, moreBytes },
+    );
   }
 
   /** What a run fills and gives: made here while the device computes, not when its caller waits for nothing else. */
@@ -259,10 +301,12 @@ export class Graph {
     }
   }
 
+  /** What the addon takes; a DeviceTensor is added to `tensors`. */
   #bind(
     value: Tensor | DeviceTensor,
     { name, shape, dtype }: Port,
     batch: number,
+    tensors: DeviceTensor[],
   ): NodeJS.TypedArray | NativeMemory {
     if (value.dtype !== dtype)
       throw new TypeError(`Expected dtype ${dtype} for ${name} but received ${value.dtype}`);
@@ -278,6 +322,7 @@ export class Graph {
     if (value instanceof Tensor) return nativeData(value, name);
     if (!value.device.isSameAs(this.device))
       throw rangeError(`a DeviceTensor on ${this.device}`, name, `${value.device}`);
+    tensors.push(value);
     return value.memory;
   }
 
@@ -289,7 +334,7 @@ export class Graph {
   /** Frees the graph when the runs asked for before have ended. Twice is nothing. */
   dispose(): Promise<void> {
     this.#disposal ??= (async () => {
-      await this.parameters.gate.after(() => awaitNative(() => this.#native.dispose()));
+      await inTurn(this.parameters.line, () => awaitNative(() => this.#native.dispose()));
       if (this.#ownsParameters) await this.parameters.dispose();
     })();
     return this.#disposal;
@@ -298,6 +343,12 @@ export class Graph {
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }
+}
+
+/** The tensor with data of its own; one on a device as it is. */
+function copyTensor(tensor: Tensor | DeviceTensor): Tensor | DeviceTensor {
+  if (tensor instanceof DeviceTensor) return tensor;
+  return new Tensor(tensor.shape, copyArray(tensor.data), tensor.dtype);
 }
 
 function isBatchOf(shape: readonly number[], batched: readonly number[]): boolean {

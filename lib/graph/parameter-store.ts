@@ -3,17 +3,20 @@ import { checkInteger, checkOneOf, formatShape, rangeError, typeError } from "..
 import { Device } from "../device.js";
 import { type Precision, precisions } from "../diagnosis.js";
 import { awaitNative, callNative } from "../errors.js";
-import type { NativeParameters } from "../native.js";
+import type { NativeDevice, NativeParameters, NativeReservation } from "../native.js";
+import { asOneStep, inTurn, Line, mustWait, waitWithCopies } from "../order.js";
 import { markCopy } from "../realm.js";
 import {
   arrayTypeOf,
   checkFloatTensor,
   checkShape,
   type DType,
+  elementCount,
   nativeData,
   Tensor,
+  tensorEntries,
 } from "../tensor.js";
-import { Gate } from "./gate.js";
+import { HeldParameters } from "./held-parameters.js";
 import type { ParameterRecord } from "./ops.js";
 
 /** The parameters of one or more graphs on one device, by name. */
@@ -27,8 +30,10 @@ export class ParameterStore {
   readonly precision: Precision;
   readonly records: readonly ParameterRecord[];
   /** @internal What reads or writes the parameters passes through here. */
-  readonly gate = new Gate();
+  readonly line = new Line();
+  readonly #device: NativeDevice;
   #native: NativeParameters;
+  #held = new Set<HeldParameters>();
   #indices: ReadonlyMap<string, number>;
 
   /**
@@ -48,7 +53,8 @@ export class ParameterStore {
       shape: checkShape(shape, `the shape of ${name}`),
     }));
     this.#indices = new Map(this.records.map(({ name }, index) => [name, index]));
-    this.#native = callNative(() => device.native.createParameters(this.records, precision));
+    this.#device = device.native;
+    this.#native = callNative(() => this.#device.createParameters(this.records, precision));
   }
 
   /** @internal */
@@ -64,20 +70,48 @@ export class ParameterStore {
   }
 
   /**
-   * The numbers are read before this returns.
+   * The numbers are copied before this returns.
    * @param tensor float32, or float64, float16 or bfloat16, which become float32
-   * @throws {TypeError|RangeError} unknown name, another dtype or shape @throws {VggError} OUT_OF_MEMORY, DISPOSED
+   * @throws {TypeError|RangeError} unknown name, another dtype or shape
+   * @throws {VggError} OUT_OF_MEMORY, QUEUE_FULL, DISPOSED
    */
   async set(name: string, tensor: Tensor): Promise<void> {
-    const index = this.index(name);
-    checkFloatTensor(tensor, name);
-    this.checkShape(name, tensor.shape);
-    const write = () => this.#native.write(index, nativeData(tensor, name), tensor.dtype, 0);
-    await this.gate.after(() => awaitNative(write));
+    await this.write([[name, tensor]]);
   }
 
   /**
-   * Like `set`, with the tensor's bytes piece by piece, each of whole elements: one is packed while the next is read.
+   * Like `set` for more of them, in one step: no other call finds some new and some old.
+   * @param tensors a Map or an object
+   * @throws {TypeError|RangeError} as `set` @throws {VggError} as `set`; nothing was written
+   */
+  async setAll(
+    tensors: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
+  ): Promise<void> {
+    await this.write([...tensorEntries(tensors, "tensors")]);
+  }
+
+  /** @internal Like `setAll`, but throws at once what keeps it from being handed over. */
+  write(entries: readonly (readonly [string, Tensor])[]): Promise<void> {
+    const indices = entries.map(([name]) => this.index(name));
+    for (const [name, tensor] of entries)
+      this.checkShape(name, checkFloatTensor(tensor, name).shape);
+    const arrays = entries.map(([name, tensor]) => nativeData(tensor, name));
+    const dtypes = entries.map(([, { dtype }]) => dtype);
+    const start = (data: readonly NodeJS.TypedArray[], reservation: NativeReservation | null) =>
+      this.#native.write(indices, data, dtypes, 0, true, reservation);
+    if (!mustWait([this.line])) {
+      const written = callNative(() => start(arrays, null));
+      return awaitNative(() => written);
+    }
+    return waitWithCopies([this.line], this.#device, arrays, (copies, reservation) =>
+      awaitNative(() => start(copies, reservation)),
+    );
+  }
+
+  /**
+   * Like `set`, with the tensor's bytes piece by piece, each of whole elements. It asks for the first piece when all
+   * calls before it have been handed over; later calls of these parameters wait until the last is written. It holds two
+   * pieces at a time, which the bound of the queue does not count. If `pieces` fails, what came before is written.
    * @throws {VggError} OUT_OF_MEMORY, DISPOSED; and what `pieces` throws
    */
   async setPieces(
@@ -86,6 +120,14 @@ export class ParameterStore {
     pieces: AsyncIterable<Uint8Array<ArrayBuffer>>,
   ): Promise<void> {
     const index = this.index(name);
+    await asOneStep(this.line, () => this.#writePieces(index, dtype, pieces));
+  }
+
+  async #writePieces(
+    index: number,
+    dtype: DType,
+    pieces: AsyncIterable<Uint8Array<ArrayBuffer>>,
+  ): Promise<void> {
     let first = 0;
     let writing: Promise<void> = Promise.resolve();
     try {
@@ -94,9 +136,7 @@ export class ParameterStore {
         const data = new type(buffer, byteOffset, byteLength / type.BYTES_PER_ELEMENT);
         await writing;
         const at = first;
-        writing = this.gate.after(() =>
-          awaitNative(() => this.#native.write(index, data, dtype, at)),
-        );
+        writing = awaitNative(() => this.#native.write([index], [data], [dtype], at, false, null));
         writing.catch(() => {}); // awaited by the next piece or below
         first += data.length;
       }
@@ -117,15 +157,47 @@ export class ParameterStore {
   /** @throws {RangeError} unknown name @throws {VggError} MISSING_PARAMETER, OUT_OF_MEMORY, DISPOSED */
   async get(name: string): Promise<Tensor> {
     const index = this.index(name);
-    const bytes = await this.gate.after(() => awaitNative(() => this.#native.read(index)));
+    const bytes = await inTurn(this.line, () => awaitNative(() => this.#native.read(index)));
     return new Tensor(this.records[index]!.shape, new Float32Array(bytes));
+  }
+
+  /**
+   * Copies of all parameters as they are at this place in the order of the calls.
+   * @throws {VggError} MISSING_PARAMETER, OUT_OF_MEMORY, DISPOSED
+   */
+  async getAll(): Promise<Map<string, Tensor>> {
+    const held = this.hold();
+    try {
+      const tensors = new Map<string, Tensor>();
+      for (const { name } of this.records) tensors.set(name, await this.readHeld(held, name));
+      return tensors;
+    } finally {
+      await held.dispose();
+    }
+  }
+
+  /** @internal The parameters as they are at this place in the order of the calls; the caller disposes of it. */
+  hold(): HeldParameters {
+    const held = new HeldParameters(
+      inTurn(this.line, async () => callNative(() => this.#native.hold())),
+    );
+    this.#held.add(held);
+    void held.ended.then(() => this.#held.delete(held));
+    return held;
+  }
+
+  /** @internal Once for each name. */
+  async readHeld(held: HeldParameters, name: string): Promise<Tensor> {
+    const index = this.index(name);
+    const { shape } = this.records[index]!;
+    return new Tensor(shape, await held.read(index, elementCount(shape)));
   }
 
   /** Every element the same. @throws {TypeError|RangeError} unknown name, not a number */
   async fill(name: string, value: number): Promise<void> {
     const index = this.index(name);
     if (typeof value !== "number") throw typeError("a number", "value", value);
-    await this.gate.after(() => awaitNative(() => this.#native.fill(index, value)));
+    await inTurn(this.line, () => awaitNative(() => this.#native.fill(index, value)));
   }
 
   /**
@@ -139,12 +211,15 @@ export class ParameterStore {
     }
     checkInteger(seed, "seed", 0, Number.MAX_SAFE_INTEGER);
     checkInteger(stream, "stream", 0, 2 ** 32 - 1);
-    await this.gate.after(() =>
+    await inTurn(this.line, () =>
       awaitNative(() => this.#native.fillNormal(index, standardDeviation, seed, stream)),
     );
   }
 
+  /** Frees the parameters when the calls asked for before have ended. */
   async dispose(): Promise<void> {
-    await this.gate.after(() => awaitNative(() => this.#native.dispose()));
+    const ended = [...this.#held].map((held) => held.ended);
+    await inTurn(this.line, () => awaitNative(() => this.#native.dispose()));
+    await Promise.all(ended);
   }
 }

@@ -171,27 +171,36 @@ export class Vgg {
   }
 
   /**
-   * Replaces a parameter for the forwards asked for after this one. The numbers are read before this returns.
+   * Replaces a parameter for the forwards asked for after this one. The numbers are copied before this returns.
    * @param tensor float32, or float64, float16 or bfloat16, which become float32
-   * @throws {TypeError|RangeError} unknown name, another dtype or shape @throws {VggError} DISPOSED, OUT_OF_MEMORY
+   * @throws {TypeError|RangeError} unknown name, another dtype or shape
+   * @throws {VggError} DISPOSED, OUT_OF_MEMORY, QUEUE_FULL
    */
   async setParameter(name: string, tensor: Tensor): Promise<void> {
     this.#checkLive();
     await this.#state.set(name, tensor);
   }
 
-  /** Copies of all parameters and statistics, in torchvision's order. @throws {VggError} DISPOSED, OUT_OF_MEMORY */
+  /**
+   * Copies of all parameters and statistics, in torchvision's order, as they are at this place in the order of the calls.
+   * @throws {VggError} DISPOSED, OUT_OF_MEMORY
+   */
   async stateDict(): Promise<Map<string, Tensor>> {
-    const tensors = new Map<string, Tensor>();
-    for (const { name } of this.parameters()) tensors.set(name, await this.getParameter(name));
-    return tensors;
+    this.#checkLive();
+    return this.#state.hold(async (entries) => {
+      const tensors = new Map<string, Tensor>();
+      for (const [name, entry] of entries) tensors.set(name, await entry.read());
+      return tensors;
+    });
   }
 
   /**
-   * Replaces the parameters. Everything is checked before anything is written; the numbers must stay until it resolves.
+   * Replaces the parameters in one step: a forward finds all of them new, or none. The numbers are copied before this
+   * returns.
    * @param options.strict true (default): missing and unexpected keys are errors; false: they are returned
    * @throws {TypeError} not a Map or object of Tensors, another dtype
-   * @throws {VggError} STATE_DICT_MISMATCH with every missing, unexpected and misshapen key; DISPOSED, OUT_OF_MEMORY
+   * @throws {VggError} STATE_DICT_MISMATCH with every missing, unexpected and misshapen key; DISPOSED, OUT_OF_MEMORY,
+   * QUEUE_FULL; nothing was written
    */
   async loadStateDict(
     tensors: StateDict,
@@ -205,7 +214,8 @@ export class Vgg {
   }
 
   /**
-   * Writes the parameters as safetensors, tensor by tensor; the labels go with them.
+   * Writes the parameters as safetensors, as they are at this place in the order of the calls; the labels go with them.
+   * Forwards do not wait for it. A parameter that a later call replaces is copied first.
    * @throws {TypeError} not a path, metadata that is no object of strings @throws {VggError} DISPOSED @throws {Error} of the file system
    */
   async save(path: string, options: WriteOptions = {}): Promise<void> {
@@ -218,12 +228,8 @@ export class Vgg {
       this.labels === undefined || this.labels === imagenetLabels
         ? {}
         : { labels: JSON.stringify(this.labels) };
-    await writeTensors(path, this.#state.lazy(), {
-      format: "pt",
-      arch: this.arch,
-      ...labels,
-      ...metadata,
-    });
+    const described = { format: "pt", arch: this.arch, ...labels, ...metadata };
+    await this.#state.hold((entries) => writeTensors(path, entries, described));
   }
 
   /**
@@ -372,7 +378,7 @@ export class Vgg {
     return new Summary(this.#topology);
   }
 
-  /** Frees the model when the forwards asked for before have ended. Twice is nothing. */
+  /** Frees the model when the calls asked for before have ended. Twice is nothing. */
   dispose(): Promise<void> {
     this.#disposal ??= (async () => {
       await this.#graphs.dispose();

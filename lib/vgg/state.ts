@@ -21,14 +21,15 @@ export class ModelState {
   readonly store: ParameterStore;
   readonly #arch: string;
   readonly #table: ReadonlyMap<string, ParameterEntry>;
-  /** The entries that no layer reads (num_batches_tracked). */
-  readonly #counters = new Map<string, bigint>();
+  /** The entries that no layer reads (num_batches_tracked). An array is never changed, but replaced. */
+  readonly #counters = new Map<string, BigInt64Array<ArrayBuffer>>();
 
   constructor(device: Device, topology: Topology, precision: Precision) {
     const table = parameterTable(topology);
     this.#arch = topology.arch;
     this.#table = new Map(table.map((entry) => [entry.name, entry]));
-    for (const { name, dtype } of table) if (dtype === "int64") this.#counters.set(name, 0n);
+    for (const { name, dtype } of table)
+      if (dtype === "int64") this.#counters.set(name, BigInt64Array.of(0n));
     this.store = new ParameterStore(
       device,
       table.filter(({ dtype }) => dtype === "float32"),
@@ -54,7 +55,7 @@ export class ModelState {
       if (this.#counters.has(name)) {
         const { data, dtype } = await checkpoint.read(stored);
         if (dtype === "int64" && data.length === 1)
-          this.#counters.set(name, (data as BigInt64Array)[0]!);
+          this.#counters.set(name, BigInt64Array.of((data as BigInt64Array)[0]!));
         continue;
       }
       if (!parameterDtypes.includes(stored.dtype)) {
@@ -82,7 +83,7 @@ export class ModelState {
 
   async get(name: string): Promise<Tensor> {
     const { dtype } = this.#entry(name);
-    if (dtype === "int64") return new Tensor([], BigInt64Array.of(this.#counters.get(name)!));
+    if (dtype === "int64") return new Tensor([], this.#counters.get(name)!.slice());
     return this.store.get(name);
   }
 
@@ -94,32 +95,60 @@ export class ModelState {
         `Expected shape ${formatShape(entry.shape)} for ${name} but received ${formatShape(tensor.shape)}`,
       );
     }
-    await this.#write(name, tensor);
+    await this.#write([[name, tensor]]);
   }
 
+  /** All of them in one step. */
   async load(tensors: StateDict, strict: boolean): Promise<StateDictDifference> {
     const { fitting, difference } = matchStateDict(this.#arch, this.#table, tensors, strict);
-    for (const [name, tensor] of fitting) await this.#write(name, tensor);
+    await this.#write(fitting);
     return difference;
   }
 
-  /** Every entry, read from the device when its turn comes. */
-  lazy(): Map<string, LazyTensor> {
-    return new Map(
-      [...this.#table.values()].map(({ name, shape, dtype }) => [
-        name,
-        { shape, dtype, read: () => this.get(name) },
-      ]),
-    );
+  /**
+   * Calls `use` with every entry as it is at this place in the order of the calls. Each can be read once, until `use` has
+   * ended.
+   */
+  async hold<T>(use: (entries: ReadonlyMap<string, LazyTensor>) => Promise<T>): Promise<T> {
+    const counters = new Map(this.#counters);
+    const held = this.store.hold();
+    const read = async (name: string): Promise<Tensor> => {
+      const counter = counters.get(name);
+      return counter === undefined
+        ? this.store.readHeld(held, name)
+        : new Tensor([], counter.slice());
+    };
+    try {
+      const entries = [...this.#table.values()].map(
+        ({ name, shape, dtype }) => [name, { shape, dtype, read: () => read(name) }] as const,
+      );
+      return await use(new Map(entries));
+    } finally {
+      await held.dispose();
+    }
   }
 
   async dispose(): Promise<void> {
     await this.store.dispose();
   }
 
-  async #write(name: string, tensor: Tensor): Promise<void> {
-    if (this.#counters.has(name)) this.#counters.set(name, (tensor.data as BigInt64Array)[0]!);
-    else await this.store.set(name, tensor);
+  async #write(entries: readonly (readonly [string, Tensor])[]): Promise<void> {
+    const isCounter = ([name]: readonly [string, Tensor]) => this.#counters.has(name);
+    const written = this.store.write(entries.filter((entry) => !isCounter(entry)));
+    const replaced = entries.filter(isCounter).map(([name, { data }]) => {
+      const before = this.#counters.get(name)!;
+      const now = BigInt64Array.of((data as BigInt64Array)[0]!);
+      this.#counters.set(name, now);
+      return { name, before, now };
+    });
+    try {
+      await written;
+    } catch (error) {
+      // Nothing was written; a later call may have replaced them again.
+      for (const { name, before, now } of replaced)
+        if (this.#counters.get(name) === now) this.#counters.set(name, before);
+      throw error;
+    }
   }
 
   #entry(name: string): ParameterEntry {

@@ -1,6 +1,6 @@
 // The seam between what every device does and how each does it: four classes that a back end
 // implements. All of it happens on the device's own thread (device_thread.h) but for `info`,
-// `memoryStats`, `allocate`, `allocateHost`, `createParameters`, `finish` and destruction.
+// `memoryStats`, `queue`, `allocate`, `allocateHost`, `createParameters`, `finish` and destruction.
 #pragma once
 
 #include <atomic>
@@ -13,8 +13,10 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
 #include "core/op.h"
 #include "core/precision.h"
+#include "core/queue_budget.h"
 
 namespace vgg {
 
@@ -51,22 +53,36 @@ struct Binding {
   Memory* device = nullptr;
 };
 
+/** New values for elements [first, first + count) of a parameter in row-major order. */
+struct ParameterWrite {
+  int index;
+  size_t first;
+  const std::byte* from;
+  DType dtype;  // a floating-point one
+  size_t count;
+};
+
 /** The named parameters of a model, shared by all programs compiled from it, packed once for the
  * device. */
 class Parameters {
  public:
   virtual ~Parameters() = default;
   [[nodiscard]] virtual const std::vector<ParameterSpec>& specs() const = 0;
-  /** Elements [first, first + count) of parameter `index` in row-major order, of a floating-point
-   * dtype. */
-  virtual void write(int index, size_t first, const std::byte* from, DType dtype, size_t count) = 0;
-  /** Throws Error kMissingParameter when the parameter was never written. */
-  virtual void read(int index, float* to) = 0;
+  [[nodiscard]] virtual bool isWritten(int index) const = 0;
+  /** Allocates before it writes: it throws Error kOutOfMemory with nothing written. */
+  virtual void write(const std::vector<ParameterWrite>& writes) = 0;
+  /** Elements [first, first + count). Throws Error kMissingParameter, kOutOfMemory. */
+  virtual void read(int index, size_t first, size_t count, float* to) = 0;
   virtual void fill(int index, float value) = 0;
   /** Normal distribution; element i is a pure function of (seed, stream, i), the same on every
    * machine. */
   virtual void fillNormal(int index, float standardDeviation, uint64_t seed, uint32_t stream) = 0;
 };
+
+inline Error missingParameter(const ParameterSpec& spec) {
+  return {Code::kMissingParameter,
+          "Expected a value for parameter " + spec.name + " but none was set"};
+}
 
 /** Says on any thread, once, that a run has ended: with null, or with what went wrong. */
 using Completion = std::function<void(std::exception_ptr)>;
@@ -117,7 +133,11 @@ class Executable {
 
 class Backend {
  public:
+  /** maxQueuedBytes 0: a quarter of the memory that is available now. */
+  explicit Backend(size_t maxQueuedBytes) : queue_(std::make_shared<QueueBudget>(maxQueuedBytes)) {}
   virtual ~Backend() = default;
+  /** What calls may copy and leave waiting for this device. On any thread. */
+  [[nodiscard]] QueueBudget& queue() { return *queue_; }
   [[nodiscard]] virtual DeviceInfo info() const = 0;
   [[nodiscard]] virtual MemoryStats memoryStats() const = 0;
   /** Bytes that nobody uses; 0 where the device is lost. */
@@ -145,6 +165,9 @@ class Backend {
   virtual std::shared_ptr<Executable> compile(const Program& program,
                                               std::shared_ptr<Parameters> parameters,
                                               size_t batch) = 0;
+
+ private:
+  std::shared_ptr<QueueBudget> queue_;
 };
 
 }  // namespace vgg

@@ -9,6 +9,7 @@ namespace vgg {
 
 enum class Code : std::uint8_t {
   kOutOfMemory,
+  kQueueFull,
   kDisposed,
   kUnsupported,
   kAborted,
@@ -24,6 +25,8 @@ constexpr const char* codeName(Code code) {
   switch (code) {
     case Code::kOutOfMemory:
       return "OUT_OF_MEMORY";
+    case Code::kQueueFull:
+      return "QUEUE_FULL";
     case Code::kDisposed:
       return "DISPOSED";
     case Code::kUnsupported:

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <fstream>
 #include <limits>
 #include <new>
 #include <string>
@@ -12,6 +11,7 @@
 #include <sys/mman.h>
 #endif
 
+#include "core/available_memory.h"
 #include "core/error.h"
 
 namespace vgg {
@@ -22,32 +22,7 @@ constexpr size_t kHugePage = size_t{2} << 20;
 // Below this a check would cost more than it can save.
 constexpr size_t kCheckedBytes = size_t{64} << 20;
 
-/** The first number of a file of the control group, or `otherwise` when there is none ("max", no
- * file). */
-size_t readNumber(const char* path, size_t otherwise) {
-  std::ifstream file(path);
-  size_t number = 0;
-  return file >> number ? number : otherwise;
-}
-
 }  // namespace
-
-size_t availableHostBytes() {
-  constexpr size_t unlimited = std::numeric_limits<size_t>::max();
-  size_t available = unlimited;
-  std::ifstream meminfo("/proc/meminfo");
-  for (std::string key; meminfo >> key;) {
-    size_t kibibytes = 0;
-    if (key == "MemAvailable:" && meminfo >> kibibytes) available = kibibytes * 1024;
-    meminfo.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
-  }
-  const size_t limit = readNumber("/sys/fs/cgroup/memory.max", unlimited);
-  if (limit != unlimited) {
-    const size_t used = readNumber("/sys/fs/cgroup/memory.current", 0);
-    available = std::min(available, limit > used ? limit - used : 0);
-  }
-  return available;
-}
 
 std::shared_ptr<HostMemory> HostMemory::allocate(size_t bytes, std::atomic<size_t>* counter) {
   const size_t alignment = bytes >= 4 * kHugePage ? kHugePage : kSmallAlignment;

@@ -11,10 +11,6 @@
 
 namespace vgg {
 
-/** Bytes that this process may still allocate: the machine's, or less where a control group says
- * so. */
-size_t availableHostBytes();
-
 class HostMemory final : public Memory {
  public:
   /**

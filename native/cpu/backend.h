@@ -1,6 +1,7 @@
 // The CPU as a device: its threads, its kernels, and the arena that its programs share.
 #pragma once
 
+#include "core/available_memory.h"
 #include "core/backend.h"
 #include "core/device_thread.h"
 #include "core/host_memory.h"
@@ -16,9 +17,9 @@ std::vector<Precision> precisionsOf(const Kernels& kernels);
 
 class CpuBackend final : public Backend {
  public:
-  /** threads 0: as many as the process may use; instructionSet "": the best. Throws Error
-   * kUnsupported. */
-  CpuBackend(int threads, const std::string& instructionSet);
+  /** threads 0: as many as the process may use; instructionSet "": the best; maxQueuedBytes as
+   * for Backend. Throws Error kUnsupported. */
+  CpuBackend(int threads, const std::string& instructionSet, size_t maxQueuedBytes);
 
   [[nodiscard]] DeviceInfo info() const override;
   [[nodiscard]] MemoryStats memoryStats() const override;

@@ -47,39 +47,53 @@ float* CpuParameters::denseForWriting(int index) {
 
 const float* CpuParameters::dense(int index) { return denseForWriting(index); }
 
-void CpuParameters::write(int index, size_t first, const std::byte* from, DType dtype,
-                          size_t count) {
-  if (dtype == DType::kFloat32) {
-    writeFloats(index, first, reinterpret_cast<const float*>(from), count);
-    return;
+void CpuParameters::write(const std::vector<ParameterWrite>& writes) {
+  size_t converted = 0;
+  size_t narrowed = 0;
+  for (const ParameterWrite& write : writes) {
+    if (write.dtype != DType::kFloat32) converted = std::max(converted, write.count);
+    if (slots_[write.index].matrix == nullptr) {
+      denseForWriting(write.index);
+    } else {
+      narrowed = std::max(narrowed, write.count);
+    }
   }
-  const auto floats = HostMemory::allocate(checkedMultiply(count, sizeof(float)));
-  pool_.run((count + kBlock - 1) / kBlock, [&](size_t i) {
-    toFloat32(floats->floats() + i * kBlock, from + i * kBlock * byteSize(dtype), dtype,
-              std::min(kBlock, count - i * kBlock));
-  });
-  writeFloats(index, first, floats->floats(), count);
+  const auto floats = HostMemory::allocate(checkedMultiply(converted, sizeof(float)));
+  const auto halves = allocateHalves(narrowed);
+  // Nothing below throws.
+  for (const auto& [index, first, from, dtype, count] : writes) {
+    const auto* values = reinterpret_cast<const float*>(from);
+    if (dtype != DType::kFloat32) {
+      pool_.run((count + kBlock - 1) / kBlock,
+                [&, from = from, dtype = dtype, count = count](size_t i) {
+                  toFloat32(floats->floats() + i * kBlock, from + i * kBlock * byteSize(dtype),
+                            dtype, std::min(kBlock, count - i * kBlock));
+                });
+      values = floats->floats();
+    }
+    Slot& slot = slots_[index];
+    if (slot.matrix == nullptr) {
+      std::copy_n(values, count, slot.dense->floats() + first);
+    } else {
+      writeMatrix(*slot.matrix, first, values, count, halves.get());
+    }
+    slot.isWritten = true;
+    ++slot.version;
+  }
 }
 
-void CpuParameters::writeFloats(int index, size_t first, const float* from, size_t count) {
-  Slot& slot = slots_[index];
-  if (slot.matrix == nullptr) {
-    std::copy_n(from, count, denseForWriting(index) + first);
-  } else {
-    writeMatrix(*slot.matrix, first, from, count);
-  }
-  slot.isWritten = true;
-  ++slot.version;
+std::shared_ptr<HostMemory> CpuParameters::allocateHalves(size_t count) const {
+  if (!isHalf_) return nullptr;
+  return HostMemory::allocate(checkedMultiply(count, sizeof(uint16_t)));
 }
 
-void CpuParameters::writeMatrix(PackedMatrix& matrix, size_t first, const float* from,
-                                size_t count) {
+void CpuParameters::writeMatrix(PackedMatrix& matrix, size_t first, const float* from, size_t count,
+                                HostMemory* halves) {
   const size_t parts = partsOf(pool_);
   if (!isHalf_) {
     pool_.run(parts, [&](size_t i) { matrix.write(first, from, count, matrix.part(i, parts)); });
     return;
   }
-  const auto halves = HostMemory::allocate(checkedMultiply(count, sizeof(uint16_t)));
   auto* narrowed = reinterpret_cast<uint16_t*>(halves->data());
   pool_.run((count + kBlock - 1) / kBlock, [&](size_t i) {
     const size_t length = std::min(kBlock, count - i * kBlock);
@@ -89,26 +103,22 @@ void CpuParameters::writeMatrix(PackedMatrix& matrix, size_t first, const float*
   pool_.run(parts, [&](size_t i) { matrix.write(first, values, count, matrix.part(i, parts)); });
 }
 
-void CpuParameters::read(int index, float* to) {
+void CpuParameters::read(int index, size_t first, size_t total, float* to) {
   const Slot& slot = slots_[index];
-  if (!slot.isWritten) {
-    throw Error(Code::kMissingParameter,
-                "Expected a value for parameter " + specs_[index].name + " but none was set");
-  }
+  if (!slot.isWritten) throw missingParameter(specs_[index]);
   if (slot.matrix == nullptr) {
-    std::copy_n(slot.dense->floats(), count(index), to);
+    std::copy_n(slot.dense->floats() + first, total, to);
     return;
   }
   const size_t parts = partsOf(pool_);
-  const size_t total = count(index);
   const PackedMatrix& matrix = *slot.matrix;
   if (!isHalf_) {
-    pool_.run(parts, [&](size_t i) { matrix.read(0, to, total, matrix.part(i, parts)); });
+    pool_.run(parts, [&](size_t i) { matrix.read(first, to, total, matrix.part(i, parts)); });
     return;
   }
-  const auto halves = HostMemory::allocate(checkedMultiply(total, sizeof(uint16_t)));
+  const auto halves = allocateHalves(total);
   auto* narrowed = reinterpret_cast<uint16_t*>(halves->data());
-  pool_.run(parts, [&](size_t i) { matrix.read(0, narrowed, total, matrix.part(i, parts)); });
+  pool_.run(parts, [&](size_t i) { matrix.read(first, narrowed, total, matrix.part(i, parts)); });
   pool_.run((total + kBlock - 1) / kBlock, [&](size_t i) {
     const size_t length = std::min(kBlock, total - i * kBlock);
     kernels_.widen(to + i * kBlock, narrowed + i * kBlock, static_cast<ptrdiff_t>(length));
@@ -174,9 +184,12 @@ std::shared_ptr<const PackedMatrix> CpuParameters::matrix(int weight, size_t cha
   if (slot.matrix != nullptr && slot.matrix->channels() == channels) return slot.matrix;
   if (slot.matrix == nullptr) {
     auto packed = create();
-    const std::shared_ptr<HostMemory> before = std::exchange(slot.dense, nullptr);
+    if (slot.isWritten) {
+      const auto halves = allocateHalves(count(weight));
+      writeMatrix(*packed, 0, slot.dense->floats(), count(weight), halves.get());
+    }
+    slot.dense = nullptr;
     slot.matrix = packed;
-    if (slot.isWritten) writeFloats(weight, 0, before->floats(), count(weight));
     return packed;
   }
   MatrixCopy& copy = matrixCopies_[{weight, channels}];
@@ -215,17 +228,16 @@ std::shared_ptr<const WinogradFilter> CpuParameters::winogradFilter(const Conv2d
 
 void CpuParameters::refresh(const std::vector<int>& used) {
   for (const int index : used) {
-    if (!slots_[index].isWritten) {
-      throw Error(Code::kMissingParameter,
-                  "Expected a value for parameter " + specs_[index].name + " but none was set");
-    }
+    if (!slots_[index].isWritten) throw missingParameter(specs_[index]);
   }
   for (auto& [key, copy] : matrixCopies_) {
     const Slot& slot = slots_[key.first];
     if (!slot.isWritten || copy.version == slot.version) continue;
-    const auto rows = HostMemory::allocate(count(key.first) * sizeof(float));
-    read(key.first, rows->floats());
-    writeMatrix(*copy.packed, 0, rows->floats(), count(key.first));
+    const size_t total = count(key.first);
+    const auto rows = HostMemory::allocate(total * sizeof(float));
+    const auto halves = allocateHalves(total);
+    read(key.first, 0, total, rows->floats());
+    writeMatrix(*copy.packed, 0, rows->floats(), total, halves.get());
     copy.version = slot.version;
   }
   for (auto& [key, entry] : filters_) {

@@ -23,8 +23,9 @@ class CpuParameters final : public Parameters {
 
   [[nodiscard]] const std::vector<ParameterSpec>& specs() const override { return specs_; }
   [[nodiscard]] bool isHalf() const { return isHalf_; }
-  void write(int index, size_t first, const std::byte* from, DType dtype, size_t count) override;
-  void read(int index, float* to) override;
+  [[nodiscard]] bool isWritten(int index) const override { return slots_[index].isWritten; }
+  void write(const std::vector<ParameterWrite>& writes) override;
+  void read(int index, size_t first, size_t count, float* to) override;
   void fill(int index, float value) override;
   void fillNormal(int index, float standardDeviation, uint64_t seed, uint32_t stream) override;
 
@@ -62,8 +63,10 @@ class CpuParameters final : public Parameters {
 
   [[nodiscard]] size_t count(int index) const { return elementCount(specs_[index].shape); }
   float* denseForWriting(int index);
-  void writeFloats(int index, size_t first, const float* from, size_t count);
-  void writeMatrix(PackedMatrix& matrix, size_t first, const float* from, size_t count);
+  /** What a matrix in float16 needs to write `count` floats; null if it is not kept so. */
+  [[nodiscard]] std::shared_ptr<HostMemory> allocateHalves(size_t count) const;
+  void writeMatrix(PackedMatrix& matrix, size_t first, const float* from, size_t count,
+                   HostMemory* halves);
   /** The filter of that layer in Winograd's form (0 frequencies: neither that nor half); made by
    * create() on first demand. */
   template <typename Packed, typename Create>

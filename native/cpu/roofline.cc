@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "core/available_memory.h"
 #include "core/error.h"
 #include "core/host_memory.h"
 

@@ -40,7 +40,8 @@ std::vector<Precision> precisionsOf(const Gpu& gpu) {
 }
 
 CudaBackend::CudaBackend(int ordinal, const CudaOptions& options)
-    : context_(std::make_shared<Context>(loadLibraries(), ordinal)),
+    : Backend(options.maxQueuedBytes),
+      context_(std::make_shared<Context>(loadLibraries(), ordinal)),
       cache_(options.cacheFolder),
       deterministic_(options.deterministic),
       kernels_(*context_, cache_),

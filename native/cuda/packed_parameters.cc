@@ -51,7 +51,7 @@ const Matrix& CudaParameters::matrix(int weight, int64_t channels, int64_t pixel
   derived_.push_back({{weight}, [this, weight, &copy] {
                         const size_t total = count(weight);
                         const auto floats = HostMemory::allocate(total * sizeof(float));
-                        read(weight, floats->floats());
+                        read(weight, 0, total, floats->floats());
                         const DeviceMemory staging(context_, total * sizeof(float), nullptr);
                         context_.check(context_.api().cuMemcpyHtoDAsync_v2(
                                            staging.address(), floats->floats(),
@@ -190,10 +190,7 @@ const Filter& CudaParameters::firstFilter(const Conv2d& conv) {
 
 void CudaParameters::refresh(const std::vector<int>& used) {
   for (const int index : used) {
-    if (!slots_[index].isWritten) {
-      throw Error(Code::kMissingParameter,
-                  "Expected a value for parameter " + specs_[index].name + " but none was set");
-    }
+    if (!slots_[index].isWritten) throw missingParameter(specs_[index]);
   }
   bool isPacked = false;
   for (Derived& entry : derived_) {

@@ -53,22 +53,43 @@ const float* CudaParameters::dense(int index) {
   return index == kNone ? nullptr : reinterpret_cast<const float*>(denseForWriting(index));
 }
 
-void CudaParameters::write(int index, size_t first, const std::byte* from, DType dtype,
-                           size_t count) {
+void CudaParameters::write(const std::vector<ParameterWrite>& writes) {
   context_.enter();
-  if (dtype == DType::kFloat32) {
-    writeFloats(index, first, reinterpret_cast<const float*>(from), count);
-    return;
+  size_t converted = 0;
+  size_t staged = 0;
+  for (const ParameterWrite& write : writes) {
+    if (write.dtype != DType::kFloat32) converted = std::max(converted, write.count);
+    if (slots_[write.index].matrix == nullptr) {
+      denseForWriting(write.index);
+    } else {
+      staged = std::max(staged, write.count);
+    }
   }
-  const auto floats = HostMemory::allocate(std::min(kBlock, count) * sizeof(float));
-  for (size_t at = 0; at < count; at += kBlock) {
-    const size_t length = std::min(kBlock, count - at);
-    toFloat32(floats->floats(), from + at * byteSize(dtype), dtype, length);
-    writeFloats(index, first + at, floats->floats(), length);
+  const auto floats = HostMemory::allocate(std::min(kBlock, converted) * sizeof(float));
+  const auto staging = makeStaging(staged);
+  // Below only the GPU can fail.
+  for (const auto& [index, first, from, dtype, count] : writes) {
+    if (dtype == DType::kFloat32) {
+      writeFloats(index, first, reinterpret_cast<const float*>(from), count, staging.get());
+      continue;
+    }
+    size_t at = 0;
+    do {
+      const size_t length = std::min(kBlock, count - at);
+      toFloat32(floats->floats(), from + at * byteSize(dtype), dtype, length);
+      writeFloats(index, first + at, floats->floats(), length, staging.get());
+      at += length;
+    } while (at < count);
   }
 }
 
-void CudaParameters::writeFloats(int index, size_t first, const float* from, size_t count) {
+std::unique_ptr<DeviceMemory> CudaParameters::makeStaging(size_t count) {
+  if (count == 0) return nullptr;
+  return std::make_unique<DeviceMemory>(context_, std::min(kBlock, count) * sizeof(float), nullptr);
+}
+
+void CudaParameters::writeFloats(int index, size_t first, const float* from, size_t count,
+                                 const DeviceMemory* staging) {
   Slot& slot = slots_[index];
   if (count > 0) {
     const auto upload = [&](CUdeviceptr to, const float* source, size_t length) {
@@ -79,13 +100,11 @@ void CudaParameters::writeFloats(int index, size_t first, const float* from, siz
     if (slot.matrix == nullptr) {
       upload(denseForWriting(index) + first * sizeof(float), from, count);
     } else {
-      const DeviceMemory staging(context_, std::min(kBlock, count) * sizeof(float), nullptr);
       for (size_t at = 0; at < count; at += kBlock) {
         const size_t length = std::min(kBlock, count - at);
-        upload(staging.address(), from + at, length);
-        writeMatrix(*slot.matrix, staging.as<float>(), first + at, length);
+        upload(staging->address(), from + at, length);
+        writeMatrix(*slot.matrix, staging->as<float>(), first + at, length);
       }
-      synchronize();  // before the staging block is freed
     }
     synchronize();  // the caller's memory is free after this
   }
@@ -127,15 +146,11 @@ void CudaParameters::readFloats(int index, size_t first, size_t count, float* to
   download(staging.address());
 }
 
-void CudaParameters::read(int index, float* to) {
+void CudaParameters::read(int index, size_t first, size_t total, float* to) {
   context_.enter();
-  if (!slots_[index].isWritten) {
-    throw Error(Code::kMissingParameter,
-                "Expected a value for parameter " + specs_[index].name + " but none was set");
-  }
-  const size_t total = count(index);
+  if (!slots_[index].isWritten) throw missingParameter(specs_[index]);
   for (size_t at = 0; at < total; at += kBlock)
-    readFloats(index, at, std::min(kBlock, total - at), to + at);
+    readFloats(index, first + at, std::min(kBlock, total - at), to + at);
 }
 
 /** make(first, count, to) yields elements of the row-major parameter on the host. */
@@ -144,10 +159,11 @@ void CudaParameters::make(int index, const Make& make) {
   context_.enter();
   const size_t total = count(index);
   const auto floats = HostMemory::allocate(std::min(kBlock, total) * sizeof(float));
+  const auto staging = slots_[index].matrix == nullptr ? nullptr : makeStaging(total);
   for (size_t at = 0; at < total; at += kBlock) {
     const size_t length = std::min(kBlock, total - at);
     make(at, length, floats->floats());
-    writeFloats(index, at, floats->floats(), length);
+    writeFloats(index, at, floats->floats(), length, staging.get());
   }
 }
 

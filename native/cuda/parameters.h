@@ -48,8 +48,9 @@ class CudaParameters final : public Parameters {
                  Precision precision, std::atomic<size_t>* counter);
 
   [[nodiscard]] const std::vector<ParameterSpec>& specs() const override { return specs_; }
-  void write(int index, size_t first, const std::byte* from, DType dtype, size_t count) override;
-  void read(int index, float* to) override;
+  [[nodiscard]] bool isWritten(int index) const override { return slots_[index].isWritten; }
+  void write(const std::vector<ParameterWrite>& writes) override;
+  void read(int index, size_t first, size_t count, float* to) override;
   void fill(int index, float value) override;
   void fillNormal(int index, float standardDeviation, uint64_t seed, uint32_t stream) override;
 
@@ -90,7 +91,10 @@ class CudaParameters final : public Parameters {
   std::unique_ptr<DeviceMemory> zeros(size_t bytes);
   const float* dense(int index);
   CUdeviceptr denseForWriting(int index);
-  void writeFloats(int index, size_t first, const float* from, size_t count);
+  /** `staging` holds a block, if the parameter is a matrix. */
+  void writeFloats(int index, size_t first, const float* from, size_t count,
+                   const DeviceMemory* staging);
+  std::unique_ptr<DeviceMemory> makeStaging(size_t count);
   void writeMatrix(const Matrix& matrix, const float* from, size_t first, size_t count);
   void readFloats(int index, size_t first, size_t count, float* to);
   Matrix makeMatrix(int weight, int64_t channels, int64_t pixels);

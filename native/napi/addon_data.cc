@@ -104,6 +104,7 @@ Napi::Promise AddonData::postStart(Napi::Env env, Backend& backend, Cancellation
       if (flag->load()) throw Error(Code::kAborted, "The run was aborted before it started");
       start(finish);
     } catch (...) {
+      start = nullptr;  // as in `post`
       finish(std::current_exception(), nullptr);
     }
   };

@@ -68,7 +68,7 @@ class AddonData {
 
   std::shared_ptr<Backend> opening;  // on its way into a new device
   Napi::FunctionReference deviceConstructor, memoryConstructor, parametersConstructor,
-      graphConstructor;
+      heldParametersConstructor, reservationConstructor, graphConstructor;
 
  private:
   struct Job {

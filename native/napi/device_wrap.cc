@@ -8,8 +8,16 @@
 #include "napi/memory_wrap.h"
 #include "napi/parameters_wrap.h"
 #include "napi/read_program.h"
+#include "napi/reservation_wrap.h"
 
 namespace vgg::napi {
+namespace {
+
+size_t sizeOf(const Napi::Value& bytes) {
+  return static_cast<size_t>(bytes.As<Napi::Number>().Int64Value());
+}
+
+}  // namespace
 
 Napi::Function DeviceWrap::define(Napi::Env env) {
   return DefineClass(env, "NativeDevice",
@@ -18,6 +26,7 @@ Napi::Function DeviceWrap::define(Napi::Env env) {
                          InstanceMethod<&DeviceWrap::memoryStats>("memoryStats"),
                          InstanceMethod<&DeviceWrap::roofline>("roofline"),
                          InstanceMethod<&DeviceWrap::allocate>("allocate"),
+                         InstanceMethod<&DeviceWrap::reserve>("reserve"),
                          InstanceMethod<&DeviceWrap::createParameters>("createParameters"),
                          InstanceMethod<&DeviceWrap::createGraph>("createGraph"),
                      });
@@ -40,7 +49,7 @@ Napi::Object DeviceWrap::make(Napi::Env env, std::shared_ptr<Backend> backend) {
 Napi::Value DeviceWrap::openCpu(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     return make(info.Env(), vgg::napi::openCpu(info[0].As<Napi::Number>().Int32Value(),
-                                               info[1].As<Napi::String>()));
+                                               info[1].As<Napi::String>(), sizeOf(info[2])));
   });
 }
 
@@ -48,7 +57,8 @@ Napi::Value DeviceWrap::openCuda(const Napi::CallbackInfo& info) {
   const auto options = info[1].As<Napi::Object>();
   const int ordinal = info[0].As<Napi::Number>().Int32Value();
   const cuda::CudaOptions chosen{options.Get("cacheFolder").ToString(),
-                                 options.Get("deterministic").ToBoolean()};
+                                 options.Get("deterministic").ToBoolean(),
+                                 sizeOf(options.Get("maxQueuedBytes"))};
   return inBackground(info.Env(), "vgg-cudnn:openCuda", [ordinal, chosen]() -> MakeValue {
     return [backend = vgg::napi::openCuda(ordinal, chosen)](Napi::Env env) {
       return make(env, backend);
@@ -73,6 +83,8 @@ Napi::Value DeviceWrap::memoryStats(const Napi::CallbackInfo& info) {
   object.Set("parameterBytes", static_cast<double>(stats.parameterBytes));
   object.Set("activationBytes", static_cast<double>(stats.activationBytes));
   object.Set("tensorBytes", static_cast<double>(stats.tensorBytes));
+  object.Set("queuedBytes", static_cast<double>(backend_->queue().used()));
+  object.Set("maxQueuedBytes", static_cast<double>(backend_->queue().limit()));
   return object;
 }
 
@@ -94,6 +106,11 @@ Napi::Value DeviceWrap::roofline(const Napi::CallbackInfo& info) {
 
 Napi::Value DeviceWrap::allocate(const Napi::CallbackInfo& info) {
   return AddonData::of(info.Env()).memoryConstructor.New({info.This(), info[0]});
+}
+
+/** reserve(bytes) → reservation */
+Napi::Value DeviceWrap::reserve(const Napi::CallbackInfo& info) {
+  return AddonData::of(info.Env()).reservationConstructor.New({info.This(), info[0]});
 }
 
 Napi::Value DeviceWrap::createParameters(const Napi::CallbackInfo& info) {

@@ -16,9 +16,9 @@ class DeviceWrap : public Napi::ObjectWrap<DeviceWrap> {
 
   static Napi::Function define(Napi::Env env);
   static Napi::Object make(Napi::Env env, std::shared_ptr<Backend> backend);
-  /** openCpu(threads, instructionSet) → device */
+  /** openCpu(threads, instructionSet, maxQueuedBytes) → device */
   static Napi::Value openCpu(const Napi::CallbackInfo& info);
-  /** openCuda(ordinal, { cacheFolder, deterministic }) → Promise of a device */
+  /** openCuda(ordinal, { cacheFolder, deterministic, maxQueuedBytes }) → Promise of a device */
   static Napi::Value openCuda(const Napi::CallbackInfo& info);
 
   explicit DeviceWrap(const Napi::CallbackInfo& info);
@@ -29,6 +29,7 @@ class DeviceWrap : public Napi::ObjectWrap<DeviceWrap> {
   Napi::Value memoryStats(const Napi::CallbackInfo& info);
   Napi::Value roofline(const Napi::CallbackInfo& info);
   Napi::Value allocate(const Napi::CallbackInfo& info);
+  Napi::Value reserve(const Napi::CallbackInfo& info);
   Napi::Value createParameters(const Napi::CallbackInfo& info);
   Napi::Value createGraph(const Napi::CallbackInfo& info);
 

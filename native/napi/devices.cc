@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <map>
 #include <mutex>
+#include <tuple>
 #include <utility>
 
 #include "cpu/backend.h"
@@ -12,9 +13,9 @@ namespace {
 
 struct Registry {
   std::mutex mutex;
-  std::map<std::pair<int, std::string>, std::shared_ptr<Backend>> cpus;
+  std::map<std::tuple<int, std::string, size_t>, std::shared_ptr<Backend>> cpus;
   std::mutex openingGpu;  // one at a time, while `mutex` stays free
-  std::map<std::pair<int, bool>, std::shared_ptr<cuda::CudaBackend>> gpus;
+  std::map<std::tuple<int, bool, size_t>, std::shared_ptr<cuda::CudaBackend>> gpus;
 };
 
 // Never destroyed: its threads may run when static destructors do.
@@ -25,20 +26,22 @@ Registry& registry() {
 
 }  // namespace
 
-std::shared_ptr<Backend> openCpu(int threads, const std::string& instructionSet) {
-  const std::pair key(threads > 0 ? threads : availableCores(),
-                      std::string(cpu::chooseKernels(instructionSet).name));
+std::shared_ptr<Backend> openCpu(int threads, const std::string& instructionSet,
+                                 size_t maxQueuedBytes) {
+  const std::tuple key(threads > 0 ? threads : availableCores(),
+                       std::string(cpu::chooseKernels(instructionSet).name), maxQueuedBytes);
   const std::lock_guard lock(registry().mutex);
   const auto open = registry().cpus.find(key);
   if (open != registry().cpus.end()) return open->second;
   // Made before it is kept: it may throw.
-  const auto backend = std::make_shared<cpu::CpuBackend>(key.first, key.second);
+  const auto backend =
+      std::make_shared<cpu::CpuBackend>(std::get<0>(key), std::get<1>(key), maxQueuedBytes);
   registry().cpus.emplace(key, backend);
   return backend;
 }
 
 std::shared_ptr<Backend> openCuda(int ordinal, const cuda::CudaOptions& options) {
-  const std::pair key(ordinal, options.deterministic);
+  const std::tuple key(ordinal, options.deterministic, options.maxQueuedBytes);
   const std::lock_guard opening(registry().openingGpu);
   {
     const std::lock_guard lock(registry().mutex);

@@ -12,7 +12,8 @@ namespace vgg::napi {
 
 /** The CPU with so many threads (0: all it may use) and that instruction set ("": the best). Opened
  * once, never closed. */
-std::shared_ptr<Backend> openCpu(int threads, const std::string& instructionSet);
+std::shared_ptr<Backend> openCpu(int threads, const std::string& instructionSet,
+                                 size_t maxQueuedBytes);
 
 /** GPU number `ordinal`. Opened once, never closed. Takes a while: not on the JavaScript thread. */
 std::shared_ptr<Backend> openCuda(int ordinal, const cuda::CudaOptions& options);

@@ -11,6 +11,7 @@
 #include "napi/memory_wrap.h"
 #include "napi/parameters_wrap.h"
 #include "napi/read_program.h"
+#include "napi/reservation_wrap.h"
 
 namespace vgg::napi {
 
@@ -31,7 +32,7 @@ GraphWrap::GraphWrap(const Napi::CallbackInfo& info)
   state_ = guarded(info.Env(), [&] {
     auto state = std::make_shared<State>();
     state->backend = backend_;
-    state->parameters = unwrap<ParametersWrap>(info[2]).parameters();
+    state->parameters = unwrap<ParametersWrap>(info[2]).parameters()->current();
     state->program = readProgram(info[1].As<Napi::Object>());
     return state;
   });
@@ -75,7 +76,8 @@ struct GraphWrap::Bound {
   std::vector<Binding> inputs, outputs;
   std::vector<std::shared_ptr<Memory>> owners;
   std::vector<std::shared_ptr<HostMemory>>
-      results;  // per output; null where it goes into a DeviceTensor
+      results;                                // per output; null where it goes into a DeviceTensor
+  std::shared_ptr<QueueBudget::Share> share;  // of all that is copied in and out
 
   Binding device(const Napi::Value& value, const Backend& backend, size_t bytes);
 };
@@ -143,13 +145,32 @@ Napi::Array toArray(Napi::Env env, const std::vector<StepTime>& times) {
 
 }  // namespace
 
-/** Of (batch, inputs: (TypedArray | memory)[], outputs: (memory | null)[], …): copies what
- * JavaScript holds. A null becomes a TypedArray before the run has ended. */
+/** How many bytes a run copies from JavaScript's memory and back. */
+size_t GraphWrap::copiedBytes(size_t batch, const Napi::Array& inputs,
+                              const Napi::Array& outputs) const {
+  const Program& program = state()->program;
+  size_t bytes = 0;
+  for (uint32_t i = 0; i < program.inputs.size(); ++i) {
+    if (Napi::Value(inputs.Get(i)).IsTypedArray())
+      bytes += byteCount(program, program.inputs[i], batch);
+  }
+  for (uint32_t i = 0; i < program.outputs.size(); ++i) {
+    if (!Napi::Value(outputs.Get(i)).IsObject())
+      bytes += byteCount(program, program.outputs[i], batch);
+  }
+  return bytes;
+}
+
+/** Of (batch, inputs: (TypedArray | memory)[], outputs: (memory | null)[], cancellation | null,
+ * reservation | null): copies what JavaScript holds. A null becomes a TypedArray before the run
+ * has ended. */
 std::shared_ptr<GraphWrap::Bound> GraphWrap::bind(const Napi::CallbackInfo& info) const {
   const Program& program = state()->program;
   auto bound = std::make_shared<Bound>();
   bound->batch = static_cast<size_t>(info[0].As<Napi::Number>().Int64Value());
   const auto inputs = info[1].As<Napi::Array>();
+  const auto outputs = info[2].As<Napi::Array>();
+  bound->share = shareFor(info[4], *backend_, copiedBytes(bound->batch, inputs, outputs));
   for (uint32_t i = 0; i < program.inputs.size(); ++i) {
     const size_t bytes = byteCount(program, program.inputs[i], bound->batch);
     const Napi::Value value = inputs.Get(i);
@@ -163,7 +184,6 @@ std::shared_ptr<GraphWrap::Bound> GraphWrap::bind(const Napi::CallbackInfo& info
     bound->owners.push_back(copy);
     bound->inputs.push_back({copy->data(), nullptr});
   }
-  const auto outputs = info[2].As<Napi::Array>();
   for (uint32_t i = 0; i < program.outputs.size(); ++i) {
     const size_t bytes = byteCount(program, program.outputs[i], bound->batch);
     const Napi::Value value = outputs.Get(i);
@@ -178,7 +198,8 @@ std::shared_ptr<GraphWrap::Bound> GraphWrap::bind(const Napi::CallbackInfo& info
   return bound;
 }
 
-/** run(batch, inputs: (TypedArray | memory)[], outputs: (memory | null)[], cancellation | null) */
+/** run(batch, inputs: (TypedArray | memory)[], outputs: (memory | null)[], cancellation | null,
+ * reservation | null) */
 Napi::Value GraphWrap::run(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const Clock::time_point called = Clock::now();
@@ -200,9 +221,11 @@ Napi::Value GraphWrap::run(const Napi::CallbackInfo& info) {
                         start](const std::exception_ptr& failure) {
                          times->device = millisecondsSince(start);
                          bound->owners.clear();
+                         if (failure) bound->share->release();
                          finish(failure, [results = std::move(bound->results), outputs, times,
-                                          called](Napi::Env env) {
+                                          called, share = bound->share](Napi::Env env) {
                            deliver(env, outputs, results);
+                           share->release();
                            times->call = millisecondsSince(called);
                            return env.Undefined();
                          });
@@ -225,9 +248,10 @@ Napi::Value GraphWrap::profile(const Napi::CallbackInfo& info) {
               std::vector<StepTime> steps =
                   current->executable(bound->batch)
                       .profile(bound->batch, bound->inputs, bound->outputs, *cancelled);
-              return [steps = std::move(steps), results = std::move(bound->results),
-                      outputs](Napi::Env env) {
+              return [steps = std::move(steps), results = std::move(bound->results), outputs,
+                      share = bound->share](Napi::Env env) {
                 deliver(env, outputs, results);
+                share->release();
                 return toArray(env, steps);
               };
             },

@@ -3,6 +3,7 @@
 #include "core/host_memory.h"
 #include "napi/addon_data.h"
 #include "napi/device_wrap.h"
+#include "napi/reservation_wrap.h"
 
 namespace vgg::napi {
 
@@ -38,15 +39,17 @@ const std::shared_ptr<Memory>& MemoryWrap::memory() const {
   return memory_;
 }
 
+/** write(typedArray, reservation | null) */
 Napi::Value MemoryWrap::write(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const View view = viewOf(info[0]);
     if (view.bytes != memory()->bytes())
       throw Error(Code::kInternal, "Expected as many bytes as were allocated");
+    auto share = shareFor(info[1], *backend_, view.bytes);
     auto copy = snapshot(view, backend_->allocateHost(view.bytes));
     return AddonData::of(info.Env())
         .post(info.Env(), *backend_,
-              [backend = backend_, to = memory(), copy = std::move(copy),
+              [backend = backend_, to = memory(), share = std::move(share), copy = std::move(copy),
                bytes = view.bytes]() -> MakeValue {
                 backend->upload(*to, copy->data(), bytes);
                 return [](Napi::Env env) { return env.Undefined(); };

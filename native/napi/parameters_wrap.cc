@@ -6,6 +6,7 @@
 #include "napi/addon_data.h"
 #include "napi/device_wrap.h"
 #include "napi/read_program.h"
+#include "napi/reservation_wrap.h"
 
 namespace vgg::napi {
 namespace {
@@ -21,6 +22,7 @@ Napi::Function ParametersWrap::define(Napi::Env env) {
                          InstanceMethod<&ParametersWrap::read>("read"),
                          InstanceMethod<&ParametersWrap::fill>("fill"),
                          InstanceMethod<&ParametersWrap::fillNormal>("fillNormal"),
+                         InstanceMethod<&ParametersWrap::hold>("hold"),
                          InstanceMethod<&ParametersWrap::dispose>("dispose"),
                      });
 }
@@ -33,43 +35,61 @@ ParametersWrap::ParametersWrap(const Napi::CallbackInfo& info)
     for (const ParameterSpec& spec : specs) {
       bytes_ += static_cast<int64_t>(checkedMultiply(elementCount(spec.shape), sizeof(float)));
     }
-    return backend_->createParameters(std::move(specs), readPrecision(info[2].ToString()));
+    return std::make_shared<VersionedParameters>(
+        backend_->createParameters(std::move(specs), readPrecision(info[2].ToString())));
   });
   Napi::MemoryManagement::AdjustExternalMemory(info.Env(), bytes_);
 }
 
 ParametersWrap::~ParametersWrap() { release(); }
 
-std::shared_ptr<Parameters> ParametersWrap::release() {
+std::shared_ptr<VersionedParameters> ParametersWrap::release() {
   if (parameters_ != nullptr) Napi::MemoryManagement::AdjustExternalMemory(Env(), -bytes_);
   return std::exchange(parameters_, nullptr);
 }
 
-const std::shared_ptr<Parameters>& ParametersWrap::parameters() const {
+const std::shared_ptr<VersionedParameters>& ParametersWrap::parameters() const {
   if (parameters_ == nullptr)
     throw Error(Code::kDisposed, "Expected live parameters but they were disposed");
   return parameters_;
 }
 
-/** write(index, typedArray, dtype, first) */
+/** write(indices, typedArrays, dtypes, first, isCounted, reservation | null): all of them in one
+ * step; `first` is each one's first element. */
 Napi::Value ParametersWrap::write(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const int index = info[0].As<Napi::Number>().Int32Value();
-    const View view = viewOf(info[1]);
-    const DType dtype = readDType(info[2].As<Napi::String>());
+    const auto indices = info[0].As<Napi::Array>();
+    const auto arrays = info[1].As<Napi::Array>();
+    const auto dtypes = info[2].As<Napi::Array>();
     const auto first = static_cast<size_t>(info[3].As<Napi::Number>().Int64Value());
-    const size_t count = view.bytes / byteSize(dtype);
-    if (first + count > elementCount(parameters()->specs().at(index).shape)) {
-      throw Error(Code::kInternal, "Expected at most the parameter's elements");
+    const std::vector<ParameterSpec>& specs = parameters()->current()->specs();
+    std::vector<ParameterWrite> writes;
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < indices.Length(); ++i) {
+      const int index = Napi::Value(indices.Get(i)).As<Napi::Number>().Int32Value();
+      const DType dtype = readDType(Napi::Value(dtypes.Get(i)).As<Napi::String>());
+      const View view = viewOf(arrays.Get(i));
+      const size_t count = view.bytes / byteSize(dtype);
+      const size_t total = elementCount(specs.at(index).shape);
+      if (first > total || count > total - first)
+        throw Error(Code::kInternal, "Expected at most the parameter's elements");
+      writes.push_back({index, first, view.data, dtype, count});
+      bytes += view.bytes;
     }
-    auto copy = snapshot(view);
+    auto share = shareFor(info[5], *backend_, info[4].ToBoolean() ? bytes : 0);
+    std::vector<std::shared_ptr<HostMemory>> copies;
+    for (ParameterWrite& write : writes) {
+      copies.push_back(
+          snapshot({const_cast<std::byte*>(write.from), write.count * byteSize(write.dtype)}));
+      write.from = copies.back()->data();
+    }
     return AddonData::of(info.Env())
-        .post(
-            info.Env(), *backend_,
-            [to = parameters(), copy = std::move(copy), dtype, index, first, count]() -> MakeValue {
-              to->write(index, first, copy->data(), dtype, count);
-              return undefined;
-            });
+        .post(info.Env(), *backend_,
+              [to = parameters(), share = std::move(share), copies = std::move(copies),
+               writes = std::move(writes)]() -> MakeValue {
+                to->write(writes);
+                return undefined;
+              });
   });
 }
 
@@ -77,10 +97,10 @@ Napi::Value ParametersWrap::read(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const int index = info[0].As<Napi::Number>().Int32Value();
     return AddonData::of(info.Env())
-        .post(info.Env(), *backend_, [from = parameters(), index]() -> MakeValue {
-          auto copy =
-              HostMemory::allocate(elementCount(from->specs().at(index).shape) * sizeof(float));
-          from->read(index, copy->floats());
+        .post(info.Env(), *backend_, [from = parameters()->current(), index]() -> MakeValue {
+          const size_t count = elementCount(from->specs().at(index).shape);
+          auto copy = HostMemory::allocate(count * sizeof(float));
+          from->read(index, 0, count, copy->floats());
           return [copy](Napi::Env env) { return toArrayBuffer(env, copy->data(), copy->bytes()); };
         });
   });
@@ -115,9 +135,14 @@ Napi::Value ParametersWrap::fillNormal(const Napi::CallbackInfo& info) {
   });
 }
 
+/** hold() → the parameters as they are when all that was asked before is done */
+Napi::Value ParametersWrap::hold(const Napi::CallbackInfo& info) {
+  return AddonData::of(info.Env()).heldParametersConstructor.New({info.This()});
+}
+
 /** Resolves when what was asked of the parameters before is done and their memory is free. */
 Napi::Value ParametersWrap::dispose(const Napi::CallbackInfo& info) {
-  auto last = std::make_shared<std::shared_ptr<Parameters>>(release());
+  auto last = std::make_shared<std::shared_ptr<VersionedParameters>>(release());
   return AddonData::of(info.Env()).post(info.Env(), *backend_, [last]() -> MakeValue {
     *last = nullptr;
     return undefined;

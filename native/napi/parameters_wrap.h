@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "core/backend.h"
+#include "core/parameter_versions.h"
 
 namespace vgg::napi {
 
@@ -20,18 +21,20 @@ class ParametersWrap : public Napi::ObjectWrap<ParametersWrap> {
   ~ParametersWrap() override;
 
   /** Throws Error kDisposed. */
-  [[nodiscard]] const std::shared_ptr<Parameters>& parameters() const;
+  [[nodiscard]] const std::shared_ptr<VersionedParameters>& parameters() const;
+  [[nodiscard]] const std::shared_ptr<Backend>& backend() const { return backend_; }
 
  private:
   Napi::Value write(const Napi::CallbackInfo& info);
   Napi::Value read(const Napi::CallbackInfo& info);
   Napi::Value fill(const Napi::CallbackInfo& info);
   Napi::Value fillNormal(const Napi::CallbackInfo& info);
+  Napi::Value hold(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
-  std::shared_ptr<Parameters> release();
+  std::shared_ptr<VersionedParameters> release();
 
   std::shared_ptr<Backend> backend_;
-  std::shared_ptr<Parameters> parameters_;
+  std::shared_ptr<VersionedParameters> parameters_;
   int64_t bytes_ = 0;
 };
 

@@ -18,6 +18,7 @@ const files = [
   "vgg",
   "refusals",
   "lifetime",
+  "order",
   "load",
 ];
 const chosen = process.argv.length > 2 ? process.argv.slice(2) : files;

@@ -305,6 +305,9 @@ namespace vgg::cpu {
 int testKernels();  // cpu_kernels_test.cc; how many failed
 void testLayout();  // cpu_layout_test.cc
 }  // namespace vgg::cpu
+namespace vgg {
+void testMemory();  // available_memory_test.cc
+}  // namespace vgg
 
 int main() {
   arenaNeverOverlapsWhatLivesTogether();
@@ -321,6 +324,7 @@ int main() {
   copiesAreExact();
   copiesMayBeMadeAtOnce();
   deviceThreadDropsAnOwner();
+  vgg::testMemory();
   vgg::cpu::testLayout();
   failures += vgg::cpu::testKernels();
   std::printf(failures == 0 ? "ok\n" : "%d failures\n", failures);

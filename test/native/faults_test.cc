@@ -156,8 +156,8 @@ void write(Life& life, int index, uint32_t stream) {
   for (size_t i = 0; i < numbers.size(); ++i)
     numbers[i] =
         static_cast<float>(static_cast<double>((i * 7919 + stream * 104729) % 2000) / 5000.0 - 0.2);
-  life.parameters->write(index, 0, reinterpret_cast<const std::byte*>(numbers.data()),
-                         vgg::DType::kFloat32, numbers.size());
+  life.parameters->write({{index, 0, reinterpret_cast<const std::byte*>(numbers.data()),
+                           vgg::DType::kFloat32, numbers.size()}});
 }
 
 /** Calls step on the device's thread, as the addon does, and passes on what it throws. */
@@ -209,7 +209,7 @@ std::vector<Step> steps() {
       later(runSmall),
       later([](Life& life) {
         std::vector<float> numbers(7 * 90);
-        life.parameters->read(4, numbers.data());
+        life.parameters->read(4, 0, numbers.size(), numbers.data());
         write(life, 5, 50);
         run(life, false);
       }),
