@@ -6,9 +6,11 @@ export function isError(value: unknown): value is Error {
   return types.isNativeError(value) || value instanceof Error;
 }
 
-/** A URL of each realm: what both realms agree on is its tag. */
+/** A URL of each realm: what realms agree on is its tag. */
 export function isUrl(value: unknown): value is URL {
-  return Object.prototype.toString.call(value) === "[object URL]" && "href" in (value as URL);
+  return (
+    Object.prototype.toString.call(value) === "[object URL]" && URL.canParse((value as URL).href)
+  );
 }
 
 /** One symbol in all copies of this package; each copy puts a value of its own there. */

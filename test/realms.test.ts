@@ -79,7 +79,7 @@ describe("values of another realm", () => {
     const url = { href: "https://example.org/a.jpg", [Symbol.toStringTag]: "URL" };
     expect(openSource(url, "source").name).toBe("https://example.org/a.jpg");
     const wrong = { href: 7, [Symbol.toStringTag]: "URL" };
-    expect(() => openSource(wrong, "source")).toThrow(TypeError);
+    expect(() => openSource(wrong, "source")).toThrow(/^Expected a path, a URL/);
     const { readable } = new TransformStream();
     const stream = {
       locked: false,
