@@ -1,6 +1,5 @@
 // Where the work happens: devices, what is known of them, and tensors that live on them.
-import { join } from "node:path";
-import { cacheFolder } from "./cache-folder.js";
+import { gpuCacheFolder } from "./cache-folder.js";
 import { checkInteger, checkOptions, formatShape, rangeError, typeError } from "./check.js";
 import { cpuInfo, type DeviceInfo, gpuInfos } from "./diagnosis.js";
 import { awaitNative, callNative, VggError } from "./errors.js";
@@ -90,7 +89,7 @@ export async function openDevice(
 
 async function openGpu(ordinal: number, own: OwnOptions): Promise<Device> {
   const { deterministic, maxQueuedBytes = 0 } = own;
-  const options = { cacheFolder: join(cacheFolder(), "cuda"), deterministic, maxQueuedBytes };
+  const options = { cacheFolder: gpuCacheFolder(), deterministic, maxQueuedBytes };
   const opened = await awaitNative(() => native().openCuda(ordinal, options));
   return new Device(gpuInfos()[ordinal]!, opened, own);
 }

@@ -2,10 +2,9 @@
 import { createHash } from "node:crypto";
 import { constants, createReadStream } from "node:fs";
 import { access, copyFile, open, rename } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { cacheFolder, userCacheFolder } from "../cache-folder.js";
+import { cacheFolder, expandHome, userCacheFolder } from "../cache-folder.js";
 import { checkInteger, checkOptions, checkSignal, rangeError, typeError } from "../check.js";
 import { VggError } from "../errors.js";
 import { makeFolder } from "../make-folder.js";
@@ -54,8 +53,8 @@ function fromEnvironment(name: string): string | undefined {
 
 /** Torch's own rule: $TORCH_HOME, else torch/ in the cache folder; then hub/checkpoints. */
 function torchFolder(cache: string): string {
-  const home = fromEnvironment("TORCH_HOME")?.replace(/^~(?=\/|$)/, homedir());
-  return join(resolve(home ?? join(cache, "torch")), "hub", "checkpoints");
+  const home = fromEnvironment("TORCH_HOME") ?? join(cache, "torch");
+  return join(resolve(expandHome(home)), "hub", "checkpoints");
 }
 
 async function isAllowed(path: string, mode: number): Promise<boolean> {
