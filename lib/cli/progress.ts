@@ -19,7 +19,12 @@ export function progressLine(noun: string, total: number): ProgressLine {
   };
   // A terminal that does not know its width makes ora write without end.
   const isTerminal = process.stderr.isTTY && process.stderr.columns > 0;
-  const line = ora({ text: text(), isEnabled: isTerminal, isSilent: !isTerminal }).start();
+  const line = ora({
+    text: text(),
+    isEnabled: isTerminal,
+    isSilent: !isTerminal,
+    discardStdin: false, // keys are left alone: else Ctrl-C, Ctrl-Z and Ctrl-\ do nothing
+  }).start();
   return {
     advance() {
       done++;
