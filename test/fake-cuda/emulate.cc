@@ -72,7 +72,9 @@ bool Block::runWarp(size_t warp, bool falling) {
       current = &fiber;
       threadIdx = fiber.thread;
       blockIdx = {first_.x + fiber.rank, first_.y, first_.z};
+      hasWaited = fiber.hasWaited;
       switchContext(scheduler_, fiber.context);
+      fiber.hasWaited = hasWaited;
       if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
       if (fiber.state == State::kDone && warps_[warp].arrived > 0) {
         failBarrier("a thread ended while its warp waited for it");
@@ -121,6 +123,7 @@ void Block::run(const Kernel& kernel, void** parameters, unsigned threads, unsig
     fiber.rank = i / threads;
     fiber.thread = {at % blockDim.x, at / blockDim.x % blockDim.y, at / blockDim.x / blockDim.y};
     fiber.state = State::kReady;
+    fiber.hasWaited = false;
     fiber.copies.assign(1, {});
     fiber.products.clear();
     fiber.stack.start(fiber.context, &Block::enter);
@@ -150,6 +153,14 @@ Fiber& self(const char* what) {
     throw LaunchError(Fault::kBarrier, std::string(what) + " in a kernel listed without barriers");
   }
   return *running->current;
+}
+
+void checkEarly(const void* address, size_t bytes, bool write) {
+  if (write) throw LaunchError(Fault::kEarly, "a store before waitForPrevious");
+  if (constantHook != nullptr && !constantHook(address, bytes)) {
+    throw LaunchError(Fault::kEarly,
+                      "a load before waitForPrevious of what the kernels ahead may write");
+  }
 }
 
 void openWindow(const void* address, size_t bytes, bool write) {
@@ -271,6 +282,7 @@ void Kernel::launch(Dim3 grid, Dim3 block, size_t sharedBytes, void** parameters
         }
         for (unsigned t = 0; t < threads; ++t) {
           threadIdx = {t % block.x, t / block.x % block.y, t / block.x / block.y};
+          hasWaited = false;
           thread(parameters);
         }
       }

@@ -43,6 +43,7 @@ enum class Fault {
   kMisaligned,     // 716, misaligned address
   kBarrier,        // a GPU hangs or computes nonsense
   kConfiguration,  // 1, invalid value
+  kEarly,          // a GPU may see what lay there before, or after, the kernels ahead
   kException,      // the access hook threw something else
 };
 
@@ -83,6 +84,18 @@ inline bool Window::takes(const char* first, size_t bytes) {
 using AccessHook = Window* (*)(const void* address, size_t bytes, bool write);
 inline AccessHook accessHook = nullptr;
 
+/** Whether no kernel of the same chain writes these bytes, as it is with parameters. Without a hook
+ * all memory is such. */
+using ConstantHook = bool (*)(const void* address, size_t bytes);
+inline ConstantHook constantHook = nullptr;
+
+/** Whether the running thread has called waitForPrevious. Until then its kernel may run beside the
+ * kernels ahead of it (programmatic dependent launch): it may read parameters and store nothing. */
+inline constinit thread_local bool hasWaited = false;
+
+/** Throws LaunchError where a thread that has not waited may not do this. */
+void checkEarly(const void* address, size_t bytes, bool write);
+
 /** Asks the hook for a window around the access, and remembers it. Throws LaunchError. */
 void openWindow(const void* address, size_t bytes, bool write);
 
@@ -90,6 +103,7 @@ void openWindow(const void* address, size_t bytes, bool write);
  * allocation. */
 inline void checkAccess(const void* address, size_t bytes, bool write) {
   const bool isAligned = (reinterpret_cast<uintptr_t>(address) & (bytes - 1)) == 0;
+  if (!hasWaited) checkEarly(address, bytes, write);
   Window* const(&mine)[2] = recent[write ? 1 : 0];
   const auto* first = static_cast<const char*>(address);
   if (isAligned && mine[0] != nullptr && mine[0]->takes(first, bytes)) return;

@@ -42,6 +42,7 @@ struct Fiber {
   Stack stack;
   Dim3 thread;
   State state = State::kDone;
+  bool hasWaited = false;                // kept while others run
   unsigned number = 0;                   // in the cluster
   unsigned rank = 0;                     // of its block in the cluster
   std::deque<std::vector<Copy>> copies;  // by group; the last is not ended

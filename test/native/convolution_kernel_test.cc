@@ -17,9 +17,9 @@ void check(const Shape& s, bool pooled) {
   const emulate::Kernel& kernel =
       find<T>("convolution.cu", (name + std::to_string(s.parts)).c_str());
   const int c = s.parts * geometry::kConvolutionChannels;
-  Buffer<T> x(at(s.n * s.h * s.w * c), false);
-  Buffer<T> filter(at(s.k * 9 * c), false);
-  Buffer<float> bias(at(s.k), false);
+  Buffer<T> x(at(s.n * s.h * s.w * c), Memory::kInput);
+  Buffer<T> filter(at(s.k * 9 * c), Memory::kParameter);
+  Buffer<float> bias(at(s.k), Memory::kParameter);
   fill(x);
   fill(filter, 0.1);
   fill(bias);

@@ -32,21 +32,21 @@ template <typename T, typename Pixel>
 void checkForm(const Shape& s, bool pooled) {
   constexpr bool kBytes = sizeof(Pixel) == 1;
   const std::string suffix = sizeof(T) == 4 ? "tf32" : Type<T>::kName;
-  Buffer<Pixel> x(at(s.n * s.h * s.w * 3), false);
+  Buffer<Pixel> x(at(s.n * s.h * s.w * 3), Memory::kInput);
   for (size_t i = 0; i < x.size(); ++i) {
     // Few bits: normalising is exact, so that the operands are known.
     x[i] = static_cast<Pixel>(generator()() % 256);
     if constexpr (!kBytes) x[i] = s.normalized ? x[i] : (x[i] * 1000 + 77) / 131072;
   }
   if constexpr (!kBytes) x[x.size() / 2] = NAN;
-  Buffer<float> weight(at(s.k * 27), false);
-  Buffer<float> factors(at(s.k), false);
-  Buffer<float> bias(at(s.k), false);
+  Buffer<float> weight(at(s.k * 27), Memory::kParameter);
+  Buffer<float> factors(at(s.k), Memory::kParameter);
+  Buffer<float> bias(at(s.k), Memory::kParameter);
   fill(weight, 0.2);
   fill(factors);
   fill(bias);
-  Buffer<float> scale(3, false);
-  Buffer<float> shift(3, false);
+  Buffer<float> scale(3, Memory::kParameter);
+  Buffer<float> shift(3, Memory::kParameter);
   for (size_t c = 0; c < 3; ++c) {
     scale[c] = static_cast<float>(c + 3) / 256;
     shift[c] = -static_cast<float>(c + 5) / 8;
@@ -69,6 +69,7 @@ void checkForm(const Shape& s, bool pooled) {
     packed.add(filter[at(i)], asOperand<T>(product));
   }
   packed.report("packFirstFilter_" + suffix);
+  filter.become(Memory::kParameter);
 
   const int oh = pooled ? s.h / 2 : s.h;
   const int ow = pooled ? s.w / 2 : s.w;

@@ -12,9 +12,9 @@ using geometry::blocksFor;
 template <typename T>
 void checkLayout(int n, int channels, int pixels, bool normalized) {
   const int padded = roundUp(channels, kVector<T>);
-  Buffer<float> x(at(n) * at(channels) * at(pixels), false);
-  Buffer<float> scale(at(channels), false);
-  Buffer<float> shift(at(channels), false);
+  Buffer<float> x(at(n) * at(channels) * at(pixels), Memory::kInput);
+  Buffer<float> scale(at(channels), Memory::kParameter);
+  Buffer<float> shift(at(channels), Memory::kParameter);
   fill(x);
   fill(scale);
   fill(shift);
@@ -51,7 +51,7 @@ void checkLayout(int n, int channels, int pixels, bool normalized) {
   }
   first.report("toChannelsFirst " + shape);
 
-  Buffer<unsigned char> bytes(at(n) * at(pixels) * at(channels), false);
+  Buffer<unsigned char> bytes(at(n) * at(pixels) * at(channels), Memory::kInput);
   for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<unsigned char>(generator()());
   Buffer<T> z(y.size());
   const long long all = static_cast<long long>(n) * pixels;
@@ -71,9 +71,9 @@ void checkLayout(int n, int channels, int pixels, bool normalized) {
 
 template <typename T>
 void checkAffine(int pixels, int channels, bool scaled, bool shifted, int relu) {
-  Buffer<T> x(at(pixels) * at(channels), false);
-  Buffer<float> scale(at(channels), false);
-  Buffer<float> shift(at(channels), false);
+  Buffer<T> x(at(pixels) * at(channels), Memory::kInput);
+  Buffer<float> scale(at(channels), Memory::kParameter);
+  Buffer<float> shift(at(channels), Memory::kParameter);
   fill(x);
   fill(scale);
   fill(shift);
@@ -105,8 +105,8 @@ void checkPool(const Pool& p) {
   const int c = roundUp(p.channels, kVector<T>);
   const int oh = (p.h + 2 * p.padding - p.size) / p.stride + 1;
   const int ow = (p.w + 2 * p.padding - p.size) / p.stride + 1;
-  Buffer<T> x(at(p.n * p.h * p.w * c), false);
-  Buffer<float> bias(at(c), false);
+  Buffer<T> x(at(p.n * p.h * p.w * c), Memory::kInput);
+  Buffer<float> bias(at(c), Memory::kParameter);
   fillPadded(x, p.channels, c);
   fillPadded(bias, p.channels, c);
   x[at(c)] = Type<T>::encode(NAN);
@@ -193,6 +193,7 @@ void checkEverything() {
 
 int main() {
   emulate::accessHook = &test::allowedWindow;
+  emulate::constantHook = &test::isParameter;
   test::checkEverything();
   test::checkRows();
   test::checkPacking();

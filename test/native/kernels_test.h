@@ -2,6 +2,7 @@
 // and the count of what passed.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -27,10 +28,14 @@ inline void expect(bool ok, const std::string& what) {
   if (!ok) std::printf("FAILED: %s\n", what.c_str());
 }
 
+/** What kernels do with a piece of memory: write it, read what kernels ahead may have made, or read
+ * what no kernel of the chain writes. */
+enum class Memory { kResult, kInput, kParameter };
+
 struct Range {
   const char* begin;
   const char* end;
-  bool writable;
+  Memory memory;
 };
 inline std::vector<Range>& ranges() {
   static std::vector<Range> all;
@@ -41,28 +46,39 @@ inline emulate::Window* allowedWindow(const void* address, size_t bytes, bool wr
   const char* begin = static_cast<const char*>(address);
   for (const Range& range : ranges()) {
     if (begin < range.begin || begin + bytes > range.end) continue;
-    if (write && !range.writable) return nullptr;
+    if (write && range.memory != Memory::kResult) return nullptr;
     windows[write ? 1 : 0] = {range.begin, range.end, emulate::windowGeneration};
     return &windows[write ? 1 : 0];
   }
   return nullptr;
 }
 
+inline bool isParameter(const void* address, size_t bytes) {
+  const char* begin = static_cast<const char*>(address);
+  return std::any_of(ranges().begin(), ranges().end(), [&](const Range& range) {
+    return range.memory == Memory::kParameter && begin >= range.begin && begin + bytes <= range.end;
+  });
+}
+
 /** Device memory. Results start as bytes that are NaN in every type and no zero. */
 template <typename T>
 class Buffer {
  public:
-  explicit Buffer(size_t count, bool writable = true) : count_(count) {
+  explicit Buffer(size_t count, Memory memory = Memory::kResult) : count_(count) {
     data_ = static_cast<T*>(std::aligned_alloc(16, (count * sizeof(T) + 16) / 16 * 16));
     std::memset(static_cast<void*>(data_), 0xff, count * sizeof(T));
     const char* begin = reinterpret_cast<const char*>(data_);
-    ranges().push_back({begin, begin + count * sizeof(T), writable});
+    ranges().push_back({begin, begin + count * sizeof(T), memory});
   }
   ~Buffer() {
-    std::erase_if(ranges(), [this](const Range& range) {
-      return range.begin == reinterpret_cast<const char*>(data_);
-    });
+    std::erase_if(ranges(), [this](const Range& range) { return isMine(range); });
     std::free(data_);
+  }
+  /** The kernels that come next use it in another way. */
+  void become(Memory memory) {
+    std::find_if(ranges().begin(), ranges().end(), [this](const Range& range) {
+      return isMine(range);
+    })->memory = memory;
   }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
@@ -73,6 +89,10 @@ class Buffer {
   const T& operator[](size_t i) const { return data_[i]; }
 
  private:
+  [[nodiscard]] bool isMine(const Range& range) const {
+    return range.begin == reinterpret_cast<const char*>(data_);
+  }
+
   T* data_;
   size_t count_;
 };

@@ -12,14 +12,14 @@ template <typename T>
 void checkMatrix(int rows, int channels, int pixels) {
   const int padded = roundUp(channels, kVector<T>);
   const long long columns = static_cast<long long>(channels) * pixels;
-  Buffer<float> matrix(at(rows * columns), false);
+  Buffer<float> matrix(at(rows * columns), Memory::kInput);
   fill(matrix);
   Buffer<T> packed(at(rows) * at(pixels) * at(padded));
   std::memset(static_cast<void*>(packed.data()), 0, packed.size() * sizeof(T));
   // In pieces that begin and end anywhere.
   for (long long first = 0; first < rows * columns;) {
     const long long count = std::min<long long>(rows * columns - first, 1003);
-    Buffer<float> piece(at(count), false);
+    Buffer<float> piece(at(count), Memory::kInput);
     std::copy_n(matrix.data() + first, count, piece.data());
     launch(find<T>("pack.cu", "writeMatrix"), blocksFor(geometry::ceilDiv(count, 4)), 1,
            static_cast<const float*>(piece.data()), packed.data(), first, count, channels, pixels,
@@ -48,7 +48,7 @@ void checkMatrix(int rows, int channels, int pixels) {
 
 template <typename T>
 void checkTranspose(int rows, int columns) {
-  Buffer<T> from(at(rows) * at(columns), false);
+  Buffer<T> from(at(rows) * at(columns), Memory::kInput);
   for (const double special : {0.0, double{INFINITY}, -double{INFINITY}, double{NAN}}) {
     fill(from);
     if (special != 0) from[at(columns) * at(rows - 1)] = Type<T>::encode(special);
@@ -71,9 +71,9 @@ template <typename T>
 void checkPack(int k, int c, int taps, bool scaled) {
   const int paddedK = roundUp(k, kVector<T>);
   const int paddedC = roundUp(c, kVector<T>);
-  Buffer<float> weight(at(k * c * taps), false);
-  Buffer<float> scale(at(k), false);
-  Buffer<float> shift(at(k), false);
+  Buffer<float> weight(at(k * c * taps), Memory::kParameter);
+  Buffer<float> scale(at(k), Memory::kParameter);
+  Buffer<float> shift(at(k), Memory::kParameter);
   fill(weight);
   fill(scale);
   fill(shift);
@@ -110,8 +110,9 @@ void checkPack(int k, int c, int taps, bool scaled) {
 }
 
 void checkBatchNorm(int channels, int padded) {
-  Buffer<float> p[4] = {Buffer<float>(at(channels), false), Buffer<float>(at(channels), false),
-                        Buffer<float>(at(channels), false), Buffer<float>(at(channels), false)};
+  Buffer<float> p[4] = {
+      Buffer<float>(at(channels), Memory::kInput), Buffer<float>(at(channels), Memory::kInput),
+      Buffer<float>(at(channels), Memory::kInput), Buffer<float>(at(channels), Memory::kInput)};
   for (auto& buffer : p) fill(buffer);
   for (size_t i = 0; i < at(channels); ++i) p[3][i] = p[3][i] * p[3][i];
   Buffer<float> scale(at(padded));

@@ -36,6 +36,26 @@ void exchangedRows(T type, float (&d)[4], const unsigned (&a)[4], unsigned b0, u
 #undef multiply16x8x16
 }  // namespace wrongRow
 
+// The wait for the kernels ahead left out.
+namespace noWait {
+#define waitForPrevious() static_cast<void>(0)
+#include "cuda/kernels/first_layer.cu"
+#include "cuda/kernels/layout.cu"
+#include "cuda/kernels/pointwise.cu"
+#undef waitForPrevious
+}  // namespace noWait
+
+// The wait only before what is stored: x is read before it.
+namespace lateWait {
+#define waitForPrevious() static_cast<void>(0)
+#define store(...) ((::waitForPrevious)(), ::store(__VA_ARGS__))
+#include "cuda/kernels/first_layer.cu"
+#include "cuda/kernels/layout.cu"
+#include "cuda/kernels/pointwise.cu"
+#undef store
+#undef waitForPrevious
+}  // namespace lateWait
+
 // The same text without a fault, to show that the test itself is right.
 namespace sound {
 #include "cuda/kernels/first_layer.cu"
@@ -57,7 +77,7 @@ Kernel kernel(bool usesBarriers) {
 
 bool transposes(const Kernel& toChannelsLast) {
   const int n = 2, channels = 40, pixels = 100;
-  Buffer<float> x(at(n * channels * pixels), false);
+  Buffer<float> x(at(n * channels * pixels), Memory::kInput);
   Buffer<float> y(x.size());
   fill(x);
   launch(toChannelsLast, geometry::transposeBlocks(n, pixels), geometry::transposeSlices(channels),
@@ -72,7 +92,7 @@ bool transposes(const Kernel& toChannelsLast) {
 }
 
 bool copies(const Kernel& affine) {
-  Buffer<float> x(4096, false);
+  Buffer<float> x(4096, Memory::kInput);
   Buffer<float> y(x.size());
   fill(x);
   launch(affine, 4, 1, static_cast<const float*>(x.data()), static_cast<const float*>(nullptr),
@@ -85,9 +105,9 @@ bool copies(const Kernel& affine) {
 // A filter that takes the upper left neighbour's first channel, so that every pixel counts.
 bool shifts(const Kernel& firstLayer) {
   const int h = 16, w = 32, k = 16;
-  Buffer<float> x(at(3 * h * w), false);
-  Buffer<Half> filter(at(k * 32), false);
-  Buffer<float> bias(at(k), false);
+  Buffer<float> x(at(3 * h * w), Memory::kInput);
+  Buffer<Half> filter(at(k * 32), Memory::kParameter);
+  Buffer<float> bias(at(k), Memory::kParameter);
   Buffer<Half> y(at(h * w * k));
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 2039);
   std::memset(static_cast<void*>(filter.data()), 0, filter.size() * sizeof(Half));
@@ -128,6 +148,7 @@ void splitBarrier(float*) {
   }
 }
 void halfShuffle(float* y) {
+  waitForPrevious();
   if (threadIdx.x % 32 < 16) store(y + threadIdx.x, __shfl_xor_sync(~0U, 1.0F, 1));
 }
 void mixedWarp(float*) {
@@ -137,8 +158,18 @@ void mixedWarp(float*) {
     __shfl_xor_sync(~0U, 1.0F, 1);
   }
 }
-void misaligned(float* y) { store(reinterpret_cast<uint4*>(y + 1), uint4{}); }
+void misaligned(float* y) {
+  waitForPrevious();
+  store(reinterpret_cast<uint4*>(y + 1), uint4{});
+}
+// One thread goes ahead of the others, which wait.
+void storesEarly(float* y) {
+  if (threadIdx.x != 100) waitForPrevious();
+  __syncthreads();
+  store(y + threadIdx.x, 1.0F);
+}
 void votes(float* y) {
+  waitForPrevious();
   const int lane = static_cast<int>(threadIdx.x % 32);
   const unsigned odd = __ballot_sync(~0U, lane % 2);
   const bool right = odd == 0xaaaaaaaa && __any_sync(~0U, lane == 3) && !__all_sync(~0U, lane) &&
@@ -149,6 +180,7 @@ void votes(float* y) {
 }
 // d (16, 8) = a (16, 8) b (8, 8), b given by columns: the product that GPUs before sm_80 have.
 void oneProduct(const unsigned* a, const unsigned* b, float* d) {
+  waitForPrevious();
   const unsigned g = threadIdx.x / 4;
   const unsigned t = threadIdx.x % 4;
   float sums[4] = {};
@@ -176,8 +208,8 @@ void checkFreedMeanwhile() {
 }
 
 void checkProduct() {
-  Buffer<Half> a(128, false);
-  Buffer<Half> b(64, false);
+  Buffer<Half> a(128, Memory::kInput);
+  Buffer<Half> b(64, Memory::kInput);
   Buffer<float> d(128);
   fill(a);
   fill(b);
@@ -213,7 +245,21 @@ void checkFaults() {
   expect(!shifts(kernel<&wrongRow::firstLayer_floats_flat_f16>(true)),
          "a wrong row of a fragment gives wrong values");
 
+  const auto isEarly = [](const auto& test, const Kernel& k) {
+    return throws(Fault::kEarly, [&] { test(k); });
+  };
+  expect(isEarly(transposes, kernel<&noWait::toChannelsLast_f32>(true)) &&
+             isEarly(copies, kernel<&noWait::affine_f32>(false)) &&
+             isEarly(shifts, kernel<&noWait::firstLayer_floats_flat_f16>(true)),
+         "a kernel that does not wait for those ahead is caught");
+  expect(isEarly(transposes, kernel<&lateWait::toChannelsLast_f32>(true)) &&
+             isEarly(copies, kernel<&lateWait::affine_f32>(false)) &&
+             isEarly(shifts, kernel<&lateWait::firstLayer_floats_flat_f16>(true)),
+         "a kernel that reads x before it waits is caught");
+
   Buffer<float> y(1024);
+  expect(isEarly([&](const Kernel& k) { launch(k, 1, 1, y.data()); }, kernel<&storesEarly>(true)),
+         "a store before the wait is caught, whatever the rest of the block does");
   const auto run = [&](const Kernel& k) { launch(k, 2, 1, y.data()); };
   expect(throws(Fault::kBarrier, [&] { run(kernel<&halfBarrier>(true)); }),
          "a barrier that some threads do not reach is caught");
@@ -229,7 +275,7 @@ void checkFaults() {
          "a misaligned store is caught");
   expect(throws(Fault::kConfiguration, [&] { launch(kernel<&votes>(true), 0, 1, y.data()); }),
          "an empty grid is refused");
-  Buffer<float> constant(1024, false);
+  Buffer<float> constant(1024, Memory::kInput);
   expect(throws(Fault::kOutOfRange, [&] { launch(kernel<&votes>(true), 1, 1, constant.data()); }),
          "a store to constant memory is caught");
   run(kernel<&votes>(true));

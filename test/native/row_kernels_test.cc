@@ -9,9 +9,9 @@ namespace {
 
 template <typename T, typename U>
 void checkGemv(int columns, int outputs, int inputs, int relu) {
-  Buffer<T> weight(at(outputs) * at(inputs), false);
-  Buffer<T> x(at(columns) * at(inputs), false);
-  Buffer<float> bias(at(outputs), false);
+  Buffer<T> weight(at(outputs) * at(inputs), Memory::kParameter);
+  Buffer<T> x(at(columns) * at(inputs), Memory::kInput);
+  Buffer<float> bias(at(outputs), Memory::kParameter);
   Buffer<U> y(at(columns) * at(outputs));
   fill(weight, 0.1);
   fill(x);
@@ -44,10 +44,10 @@ constexpr int kMultiprocessors = 12;
 /** `zeros` in a hundred inputs are zero, and the one in the middle; its weights may be infinite. */
 template <typename T, typename U>
 void checkSparseGemv(int outputs, int inputs, int zeros, bool isSpecial, int relu) {
-  Buffer<T> weight(at(inputs) * at(outputs), false);
-  Buffer<T> x(at(inputs), false);
-  Buffer<float> bias(at(outputs), false);
-  Buffer<int> hasSpecial(1, false);
+  Buffer<T> weight(at(inputs) * at(outputs), Memory::kParameter);
+  Buffer<T> x(at(inputs), Memory::kInput);
+  Buffer<float> bias(at(outputs), Memory::kParameter);
+  Buffer<int> hasSpecial(1, Memory::kParameter);
   const int64_t strips = geometry::sparseGemvStrips(outputs / kVector<T>);
   const int64_t parts = geometry::sparseGemvParts(strips, inputs / kVector<T>, kMultiprocessors);
   Buffer<int> used(at(static_cast<int>(parts)));
@@ -112,7 +112,7 @@ void checkSparseGemv(int outputs, int inputs, int zeros, bool isSpecial, int rel
 template <typename T>
 void checkSoftmax(int rows, int count, double spread) {
   const int padded = roundUp(count, kVector<T>);
-  Buffer<T> x(at(rows) * at(padded), false);
+  Buffer<T> x(at(rows) * at(padded), Memory::kInput);
   fill(x, spread);  // what lies in the padding must not count
   x[at((rows - 1) * padded + count / 2)] = Type<T>::encode(NAN);
   Buffer<T> y(x.size());
@@ -137,7 +137,7 @@ template <typename T>
 void checkTopK(int rows, int count, int k) {
   const int padded = roundUp(count, kVector<T>);
   const int paddedK = roundUp(k, kVector<T>);
-  Buffer<T> x(at(rows) * at(padded), false);
+  Buffer<T> x(at(rows) * at(padded), Memory::kInput);
   fill(x);
   const double special[] = {NAN, 0.0, -0.0, INFINITY, -INFINITY, 1, 1, NAN};
   for (size_t i = 0; i < x.size(); i += 3) x[i] = Type<T>::encode(special[i / 3 % 8]);

@@ -172,7 +172,7 @@ inline unsigned sharedWord(const void* from) {
   return word;
 }
 
-inline void waitForPrevious() {}
+inline void waitForPrevious() { emulate::hasWaited = true; }
 inline void launchNext() {}
 
 #endif
