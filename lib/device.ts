@@ -43,9 +43,9 @@ export interface MemoryStats {
 }
 
 /**
- * @param id "auto": a GPU that works, else the CPU
+ * @param id "auto": a GPU that works, else the CPU; also where the GPU was lost earlier in this process
  * @throws {TypeError|RangeError} no such id, thread count or instruction set
- * @throws {VggError} LIBRARY_MISSING, DEVICE_UNAVAILABLE with the reason; UNSUPPORTED instruction set or GPU; ADDON_MISSING
+ * @throws {VggError} LIBRARY_MISSING, DEVICE_UNAVAILABLE, DEVICE_LOST with the reason; UNSUPPORTED instruction set or GPU; ADDON_MISSING
  */
 export async function openDevice(
   id: DeviceId = "auto",

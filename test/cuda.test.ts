@@ -52,17 +52,34 @@ describe.skipIf(!isBuilt)("a model on a GPU", () => {
     expect(result.misuse).toBe(0);
   });
 
-  it("is lost for good after a fatal error, at once, while the CPU goes on", () => {
-    const { stderr, result } = run("lost");
+  it.each([
+    ["CUDA_ERROR_ILLEGAL_ADDRESS", 4],
+    ["CUDA_ERROR_UNKNOWN", 5],
+  ])("is lost for good after %s, at once, and the CPU is what works", (name, kind) => {
+    const { stderr, result } = run("lost", {}, String(kind));
     expect(stderr).toBe("");
     for (const error of [...result.errors, result.later, result.read, result.another])
       expect(error).toMatchObject({ name: "VggError", code: "DEVICE_LOST" });
     // Whichever call met it first says what it was.
     const messages = result.errors.map(({ message }: { message: string }) => message).join();
-    expect(messages).toContain("CUDA_ERROR_ILLEGAL_ADDRESS");
+    expect(messages).toContain(name);
     // Nothing is asked of a device that is gone.
     expect(result.callsAfter).toBe(0);
-    expect(result.onCpu).toEqual([1, 10]);
+    expect(result).toMatchObject({ auto: "cpu", isSame: true });
+  });
+
+  it("goes on after an unknown error that does not come again", () => {
+    const { stderr, result } = run("unknown");
+    expect(stderr).toBe("");
+    const failed = result.errors.filter((error: unknown) => error !== null);
+    expect(failed.length).toBeGreaterThan(3);
+    for (const error of failed)
+      expect(error).toMatchObject({
+        name: "VggError",
+        code: "INTERNAL",
+        message: expect.stringContaining("CUDA_ERROR_UNKNOWN"),
+      });
+    expect(result).toMatchObject({ same: Array(12).fill(true), auto: "cuda", misuse: 0 });
   });
 
   it("says what memory was asked for and what was free, and goes on with less", () => {

@@ -29,6 +29,8 @@ class CudaBackend final : public Backend {
   /** For the end of the process: returns soon, when nothing of this device runs any more, nor will
    * again. */
   void halt();
+  /** Throws Error kDeviceLost. */
+  void throwIfLost() const { context_->throwIfLost(); }
   std::shared_ptr<HostMemory> allocateHost(size_t bytes) override;
   std::shared_ptr<Memory> allocate(size_t bytes) override;
   void upload(Memory& to, const std::byte* from, size_t bytes) override;

@@ -28,6 +28,10 @@ bool isSticky(CUresult result) {
   }
 }
 
+/** The same of what the driver answers to a second question. A GPU that fell off the bus, or a
+ * machine that woke up, has 999 for everything; one call may fail with it and the next work. */
+bool isEnd(CUresult again) { return isSticky(again) || again == CUDA_ERROR_UNKNOWN; }
+
 std::string nameOf(const Api& api, CUresult result) {
   const char* name = nullptr;
   api.cuGetErrorName(result, &name);
@@ -107,17 +111,20 @@ void Session::lose(const std::string& reason) {
 void Session::check(CUresult result, const char* call) {
   if (result == CUDA_SUCCESS) return;
   const std::string reason = std::string(call) + " failed: " + nameOf(api(), result);
-  if (isSticky(result)) lose(reason);
+  if (isSticky(result) || (result == CUDA_ERROR_UNKNOWN && isEnd(ask()))) lose(reason);
   throw Error(result == CUDA_ERROR_OUT_OF_MEMORY ? Code::kOutOfMemory : Code::kInternal, reason);
 }
 
 /** cuDNN and cuBLASLt say only that something failed; the driver knows whether the context died of
  * it. */
 void Session::probe(const std::string& reason) {
+  if (isEnd(Session::ask())) lose(reason);
+}
+
+CUresult Session::ask() {
   size_t free = 0;
   size_t total = 0;
-  if (api().cuMemGetInfo_v2 != nullptr && isSticky(api().cuMemGetInfo_v2(&free, &total)))
-    lose(reason);
+  return api().cuMemGetInfo_v2 == nullptr ? CUDA_SUCCESS : api().cuMemGetInfo_v2(&free, &total);
 }
 
 void Session::checkCudnn(cudnnStatus_t status, const char* call) {
@@ -165,8 +172,14 @@ Context::Context(std::shared_ptr<const Libraries> libraries, int ordinal)
                 gpu_.name + " has compute capability " + std::to_string(gpu_.major) + "." +
                     std::to_string(gpu_.minor) + ", and 7.5 is the least that works");
   }
-  check(api().cuDeviceGet(&device_, ordinal), "cuDeviceGet");
-  check(api().cuDevicePrimaryCtxRetain(&context_, device_), "cuDevicePrimaryCtxRetain");
+  const auto checkOpening = [this](CUresult result, const char* call) {
+    if (result == CUDA_ERROR_UNKNOWN)
+      throw Error(Code::kDeviceUnavailable,
+                  std::string(call) + " failed: " + nameOf(api(), result));
+    check(result, call);
+  };
+  checkOpening(api().cuDeviceGet(&device_, ordinal), "cuDeviceGet");
+  checkOpening(api().cuDevicePrimaryCtxRetain(&context_, device_), "cuDevicePrimaryCtxRetain");
   try {
     const Visit visit(*this);
     const auto makeStream = [&] {
@@ -204,6 +217,16 @@ void Context::close() {
     compute_ = {};
   }
   if (!isLost()) api().cuDevicePrimaryCtxRelease_v2(device_);
+}
+
+CUresult Context::ask() {
+  // The call that failed may have been the one that makes it current.
+  if (const CUresult result = api().cuCtxPushCurrent_v2(context_); result != CUDA_SUCCESS)
+    return result;
+  // Nothing is ever captured on this stream. It is the last that is made.
+  const CUresult result = transfer_ ? api().cuStreamSynchronize(transfer()) : Session::ask();
+  api().cuCtxPopCurrent_v2(nullptr);
+  return result;
 }
 
 std::string Context::identity() const {

@@ -34,6 +34,7 @@ std::vector<Gpu> listGpus(const Libraries& libraries);
 class Session {
  public:
   explicit Session(std::shared_ptr<const Libraries> libraries) : libraries_(std::move(libraries)) {}
+  virtual ~Session() = default;
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
@@ -57,6 +58,10 @@ class Session {
   void throwIfInterrupted() const;
   /** Once nothing runs any more: as if it were lost, so that nothing calls the libraries again. */
   void abandon() { isLost_ = true; }
+
+ protected:
+  /** What the driver answers when it is asked once more. */
+  virtual CUresult ask();
 
  private:
   [[noreturn]] void lose(const std::string& reason);
@@ -105,7 +110,7 @@ class Context final : public Session, public std::enable_shared_from_this<Contex
  public:
   /** Throws Error kLibraryMissing, kDeviceUnavailable, kOutOfMemory. */
   Context(std::shared_ptr<const Libraries> libraries, int ordinal);
-  ~Context();
+  ~Context() override;
 
   [[nodiscard]] const Gpu& gpu() const { return gpu_; }
   /** What measurements hold for: this kind of GPU with these versions. */
@@ -153,6 +158,7 @@ class Context final : public Session, public std::enable_shared_from_this<Contex
 
  private:
   void close();
+  CUresult ask() override;
 
   Gpu gpu_;
   CUdevice device_ = 0;

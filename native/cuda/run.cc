@@ -92,7 +92,7 @@ void CudaExecutable::startPart(size_t first, size_t batch, const std::shared_ptr
     start(slot, first, batch, *call);
     shared_.completions.await(slot.downloaded.get(),
                               [this, &slot, call](const std::exception_ptr& failure) {
-                                release(slot);
+                                failure ? abandon(slot) : release(slot);
                                 call->end(1, failure);
                               });
   } catch (...) {

@@ -45,6 +45,10 @@ std::shared_ptr<Backend> openCuda(int ordinal, const cuda::CudaOptions& options)
   const std::lock_guard opening(registry().openingGpu);
   {
     const std::lock_guard lock(registry().mutex);
+    // A GPU is lost to the whole process, by whichever of its devices that was seen.
+    for (const auto& [other, backend] : registry().gpus) {
+      if (other.first == ordinal) backend->throwIfLost();
+    }
     const auto open = registry().gpus.find(key);
     if (open != registry().gpus.end()) return open->second;
   }

@@ -15,7 +15,8 @@ namespace vgg::napi {
 std::shared_ptr<Backend> openCpu(int threads, const std::string& instructionSet,
                                  size_t maxQueuedBytes);
 
-/** GPU number `ordinal`. Opened once, never closed. Takes a while: not on the JavaScript thread. */
+/** GPU number `ordinal`. Opened once, never closed. Takes a while: not on the JavaScript thread.
+ * Throws Error kDeviceLost where that GPU stopped earlier in this process. */
 std::shared_ptr<Backend> openCuda(int ordinal, const cuda::CudaOptions& options);
 
 /**

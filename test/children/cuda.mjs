@@ -16,7 +16,7 @@ import {
 } from "../../dist/index.js";
 import { native } from "../../dist/native.js";
 import { choices } from "./cuda-choices.mjs";
-import { caught, control, counts, file, mode, network, shape } from "./fake-gpu.mjs";
+import { args, caught, control, counts, file, mode, network, shape } from "./fake-gpu.mjs";
 
 const small = { imageSize: 32, numClasses: 10 };
 
@@ -94,12 +94,12 @@ const modes = {
     };
   },
 
-  /** A sticky error in mid-forward. */
+  /** A sticky error in mid-forward, of a kind that the fake knows, and what "auto" is after it. */
   async lost() {
     const model = await network(await openDevice("cuda"));
     const other = await network(await openDevice("cpu"), { precision: "float32" });
     await model.forward(Tensor.randn(shape));
-    control("failKind", 4);
+    control("failKind", args[0]);
     control("failAt", control("calls") + 3);
     const pending = [1, 2, 3].map(() => caught(model.forward(Tensor.randn(shape))));
     const errors = await Promise.all(pending);
@@ -110,8 +110,30 @@ const modes = {
     const callsAfter = control("calls") - calls;
     const another = await caught(openDevice("cuda").then((device) => network(device)));
     await model.dispose();
-    const onCpu = (await other.forward(Tensor.randn(shape))).shape;
-    return { errors, later, read, another, callsAfter, onCpu };
+    const image = Tensor.randn(shape, 1);
+    const onCpu = (await other.forward(image)).data;
+    const auto = await openDevice("auto");
+    const model2 = await network(auto, { precision: "float32" });
+    const isSame = (await model2.forward(image)).data.every((x, i) => x === onCpu[i]);
+    return { errors, later, read, another, callsAfter, auto: auto.kind, isSame };
+  },
+
+  /** CUDA_ERROR_UNKNOWN from one call in mid-forward, and no more after it. */
+  async unknown() {
+    const model = await network(await openDevice("cuda"));
+    const image = Tensor.randn(shape);
+    const { data } = await model.forward(image);
+    const errors = [];
+    const same = [];
+    control("failKind", 3);
+    for (let call = 1; call <= 12; call++) {
+      control("failAt", control("calls") + call);
+      errors.push(await caught(model.forward(image)));
+      control("failAt", 0);
+      same.push((await model.forward(image)).data.every((x, i) => x === data[i]));
+    }
+    const auto = await openDevice("auto");
+    return { errors, same, auto: auto.kind, misuse: control("misuseCount") };
   },
 
   async memory() {

@@ -9,8 +9,9 @@
 enum FakeCudaFailKind : int64_t {
   kFakeCudaOutOfMemory = 1,
   kFakeCudaNotSupported = 2,
-  kFakeCudaInternalError = 3,
+  kFakeCudaInternalError = 3,   // the driver's: 999, CUDA_ERROR_UNKNOWN, this once
   kFakeCudaIllegalAddress = 4,  // sticky: the context is lost
+  kFakeCudaUnknown = 5,  // 999 from every call from now on, as of a GPU that fell off the bus
 };
 
 /** Set by the test: failAt, failKind, delayMicroseconds. All else is set to 0 when the library is

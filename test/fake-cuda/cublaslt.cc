@@ -59,7 +59,7 @@ int fault(int64_t kind, int device = -1) {
       if (Context* context = device >= 0        ? contextOf(device)
                              : currentContext() ? currentContext()
                                                 : contextOf(0))
-        context->lose("as the test asked (failAt)");
+        context->loseAsAsked(kind);
       return CUBLAS_STATUS_EXECUTION_FAILED;
   }
 }

@@ -24,7 +24,7 @@ int checkState(Needs needs) {
   if (needs == Needs::kInit) return CUDA_SUCCESS;
   if (!current) return CUDA_ERROR_INVALID_CONTEXT;
   if (current->retained == 0) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
-  return current->lost ? CUDA_ERROR_ILLEGAL_ADDRESS : CUDA_SUCCESS;
+  return current->lost ? current->answer.load() : CUDA_SUCCESS;
 }
 
 }  // namespace
@@ -35,6 +35,11 @@ void Context::lose(const std::string& why) {
   forgetMemory(device);
   forgetObjects(device);
   add(&FakeCudaControl::contextsRetained, -retained.load());
+}
+
+void Context::loseAsAsked(int64_t kind) {
+  if (kind == kFakeCudaUnknown && !lost) answer = CUDA_ERROR_UNKNOWN;
+  lose("as the test asked (failAt)");
 }
 
 void Context::drain() {
@@ -102,10 +107,14 @@ int driverFault(int64_t kind) {
     case kFakeCudaInternalError:
       return CUDA_ERROR_UNKNOWN;
     default:
-      if (Context* context = current ? current : contextOf(0))
-        context->lose("as the test asked (failAt)");
-      return CUDA_ERROR_ILLEGAL_ADDRESS;
+      if (Context* context = current ? current : contextOf(0)) context->loseAsAsked(kind);
+      return kind == kFakeCudaUnknown ? CUDA_ERROR_UNKNOWN : CUDA_ERROR_ILLEGAL_ADDRESS;
   }
+}
+
+int statusOf(int device, int status) {
+  const Context* context = contextOf(device);
+  return context->lost ? context->answer.load() : status;
 }
 
 int enter(Needs needs) {

@@ -33,12 +33,15 @@ struct Context : Object {
   CUcontext handle = nullptr;
   std::atomic<int> retained{0};
   std::atomic<bool> lost{false};
+  std::atomic<int> answer{CUDA_ERROR_ILLEGAL_ADDRESS};  // of every call once it is lost
   std::mutex mutex;
   std::vector<std::weak_ptr<Stream>> streams;
   Memo memo;
 
-  /** Makes every later call on this context answer ILLEGAL_ADDRESS. */
+  /** Makes every later call on this context fail with `answer`. */
   void lose(const std::string& why);
+  /** The same because of failAt, by a kind that is sticky. */
+  void loseAsAsked(int64_t kind);
   /** Waits for all work on all streams. */
   void drain();
 };
@@ -61,5 +64,7 @@ int enter(Needs needs);
 /** The same for a call that frees. */
 int enterFreeing(Needs needs);
 int driverFault(int64_t kind);
+/** What a call about a device answers: `status` unless the device is lost. */
+int statusOf(int device, int status);
 
 }  // namespace fake

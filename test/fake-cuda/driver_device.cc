@@ -178,7 +178,7 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext* result, CUdevice device) {
   if (!result) return CUDA_ERROR_INVALID_VALUE;
   Context* context = contextOf(device);
   if (!context) return CUDA_ERROR_INVALID_DEVICE;
-  if (context->lost) return CUDA_ERROR_ILLEGAL_ADDRESS;
+  if (context->lost) return context->answer;
   ++context->retained;
   add(&FakeCudaControl::contextsRetained, 1);
   *result = context->handle;
@@ -195,7 +195,7 @@ CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device) {
   }
   if (context->lost) {
     --context->retained;
-    return CUDA_ERROR_ILLEGAL_ADDRESS;
+    return context->answer;
   }
   if (context->retained == 1) context->drain();
   --context->retained;
@@ -214,14 +214,14 @@ CUresult cuCtxSetCurrent(CUcontext handle) {
   const auto context = find<Context>(handle, "cuCtxSetCurrent");
   if (!context || context->retained == 0) return CUDA_ERROR_INVALID_CONTEXT;
   setCurrentContext(context.get());
-  return context->lost ? CUDA_ERROR_ILLEGAL_ADDRESS : CUDA_SUCCESS;
+  return context->lost ? context->answer.load() : CUDA_SUCCESS;
 }
 
 CUresult cuCtxPushCurrent_v2(CUcontext handle) {
   if (const int status = enter(Needs::kInit)) return status;
   const auto context = find<Context>(handle, "cuCtxPushCurrent");
   if (!context || context->retained == 0) return CUDA_ERROR_INVALID_CONTEXT;
-  if (context->lost) return CUDA_ERROR_ILLEGAL_ADDRESS;
+  if (context->lost) return context->answer;
   pushedOver().push_back(currentContext());
   setCurrentContext(context.get());
   return CUDA_SUCCESS;

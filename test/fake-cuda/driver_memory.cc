@@ -60,7 +60,7 @@ CUresult cuMemFree_v2(CUdeviceptr pointer) {
   forgetMemos();
   if (!release(Space::kDevice, context->device, host(pointer), "cuMemFree"))
     return CUDA_ERROR_INVALID_VALUE;
-  return context->lost ? CUDA_ERROR_ILLEGAL_ADDRESS : CUDA_SUCCESS;
+  return context->lost ? context->answer.load() : CUDA_SUCCESS;
 }
 
 CUresult cuMemHostAlloc(void** pointer, size_t bytes, unsigned int flags) {
@@ -135,7 +135,7 @@ CUresult cuMemcpyDtoHAsync_v2(void* to, CUdeviceptr from, size_t bytes, CUstream
                     .counter = &FakeCudaControl::copies});
   if (status != CUDA_SUCCESS || pinned) return status;
   stream->synchronize();  // into pageable memory the real call waits
-  return contextOf(stream->device)->lost ? CUDA_ERROR_ILLEGAL_ADDRESS : CUDA_SUCCESS;
+  return statusOf(stream->device, CUDA_SUCCESS);
 }
 
 CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream handle) {

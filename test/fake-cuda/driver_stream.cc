@@ -9,9 +9,7 @@ using namespace fake;
 
 namespace {
 
-int lostOr(const Stream& stream, int status) {
-  return contextOf(stream.device)->lost ? CUDA_ERROR_ILLEGAL_ADDRESS : status;
-}
+int lostOr(const Stream& stream, int status) { return statusOf(stream.device, status); }
 
 int findEvent(CUevent handle, const char* caller, std::shared_ptr<Event>* event) {
   *event = find<Event>(handle, caller);
@@ -128,7 +126,7 @@ CUresult cuEventQuery(CUevent handle) {
     if (event->completed < event->recorded) return CUDA_ERROR_NOT_READY;
   }
   checkGuards();
-  return contextOf(event->device)->lost ? CUDA_ERROR_ILLEGAL_ADDRESS : CUDA_SUCCESS;
+  return statusOf(event->device, CUDA_SUCCESS);
 }
 
 CUresult cuEventSynchronize(CUevent handle) {
@@ -147,7 +145,7 @@ CUresult cuEventSynchronize(CUevent handle) {
     event->changed.wait(lock, [&] { return event->completed >= wanted; });
   }
   checkGuards();
-  return contextOf(event->device)->lost ? CUDA_ERROR_ILLEGAL_ADDRESS : CUDA_SUCCESS;
+  return statusOf(event->device, CUDA_SUCCESS);
 }
 
 CUresult cuEventElapsedTime(float* milliseconds, CUevent startHandle, CUevent endHandle) {

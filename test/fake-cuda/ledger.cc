@@ -219,7 +219,7 @@ int64_t countCall() {
   const int64_t number = at(&FakeCudaControl::calls).fetch_add(1) + 1;
   if (number != read(&FakeCudaControl::failAt)) return 0;
   const int64_t kind = read(&FakeCudaControl::failKind);
-  if (kind < kFakeCudaOutOfMemory || kind > kFakeCudaIllegalAddress) return 0;
+  if (kind < kFakeCudaOutOfMemory || kind > kFakeCudaUnknown) return 0;
   add(&FakeCudaControl::failed, 1);
   return kind;
 }

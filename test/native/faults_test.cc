@@ -1,4 +1,4 @@
-// Makes every CUDA call of a model's life fail, one after the other, in each of four ways: each
+// Makes every CUDA call of a model's life fail, one after the other, in each of five ways: each
 // time the failure must be a typed error, nothing may leak, and what comes after must work (or say
 // that the device is lost). faults_test FOLDER [step] [first]: FOLDER holds the fake libraries;
 // every step-th call from `first` on fails.
@@ -286,7 +286,7 @@ int child(const char* folder, int64_t failAt, int64_t kind, const std::vector<fl
   control->failAt = failAt;
   control->failKind = kind;
   Life life;
-  const std::vector<Code> seen = live(life, kind == kFakeCudaIllegalAddress);
+  const std::vector<Code> seen = live(life, kind >= kFakeCudaIllegalAddress);
   const bool isLost = control->devicesLost > 0;
   if (truth != nullptr && !isLost) {
     for (size_t i = 0; i < truth->size(); ++i)
@@ -379,13 +379,13 @@ int main(int argc, char** argv) {
     }
   };
   for (int64_t call = first; call <= whole.calls; call += step) {
-    for (int64_t kind = kFakeCudaOutOfMemory; kind <= kFakeCudaIllegalAddress; ++kind) {
+    for (int64_t kind = kFakeCudaOutOfMemory; kind <= kFakeCudaUnknown; ++kind) {
       waiting.push_back(start(folder, call, kind, &whole.scores));
       drain(1);
     }
   }
   drain(0);
-  std::printf("%lld CUDA calls x 4 ways to fail (every %lld.)\n",
+  std::printf("%lld CUDA calls x 5 ways to fail (every %lld.)\n",
               static_cast<long long>(whole.calls), static_cast<long long>(step));
   for (const auto& [code, count] : codes) std::printf("  %-20s %d\n", code.c_str(), count);
   std::printf("%d passed, %d failed\n", passed, failed);
