@@ -70,7 +70,7 @@ describe.skipIf(!isBuilt)("the libraries and GPUs", () => {
       "cuDNN 8",
       { FAKE_CUDNN_VERSION: "8907" },
       "DEVICE_UNAVAILABLE",
-      /is not supported: 9\.1 or newer/,
+      /is not supported: cuDNN 9 is needed/,
     ],
     [
       "a GPU that is too old",
@@ -79,6 +79,12 @@ describe.skipIf(!isBuilt)("the libraries and GPUs", () => {
       /compute capability 7\.0, and 7\.5 is the least/,
     ],
   ];
+  it("may be the first of cuDNN 9", () => {
+    const { stderr, result } = run("devices", { FAKE_CUDNN_VERSION: "90000" });
+    expect(stderr).toBe("");
+    expect(result.auto.id).toBe("cuda:0");
+  });
+
   it.each(refusals)("say why there is none: %s", (_, env, code, message) => {
     const { status, stderr, result } = run("devices", env);
     expect(stderr).toBe("");

@@ -247,7 +247,7 @@ class Loader {
     cudnn.code = Code::kDeviceUnavailable;
     if (version / 10000 != 9) {
       cudnn.problem = "cuDNN " + dottedVersion(version) + " at " + cudnn.path +
-                      " is not supported: 9.1 or newer is needed";
+                      " is not supported: cuDNN 9 is needed";
     } else if (version == 91000) {
       cudnn.problem =
           "cuDNN 9.10.0 at " + cudnn.path + " has wrong values in its interface: update it";
