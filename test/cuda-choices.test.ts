@@ -1,8 +1,35 @@
 // What the CUDA back end chooses between on the fake GPU (test/fake-cuda), and what it keeps of that on disk.
-import { readdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
-import { isBuilt, run, scratch } from "./fake-gpu.ts";
+import { beforeAll, describe, expect, it } from "vitest";
+import { fake, isBuilt, root, run, scratch } from "./fake-gpu.ts";
+
+const small = ["1001", "70"];
+// A weight of 64 MiB.
+const large = ["8200", "4096"];
+
+/** A linear layer of these sizes; how often its weight is to be kept. Returns how many kernels were launched. */
+function checkLinear(env: NodeJS.ProcessEnv, args: string[], copies: number): number {
+  const { stderr, result } = run("linear", env, ...args);
+  expect(stderr).toBe("");
+  for (const worst of result.worst) expect(worst).toBeLessThan(3e-3);
+  // An infinite weight of an input that is zero makes NaN, until it is overwritten.
+  expect(result.firsts).toEqual([false, true, false]);
+  const [inputs, outputs] = args.map(Number) as [number, number];
+  const isLarge = inputs === Number(large[0]);
+  if (isLarge) expect(Math.round(result.parameterBytes / (2 * inputs * outputs))).toBe(copies);
+  const { used, positive } = result;
+  expect(result).toMatchObject({ left: 0, misuse: 0 });
+  if (copies === 1) {
+    expect(used).toBe(inputs);
+  } else {
+    // Some are read before it is known that they are zero.
+    expect(used).toBeGreaterThanOrEqual(positive);
+    expect(used).toBeLessThanOrEqual(positive + (isLarge ? 128 : 0));
+    expect(result.bytes).toBe(2 * (inputs + outputs) + (2 * used + 4) * outputs);
+  }
+  return result.launches;
+}
 
 describe.skipIf(!isBuilt)("what runs a layer", () => {
   it("uses no engine that computes wrong numbers", () => {
@@ -72,33 +99,6 @@ describe.skipIf(!isBuilt)("what runs a layer", () => {
     }
   });
 
-  const small = ["1001", "70"];
-  // A weight of 64 MiB.
-  const large = ["8200", "4096"];
-
-  /** A linear layer of these sizes; how often its weight is to be kept. Returns how many kernels were launched. */
-  function checkLinear(env: NodeJS.ProcessEnv, args: string[], copies: number): number {
-    const { stderr, result } = run("linear", env, ...args);
-    expect(stderr).toBe("");
-    for (const worst of result.worst) expect(worst).toBeLessThan(3e-3);
-    // An infinite weight of an input that is zero makes NaN, until it is overwritten.
-    expect(result.firsts).toEqual([false, true, false]);
-    const [inputs, outputs] = args.map(Number) as [number, number];
-    const isLarge = inputs === Number(large[0]);
-    if (isLarge) expect(Math.round(result.parameterBytes / (2 * inputs * outputs))).toBe(copies);
-    const { used, positive } = result;
-    expect(result).toMatchObject({ left: 0, misuse: 0 });
-    if (copies === 1) {
-      expect(used).toBe(inputs);
-    } else {
-      // Some are read before it is known that they are zero.
-      expect(used).toBeGreaterThanOrEqual(positive);
-      expect(used).toBeLessThanOrEqual(positive + (isLarge ? 128 : 0));
-      expect(result.bytes).toBe(2 * (inputs + outputs) + (2 * used + 4) * outputs);
-    }
-    return result.launches;
-  }
-
   it("leaves out a linear layer's zeros where that is asked for", () => {
     checkLinear({}, small, 1);
     checkLinear({ VGG_CUDA_LINEAR: "dense" }, small, 1);
@@ -117,6 +117,15 @@ describe.skipIf(!isBuilt)("what runs a layer", () => {
     },
   );
 
+  // The same.
+  it.skipIf(process.env.VGG_FAKE_CUDA !== undefined)(
+    "keeps no second weight where the kernel that wants it makes something else of the whole layer",
+    () => {
+      // More blocks than the layer with few outputs has that is checked before.
+      checkLinear({ FAKE_CUDA_PLANTED: "sparseGemv:leaves-out-a-block:200" }, large, 1);
+    },
+  );
+
   it("keeps no second weight for a small part of a forward, and does not try again", () => {
     const cache = { XDG_CACHE_HOME: join(scratch, "deep") };
     const [first, again] = [run("deep", cache), run("deep", cache)];
@@ -125,6 +134,65 @@ describe.skipIf(!isBuilt)("what runs a layer", () => {
       expect(result).toMatchObject({ copies: 1, left: 0, misuse: 0 });
     }
     expect(again.result.launches).toBeLessThan(first.result.launches);
+  });
+});
+
+/** What the fake has our kernels do wrong; each is faster for it. */
+const faults = ["returns-at-once", "stores-nothing", "leaves-out-a-block"];
+const planted = (kernel: string, fault: string) => ({ FAKE_CUDA_PLANTED: `${kernel}:${fault}` });
+
+describe.skipIf(!isBuilt).each(faults)("a kernel of ours that %s", (fault) => {
+  const near = (data: number[], expected: number[]) => {
+    const largest = Math.max(...expected.map(Math.abs));
+    for (const [i, value] of expected.entries())
+      expect(Math.abs(value - data[i]!)).toBeLessThan(3e-3 * largest);
+  };
+  let sound: { convolutions: number[]; forward: number[] };
+  beforeAll(() => {
+    sound = {
+      convolutions: run("convolutions", { VGG_CUDA_FORM: "plain" }).result.data,
+      forward: run("forward").result.data,
+    };
+  });
+
+  it.each(["", "direct"])("runs no convolution, asked for as '%s'", (form) => {
+    const env = { ...planted("convolution", fault), VGG_CUDA_FORM: form };
+    const { stderr, result } = run("convolutions", env);
+    expect(stderr).toBe("");
+    expect(result).toMatchObject({ executions: 3, misuse: 0 });
+    near(result.data, sound.convolutions);
+  });
+
+  it("runs no convolution that was chosen before it was so, and is not tried again", () => {
+    const cache = { XDG_CACHE_HOME: join(scratch, `direct ${fault}`) };
+    expect(run("convolutions", cache).result.executions).toBe(0);
+    for (const env of [planted("convolution", fault), {}]) {
+      const { stderr, result } = run("convolutions", { ...cache, ...env });
+      expect(stderr).toBe("");
+      expect(result).toMatchObject({ executions: 3, misuse: 0 });
+      near(result.data, sound.convolutions);
+    }
+  });
+
+  it.each(["", "deterministic"])("runs no linear layer of a device '%s'", (kind) => {
+    const { stderr, result } = run("forward", planted("gemv", fault), kind);
+    expect(stderr).toBe("");
+    expect(result).toMatchObject({ steady: 1, misuse: 0 });
+    near(result.data, sound.forward);
+  });
+
+  it("runs no linear layer that was chosen before it was so", () => {
+    const cache = { XDG_CACHE_HOME: join(scratch, `gemv ${fault}`) };
+    expect(run("forward", cache).result.steady).toBe(0);
+    const { stderr, result } = run("forward", { ...cache, ...planted("gemv", fault) });
+    expect(stderr).toBe("");
+    expect(result).toMatchObject({ steady: 1, misuse: 0 });
+    near(result.data, sound.forward);
+  });
+
+  it("leaves out no zeros", () => {
+    checkLinear({ VGG_CUDA_LINEAR: "sparse", ...planted("sparseGemv", fault) }, small, 1);
+    checkLinear({ VGG_CUDA_LINEAR: "sparse", ...planted("transposeMatrix", fault) }, small, 1);
   });
 });
 
@@ -137,6 +205,45 @@ describe.skipIf(!isBuilt)("the cache of plans and kernels", () => {
     expect(first.compilations).toBeGreaterThan(0);
     expect(second.compilations).toBe(0);
     expect(second.executions).toBeLessThan(first.executions / 10);
+  });
+
+  it("holds what was chosen for the kernels as they are, not for others before them", () => {
+    const addon = process.env.VGG_ADDON ?? join(root, "build/Release/vgg_cudnn.node");
+    // The addon and the fake with another comment in our kernels.
+    const other = join(scratch, "other");
+    mkdirSync(other);
+    const patched = (from: string, to: string) => {
+      const bytes = readFileSync(from);
+      for (const [text, changed] of [
+        ["Linear layers for a few inputs", "Linear layers of a few inputs "],
+        ["A 3 × 3 convolution of a few images", "One 3 × 3 convolution of few images"],
+      ] as const) {
+        const at = bytes.indexOf(text);
+        expect(at).toBeGreaterThan(0);
+        bytes.write(changed, at);
+      }
+      writeFileSync(to, bytes);
+    };
+    for (const name of readdirSync(fake)) {
+      const to = join(other, name);
+      if (name === "libfake_cuda.so") patched(join(fake, name), to);
+      else symlinkSync("libfake_cuda.so", to);
+    }
+    const changed = join(scratch, "other.node");
+    patched(addon, changed);
+    for (const [mode, work] of [
+      ["convolutions", "launches"],
+      ["forward", "matmuls"],
+    ] as const) {
+      const cache = { XDG_CACHE_HOME: join(scratch, `other ${mode}`) };
+      const env = { ...cache, VGG_ADDON: changed, VGG_CUDA_PATH: other };
+      const [first, again, anew, last] = [cache, cache, env, env].map((each) => run(mode, each));
+      for (const each of [first, again, anew, last]) expect(each?.stderr).toBe("");
+      const [a, b, c, d] = [first, again, anew, last].map((each) => each?.result[work]);
+      expect(b).toBeLessThan(a);
+      expect(c).toBeGreaterThan(b);
+      expect(d).toBe(b);
+    }
   });
 
   it("may be damaged, or impossible to write", () => {

@@ -38,16 +38,14 @@ std::string CudaExecutable::problemOf(const Candidates& candidates) const {
   return planKey(candidates.forms.problem, parameters_->precision(), candidates.isPooled);
 }
 
-/** Whether our own kernel computes rightly here. */
-bool CudaExecutable::isRight(const Candidates& candidates, const DirectConvolution& direct,
-                             const ConvolutionBuffers& buffers) {
-  try {
+/** Whether our own kernel computes rightly here; nothing where memory is too short to say. */
+std::optional<bool> CudaExecutable::isRight(const Candidates& candidates,
+                                            const DirectConvolution& direct,
+                                            const ConvolutionBuffers& buffers) {
+  return shared_.kernels.isRight("direct " + problemOf(candidates), [&] {
     const ConvolutionCheck check(context_, candidates.forms.problem, buffers.input);
     return check.passes(direct, buffers, candidates.isPooled);
-  } catch (const Error& error) {
-    if (error.code() == Code::kDeviceLost) throw;
-    return false;
-  }
+  });
 }
 
 Step CudaExecutable::prepare(const Conv2d& op) {
@@ -89,11 +87,14 @@ Step CudaExecutable::prepare(const Conv2d& op) {
     return {address(run, input), weight, bias, address(run, made), 0};
   };
   Step directStep = [=](const Run& run) { direct(directBuffers(run)); };
-  if (direct && wantedForm() == "direct") return directStep;
+  const bool isWanted = wantedForm() == "direct";
   // What the cache keeps of the choice between it and cuDNN's best.
-  const std::string key = keyOf(candidates) + " direct";
-  const auto known = direct ? shared_.cache.read(key) : std::nullopt;
-  if (known == kDirectText) return directStep;
+  const std::string key = keyOf(candidates) + " direct " + kernelsText("convolution.cu");
+  const auto known = direct && !isWanted ? shared_.cache.read(key) : std::nullopt;
+  const bool isCandidate = direct && known != kPlanText;
+  const std::optional<bool> isDirectRight =
+      isCandidate ? isRight(candidates, direct, directBuffers(trial())) : false;
+  if (isDirectRight == true && (isWanted || known == kDirectText)) return directStep;
 
   const auto plan = std::make_shared<const Plan>(choosePlan(candidates));
   const Step after = candidates.after(plan->form());
@@ -101,8 +102,8 @@ Step CudaExecutable::prepare(const Conv2d& op) {
     plan->execute(context_.cudnn(), buffers(run));
     if (after) after(run);
   };
-  if (direct && !known) {
-    bool isFaster = isRight(candidates, direct, directBuffers(trial()));
+  if (isCandidate && !isWanted && isDirectRight) {
+    bool isFaster = *isDirectRight;
     if (isFaster) {
       const std::optional<double> own = timeOf(directStep, 0);
       const std::optional<double> other = timeOf(planStep, plan->workspaceBytes());

@@ -16,8 +16,9 @@ class ConvolutionCheck {
    * kOutOfMemory. */
   ConvolutionCheck(Context& context, const Convolution& convolution, CUdeviceptr input);
 
-  /** Whether a sample of what the plan makes of them is what the definition says; for the input,
-   * output and workspace of `buffers`. Throws Error where the plan cannot run. */
+  /** Whether the plan stores every element of what it makes of them, and a sample of it is what the
+   * definition says; for the input, output and workspace of `buffers`. Throws Error where the plan
+   * cannot run. */
   [[nodiscard]] bool passes(const Plan& plan, ConvolutionBuffers buffers) const;
   /** The same of a kernel of ours, which takes its bias in float32 and may make the maximum over
    * 2 × 2 on its way. */
@@ -31,7 +32,9 @@ class ConvolutionCheck {
   };
   [[nodiscard]] Truth truthOf(int64_t image, int64_t y, int64_t x, int64_t filter,
                               bool isFused) const;
-  [[nodiscard]] bool isSampleRight(CUdeviceptr output, bool isFused, bool isPooled) const;
+  void poisonOutput(CUdeviceptr output, int64_t window) const;
+  /** `window` × `window` outputs became one by a maximum. */
+  [[nodiscard]] bool isRight(CUdeviceptr output, bool isFused, int64_t window) const;
 
   Context& context_;
   Convolution convolution_;

@@ -19,6 +19,10 @@ namespace vgg::cuda {
 
 class ConvolutionCheck;
 class Matmul;
+struct LinearBuffers;
+
+/** A kernel of ours for a linear layer. */
+using LinearKernel = std::function<void(const LinearBuffers&)>;
 
 /** What all executables of a GPU share. */
 struct Shared {
@@ -117,9 +121,11 @@ class CudaExecutable final : public Executable {
 
   // gemm.cc
   struct Linear;
+  LinearKernel gemvKernel(const Linear& layer, int64_t outputs);
+  std::optional<bool> isGemvRight(const Linear& layer);
   Step gemvStep(const Linear& layer);
   std::shared_ptr<const Matmul> matmulOf(const Linear& layer, bool addsBias);
-  Step chooseLinear(const Linear& layer, const Step& gemv, bool addsBias);
+  Step chooseLinear(const Linear& layer, bool addsBias);
 
   // sparse_gemm.cc
   /** How many inputs a layer that leaves out zeros multiplied when it ran last, and by what. */
@@ -139,12 +145,18 @@ class CudaExecutable final : public Executable {
     Step step;
   };
   struct SparseSplit;
-  std::unique_ptr<DeviceMemory> sparseScratch(const Linear& layer, std::atomic<size_t>* bytes);
+  [[nodiscard]] SparseSplit splitOf(const Linear& layer, int64_t outputs) const;
+  std::unique_ptr<DeviceMemory> sparseScratch(const SparseSplit& split, std::atomic<size_t>* bytes);
+  LinearKernel sparseKernel(const Linear& layer, const SparseSplit& split, CUdeviceptr hasSpecial,
+                            CUdeviceptr scratch);
+  bool isSparseRight(const Linear& layer);
   Step sparseGemvStep(const Linear& layer, CUdeviceptr weight, CUdeviceptr hasSpecial,
                       CUdeviceptr scratch);
   Step sparseStep(const Linear& layer);
   std::optional<double> timeOfSparse(const Linear& layer);
   void challenge(const Linear& layer, const std::string& key, double least);
+  std::vector<float> valueBy(const Step& last, const Challenger& challenger);
+  bool isSame(const Challenger& challenger);
   void settleChallenges();
 
   /** A convolution in each form that it can take, and what else its step does. conv2d.cc */
@@ -152,8 +164,8 @@ class CudaExecutable final : public Executable {
   struct Search;
   [[nodiscard]] std::string keyOf(const Candidates& candidates) const;
   [[nodiscard]] std::string problemOf(const Candidates& candidates) const;
-  bool isRight(const Candidates& candidates, const DirectConvolution& direct,
-               const ConvolutionBuffers& buffers);
+  std::optional<bool> isRight(const Candidates& candidates, const DirectConvolution& direct,
+                              const ConvolutionBuffers& buffers);
   Plan choosePlan(const Candidates& candidates);
   std::optional<Plan> knownPlan(Search& search);
   std::optional<Plan> firstPlan(Search& search);

@@ -35,20 +35,35 @@ std::optional<Algorithm> fromText(const std::string& text) {
 
 }  // namespace
 
-/** Null where the batch is none of the kernel's. */
-Step CudaExecutable::gemvStep(const Linear& layer) {
-  if (!isGemv(batch_)) return nullptr;
+/** With so many of the layer's outputs. */
+LinearKernel CudaExecutable::gemvKernel(const Linear& layer, int64_t outputs) {
   const CUfunction function =
       kernel("gemv", "gemv" + std::to_string(batch_) + "_" + suffixOf(layer.input.type),
              layer.output.type);
-  const int64_t blocks = geometry::gemvBlocks(layer.outputs(), static_cast<int>(batch_),
+  const int64_t blocks = geometry::gemvBlocks(outputs, static_cast<int>(batch_),
                                               static_cast<int>(byteSize(layer.input.type)));
-  return [=, this, input = layer.input, output = layer.output, outputs = layer.outputs(),
-          inputs = layer.inputs(), weight = layer.matrix.memory->address(),
-          bias = layer.bias.values->address(),
-          relu = static_cast<int>(layer.op.relu)](const Run& run) {
-    launch(function, blocks, weight, address(run, input), bias, address(run, output), outputs,
+  return [=, this, count = static_cast<int>(outputs), inputs = layer.inputs(),
+          relu = static_cast<int>(layer.op.relu)](const LinearBuffers& buffers) {
+    launch(function, blocks, buffers.weight, buffers.input, buffers.bias, buffers.output, count,
            inputs, relu);
+  };
+}
+
+/** Whether the kernel computes rightly here; nothing where memory is too short to say. */
+std::optional<bool> CudaExecutable::isGemvRight(const Linear& layer) {
+  return shared_.kernels.isRight("gemv " + layer.problem(), [&] {
+    const LinearCheck check(context_, layer.shape());
+    return check.passes(gemvKernel(layer, check.outputs()));
+  });
+}
+
+/** Null where the batch is none of the kernel's, or the kernel is not known to be right. */
+Step CudaExecutable::gemvStep(const Linear& layer) {
+  if (!isGemv(batch_) || !isGemvRight(layer).value_or(false)) return nullptr;
+  return [=, this, kernel = gemvKernel(layer, layer.outputs()), input = layer.input,
+          output = layer.output, weight = layer.matrix.memory->address(),
+          bias = layer.bias.values->address()](const Run& run) {
+    kernel({weight, address(run, input), bias, address(run, output)});
   };
 }
 
@@ -63,8 +78,8 @@ std::shared_ptr<const Matmul> CudaExecutable::matmulOf(const Linear& layer, bool
 }
 
 /** The fastest of our kernels and cuBLASLt's algorithms, or what the cache knows; with the bias
- * added by the product itself, or apart. `gemv`, which may be null, where none could be timed. */
-Step CudaExecutable::chooseLinear(const Linear& layer, const Step& gemv, bool addsBias) {
+ * added by the product itself, or apart. Our own, or null, where none could be timed. */
+Step CudaExecutable::chooseLinear(const Linear& layer, bool addsBias) {
   const auto matmul = matmulOf(layer, addsBias);
   const Step after = addsBias ? nullptr
                               : affineStep(layer.output, layer.output, 0,
@@ -81,7 +96,7 @@ Step CudaExecutable::chooseLinear(const Linear& layer, const Step& gemv, bool ad
     return timeOf(productStep(algorithm), algorithm.workspaceSize);
   };
   const auto stepOf = [&](const std::string& text) -> Step {
-    if (text == kGemvText) return gemv;
+    if (text == kGemvText) return gemvStep(layer);
     if (text == kSparseText) return layer.isSparse ? sparseStep(layer) : nullptr;
     const std::optional<Algorithm> algorithm = fromText(text);
     if (!algorithm) return nullptr;
@@ -97,6 +112,7 @@ Step CudaExecutable::chooseLinear(const Linear& layer, const Step& gemv, bool ad
       if (Step step = stepOf(*cached)) return step;
     }
   }
+  const Step gemv = gemvStep(layer);
   std::string best;
   std::optional<double> least;
   const auto consider = [&](const std::string& text, const std::optional<double>& time) {
@@ -110,7 +126,9 @@ Step CudaExecutable::chooseLinear(const Linear& layer, const Step& gemv, bool ad
     consider(toText(algorithm), timeOfProduct(algorithm));
   }
   if (!least) return gemv;
-  if (isKept) shared_.cache.write(key, best);
+  // Our kernel is left out where memory is too short to check it: the next process may have more.
+  const bool isWhole = !isGemv(batch_) || isGemvRight(layer).has_value();
+  if (isKept && isWhole) shared_.cache.write(key, best);
   if (layer.isSparse) challenge(layer, key, *least);
   Step step = stepOf(best);
   return step ? step : gemv;
@@ -127,17 +145,19 @@ Step CudaExecutable::prepare(const Gemm& op) {
       context_.identity() + " cuBLASLt " + context_.libraries().cublasLt.version + " linear " +
       precisionName(parameters_->precision()) + " " + std::to_string(matrix.rows) + " " +
       std::to_string(matrix.columns) + " " + std::to_string(batch_) + " " + suffixOf(output.type) +
-      (op.relu ? " relu" : "") + (isSparse ? " sparse" : "");
+      (op.relu ? " relu" : "") + (isSparse ? " sparse " + kernelsText("sparse_gemv.cu") : "") +
+      (isGemv(batch_) ? " gemv " + kernelsText("gemv.cu") : "");
   const Linear layer{op,       input, output, matrix, parameters_->bias(op.bias, output.channels),
                      isSparse, key};
   if (isSparse && wantedLinear() == "sparse") {
     if (Step sparse = sparseStep(layer)) return sparse;
   }
-  Step gemv = gemvStep(layer);
-  if (shared_.deterministic && gemv) return gemv;
-  if (Step step = chooseLinear(layer, gemv, true)) return step;
+  if (shared_.deterministic) {
+    if (Step gemv = gemvStep(layer)) return gemv;
+  }
+  if (Step step = chooseLinear(layer, true)) return step;
   // Not every type and GPU has a product that adds the bias.
-  if (Step step = chooseLinear(layer, gemv, false)) return step;
+  if (Step step = chooseLinear(layer, false)) return step;
   throw Error(Code::kUnsupported,
               "cuBLASLt has no algorithm for a linear layer of " + std::to_string(matrix.columns) +
                   " inputs and " + std::to_string(matrix.rows) + " outputs in " +

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "cuda/executable.h"
+#include "cuda/linear_check.h"
 
 namespace vgg::cuda {
 
@@ -15,6 +16,15 @@ struct CudaExecutable::Linear {
   bool isSparse;    // whether the kernel for zeros may run it
   std::string key;  // under which the cache keeps what was chosen
 
+  [[nodiscard]] LinearShape shape() const {
+    return {input.batch, matrix.columns, matrix.rows, input.type, output.type, op.relu};
+  }
+  /** What kernels of ours that are checked for one layer are right for. */
+  [[nodiscard]] std::string problem() const {
+    return std::to_string(matrix.rows) + " " + std::to_string(matrix.columns) + " " +
+           std::to_string(input.batch) + " " + suffixOf(input.type) + " " + suffixOf(output.type) +
+           (op.relu ? " relu" : "");
+  }
   [[nodiscard]] int outputs() const { return static_cast<int>(matrix.rows); }
   [[nodiscard]] int inputs() const { return static_cast<int>(matrix.columns); }
   /** Elements in a vector of 16 bytes. */

@@ -104,13 +104,17 @@ CompiledKernels compileKernels(const Libraries& libraries, const std::string& fi
   return compiled;
 }
 
-std::string kernelsKey(const Libraries& libraries, const std::string& file, int capability) {
+std::string kernelsText(const std::string& file) {
   uint64_t text = hash(textOf(file));
   for (const KernelSource& source : kernelSources()) {
     if (std::string_view(source.name).ends_with(".h")) text = hash(source.text, text);
   }
+  return std::to_string(text);
+}
+
+std::string kernelsKey(const Libraries& libraries, const std::string& file, int capability) {
   // A machine with an older CUDA may not load what a newer one compiled: the major is in the key.
-  return "kernels " + file + " " + std::to_string(text) + " sm_" + std::to_string(capability) +
+  return "kernels " + file + " " + kernelsText(file) + " sm_" + std::to_string(capability) +
          " CUDA " + std::to_string(libraries.cudaMajor);
 }
 
@@ -153,6 +157,18 @@ CUfunction Kernels::function(const std::string& file, const std::string& name) {
                  "cuModuleGetFunction");
   functions_.emplace(name, function);
   return function;
+}
+
+std::optional<bool> Kernels::isRight(const std::string& what, const std::function<bool()>& check) {
+  if (const auto known = verdicts_.find(what); known != verdicts_.end()) return known->second;
+  bool isRight = false;
+  try {
+    isRight = check();
+  } catch (const Error& error) {
+    if (error.code() == Code::kDeviceLost) throw;
+    if (error.code() == Code::kOutOfMemory) return std::nullopt;
+  }
+  return verdicts_.emplace(what, isRight).first->second;
 }
 
 void Kernels::enqueue(CUstream stream, CUfunction function, Grid grid, unsigned block,

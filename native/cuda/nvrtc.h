@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "cuda/context.h"
@@ -21,6 +22,9 @@ struct CompiledKernels {
  */
 CompiledKernels compileKernels(const Libraries& libraries, const std::string& file, int capability,
                                bool verbose = false);
+
+/** A hash of the file and of all headers: what was found out about its kernels holds for these. */
+std::string kernelsText(const std::string& file);
 
 /** Under what a cache keeps the image. */
 std::string kernelsKey(const Libraries& libraries, const std::string& file, int capability);
@@ -44,6 +48,11 @@ class Kernels {
   /** Of a file without its ending: "pool", "maxPool2d_f16". */
   CUfunction function(const std::string& file, const std::string& name);
 
+  /** What check() says of a kernel's numbers on this GPU, asked once per process and `what`;
+   * nothing where memory is too short to say. A kernel that fails is not right. Throws Error
+   * kDeviceLost. */
+  std::optional<bool> isRight(const std::string& what, const std::function<bool()>& check);
+
   /** The arguments must be of the very types of the kernel's parameters. */
   template <typename... Arguments>
   void launch(CUstream stream, CUfunction function, Grid grid, unsigned block,
@@ -60,6 +69,7 @@ class Kernels {
   const DiskCache& cache_;
   std::map<std::string, CUmodule> modules_;
   std::map<std::string, CUfunction> functions_;
+  std::map<std::string, bool> verdicts_;
 };
 
 }  // namespace vgg::cuda

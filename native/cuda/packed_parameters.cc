@@ -70,22 +70,34 @@ std::shared_ptr<const Transposed> CudaParameters::transposed(int weight, const M
   const std::shared_ptr<const Transposed> made(
       new Transposed{zeros(elements * byteSize(type())), zeros(sizeof(int))});
   kept = made;
-  derived_.push_back(
-      {{weight}, [this, &matrix, copy = kept] {
-         const auto packed = copy.lock();
-         if (!packed) return;
-         context_.check(context_.api().cuMemsetD8Async(packed->hasSpecial->address(), 0,
-                                                       sizeof(int), context_.compute()),
-                        "cuMemsetD8Async");
-         kernels_.launch(
-             context_.compute(),
-             kernels_.function("pack", std::string("transposeMatrix_") + suffixOf(type())),
-             {static_cast<size_t>(geometry::matrixTiles(matrix.columns)),
-              static_cast<size_t>(geometry::matrixTiles(matrix.rows))},
-             geometry::kThreads, matrix.memory->address(), packed->memory->address(),
-             packed->hasSpecial->address(), static_cast<int>(matrix.rows),
-             static_cast<int>(matrix.columns));
-       }});
+  derived_.push_back({{weight}, [this, &matrix, copy = kept] {
+                        const auto packed = copy.lock();
+                        if (packed)
+                          transposeInto(*packed, matrix.memory->address(), matrix.rows,
+                                        matrix.columns);
+                      }});
+  return made;
+}
+
+void CudaParameters::transposeInto(const Transposed& to, CUdeviceptr from, int64_t rows,
+                                   int64_t columns) {
+  context_.check(
+      context_.api().cuMemsetD8Async(to.hasSpecial->address(), 0, sizeof(int), context_.compute()),
+      "cuMemsetD8Async");
+  kernels_.launch(context_.compute(),
+                  kernels_.function("pack", std::string("transposeMatrix_") + suffixOf(type())),
+                  {static_cast<size_t>(geometry::matrixTiles(columns)),
+                   static_cast<size_t>(geometry::matrixTiles(rows))},
+                  geometry::kThreads, from, to.memory->address(), to.hasSpecial->address(),
+                  static_cast<int>(rows), static_cast<int>(columns));
+}
+
+Transposed CudaParameters::transpose(CUdeviceptr from, int64_t rows, int64_t columns) {
+  const auto bytes = static_cast<size_t>(rows * columns) * byteSize(type());
+  Transposed made{std::make_unique<DeviceMemory>(context_, bytes, nullptr),
+                  std::make_unique<DeviceMemory>(context_, sizeof(int), nullptr)};
+  transposeInto(made, from, rows, columns);
+  synchronize();  // some kernels read weights early
   return made;
 }
 

@@ -63,6 +63,8 @@ class CudaParameters final : public Parameters {
   /** A second copy of a matrix of this weight, for as long as somebody holds it. Throws Error
    * kOutOfMemory. */
   std::shared_ptr<const Transposed> transposed(int weight, const Matrix& matrix);
+  /** A copy of (rows, columns) elements the other way round. Throws Error kOutOfMemory. */
+  Transposed transpose(CUdeviceptr from, int64_t rows, int64_t columns);
   const Bias& bias(int bias, int64_t count);
   const Filter& filter(const Conv2d& conv);
   /** As firstLayer wants them: (K, 32), taps and channels in one row. */
@@ -103,6 +105,7 @@ class CudaParameters final : public Parameters {
                 const Affine* affine, int64_t count);
   template <typename Make>
   void make(int index, const Make& make);
+  void transposeInto(const Transposed& to, CUdeviceptr from, int64_t rows, int64_t columns);
   void synchronize();
 
   Context& context_;

@@ -17,11 +17,16 @@ export const choices = {
     // More than our own kernel for linear layers takes.
     const image = args[0] === "batch" ? Tensor.randn([9, 3, 32, 32]) : Tensor.randn(shape);
     const { data } = await model.forward(image);
+    const [executions, matmuls] = ["cudnnExecutions", "matmuls"].map((name) => control(name));
+    await model.forward(image);
     return {
       data: [...data],
-      executions: control("cudnnExecutions"),
+      executions,
       compilations: control("compilations"),
-      matmuls: control("matmuls"),
+      matmuls,
+      // Of one forward.
+      steady: control("matmuls") - matmuls,
+      misuse: control("misuseCount"),
     };
   },
 

@@ -255,18 +255,21 @@ void Kernel::launch(Dim3 grid, Dim3 block, size_t sharedBytes, void** parameters
                     unsigned cluster) const {
   const uint64_t threads = uint64_t{block.x} * block.y * block.z;
   constexpr size_t kMostShared = size_t{227} << 10;
-  const uint64_t count = cluster == 0 ? 0 : uint64_t{grid.x / cluster} * grid.y * grid.z;
+  uint64_t count = cluster == 0 ? 0 : uint64_t{grid.x / cluster} * grid.y * grid.z;
   if (threads == 0 || threads > maxThreads || count == 0 || grid.x % cluster != 0 ||
       grid.x > 0x7fffffff || grid.y > 0xffff || grid.z > 0xffff || sharedBytes > kMostShared ||
       (!usesBarriers && (cluster > 1 || sharedBytes > 0)) || (cluster > 1 && threads % 32 != 0)) {
     throw LaunchError(Fault::kConfiguration, "a launch outside the limits of " + std::string(name));
   }
+  if (planted == Planted::kReturnsAtOnce) return;
+  if (planted == Planted::kLastBlockMissing) --count;
   std::atomic<uint64_t> next{0};
   std::mutex mutex;
   std::exception_ptr failure;
   const auto work = [&] {
     gridDim = grid;
     blockDim = block;
+    storesNothing = planted == Planted::kStoresNothing;
     for (auto& windows : recent) windows[0] = windows[1] = nullptr;
     std::unique_ptr<Block> fibers = usesBarriers ? blocks().take() : nullptr;
     try {
@@ -297,7 +300,8 @@ void Kernel::launch(Dim3 grid, Dim3 block, size_t sharedBytes, void** parameters
   };
   const uint64_t cores = std::max(1U, std::thread::hardware_concurrency());
   const uint64_t kThreadsWorthAnother = 4096;
-  const uint64_t workers = std::min({cores, count, count * threads / kThreadsWorthAnother + 1});
+  const uint64_t workers =
+      std::min({cores, std::max<uint64_t>(count, 1), count * threads / kThreadsWorthAnother + 1});
   std::vector<std::thread> others;
   for (uint64_t i = 1; i < workers; ++i) others.emplace_back(work);
   work();

@@ -113,6 +113,11 @@ inline void checkAccess(const void* address, size_t bytes, bool write) {
 
 inline constinit thread_local Dim3 threadIdx, blockIdx, blockDim, gridDim;
 
+/** What a test may have a kernel do wrong. */
+enum class Planted : uint8_t { kNothing, kReturnsAtOnce, kStoresNothing, kLastBlockMissing };
+/** Of the kernel that runs on this host thread. */
+inline constinit thread_local bool storesNothing = false;
+
 /** A kernel and how it is called. */
 struct Kernel {
   /** As in native/cuda/kernels, e.g. "pool.cu" and "maxPool2d_f16". */
@@ -125,6 +130,7 @@ struct Kernel {
   void (*thread)(void** parameters);
   /** The size of each parameter: a launch copies them before it returns. */
   std::span<const size_t> parameterBytes;
+  Planted planted = Planted::kNothing;
 
   /** Throws LaunchError. Returns when all blocks have run; blocks run on several host threads,
    * those of a cluster, `cluster` neighbours in x, together on one. */

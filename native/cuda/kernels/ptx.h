@@ -158,7 +158,7 @@ inline uint4 loadStream(const uint4* from) { return load(from); }
 template <typename T>
 void store(T* to, T value) {
   emulate::checkAccess(to, sizeof(T), true);
-  __builtin_memcpy(to, &value, sizeof(T));
+  if (!emulate::storesNothing) __builtin_memcpy(to, &value, sizeof(T));
 }
 
 inline int countUp(int* counter) {
