@@ -190,6 +190,18 @@ describe.skipIf(!isBuilt).each(faults)("a kernel of ours that %s", (fault) => {
     near(result.data, sound.forward);
   });
 
+  it.each([
+    ["firstLayer", fault],
+    // No block of it is more than padding, where one is left out.
+    ["packFirstFilter", fault === "leaves-out-a-block" ? "stores-nothing" : fault],
+  ])("makes no first layer: %s", (kernel, its) => {
+    const { stderr, result } = run("forward", planted(kernel, its));
+    expect(stderr).toBe("");
+    // Two, where it is one with ours.
+    expect(result).toMatchObject({ convolutions: 2, misuse: 0 });
+    near(result.data, sound.forward);
+  });
+
   it("leaves out no zeros", () => {
     checkLinear({ VGG_CUDA_LINEAR: "sparse", ...planted("sparseGemv", fault) }, small, 1);
     checkLinear({ VGG_CUDA_LINEAR: "sparse", ...planted("transposeMatrix", fault) }, small, 1);

@@ -20,8 +20,12 @@ bool isOneOf(const Op& op) {
 class Chooser {
  public:
   Chooser(const Program& program, const std::vector<ParameterSpec>& specs, Precision precision,
-          int64_t batch)
-      : program_(program), specs_(specs), precision_(precision), batch_(batch) {
+          int64_t batch, bool mergesFirst)
+      : program_(program),
+        specs_(specs),
+        precision_(precision),
+        batch_(batch),
+        mergesFirst_(mergesFirst) {
     const size_t count = program.values.size();
     choices_.buffers.resize(count);
     choices_.home.resize(count);
@@ -56,6 +60,7 @@ class Chooser {
   const std::vector<ParameterSpec>& specs_;
   Precision precision_;
   int64_t batch_;
+  bool mergesFirst_;
   Choices choices_;
 };
 
@@ -153,9 +158,9 @@ void Chooser::chooseMerges() {
 void Chooser::mergeFirstLayer(const Conv2d& conv, const std::vector<int>& uses,
                               const std::vector<const Op*>& maker) {
   const Shape& shape = specs_[conv.weight].shape;
-  const bool isFirst = precision_ != Precision::kFloat32 && shape[1] == 3 && shape[2] == 3 &&
-                       shape[3] == 3 && shape[0] % 16 == 0 && shape[0] <= 512 && conv.stride == 1 &&
-                       conv.padding == 1 && uses[conv.input] == 1;
+  const bool isFirst = mergesFirst_ && precision_ != Precision::kFloat32 && shape[1] == 3 &&
+                       shape[2] == 3 && shape[3] == 3 && shape[0] % 16 == 0 && shape[0] <= 512 &&
+                       conv.stride == 1 && conv.padding == 1 && uses[conv.input] == 1;
   if (!isFirst) return;
   int image = conv.input;
   const Normalize* normalize = nullptr;
@@ -273,8 +278,8 @@ int Choices::madeBy(const Op& op) const {
 }
 
 Choices choose(const Program& program, const std::vector<ParameterSpec>& specs, Precision precision,
-               int64_t batch) {
-  return Chooser(program, specs, precision, batch).choose();
+               int64_t batch, bool mergesFirst) {
+  return Chooser(program, specs, precision, batch, mergesFirst).choose();
 }
 
 size_t largestBatch(const Program& program) {

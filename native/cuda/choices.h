@@ -69,10 +69,10 @@ struct Choices {
   [[nodiscard]] int madeBy(const Op& op) const;
 };
 
-/** `program` has its batch normalisation folded (core/fold.h). Throws Error kOutOfMemory where no
- * memory could hold it. */
+/** `program` has its batch normalisation folded (core/fold.h). `mergesFirst`: whether the kernel
+ * for first layers may be used. Throws Error kOutOfMemory where no memory could hold it. */
 Choices choose(const Program& program, const std::vector<ParameterSpec>& specs, Precision precision,
-               int64_t batch);
+               int64_t batch, bool mergesFirst = true);
 
 /** How many images run together at most, a power of two. Throws Error kUnsupported where not even
  * one can. */

@@ -40,6 +40,11 @@ CudaExecutable::CudaExecutable(const Program& program, std::shared_ptr<CudaParam
 
 void CudaExecutable::prepareAll() {
   context_.enter();
+  // Without it the layer runs as any other.
+  if (!areFirstLayersRight()) {
+    choices_ =
+        cuda::choose(program_, parameters_->specs(), parameters_->precision(), batch_, false);
+  }
   lease_.emplace(shared_.arena, choices_.activationBytes);
   makeSlots();
   for (size_t i = 0; i < program_.inputs.size(); ++i) {

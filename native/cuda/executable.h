@@ -87,6 +87,8 @@ class CudaExecutable final : public Executable {
   Step prepare(const Softmax& op);
   Step prepare(const TopK& op);
   // first_layer.cc
+  bool areFirstLayersRight();
+  CUfunction firstLayerKernel(const Conv2d& conv, const FirstLayer& layer);
   Step prepareFirstLayer(const Conv2d& conv, const FirstLayer& layer);
   // direct_convolution.cc
   /** Null where the kernel cannot, or is not to. */

@@ -1,9 +1,48 @@
 // The first layer of a network as one kernel: normalise, convolve three channels on tensor cores,
 // bias, ReLU and maxPool2d, straight from the uploaded image.
 #include "cuda/executable.h"
+#include "cuda/first_layer_check.h"
 #include "cuda/kernels/launch.h"
 
 namespace vgg::cuda {
+
+CUfunction CudaExecutable::firstLayerKernel(const Conv2d& conv, const FirstLayer& layer) {
+  const bool isUint8 = program_.values[layer.input].dtype == DType::kUint8;
+  return shared_.kernels.function(
+      "first_layer",
+      std::string("firstLayer_") + (isUint8 ? "bytes" : "floats") +
+          (layer.maxPool == nullptr ? "_flat_" : "_pool_") +
+          (parameters_->precision() == Precision::kTf32 ? "tf32"
+                                                        : suffixOf(buffer(conv.output).type)));
+}
+
+/** Whether the kernel computes rightly here, for each convolution that it is to make; false as well
+ * where memory is too short to say. Throws Error kDeviceLost. */
+bool CudaExecutable::areFirstLayersRight() {
+  for (const Op& op : program_.ops) {
+    const auto* conv = std::get_if<Conv2d>(&op);
+    if (conv == nullptr || !choices_.firstLayers[conv->output]) continue;
+    const FirstLayer& layer = *choices_.firstLayers[conv->output];
+    const Shape& image = program_.values[conv->input].shape;
+    const FirstLayerShape shape{
+        batch_,
+        image[1],
+        image[2],
+        parameters_->specs()[conv->weight].shape[0],
+        parameters_->precision(),
+        program_.values[layer.input].dtype == DType::kUint8,
+        layer.normalize != nullptr,
+        layer.maxPool != nullptr,
+        conv->relu,
+    };
+    const auto check = [&] {
+      return isFirstLayerRight(context_, shared_.kernels, firstLayerKernel(*conv, layer), shape);
+    };
+    if (!shared_.kernels.isRight("first layer " + shape.text(), check).value_or(false))
+      return false;
+  }
+  return true;
+}
 
 Step CudaExecutable::prepareFirstLayer(const Conv2d& conv, const FirstLayer& layer) {
   const Buffer output = buffer(layer.maxPool == nullptr ? conv.output : layer.maxPool->output);
@@ -25,11 +64,7 @@ Step CudaExecutable::prepareFirstLayer(const Conv2d& conv, const FirstLayer& lay
     scale = constants(std::move(scales));
     shift = constants(std::move(shifts));
   }
-  const std::string name =
-      std::string("firstLayer_") + (isUint8 ? "bytes" : "floats") +
-      (layer.maxPool == nullptr ? "_flat_" : "_pool_") +
-      (parameters_->precision() == Precision::kTf32 ? "tf32" : suffixOf(output.type));
-  const CUfunction function = shared_.kernels.function("first_layer", name);
+  const CUfunction function = firstLayerKernel(conv, layer);
   const size_t index = inputIndex(layer.input);
   const CUdeviceptr weight = filter.weight->address();
   const CUdeviceptr bias = filter.bias->address();

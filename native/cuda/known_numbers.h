@@ -18,6 +18,12 @@ constexpr DType dtypeOf(Type type) {
   return type == Type::kBfloat16 ? DType::kBfloat16 : DType::kFloat32;
 }
 
+/** What rounding a sum to a type changes at most, of it. */
+constexpr double roundoffOf(Type type) {
+  if (type == Type::kFloat32) return 0;
+  return type == Type::kFloat16 ? 0x1p-11 : 0x1p-8;
+}
+
 /** The number of an element, scattered. */
 inline uint32_t scatter(int64_t index) {
   auto bits = static_cast<uint32_t>(index);

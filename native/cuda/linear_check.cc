@@ -62,10 +62,7 @@ bool LinearCheck::isRight() const {
   const auto& [batch, inputs, outputs, type, outputType, relu] = shape_;
   const std::vector<float> values = download(context_, output_.address(), dtypeOf(outputType),
                                              static_cast<size_t>(batch * outputs));
-  // Of rounding the exact sum once.
-  const double roundoff = outputType == Type::kFloat32   ? 0
-                          : outputType == Type::kFloat16 ? 0x1p-11
-                                                         : 0x1p-8;
+  const double roundoff = roundoffOf(outputType);
   std::vector<int> x(static_cast<size_t>(batch * inputs));
   for (size_t i = 0; i < x.size(); ++i) x[i] = inputAt(static_cast<int64_t>(i));
   std::vector<int> row(static_cast<size_t>(inputs));

@@ -26,6 +26,7 @@ export const choices = {
       matmuls,
       // Of one forward.
       steady: control("matmuls") - matmuls,
+      convolutions: control("cudnnExecutions") - executions,
       misuse: control("misuseCount"),
     };
   },
