@@ -218,7 +218,7 @@ export interface NativeAddon {
   /** Stops all that runs on GPUs, in all threads of JavaScript, and for good. Returns soon. */
   halt(): void;
   randomNormal(count: number, seed: number): ArrayBuffer;
-  /** Reads pixels (height, width, 3) off this thread until it settles: no one else may have them. */
+  /** Takes pixels (height, width, 3): no one else may have them, and they are detached when it settles. */
   resizeCrop(pixels: Uint8Array, plan: ResizePlan): Promise<ArrayBuffer>;
 }
 

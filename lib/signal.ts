@@ -54,3 +54,13 @@ export async function unlessAborted<T>(
     release();
   }
 }
+
+/** A controller that aborts when `signal` does. `unfollow` lets go of the signal. */
+export function follow(signal: AbortSignal | undefined): {
+  stop: AbortController;
+  unfollow: () => void;
+} {
+  const stop = new AbortController();
+  const unfollow = onAbort(signal, () => stop.abort(signal?.reason));
+  return { stop, unfollow };
+}

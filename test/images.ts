@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { afterAll, expect } from "vitest";
-import { decode } from "../lib/image/decode.ts";
+import { openImage } from "../lib/image/decode.ts";
 import { type TensorData, VggError } from "../lib/index.ts";
 
 export const folder = fileURLToPath(new URL("golden/images/", import.meta.url));
@@ -13,7 +13,7 @@ export const goldens = readdirSync(folder).filter((file) => /^[^.]+\.[a-z]+$/.te
 export const golden = (name: string) => readFileSync(join(folder, name));
 export const photo = golden("portrait.jpg");
 export const drawing = golden("landscape.png");
-export const pixelsOf = (bytes: Uint8Array) => decode(bytes, "test", 1e8);
+export const pixelsOf = async (bytes: Uint8Array) => (await openImage(bytes, "test", 1e8)).decode();
 
 /** A folder of the test file that asks, which goes with it. */
 export const scratch = mkdtempSync(join(tmpdir(), "vgg-image-"));

@@ -2,9 +2,11 @@
 import { checkInteger, checkOptions, checkSignal, rangeError, typeError } from "../check.js";
 import { awaitNative } from "../errors.js";
 import { native, type ResizePlan } from "../native.js";
-import { onAbort, unlessAborted } from "../signal.js";
+import { follow, unlessAborted } from "../signal.js";
 import { Tensor } from "../tensor.js";
-import { decode } from "./decode.js";
+import { openImage } from "./decode.js";
+import { imageError } from "./errors.js";
+import { type Claim, decodedBytes, decoders } from "./limiter.js";
 import { type ImageSource, type OpenedSource, openSource } from "./source.js";
 
 export interface CropOptions {
@@ -20,6 +22,8 @@ export interface CropOptions {
   maxBytes?: number;
   /** For http and https URLs, from the request to the last byte. Default 30,000. */
   timeoutMs?: number;
+  /** For decoding and resizing one image, and for waiting while no decoder becomes free. Default 30,000. */
+  decodeTimeoutMs?: number;
 }
 
 export interface PreprocessOptions extends CropOptions {
@@ -40,6 +44,7 @@ export const cropOptionNames = [
   "maxPixels",
   "maxBytes",
   "timeoutMs",
+  "decodeTimeoutMs",
 ] as const;
 
 type CheckedCropOptions = Required<Omit<CropOptions, "signal">> & {
@@ -63,6 +68,7 @@ function checkCropOptions(options: CropOptions): CheckedCropOptions {
     maxPixels: integer("maxPixels", 100_000_000, 1, 2 ** 31 - 1),
     maxBytes: integer("maxBytes", 256 * 2 ** 20, 1, 2 ** 31 - 1),
     timeoutMs: integer("timeoutMs", 30_000, 1, 2 ** 31 - 1),
+    decodeTimeoutMs: integer("decodeTimeoutMs", 30_000, 1, 2 ** 31 - 1),
   };
 }
 
@@ -94,40 +100,78 @@ function planResize(
   };
 }
 
+/** Of one image: from a free decoder to the end of its crop, and at most so long without a free decoder. */
 async function cropOne(
   source: OpenedSource,
   options: CheckedCropOptions,
   signal: AbortSignal,
+  call: object,
 ): Promise<Uint8Array> {
-  const { resizeSize, cropSize } = options;
-  const bytes = await source.read({ ...options, signal });
-  const crop = async () => {
-    const { width, height, data } = await decode(bytes, source.name, options.maxPixels);
-    signal.throwIfAborted();
-    const plan = planResize(width, height, resizeSize, cropSize);
-    return new Uint8Array(await awaitNative(() => native().resizeCrop(data, plan)));
+  const { maxPixels, decodeTimeoutMs } = options;
+  const late = (expected: string) => () =>
+    imageError(source.name, "IMAGE_TIMEOUT", `Expected ${expected} within ${decodeTimeoutMs} ms`);
+  const { stop, unfollow } = follow(signal);
+  const claim: Claim = {
+    call,
+    signal: stop.signal,
+    patienceMs: decodeTimeoutMs,
+    stalled: late("a decoder to be free"),
   };
-  return unlessAborted(crop(), signal);
+  let timer: NodeJS.Timeout | undefined;
+  // Holds its places until it really ends, which may be after its caller was let go.
+  const work = async () => {
+    const leave = await source.places?.acquire(1, { ...claim, patienceMs: 2 ** 31 - 1 });
+    let bytes: Uint8Array;
+    let free: () => void;
+    try {
+      bytes = await source.read({ ...options, signal: stop.signal });
+      free = await decoders.acquire(1, claim);
+    } finally {
+      leave?.();
+    }
+    try {
+      const isLate = late("the image to be decoded");
+      timer = setTimeout(() => stop.abort(isLate()), decodeTimeoutMs);
+      const image = await openImage(bytes, source.name, maxPixels);
+      const giveBack = await decodedBytes.acquire(image.peakBytes, claim);
+      try {
+        const { width, height, data } = await image.decode(decodeTimeoutMs);
+        stop.signal.throwIfAborted();
+        const plan = planResize(width, height, options.resizeSize, options.cropSize);
+        return new Uint8Array(await awaitNative(() => native().resizeCrop(data, plan)));
+      } finally {
+        giveBack();
+      }
+    } finally {
+      free();
+    }
+  };
+  try {
+    return await unlessAborted(work(), stop.signal);
+  } finally {
+    clearTimeout(timer);
+    unfollow();
+  }
 }
 
-/** How many images of a batch are decoded at a time: libuv's pool has four threads, and a decoded image may take 300 MB. */
+/** How many images of an array are read and decoded at a time. */
 const maxConcurrent = 4;
 
 async function cropAll(
   sources: readonly OpenedSource[],
   options: CheckedCropOptions,
+  call: object,
 ): Promise<Uint8Array> {
   const { cropSize, signal } = options;
   const cropBytes = cropSize * cropSize * 3;
   const crops = new Uint8Array(sources.length * cropBytes);
   // The first failure stops the others.
-  const stop = new AbortController();
-  const release = onAbort(signal, () => stop.abort(signal?.reason));
+  const { stop, unfollow } = follow(signal);
   const remaining = sources.entries();
   const cropSome = async () => {
     for (const [index, source] of remaining) {
       stop.signal.throwIfAborted();
-      crops.set(await cropOne(source, options, stop.signal), index * cropBytes);
+      crops.set(await cropOne(source, options, stop.signal, call), index * cropBytes);
     }
   };
   try {
@@ -141,7 +185,7 @@ async function cropAll(
     );
     return crops;
   } finally {
-    release();
+    unfollow();
   }
 }
 
@@ -154,16 +198,18 @@ function openSources(source: ImageSource | readonly ImageSource[]): OpenedSource
 /**
  * The image, or each image of an array, as 8-bit pixels (N, cropSize, cropSize, 3): what a device normalises itself.
  * Bytes at hand are copied before this returns.
+ * @param call stands for the call of a user that this is a part of: calls take turns
  * @throws {TypeError|RangeError} no source of an image, an unknown or wrong option
- * @throws {VggError} IMAGE_UNREADABLE, IMAGE_FORMAT, IMAGE_CORRUPT, IMAGE_TOO_LARGE; or the reason of `signal`
+ * @throws {VggError} IMAGE_…; or the reason of `signal`
  */
 export async function cropPixels(
   source: ImageSource | readonly ImageSource[],
   options: CropOptions = {},
+  call: object = {},
 ): Promise<Uint8Array> {
   checkOptions(options, "options", cropOptionNames);
   const checked = checkCropOptions(options);
-  return cropAll(openSources(source), checked);
+  return cropAll(openSources(source), checked, call);
 }
 
 function checkThree(
@@ -210,7 +256,7 @@ function normalize(
  * torchvision's ImageNet preprocessing of one image, or of each image of an array: (N, 3, cropSize, cropSize) float32,
  * resized (bilinear, antialiased), cropped from the middle and normalised. Bytes at hand are copied before this returns.
  * @throws {TypeError|RangeError} no source of an image, an unknown or wrong option
- * @throws {VggError} IMAGE_UNREADABLE, IMAGE_FORMAT, IMAGE_CORRUPT, IMAGE_TOO_LARGE; or the reason of `signal`
+ * @throws {VggError} IMAGE_…; or the reason of `signal`
  */
 export async function preprocess(
   source: ImageSource | readonly ImageSource[],
@@ -223,7 +269,7 @@ export async function preprocess(
   if (std.some((deviation) => Math.fround(deviation) === 0))
     throw rangeError("numbers other than zero", "options.std", std);
   const sources = openSources(source);
-  const crops = await cropAll(sources, checked);
+  const crops = await cropAll(sources, checked, {});
   const { cropSize } = checked;
   return new Tensor(
     [sources.length, 3, cropSize, cropSize],

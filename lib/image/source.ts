@@ -9,6 +9,7 @@ import { VggError } from "../errors.js";
 import { isUrl } from "../realm.js";
 import { onAbort } from "../signal.js";
 import { imageError, reasonOf } from "./errors.js";
+import { downloads, type Limiter, openFiles } from "./limiter.js";
 
 /**
  * An encoded image: a path; an http, https, file or data URL, also as a string; its bytes; or a stream of them, of Node
@@ -33,6 +34,8 @@ export interface ReadLimits {
 export interface OpenedSource {
   /** As messages name it. */
   readonly name: string;
+  /** One of these is held from before `read` until decoding begins. A stream was opened by the caller. */
+  readonly places?: Limiter;
   /** @throws {VggError} IMAGE_UNREADABLE, IMAGE_TOO_LARGE; or the reason of `signal` */
   read(limits: ReadLimits): Promise<Uint8Array>;
 }
@@ -82,7 +85,7 @@ function openUrl(url: URL, argument: string, received: string | URL): OpenedSour
           `${url.protocol}//…@${url.host}`,
         );
       }
-      return { name, read: (limits) => download(name, name, limits) };
+      return { name, places: downloads, read: (limits) => download(name, name, limits) };
     }
     case "data:": {
       const { href } = url;
@@ -125,7 +128,7 @@ function bytesAtHand(bytes: Uint8Array): OpenedSource {
 }
 
 function file(path: string, name: string): OpenedSource {
-  const read = async ({ maxBytes, signal }: ReadLimits) => {
+  const readFile = async ({ maxBytes, signal }: ReadLimits) => {
     // Without O_NONBLOCK opening a FIFO waits for its writer.
     const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     try {
@@ -145,7 +148,8 @@ function file(path: string, name: string): OpenedSource {
       await handle.close();
     }
   };
-  return { name, read: (limits) => readable(name, limits, () => read(limits)) };
+  const read = (limits: ReadLimits) => readable(name, limits, () => readFile(limits));
+  return { name, places: openFiles, read };
 }
 
 /** Gives what the system, the network or a stream throws this package's class. */

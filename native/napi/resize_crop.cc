@@ -16,8 +16,8 @@ namespace {
 /**
  * Reads the caller's bytes in place, which no other call may do: they are what the decoder has just
  * made, up to 300 MB that no user's code has seen, so nobody can transfer or resize them. Holding
- * them keeps the collector away. libuv's pool, since it takes milliseconds where decoding took
- * more.
+ * them keeps the collector away; then they are freed at once, which the collector would do late.
+ * libuv's pool, since it takes milliseconds where decoding took more.
  */
 class ResizeWorker : public Napi::AsyncWorker {
  public:
@@ -41,6 +41,7 @@ class ResizeWorker : public Napi::AsyncWorker {
   }
 
   void OnOK() override {
+    held_.Value().As<Napi::TypedArray>().ArrayBuffer().Detach();
     settlePromise(
         Env(), deferred_,
         [this](Napi::Env env) { return toArrayBuffer(env, cropped_.data(), cropped_.size()); },

@@ -1,0 +1,23 @@
+// The blocks of a GIF up to the end of its first frame; decoders look through all that follows.
+import { ExcessiveWork } from "./pieces.js";
+
+const maxBlocks = 65_536;
+const trailer = Buffer.of(0x3b);
+
+/** @throws {ExcessiveWork} */
+export function cutGif(bytes: Buffer): Buffer {
+  const colours = (flags: number) => ((flags & 0x80) === 0 ? 0 : 3 * 2 ** ((flags & 7) + 1));
+  let at = 13 + colours(bytes[10] ?? 0);
+  for (let blocks = 0; blocks < maxBlocks; ++blocks) {
+    const isFrame = bytes[at] === 0x2c;
+    // What is neither a frame nor an extension is the decoder's to judge.
+    if (!isFrame && bytes[at] !== 0x21) return bytes;
+    // A frame: its place, its own colours, the code size. An extension: its label.
+    at += isFrame ? 11 + colours(bytes[at + 9] ?? 0) : 2;
+    while (at < bytes.length && bytes[at] !== 0) at += 1 + bytes[at]!;
+    ++at;
+    if (at >= bytes.length || bytes[at] === trailer[0]) return bytes;
+    if (isFrame) return Buffer.concat([bytes.subarray(0, at), trailer]);
+  }
+  throw new ExcessiveWork(`at most ${maxBlocks} blocks before a GIF's first frame`, "more");
+}

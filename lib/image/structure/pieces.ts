@@ -1,0 +1,31 @@
+// Parts of a file that go to the decoder, and the error for a file that would cost more than its pixels justify.
+
+/** A file asks for more work than its pixels justify. The message says which. */
+export class ExcessiveWork extends Error {
+  constructor(expected: string, received: string) {
+    super(`Expected ${expected} but it has ${received}`);
+  }
+}
+
+/** Ranges of a file, in order. What touches the range before makes it longer. */
+export class Pieces {
+  readonly #bytes: Buffer;
+  readonly #ranges: [from: number, to: number][] = [];
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  keep(from: number, to: number): void {
+    const last = this.#ranges.at(-1);
+    if (last?.[1] === from) last[1] = to;
+    else if (this.#ranges.push([from, to]) > 1000)
+      throw new ExcessiveWork("at most 1000 runs of needed chunks", "more");
+  }
+
+  /** Without a copy where all of the file, or all but its end, was kept. */
+  join(): Buffer {
+    const parts = this.#ranges.map(([from, to]) => this.#bytes.subarray(from, to));
+    return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+  }
+}

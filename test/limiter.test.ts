@@ -1,0 +1,168 @@
+// Limits of the whole process on images under way: who gets a place, who waits, and who is let go.
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import sharp from "sharp";
+import { describe, expect, it } from "vitest";
+import { openImage } from "../lib/image/decode.ts";
+import { type Claim, decodedBytes, decoders, Limiter, openFiles } from "../lib/image/limiter.ts";
+import { cropPixels } from "../lib/image/preprocess.ts";
+import { preprocess } from "../lib/index.ts";
+
+import { drawing, expectCode, failure, folder, photo, plain } from "./images.ts";
+
+const claim = (change: Partial<Claim> = {}): Claim => ({
+  call: {},
+  signal: new AbortController().signal,
+  patienceMs: 60_000,
+  stalled: () => new Error("stalled"),
+  ...change,
+});
+
+describe("a limiter", () => {
+  it("lets the calls take turns, and each call's waits keep their order", async () => {
+    const limiter = new Limiter(1);
+    const order: string[] = [];
+    const hold = await limiter.acquire(1, claim());
+    const calls = { a: {}, b: {} };
+    const waits = (["a", "a", "a", "b", "b"] as const).map(async (call, index) => {
+      const release = await limiter.acquire(1, claim({ call: calls[call] }));
+      order.push(`${call}${index}`);
+      release();
+    });
+    hold();
+    await Promise.all(waits);
+    expect(order).toEqual(["a0", "b3", "a1", "b4", "a2"]);
+    expect(limiter.free).toBe(1);
+  });
+
+  it("gives all to one that asks for more, and lets nobody overtake it", async () => {
+    const limiter = new Limiter(10);
+    const [small, other] = [await limiter.acquire(4, claim()), await limiter.acquire(4, claim())];
+    const order: string[] = [];
+    const large = limiter.acquire(1000, claim()).then((release) => {
+      order.push("large");
+      expect(limiter.free).toBe(0);
+      release();
+    });
+    const late = limiter.acquire(1, claim()).then((release) => {
+      order.push("late");
+      release();
+    });
+    small();
+    small();
+    await new Promise(setImmediate);
+    expect([order, limiter.free]).toEqual([[], 6]);
+    other();
+    await Promise.all([large, late]);
+    expect(order).toEqual(["large", "late"]);
+    expect(limiter.free).toBe(10);
+  });
+
+  it("lets a wait go when its signal fires, and those behind it come forward", async () => {
+    const limiter = new Limiter(10);
+    const hold = await limiter.acquire(5, claim());
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    const large = failure(limiter.acquire(9, claim({ signal: controller.signal })));
+    const small = limiter.acquire(2, claim());
+    controller.abort(reason);
+    expect(await large).toBe(reason);
+    (await small)();
+    hold();
+    expect(limiter.free).toBe(10);
+    const { signal } = controller;
+    expect(await failure(limiter.acquire(1, claim({ signal })))).toBe(reason);
+  });
+
+  it("ends a wait when nobody was given a place for that long, and not before", async () => {
+    const limiter = new Limiter(1);
+    const hold = await limiter.acquire(1, claim());
+    const stalled = failure(limiter.acquire(1, claim({ patienceMs: 20 })));
+    expect((await stalled).message).toBe("stalled");
+    hold();
+    // Others that go on keep it waiting.
+    const call = {};
+    const patience = claim({ call, patienceMs: 300 });
+    const waits = Array.from({ length: 10 }, async () => {
+      const release = await limiter.acquire(1, patience);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      release();
+    });
+    await Promise.all(waits);
+    expect(limiter.free).toBe(1);
+  });
+});
+
+describe("images under way in the process", () => {
+  const path = join(folder, "landscape.png");
+  /** The most that `measure` gives while the work goes on. */
+  async function peakOf(measure: () => number, work: Promise<unknown>): Promise<number> {
+    let peak = 0;
+    let isDone = false;
+    const end = work.finally(() => {
+      isDone = true;
+    });
+    while (!isDone) {
+      peak = Math.max(peak, measure());
+      await new Promise(setImmediate);
+    }
+    await end;
+    return peak;
+  }
+
+  it.skipIf(process.platform !== "linux")("open few files, however many calls ask", async () => {
+    const files = () => readdirSync("/proc/self/fd").length;
+    const before = files();
+    const calls = Promise.all(Array.from({ length: 100 }, () => cropPixels(path)));
+    expect((await peakOf(files, calls)) - before).toBeLessThan(20);
+    expect(openFiles.free).toBe(openFiles.capacity);
+  });
+
+  it("leave a thread of libuv's pool to others", async () => {
+    const pool = Number(process.env.UV_THREADPOOL_SIZE) || 4;
+    const busy = () => sharp.counters().process;
+    const calls = Promise.all(Array.from({ length: 30 }, () => cropPixels(drawing)));
+    const peak = await peakOf(busy, calls);
+    expect(peak).toBeGreaterThan(0);
+    expect(peak).toBeLessThan(pool);
+  });
+
+  it("take memory by their pixels: one of 48 megapixels is alone", async () => {
+    const large = Buffer.from(photo);
+    const frame = large.indexOf(Buffer.of(0xff, 0xc0));
+    large.writeUInt16BE(6000, frame + 5);
+    large.writeUInt16BE(8000, frame + 7);
+    const { peakBytes } = await openImage(large, "test", 1e8);
+    expect(peakBytes).toBeGreaterThanOrEqual(3 * 48e6);
+    expect(2 * peakBytes).toBeGreaterThan(decodedBytes.capacity);
+  });
+
+  it("keep their place until the decoder ends, also after their time", async () => {
+    const webp = await plain(2500, 2000).webp().toBuffer();
+    const late = preprocess(webp, { decodeTimeoutMs: 1 });
+    await expectCode(late, "IMAGE_TIMEOUT", "Expected the image to be decoded within 1 ms");
+    expect(decoders.free).toBe(decoders.capacity - 1);
+    while (decoders.free < decoders.capacity) await new Promise(setImmediate);
+    expect(sharp.counters()).toEqual({ queue: 0, process: 0 });
+    expect(decodedBytes.free).toBe(decodedBytes.capacity);
+    expect((await preprocess(webp)).size).toBe(150_528);
+  });
+
+  it("are let go by time or signal while others hold all decoders", async () => {
+    const held = await Promise.all(
+      Array.from({ length: decoders.capacity }, () => decoders.acquire(1, claim())),
+    );
+    const message = "a buffer of .*Expected a decoder to be free within 30 ms";
+    const late = preprocess(drawing, { decodeTimeoutMs: 30 });
+    await expectCode(late, "IMAGE_TIMEOUT", new RegExp(message));
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    const stopped = failure(preprocess([path, drawing], { signal: controller.signal }));
+    setTimeout(() => controller.abort(reason), 20);
+    expect(await stopped).toBe(reason);
+    while (openFiles.free < openFiles.capacity) await new Promise(setImmediate);
+    for (const release of held) release();
+    expect(decoders.free).toBe(decoders.capacity);
+    expect((await preprocess(path)).size).toBe(150_528);
+  });
+});
