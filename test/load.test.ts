@@ -404,6 +404,39 @@ describe("Vgg.classify", () => {
     }
   });
 
+  it("ends at once while the source of images owes one", async () => {
+    let isTold = false;
+    const owing = (count: number): AsyncIterable<string> => ({
+      [Symbol.asyncIterator]: () => ({
+        next: () =>
+          count-- > 0
+            ? Promise.resolve({ value: image("small.png"), done: false as const })
+            : new Promise<never>(() => {}),
+        return: () => {
+          isTold = true;
+          return new Promise<never>(() => {});
+        },
+      }),
+    });
+    // The answer comes although the batch is not full, and the loop ends although the source does not.
+    for await (const result of model.classifyEach(owing(1))) {
+      expect(result).toHaveProperty("predictions");
+      break;
+    }
+    expect(isTold).toBe(true);
+    isTold = false;
+    const reason = new Error("enough");
+    const controller = new AbortController();
+    const { signal } = controller;
+    const consume = async () => {
+      for await (const _ of model.classifyEach(owing(2), { signal })) {
+        setTimeout(() => controller.abort(reason), 20);
+      }
+    };
+    await expect(consume()).rejects.toBe(reason);
+    expect(isTold).toBe(true);
+  });
+
   it("refuses bad options, other channels, and a disposed model", async () => {
     await expect(model.classify(image("small.png"), { top: 11 })).rejects.toThrow(
       "Expected an integer from 1 to 10 for options.top but received 11",

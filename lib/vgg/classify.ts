@@ -6,6 +6,7 @@ import type { GraphRecord } from "../graph/ops.js";
 import { type CropOptions, cropPixels, imageNetMean, imageNetStd } from "../image/preprocess.js";
 import type { ImageSource } from "../image/source.js";
 import { Tensor } from "../tensor.js";
+import { Lookahead } from "./lookahead.js";
 import { recordModules } from "./record.js";
 import type { Topology } from "./topology.js";
 
@@ -66,35 +67,6 @@ export type Classification<Source> =
   | { readonly source: Source; readonly predictions: readonly Prediction[] }
   | { readonly source: Source; readonly error: unknown };
 
-interface DecodedBatch<Source> {
-  readonly sources: readonly Source[];
-  /** One for each source: its pixels, or the error of decoding it. */
-  readonly pixels: readonly PromiseSettledResult<Uint8Array>[];
-  /** What the iterator threw after these. */
-  readonly failure: { readonly error: unknown } | undefined;
-}
-
-/** The next images of an iterator, decoded and cropped. */
-async function decodeBatch<Source extends ImageSource>(
-  sources: AsyncIterator<Source> | Iterator<Source>,
-  batchSize: number,
-  options: CropOptions,
-): Promise<DecodedBatch<Source>> {
-  const batch: Source[] = [];
-  let failure: DecodedBatch<Source>["failure"];
-  try {
-    while (batch.length < batchSize) {
-      const { value, done } = await sources.next();
-      if (done === true) break;
-      batch.push(value);
-    }
-  } catch (error) {
-    failure = { error };
-  }
-  const pixels = await Promise.allSettled(batch.map((source) => cropPixels(source, options)));
-  return { sources: batch, pixels, failure };
-}
-
 /** Images one after the other, in order: the next batch is decoded while the device works on this one. */
 export async function* classifyAll<Source extends ImageSource>(
   graph: Graph,
@@ -106,15 +78,17 @@ export async function* classifyAll<Source extends ImageSource>(
   const { batchSize, signal } = options;
   const { imageSize } = topology;
   const imageBytes = imageSize * imageSize * 3;
-  const crop = { ...cropSizes(topology), ...(signal === undefined ? {} : { signal }) };
-  let next = decodeBatch(sources, batchSize, crop);
+  const crop = cropSizes(topology);
+  const call = {};
+  const decode = (source: Source, stop: AbortSignal) =>
+    cropPixels(source, { ...crop, signal: stop }, call);
+  const ahead = new Lookahead(sources, batchSize, decode, signal);
   try {
-    for (let batch = await next; ; batch = await next) {
-      signal?.throwIfAborted();
-      if (batch.sources.length > 0 && batch.failure === undefined)
-        next = decodeBatch(sources, batchSize, crop);
-      const good = batch.pixels.flatMap((result) =>
-        result.status === "fulfilled" ? [result.value] : [],
+    for (;;) {
+      const batch = await ahead.take();
+      if (batch.length === 0) return;
+      const good = batch.flatMap(({ pixels }) =>
+        pixels.status === "fulfilled" ? [pixels.value] : [],
       );
       const data = new Uint8Array(good.length * imageBytes);
       for (const [index, pixels] of good.entries()) data.set(pixels, index * imageBytes);
@@ -122,17 +96,13 @@ export async function* classifyAll<Source extends ImageSource>(
       const predictions =
         good.length === 0 ? [] : await classifyPixels(graph, tensor, labels, signal);
       let taken = 0;
-      for (const [index, result] of batch.pixels.entries()) {
-        const source = batch.sources[index]!;
-        if (result.status === "rejected") yield { source, error: result.reason };
+      for (const { source, pixels } of batch) {
+        signal?.throwIfAborted();
+        if (pixels.status === "rejected") yield { source, error: pixels.reason };
         else yield { source, predictions: predictions[taken++]! };
       }
-      if (batch.failure !== undefined) throw batch.failure.error;
-      if (batch.sources.length === 0) return;
     }
   } finally {
-    // The caller may have stopped early: what reads the images is told, as for…of does.
-    await next;
-    await sources.return?.();
+    await ahead.close();
   }
 }

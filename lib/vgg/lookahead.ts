@@ -1,0 +1,115 @@
+// Images of an iterator in batches, decoded ahead of whoever takes them.
+import { setMaxListeners } from "node:events";
+import { follow, unlessAborted } from "../signal.js";
+
+/** An image with its pixels, or with the reason why it has none. */
+export interface Decoded<Source> {
+  readonly source: Source;
+  readonly pixels: PromiseSettledResult<Uint8Array>;
+}
+
+interface Asked<Source> {
+  readonly source: Source;
+  readonly decoded: Promise<Decoded<Source>>;
+}
+
+/** Asks for the next images while there is room for them in a batch. */
+export class Lookahead<Source> {
+  readonly #sources: AsyncIterator<Source> | Iterator<Source>;
+  readonly #batchSize: number;
+  readonly #decode: (source: Source, signal: AbortSignal) => Promise<Uint8Array>;
+  readonly #stop: AbortController;
+  readonly #unfollow: () => void;
+  #asked: Asked<Source>[] = [];
+  /** The iterator's last answer, with what it threw. */
+  #end: { readonly failure?: { readonly error: unknown } } | null = null;
+  #isAsking = false;
+  #changed = Promise.resolve();
+  #change = () => {};
+
+  constructor(
+    sources: AsyncIterator<Source> | Iterator<Source>,
+    batchSize: number,
+    decode: (source: Source, signal: AbortSignal) => Promise<Uint8Array>,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#sources = sources;
+    this.#batchSize = batchSize;
+    this.#decode = decode;
+    ({ stop: this.#stop, unfollow: this.#unfollow } = follow(signal));
+    // Each image of two batches listens.
+    setMaxListeners(0, this.#stop.signal);
+    this.#expectChange();
+    void this.#ask();
+  }
+
+  /**
+   * The next images in order: a whole batch, or fewer where the iterator gives no more for now. None at its end.
+   * @throws what the iterator threw, after the images before it; the reason of `signal`
+   */
+  async take(): Promise<readonly Decoded<Source>[]> {
+    const { signal } = this.#stop;
+    for (;;) {
+      const asked = this.#asked;
+      const count = asked.length;
+      const decoded = Promise.all(asked.map((image) => image.decoded));
+      if (this.#end !== null || count === this.#batchSize) {
+        await unlessAborted(decoded, signal);
+      } else {
+        const waits = count === 0 ? [this.#changed] : [this.#changed, decoded];
+        await unlessAborted(Promise.race(waits), signal);
+        if (asked.length > count || this.#end !== null) continue;
+      }
+      if (count === 0 && this.#end?.failure !== undefined) throw this.#end.failure.error;
+      this.#asked = [];
+      void this.#ask();
+      return decoded;
+    }
+  }
+
+  /** Stops decoding and tells the iterator, as for…of does; what it still owes is not waited for. */
+  async close(): Promise<void> {
+    const { signal } = this.#stop;
+    const wasAborted = signal.aborted;
+    this.#stop.abort();
+    this.#unfollow();
+    if (this.#end !== null) return;
+    // A generator returns after the answer that was asked for, which may never come.
+    const isWaited = !this.#isAsking && !wasAborted;
+    const returned = Promise.resolve(this.#sources.return?.());
+    if (isWaited) await returned;
+    else returned.catch(() => {});
+  }
+
+  async #ask(): Promise<void> {
+    if (this.#isAsking) return;
+    const { signal } = this.#stop;
+    this.#isAsking = true;
+    try {
+      while (this.#end === null && this.#asked.length < this.#batchSize && !signal.aborted) {
+        const { value, done } = await this.#sources.next();
+        if (signal.aborted) break;
+        if (done === true) this.#end = {};
+        else this.#asked.push({ source: value, decoded: this.#settle(value) });
+        this.#expectChange();
+      }
+    } catch (error) {
+      this.#end = { failure: { error } };
+      this.#expectChange();
+    }
+    this.#isAsking = false;
+  }
+
+  async #settle(source: Source): Promise<Decoded<Source>> {
+    const [pixels] = await Promise.allSettled([this.#decode(source, this.#stop.signal)]);
+    return { source, pixels: pixels! };
+  }
+
+  /** Ends the wait for a change, and begins the next. */
+  #expectChange(): void {
+    this.#change();
+    this.#changed = new Promise((resolve) => {
+      this.#change = resolve;
+    });
+  }
+}
