@@ -17,7 +17,7 @@ export const errorCodes = {
   MISSING_PARAMETER: "a graph ran before each of its parameters had a value",
   STATE_DICT_MISMATCH: "a state dict does not fit the model; nothing was loaded",
   CHECKPOINT_UNREADABLE:
-    "a checkpoint is missing, no regular file, too large, or changed while it was read",
+    "a checkpoint is missing, no regular file, too large, changed while it was read, or its disk fails",
   CHECKPOINT_FORMAT: "a file is no checkpoint of a known format, or has no single state dict",
   CHECKPOINT_CORRUPT: "a checkpoint is cut off, damaged or contradicts itself",
   CHECKPOINT_UNSAFE: "a checkpoint wants to run code; nothing was run",

@@ -33,6 +33,44 @@ describe("a pickle", () => {
       stateDict(`ctorch._utils\n_rebuild_tensor_v2\n(${storage(int(6), "../0")}${int(0)})))tR`),
       "CHECKPOINT_CORRUPT",
     ],
+    // What PyTorch refuses too.
+    ["a dictionary as key", pickle("}}Ns"), "CHECKPOINT_CORRUPT"],
+    ["a list in a tuple as key", pickle("}]\x85Ns"), "CHECKPOINT_CORRUPT"],
+    ["a set as key", pickle("}cbuiltins\nset\n(]tRNs"), "CHECKPOINT_CORRUPT"],
+    [
+      "a list as key of an OrderedDict",
+      pickle("ccollections\nOrderedDict\n(](]NtatR"),
+      "CHECKPOINT_CORRUPT",
+    ],
+    [
+      "three items as a pair",
+      pickle(`ccollections\nOrderedDict\n(](${text("a")}NNtatR`),
+      "CHECKPOINT_CORRUPT",
+    ],
+    ["attributes of a plain dictionary", pickle("}}b"), "CHECKPOINT_UNSAFE"],
+    [
+      "attributes that are no dictionary",
+      pickle("ccollections\nOrderedDict\n)RNb"),
+      "CHECKPOINT_CORRUPT",
+    ],
+    ["a Size of strings", pickle(`ctorch\nSize\n(${text("1")}tR`), "CHECKPOINT_CORRUPT"],
+    [
+      "a tensor of four arguments",
+      stateDict(
+        `ctorch._utils\n_rebuild_tensor_v2\n(${storage(int(6))}${int(0)}(${int(6)}t(${int(1)}ttR`,
+      ),
+      "CHECKPOINT_CORRUPT",
+    ],
+    [
+      "a floating-point size",
+      stateDict(tensor(int(6), int(0), "G\x40\x18\0\0\0\0\0\0", int(1))),
+      "CHECKPOINT_CORRUPT",
+    ],
+    [
+      "a storage of six items",
+      stateDict(tensor(`${int(6)}N`, int(0), int(6), int(1))),
+      "CHECKPOINT_CORRUPT",
+    ],
     ["nothing on the stack", pickle(""), "CHECKPOINT_CORRUPT"],
     ["a missing mark", pickle("t"), "CHECKPOINT_CORRUPT"],
     ["a missing memo", pickle("h\x07"), "CHECKPOINT_CORRUPT"],
@@ -147,7 +185,7 @@ describe("a pickle that asks for much", () => {
       () =>
         pickle(
           `(${int(1).repeat(50_000)}tq\x000ctorch._utils\n_rebuild_tensor_v2\nq\x010${storage(int(6))}q\x020`,
-          `](${`h\x01(h\x02${int(0)}h\x00h\x00tR`.repeat(50_000)}e`,
+          `](${`h\x01(h\x02${int(0)}h\x00h\x00\x89}tR`.repeat(50_000)}e`,
         ),
       "CHECKPOINT_LIMIT",
     ],

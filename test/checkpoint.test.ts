@@ -68,6 +68,27 @@ describe("a checkpoint that PyTorch wrote", () => {
 });
 
 describe("a zip checkpoint", () => {
+  it.each(["", "0\n", "11\n", "x"])("refuses version %j", async (version) => {
+    const entries = parseZip(readFileSync(join(folder, "float16.pth")));
+    const others = entries.filter(({ name }) => !name.endsWith("/version"));
+    expect(others).toHaveLength(entries.length - 1);
+    const name = entries[0]!.name.replace(/[^/]*$/, "version");
+    const code = (await refusal(zip([...others, { name, data: Buffer.from(version) }]))).code;
+    expect(code).toBe("CHECKPOINT_UNSUPPORTED");
+    expect((await refusal(zip(others))).code).toBe("CHECKPOINT_CORRUPT");
+  });
+
+  it("refuses several disks", async () => {
+    const bytes = zip(parseZip(readFileSync(join(folder, "float16.pth"))));
+    const end = bytes.length - 22;
+    const entry = bytes.readUInt32LE(end + 16);
+    for (const at of [end + 4, end + 6, end + 8, entry + 34]) {
+      const changed = Buffer.from(bytes);
+      changed.writeUInt16LE(1, at);
+      expect((await refusal(changed)).code).toBe("CHECKPOINT_UNSUPPORTED");
+    }
+  });
+
   const bytes = readFileSync(`${folder}zip.pth`);
   const entries = () => parseZip(bytes);
   const edited = (edit: (list: ZipEntry[]) => ZipEntry[] | undefined) => {
@@ -246,7 +267,7 @@ describe("a legacy checkpoint", () => {
   it("may hold tensors of another dtype than their storage", async () => {
     const other = (type: string, elements: number, dtype: string) =>
       stateDict(
-        `ctorch._utils\n_rebuild_tensor_v3\n(${storage(int(elements), "0", type)}${int(0)}(${int(3)}t(${int(1)}t\x89}ctorch\n${dtype}\ntR`,
+        `ctorch._utils\n_rebuild_tensor_v3\n(${storage(`${int(elements)}N`, "0", type)}${int(0)}(${int(3)}t(${int(1)}t\x89}ctorch\n${dtype}\ntR`,
       ).toString("latin1");
     const read = (type: string, elements: number, dtype: string) =>
       write(

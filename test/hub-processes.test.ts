@@ -7,6 +7,7 @@ import {
   existsSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   utimesSync,
   writeFileSync,
@@ -17,6 +18,7 @@ import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
 import { progressText } from "../lib/cli/pull.ts";
 import { pull } from "../lib/weights/hub.ts";
+import { LockWatch, tryLock } from "../lib/weights/lock.ts";
 import {
   answerWith,
   content,
@@ -157,6 +159,56 @@ describe("processes", () => {
     expect(await pulled()).toEqual(expected());
   });
 
+  it("whose clock is ahead lose their lock when it was watched for a minute", async () => {
+    const path = join(folder, "lock");
+    const token = "of another host";
+    writeFileSync(path, JSON.stringify({ pid: 1, host: "another", token }));
+    const ahead = new Date(Date.now() + 86_400_000);
+    utimesSync(path, ahead, ahead);
+    const now = vi.spyOn(performance, "now");
+    const watch = new LockWatch();
+    for (const [ms, isFree] of [
+      [0, false],
+      [59_999, false],
+      [60_000, true],
+    ] as const) {
+      now.mockReturnValue(1000 + ms);
+      const lock = await tryLock(path, watch);
+      expect(lock !== undefined).toBe(isFree);
+      expect(lock?.isContested ?? true).toBe(true);
+      await lock?.release();
+    }
+    now.mockRestore();
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it("are not waited for where a lock's place holds something else", async () => {
+    mkdirSync(`${finalPath()}.lock`);
+    await expect(pulled()).rejects.toMatchObject({
+      code: "FOLDER_UNUSABLE",
+      message: `Expected a regular file, or none, at ${finalPath()}.lock`,
+    });
+  });
+
+  it("are waited for in sight of the caller", async () => {
+    const lock = (await tryLock(`${finalPath()}.lock`, new LockWatch()))!;
+    writeFileSync(partPath(), content.subarray(0, half));
+    const seen: unknown[] = [];
+    const onProgress = (progress: unknown) => {
+      seen.push(progress);
+      if (seen.length === 1) void lock.release();
+    };
+    expect(await pulled({ onProgress })).toEqual(expected());
+    expect(seen[0]).toEqual({ receivedBytes: half, totalBytes: undefined, isWaiting: true });
+  });
+
+  it("that got no byte leave no partial file", async () => {
+    await expect(pulled({ mirror: "http://127.0.0.1:1/", retries: 0 })).rejects.toMatchObject({
+      code: "DOWNLOAD_FAILED",
+    });
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
   it("that run out of space keep what came, and say so", async () => {
     const command = `ulimit -f 200; exec "${process.execPath}" "${puller}" "$1"`;
     const { stdout } = await finished("sh", ["-c", command, "sh", task()]);
@@ -246,5 +298,8 @@ describe("vgg pull", () => {
     );
     const unknown = { receivedBytes: 2 ** 20, totalBytes: undefined };
     expect(progressText("a.pth", unknown)).toBe("a.pth 1.0 MiB");
+    expect(progressText("a.pth", { ...unknown, isWaiting: true })).toBe(
+      "a.pth waits for another process that downloads it",
+    );
   });
 });

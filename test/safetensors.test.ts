@@ -93,6 +93,7 @@ describe("safetensors", () => {
       header(Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d])),
       "CHECKPOINT_CORRUPT",
     ],
+    ["half a surrogate pair", header('{"\\ud800":{}}'), "CHECKPOINT_CORRUPT"],
     ["a key twice", header(`{"a":{${f32}},"a":{${f32}}}`, 8), "CHECKPOINT_CORRUPT"],
     ["a field twice", one(`${f32},"dtype":"F32"`), "CHECKPOINT_CORRUPT"],
     ["metadata twice", header(`{"__metadata__":{"x":"1","x":"2"}}`), "CHECKPOINT_CORRUPT"],

@@ -3,21 +3,19 @@ import { access, constants } from "node:fs/promises";
 import { join } from "node:path";
 import { csvLine } from "../csv.js";
 import { VggError } from "../errors.js";
+import { withFile } from "../file-error.js";
 import { makeFolder } from "../make-folder.js";
-import { fileError } from "../weights/file.js";
-import { checkPath, replaceFile, writeAll } from "../weights/replace.js";
+import { checkPath, replaceFile } from "../weights/replace.js";
 import { figures } from "./figures.js";
 import type { BenchReport } from "./report.js";
 
 /** Makes the folder where there is none. @throws {VggError} FOLDER_UNUSABLE */
 export async function prepareFolder(folder: string): Promise<void> {
   checkPath(folder, "--export");
-  try {
+  await withFile(folder, async () => {
     await makeFolder(folder);
     await access(folder, constants.W_OK | constants.X_OK);
-  } catch (error) {
-    throw fileError(error, folder);
-  }
+  });
 }
 
 function batchesCsv({ batches }: BenchReport): string {
@@ -90,6 +88,6 @@ export async function exportReport(report: BenchReport, folder: string): Promise
     files.set(`${name}.png`, await sharp(Buffer.from(svg), { density: 144 }).png().toBuffer());
   }
   for (const [name, bytes] of files)
-    await replaceFile(join(folder, name), (handle) => writeAll(handle, bytes));
+    await replaceFile(join(folder, name), (file) => file.write(bytes));
   return [...files.keys()];
 }

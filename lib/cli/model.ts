@@ -1,8 +1,9 @@
 // The model of a command line: weights from a file or by name, on the device asked for.
-import { readFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { Device } from "../device.js";
 import { openDevice } from "../device.js";
+import { fileError, isMissing } from "../file-error.js";
+import { readWhole } from "../read-whole.js";
 import { Vgg } from "../vgg/model.js";
 import { type Architecture, architectures } from "../vgg/topology.js";
 import { type DeviceOptions, integer, withDevice } from "./options.js";
@@ -42,13 +43,14 @@ export async function loadModel(options: WeightsOptions): Promise<Vgg> {
   });
 }
 
-async function readLabels(path: string): Promise<string[]> {
-  const bytes = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
+/** @throws {InvalidArgumentError} no such file, or no list of strings @throws {VggError} FOLDER_UNUSABLE */
+export async function readLabels(path: string): Promise<string[]> {
+  const text = await readWhole(path).catch((cause: NodeJS.ErrnoException) => {
+    if (!isMissing(cause) && cause.code !== "EISDIR") throw fileError(cause, path);
     throw new InvalidArgumentError(
       `Expected a file for --labels but received ${path} (${cause.code})`,
     );
   });
-  const text = new TextDecoder().decode(bytes); // without the mark that some editors put first
   if (!text.trimStart().startsWith("[")) return text.split(/\r?\n/).filter((line) => line !== "");
   try {
     const list: unknown = JSON.parse(text);

@@ -73,7 +73,11 @@ function table(): string {
 }
 
 /** `vgg16-397923af.pth ██████░░░░ 60 % 316.7 of 527.8 MiB`: the text of the line. */
-export function progressText(file: string, { receivedBytes, totalBytes }: Progress): string {
+export function progressText(
+  file: string,
+  { receivedBytes, totalBytes, isWaiting }: Progress,
+): string {
+  if (isWaiting) return `${file} waits for another process that downloads it`;
   const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(1);
   if (totalBytes === undefined) return `${file} ${mib(receivedBytes)} MiB`;
   const ratio = totalBytes === 0 ? 1 : Math.min(1, receivedBytes / totalBytes);
@@ -83,11 +87,27 @@ export function progressText(file: string, { receivedBytes, totalBytes }: Progre
   return `${file} ${bar} ${Math.floor(ratio * 100)} % ${mib(receivedBytes)} of ${mib(totalBytes)} MiB`;
 }
 
+/** Elsewhere than on a terminal: one line if another process is waited for. */
+function waitingLine({ file }: KnownWeights): {
+  show: (progress: Progress) => void;
+  stop: () => void;
+} {
+  let isSaid = false;
+  return {
+    show(progress) {
+      if (!progress.isWaiting || isSaid) return;
+      isSaid = true;
+      process.stderr.write(`vgg: ${progressText(file, progress)}\n`);
+    },
+    stop: () => {},
+  };
+}
+
 async function progressLine(
   weights: KnownWeights,
 ): Promise<{ show: (progress: Progress) => void; stop: () => void }> {
   // ora 9.4.1 never ends its first redraw on a terminal that says it has no columns.
-  if (!process.stderr.isTTY || !process.stderr.columns) return { show: () => {}, stop: () => {} };
+  if (!process.stderr.isTTY || !process.stderr.columns) return waitingLine(weights);
   const { default: ora } = await import("ora");
   // Keys are left alone: Ctrl-C ends the process as ever, and what came is kept.
   const line = ora({ text: weights.file, stream: process.stderr, discardStdin: false });

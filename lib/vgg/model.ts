@@ -216,7 +216,8 @@ export class Vgg {
   /**
    * Writes the parameters as safetensors, as they are at this place in the order of the calls; the labels go with them.
    * Forwards do not wait for it. A parameter that a later call replaces is copied first.
-   * @throws {TypeError} not a path, metadata that is no object of strings @throws {VggError} DISPOSED @throws {Error} of the file system
+   * @throws {TypeError} not a path, metadata that is no object of strings
+   * @throws {RangeError} no file, or what a reader would refuse @throws {VggError} DISPOSED, DISK_FULL, FOLDER_UNUSABLE
    */
   async save(path: string, options: WriteOptions = {}): Promise<void> {
     this.#checkLive();

@@ -1,16 +1,20 @@
 // A download that goes on where it stopped: its bytes gather in a partial file, beside which the server's name for them is kept.
 import { constants } from "node:fs";
-import { type FileHandle, open, readFile, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, open, rm, stat, writeFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { VggError } from "../errors.js";
-import { fileError } from "./file.js";
+import { withFile } from "../file-error.js";
+import { readWhole } from "../read-whole.js";
 import { type Client, Interrupted, openClient, type Response, shown } from "./http.js";
+import { writeAll } from "./replace.js";
 
 export interface Progress {
   /** Of the whole file, those of an earlier call included. */
   readonly receivedBytes: number;
   /** Undefined where the server does not say. */
   readonly totalBytes: number | undefined;
+  /** Another process downloads the file, and this one waits for it. */
+  readonly isWaiting?: boolean;
 }
 
 export interface DownloadOptions {
@@ -50,9 +54,17 @@ function notePath(part: string): string {
   return `${part}.json`;
 }
 
-/** Removes a partial file and what is kept beside it. */
+/** Removes a partial file and what is kept beside it. @throws {VggError} FOLDER_UNUSABLE */
 export async function discardPart(part: string): Promise<void> {
-  await Promise.all([part, notePath(part)].map((path) => rm(path, { force: true })));
+  await withFile(part, () =>
+    Promise.all([part, notePath(part)].map((path) => rm(path, { force: true }))),
+  );
+}
+
+/** Removes a partial file to which no byte came. */
+export async function discardEmptyPart(part: string): Promise<void> {
+  const status = await stat(part).catch(() => undefined);
+  if (status?.size === 0) await discardPart(part).catch(() => {});
 }
 
 /** The partial file of one download while it is written. */
@@ -71,30 +83,25 @@ class Part {
   }
 
   static async open(path: string): Promise<Part> {
-    try {
+    return withFile(path, async () => {
       const file = await open(path, constants.O_RDWR | constants.O_CREAT, 0o644);
-      return new Part(path, file, (await file.stat()).size);
-    } catch (error) {
-      throw fileError(error, path);
-    }
-  }
-
-  async #try(step: () => Promise<void>): Promise<void> {
-    try {
-      await step();
-    } catch (error) {
-      throw fileError(error, this.path, "what came is kept, and the next call goes on from there");
-    }
-  }
-
-  append(bytes: Uint8Array): Promise<void> {
-    return this.#try(async () => {
-      for (let done = 0; done < bytes.length; ) {
-        const { bytesWritten } = await this.#file.write(bytes, done, undefined, this.size);
-        done += bytesWritten;
-        this.size += bytesWritten;
+      try {
+        return new Part(path, file, (await file.stat()).size);
+      } catch (error) {
+        await file.close().catch(() => {});
+        throw error;
       }
     });
+  }
+
+  #try(step: () => Promise<void>): Promise<void> {
+    const kept = "what came is kept, and the next call goes on from there";
+    return withFile(this.path, step, kept);
+  }
+
+  async append(bytes: Uint8Array): Promise<void> {
+    await this.#try(() => writeAll(this.#file, bytes, this.size));
+    this.size += bytes.length;
   }
 
   clear(): Promise<void> {
@@ -108,13 +115,13 @@ class Part {
   }
 
   close(): Promise<void> {
-    return this.#file.close();
+    return this.#try(() => this.#file.close());
   }
 
   /** The ETag or Last-Modified of these bytes, if they came from this address. */
   async validator(url: URL): Promise<string | undefined> {
     try {
-      const note = JSON.parse(await readFile(notePath(this.path), "utf8"));
+      const note = JSON.parse(await readWhole(notePath(this.path)));
       return note.url === shown(url) && typeof note.validator === "string"
         ? note.validator
         : undefined;
@@ -272,9 +279,12 @@ export async function download(
       }
     }
     await part.sync();
+  } catch (error) {
+    await part.close().catch(() => {});
+    throw error;
   } finally {
-    await part.close();
     await client?.close();
   }
+  await part.close();
   return { isOfOneResponse: part.responses <= 1 };
 }

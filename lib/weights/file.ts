@@ -3,7 +3,7 @@ import { constants, type FileHandle, open } from "node:fs/promises";
 import { describe, typeError } from "../check.js";
 import { type ErrorCode, VggError } from "../errors.js";
 
-const maxFileBytes = 16 * 2 ** 30;
+export const maxFileBytes = 16 * 2 ** 30;
 // Node ends the process at a read of 2 GiB or more.
 const maxReadBytes = 2 ** 30;
 
@@ -21,14 +21,20 @@ export function checkpointError(
   );
 }
 
-const diskFullCodes = ["ENOSPC", "EDQUOT", "EFBIG"];
+/** A step of reading. @throws {VggError} CHECKPOINT_UNREADABLE for what the system refuses */
+async function readable<T>(path: string, step: () => Promise<T>): Promise<T> {
+  try {
+    return await step();
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code ?? describe(cause);
+    const message = `Expected a file that can be read but received ${code}`;
+    throw checkpointError({ path }, "CHECKPOINT_UNREADABLE", message, cause);
+  }
+}
 
-/** What the file system refused, as the public class. `kept` says what a full disk leaves behind. */
-export function fileError(error: unknown, path: string, kept = "nothing is left of it"): VggError {
-  const { code, message } = error as NodeJS.ErrnoException;
-  return diskFullCodes.includes(code ?? "")
-    ? new VggError("DISK_FULL", `No room for ${path} (${code}); ${kept}`, { cause: error })
-    : new VggError("FOLDER_UNUSABLE", `Cannot use ${path}: ${message}`, { cause: error });
+/** What was read stays right, whatever the system says when the file is closed. */
+async function closeRead(handle: FileHandle): Promise<void> {
+  await handle.close().catch(() => {});
 }
 
 export class CheckpointFile {
@@ -37,28 +43,23 @@ export class CheckpointFile {
   #handle: FileHandle;
   #modifiedMs: number;
 
-  /** @throws {TypeError} not a path @throws {VggError} CHECKPOINT_UNREADABLE: missing, not regular, above 16 GiB */
+  /** @throws {TypeError} not a path @throws {VggError} CHECKPOINT_UNREADABLE: missing, not regular, above 16 GiB, a failing disk */
   static async open(path: string): Promise<CheckpointFile> {
     if (typeof path !== "string") throw typeError("a path", "path", path);
-    const unreadable = (message: string, cause?: unknown) =>
-      checkpointError({ path }, "CHECKPOINT_UNREADABLE", message, cause);
-    let handle: FileHandle;
+    const unreadable = (message: string) =>
+      checkpointError({ path }, "CHECKPOINT_UNREADABLE", message);
+    // Without O_NONBLOCK opening a FIFO waits for its writer.
+    const flags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+    const handle = await readable(path, () => open(path, flags));
     try {
-      // Without O_NONBLOCK opening a FIFO waits for its writer.
-      handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
-    } catch (cause) {
-      const code = (cause as NodeJS.ErrnoException).code ?? describe(cause);
-      throw unreadable(`Expected a file that can be read but received ${code}`, cause);
-    }
-    try {
-      const stat = await handle.stat();
+      const stat = await readable(path, () => handle.stat());
       if (!stat.isFile()) throw unreadable("Expected a regular file");
       if (stat.size > maxFileBytes) {
         throw unreadable(`Expected at most ${maxFileBytes} bytes but received ${stat.size}`);
       }
       return new CheckpointFile(path, handle, stat.size, stat.mtimeMs);
     } catch (error) {
-      await handle.close();
+      await closeRead(handle);
       throw error;
     }
   }
@@ -92,14 +93,12 @@ export class CheckpointFile {
     }
   }
 
-  /** Fills an array whose place in the file was checked. */
+  /** Fills an array whose place in the file was checked. @throws {VggError} CHECKPOINT_UNREADABLE */
   async readInto(bytes: Uint8Array, offset: number): Promise<void> {
     for (let done = 0; done < bytes.byteLength; ) {
-      const { bytesRead } = await this.#handle.read(
-        bytes,
-        done,
-        Math.min(bytes.byteLength - done, maxReadBytes),
-        offset + done,
+      const length = Math.min(bytes.byteLength - done, maxReadBytes);
+      const { bytesRead } = await readable(this.path, () =>
+        this.#handle.read(bytes, done, length, offset + done),
       );
       if (bytesRead === 0) throw this.changed();
       done += bytesRead;
@@ -108,7 +107,7 @@ export class CheckpointFile {
 
   /** @throws {VggError} CHECKPOINT_UNREADABLE when the file was written to since it was opened */
   async checkUnchanged(): Promise<void> {
-    const { size, mtimeMs } = await this.#handle.stat();
+    const { size, mtimeMs } = await readable(this.path, () => this.#handle.stat());
     if (size !== this.size || mtimeMs !== this.#modifiedMs) throw this.changed();
   }
 
@@ -125,6 +124,6 @@ export class CheckpointFile {
   }
 
   async close(): Promise<void> {
-    await this.#handle.close();
+    await closeRead(this.#handle);
   }
 }

@@ -1,20 +1,27 @@
 // Known weights on this machine: found in torch's cache or ours, else downloaded there once and verified.
 import { createHash } from "node:crypto";
 import { constants, createReadStream } from "node:fs";
-import { access, copyFile, open, rename } from "node:fs/promises";
+import { access, copyFile, open, rename, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { cacheFolder, expandHome, userCacheFolder } from "../cache-folder.js";
 import { checkInteger, checkOptions, checkSignal, rangeError, typeError } from "../check.js";
 import { VggError } from "../errors.js";
+import { fileError, isMissing, withFile } from "../file-error.js";
 import { makeFolder } from "../make-folder.js";
 import { onAbort, unlessAborted } from "../signal.js";
+import { removeTemporary } from "../temporary-files.js";
 import type { Architecture } from "../vgg/topology.js";
-import { type DownloadOptions, discardPart, download, type Progress } from "./download.js";
-import { fileError } from "./file.js";
+import {
+  type DownloadOptions,
+  discardEmptyPart,
+  discardPart,
+  download,
+  type Progress,
+} from "./download.js";
 import { shown } from "./http.js";
 import { type KnownWeights, knownWeights } from "./known.js";
-import { tryLock } from "./lock.js";
+import { LockWatch, tryLock } from "./lock.js";
 
 export interface PullOptions {
   /** Where to look and to keep; default: torch's cache where there is one, else `vgg-cudnn` in the user's cache folder. */
@@ -29,7 +36,7 @@ export interface PullOptions {
   retries?: number;
   /** Before the first retry, doubled before each next, 0 … 60,000 ms, default 500. */
   retryDelayMs?: number;
-  /** Called as bytes come; not for a file that is here, nor while another process downloads it. */
+  /** Called as bytes come, and each second while another process downloads the file; not for a file that is here. */
   onProgress?: (progress: Progress) => void;
   /** Never use the network; default: whether `VGG_OFFLINE` is set, other than to 0. */
   offline?: boolean;
@@ -42,6 +49,7 @@ export interface PulledWeights {
 }
 
 const waitingMs = 100;
+const progressMs = 1_000;
 const optionNames: (keyof PullOptions)[] = [
   ...(["folder", "mirror", "signal", "timeoutMs", "retries"] as const),
   ...(["retryDelayMs", "onProgress", "offline"] as const),
@@ -121,7 +129,7 @@ async function hashFile(path: string, signal?: AbortSignal): Promise<Hashed | un
     }
   } catch (error) {
     signal?.throwIfAborted();
-    if (["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) return;
+    if (isMissing(error)) return;
     throw fileError(error, path);
   }
   return { bytes, sha256: hash.digest("hex") };
@@ -143,14 +151,11 @@ async function verifiedFile(
 
 /** Gives a file its final name so that a crash leaves either none or the whole. */
 async function publish(part: string, folder: string, file: string): Promise<void> {
-  try {
-    await rename(part, join(folder, file));
-  } catch (error) {
-    throw fileError(error, join(folder, file));
-  }
+  const path = join(folder, file);
+  await withFile(path, () => rename(part, path));
   const handle = await open(folder).catch(() => undefined); // some file systems open no folders
   await handle?.sync().catch(() => {});
-  await handle?.close();
+  await handle?.close().catch(() => {});
 }
 
 /** Downloads under the lock, verifies, publishes. */
@@ -170,7 +175,7 @@ async function fetchVerified(
     if (file !== undefined && isRight(weights, file)) {
       if (!(await options.isHeld())) throw new Error("the lock was taken over");
       await publish(part, folder, weights.file);
-      await discardPart(part);
+      await discardPart(part).catch(() => {}); // the file is there
       return { path: join(folder, weights.file), ...file };
     }
     await discardPart(part);
@@ -187,12 +192,27 @@ async function fetchVerified(
 
 /** A partial file of our own, where a former owner who may be alive can still write to its first one. */
 async function separate(part: string): Promise<void> {
+  const copy = `${part}.copy`;
   try {
-    await copyFile(part, `${part}.copy`);
-    await rename(`${part}.copy`, part);
+    await copyFile(part, copy);
+    await rename(copy, part);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw fileError(error, part);
+    await removeTemporary(copy);
+    if (!isMissing(error)) throw fileError(error, part);
   }
+}
+
+/** Says how far another process is. */
+async function showWaiting(
+  part: string,
+  weights: KnownWeights,
+  onProgress: (progress: Progress) => void,
+): Promise<void> {
+  const receivedBytes = await stat(part).then(
+    ({ size }) => size,
+    () => 0,
+  );
+  onProgress({ receivedBytes, totalBytes: weights.bytes, isWaiting: true });
 }
 
 /** Aborts when any of the signals does, until released. Not AbortSignal.any: Node 20 may collect what it returns. */
@@ -225,17 +245,19 @@ export async function pull(
         `put there what ${shown(url)} gives`,
     );
   }
-  await makeFolder(own).catch((error) => {
-    throw fileError(error, own);
-  });
+  await withFile(own, () => makeFolder(own));
 
   const lockPath = join(own, `${weights.file}.lock`);
-  for (;;) {
+  const part = join(own, `${weights.file}.part`);
+  const watch = new LockWatch();
+  for (let shownMs = Number.NEGATIVE_INFINITY; ; ) {
     signal?.throwIfAborted();
-    const lock = await tryLock(lockPath).catch((error) => {
-      throw fileError(error, lockPath);
-    });
+    const lock = await withFile(lockPath, () => tryLock(lockPath, watch));
     if (lock === undefined) {
+      if (performance.now() - shownMs >= progressMs) {
+        shownMs = performance.now();
+        await showWaiting(part, weights, rest.onProgress);
+      }
       await unlessAborted(delay(waitingMs), signal);
       continue;
     }
@@ -244,15 +266,17 @@ export async function pull(
       // Another process may have brought it meanwhile.
       const found = await verifiedFile(own, weights, signal);
       if (found !== undefined) return found;
-      if (lock.isContested) await separate(join(own, `${weights.file}.part`));
+      if (lock.isContested) await separate(part);
       return await fetchVerified(own, weights, url, {
         ...rest,
         signal: either.signal,
         isHeld: lock.isHeld,
       });
     } catch (error) {
+      const isHeld = await lock.isHeld().catch(() => true);
+      if (isHeld) await discardEmptyPart(part);
       signal?.throwIfAborted();
-      if (await lock.isHeld()) throw error;
+      if (isHeld) throw error;
     } finally {
       either.release();
       await lock.release();

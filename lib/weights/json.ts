@@ -7,9 +7,14 @@ export class JsonObject {
 
 export type JsonValue = null | boolean | number | string | JsonValue[] | JsonObject;
 
+/** Whether a text has no half of a surrogate pair: only then it is the same in UTF-8. */
+export function isWellFormed(text: string): boolean {
+  return !/\p{Surrogate}/u.test(text);
+}
+
 const maxDepth = 32;
 // One takes two bytes of the text and some 250 of memory.
-const maxObjects = 100_000;
+export const maxObjects = 100_000;
 
 /** @throws {VggError} CHECKPOINT_CORRUPT with the place, CHECKPOINT_LIMIT above 100,000 objects */
 export function parseJson(file: CheckpointFile, bytes: Uint8Array): JsonValue {
@@ -45,11 +50,13 @@ export function parseJson(file: CheckpointFile, bytes: Uint8Array): JsonValue {
     }
     at++;
     try {
-      return JSON.parse(text.slice(start, at)) as string;
+      const result = JSON.parse(text.slice(start, at)) as string;
+      if (isWellFormed(result)) return result;
     } catch {
-      at = start;
-      throw fail("a valid string");
+      // Said below.
     }
+    at = start;
+    throw fail("a valid string");
   };
   const integer = /(0|[1-9]\d{0,15})(?![\d.eE])/y;
   const value = (depth: number): JsonValue => {

@@ -18,6 +18,15 @@ const startsWith = (bytes: Uint8Array, prefix: ArrayLike<number>) =>
 
 async function readContents(file: CheckpointFile, options: ReadOptions): Promise<Contents> {
   const head = await file.read(0, Math.min(file.size, 512));
+  // First: a length may begin with the bytes PK. It is never above a few MiB, and JSON begins with a brace; a zip file has
+  // its method there, 0 or 8.
+  if (
+    head.byteLength >= 9 &&
+    startsWith(head.subarray(5, 8), [0, 0, 0]) &&
+    /[ \t\n\r{]/.test(String.fromCharCode(head[8]!))
+  ) {
+    return readSafetensors(file, options);
+  }
   if (startsWith(head, [0x50, 0x4b])) return readZipped(file, options);
   if (startsWith(head, legacyMagic)) return readLegacy(file, options);
   if (Buffer.from(head.subarray(257, 262)).toString("latin1") === "ustar" || isOldTar(head)) {
@@ -26,14 +35,6 @@ async function readContents(file: CheckpointFile, options: ReadOptions): Promise
       "CHECKPOINT_FORMAT",
       "Expected a zip, legacy or safetensors file but it is a tar file of PyTorch before 0.1.10; load it once with PyTorch and save it again",
     );
-  }
-  // A header's length is never above a few MiB, and JSON begins with a brace.
-  if (
-    head.byteLength >= 9 &&
-    startsWith(head.subarray(5, 8), [0, 0, 0]) &&
-    /[\s{]/.test(String.fromCharCode(head[8]!))
-  ) {
-    return readSafetensors(file, options);
   }
   const hint =
     head.byteLength === 0

@@ -1,11 +1,21 @@
 // Writes a file whole or not at all: beside its place first, then into it.
-import { randomBytes } from "node:crypto";
-import { type FileHandle, open, realpath, rename, rm, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { unlinkSync } from "node:fs";
+import {
+  chmod,
+  type FileHandle,
+  open,
+  readdir,
+  readlink,
+  realpath,
+  rename,
+  rm,
+  stat,
+} from "node:fs/promises";
+import { dirname, isAbsolute, join } from "node:path";
 import { rangeError, typeError } from "../check.js";
-import { VggError } from "../errors.js";
-import { isError } from "../realm.js";
-import { fileError } from "./file.js";
+import { ifMissing, isMissing, withFile } from "../file-error.js";
+import { removeAtExit } from "../temporary-files.js";
+import { isStalePart, newPartName } from "./part-name.js";
 
 /** @throws {TypeError|RangeError} not a path that a file can have */
 export function checkPath(path: unknown, name: string): string {
@@ -14,48 +24,103 @@ export function checkPath(path: unknown, name: string): string {
   return path;
 }
 
-/** The file that the path means, behind links, and its permissions where it exists. */
+const maxLinks = 40; // as Linux follows
+
+/** The file that a path means behind links, whether or not it exists. */
+async function followLinks(path: string): Promise<string> {
+  let at = path;
+  for (let links = 0; links < maxLinks; links++) {
+    const found = await realpath(at).catch(ifMissing);
+    if (found !== undefined) return found;
+    const to = await readlink(at).catch((error: NodeJS.ErrnoException) => {
+      if (!isMissing(error) && error.code !== "EINVAL") throw error; // EINVAL: no link
+    });
+    if (to === undefined) return at;
+    // Not `resolve`: the system decides what ".." means behind a link to a folder.
+    at = isAbsolute(to) ? to : `${dirname(at)}/${to}`;
+  }
+  throw new Error(`it leads to more than ${maxLinks} links`);
+}
+
+/** The file that the path means, and its permissions where it exists. */
 async function findTarget(path: string): Promise<{ target: string; mode: number | undefined }> {
-  const target = await realpath(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return path;
-    throw fileError(error, path);
+  const [target, stats] = await withFile(path, async () => {
+    const found = await followLinks(path);
+    return [found, await stat(found).catch(ifMissing)] as const;
   });
-  const stats = await stat(target).catch(() => undefined);
   if (stats !== undefined && !stats.isFile()) throw rangeError("a regular file", "path", path);
   return { target, mode: stats?.mode };
 }
 
+/** What this process could not remove when it had to. */
+const leftBehind = new Set<string>();
+
+/** Removes what killed processes left in a folder, as far as the system lets it. */
+async function removeStaleParts(folder: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    const path = join(folder, name);
+    if (!leftBehind.has(path) && !(await isStalePart(folder, name))) continue;
+    const isGone = await rm(path, { force: true }).then(
+      () => true,
+      () => false,
+    );
+    if (isGone) leftBehind.delete(path);
+  }
+}
+
+/** Where `replaceFile` lets the new content go. */
+export interface NewFile {
+  /** Appends. @throws {VggError} DISK_FULL, FOLDER_UNUSABLE */
+  write(bytes: Uint8Array): Promise<void>;
+}
+
 /**
- * Gives `path` what `write` writes, when all of it is on the disk; nothing is left of a failure. A link stays a link, and
- * a file that is there keeps its permissions.
+ * Gives `path` what `write` writes, when all of it is on the disk; nothing is left of a failure. A symbolic link stays one
+ * and its target is replaced; a file that is there keeps its permissions; other hard links to it keep the old content.
  * @throws {RangeError} the path is a folder or a device @throws {VggError} DISK_FULL, FOLDER_UNUSABLE; and what `write` throws
  */
 export async function replaceFile(
   path: string,
-  write: (handle: FileHandle) => Promise<void>,
+  write: (file: NewFile) => Promise<void>,
 ): Promise<void> {
   const { target, mode } = await findTarget(path);
-  const partial = join(dirname(target), `.vgg-${randomBytes(6).toString("hex")}.part`);
+  const folder = dirname(target);
+  await removeStaleParts(folder);
+  const partial = join(folder, await newPartName());
+  const release = removeAtExit(() => unlinkSync(partial));
+  const step = <T>(work: () => Promise<T>) => withFile(path, work);
   try {
-    const handle = await open(partial, "wx");
+    const handle = await step(() => open(partial, "wx"));
     try {
-      await write(handle);
-      if (mode !== undefined) await handle.chmod(mode & 0o7777);
-      await handle.sync();
-    } finally {
-      await handle.close();
+      await write({ write: (bytes) => step(() => writeAll(handle, bytes)) });
+      // By its name: Node's permission model has no fchmod.
+      if (mode !== undefined) await step(() => chmod(partial, mode & 0o7777));
+      await step(() => handle.sync());
+    } catch (error) {
+      await handle.close().catch(() => {});
+      throw error;
     }
-    await rename(partial, target);
+    await step(() => handle.close());
+    await step(() => rename(partial, target));
   } catch (error) {
-    await rm(partial, { force: true }).catch(() => {});
-    const isSystem = isError(error) && "syscall" in error && !(error instanceof VggError);
-    throw isSystem ? fileError(error, path) : error;
+    await rm(partial, { force: true }).catch(() => void leftBehind.add(partial));
+    throw error;
+  } finally {
+    release();
   }
 }
 
-export async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+/** Writes all bytes, from `position` on if there is one. @throws what the system says */
+export async function writeAll(
+  handle: FileHandle,
+  bytes: Uint8Array,
+  position?: number,
+): Promise<void> {
   for (let done = 0; done < bytes.byteLength; ) {
     const length = Math.min(bytes.byteLength - done, 2 ** 30);
-    done += (await handle.write(bytes, done, length)).bytesWritten;
+    const at = position === undefined ? undefined : position + done;
+    const { bytesWritten } = await handle.write(bytes, done, length, at);
+    if (bytesWritten === 0) throw new Error("the system wrote nothing");
+    done += bytesWritten;
   }
 }

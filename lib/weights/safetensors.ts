@@ -1,7 +1,7 @@
 // The safetensors format: eight bytes of length, a JSON header, the tensors' bytes without gap or overlap.
 // https://github.com/huggingface/safetensors
 
-import { checkOptions, describe, isPlainObject, typeError } from "../check.js";
+import { checkOptions, describe, isPlainObject, rangeError, typeError } from "../check.js";
 import { arrayTypeOf, type DType, nativeData, type Tensor, tensorEntries } from "../tensor.js";
 import {
   type Contents,
@@ -10,11 +10,12 @@ import {
   type ReadOptions,
   type StoredTensor,
 } from "./checkpoint.js";
-import { type CheckpointFile, checkpointError } from "./file.js";
-import { JsonObject, type JsonValue, parseJson } from "./json.js";
-import { checkPath, replaceFile, writeAll } from "./replace.js";
+import { type CheckpointFile, checkpointError, maxFileBytes } from "./file.js";
+import { isWellFormed, JsonObject, type JsonValue, maxObjects, parseJson } from "./json.js";
+import { checkPath, replaceFile } from "./replace.js";
 
 const defaultMaxHeaderBytes = 16 * 2 ** 20;
+const maxDimension = 2 ** 31 - 1;
 
 const dtypes: Readonly<Record<string, DType>> = {
   F64: "float64",
@@ -129,7 +130,7 @@ function readEntry(file: CheckpointFile, name: string, value: JsonValue, start: 
     throw file.corrupt(
       `Expected ${bytes} bytes for ${name} but its data_offsets hold ${end - begin}`,
     );
-  if (shape.some((dimension) => dimension > 2 ** 31 - 1)) {
+  if (shape.some((dimension) => dimension > maxDimension)) {
     throw checkpointError(file, "CHECKPOINT_LIMIT", `Expected dimensions below 2^31 for ${name}`);
   }
   const storage = { dtype, elements: (end - begin) / itemBytes, offset: start + begin };
@@ -164,42 +165,74 @@ export interface LazyTensor {
   read(): Promise<Tensor>;
 }
 
+/** @throws {RangeError} what `readCheckpoint` refuses of a tensor */
+export function checkWritable(name: string, { shape }: LazyTensor): void {
+  if (!isWellFormed(name)) throw rangeError("a name that is well-formed Unicode", "tensors", name);
+  if (shape.length > maxDimensions)
+    throw rangeError(`at most ${maxDimensions} dimensions`, name, shape.length);
+  if (shape.some((dimension) => dimension > maxDimension))
+    throw rangeError("dimensions below 2^31", name, shape);
+}
+
+/** The JSON of an object, its keys in their order. */
+function objectJson(entries: Iterable<readonly [string, unknown]>): string {
+  const members = [...entries].map(
+    ([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`,
+  );
+  return `{${members.join()}}`;
+}
+
 /**
  * Writes the file beside its place and moves it there when it is whole.
- * @throws {TypeError} a key or value of the wrong type @throws {Error} of the file system
+ * @throws {RangeError} no file, or what `readCheckpoint` refuses with its preset options; nothing is written
+ * @throws {VggError} DISK_FULL, FOLDER_UNUSABLE; and what a tensor's `read` throws
  */
 export async function writeTensors(
   path: string,
   tensors: ReadonlyMap<string, LazyTensor>,
   metadata: Readonly<Record<string, string>>,
 ): Promise<void> {
-  const header: Record<string, unknown> = {};
-  if (Object.keys(metadata).length > 0) header.__metadata__ = metadata;
+  const header: [string, unknown][] = [];
+  const entries = Object.entries(metadata);
+  if (!entries.flat().every(isWellFormed))
+    throw rangeError("well-formed Unicode", "metadata", metadata);
+  if (entries.length > 0) header.push(["__metadata__", Object.fromEntries(entries)]);
   let end = 0;
   // The widest elements first, so that each tensor is aligned to its elements, as the reference writes them.
   const width = ({ dtype }: LazyTensor) => arrayTypeOf(dtype).BYTES_PER_ELEMENT;
   const ordered = [...tensors].sort(([, a], [, b]) => width(b) - width(a));
-  for (const [name, { dtype, shape }] of ordered) {
+  for (const [name, tensor] of ordered) {
+    checkWritable(name, tensor);
+    const { dtype, shape } = tensor;
     const begin = end;
     end += shape.reduce(
       (product, dimension) => product * dimension,
       arrayTypeOf(dtype).BYTES_PER_ELEMENT,
     );
-    Object.defineProperty(header, name, {
-      value: { dtype: names.get(dtype), shape, data_offsets: [begin, end] },
-      enumerable: true,
-    });
+    header.push([name, { dtype: names.get(dtype), shape, data_offsets: [begin, end] }]);
   }
-  const json = Buffer.from(JSON.stringify(header));
+  // One object is the header itself.
+  if (header.length >= maxObjects)
+    throw rangeError(`fewer than ${maxObjects} tensors`, "tensors", tensors.size);
+  const json = Buffer.from(objectJson(header));
+  if (json.byteLength > defaultMaxHeaderBytes - 8) {
+    throw rangeError(
+      `names, shapes and metadata that take at most ${defaultMaxHeaderBytes - 8} bytes`,
+      "tensors",
+      json.byteLength,
+    );
+  }
+  if (8 + json.byteLength + 8 + end > maxFileBytes)
+    throw rangeError(`tensors of at most ${maxFileBytes} bytes`, "tensors", end);
   const padded = Buffer.alloc(Math.ceil(json.byteLength / 8) * 8, " ");
   json.copy(padded);
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(padded.byteLength));
-  await replaceFile(path, async (handle) => {
-    await writeAll(handle, Buffer.concat([length, padded]));
+  await replaceFile(path, async (file) => {
+    await file.write(Buffer.concat([length, padded]));
     for (const [name, tensor] of ordered) {
       const data = nativeData(await tensor.read(), name);
-      await writeAll(handle, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      await file.write(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
     }
   });
 }
@@ -207,6 +240,8 @@ export async function writeTensors(
 /**
  * Writes tensors as safetensors, `metadata` with them.
  * @throws {TypeError} not a path, not a Map or object of Tensors, metadata that is no object of strings
+ * @throws {RangeError} no file, or what `readCheckpoint` refuses with its preset options; nothing is written
+ * @throws {VggError} DISK_FULL, FOLDER_UNUSABLE
  */
 export async function writeSafetensors(
   path: string,

@@ -1,7 +1,7 @@
 // PyTorch's format before 1.6: five pickles (magic, protocol, system, object, keys), then each storage's count and bytes.
 import type { Contents, ReadOptions } from "../checkpoint.js";
 import { type CheckpointFile, checkpointError } from "../file.js";
-import { Dict, describeValue, unpickle } from "./pickle.js";
+import { Dict, describeValue, maxPickleBytes, unpickle } from "./pickle.js";
 import {
   elementsAs,
   referencedBytes,
@@ -29,13 +29,11 @@ export const legacyMagic = Uint8Array.of(
   0x2e,
 );
 
-const maxPickleBytes = 64 * 2 ** 20;
-
 /** @throws {VggError} any CHECKPOINT_ code */
 export async function readLegacy(file: CheckpointFile, options: ReadOptions): Promise<Contents> {
   const head = await readHead(file);
   const storages = new Map<string, StorageReference>();
-  const handler = torchHandler(file, storages);
+  const handler = torchHandler(file, storages, 6);
   let at = legacyMagic.byteLength;
   const next = () => {
     const { value, end } = unpickle(file, head, at, handler);

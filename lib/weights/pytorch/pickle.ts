@@ -17,13 +17,28 @@ export type PickleValue =
 
 export class Tuple {
   readonly items: readonly PickleValue[];
+  /** Whether it may be a key: kept here because tuples may hold one another many times. */
+  readonly isHashable: boolean;
   constructor(items: readonly PickleValue[]) {
     this.items = items;
+    this.isHashable = items.every(isHashable);
   }
+}
+
+/** Whether Python takes the value for a dictionary's key. */
+export function isHashable(value: PickleValue): boolean {
+  return value instanceof Tuple
+    ? value.isHashable
+    : !Array.isArray(value) && !(value instanceof Dict);
 }
 
 export class Dict {
   readonly entries = new Map<PickleValue, PickleValue>();
+  /** An OrderedDict, which may have attributes. */
+  readonly isOrdered: boolean;
+  constructor(isOrdered = false) {
+    this.isOrdered = isOrdered;
+  }
 }
 
 /** A name that the pickle refers to, as data. */
@@ -36,6 +51,19 @@ export class Name {
 
 /** What the caller's functions make: storages and tensors. */
 export class Opaque {}
+
+/** Apart from integers: 6.0 is no size. */
+export class Float extends Opaque {
+  readonly value: number;
+  constructor(value: number) {
+    super();
+    this.value = value;
+  }
+}
+
+function isOrderedDict(value: PickleValue): boolean {
+  return value instanceof Dict && value.isOrdered;
+}
 
 /** Like `describe`, but a list is not spelled out: it may hold itself. */
 export function describeValue(value: PickleValue | undefined): string {
@@ -52,6 +80,9 @@ export interface PickleHandler {
   persistent(id: PickleValue): PickleValue;
 }
 
+export const maxPickleBytes = 64 * 2 ** 20;
+export const maxStringBytes = 2 ** 20;
+
 const limits = {
   // Opcodes, and the items of lists that calls take.
   steps: 5_000_000,
@@ -59,7 +90,7 @@ const limits = {
   dicts: 100_000,
   stack: 100_000,
   memo: 1_000_000,
-  stringBytes: 2 ** 20,
+  stringBytes: maxStringBytes,
   intBytes: 9,
 };
 
@@ -159,7 +190,7 @@ class Machine {
         this.#push(this.#long(this.#byte()));
         return;
       case 0x47: // BINFLOAT
-        this.#push(this.#view.getFloat64(this.#skip(8), false));
+        this.#push(new Float(this.#view.getFloat64(this.#skip(8), false)));
         return;
       case 0x58: // BINUNICODE
         this.#push(this.#string(this.#view.getUint32(this.#skip(4), true)));
@@ -241,9 +272,9 @@ class Machine {
         this.#reduce();
         return;
       case 0x62: // BUILD: an OrderedDict's attributes (`_metadata`), which are of no use here
-        this.#pop();
-        if (!(this.#top() instanceof Dict))
-          throw this.#unsafe("the state of an object other than a dictionary");
+        if (!(this.#pop() instanceof Dict)) throw this.#corrupt("a dictionary of attributes");
+        if (!isOrderedDict(this.#top()))
+          throw this.#unsafe("the state of an object other than an OrderedDict");
         return;
       default:
         throw this.#unsafe(`opcode 0x${opcode.toString(16).padStart(2, "0")}`);
@@ -280,7 +311,10 @@ class Machine {
     const dict = this.#top();
     if (!(dict instanceof Dict) || items.length % 2 !== 0)
       throw this.#corrupt("a dictionary and pairs to set in it");
-    for (let i = 0; i < items.length; i += 2) dict.entries.set(items[i]!, items[i + 1]!);
+    for (let i = 0; i < items.length; i += 2) {
+      if (!isHashable(items[i]!)) throw this.#corrupt("a key that is no list and no dictionary");
+      dict.entries.set(items[i]!, items[i + 1]!);
+    }
   }
 
   #push(value: PickleValue): void {

@@ -14,6 +14,7 @@ import { type CheckpointFile, checkpointError } from "../file.js";
 import {
   Dict,
   describeValue,
+  isHashable,
   Name,
   Opaque,
   type PickleHandler,
@@ -62,19 +63,6 @@ const dtypeNames: Readonly<Record<string, DType>> = Object.fromEntries(
 /** Data types that PyTorch has and this package cannot hold: named, to be refused by name. */
 const unsupportedTypes =
   /^torch\.(Complex(Float|Double)|Q(U?Int8|Int32|UInt4x2|UInt2x4)|complex(32|64|128)|c(float|double|half)|q(u?int8|int32)|float8_\w+)(Storage)?$/;
-
-const callables = new Set([
-  "collections.OrderedDict",
-  "torch._utils._rebuild_tensor",
-  "torch._utils._rebuild_tensor_v2",
-  "torch._utils._rebuild_tensor_v3",
-  "torch._utils._rebuild_parameter",
-  "torch._utils._rebuild_parameter_with_state",
-  "torch.Size",
-  "torch.device",
-  "builtins.set",
-  "__builtin__.set",
-]);
 
 /** A storage as the pickle names it; where its bytes are is known when the pickle has been read. */
 export class StorageReference extends Opaque {
@@ -130,10 +118,27 @@ export class TensorReference extends Opaque {
   }
 }
 
-/** The handler of PyTorch's names. `storages` collects what the pickle refers to, by key. */
+/** How many arguments PyTorch's functions take. */
+const arities: Readonly<Record<string, readonly [least: number, most: number]>> = {
+  "collections.OrderedDict": [0, 1],
+  "torch._utils._rebuild_tensor": [4, 4],
+  "torch._utils._rebuild_tensor_v2": [6, 7],
+  "torch._utils._rebuild_tensor_v3": [7, 8],
+  "torch._utils._rebuild_parameter": [3, 3],
+  "torch._utils._rebuild_parameter_with_state": [4, 4],
+  "torch.Size": [0, 1],
+  "torch.device": [1, 2],
+  "builtins.set": [0, 1],
+  "__builtin__.set": [0, 1],
+};
+
+/**
+ * The handler of PyTorch's names. `storages` collects what the pickle refers to, by key; `itemCount`: of a persistent id.
+ */
 export function torchHandler(
   file: CheckpointFile,
   storages: Map<string, StorageReference>,
+  itemCount: number,
 ): PickleHandler {
   const claim = (value: PickleValue | undefined, what: string): number => {
     if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) {
@@ -157,7 +162,8 @@ export function torchHandler(
   };
 
   function persistent(id: PickleValue): StorageReference {
-    const [kind, type, key, , elements, view] = id instanceof Tuple ? id.items : [];
+    const items = id instanceof Tuple ? id.items : [];
+    const [kind, type, key, device, elements, view] = items;
     if (kind !== "storage" || !(type instanceof Name) || typeof key !== "string") {
       throw checkpointError(
         file,
@@ -165,6 +171,8 @@ export function torchHandler(
         `Expected a storage for a persistent id but received ${describeValue(kind)}`,
       );
     }
+    if (items.length !== itemCount || typeof device !== "string")
+      throw file.corrupt(`Expected ${itemCount} items, a device with them, for storage ${key}`);
     if (!/^\d{1,20}$/.test(key))
       throw file.corrupt(`Expected a number for a storage's key but received ${describe(key)}`);
     const dtype = storageTypes[type.name];
@@ -172,8 +180,12 @@ export function torchHandler(
       throw file.corrupt(`Expected a storage's type but received ${type.name}`);
     }
     const count = claim(elements, `the elements of storage ${key}`);
-    const viewOffset =
-      view instanceof Tuple ? claim(view.items[1], `the offset of storage ${key}`) : 0;
+    let viewOffset = 0;
+    if (view !== undefined && view !== null) {
+      if (!(view instanceof Tuple) || view.items.length !== 3)
+        throw file.corrupt(`Expected a key, an offset and a size for a view of storage ${key}`);
+      viewOffset = claim(view.items[1], `the offset of storage ${key}`);
+    }
     const before = storages.get(key);
     if (before !== undefined && (before.dtype !== dtype || before.elements !== count)) {
       throw file.corrupt(`Expected storage ${key} to be one and the same wherever it is named`);
@@ -199,6 +211,13 @@ export function torchHandler(
     );
   }
 
+  const checkGradient = (value: PickleValue | undefined) => {
+    if (value !== undefined && typeof value !== "boolean")
+      throw file.corrupt(
+        `Expected a boolean for a tensor's requires_grad but received ${describeValue(value)}`,
+      );
+  };
+
   return {
     persistent,
     isAllowed(name) {
@@ -210,36 +229,40 @@ export function torchHandler(
         );
       }
       return (
-        callables.has(name) ||
+        Object.hasOwn(arities, name) ||
         Object.hasOwn(storageTypes, name) ||
         Object.hasOwn(dtypeNames, name) ||
         name === untypedStorage
       );
     },
     reduce(name, args) {
+      const [least, most] = Object.hasOwn(arities, name) ? arities[name]! : [0, args.length];
+      if (args.length < least || args.length > most)
+        throw file.corrupt(`Expected ${least} to ${most} arguments of ${name}`);
       switch (name) {
         case "collections.OrderedDict": {
-          const dict = new Dict();
+          const dict = new Dict(true);
           const pairs = args[0];
           if (pairs === undefined) return dict;
           if (!Array.isArray(pairs))
             throw file.corrupt("Expected a list of pairs for an OrderedDict");
           for (const pair of pairs) {
-            const [key, value] = Array.isArray(pair)
-              ? pair
-              : pair instanceof Tuple
-                ? pair.items
-                : [];
+            const items = pair instanceof Tuple ? pair.items : pair;
+            const [key, value] = Array.isArray(items) && items.length === 2 ? items : [];
             if (key === undefined || value === undefined)
               throw file.corrupt("Expected a pair for an OrderedDict");
+            if (!isHashable(key))
+              throw file.corrupt("Expected a key that is no list and no dictionary");
             dict.entries.set(key, value);
           }
           return dict;
         }
         case "torch._utils._rebuild_tensor":
         case "torch._utils._rebuild_tensor_v2":
+          checkGradient(args[4]);
           return tensor(args);
         case "torch._utils._rebuild_tensor_v3": {
+          checkGradient(args[4]);
           const dtype = args[6] instanceof Name ? dtypeNames[args[6].name] : undefined;
           if (dtype === undefined) throw file.corrupt("Expected a dtype for a tensor");
           return tensor(args, dtype);
@@ -250,6 +273,8 @@ export function torchHandler(
             throw file.corrupt("Expected a tensor for a parameter");
           return args[0];
         case "torch.Size":
+          if (args[0] !== undefined) claims(args[0], "a Size");
+          return args[0] ?? new Tuple([]);
         case "torch.device":
         case "builtins.set":
         case "__builtin__.set":

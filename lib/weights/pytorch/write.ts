@@ -1,10 +1,12 @@
 // Writes a state dict as PyTorch's zip format, so that torch.load(path, weights_only=True) reads it.
 import { crc32 } from "node:zlib";
+import { rangeError } from "../../check.js";
 import { VggError } from "../../errors.js";
 import { type DType, nativeData } from "../../tensor.js";
 import { contiguousStrides } from "../checkpoint.js";
-import { replaceFile, writeAll } from "../replace.js";
-import type { LazyTensor } from "../safetensors.js";
+import { replaceFile } from "../replace.js";
+import { checkWritable, type LazyTensor } from "../safetensors.js";
+import { maxPickleBytes, maxStringBytes } from "./pickle.js";
 
 const storageNames: Readonly<Partial<Record<DType, string>>> = {
   float32: "FloatStorage",
@@ -43,7 +45,13 @@ const orderedDict = Buffer.concat([name("collections", "OrderedDict"), Buffer.fr
 
 /** An OrderedDict of tensors, protocol 2; storage i is the i-th tensor's own. */
 function pickleStateDict(tensors: ReadonlyMap<string, LazyTensor>): Buffer {
-  const items = [...tensors].map(([key, { dtype, shape }], index) => {
+  const items = [...tensors].map(([key, tensor], index) => {
+    checkWritable(key, tensor);
+    if (Buffer.byteLength(key) > maxStringBytes)
+      throw rangeError(`a name of at most ${maxStringBytes} bytes`, "tensors", key);
+    const { dtype, shape } = tensor;
+    // Those of an empty tensor are never used, and may leave 64 bits.
+    const strides = contiguousStrides(shape.includes(0) ? shape.map(() => 0) : shape);
     const storageName = storageNames[dtype];
     if (storageName === undefined) {
       throw new VggError(
@@ -66,7 +74,7 @@ function pickleStateDict(tensors: ReadonlyMap<string, LazyTensor>): Buffer {
         Buffer.concat([id, Buffer.from("Q")]),
         integer(0),
         tuple(shape.map(integer)),
-        tuple(contiguousStrides(shape).map(integer)),
+        tuple(strides.map(integer)),
         Buffer.of(0x89),
         orderedDict,
       ]),
@@ -84,7 +92,8 @@ function pickleStateDict(tensors: ReadonlyMap<string, LazyTensor>): Buffer {
 
 /**
  * Writes the file beside its place and moves it there when it is whole.
- * @throws {VggError} CHECKPOINT_UNSUPPORTED a dtype without a storage type, or more than 4 GiB @throws {Error} of the file system
+ * @throws {VggError} CHECKPOINT_UNSUPPORTED a dtype without a storage type, or more than 4 GiB; DISK_FULL, FOLDER_UNUSABLE
+ * @throws {RangeError} no file, or what `readCheckpoint` refuses; nothing is written
  */
 export async function writePytorch(
   path: string,
@@ -97,7 +106,14 @@ export async function writePytorch(
     );
   }
   const pickle = pickleStateDict(tensors);
-  await replaceFile(path, async (handle) => {
+  if (pickle.byteLength > maxPickleBytes) {
+    throw rangeError(
+      `names and shapes that take at most ${maxPickleBytes} bytes`,
+      "tensors",
+      pickle.byteLength,
+    );
+  }
+  await replaceFile(path, async (file) => {
     const directory: Buffer[] = [];
     let offset = 0;
     const record = async (recordName: string, bytes: Uint8Array) => {
@@ -123,11 +139,10 @@ export async function writePytorch(
         u16(encoded.byteLength),
       ]);
       const extra = Buffer.concat([Buffer.from("FB"), u16(padding), Buffer.alloc(padding, "Z")]);
-      await writeAll(
-        handle,
+      await file.write(
         Buffer.concat([u32(0x04034b50), common, u16(extra.byteLength), encoded, extra]),
       );
-      await writeAll(handle, bytes);
+      await file.write(bytes);
       const rest = Buffer.concat([u16(0), u16(0), u16(0), u16(0), u32(0), u32(offset)]);
       directory.push(Buffer.concat([u32(0x02014b50), u16(0), common, rest, encoded]));
       offset = start + extra.byteLength + bytes.byteLength;
@@ -145,8 +160,7 @@ export async function writePytorch(
     await record("version", Buffer.from("3\n"));
     const bytes = Buffer.concat(directory);
     const count = u16(directory.length);
-    await writeAll(
-      handle,
+    await file.write(
       Buffer.concat([
         bytes,
         u32(0x06054b50),

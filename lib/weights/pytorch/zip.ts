@@ -27,6 +27,7 @@ const signatures = {
   locator64: 0x07064b50,
 };
 const encryptedFlag = 1;
+const directoryAttribute = 0x10; // of MS-DOS, which other readers heed
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /** @throws {VggError} CHECKPOINT_CORRUPT, CHECKPOINT_UNSUPPORTED (encrypted, other methods), CHECKPOINT_LIMIT */
@@ -86,10 +87,12 @@ async function findDirectory(
     const count = view.getUint16(at + 10, true);
     const size = view.getUint32(at + 12, true);
     const offset = view.getUint32(at + 16, true);
-    if (view.getUint16(at + 4, true) !== 0 && view.getUint16(at + 4, true) !== 0xffff) {
-      throw checkpointError(file, "CHECKPOINT_UNSUPPORTED", "Expected a zip file on one disk");
-    }
     const end = tailOffset + at;
+    // The number of this disk, of the directory's, and of the records on this disk; all ones where zip64 tells.
+    const isNarrow = (offset: number, value: number) =>
+      [value, 0xffff].includes(view.getUint16(at + offset, true));
+    if (![isNarrow(4, 0), isNarrow(6, 0), isNarrow(8, count)].every(Boolean))
+      throw notOneDisk(file);
     if (count !== 0xffff && size !== 0xffffffff && offset !== 0xffffffff)
       return checkDirectory(file, { count, size, offset }, end);
     return checkDirectory(file, await readEnd64(file, end), end);
@@ -97,6 +100,10 @@ async function findDirectory(
   throw file.corrupt(
     `Expected a zip file's directory at the end of ${file.size} bytes but found none; it may be cut off`,
   );
+}
+
+function notOneDisk(file: CheckpointFile) {
+  return checkpointError(file, "CHECKPOINT_UNSUPPORTED", "Expected a zip file on one disk");
 }
 
 async function readEnd64(file: CheckpointFile, end: number) {
@@ -108,8 +115,16 @@ async function readEnd64(file: CheckpointFile, end: number) {
   );
   if (record.getUint32(0, true) !== signatures.end64)
     throw file.corrupt("Expected a zip64 end record but found none");
+  const count = record.getBigUint64(32, true);
+  const isOneDisk =
+    locator.getUint32(4, true) === 0 &&
+    locator.getUint32(16, true) <= 1 &&
+    record.getUint32(16, true) === 0 &&
+    record.getUint32(20, true) === 0 &&
+    record.getBigUint64(24, true) === count;
+  if (!isOneDisk) throw notOneDisk(file);
   return {
-    count: safe(file, record.getBigUint64(32, true)),
+    count: safe(file, count),
     size: safe(file, record.getBigUint64(40, true)),
     offset: safe(file, record.getBigUint64(48, true)),
   };
@@ -170,6 +185,7 @@ function readCentral(
   } catch {
     throw file.corrupt("Expected a record's name in UTF-8");
   }
+  if (![0, 0xffff].includes(view.getUint16(at + 34, true))) throw notOneDisk(file);
   if ((flags & encryptedFlag) !== 0)
     throw checkpointError(
       file,
@@ -184,6 +200,8 @@ function readCentral(
     );
   }
   const wide = readWideSizes(file, view, at, at + 46 + nameBytes, extraBytes);
+  if ((view.getUint8(at + 38) & directoryAttribute) !== 0 && wide.bytes > 0)
+    throw file.corrupt(`Expected a file for ${name} but it is a folder with bytes`);
   if (method === 0 && wide.storedBytes !== wide.bytes)
     throw file.corrupt(`Expected one size for ${name} but received two`);
   return { name, rawName, flags, method, crc: view.getUint32(at + 16, true), ...wide, next };

@@ -1,9 +1,10 @@
 // PyTorch's zip format (since 1.6): NAME/data.pkl, and NAME/data/KEY for each storage.
 
 import { crc32 } from "node:zlib";
+import { describe } from "../../check.js";
 import { type Contents, inflateExactly, type ReadOptions } from "../checkpoint.js";
 import { type CheckpointFile, checkpointError } from "../file.js";
-import { unpickle } from "./pickle.js";
+import { maxPickleBytes, unpickle } from "./pickle.js";
 import {
   elementsAs,
   referencedBytes,
@@ -12,8 +13,6 @@ import {
   torchHandler,
 } from "./state.js";
 import { readZipDirectory, type ZipRecord } from "./zip.js";
-
-const maxPickleBytes = 64 * 2 ** 20;
 
 /** @throws {VggError} any CHECKPOINT_ code */
 export async function readZipped(file: CheckpointFile, options: ReadOptions): Promise<Contents> {
@@ -37,6 +36,18 @@ export async function readZipped(file: CheckpointFile, options: ReadOptions): Pr
   const stray = [...records.keys()].find((name) => !name.startsWith(folder));
   if (stray !== undefined)
     throw file.corrupt(`Expected all records under ${folder} but found ${stray}`);
+  // PyTorch writes 3 and reads 1 to 10.
+  const version = records.get(`${folder}version`);
+  if (version === undefined)
+    throw file.corrupt(`Expected a record ${folder}version but found none`);
+  const number = new TextDecoder().decode(await small(file, version, 16));
+  if (!/^([1-9]|10)\s*$/.test(number)) {
+    throw checkpointError(
+      file,
+      "CHECKPOINT_UNSUPPORTED",
+      `Expected version 1 to 10 of the format but received ${describe(number)}`,
+    );
+  }
   const order = records.get(`${folder}byteorder`);
   if (order !== undefined) {
     const text = new TextDecoder().decode(await small(file, order, 16));
@@ -54,7 +65,7 @@ export async function readZipped(file: CheckpointFile, options: ReadOptions): Pr
     Math.min(maxPickleBytes, 4 * file.size + 2 ** 20),
   );
   const storages = new Map<string, StorageReference>();
-  const { value, end } = unpickle(file, pickle, 0, torchHandler(file, storages));
+  const { value, end } = unpickle(file, pickle, 0, torchHandler(file, storages, 5));
   if (end !== pickle.byteLength)
     throw file.corrupt(`Expected the pickle to end at its byte ${end}`);
 

@@ -1,0 +1,32 @@
+// What the file system refuses, as the public class. No other file reads an errno to choose a code.
+import { VggError } from "./errors.js";
+
+const diskFullCodes = ["ENOSPC", "EDQUOT", "EFBIG"];
+
+/** DISK_FULL or FOLDER_UNUSABLE; a VggError stays what it is. `kept` says what a full disk leaves behind. */
+export function fileError(error: unknown, path: string, kept = "nothing is left of it"): VggError {
+  if (error instanceof VggError) return error;
+  const { code, message } = error as NodeJS.ErrnoException;
+  return diskFullCodes.includes(code ?? "")
+    ? new VggError("DISK_FULL", `No room for ${path} (${code}); ${kept}`, { cause: error })
+    : new VggError("FOLDER_UNUSABLE", `Cannot use ${path}: ${message}`, { cause: error });
+}
+
+/** A step with the file or folder `path`. @throws {VggError} DISK_FULL, FOLDER_UNUSABLE */
+export async function withFile<T>(path: string, step: () => Promise<T>, kept?: string): Promise<T> {
+  try {
+    return await step();
+  } catch (error) {
+    throw fileError(error, path, kept);
+  }
+}
+
+/** Whether there is nothing under a path. */
+export function isMissing(error: unknown): boolean {
+  return ["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "");
+}
+
+/** For `catch`: undefined where there is nothing under a path. @throws any other error */
+export function ifMissing(error: unknown): undefined {
+  if (!isMissing(error)) throw error;
+}

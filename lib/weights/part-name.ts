@@ -1,0 +1,69 @@
+// The names of files that are written beside their place: they tell whose they are, so that what a killed process left is removed.
+import { createHash, randomBytes } from "node:crypto";
+import { readFile, readlink, stat } from "node:fs/promises";
+import { join } from "node:path";
+
+const ageMs = 24 * 60 * 60 * 1000;
+const pattern = /^\.vgg-(?:([0-9a-f]{8})-(\d+)-(\d+)-)?[0-9a-f]{12}\.part$/;
+
+/** When a process started, in ticks since its machine did (proc(5), /proc/pid/stat, field 22). */
+async function startOf(pid: number): Promise<string> {
+  const text = await readFile(`/proc/${pid}/stat`, "latin1");
+  // The second field is a name in parentheses, which may hold spaces and parentheses.
+  return text.slice(text.lastIndexOf(")") + 2).split(" ")[19]!;
+}
+
+/**
+ * Where a process id means something: in one namespace of processes of one start of one machine. Undefined where the
+ * system does not tell.
+ */
+async function findHome(): Promise<string | undefined> {
+  try {
+    const parts = await Promise.all([
+      readFile("/proc/sys/kernel/random/boot_id", "latin1"),
+      readlink("/proc/self/ns/pid"),
+    ]);
+    return createHash("sha256").update(parts.join()).digest("hex").slice(0, 8);
+  } catch {
+    return undefined;
+  }
+}
+
+let home: Promise<string | undefined> | undefined;
+const ownHome = () => (home ??= findHome());
+
+/** `.vgg-HOME-PID-START-RANDOM.part`, or `.vgg-RANDOM.part` where the system does not tell. */
+export async function newPartName(): Promise<string> {
+  const where = await ownHome();
+  const start = await startOf(process.pid).catch(() => undefined);
+  const owner = where && start ? `${where}-${process.pid}-${start}-` : "";
+  return `.vgg-${owner}${randomBytes(6).toString("hex")}.part`;
+}
+
+function exists(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "ESRCH";
+  }
+}
+
+/**
+ * Whether nobody writes a file any more: its process is of this home and has ended, or nobody has written to it for a day.
+ * A process of another host or container, or of no known home, is only judged by that day; this process's own files
+ * are never stale, since another thread may be at work.
+ */
+export async function isStalePart(folder: string, name: string): Promise<boolean> {
+  const match = pattern.exec(name);
+  if (match === null) return false;
+  const [, where, id, start] = match;
+  if (where !== undefined && where === (await ownHome())) {
+    const pid = Number(id);
+    if (!exists(pid)) return true;
+    // The id may be another process's by now. Some systems do not show others' processes.
+    return (await startOf(pid).catch(() => start)) !== start;
+  }
+  const status = await stat(join(folder, name)).catch(() => undefined);
+  return status !== undefined && Date.now() - status.mtimeMs > ageMs;
+}
