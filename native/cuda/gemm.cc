@@ -85,7 +85,7 @@ Step CudaExecutable::chooseLinear(const Linear& layer, bool addsBias) {
                               : affineStep(layer.output, layer.output, 0,
                                            layer.bias.values->address(), layer.op.relu);
   const auto productStep = [&](const Algorithm& algorithm) -> Step {
-    return [=, this, input = layer.input, output = layer.output,
+    return [=, input = layer.input, output = layer.output,
             weight = layer.matrix.memory->address()](const Run& run) {
       matmul->run(algorithm.algo, weight, address(run, input), address(run, output), run.workspace,
                   algorithm.workspaceSize);

@@ -72,6 +72,7 @@ template <int Rows, typename Element>
     const float x = a[row * aRowStride];
     sums.of[set][row][0] += x * b0;
     sums.of[set][row][1] += x * b1;
+    hold(sums.of[set][row][0], sums.of[set][row][1]);
   }
 }
 
@@ -166,6 +167,7 @@ void multiplyRows(const PanelProduct& product, const float* a, const Element* b,
       Sums<Rows> sums;
       b = add<Rows>(sums, from + done, product.aRowStride, length, b, stride, ahead);
       sums.join();
+#pragma GCC unroll 16
       for (int row = 0; row < Rows; ++row) {
         total[row][0] += sums.of[0][row][0];
         total[row][1] += sums.of[0][row][1];

@@ -49,8 +49,11 @@ constexpr ptrdiff_t kPanelWidth = 2 * kLanes;
 constexpr int kPooledRows = kMaxRows > 6 ? 2 : 1;  // four pixels each, two vectors a pixel
 
 using Vector = float __attribute__((vector_size(kLanes * sizeof(float))));
-using Unaligned =
-    float __attribute__((vector_size(kLanes * sizeof(float)), aligned(alignof(float)), may_alias));
+// The attributes stand before the "=": behind it Clang ignores `aligned`.
+using Unaligned
+    __attribute__((vector_size(kLanes * sizeof(float)), aligned(alignof(float)), may_alias)) =
+        float;
+static_assert(alignof(Unaligned) == alignof(float));
 
 inline Vector load(const float* from) { return *reinterpret_cast<const Unaligned*>(from); }
 inline void store(float* to, Vector value) { *reinterpret_cast<Unaligned*>(to) = value; }
@@ -85,6 +88,16 @@ inline void store(uint16_t* to, Vector value) {
 }
 #endif
 // With VGG_HALVES, vectors of float16 (as bits) are widened and narrowed by the hardware.
+
+/** Both are computed here. Clang otherwise starts more products at once than the registers hold. */
+[[gnu::always_inline]] inline void hold([[maybe_unused]] Vector& a, [[maybe_unused]] Vector& b) {
+#if !defined(__clang__) || defined(VGG_WIDE)  // a wide vector fits no register
+#elif defined(__aarch64__)
+  asm volatile("" : "+w"(a), "+w"(b));
+#else
+  asm volatile("" : "+v"(a), "+v"(b));
+#endif
+}
 
 // NaN < 0 is false: NaN stays.
 inline Vector rectify(Vector v) { return v < 0.0F ? Vector{} : v; }

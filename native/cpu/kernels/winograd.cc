@@ -142,6 +142,7 @@ void transformOutput(const WinogradOutput& transform) {
   constexpr int kAcross = Across + 2;
   const auto [tile, from, frequencyRow, frequencyStride, channels, to, rowStride, pixelStride, rows,
               columns, bias, relu, pool] = transform;
+  const bool& isRectified = relu;  // Clang 14's lambdas capture no structured binding
   for (ptrdiff_t c = 0; c < channels; c += kLanes) {
     Vector half[Down][kAcross];  // [pixel down][frequency across]
     const float* frequency = from + c;
@@ -158,7 +159,7 @@ void transformOutput(const WinogradOutput& transform) {
     const Vector shift = load(bias + c);
     const auto put = [&](float* at, Vector value) __attribute__((always_inline)) {
       value += shift;
-      store(at, relu ? rectify(value) : value);
+      store(at, isRectified ? rectify(value) : value);
     };
     float* row = to + c;
 #pragma GCC unroll 1
