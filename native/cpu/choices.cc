@@ -85,9 +85,12 @@ void CpuExecutable::chooseConvolutions() {
     const Shape& weight = parameters_.specs()[conv->weight].shape;
     const auto [height, width] = sidesOf(*conv, input);
     if (!suitsWinograd(*conv, weight, height, width, kernels_)) continue;
-    const WinogradPlan plan =
-        planWinograd(weight, parameters_.isHalf(), height, width,
-                     i < imagewise_ ? imagesAtOnce_ : batch_, kernels_, pool_.threads());
+    // As if images went one by one wherever a few at once do: how many depends on the threads.
+    const bool isImagewise = i < imagewise_;
+    const WinogradTiles tiles =
+        chooseTiles(parameters_.isHalf(), height, width, isImagewise ? 1 : batch_);
+    const WinogradPlan plan = planWinograd(weight, tiles, isImagewise ? imagesAtOnce_ : batch_,
+                                           kernels_, pool_.threads());
     winograd_[conv->output] = plan;
     // Tiles at the edge read past the ring where they cover more than the output.
     const auto missing = [&](const WinogradCut& cut, ptrdiff_t length) {

@@ -11,10 +11,12 @@ namespace vgg::cpu {
 namespace {
 
 // Columns of the weight whose products one task sums, at most: for few images, which it lists, and
-// for many. Where threads would find nothing to do they are fewer, whole grains of them.
+// for many. They are the same for any number of threads, because a sum's bits depend on its parts.
 constexpr ptrdiff_t kListedColumns = 1024;
 constexpr ptrdiff_t kColumns = 2048;
 constexpr ptrdiff_t kColumnGrain = 16;
+// Outputs of a strip that one task computes, at least, where threads share a strip.
+constexpr ptrdiff_t kLeastOutputs = 64;
 constexpr ptrdiff_t kOutputs = 128;  // whose sums one task adds up
 // Rows of sums are so many floats more than whole pages apart: a load waits for a store before it
 // where their addresses end alike.
@@ -53,6 +55,17 @@ class ListedColumns {
   std::array<std::array<float, kListedColumns>, kStreamedRows> inputs_;
 };
 
+/** Pieces, `most` at most, of each of `tasks` equal tasks: as few as leave no thread with a
+ * sixteenth more than an even share. */
+ptrdiff_t piecesFor(ptrdiff_t tasks, ptrdiff_t threads, ptrdiff_t most) {
+  const auto isEven = [&](ptrdiff_t count) {
+    return divideUp(count, threads) * threads * 16 <= count * 17;
+  };
+  ptrdiff_t pieces = 1;
+  while (pieces < most && !isEven(tasks * pieces)) ++pieces;
+  return pieces;
+}
+
 /** One layer at work: what its tasks share. */
 struct LinearLayer {
   const Kernels& kernels;
@@ -61,6 +74,7 @@ struct LinearLayer {
   ptrdiff_t rows;  // images
   bool relu;
   ptrdiff_t columnsPerPart;
+  ptrdiff_t pieces;  // of a strip's outputs
 
   LinearLayer(const Kernels& kernels, std::shared_ptr<const PackedMatrix> matrix, Buffer input,
               Buffer output, ptrdiff_t rows, bool relu, int threads)
@@ -71,10 +85,9 @@ struct LinearLayer {
         rows(rows),
         relu(relu) {
     const ptrdiff_t fewest = divideUp(columns(), isListed() ? kListedColumns : kColumns);
-    // So many tasks that each thread has as many as the others.
-    const ptrdiff_t tasks = divideUp(fewest * strips(), ptrdiff_t{threads}) * threads;
-    columnsPerPart =
-        divideUp(divideUp(columns(), divideUp(tasks, strips())), kColumnGrain) * kColumnGrain;
+    columnsPerPart = divideUp(divideUp(columns(), fewest), kColumnGrain) * kColumnGrain;
+    pieces =
+        piecesFor(strips() * parts(), threads, std::max<ptrdiff_t>(1, width() / kLeastOutputs));
   }
 
   [[nodiscard]] bool isListed() const { return rows <= kStreamedRows; }
@@ -85,8 +98,23 @@ struct LinearLayer {
   /** Floats from one row's sums to the next one's: sums are [part][row][output]. */
   [[nodiscard]] ptrdiff_t sumStride() const { return strips() * width() + kSkew; }
 
-  /** The products of part `part` of the columns with a strip; of how many columns is returned. */
-  ptrdiff_t multiply(std::byte* arena, ptrdiff_t strip, ptrdiff_t part, float* sums) const {
+  /** What one task multiplies: a part of the columns with a piece of a strip. */
+  struct Task {
+    ptrdiff_t strip, part, piece;
+  };
+  [[nodiscard]] ptrdiff_t tasks() const { return strips() * parts() * pieces; }
+  [[nodiscard]] Task taskAt(size_t index) const {
+    const auto i = static_cast<ptrdiff_t>(index);
+    return {i / pieces / parts(), i / pieces % parts(), i % pieces};
+  }
+  /** Where a piece of a strip's outputs begins. */
+  [[nodiscard]] ptrdiff_t start(ptrdiff_t piece) const {
+    return width() / kStripGrain * piece / pieces * kStripGrain;
+  }
+
+  /** A task's products; of how many columns is returned. */
+  ptrdiff_t multiply(std::byte* arena, const Task& task, float* sums) const {
+    const auto [strip, part, piece] = task;
     const ptrdiff_t first = part * columnsPerPart;
     const auto stride = static_cast<ptrdiff_t>(weight->stride());
     const auto [floats, halves] = weight->strip(static_cast<size_t>(strip));
@@ -96,13 +124,13 @@ struct LinearLayer {
     product.rows = rows;
     product.depth = std::min(columnsPerPart, columns() - first);
     if (halves != nullptr) {
-      product.halfB = halves + first * stride;
+      product.halfB = halves + first * stride + start(piece);
     } else {
-      product.b = floats + first * stride;
+      product.b = floats + first * stride + start(piece);
     }
     product.bRowStride = stride;
-    product.width = width();
-    product.c = sums + part * rows * sumStride() + strip * width();
+    product.width = start(piece + 1) - start(piece);
+    product.c = sums + part * rows * sumStride() + strip * width() + start(piece);
     product.cRowStride = sumStride();
     ListedColumns listed;
     if (isListed()) listed.replace(product, !weight->isFinite());  // 0 · ∞ is not 0
@@ -139,11 +167,10 @@ Step CpuExecutable::prepare(const Gemm& op) {
     columnsRead = 0;
     auto* sums = reinterpret_cast<float*>(run.arena + scratch);
     const float* biases = bias == kNone ? nullptr : parameters_.dense(bias);
-    const ptrdiff_t parts = layer.parts();
-    pool_.run(static_cast<size_t>(layer.strips() * parts), [&](size_t index) {
-      const auto task = static_cast<ptrdiff_t>(index);
-      const ptrdiff_t read = layer.multiply(run.arena, task / parts, task % parts, sums);
-      if (task < parts) columnsRead += read;  // of the first strip: of each the same
+    pool_.run(static_cast<size_t>(layer.tasks()), [&](size_t index) {
+      const LinearLayer::Task task = layer.taskAt(index);
+      const ptrdiff_t read = layer.multiply(run.arena, task, sums);
+      if (task.strip == 0 && task.piece == 0) columnsRead += read;  // each other reads the same
     });
     const ptrdiff_t blocks = divideUp(layer.output.channels, kOutputs);
     pool_.run(static_cast<size_t>(layer.rows * blocks), [&](size_t index) {

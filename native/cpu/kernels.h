@@ -24,6 +24,9 @@ struct PanelProduct {
   ptrdiff_t bRowStride;   // panelWidth where the rows of B follow each other
   /** What is brought near meanwhile, as much as B is; null: what follows within B. */
   const void* next;
+  /** Bytes from what is brought near beside a row of B to that beside the next; 0: it is one run.
+   */
+  ptrdiff_t nextStride;
   float* c;
   ptrdiff_t cRowStride;
   int columns;        // ≤ panelWidth: how many are stored

@@ -131,29 +131,32 @@ bool suitsWinograd(const Conv2d& conv, const Shape& weight, ptrdiff_t height, pt
   return cut(height).products() * cut(width).products() * 3 <= height * width * 9 * 2;
 }
 
-WinogradPlan planWinograd(const Shape& weight, bool isHalf, ptrdiff_t height, ptrdiff_t width,
-                          ptrdiff_t images, const Kernels& kernels, int threads) {
-  const auto filters = static_cast<ptrdiff_t>(weight[0]);
-  const auto channels = static_cast<ptrdiff_t>(weight[1]);
-  WinogradPlan plan{};
-  plan.images = images;
-  plan.down = cut(height);
-  plan.across = cut(width);
-  plan.form.frequencies =
-      static_cast<int>(std::max(plan.down.frequencies(), plan.across.frequencies()));
-  plan.form.mayBeHalf = plan.down.fours > plan.down.sixes && plan.across.fours > plan.across.sixes;
+WinogradTiles chooseTiles(bool isHalf, ptrdiff_t height, ptrdiff_t width, ptrdiff_t images) {
+  WinogradTiles tiles{{}, cut(height), cut(width)};
+  auto& [form, down, across] = tiles;
+  form.frequencies = static_cast<int>(std::max(down.frequencies(), across.frequencies()));
+  form.mayBeHalf = down.fours > down.sixes && across.fours > across.sixes;
   // Few tiles are sooner done by the shortest alone, which leave nearly half of the filters unread.
-  const ptrdiff_t perRead = isHalf && plan.form.mayBeHalf ? kProductsPerRead / 2 : kProductsPerRead;
-  const auto cost = [&](const WinogradCut& down, const WinogradCut& across) {
-    return images * down.products() * across.products() +
-           perRead * down.frequencies() * across.frequencies();
+  const ptrdiff_t perRead = isHalf && form.mayBeHalf ? kProductsPerRead / 2 : kProductsPerRead;
+  const auto cost = [=](const WinogradCut& y, const WinogradCut& x) {
+    return images * y.products() * x.products() + perRead * y.frequencies() * x.frequencies();
   };
   const WinogradCut low = cutIntoFours(height);
   const WinogradCut narrow = cutIntoFours(width);
-  if (cost(low, narrow) < cost(plan.down, plan.across)) {
-    plan.down = low;
-    plan.across = narrow;
+  if (cost(low, narrow) < cost(down, across)) {
+    down = low;
+    across = narrow;
   }
+  return tiles;
+}
+
+WinogradPlan planWinograd(const Shape& weight, const WinogradTiles& chosen, ptrdiff_t images,
+                          const Kernels& kernels, int threads) {
+  const auto filters = static_cast<ptrdiff_t>(weight[0]);
+  const auto channels = static_cast<ptrdiff_t>(weight[1]);
+  WinogradPlan plan{};
+  static_cast<WinogradTiles&>(plan) = chosen;
+  plan.images = images;
   plan.inputRow = oddLines(channels);
   // A block of its own for each thread: its input and the products of one panel stay in its cache,
   // and the filters are read again for each block.

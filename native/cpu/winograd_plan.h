@@ -44,10 +44,14 @@ struct WinogradBlock {
   size_t productCount;
 };
 
-/** How the work of one layer is cut. */
-struct WinogradPlan {
+/** The tiles of an output, on which the bits of its sums depend. */
+struct WinogradTiles {
   WinogradFilterForm form;
   WinogradCut down, across;
+};
+
+/** How the work of one layer is cut. */
+struct WinogradPlan : WinogradTiles {
   ptrdiff_t images;  // of a run
   ptrdiff_t blockCount;
   ptrdiff_t block;  // tiles of the largest
@@ -84,9 +88,12 @@ struct WinogradPlan {
 bool suitsWinograd(const Conv2d& conv, const Shape& weight, ptrdiff_t height, ptrdiff_t width,
                    const Kernels& kernels);
 
-/** For an output of height × width before its pool, `images` of them at once; isHalf: filters that
- * may be in float16 are. */
-WinogradPlan planWinograd(const Shape& weight, bool isHalf, ptrdiff_t height, ptrdiff_t width,
-                          ptrdiff_t images, const Kernels& kernels, int threads);
+/** For an output of height × width before its pool and filters that are read once for so many
+ * images; isHalf: filters that may be in float16 are. */
+WinogradTiles chooseTiles(bool isHalf, ptrdiff_t height, ptrdiff_t width, ptrdiff_t images);
+
+/** For `images` at once. Threads may change who computes a tile, and nothing else. */
+WinogradPlan planWinograd(const Shape& weight, const WinogradTiles& chosen, ptrdiff_t images,
+                          const Kernels& kernels, int threads);
 
 }  // namespace vgg::cpu

@@ -102,6 +102,40 @@ void productsAreRight(const Kernels& kernels, bool isHalf) {
   }
 }
 
+/** Of any number of rows each has the bits that it has alone: threads cut rows apart. */
+void rowsDoNotChangeEachOther(const Kernels& kernels) {
+  Random random;
+  const ptrdiff_t width = kernels.panelWidth;
+  for (const ptrdiff_t depth : {1, 7, 64, 515, 1100}) {
+    for (ptrdiff_t rows = 1; rows <= 2 * kernels.maxRows + 3; ++rows) {
+      const std::vector<float> a = random.numbers(static_cast<size_t>(rows * depth));
+      const std::vector<float> b = random.numbers(static_cast<size_t>(depth * width));
+      std::vector<float> together(static_cast<size_t>(rows * width));
+      std::vector<float> alone(together.size());
+      PanelProduct product{};
+      product.a = a.data();
+      product.aRowStride = depth;
+      product.rows = rows;
+      product.segments = 1;
+      product.depth = depth;
+      product.b = b.data();
+      product.bRowStride = width;
+      product.c = together.data();
+      product.cRowStride = width;
+      product.columns = static_cast<int>(width);
+      kernels.multiply(product);
+      product.rows = 1;
+      for (ptrdiff_t row = 0; row < rows; ++row) {
+        product.a = a.data() + row * depth;
+        product.c = alone.data() + row * width;
+        kernels.multiply(product);
+      }
+      expect(std::memcmp(together.data(), alone.data(), together.size() * sizeof(float)) == 0,
+             kernels, "rows alone and together,", rows);
+    }
+  }
+}
+
 void stripsAreRight(const Kernels& kernels, bool isHalf) {
   Random random;
   for (ptrdiff_t round = 0; round < 300; ++round) {
@@ -285,6 +319,7 @@ int testKernels() {
   all.push_back(&wide::kernels);
   for (const Kernels* kernels : all) {
     productsAreRight(*kernels, false);
+    rowsDoNotChangeEachOther(*kernels);
     stripsAreRight(*kernels, false);
     pooledProductsAreRight(*kernels);
     for (const int down : kWinogradSides) {

@@ -116,14 +116,15 @@ void winogradPlanCoversTheOutput() {
                                              {5, 7, 2, 32, 32}}) {
     for (const int threads : {1, 2, 3, 4, 16, 64, 1000}) {
       const auto plan =
-          planWinograd({filters, channels, 3, 3}, false, height, width, images, kernels, threads);
+          planWinograd({filters, channels, 3, 3}, chooseTiles(false, height, width, images), images,
+                       kernels, threads);
       expectCoverage(plan, height, width);
       // Blocks of their own leave no thread without one, whatever a cache holds.
       if (!plan.isShared) EXPECT(plan.blockCount % threads == 0 && plan.block > 1);
     }
   }
   // The second layer of VGG11: small filters and many tiles, which 64 threads need not share.
-  EXPECT(!planWinograd({128, 64, 3, 3}, false, 112, 112, 1, kernels, 64).isShared);
+  EXPECT(!planWinograd({128, 64, 3, 3}, chooseTiles(false, 112, 112, 1), 1, kernels, 64).isShared);
 }
 
 }  // namespace

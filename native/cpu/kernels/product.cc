@@ -14,33 +14,21 @@ constexpr ptrdiff_t kRowBytes = kPanelWidth * static_cast<ptrdiff_t>(sizeof(Elem
 struct Packed {
   constexpr operator ptrdiff_t() const { return kPanelWidth; }
 };
-/** Where they are parts of longer ones, a ptrdiff_t says it. */
+/** Where they are parts of longer ones. */
+struct Apart {
+  ptrdiff_t floats;
+  ptrdiff_t nextBytes;  // from what is brought near beside a row to that beside the next
+  constexpr operator ptrdiff_t() const { return floats; }
+};
 template <typename Stride>
 constexpr bool kIsPacked = false;
 template <>
 constexpr bool kIsPacked<Packed> = true;
 
-/** Few rows have few accumulators: several sets of them keep the multipliers busy. */
-constexpr int setsFor(int rows) { return rows == 1 ? 4 : rows <= 3 ? 2 : 1; }
-
+/** Each is one sum in the order of A's columns, for one row as for many: how many rows a product
+ * has may depend on the number of threads, the bits of its sums may not. */
 template <int Rows>
-struct Sums {
-  static constexpr int kSets = setsFor(Rows);
-  Vector of[kSets][Rows][2] = {};
-
-  [[gnu::always_inline]] inline void join() {
-    if constexpr (kSets > 1) {
-#pragma GCC unroll 4
-      for (int set = 1; set < kSets; ++set) {
-#pragma GCC unroll 16
-        for (int row = 0; row < Rows; ++row) {
-          of[0][row][0] += of[set][row][0];
-          of[0][row][1] += of[set][row][1];
-        }
-      }
-    }
-  }
-};
+using Sums = Vector[Rows][2];
 
 /** What is brought near in the course of a product. */
 struct Ahead {
@@ -54,25 +42,25 @@ struct Ahead {
 #pragma GCC unroll 1
     for (; next < end; next += kLine) __builtin_prefetch(next, 0, kSecondCache);
   }
-  [[gnu::always_inline]] inline void askForRow() {
+  [[gnu::always_inline]] inline void askForRow(ptrdiff_t stride) {
     __builtin_prefetch(next, 0, kSecondCache);
     if (bytes > kLine) __builtin_prefetch(next + kLine, 0, kSecondCache);
-    next += bytes;
+    next += stride;
   }
 };
 
-/** sums[set] += column at `a` of A (Rows) · row at `b` of B (panelWidth). */
+/** sums += column at `a` of A (Rows) · row at `b` of B (panelWidth). */
 template <int Rows, typename Element>
-[[gnu::always_inline]] inline void addRow(Sums<Rows>& sums, int set, const float* a,
-                                          ptrdiff_t aRowStride, const Element* b) {
+[[gnu::always_inline]] inline void addRow(Sums<Rows>& sums, const float* a, ptrdiff_t aRowStride,
+                                          const Element* b) {
   const Vector b0 = load(b);
   const Vector b1 = load(b + kLanes);
 #pragma GCC unroll 16
   for (int row = 0; row < Rows; ++row) {
     const float x = a[row * aRowStride];
-    sums.of[set][row][0] += x * b0;
-    sums.of[set][row][1] += x * b1;
-    hold(sums.of[set][row][0], sums.of[set][row][1]);
+    sums[row][0] += x * b0;
+    sums[row][1] += x * b1;
+    hold(sums[row][0], sums[row][1]);
   }
 }
 
@@ -83,7 +71,7 @@ template <int Rows, typename Element, typename Stride>
                                            ptrdiff_t length, const Element* b, Stride stride) {
   asm("" : "+r"(b));  // where a length is constant, the number of rounds then is too: no remainder
 #pragma GCC unroll 4
-  for (ptrdiff_t k = 0; k < length; ++k) addRow<Rows>(sums, 0, a + k, aRowStride, b + k * stride);
+  for (ptrdiff_t k = 0; k < length; ++k) addRow<Rows>(sums, a + k, aRowStride, b + k * stride);
 }
 
 /** The same, asking for what comes next meanwhile; the end of B is returned. */
@@ -91,20 +79,13 @@ template <int Rows, typename Element, typename Stride>
 [[gnu::always_inline]] inline const Element* add(Sums<Rows>& sums, const float* a,
                                                  ptrdiff_t aRowStride, ptrdiff_t length,
                                                  const Element* b, Stride stride, Ahead& ahead) {
-  constexpr int kSets = Sums<Rows>::kSets;
-  if constexpr (kSets > 1 || !kIsPacked<Stride>) {
-    // Memory is the limit, or B is far: what comes next is asked for as evenly as can be.
-    ptrdiff_t k = 0;
-    for (; k + kSets <= length; k += kSets) {
-#pragma GCC unroll 4
-      for (int set = 0; set < kSets; ++set) {
-        addRow<Rows>(sums, set, a + k + set, aRowStride, b + (k + set) * stride);
-        ahead.askForRow();
-      }
+  if constexpr (!kIsPacked<Stride>) {
+    // B is far: what comes next is asked for as evenly as can be.
+    for (ptrdiff_t k = 0; k < length; ++k) {
+      addRow<Rows>(sums, a + k, aRowStride, b + k * stride);
+      ahead.askForRow(stride.nextBytes);
     }
-    a += k;
-    b += k * stride;
-    length -= k;
+    return b + length * stride;
   }
   // All but the products is kept rare: another thread of the same core may take half of the
   // instructions that it can start.
@@ -133,13 +114,12 @@ void multiplyPlainRows(const float* a, ptrdiff_t aRowStride, ptrdiff_t depth, co
                        float* c, ptrdiff_t cRowStride, Ahead ahead) {
 #pragma GCC unroll 16
   for (int row = 0; row < Rows; ++row) __builtin_prefetch(c + row * cRowStride, 1);
-  Sums<Rows> sums;
+  Sums<Rows> sums = {};
   add<Rows>(sums, a, aRowStride, depth, b, Packed{}, ahead);
-  sums.join();
 #pragma GCC unroll 16
   for (int row = 0; row < Rows; ++row) {
-    store(c + row * cRowStride, sums.of[0][row][0]);
-    store(c + row * cRowStride + kLanes, sums.of[0][row][1]);
+    store(c + row * cRowStride, sums[row][0]);
+    store(c + row * cRowStride + kLanes, sums[row][1]);
   }
 }
 
@@ -150,13 +130,12 @@ void multiplyRows(const PanelProduct& product, const float* a, const Element* b,
 #pragma GCC unroll 16
   for (int row = 0; row < Rows; ++row) __builtin_prefetch(c + row * product.cRowStride, 1);
   if (product.segments * product.depth <= kMaxSum) {
-    Sums<Rows> sums;
+    Sums<Rows> sums = {};
     for (int segment = 0; segment < product.segments; ++segment) {
       b = add<Rows>(sums, a + segment * product.aSegmentStride, product.aRowStride, product.depth,
                     b, stride, ahead);
     }
-    sums.join();
-    finish<Rows>(product, c, sums.of[0]);
+    finish<Rows>(product, c, sums);
     return;
   }
   Vector total[Rows][2] = {};
@@ -164,13 +143,12 @@ void multiplyRows(const PanelProduct& product, const float* a, const Element* b,
     const float* from = a + segment * product.aSegmentStride;
     for (ptrdiff_t done = 0; done < product.depth; done += kMaxSum) {
       const ptrdiff_t length = product.depth - done < kMaxSum ? product.depth - done : kMaxSum;
-      Sums<Rows> sums;
+      Sums<Rows> sums = {};
       b = add<Rows>(sums, from + done, product.aRowStride, length, b, stride, ahead);
-      sums.join();
 #pragma GCC unroll 16
       for (int row = 0; row < Rows; ++row) {
-        total[row][0] += sums.of[0][row][0];
-        total[row][1] += sums.of[0][row][1];
+        total[row][0] += sums[row][0];
+        total[row][1] += sums[row][1];
       }
     }
   }
@@ -189,7 +167,9 @@ template <int Rows, typename Element>
     }
     if (product.bRowStride == kPanelWidth)
       return multiplyRows<Rows>(product, a, b, Packed{}, c, ahead);
-    multiplyRows<Rows>(product, a, b, product.bRowStride, c, ahead);
+    const Apart stride{product.bRowStride,
+                       product.nextStride > 0 ? product.nextStride : ahead.bytes};
+    multiplyRows<Rows>(product, a, b, stride, c, ahead);
   }
 }
 
@@ -210,7 +190,7 @@ void multiplyAll(const PanelProduct& product, const Element* b) {
   const ptrdiff_t longer = product.rows % parts;  // so many parts have a row more
   // Each part asks for its share of what comes next; nobody needs it before the last has ended.
   const ptrdiff_t bytes = (kRowBytes<Kept> + parts - 1) / parts;
-  const ptrdiff_t share = product.segments * product.depth * bytes;
+  const ptrdiff_t share = product.nextStride > 0 ? bytes : product.segments * product.depth * bytes;
   const char* next = product.next != nullptr ? static_cast<const char*>(product.next)
                                              : reinterpret_cast<const char*>(b);
   const float* a = product.a;

@@ -72,11 +72,14 @@ void multiplyPanels(const StripProduct& product, const Element* b) {
   alignas(kLine) float copied[kCopiedRows * kPanelWidth];
   const bool isCopied = product.rows > kFewRows;
   const ptrdiff_t blockRows = isCopied ? kCopiedRows : kBlockRows;
+  // Of rows that are longer than a line beyond `width`, others multiply the rest.
+  const bool isPiece = product.bRowStride > product.width + kStep;
   PanelProduct part{};
   part.aRowStride = product.aRowStride;
   part.rows = product.rows;
   part.segments = 1;
   part.bRowStride = isCopied ? kPanelWidth : product.bRowStride;
+  part.nextStride = isPiece ? product.bRowStride * static_cast<ptrdiff_t>(sizeof(Element)) : 0;
   part.cRowStride = product.cRowStride;
   part.columns = kPanelWidth;
   for (ptrdiff_t k = 0; k < product.depth; k += blockRows) {
@@ -86,12 +89,13 @@ void multiplyPanels(const StripProduct& product, const Element* b) {
     part.accumulate = k > 0;
     const Element* next = b + part.depth * product.bRowStride;
     // The panels ask for as much as they read; this, for what lies between the rows.
-    for (ptrdiff_t at = part.depth * product.width; at < next - b; at += kStep)
+    for (ptrdiff_t at = part.depth * product.width; !isPiece && at < next - b; at += kStep)
       __builtin_prefetch(next + at, 0, kSecondCache);
     for (ptrdiff_t column = 0; column < product.width; column += kPanelWidth) {
       if (isCopied) {
         for (ptrdiff_t i = 0; i < part.depth; ++i) {
           const Element* row = b + i * product.bRowStride + column;
+          if (isPiece) __builtin_prefetch(row + part.depth * product.bRowStride, 0, kSecondCache);
           store(copied + i * kPanelWidth, load(row));
           store(copied + i * kPanelWidth + kLanes, load(row + kLanes));
         }
@@ -101,7 +105,7 @@ void multiplyPanels(const StripProduct& product, const Element* b) {
       } else {
         part.halfB = b + column;
       }
-      part.next = next + column * part.depth;
+      part.next = isPiece ? next + column : next + column * part.depth;
       part.c = product.c + column;
       multiply(part);
     }
