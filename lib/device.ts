@@ -45,7 +45,8 @@ export interface MemoryStats {
 /**
  * @param id "auto": a GPU that works, else the CPU; also where the GPU was lost earlier in this process
  * @throws {TypeError|RangeError} no such id, thread count or instruction set
- * @throws {VggError} LIBRARY_MISSING, DEVICE_UNAVAILABLE, DEVICE_LOST with the reason; UNSUPPORTED instruction set or GPU; ADDON_MISSING
+ * @throws {VggError} LIBRARY_MISSING, DEVICE_UNAVAILABLE, DEVICE_LOST with the reason; UNSUPPORTED instruction set or GPU;
+ * OUT_OF_MEMORY; ADDON_MISSING
  */
 export async function openDevice(
   id: DeviceId = "auto",
@@ -115,7 +116,7 @@ export class Device {
   constructor(info: DeviceInfo, device: NativeDevice, own: OwnOptions) {
     this.#native = device;
     this.#own = own;
-    const { threads, instructionSet, precisions } = device.info();
+    const { threads, instructionSet, precisions } = callNative(() => device.info());
     this.info =
       info.kind === "cpu"
         ? { ...info, threads, instructionSets: [instructionSet], precisions }
@@ -159,7 +160,7 @@ export class Device {
 
   /** @throws {VggError} DISPOSED */
   memoryStats(): MemoryStats {
-    return this.native.memoryStats();
+    return callNative(() => this.native.memoryStats());
   }
 
   /** Lets go of the device. Models and tensors on it go on; nothing new can be made on it. Twice is nothing. */

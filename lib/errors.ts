@@ -9,7 +9,7 @@ export const errorCodes = {
   DEVICE_LOST:
     "the GPU stopped after a fatal error: it stays so for this process; other devices go on",
   UNSUPPORTED: "the device cannot do this (a precision, an instruction set)",
-  OUT_OF_MEMORY: "an allocation cannot be met; nothing changed, a smaller request may succeed",
+  OUT_OF_MEMORY: "memory or a thread cannot be had; nothing changed, a smaller request may succeed",
   QUEUE_FULL:
     "more bytes wait for the device than its queue may hold; nothing changed, try again when earlier calls have ended",
   DISPOSED: "the model, graph, device or device tensor was disposed",
@@ -58,7 +58,11 @@ function isErrorCode(code: unknown): code is ErrorCode {
 
 /** A native error is a plain Error with a `code`: gives it the public class, and the caller's stack. */
 export function translated(error: unknown): unknown {
-  if (!isError(error) || error instanceof VggError || !("code" in error)) return error;
+  if (!isError(error) || error instanceof VggError) return error;
+  // Where the addon had no memory for the call itself, the exception of C++ comes as it is.
+  if (error.message === "std::bad_alloc")
+    return new VggError("OUT_OF_MEMORY", "The host has no memory left");
+  if (!("code" in error)) return error;
   return isErrorCode(error.code) ? new VggError(error.code, error.message) : error;
 }
 

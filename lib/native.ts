@@ -4,7 +4,7 @@ import { arch, platform } from "node:process";
 import { fileURLToPath } from "node:url";
 import { isMainThread } from "node:worker_threads";
 import type { Precision } from "./diagnosis.js";
-import { VggError } from "./errors.js";
+import { translated, VggError } from "./errors.js";
 import type { GraphRecord } from "./graph/ops.js";
 import { isError } from "./realm.js";
 import type { DType } from "./tensor.js";
@@ -243,11 +243,19 @@ function haltAtExit({ halt }: NativeAddon): void {
   if (isMainThread && !process.listeners("exit").includes(halt)) process.on("exit", halt);
 }
 
-let loaded: { addon: NativeAddon | null; report: AddonReport } | undefined;
+interface Loaded {
+  readonly addon: NativeAddon | null;
+  readonly report: AddonReport;
+  /** Where the addon was found and there was no memory to start it. */
+  readonly failure?: VggError;
+}
 
-function load(): { addon: NativeAddon | null; report: AddonReport } {
+let loaded: Loaded | undefined;
+
+function load(): Loaded {
   const require = createRequire(import.meta.url);
   const tried: { path: string; error: string | null }[] = [];
+  let failure: VggError | undefined;
   for (const path of candidates()) {
     try {
       const addon = require(path) as NativeAddon;
@@ -255,6 +263,8 @@ function load(): { addon: NativeAddon | null; report: AddonReport } {
       tried.push({ path, error: null });
       return { addon, report: { path, tried } };
     } catch (error) {
+      const typed = translated(error);
+      if (typed instanceof VggError) failure = typed;
       // The first line: Node appends the stack of requires to it.
       tried.push({
         path,
@@ -262,7 +272,7 @@ function load(): { addon: NativeAddon | null; report: AddonReport } {
       });
     }
   }
-  return { addon: null, report: { path: null, tried } };
+  return { addon: null, report: { path: null, tried }, ...(failure && { failure }) };
 }
 
 /** What `diagnose` says about the addon. Tries to load it; throws nothing. */
@@ -271,11 +281,15 @@ export function addonReport(): AddonReport {
   return loaded.report;
 }
 
-/** The addon, loaded on first use. @throws {VggError} ADDON_MISSING, with every path tried and the command that mends it */
+/**
+ * The addon, loaded on first use.
+ * @throws {VggError} ADDON_MISSING, with every path tried and the command that mends it; OUT_OF_MEMORY
+ */
 export function native(): NativeAddon {
   // A failure is not kept: `vgg build` may mend it while this process lives.
   if (!loaded?.addon) loaded = load();
   if (loaded.addon) return loaded.addon;
+  if (loaded.failure) throw loaded.failure;
   const tries = loaded.report.tried.map(({ path, error }) => `  ${path}: ${error}`).join("\n");
   throw new VggError(
     "ADDON_MISSING",

@@ -1,6 +1,9 @@
 // Registers what lib/native.ts describes: the only way from JavaScript into the native half.
 #include <napi.h>
 
+#include <memory>
+#include <utility>
+
 #include "core/host_memory.h"
 #include "core/parallel.h"
 #include "core/random.h"
@@ -22,16 +25,18 @@ namespace {
 /** cpuInfo() → { cores, instructionSets, precisions } : what this machine offers, without opening
  * it. */
 Napi::Value cpuInfo(const Napi::CallbackInfo& info) {
-  Napi::Object object = Napi::Object::New(info.Env());
-  Napi::Array sets = Napi::Array::New(info.Env());
-  for (const vgg::cpu::Kernels* kernels : vgg::cpu::availableKernels())
-    sets.Set(sets.Length(), kernels->name);
-  object.Set("cores", vgg::availableCores());
-  object.Set("instructionSets", sets);
-  object.Set("precisions",
-             vgg::napi::precisionNames(
-                 info.Env(), vgg::cpu::precisionsOf(*vgg::cpu::availableKernels().front())));
-  return object;
+  return vgg::napi::guarded(info.Env(), [&]() -> Napi::Value {
+    Napi::Object object = Napi::Object::New(info.Env());
+    Napi::Array sets = Napi::Array::New(info.Env());
+    for (const vgg::cpu::Kernels* kernels : vgg::cpu::availableKernels())
+      sets.Set(sets.Length(), kernels->name);
+    object.Set("cores", vgg::availableCores());
+    object.Set("instructionSets", sets);
+    object.Set("precisions",
+               vgg::napi::precisionNames(
+                   info.Env(), vgg::cpu::precisionsOf(*vgg::cpu::availableKernels().front())));
+    return object;
+  });
 }
 
 /** randomNormal(count, seed) → ArrayBuffer of float32 */
@@ -48,9 +53,8 @@ Napi::Value randomNormal(const Napi::CallbackInfo& info) {
 /** halt() : stops all that runs on GPUs, in all environments, and for good. */
 void halt(const Napi::CallbackInfo&) { vgg::napi::haltGpus(); }
 
-Napi::Object initialize(Napi::Env env, Napi::Object exports) {
-  auto* data = new vgg::napi::AddonData(env);
-  env.SetInstanceData(data);
+void define(Napi::Env env, Napi::Object exports) {
+  auto data = std::make_unique<vgg::napi::AddonData>(env);
   data->deviceConstructor = Napi::Persistent(vgg::napi::DeviceWrap::define(env));
   data->memoryConstructor = Napi::Persistent(vgg::napi::MemoryWrap::define(env));
   data->parametersConstructor = Napi::Persistent(vgg::napi::ParametersWrap::define(env));
@@ -70,6 +74,11 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("halt", Napi::Function::New<halt>(env, "halt"));
   exports.Set("randomNormal", Napi::Function::New<randomNormal>(env, "randomNormal"));
   exports.Set("resizeCrop", Napi::Function::New<vgg::napi::resizeCrop>(env, "resizeCrop"));
+  vgg::napi::AddonData::install(env, std::move(data));
+}
+
+Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  vgg::napi::guarded(env, [&] { define(env, exports); });
   return exports;
 }
 

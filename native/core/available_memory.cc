@@ -1,10 +1,16 @@
 #include "core/available_memory.h"
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <limits>
 #include <optional>
 #include <string_view>
+
+#ifdef __linux__
+#include <sys/resource.h>
+#include <unistd.h>
+#endif
 
 namespace vgg {
 namespace {
@@ -36,31 +42,40 @@ struct Hierarchy {
   const char* limit;
   const char* used;
   const char* reclaimable;  // in memory.stat: file pages that the kernel drops first
+  const char* name;
 };
 constexpr Hierarchy kVersion1{"/sys/fs/cgroup/memory", "memory.limit_in_bytes",
-                              "memory.usage_in_bytes", "total_inactive_file"};
-constexpr Hierarchy kVersion2{"/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"};
+                              "memory.usage_in_bytes", "total_inactive_file",
+                              "memory.limit_in_bytes (its control group)"};
+constexpr Hierarchy kVersion2{"/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file",
+                              "memory.max (its control group)"};
 
-/** What the group at `path` and its parents leave. A container sees its own group as the root. */
-size_t leftInGroup(const std::string& root, const Hierarchy& hierarchy, std::string path) {
-  size_t left = kUnlimited;
+void narrow(HostLimit& limit, size_t most, size_t used, const char* name) {
+  const size_t left = most - std::min(most, used);
+  if (left < limit.bytes) limit = {left, name};
+}
+
+/** To what the group at `path` and its parents leave. A container sees its own group as the root.
+ */
+void narrowToGroup(HostLimit& limit, const std::string& root, const Hierarchy& hierarchy,
+                   std::string path) {
   for (;;) {
     const std::string folder = root + hierarchy.folder + path + "/";
-    if (const auto limit = readNumber(folder + hierarchy.limit)) {
+    if (const auto most = readNumber(folder + hierarchy.limit)) {
       const size_t used = readNumber(folder + hierarchy.used).value_or(0);
       const size_t reclaimable =
           readEntry(folder + "memory.stat", hierarchy.reclaimable).value_or(0);
-      const size_t needed = used - std::min(used, reclaimable);
-      left = std::min(left, *limit - std::min(*limit, needed));
+      narrow(limit, *most, used - std::min(used, reclaimable), hierarchy.name);
     }
-    if (path.empty()) return left;
+    if (path.empty()) return;
     path.resize(path.rfind('/'));
   }
 }
 
 /** /proc/self/cgroup has lines "0::/path" (version 2) and "4:memory:/path" (version 1). */
-size_t leftInGroups(const std::string& root) {
-  size_t left = std::min(leftInGroup(root, kVersion2, ""), leftInGroup(root, kVersion1, ""));
+void narrowToGroups(HostLimit& limit, const std::string& root) {
+  narrowToGroup(limit, root, kVersion2, "");
+  narrowToGroup(limit, root, kVersion1, "");
   std::ifstream groups(root + "/proc/self/cgroup");
   for (std::string line; std::getline(groups, line);) {
     const size_t first = line.find(':');
@@ -70,19 +85,43 @@ size_t leftInGroups(const std::string& root) {
     std::string path = line.substr(second + 1);
     if (path.empty() || path.front() != '/') continue;
     if (path == "/") path.clear();
-    if (controllers == ",,") left = std::min(left, leftInGroup(root, kVersion2, path));
+    if (controllers == ",,") narrowToGroup(limit, root, kVersion2, path);
     if (controllers.find(",memory,") != std::string::npos)
-      left = std::min(left, leftInGroup(root, kVersion1, path));
+      narrowToGroup(limit, root, kVersion1, path);
   }
-  return left;
 }
+
+#ifdef __linux__
+void narrowToResourceLimits(HostLimit& limit) {
+  const auto most = [](auto resource) {
+    rlimit bound{};
+    return getrlimit(resource, &bound) != 0 || bound.rlim_cur == RLIM_INFINITY
+               ? kUnlimited
+               : static_cast<size_t>(bound.rlim_cur);
+  };
+  const size_t space = most(RLIMIT_AS);
+  const size_t data = most(RLIMIT_DATA);
+  if (space == kUnlimited && data == kUnlimited) return;
+  // In pages: the address space, what is resident, what of that is shared, text, 0, data.
+  std::array<size_t, 6> pages{};
+  std::ifstream statm("/proc/self/statm");
+  for (size_t& count : pages) statm >> count;
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  if (space != kUnlimited) narrow(limit, space, pages[0] * page, "RLIMIT_AS (ulimit -v)");
+  if (data != kUnlimited) narrow(limit, data, pages[5] * page, "RLIMIT_DATA (ulimit -d)");
+}
+#endif
 
 }  // namespace
 
-size_t availableHostBytes(const std::string& root) {
+HostLimit hostLimit(const std::string& root) {
   const auto kibibytes = readEntry(root + "/proc/meminfo", "MemAvailable:");
-  const size_t machine = kibibytes ? *kibibytes * 1024 : kUnlimited;
-  return std::min(machine, leftInGroups(root));
+  HostLimit limit{kibibytes ? *kibibytes * 1024 : kUnlimited, nullptr};
+  narrowToGroups(limit, root);
+#ifdef __linux__
+  narrowToResourceLimits(limit);
+#endif
+  return limit;
 }
 
 }  // namespace vgg

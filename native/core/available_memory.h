@@ -6,11 +6,19 @@
 
 namespace vgg {
 
+/** How many bytes this process may still allocate, and what says so; null: the machine's memory. */
+struct HostLimit {
+  size_t bytes;
+  const char* name;
+};
+
 /**
- * Bytes that this process may still allocate: the machine's, or fewer if a control group (version 1
- * or 2) of the process or of a parent has a limit. The largest size_t if the system does not say.
+ * The narrowest: the machine's memory, that of a control group (version 1 or 2) of the process or
+ * of a parent, or a resource limit of the process. The largest size_t if the system does not say.
  * `root` is the root of the file system; tests pass a folder of their own.
  */
-size_t availableHostBytes(const std::string& root = "");
+HostLimit hostLimit(const std::string& root = "");
+
+inline size_t availableHostBytes(const std::string& root = "") { return hostLimit(root).bytes; }
 
 }  // namespace vgg

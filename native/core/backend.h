@@ -145,6 +145,9 @@ class Backend {
   virtual DeviceThread& thread() = 0;
   /** Returns when every run that was started has ended. On any thread. */
   virtual void finish() {}
+  /** For the end of the process: returns soon, when nothing runs any more that would harm it, nor
+   * will again. */
+  virtual void halt() {}
   /** Bytes on the host that the device copies from and to fast. On any thread. */
   virtual std::shared_ptr<HostMemory> allocateHost(size_t bytes) = 0;
   /** Throws Error kOutOfMemory with what was asked and what is free. */

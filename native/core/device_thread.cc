@@ -1,10 +1,9 @@
 #include "core/device_thread.h"
 
-#include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "core/spin.h"
+#include "core/thread.h"
 
 namespace vgg {
 namespace {
@@ -15,7 +14,7 @@ constexpr int kSpins = 3000;
 
 }  // namespace
 
-DeviceThread::DeviceThread() : thread_([this] { loop(); }) {}
+DeviceThread::DeviceThread() : thread_(startThread([this] { loop(); })) {}
 
 DeviceThread::~DeviceThread() {
   {
@@ -29,9 +28,15 @@ DeviceThread::~DeviceThread() {
 }
 
 void DeviceThread::post(Task task) {
+  Tasks tasks;
+  tasks.push_back(std::move(task));
+  post(std::move(tasks));
+}
+
+void DeviceThread::post(Tasks tasks) noexcept {
   {
     const std::lock_guard lock(mutex_);
-    tasks_.push_back(std::move(task));
+    tasks_.splice(tasks_.end(), tasks);
     hasNews_ = true;
   }
   wake_.notify_one();
@@ -51,35 +56,30 @@ void DeviceThread::halt() {
   idle_.wait(lock, [this] { return !isRunning_; });
 }
 
-void DeviceThread::endCancelled(const void* owner) {
-  std::deque<Task> ended;
+void DeviceThread::endCancelled(const void* owner) noexcept {
+  Tasks ended;
   {
     const std::lock_guard lock(mutex_);
-    const auto firstEnded = std::stable_partition(
-        tasks_.begin(), tasks_.end(),
-        [owner](const Task& task) { return task.owner != owner || !task.cancelled->load(); });
-    ended.assign(std::make_move_iterator(firstEnded), std::make_move_iterator(tasks_.end()));
-    tasks_.erase(firstEnded, tasks_.end());
+    for (auto next = tasks_.begin(); next != tasks_.end();) {
+      const auto task = next++;
+      if (task->owner == owner && task->cancelled->load()) ended.splice(ended.end(), tasks_, task);
+    }
   }
   for (const Task& task : ended) task.work();
 }
 
-void DeviceThread::dropOwner(const void* owner) {
-  std::deque<Task> dropped;  // destroyed after the lock is released: it may free large memory
+void DeviceThread::dropOwner(const void* owner) noexcept {
+  Tasks dropped;  // destroyed after the lock is released: it may free large memory
   std::unique_lock lock(mutex_);
-  for (auto task = tasks_.begin(); task != tasks_.end();) {
-    if (task->owner != owner) {
-      ++task;
-      continue;
-    }
-    dropped.push_back(std::move(*task));
-    task = tasks_.erase(task);
+  for (auto next = tasks_.begin(); next != tasks_.end();) {
+    const auto task = next++;
+    if (task->owner == owner) dropped.splice(dropped.end(), tasks_, task);
   }
   if (runningOwner_ == owner && runningCancelled_) *runningCancelled_ = true;
   idle_.wait(lock, [&] { return runningOwner_ != owner; });
 }
 
-void DeviceThread::loop() {
+void DeviceThread::loop() noexcept {
   std::unique_lock lock(mutex_);
   for (;;) {
     if (tasks_.empty() && !stopping_) {
@@ -93,8 +93,9 @@ void DeviceThread::loop() {
     isTaskExpected_ = false;
     if (stopping_) return;
     if (tasks_.empty()) continue;  // looks for the one that is expected
-    Task task = std::move(tasks_.front());
-    tasks_.pop_front();
+    Tasks current;
+    current.splice(current.end(), tasks_, tasks_.begin());
+    Task& task = current.front();
     isRunning_ = true;
     runningOwner_ = task.owner;
     runningCancelled_ = task.cancelled;

@@ -4,8 +4,8 @@
 
 #include <atomic>
 #include <condition_variable>
-#include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -24,11 +24,16 @@ class DeviceThread {
         work;  // must not throw; where `cancelled` is set it computes nothing and only says so
   };
 
+  using Tasks = std::list<Task>;
+
+  /** Throws Error kOutOfMemory where the system starts no more threads. */
   DeviceThread();
   ~DeviceThread();
   DeviceThread(const DeviceThread&) = delete;
   DeviceThread& operator=(const DeviceThread&) = delete;
 
+  /** Tasks that were allocated before: this cannot fail. */
+  void post(Tasks tasks) noexcept;
   void post(Task task);
 
   /** Wakes the thread for a task that will be posted within some microseconds: waking takes it
@@ -44,17 +49,17 @@ class DeviceThread {
 
   /** Takes the owner's waiting tasks that are cancelled out of the queue and ends them on the
    * calling thread. */
-  void endCancelled(const void* owner);
+  void endCancelled(const void* owner) noexcept;
 
   /** Forgets the owner's waiting tasks, cancels the one that runs and returns when it has ended. */
-  void dropOwner(const void* owner);
+  void dropOwner(const void* owner) noexcept;
 
  private:
-  void loop();
+  void loop() noexcept;
 
   std::mutex mutex_;
   std::condition_variable wake_, idle_;
-  std::deque<Task> tasks_;
+  Tasks tasks_;
   std::atomic<bool> hasNews_{false};  // since the thread last found nothing to do
   const void* runningOwner_ = nullptr;
   Cancellation runningCancelled_;

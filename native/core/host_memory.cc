@@ -22,6 +22,20 @@ constexpr size_t kHugePage = size_t{2} << 20;
 // Below this a check would cost more than it can save.
 constexpr size_t kCheckedBytes = size_t{64} << 20;
 
+/** Why there are no `bytes`: where a limit explains it, which. */
+Error refusal(size_t bytes, size_t alignment) {
+  const HostLimit limit = hostLimit();
+  std::string text = "Expected " + std::to_string(bytes) + " bytes of host memory but ";
+  const std::string available = std::to_string(limit.bytes) + " are available";
+  if (bytes <= limit.bytes && limit.bytes - bytes >= alignment) {
+    text += "the system refused them, although " + available;
+  } else {
+    text += available;
+  }
+  if (limit.name != nullptr) text += std::string(" within ") + limit.name;
+  return {Code::kOutOfMemory, text};
+}
+
 }  // namespace
 
 std::shared_ptr<HostMemory> HostMemory::allocate(size_t bytes, std::atomic<size_t>* counter) {
@@ -32,34 +46,30 @@ std::shared_ptr<HostMemory> HostMemory::allocate(size_t bytes, std::atomic<size_
       bytes > available || bytes > static_cast<size_t>(PTRDIFF_MAX)
           ? nullptr
           : ::operator new(std::max<size_t>(bytes, 1), std::align_val_t(alignment), std::nothrow);
-  if (data == nullptr) {
-    throw Error(Code::kOutOfMemory, "Expected " + std::to_string(bytes) +
-                                        " bytes of host memory but " +
-                                        std::to_string(availableHostBytes()) + " are available");
-  }
+  if (data == nullptr) throw refusal(bytes, alignment);
+  std::shared_ptr<void> owner(
+      data, [alignment](void* last) { ::operator delete(last, std::align_val_t(alignment)); });
 #ifdef __linux__
   // Weights are read from end to end in each forward: fewer, larger pages spare the TLB.
   if (alignment == kHugePage) madvise(data, bytes, MADV_HUGEPAGE);
 #endif
   return std::shared_ptr<HostMemory>(
-      new HostMemory(static_cast<std::byte*>(data), bytes, counter,
-                     [data, alignment] { ::operator delete(data, std::align_val_t(alignment)); }));
+      new HostMemory(static_cast<std::byte*>(data), bytes, counter, std::move(owner)));
 }
 
 std::shared_ptr<HostMemory> HostMemory::adopt(std::byte* data, size_t bytes,
-                                              std::function<void()> release) {
-  return std::shared_ptr<HostMemory>(new HostMemory(data, bytes, nullptr, std::move(release)));
+                                              std::shared_ptr<void> owner) {
+  return std::shared_ptr<HostMemory>(new HostMemory(data, bytes, nullptr, std::move(owner)));
 }
 
 HostMemory::HostMemory(std::byte* data, size_t bytes, std::atomic<size_t>* counter,
-                       std::function<void()> release)
-    : data_(data), bytes_(bytes), counter_(counter), release_(std::move(release)) {
+                       std::shared_ptr<void> owner)
+    : data_(data), bytes_(bytes), counter_(counter), owner_(std::move(owner)) {
   if (counter_ != nullptr) *counter_ += bytes_;
 }
 
 HostMemory::~HostMemory() {
   if (counter_ != nullptr) *counter_ -= bytes_;
-  release_();
 }
 
 }  // namespace vgg

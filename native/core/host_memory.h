@@ -4,7 +4,6 @@
 
 #include <atomic>
 #include <cstddef>
-#include <functional>
 #include <memory>
 
 #include "core/backend.h"
@@ -18,9 +17,10 @@ class HostMemory final : public Memory {
    * Throws Error kOutOfMemory.
    */
   static std::shared_ptr<HostMemory> allocate(size_t bytes, std::atomic<size_t>* counter = nullptr);
-  /** A block that somebody else allocated and takes back by `release`. */
+  /** A block that somebody else allocated; letting go of `owner`, which must not throw, frees it.
+   */
   static std::shared_ptr<HostMemory> adopt(std::byte* data, size_t bytes,
-                                           std::function<void()> release);
+                                           std::shared_ptr<void> owner);
   ~HostMemory() override;
   HostMemory(const HostMemory&) = delete;
   HostMemory& operator=(const HostMemory&) = delete;
@@ -31,12 +31,12 @@ class HostMemory final : public Memory {
 
  private:
   HostMemory(std::byte* data, size_t bytes, std::atomic<size_t>* counter,
-             std::function<void()> release);
+             std::shared_ptr<void> owner);
 
   std::byte* data_;
   size_t bytes_;
   std::atomic<size_t>* counter_;
-  std::function<void()> release_;
+  std::shared_ptr<void> owner_;
 };
 
 }  // namespace vgg

@@ -31,9 +31,10 @@ class HostPool : public std::enable_shared_from_this<HostPool> {
 
  private:
   using Blocks = std::list<std::shared_ptr<HostMemory>>;
+  class Lease;
 
-  std::shared_ptr<HostMemory> take(size_t bytes);
-  void giveBack(std::shared_ptr<HostMemory> block);
+  void take(size_t bytes, Blocks& to);
+  void giveBack(Blocks& block);
 
   const Limits limits_;
   const Make make_;

@@ -3,15 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
-#include <string>
-#include <system_error>
 
 #ifdef __linux__
 #include <sched.h>
 #endif
 
-#include "core/error.h"
 #include "core/spin.h"
+#include "core/thread.h"
 
 namespace vgg {
 namespace {
@@ -38,15 +36,13 @@ int availableCores() {
 
 ThreadPool::ThreadPool(int threads, int spins)
     : parts_(static_cast<size_t>(threads)), spins_(spins) {
+  workers_.reserve(static_cast<size_t>(threads - 1));
   try {
     for (int i = 1; i < threads; ++i)
-      workers_.emplace_back([this, i] { loop(static_cast<size_t>(i)); });
-  } catch (const std::system_error& error) {
-    const size_t started = workers_.size() + 1;
+      workers_.push_back(startThread([this, i] { loop(static_cast<size_t>(i)); }));
+  } catch (...) {
     stop();
-    throw Error(Code::kUnsupported, "Expected " + std::to_string(threads) +
-                                        " threads but the system allowed " +
-                                        std::to_string(started) + ": " + error.what());
+    throw;
   }
 }
 
@@ -100,7 +96,7 @@ bool ThreadPool::hasNews(uint64_t seen) const {
   return ((state & kOpen) != 0 && state / kCall != seen) || stopping_.load();
 }
 
-void ThreadPool::loop(size_t thread) {
+void ThreadPool::loop(size_t thread) noexcept {
   uint64_t seen = 0;  // the call of `share` that this worker last helped with
   for (;;) {
     if (!spin(spins_, [&] { return hasNews(seen); })) {

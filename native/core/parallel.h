@@ -24,7 +24,7 @@ class ThreadPool {
   static constexpr int kSpins = 20000;
 
   /** `threads` counts the calling thread: 1 starts none. A worker looks `spins` times for the next
-   * call before it sleeps. Throws Error kUnsupported when the system refuses to start one. */
+   * call before it sleeps. Throws Error kOutOfMemory where the system starts no more. */
   explicit ThreadPool(int threads, int spins = kSpins);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -71,7 +71,7 @@ class ThreadPool {
   void stop();
   void share(size_t count, Call call, const void* context);
   void takeBlocks(size_t thread);
-  void loop(size_t thread);
+  void loop(size_t thread) noexcept;
   [[nodiscard]] bool hasNews(uint64_t seen) const;
 
   // One 64-bit word says whether blocks may be taken (bit 16) and how many workers are taking them

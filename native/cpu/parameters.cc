@@ -184,6 +184,7 @@ std::shared_ptr<const PackedMatrix> CpuParameters::matrix(int weight, size_t cha
   if (slot.matrix != nullptr && slot.matrix->channels() == channels) return slot.matrix;
   if (slot.matrix == nullptr) {
     auto packed = create();
+    // Only what is whole takes the place of the only copy.
     if (slot.isWritten) {
       const auto halves = allocateHalves(count(weight));
       writeMatrix(*packed, 0, slot.dense->floats(), count(weight), halves.get());
@@ -192,9 +193,11 @@ std::shared_ptr<const PackedMatrix> CpuParameters::matrix(int weight, size_t cha
     slot.matrix = packed;
     return packed;
   }
-  MatrixCopy& copy = matrixCopies_[{weight, channels}];
-  if (copy.packed == nullptr) copy.packed = create();
-  return copy.packed;
+  // Kept only when it is whole: `refresh` packs what is kept.
+  const std::pair key(weight, channels);
+  const auto kept = matrixCopies_.find(key);
+  if (kept != matrixCopies_.end()) return kept->second.packed;
+  return matrixCopies_.emplace(key, MatrixCopy{create(), 0}).first->second.packed;
 }
 
 template <typename Packed, typename Create>
@@ -202,13 +205,12 @@ std::shared_ptr<const Packed> CpuParameters::filterOf(const Conv2d& conv, Winogr
                                                       const Create& create) {
   const BatchNorm norm =
       conv.batchNorm.value_or(BatchNorm{kNone, kNone, kNone, kNone, kNone, kNone, 0, false});
-  Filter& entry = filters_[{form.frequencies, form.mayBeHalf, conv.weight, conv.bias, norm.weight,
-                            norm.bias, norm.mean, norm.variance, norm.epsilon}];
-  if (entry.packed == nullptr) {
-    entry.packed = create(specs_[conv.weight].shape);
-    entry.conv = conv;
-  }
-  return std::static_pointer_cast<const Packed>(entry.packed);
+  const std::tuple key(form.frequencies, form.mayBeHalf, conv.weight, conv.bias, norm.weight,
+                       norm.bias, norm.mean, norm.variance, norm.epsilon);
+  auto kept = filters_.find(key);
+  if (kept == filters_.end())
+    kept = filters_.emplace(key, Filter{create(specs_[conv.weight].shape), conv}).first;
+  return std::static_pointer_cast<const Packed>(kept->second.packed);
 }
 
 std::shared_ptr<const PackedFilter> CpuParameters::filter(const Conv2d& conv) {

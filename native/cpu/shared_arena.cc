@@ -12,8 +12,13 @@ std::shared_ptr<HostMemory> SharedArena::fit(size_t bytes) {
 
 void SharedArena::add(size_t bytes) {
   const std::lock_guard lock(mutex_);
-  fit(bytes);
-  demands_.insert(bytes);
+  const auto demand = demands_.insert(bytes);
+  try {
+    fit(bytes);
+  } catch (...) {
+    demands_.erase(demand);
+    throw;
+  }
 }
 
 void SharedArena::remove(size_t bytes) {

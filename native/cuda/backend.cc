@@ -26,10 +26,11 @@ std::shared_ptr<HostMemory> allocatePinned(const std::shared_ptr<Context>& conte
     }
     return HostMemory::allocate(bytes);
   }
-  return HostMemory::adopt(static_cast<std::byte*>(made), bytes, [context, made] {
+  std::shared_ptr<void> owner(made, [context](void* last) {
     const Context::Visit visit(*context, std::nothrow);
-    if (!context->isLost()) context->api().cuMemFreeHost(made);
+    if (!context->isLost()) context->api().cuMemFreeHost(last);
   });
+  return HostMemory::adopt(static_cast<std::byte*>(made), bytes, std::move(owner));
 }
 
 }  // namespace

@@ -26,9 +26,7 @@ class CudaBackend final : public Backend {
   [[nodiscard]] size_t freeBytes() override;
   DeviceThread& thread() override { return context_->thread(); }
   void finish() override { completions_.finish(); }
-  /** For the end of the process: returns soon, when nothing of this device runs any more, nor will
-   * again. */
-  void halt();
+  void halt() override;
   /** Throws Error kDeviceLost. */
   void throwIfLost() const { context_->throwIfLost(); }
   std::shared_ptr<HostMemory> allocateHost(size_t bytes) override;

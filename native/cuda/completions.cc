@@ -3,6 +3,8 @@
 #include <chrono>
 #include <utility>
 
+#include "core/thread.h"
+
 namespace vgg::cuda {
 namespace {
 
@@ -12,7 +14,8 @@ constexpr std::chrono::microseconds kPolled{400};
 
 }  // namespace
 
-Completions::Completions(Context& context) : context_(context), thread_([this] { loop(); }) {}
+Completions::Completions(Context& context)
+    : context_(context), thread_(startThread([this] { loop(); })) {}
 
 Completions::~Completions() {
   {

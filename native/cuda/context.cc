@@ -260,16 +260,22 @@ Event Context::makeEvent(unsigned int flags) {
   return {*this, event};
 }
 
-void Context::onThread(const std::function<void()>& work) {
-  const auto entered = [self = shared_from_this(), work] {
-    // A lost device needs no context: its handles are not touched any more.
-    if (!self->isLost()) self->api().cuCtxSetCurrent(self->context_);
-    work();
-  };
+DeviceThread::Tasks Context::taskOf(std::function<void()> work) {
+  DeviceThread::Tasks task;
+  task.push_back({nullptr, std::make_shared<std::atomic<bool>>(false),
+                  [self = shared_from_this(), work = std::move(work)] {
+                    // A lost device needs no context: its handles are not touched any more.
+                    if (!self->isLost()) self->api().cuCtxSetCurrent(self->context_);
+                    work();
+                  }});
+  return task;
+}
+
+void Context::perform(DeviceThread::Tasks task) noexcept {
   if (thread_.isCurrent()) {
-    entered();
+    task.front().work();
   } else {
-    thread_.post({nullptr, std::make_shared<std::atomic<bool>>(false), entered});
+    thread_.post(std::move(task));
   }
 }
 

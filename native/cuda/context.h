@@ -144,19 +144,22 @@ class Context final : public Session, public std::enable_shared_from_this<Contex
   };
   Event makeEvent(unsigned int flags);
 
-  /** Deletes on the device's thread, whoever lets go last: only there is the context at hand. */
+  /** Deletes on the device's thread, whoever lets go last: only there is the context at hand. The
+   * task for that is allocated now: to let go cannot fail. */
   template <typename T>
   std::shared_ptr<T> share(T* object) {
-    return std::shared_ptr<T>(object, [context = shared_from_this()](T* last) {
-      context->onThread([last] { delete last; });
-    });
+    std::unique_ptr<T> owned(object);
+    auto deletion = taskOf([object] { delete object; });
+    return std::shared_ptr<T>(owned.release(),
+                              [context = shared_from_this(), task = std::move(deletion)](
+                                  T*) mutable noexcept { context->perform(std::move(task)); });
   }
 
-  /** Runs work, which must not throw: at once where the caller is the device's thread, else as a
-   * task of it. */
-  void onThread(const std::function<void()>& work);
-
  private:
+  /** A task of the device's thread that does work, which must not throw, in this context. */
+  DeviceThread::Tasks taskOf(std::function<void()> work);
+  /** At once where the caller is the device's thread. */
+  void perform(DeviceThread::Tasks task) noexcept;
   void close();
   CUresult ask() override;
 

@@ -46,8 +46,11 @@ struct CudaExecutable::Call {
       parts -= count;
       if (parts > 0) return;
     }
-    if (!failure && cancelled.load())
-      failure = std::make_exception_ptr(Error(Code::kAborted, "The run was aborted"));
+    try {
+      if (!failure && cancelled.load()) throw Error(Code::kAborted, "The run was aborted");
+    } catch (...) {
+      failure = std::current_exception();
+    }
     done(failure);
   }
 
@@ -69,8 +72,13 @@ void CudaExecutable::run(size_t batch, const std::vector<Binding>& inputs,
                          Completion done) noexcept {
   const auto size = static_cast<size_t>(batch_);
   size_t parts = std::max<size_t>((batch + size - 1) / size, 1);
-  const auto call =
-      std::make_shared<Call>(inputs, outputs, cancelled, std::move(done), parts, batch == size);
+  std::shared_ptr<Call> call;
+  try {
+    call =
+        std::make_shared<Call>(inputs, outputs, cancelled, std::move(done), parts, batch == size);
+  } catch (...) {
+    return done(std::current_exception());
+  }
   try {
     context_.enter();
     parameters_->refresh(used_);

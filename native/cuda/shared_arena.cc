@@ -3,8 +3,13 @@
 namespace vgg::cuda {
 
 SharedArena::Lease::Lease(SharedArena& arena, size_t bytes) : arena_(arena), bytes_(bytes) {
-  arena_.fit(bytes);
-  arena_.demands_.insert(bytes);
+  const auto demand = arena_.demands_.insert(bytes);
+  try {
+    arena_.fit(bytes);
+  } catch (...) {
+    arena_.demands_.erase(demand);
+    throw;
+  }
 }
 
 SharedArena::Lease::~Lease() {

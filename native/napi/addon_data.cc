@@ -1,5 +1,6 @@
 #include "napi/addon_data.h"
 
+#include <algorithm>
 #include <exception>
 #include <new>
 #include <utility>
@@ -10,134 +11,127 @@
 
 namespace vgg::napi {
 
-Napi::Error toNapiError(Napi::Env env, const Error& error) {
-  Napi::Error object = Napi::Error::New(env, error.what());
-  object.Set("code", Napi::String::New(env, codeName(error.code())));
+Napi::Error toNapiError(Napi::Env env, Code code, const char* message) {
+  Napi::Error object = Napi::Error::New(env, message);
+  object.Set("code", Napi::String::New(env, codeName(code)));
   return object;
 }
 
-Error currentError() {
+Napi::Error currentError(Napi::Env env) {
   try {
     throw;
   } catch (const Error& error) {
-    return error;
+    return toNapiError(env, error.code(), error.what());
   } catch (const std::bad_alloc&) {
-    return {Code::kOutOfMemory, "The host has no memory left"};
+    return toNapiError(env, Code::kOutOfMemory, "The host has no memory left");
   } catch (const std::exception& error) {
-    return {Code::kInternal, error.what()};
+    return toNapiError(env, Code::kInternal, error.what());
   } catch (...) {
-    return {Code::kInternal, "An exception of unknown type"};
+    return toNapiError(env, Code::kInternal, "An exception of unknown type");
   }
 }
 
-Error errorOf(const std::exception_ptr& failure) {
-  try {
-    std::rethrow_exception(failure);
-  } catch (...) {
-    return currentError();
-  }
-}
-
-AddonData::AddonData(Napi::Env env)
-    : env_(env), settled_(Settled::New(env, "vgg-cudnn", 0, 1, this)) {
+AddonData::AddonData(Napi::Env env) : settled_(Settled::New(env, "vgg-cudnn", 0, 1, this)) {
   settled_.Unref(env);  // an idle model does not keep the process alive
-  env.AddCleanupHook(cleanup, this);
+}
+
+AddonData::~AddonData() {
+  if (!isReleased_) settled_.Release();
+}
+
+void AddonData::install(Napi::Env env, std::unique_ptr<AddonData> data) {
+  NAPI_THROW_IF_FAILED_VOID(env, napi_add_env_cleanup_hook(env, cleanup, data.get()));
+  env.SetInstanceData(data.release());
 }
 
 /** The environment ends: what it waits for is dropped, and what runs for it is stopped at its next
  * step. */
-void AddonData::cleanup(AddonData* data) {
+void AddonData::cleanup(void* ending) {
+  auto* data = static_cast<AddonData*>(ending);
   forEachOpenDevice([data](Backend& backend) {
     backend.thread().dropOwner(data);
     backend.finish();  // what was started ends in this environment too
   });
   // A worker ends before the process, which may not know of its devices.
   haltGpusAtExit();
-  while (!data->kept_.empty()) data->giveUp(*data->kept_.begin());
-  [[maybe_unused]] const napi_status status = data->settled_.Release();
+  data->jobs_.clear();
+  data->settled_.Release();
+  data->isReleased_ = true;
 }
 
-napi_ref AddonData::keep(const Napi::Value& value) {
-  napi_ref kept = nullptr;
-  NAPI_THROW_IF_FAILED(value.Env(), napi_create_reference(value.Env(), value, 1, &kept), nullptr);
-  kept_.insert(kept);
-  return kept;
-}
-
-void AddonData::giveUp(napi_ref kept) {
-  kept_.erase(kept);
-  [[maybe_unused]] const napi_status status = napi_delete_reference(env_, kept);
-}
-
-Napi::Promise AddonData::post(Napi::Env env, Backend& backend, std::function<MakeValue()> work) {
-  return post(env, backend, std::make_shared<std::atomic<bool>>(false), std::move(work));
-}
-
-Napi::Promise AddonData::post(Napi::Env env, Backend& backend, Cancellation cancelled,
-                              std::function<MakeValue()> work, napi_ref kept) {
-  return postStart(
-      env, backend, std::move(cancelled),
-      [work = std::move(work)](const Finish& finish) mutable {
-        MakeValue makeValue = work();
-        work = nullptr;  // what it kept alive is freed before anybody is told that it has ended
-        finish(nullptr, std::move(makeValue));
-      },
-      kept);
-}
-
-Napi::Promise AddonData::postStart(Napi::Env env, Backend& backend, Cancellation cancelled,
-                                   std::function<void(Finish)> start, napi_ref kept) {
-  auto job =
-      std::make_shared<Job>(Job{Napi::Promise::Deferred::New(env), kept, nullptr, std::nullopt});
-  const Napi::Promise promise = job->deferred.Promise();
-  if (pending_++ == 0) settled_.Ref(env);
+AddonData::Request AddonData::prepareStart(Cancellation cancelled, std::function<void(Job&)> start,
+                                           MakeValue makeValue, Napi::ObjectReference kept) {
+  Request request;
+  Job& job = request.job.emplace_back(*this, std::move(makeValue), std::move(kept));
   const std::atomic<bool>* flag = cancelled.get();
-  const Finish finish = [this, job](const std::exception_ptr& failure, MakeValue makeValue) {
-    if (failure) job->error = errorOf(failure);
-    job->makeValue = std::move(makeValue);
-    auto* owned = new Job(*job);
-    // Refused only while the environment ends; nobody waits then.
-    if (settled_.NonBlockingCall(owned) != napi_ok) delete owned;
-  };
-  auto run = [flag, finish, start = std::move(start)]() mutable {
+  auto run = [flag, &job, start = std::move(start)]() mutable noexcept {
     try {
       if (flag->load()) throw Error(Code::kAborted, "The run was aborted before it started");
-      start(finish);
+      start(job);
     } catch (...) {
-      start = nullptr;  // as in `post`
-      finish(std::current_exception(), nullptr);
+      start = nullptr;  // as in `prepare`
+      job.end(std::current_exception());
     }
   };
-  backend.thread().post({this, std::move(cancelled), std::move(run)});
+  request.task.push_back({this, std::move(cancelled), std::move(run)});
+  return request;
+}
+
+AddonData::Request AddonData::prepare(Cancellation cancelled, std::function<MakeValue()> work,
+                                      Napi::ObjectReference kept) {
+  return prepareStart(
+      std::move(cancelled),
+      [work = std::move(work)](Job& job) mutable {
+        job.makeValue = work();
+        work = nullptr;  // what it kept alive is freed before anybody is told that it has ended
+        job.end(nullptr);
+      },
+      nullptr, std::move(kept));
+}
+
+Napi::Promise AddonData::submit(Napi::Env env, Backend& backend, Request request) {
+  Job& job = request.job.front();
+  const auto& deferred = job.deferred_.emplace(Napi::Promise::Deferred::New(env));
+  const Napi::Promise promise = deferred.Promise();
+  if (jobs_.empty()) settled_.Ref(env);
+  jobs_.splice(jobs_.end(), request.job);
+  backend.thread().post(std::move(request.task));
   return promise;
 }
 
+Napi::Promise AddonData::post(Napi::Env env, Backend& backend, std::function<MakeValue()> work) {
+  return submit(env, backend, prepare(std::make_shared<std::atomic<bool>>(false), std::move(work)));
+}
+
+void AddonData::Job::end(std::exception_ptr failure) noexcept {
+  failure_ = std::move(failure);
+  // Refused only while the environment ends; nobody waits then.
+  [[maybe_unused]] const napi_status status = owner_.settled_.NonBlockingCall(this);
+}
+
 void AddonData::settle(Napi::Env env, Napi::Function, AddonData* data, Job* job) {
-  const std::unique_ptr<Job> owned(job);
-  if (static_cast<napi_env>(env) == nullptr) return;  // the environment ends
+  if (static_cast<napi_env>(env) == nullptr) return;  // the environment has ended, and all jobs
   const Napi::HandleScope scope(env);
-  if (--data->pending_ == 0) data->settled_.Unref(env);
-  settlePromise(env, job->deferred, job->makeValue, job->error);
-  if (job->kept != nullptr) data->giveUp(job->kept);
+  settlePromise(env, *job->deferred_, job->makeValue, job->failure_);
+  data->jobs_.erase(std::ranges::find(data->jobs_, job, [](const Job& each) { return &each; }));
+  if (data->jobs_.empty()) data->settled_.Unref(env);
 }
 
 void settlePromise(Napi::Env env, const Napi::Promise::Deferred& deferred,
-                   const MakeValue& makeValue, std::optional<Error> error) {
+                   const MakeValue& makeValue, const std::exception_ptr& failure) noexcept {
   // A worker may be terminated at any moment: then every call into it fails, and nobody is left to
   // tell.
   try {
-    if (!error) {
-      try {
-        deferred.Resolve(makeValue(env));
-        return;
-      } catch (const Napi::Error& failure) {
-        error = Error(Code::kOutOfMemory,
-                      failure.Message());  // V8 could not make the result's ArrayBuffer
-      } catch (...) {
-        error = currentError();
-      }
+    try {
+      if (failure) std::rethrow_exception(failure);
+      deferred.Resolve(makeValue(env));
+    } catch (const Napi::Error& refused) {
+      // V8 could not make the result's ArrayBuffer.
+      refused.Set("code", Napi::String::New(env, codeName(Code::kOutOfMemory)));
+      deferred.Reject(refused.Value());
+    } catch (...) {
+      deferred.Reject(currentError(env).Value());
     }
-    deferred.Reject(toNapiError(env, *error).Value());
   } catch (...) {  // NOLINT(bugprone-empty-catch)
   }
 }
@@ -158,16 +152,16 @@ class BackgroundWorker : public Napi::AsyncWorker {
     try {
       makeValue_ = work_();
     } catch (...) {
-      error_ = currentError();
+      failure_ = std::current_exception();
     }
   }
-  void OnOK() override { settlePromise(Env(), deferred_, makeValue_, error_); }
+  void OnOK() override { settlePromise(Env(), deferred_, makeValue_, failure_); }
 
  private:
   Napi::Promise::Deferred deferred_;
   std::function<MakeValue()> work_;
   MakeValue makeValue_;
-  std::optional<Error> error_;
+  std::exception_ptr failure_;
 };
 
 }  // namespace

@@ -6,9 +6,10 @@
 
 #include <exception>
 #include <functional>
+#include <list>
 #include <memory>
 #include <optional>
-#include <set>
+#include <utility>
 
 #include "core/backend.h"
 #include "core/device_thread.h"
@@ -21,14 +22,11 @@ namespace vgg::napi {
  * dropped on any thread. */
 using MakeValue = std::function<Napi::Value(Napi::Env)>;
 
-/** An Error with the `code` that lib/errors.ts turns into a VggError. */
-Napi::Error toNapiError(Napi::Env env, const Error& error);
+/** An Error with the `code` that lib/errors.ts turns into a VggError. Allocates nothing in C++. */
+Napi::Error toNapiError(Napi::Env env, Code code, const char* message);
 
-/** The exception in flight, whatever it is, as an Error of this project. */
-Error currentError();
-
-/** The same of an exception that was kept. */
-Error errorOf(const std::exception_ptr& failure);
+/** The exception in flight, whatever it is, as such an Error. Allocates nothing in C++ either. */
+Napi::Error currentError(Napi::Env env);
 
 /** Calls body() and turns what it throws into a JavaScript exception with a code. */
 template <typename Body>
@@ -38,55 +36,107 @@ auto guarded(Napi::Env env, const Body& body) -> decltype(body()) {
   } catch (const Napi::Error&) {
     throw;
   } catch (...) {
-    throw toNapiError(env, currentError());
+    throw currentError(env);
   }
 }
 
 class AddonData {
  public:
   explicit AddonData(Napi::Env env);
+  ~AddonData();
+  AddonData(const AddonData&) = delete;
+  AddonData& operator=(const AddonData&) = delete;
+  /** From now on the environment owns it. */
+  static void install(Napi::Env env, std::unique_ptr<AddonData> data);
   static AddonData& of(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }
 
+  /** A call under way: what its promise takes until it is settled. */
+  class Job {
+   public:
+    Job(AddonData& owner, MakeValue value, Napi::ObjectReference kept)
+        : makeValue(std::move(value)), owner_(owner), kept_(std::move(kept)) {}
+
+    /** Settles the promise with what makeValue makes, or with what went wrong. Once, on any thread.
+     * Allocates nothing. */
+    void end(std::exception_ptr failure) noexcept;
+
+    MakeValue makeValue;
+
+   private:
+    friend AddonData;
+    AddonData& owner_;
+    Napi::ObjectReference kept_;
+    std::optional<Napi::Promise::Deferred> deferred_;
+    std::exception_ptr failure_;
+  };
+
+  /** A call before it is made, with all the memory that it takes: `submit` needs none. */
+  struct Request {
+    std::list<Job> job;
+    DeviceThread::Tasks task;
+  };
+
   /**
-   * Runs work() on the backend's thread and settles the promise with the value that it made, or
-   * with what it threw. The event loop stays alive until then. A `cancelled` that is set before it
-   * starts makes it Error kAborted. `kept`, which the value may use, is given up when the promise
-   * is settled.
+   * A call that runs start() on a device's thread and goes on until that ends its job, and that
+   * settles with makeValue(). A `cancelled` that is set before it starts makes it Error kAborted.
+   * `kept` is kept from garbage collection until then.
    */
-  Napi::Promise post(Napi::Env env, Backend& backend, Cancellation cancelled,
-                     std::function<MakeValue()> work, napi_ref kept = nullptr);
+  Request prepareStart(Cancellation cancelled, std::function<void(Job&)> start, MakeValue makeValue,
+                       Napi::ObjectReference kept = {});
+  /** The same for work() that has ended when it returns; it makes what makes the value. */
+  Request prepare(Cancellation cancelled, std::function<MakeValue()> work,
+                  Napi::ObjectReference kept = {});
+
+  /** Makes the call. The event loop stays alive until its promise is settled. Throws Napi::Error
+   * where the environment is ending. */
+  Napi::Promise submit(Napi::Env env, Backend& backend, Request request);
+
+  /** prepare and submit. */
   Napi::Promise post(Napi::Env env, Backend& backend, std::function<MakeValue()> work);
-
-  /** Ends a job with its value, or with what went wrong. Once, on any thread. */
-  using Finish = std::function<void(std::exception_ptr, MakeValue)>;
-  /** The same for work that goes on after start() has returned: it calls `Finish` when it ends. */
-  Napi::Promise postStart(Napi::Env env, Backend& backend, Cancellation cancelled,
-                          std::function<void(Finish)> start, napi_ref kept = nullptr);
-
-  /** Keeps an object from garbage collection until a job that it is handed to is settled. */
-  napi_ref keep(const Napi::Value& value);
 
   std::shared_ptr<Backend> opening;  // on its way into a new device
   Napi::FunctionReference deviceConstructor, memoryConstructor, parametersConstructor,
       heldParametersConstructor, reservationConstructor, graphConstructor;
 
  private:
-  struct Job {
-    Napi::Promise::Deferred deferred;
-    napi_ref kept;
-    MakeValue makeValue;
-    std::optional<Error> error;
-  };
   static void settle(Napi::Env env, Napi::Function, AddonData* data, Job* job);
-  static void cleanup(AddonData* data);
+  static void cleanup(void* data);
   using Settled = Napi::TypedThreadSafeFunction<AddonData, Job, settle>;
 
-  void giveUp(napi_ref kept);
-
-  Napi::Env env_;
   Settled settled_;
-  std::set<napi_ref> kept_;
-  size_t pending_ = 0;
+  bool isReleased_ = false;
+  std::list<Job> jobs_;  // under way
+};
+
+/** Lets go of what a wrapper held, on the device's thread after what was asked before. Its memory
+ * is allocated together with what it will let go of: disposing cannot fail for want of it. */
+template <typename T>
+class Disposal {
+ public:
+  Disposal() = default;
+  Disposal(AddonData& data, const std::shared_ptr<Backend>& backend)
+      : last_(std::make_shared<std::shared_ptr<T>>()),
+        request_(data.prepare(std::make_shared<std::atomic<bool>>(false),
+                              [last = last_, backend]() -> MakeValue {
+                                backend->finish();
+                                *last = nullptr;
+                                return [](Napi::Env env) { return env.Undefined(); };
+                              })) {}
+
+  /** Resolves when its memory is free. The second time there is nothing to let go of. */
+  Napi::Promise run(Napi::Env env, Backend& backend, std::shared_ptr<T> value) {
+    AddonData& data = AddonData::of(env);
+    if (last_ == nullptr)
+      return data.post(env, backend,
+                       []() -> MakeValue { return [](Napi::Env env) { return env.Undefined(); }; });
+    *last_ = std::move(value);
+    last_ = nullptr;
+    return data.submit(env, backend, std::move(request_));
+  }
+
+ private:
+  std::shared_ptr<std::shared_ptr<T>> last_;
+  AddonData::Request request_;
 };
 
 /** Throws TypeError unless `value` is an object that T wrapped: another copy of the addon may live
@@ -102,7 +152,7 @@ T& unwrap(const Napi::Value& value) {
 
 /** Resolves with what makeValue makes, or rejects. Never throws: the environment may be ending. */
 void settlePromise(Napi::Env env, const Napi::Promise::Deferred& deferred,
-                   const MakeValue& makeValue, std::optional<Error> error);
+                   const MakeValue& makeValue, const std::exception_ptr& failure) noexcept;
 
 /** Runs work() on libuv's pool, for what belongs to no device, and settles the promise like
  * AddonData::post. */

@@ -43,7 +43,12 @@ DeviceWrap::DeviceWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
 Napi::Object DeviceWrap::make(Napi::Env env, std::shared_ptr<Backend> backend) {
   AddonData& data = AddonData::of(env);
   data.opening = std::move(backend);
-  return data.deviceConstructor.New({});
+  try {
+    return data.deviceConstructor.New({});
+  } catch (...) {
+    data.opening = nullptr;
+    throw;
+  }
 }
 
 Napi::Value DeviceWrap::openCpu(const Napi::CallbackInfo& info) {
@@ -54,27 +59,31 @@ Napi::Value DeviceWrap::openCpu(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value DeviceWrap::openCuda(const Napi::CallbackInfo& info) {
-  const auto options = info[1].As<Napi::Object>();
-  const int ordinal = info[0].As<Napi::Number>().Int32Value();
-  const cuda::CudaOptions chosen{options.Get("cacheFolder").ToString(),
-                                 options.Get("deterministic").ToBoolean(),
-                                 sizeOf(options.Get("maxQueuedBytes"))};
-  return inBackground(info.Env(), "vgg-cudnn:openCuda", [ordinal, chosen]() -> MakeValue {
-    return [backend = vgg::napi::openCuda(ordinal, chosen)](Napi::Env env) {
-      return make(env, backend);
-    };
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto options = info[1].As<Napi::Object>();
+    const int ordinal = info[0].As<Napi::Number>().Int32Value();
+    const cuda::CudaOptions chosen{options.Get("cacheFolder").ToString(),
+                                   options.Get("deterministic").ToBoolean(),
+                                   sizeOf(options.Get("maxQueuedBytes"))};
+    return inBackground(info.Env(), "vgg-cudnn:openCuda", [ordinal, chosen]() -> MakeValue {
+      return [backend = vgg::napi::openCuda(ordinal, chosen)](Napi::Env env) {
+        return make(env, backend);
+      };
+    });
   });
 }
 
 Napi::Value DeviceWrap::info(const Napi::CallbackInfo& info) {
-  const DeviceInfo device = backend_->info();
-  Napi::Object object = Napi::Object::New(info.Env());
-  object.Set("id", device.id);
-  object.Set("kind", device.kind);
-  object.Set("threads", device.threads);
-  object.Set("instructionSet", device.instructionSet);
-  object.Set("precisions", precisionNames(info.Env(), device.precisions));
-  return object;
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const DeviceInfo device = backend_->info();
+    Napi::Object object = Napi::Object::New(info.Env());
+    object.Set("id", device.id);
+    object.Set("kind", device.kind);
+    object.Set("threads", device.threads);
+    object.Set("instructionSet", device.instructionSet);
+    object.Set("precisions", precisionNames(info.Env(), device.precisions));
+    return object;
+  });
 }
 
 Napi::Value DeviceWrap::memoryStats(const Napi::CallbackInfo& info) {

@@ -1,5 +1,6 @@
 #include "napi/devices.h"
 
+#include <atomic>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -18,13 +19,28 @@ struct Registry {
   std::map<std::tuple<int, bool, size_t>, std::shared_ptr<cuda::CudaBackend>> gpus;
 };
 
+// Apart from the registry: the end of an environment reads them, and must not allocate.
+std::atomic<const OpenDevice*> lastOpened{nullptr};
+std::atomic<bool> hasGpus{false};
+
 // Never destroyed: its threads may run when static destructors do.
 Registry& registry() {
   static auto* const instance = new Registry;
   return *instance;
 }
 
+/** Keeps a device that was opened; `mutex` is held. */
+template <typename Devices>
+void keep(Devices& devices, const typename Devices::key_type& key,
+          const typename Devices::mapped_type& backend) {
+  auto open = std::make_unique<OpenDevice>(OpenDevice{backend, lastOpened});
+  devices.emplace(key, backend);
+  lastOpened = open.release();
+}
+
 }  // namespace
+
+const OpenDevice* openDevices() { return lastOpened; }
 
 std::shared_ptr<Backend> openCpu(int threads, const std::string& instructionSet,
                                  size_t maxQueuedBytes) {
@@ -34,9 +50,9 @@ std::shared_ptr<Backend> openCpu(int threads, const std::string& instructionSet,
   const auto open = registry().cpus.find(key);
   if (open != registry().cpus.end()) return open->second;
   // Made before it is kept: it may throw.
-  const auto backend =
+  const std::shared_ptr<Backend> backend =
       std::make_shared<cpu::CpuBackend>(std::get<0>(key), std::get<1>(key), maxQueuedBytes);
-  registry().cpus.emplace(key, backend);
+  keep(registry().cpus, key, backend);
   return backend;
 }
 
@@ -47,7 +63,7 @@ std::shared_ptr<Backend> openCuda(int ordinal, const cuda::CudaOptions& options)
     const std::lock_guard lock(registry().mutex);
     // A GPU is lost to the whole process, by whichever of its devices that was seen.
     for (const auto& [other, backend] : registry().gpus) {
-      if (other.first == ordinal) backend->throwIfLost();
+      if (std::get<0>(other) == ordinal) backend->throwIfLost();
     }
     const auto open = registry().gpus.find(key);
     if (open != registry().gpus.end()) return open->second;
@@ -55,34 +71,19 @@ std::shared_ptr<Backend> openCuda(int ordinal, const cuda::CudaOptions& options)
   const auto backend = std::make_shared<cuda::CudaBackend>(ordinal, options);
   {
     const std::lock_guard lock(registry().mutex);
-    registry().gpus.emplace(key, backend);
+    keep(registry().gpus, key, backend);
+    hasGpus = true;
   }
   haltGpusAtExit();
   return backend;
 }
 
 void haltGpus() {
-  std::vector<std::shared_ptr<cuda::CudaBackend>> open;
-  {
-    const std::lock_guard lock(registry().mutex);
-    for (const auto& [key, backend] : registry().gpus) open.push_back(backend);
-  }
-  for (const auto& backend : open) backend->halt();
+  forEachOpenDevice([](Backend& backend) { backend.halt(); });
 }
 
 void haltGpusAtExit() {
-  const std::lock_guard lock(registry().mutex);
-  if (!registry().gpus.empty()) std::atexit(haltGpus);
-}
-
-void forEachOpenDevice(const std::function<void(Backend&)>& visit) {
-  std::vector<std::shared_ptr<Backend>> open;
-  {
-    const std::lock_guard lock(registry().mutex);
-    for (const auto& [key, backend] : registry().cpus) open.push_back(backend);
-    for (const auto& [key, backend] : registry().gpus) open.push_back(backend);
-  }
-  for (const auto& backend : open) visit(*backend);
+  if (hasGpus) std::atexit(haltGpus);
 }
 
 }  // namespace vgg::napi

@@ -1,7 +1,6 @@
 // The open devices of the process, shared by all of its JavaScript environments.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 
@@ -28,6 +27,20 @@ void haltGpus();
 /** Halts them in exit() before anything is destroyed that exists by now. */
 void haltGpusAtExit();
 
-void forEachOpenDevice(const std::function<void(Backend&)>& visit);
+/** A device that is open. None is ever closed: the list is read without a lock. */
+struct OpenDevice {
+  std::shared_ptr<Backend> backend;
+  const OpenDevice* next;  // opened before
+};
+
+/** The one opened last. */
+const OpenDevice* openDevices();
+
+/** Allocates nothing. */
+template <typename Visit>
+void forEachOpenDevice(const Visit& visit) {
+  for (const OpenDevice* open = openDevices(); open != nullptr; open = open->next)
+    visit(*open->backend);
+}
 
 }  // namespace vgg::napi

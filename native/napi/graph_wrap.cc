@@ -26,15 +26,17 @@ Napi::Function GraphWrap::define(Napi::Env env) {
                      });
 }
 
-GraphWrap::GraphWrap(const Napi::CallbackInfo& info)
-    : ObjectWrap(info), backend_(unwrap<DeviceWrap>(info[0]).backend()) {
+GraphWrap::GraphWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   info.This().As<Napi::Object>().TypeTag(&kTypeTag);
-  state_ = guarded(info.Env(), [&] {
+  guarded(info.Env(), [&] {
+    backend_ = unwrap<DeviceWrap>(info[0]).backend();
     auto state = std::make_shared<State>();
     state->backend = backend_;
     state->parameters = unwrap<ParametersWrap>(info[2]).parameters()->current();
     state->program = readProgram(info[1].As<Napi::Object>());
-    return state;
+    times_ = std::make_shared<Times>();
+    disposal_ = {AddonData::of(info.Env()), backend_};
+    state_ = std::move(state);
   });
 }
 
@@ -207,31 +209,33 @@ Napi::Value GraphWrap::run(const Napi::CallbackInfo& info) {
     const std::shared_ptr<Bound> bound = bind(info);
     // A worker's end sets the same flag through DeviceThread::dropOwner.
     const Cancellation cancelled = cancellationOf(info[3]);
-    const napi_ref outputs = AddonData::of(info.Env()).keep(info[2]);
-    return AddonData::of(info.Env())
-        .postStart(
-            info.Env(), *backend_, cancelled,
-            [current = state(), times = times_, bound, cancelled, outputs,
-             called](const AddonData::Finish& finish) {
+    Napi::ObjectReference kept = Napi::Persistent(info[2].As<Napi::Object>());
+    const napi_ref outputs = kept;
+    AddonData& data = AddonData::of(info.Env());
+    return data.submit(
+        info.Env(), *backend_,
+        data.prepareStart(
+            cancelled,
+            [current = state(), times = times_, bound, cancelled](AddonData::Job& job) {
               const Clock::time_point start = Clock::now();
               current->executable(bound->batch)
                   .run(bound->batch, bound->inputs, bound->outputs, *cancelled,
                        // Holds all that the run uses until it has ended.
-                       [current, times, bound, cancelled, outputs, finish, called,
+                       [current, times, bound, cancelled, &job,
                         start](const std::exception_ptr& failure) {
                          times->device = millisecondsSince(start);
                          bound->owners.clear();
                          if (failure) bound->share->release();
-                         finish(failure, [results = std::move(bound->results), outputs, times,
-                                          called, share = bound->share](Napi::Env env) {
-                           deliver(env, outputs, results);
-                           share->release();
-                           times->call = millisecondsSince(called);
-                           return env.Undefined();
-                         });
+                         job.end(failure);
                        });
             },
-            outputs);
+            [bound, outputs, times = times_, called](Napi::Env env) {
+              deliver(env, outputs, bound->results);
+              bound->share->release();
+              times->call = millisecondsSince(called);
+              return env.Undefined();
+            },
+            std::move(kept)));
   });
 }
 
@@ -240,22 +244,24 @@ Napi::Value GraphWrap::profile(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const std::shared_ptr<Bound> bound = bind(info);
     const Cancellation cancelled = cancellationOf(info[3]);
-    const napi_ref outputs = AddonData::of(info.Env()).keep(info[2]);
-    return AddonData::of(info.Env())
-        .post(
-            info.Env(), *backend_, cancelled,
-            [current = state(), bound, cancelled, outputs]() -> MakeValue {
-              std::vector<StepTime> steps =
-                  current->executable(bound->batch)
-                      .profile(bound->batch, bound->inputs, bound->outputs, *cancelled);
-              return [steps = std::move(steps), results = std::move(bound->results), outputs,
-                      share = bound->share](Napi::Env env) {
-                deliver(env, outputs, results);
-                share->release();
-                return toArray(env, steps);
-              };
-            },
-            outputs);
+    Napi::ObjectReference kept = Napi::Persistent(info[2].As<Napi::Object>());
+    const napi_ref outputs = kept;
+    AddonData& data = AddonData::of(info.Env());
+    return data.submit(info.Env(), *backend_,
+                       data.prepare(
+                           cancelled,
+                           [current = state(), bound, cancelled, outputs]() -> MakeValue {
+                             std::vector<StepTime> steps = current->executable(bound->batch)
+                                                               .profile(bound->batch, bound->inputs,
+                                                                        bound->outputs, *cancelled);
+                             return [steps = std::move(steps), results = std::move(bound->results),
+                                     outputs, share = bound->share](Napi::Env env) {
+                               deliver(env, outputs, results);
+                               share->release();
+                               return toArray(env, steps);
+                             };
+                           },
+                           std::move(kept)));
   });
 }
 
@@ -271,13 +277,9 @@ Napi::Value GraphWrap::lastRun(const Napi::CallbackInfo& info) {
 
 /** Resolves when the runs asked for before have ended and the graph's memory is free. */
 Napi::Value GraphWrap::dispose(const Napi::CallbackInfo& info) {
-  auto last = std::make_shared<std::shared_ptr<State>>(std::exchange(state_, nullptr));
-  return AddonData::of(info.Env())
-      .post(info.Env(), *backend_, [last, backend = backend_]() -> MakeValue {
-        backend->finish();
-        *last = nullptr;
-        return [](Napi::Env env) { return env.Undefined(); };
-      });
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return disposal_.run(info.Env(), *backend_, std::exchange(state_, nullptr));
+  });
 }
 
 Napi::Function CancellationWrap::define(Napi::Env env) {
@@ -287,8 +289,10 @@ Napi::Function CancellationWrap::define(Napi::Env env) {
 
 CancellationWrap::CancellationWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   info.This().As<Napi::Object>().TypeTag(&kTypeTag);
+  guarded(info.Env(), [&] { flag_ = std::make_shared<std::atomic<bool>>(false); });
 }
 
+/** Allocates nothing: nobody could be told that it failed. */
 void CancellationWrap::cancel(const Napi::CallbackInfo& info) {
   *flag_ = true;
   const AddonData* owner = &AddonData::of(info.Env());

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "core/backend.h"
+#include "napi/addon_data.h"
 
 namespace vgg::napi {
 
@@ -51,7 +52,8 @@ class GraphWrap : public Napi::ObjectWrap<GraphWrap> {
 
   std::shared_ptr<Backend> backend_;
   std::shared_ptr<State> state_;
-  std::shared_ptr<Times> times_ = std::make_shared<Times>();
+  std::shared_ptr<Times> times_;
+  Disposal<State> disposal_;
 };
 
 /** Drops or stops the runs that it is handed to. */
@@ -67,7 +69,7 @@ class CancellationWrap : public Napi::ObjectWrap<CancellationWrap> {
  private:
   void cancel(const Napi::CallbackInfo& info);
 
-  std::shared_ptr<std::atomic<bool>> flag_ = std::make_shared<std::atomic<bool>>(false);
+  std::shared_ptr<std::atomic<bool>> flag_;
 };
 
 }  // namespace vgg::napi

@@ -16,11 +16,11 @@ Napi::Function MemoryWrap::define(Napi::Env env) {
                      });
 }
 
-MemoryWrap::MemoryWrap(const Napi::CallbackInfo& info)
-    : ObjectWrap(info), backend_(unwrap<DeviceWrap>(info[0]).backend()) {
+MemoryWrap::MemoryWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   info.This().As<Napi::Object>().TypeTag(&kTypeTag);
-  memory_ = guarded(info.Env(), [&] {
-    return backend_->allocate(static_cast<size_t>(info[1].As<Napi::Number>().DoubleValue()));
+  guarded(info.Env(), [&] {
+    backend_ = unwrap<DeviceWrap>(info[0]).backend();
+    memory_ = backend_->allocate(static_cast<size_t>(info[1].As<Napi::Number>().DoubleValue()));
   });
   Napi::MemoryManagement::AdjustExternalMemory(info.Env(), static_cast<int64_t>(memory_->bytes()));
 }

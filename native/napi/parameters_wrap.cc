@@ -27,15 +27,16 @@ Napi::Function ParametersWrap::define(Napi::Env env) {
                      });
 }
 
-ParametersWrap::ParametersWrap(const Napi::CallbackInfo& info)
-    : ObjectWrap(info), backend_(unwrap<DeviceWrap>(info[0]).backend()) {
+ParametersWrap::ParametersWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   info.This().As<Napi::Object>().TypeTag(&kTypeTag);
-  parameters_ = guarded(info.Env(), [&] {
+  guarded(info.Env(), [&] {
+    backend_ = unwrap<DeviceWrap>(info[0]).backend();
     std::vector<ParameterSpec> specs = readParameterSpecs(info[1].As<Napi::Array>());
     for (const ParameterSpec& spec : specs) {
       bytes_ += static_cast<int64_t>(checkedMultiply(elementCount(spec.shape), sizeof(float)));
     }
-    return std::make_shared<VersionedParameters>(
+    disposal_ = {AddonData::of(info.Env()), backend_};
+    parameters_ = std::make_shared<VersionedParameters>(
         backend_->createParameters(std::move(specs), readPrecision(info[2].ToString())));
   });
   Napi::MemoryManagement::AdjustExternalMemory(info.Env(), bytes_);
@@ -142,11 +143,8 @@ Napi::Value ParametersWrap::hold(const Napi::CallbackInfo& info) {
 
 /** Resolves when what was asked of the parameters before is done and their memory is free. */
 Napi::Value ParametersWrap::dispose(const Napi::CallbackInfo& info) {
-  auto last = std::make_shared<std::shared_ptr<VersionedParameters>>(release());
-  return AddonData::of(info.Env()).post(info.Env(), *backend_, [last]() -> MakeValue {
-    *last = nullptr;
-    return undefined;
-  });
+  return guarded(info.Env(),
+                 [&]() -> Napi::Value { return disposal_.run(info.Env(), *backend_, release()); });
 }
 
 }  // namespace vgg::napi

@@ -7,6 +7,7 @@
 
 #include "core/backend.h"
 #include "core/parameter_versions.h"
+#include "napi/addon_data.h"
 
 namespace vgg::napi {
 
@@ -35,6 +36,7 @@ class ParametersWrap : public Napi::ObjectWrap<ParametersWrap> {
 
   std::shared_ptr<Backend> backend_;
   std::shared_ptr<VersionedParameters> parameters_;
+  Disposal<VersionedParameters> disposal_;
   int64_t bytes_ = 0;
 };
 

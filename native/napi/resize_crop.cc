@@ -1,8 +1,8 @@
 #include "napi/resize_crop.h"
 
 #include <cstddef>
+#include <exception>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "core/error.h"
@@ -36,7 +36,7 @@ class ResizeWorker : public Napi::AsyncWorker {
       cropped_.resize(static_cast<size_t>(plan_.cropWidth * plan_.cropHeight * 3));
       image::resizeAndCrop(pixels_, plan_, reinterpret_cast<uint8_t*>(cropped_.data()));
     } catch (...) {
-      error_ = currentError();
+      failure_ = std::current_exception();
     }
   }
 
@@ -45,7 +45,7 @@ class ResizeWorker : public Napi::AsyncWorker {
     settlePromise(
         Env(), deferred_,
         [this](Napi::Env env) { return toArrayBuffer(env, cropped_.data(), cropped_.size()); },
-        error_);
+        failure_);
   }
 
  private:
@@ -54,7 +54,7 @@ class ResizeWorker : public Napi::AsyncWorker {
   const uint8_t* pixels_;
   image::ResizePlan plan_;
   std::vector<std::byte> cropped_;
-  std::optional<Error> error_;
+  std::exception_ptr failure_;
 };
 
 }  // namespace

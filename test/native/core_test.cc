@@ -1,11 +1,18 @@
 // The parts of the native core that JavaScript cannot see: the arena, the thread pool, the random
 // numbers, copies and pools of memory.
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -143,6 +150,55 @@ void sizesThatOverflowAreOutOfMemory() {
   EXPECT(threw);
 }
 
+#if defined(VGG_X86) && !defined(__SANITIZE_ADDRESS__)
+/** Whether `body`, in a process with so little address space left, throws an Error that names that
+ * limit and says nothing that cannot be. */
+template <typename Body>
+bool namesAddressSpace(const Body& body) {
+  const pid_t process = fork();
+  if (process == 0) {
+    size_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    rlimit limit{};
+    limit.rlim_cur = pages * static_cast<size_t>(sysconf(_SC_PAGESIZE)) + (size_t{128} << 20);
+    limit.rlim_max = limit.rlim_cur;
+    setrlimit(RLIMIT_AS, &limit);
+    bool isNamed = false;
+    try {
+      body();
+    } catch (const vgg::Error& error) {
+      isNamed = error.code() == vgg::Code::kOutOfMemory &&
+                std::strstr(error.what(), "RLIMIT_AS (ulimit -v)") != nullptr;
+      size_t asked = 0;
+      size_t available = 0;
+      if (std::sscanf(error.what(), "Expected %zu bytes of host memory but %zu are", &asked,
+                      &available) == 2)
+        isNamed = isNamed && available < asked;
+      if (!isNamed) std::printf("%s\n", error.what());
+    }
+    std::_Exit(isNamed ? 0 : 1);
+  }
+  int status = 1;
+  return waitpid(process, &status, 0) == process && status == 0;
+}
+
+void limitsAreNamed() {
+  EXPECT(namesAddressSpace([] { const vgg::ThreadPool pool(256); }));
+  EXPECT(namesAddressSpace([] {
+    std::vector<std::unique_ptr<vgg::DeviceThread>> threads;
+    for (int i = 0; i < 256; ++i) threads.push_back(std::make_unique<vgg::DeviceThread>());
+  }));
+  EXPECT(namesAddressSpace([] { vgg::HostMemory::allocate(size_t{256} << 20); }));
+  // Small enough not to be held against what is available before.
+  EXPECT(namesAddressSpace([] {
+    std::vector<std::shared_ptr<vgg::HostMemory>> blocks;
+    for (int i = 0; i < 256; ++i) blocks.push_back(vgg::HostMemory::allocate(size_t{24} << 20));
+  }));
+}
+#else
+void limitsAreNamed() {}
+#endif
+
 /** A pool of pages that keeps so many, and counts those that it had to make and those alive. */
 struct CountedPages {
   static constexpr size_t kPage = 4096;
@@ -153,7 +209,8 @@ struct CountedPages {
               ++alive;
               auto block = vgg::HostMemory::allocate(bytes);
               std::byte* data = block->data();
-              return vgg::HostMemory::adopt(data, bytes, [this, block] { --alive; });
+              return vgg::HostMemory::adopt(
+                  data, bytes, std::shared_ptr<void>(data, [this, block](void*) { --alive; }));
             })) {}
 
   /** So many blocks of `pages` at once. */
@@ -318,6 +375,7 @@ int main() {
   poolThreadsBeginApart();
   poolThreadsTakeWhatIsLeft();
   sizesThatOverflowAreOutOfMemory();
+  limitsAreNamed();
   hostPoolServesWithTheSmallestThatFits();
   hostPoolKeepsWhatCallsOfLateNeeded();
   hostPoolMakesNothingForCallsOfManySizes();

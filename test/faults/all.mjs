@@ -1,0 +1,29 @@
+// `npm run test:faults`: everything that may fail does, one call at a time. `-- 7`: every seventh call alone.
+import { spawnSync } from "node:child_process";
+
+const step = process.argv[2] ?? "1";
+
+function run(command, ...args) {
+  const { status, error } = spawnSync(command, args, { stdio: "inherit" });
+  if (error) throw error;
+  if (status !== 0) process.exitCode = status ?? 1;
+  return status === 0;
+}
+
+const target = (name) => [
+  "cmake-js",
+  "compile",
+  "--log-level",
+  "warn",
+  "--parallel",
+  "4",
+  "--target",
+  name,
+];
+const isBuilt =
+  ["build", "build:addon", "build:fake-cuda"].every((script) => run("npm", "run", script)) &&
+  ["faults_test", "allocation_faults"].every((name) => run("npx", ...target(name)));
+if (isBuilt) {
+  run("build/faults_test", "build/fake-cuda", step);
+  run(process.execPath, "test/faults/allocations.mjs", step);
+}
