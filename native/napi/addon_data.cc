@@ -112,7 +112,8 @@ void AddonData::Job::end(std::exception_ptr failure) noexcept {
 void AddonData::settle(Napi::Env env, Napi::Function, AddonData* data, Job* job) {
   if (static_cast<napi_env>(env) == nullptr) return;  // the environment has ended, and all jobs
   const Napi::HandleScope scope(env);
-  settlePromise(env, *job->deferred_, job->makeValue, job->failure_);
+  if (const auto& deferred = job->deferred_)
+    settlePromise(env, *deferred, job->makeValue, job->failure_);
   data->jobs_.erase(std::ranges::find(data->jobs_, job, [](const Job& each) { return &each; }));
   if (data->jobs_.empty()) data->settled_.Unref(env);
 }
