@@ -138,7 +138,8 @@ describe.skipIf(!isBuilt)("what runs a layer", () => {
 });
 
 /** What the fake has our kernels do wrong; each is faster for it. */
-const faults = ["returns-at-once", "stores-nothing", "leaves-out-a-block"];
+const faults = ["returns-at-once", "stores-nothing", "stores-once", "leaves-out-a-block"];
+const isAlwaysBroken = (fault: string) => fault !== "stores-once";
 const planted = (kernel: string, fault: string) => ({ FAKE_CUDA_PLANTED: `${kernel}:${fault}` });
 
 describe.skipIf(!isBuilt).each(faults)("a kernel of ours that %s", (fault) => {
@@ -190,7 +191,8 @@ describe.skipIf(!isBuilt).each(faults)("a kernel of ours that %s", (fault) => {
     near(result.data, sound.forward);
   });
 
-  it.each([
+  // Packing needs to store but once, and the first layer is not checked for what it does later.
+  it.skipIf(!isAlwaysBroken(fault)).each([
     ["firstLayer", fault],
     // No block of it is more than padding, where one is left out.
     ["packFirstFilter", fault === "leaves-out-a-block" ? "stores-nothing" : fault],
@@ -204,7 +206,8 @@ describe.skipIf(!isBuilt).each(faults)("a kernel of ours that %s", (fault) => {
 
   it("leaves out no zeros", () => {
     checkLinear({ VGG_CUDA_LINEAR: "sparse", ...planted("sparseGemv", fault) }, small, 1);
-    checkLinear({ VGG_CUDA_LINEAR: "sparse", ...planted("transposeMatrix", fault) }, small, 1);
+    if (isAlwaysBroken(fault))
+      checkLinear({ VGG_CUDA_LINEAR: "sparse", ...planted("transposeMatrix", fault) }, small, 1);
   });
 });
 

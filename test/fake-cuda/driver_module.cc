@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 
@@ -53,6 +54,13 @@ emulate::Planted plantedIn(std::string_view kernel, uint64_t blocks) {
   if (!kernel.starts_with(name) || blocks < least) return emulate::Planted::kNothing;
   if (fault == "returns-at-once") return emulate::Planted::kReturnsAtOnce;
   if (fault == "stores-nothing") return emulate::Planted::kStoresNothing;
+  if (fault == "stores-once") {
+    static std::mutex mutex;
+    static std::set<std::string, std::less<>> stored;
+    const std::lock_guard lock(mutex);
+    return stored.emplace(kernel).second ? emulate::Planted::kNothing
+                                         : emulate::Planted::kStoresNothing;
+  }
   if (fault == "leaves-out-a-block") return emulate::Planted::kLastBlockMissing;
   misuse("FAKE_CUDA_PLANTED: the fake does not know the fault " + fault);
   return emulate::Planted::kNothing;
