@@ -10,6 +10,7 @@
 #include "cpu/backend.h"
 #include "cpu/instruction_set.h"
 #include "napi/addon_data.h"
+#include "napi/arguments.h"
 #include "napi/cuda_info.h"
 #include "napi/device_wrap.h"
 #include "napi/devices.h"
@@ -30,11 +31,12 @@ Napi::Value cpuInfo(const Napi::CallbackInfo& info) {
     Napi::Array sets = Napi::Array::New(info.Env());
     for (const vgg::cpu::Kernels* kernels : vgg::cpu::availableKernels())
       sets.Set(sets.Length(), kernels->name);
-    object.Set("cores", vgg::availableCores());
-    object.Set("instructionSets", sets);
-    object.Set("precisions",
-               vgg::napi::precisionNames(
-                   info.Env(), vgg::cpu::precisionsOf(*vgg::cpu::availableKernels().front())));
+    vgg::napi::setOwn(object, "cores", vgg::availableCores());
+    vgg::napi::setOwn(object, "instructionSets", sets);
+    vgg::napi::setOwn(
+        object, "precisions",
+        vgg::napi::precisionNames(info.Env(),
+                                  vgg::cpu::precisionsOf(*vgg::cpu::availableKernels().front())));
     return object;
   });
 }
@@ -42,8 +44,10 @@ Napi::Value cpuInfo(const Napi::CallbackInfo& info) {
 /** randomNormal(count, seed) → ArrayBuffer of float32 */
 Napi::Value randomNormal(const Napi::CallbackInfo& info) {
   return vgg::napi::guarded(info.Env(), [&]() -> Napi::Value {
-    const auto count = static_cast<size_t>(info[0].As<Napi::Number>().Int64Value());
-    const auto seed = static_cast<uint64_t>(info[1].As<Napi::Number>().Int64Value());
+    using vgg::napi::integerOf;
+    using vgg::napi::kMaxSafeInteger;
+    const auto count = static_cast<size_t>(integerOf(info[0], "count", 0, kMaxSafeInteger));
+    const auto seed = static_cast<uint64_t>(integerOf(info[1], "seed", 0, kMaxSafeInteger));
     const auto numbers = vgg::HostMemory::allocate(vgg::checkedMultiply(count, sizeof(float)));
     vgg::fillNormal(numbers->floats(), 0, count, seed, 0, 1.0F);
     return vgg::napi::toArrayBuffer(info.Env(), numbers->data(), numbers->bytes());
@@ -54,6 +58,7 @@ Napi::Value randomNormal(const Napi::CallbackInfo& info) {
 void halt(const Napi::CallbackInfo&) { vgg::napi::haltGpus(); }
 
 void define(Napi::Env env, Napi::Object exports) {
+  using vgg::napi::setOwn;
   auto data = std::make_unique<vgg::napi::AddonData>(env);
   data->deviceConstructor = Napi::Persistent(vgg::napi::DeviceWrap::define(env));
   data->memoryConstructor = Napi::Persistent(vgg::napi::MemoryWrap::define(env));
@@ -61,19 +66,20 @@ void define(Napi::Env env, Napi::Object exports) {
   data->heldParametersConstructor = Napi::Persistent(vgg::napi::HeldParametersWrap::define(env));
   data->reservationConstructor = Napi::Persistent(vgg::napi::ReservationWrap::define(env));
   data->graphConstructor = Napi::Persistent(vgg::napi::GraphWrap::define(env));
-  exports.Set("Cancellation", vgg::napi::CancellationWrap::define(env));
-  exports.Set("openCpu", Napi::Function::New<vgg::napi::DeviceWrap::openCpu>(env, "openCpu"));
-  exports.Set("openCuda", Napi::Function::New<vgg::napi::DeviceWrap::openCuda>(env, "openCuda"));
-  exports.Set("cudaDevices", Napi::Function::New<vgg::napi::cudaDevices>(env, "cudaDevices"));
-  exports.Set("cudaReport", Napi::Function::New<vgg::napi::cudaReport>(env, "cudaReport"));
-  exports.Set("planConvolutions",
-              Napi::Function::New<vgg::napi::planConvolutions>(env, "planConvolutions"));
-  exports.Set("planSteps", Napi::Function::New<vgg::napi::planSteps>(env, "planSteps"));
-  exports.Set("planKernels", Napi::Function::New<vgg::napi::planKernels>(env, "planKernels"));
-  exports.Set("cpuInfo", Napi::Function::New<cpuInfo>(env, "cpuInfo"));
-  exports.Set("halt", Napi::Function::New<halt>(env, "halt"));
-  exports.Set("randomNormal", Napi::Function::New<randomNormal>(env, "randomNormal"));
-  exports.Set("resizeCrop", Napi::Function::New<vgg::napi::resizeCrop>(env, "resizeCrop"));
+  setOwn(exports, "Cancellation", vgg::napi::CancellationWrap::define(env));
+  setOwn(exports, "openCpu", Napi::Function::New<vgg::napi::DeviceWrap::openCpu>(env, "openCpu"));
+  setOwn(exports, "openCuda",
+         Napi::Function::New<vgg::napi::DeviceWrap::openCuda>(env, "openCuda"));
+  setOwn(exports, "cudaDevices", Napi::Function::New<vgg::napi::cudaDevices>(env, "cudaDevices"));
+  setOwn(exports, "cudaReport", Napi::Function::New<vgg::napi::cudaReport>(env, "cudaReport"));
+  setOwn(exports, "planConvolutions",
+         Napi::Function::New<vgg::napi::planConvolutions>(env, "planConvolutions"));
+  setOwn(exports, "planSteps", Napi::Function::New<vgg::napi::planSteps>(env, "planSteps"));
+  setOwn(exports, "planKernels", Napi::Function::New<vgg::napi::planKernels>(env, "planKernels"));
+  setOwn(exports, "cpuInfo", Napi::Function::New<cpuInfo>(env, "cpuInfo"));
+  setOwn(exports, "halt", Napi::Function::New<halt>(env, "halt"));
+  setOwn(exports, "randomNormal", Napi::Function::New<randomNormal>(env, "randomNormal"));
+  setOwn(exports, "resizeCrop", Napi::Function::New<vgg::napi::resizeCrop>(env, "resizeCrop"));
   vgg::napi::AddonData::install(env, std::move(data));
 }
 

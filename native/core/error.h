@@ -1,4 +1,5 @@
-// The one exception of the native half: a code that JavaScript can act upon, and a sentence.
+// The exceptions of the native half: a code that JavaScript can act upon and a sentence, or an
+// argument that nobody may give.
 #pragma once
 
 #include <cstdint>
@@ -54,6 +55,12 @@ class Error : public std::runtime_error {
 
  private:
   Code code_;
+};
+
+/** An argument out of its range: a RangeError in JavaScript. */
+class ArgumentError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
 };
 
 }  // namespace vgg

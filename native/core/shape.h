@@ -25,6 +25,25 @@ constexpr size_t byteSize(DType dtype) {
   }
 }
 
+/** The name that a dtype has in JavaScript. */
+constexpr const char* dtypeName(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat32:
+      return "float32";
+    case DType::kFloat64:
+      return "float64";
+    case DType::kFloat16:
+      return "float16";
+    case DType::kBfloat16:
+      return "bfloat16";
+    case DType::kUint8:
+      return "uint8";
+    case DType::kInt32:
+      return "int32";
+  }
+  return "float32";
+}
+
 /** Outermost first. The shape of a recorded value leaves out its batch dimension N. */
 using Shape = std::vector<int64_t>;
 

@@ -7,13 +7,14 @@
 
 #include "core/copy.h"
 #include "core/host_memory.h"
+#include "napi/arguments.h"
 #include "napi/devices.h"
 
 namespace vgg::napi {
 
 Napi::Error toNapiError(Napi::Env env, Code code, const char* message) {
   Napi::Error object = Napi::Error::New(env, message);
-  object.Set("code", Napi::String::New(env, codeName(code)));
+  setOwn(object.Value(), "code", codeName(code));
   return object;
 }
 

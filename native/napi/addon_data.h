@@ -28,13 +28,16 @@ Napi::Error toNapiError(Napi::Env env, Code code, const char* message);
 /** The exception in flight, whatever it is, as such an Error. Allocates nothing in C++ either. */
 Napi::Error currentError(Napi::Env env);
 
-/** Calls body() and turns what it throws into a JavaScript exception with a code. */
+/** Calls body() and turns what it throws into a JavaScript exception: with a code, or a RangeError
+ * for an argument. */
 template <typename Body>
 auto guarded(Napi::Env env, const Body& body) -> decltype(body()) {
   try {
     return body();
   } catch (const Napi::Error&) {
     throw;
+  } catch (const ArgumentError& error) {
+    throw Napi::RangeError::New(env, error.what());
   } catch (...) {
     throw currentError(env);
   }

@@ -4,6 +4,7 @@
 #include "cuda/cost.h"
 #include "cuda/planning.h"
 #include "napi/addon_data.h"
+#include "napi/arguments.h"
 #include "napi/devices.h"
 #include "napi/read_program.h"
 
@@ -15,12 +16,13 @@ Napi::Object toObject(Napi::Env env, const cuda::Library& library) {
   const auto text = [&](const std::string& value) {
     return value.empty() ? env.Null().As<Napi::Value>() : Napi::String::New(env, value);
   };
-  object.Set("name", library.name);
-  object.Set("path", text(library.path));
-  object.Set("version", text(library.version));
-  object.Set("problem", text(library.problem));
-  object.Set("code", library.problem.empty() ? env.Null().As<Napi::Value>()
-                                             : Napi::String::New(env, codeName(library.code)));
+  setOwn(object, "name", library.name);
+  setOwn(object, "path", text(library.path));
+  setOwn(object, "version", text(library.version));
+  setOwn(object, "problem", text(library.problem));
+  setOwn(object, "code",
+         library.problem.empty() ? env.Null().As<Napi::Value>()
+                                 : Napi::String::New(env, codeName(library.code)));
   return object;
 }
 
@@ -29,38 +31,38 @@ Napi::Object toObject(Napi::Env env, const cuda::PlannedConvolution& row) {
   const auto number = [&](size_t value) {
     return Napi::Number::New(env, static_cast<double>(value));
   };
-  object.Set("weight", row.weight);
-  object.Set("problem", row.problem);
-  object.Set("batch", number(static_cast<size_t>(row.batch)));
-  object.Set("form", cuda::nameOf(row.form));
-  object.Set("offered", number(row.offered));
-  object.Set("allowed", number(row.allowed));
-  object.Set("tooLarge", number(row.tooLarge));
-  object.Set("plans", number(row.plans));
-  object.Set("compiledAtRunTime", number(row.compiled));
-  object.Set("workspaceBytes", number(row.workspaceBytes));
-  object.Set("engine", Napi::Number::New(env, static_cast<double>(row.engine)));
-  object.Set("isFirstLayer", row.isFirstLayer);
-  object.Set("refusal", row.refusal.empty() ? env.Null().As<Napi::Value>()
-                                            : Napi::String::New(env, row.refusal));
+  setOwn(object, "weight", row.weight);
+  setOwn(object, "problem", row.problem);
+  setOwn(object, "batch", number(static_cast<size_t>(row.batch)));
+  setOwn(object, "form", cuda::nameOf(row.form));
+  setOwn(object, "offered", number(row.offered));
+  setOwn(object, "allowed", number(row.allowed));
+  setOwn(object, "tooLarge", number(row.tooLarge));
+  setOwn(object, "plans", number(row.plans));
+  setOwn(object, "compiledAtRunTime", number(row.compiled));
+  setOwn(object, "workspaceBytes", number(row.workspaceBytes));
+  setOwn(object, "engine", Napi::Number::New(env, static_cast<double>(row.engine)));
+  setOwn(object, "isFirstLayer", row.isFirstLayer);
+  setOwn(object, "refusal",
+         row.refusal.empty() ? env.Null().As<Napi::Value>() : Napi::String::New(env, row.refusal));
   return object;
 }
 
 Napi::Object toObject(Napi::Env env, const cuda::PlannedKernels& row) {
   Napi::Object object = Napi::Object::New(env);
-  object.Set("file", row.file);
-  object.Set("bytes", Napi::Number::New(env, static_cast<double>(row.bytes)));
-  object.Set("log", row.log);
+  setOwn(object, "file", row.file);
+  setOwn(object, "bytes", Napi::Number::New(env, static_cast<double>(row.bytes)));
+  setOwn(object, "log", row.log);
   return object;
 }
 
 Napi::Object toObject(Napi::Env env, const cuda::StepCost& row) {
   Napi::Object object = Napi::Object::New(env);
   const auto set = [&](const char* name, double value) {
-    object.Set(name, Napi::Number::New(env, value));
+    setOwn(object, name, Napi::Number::New(env, value));
   };
-  object.Set("name", row.name);
-  object.Set("kernel", row.kernel);
+  setOwn(object, "name", row.name);
+  setOwn(object, "kernel", row.kernel);
   set("blocks", static_cast<double>(row.blocks));
   set("bytes", static_cast<double>(row.bytes));
   set("weightBytes", static_cast<double>(row.weightBytes));
@@ -70,29 +72,36 @@ Napi::Object toObject(Napi::Env env, const cuda::StepCost& row) {
 
 Napi::Object toObject(Napi::Env env, const cuda::Attempt& attempt) {
   Napi::Object object = Napi::Object::New(env);
-  object.Set("library", attempt.library);
-  object.Set("path", attempt.path);
-  object.Set("error", attempt.error.empty() ? env.Null().As<Napi::Value>()
-                                            : Napi::String::New(env, attempt.error));
+  setOwn(object, "library", attempt.library);
+  setOwn(object, "path", attempt.path);
+  setOwn(
+      object, "error",
+      attempt.error.empty() ? env.Null().As<Napi::Value>() : Napi::String::New(env, attempt.error));
   return object;
 }
 
 Napi::Object toObject(Napi::Env env, const cuda::Gpu& gpu) {
   Napi::Object object = Napi::Object::New(env);
-  object.Set("id", "cuda:" + std::to_string(gpu.ordinal));
-  object.Set("name", gpu.name);
-  object.Set("memoryBytes", Napi::Number::New(env, static_cast<double>(gpu.memoryBytes)));
+  setOwn(object, "id", "cuda:" + std::to_string(gpu.ordinal));
+  setOwn(object, "name", gpu.name);
+  setOwn(object, "memoryBytes", Napi::Number::New(env, static_cast<double>(gpu.memoryBytes)));
   // Only where the GPU is open: to ask otherwise would take some of its memory.
   forEachOpenDevice([&](Backend& backend) {
     if (backend.info().id != "cuda:" + std::to_string(gpu.ordinal)) return;
-    object.Set("memoryFreeBytes", Napi::Number::New(env, static_cast<double>(backend.freeBytes())));
+    setOwn(object, "memoryFreeBytes",
+           Napi::Number::New(env, static_cast<double>(backend.freeBytes())));
   });
-  object.Set("computeCapability", std::to_string(gpu.major) + "." + std::to_string(gpu.minor));
-  object.Set("multiprocessors", gpu.multiprocessors);
-  object.Set("pciBusId", gpu.pciBusId);
-  object.Set("uuid", gpu.uuid);
-  object.Set("precisions", precisionNames(env, cuda::precisionsOf(gpu)));
+  setOwn(object, "computeCapability", std::to_string(gpu.major) + "." + std::to_string(gpu.minor));
+  setOwn(object, "multiprocessors", gpu.multiprocessors);
+  setOwn(object, "pciBusId", gpu.pciBusId);
+  setOwn(object, "uuid", gpu.uuid);
+  setOwn(object, "precisions", precisionNames(env, cuda::precisionsOf(gpu)));
   return object;
+}
+
+/** As 90 for 9.0. */
+int readCapability(const Napi::Value& value) {
+  return static_cast<int>(integerOf(value, "capability", 10, 9999));
 }
 
 template <typename Row>
@@ -117,28 +126,28 @@ Napi::Value cudaReport(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const auto libraries = cuda::loadLibraries();
     Napi::Object report = Napi::Object::New(info.Env());
-    report.Set("libraries",
-               toArray(info.Env(), std::vector{libraries->driver, libraries->cudnn,
-                                               libraries->cublasLt, libraries->nvrtc}));
-    report.Set("attempts", toArray(info.Env(), libraries->attempts));
+    setOwn(report, "libraries",
+           toArray(info.Env(), std::vector{libraries->driver, libraries->cudnn, libraries->cublasLt,
+                                           libraries->nvrtc}));
+    setOwn(report, "attempts", toArray(info.Env(), libraries->attempts));
     return report;
   });
 }
 
 Napi::Value planConvolutions(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const auto described = info[0].As<Napi::Object>();
-    const cuda::NamedGpu gpu{described.Get("description").ToString(),
-                             described.Get("name").ToString(),
-                             described.Get("capability").ToNumber()};
-    const Program program = readProgram(info[1].As<Napi::Object>());
-    const std::vector<ParameterSpec> specs = readParameterSpecs(info[2].As<Napi::Array>());
-    const auto options = info[3].As<Napi::Object>();
+    const Napi::Object described = objectOf(info[0], "gpu");
+    const cuda::NamedGpu gpu{stringOf(ownProperty(described, "description"), "description"),
+                             stringOf(ownProperty(described, "name"), "name"),
+                             readCapability(ownProperty(described, "capability"))};
+    const std::vector<ParameterSpec> specs = readParameterSpecs(info[2]);
+    const Program program = readProgram(info[1], specs);
+    const Napi::Object options = objectOf(info[3], "options");
     const cuda::PlanOptions planned{
-        readPrecision(options.Get("precision").ToString()),
-        options.Get("batch").ToNumber().Int64Value(),
-        static_cast<size_t>(options.Get("limit").ToNumber().Int64Value())};
-    const cuda::DiskCache cache(options.Get("cacheFolder").ToString());
+        readPrecision(ownProperty(options, "precision")),
+        integerOf(ownProperty(options, "batch"), "batch", 1, kMaxDimension),
+        static_cast<size_t>(integerOf(ownProperty(options, "limit"), "limit", 0, kMaxDimension))};
+    const cuda::DiskCache cache(stringOf(ownProperty(options, "cacheFolder"), "cacheFolder"));
     return inBackground(info.Env(), "vgg-cudnn:planConvolutions", [=]() -> MakeValue {
       auto rows = cuda::planConvolutions(gpu, program, specs, planned, cache);
       return [rows = std::move(rows)](Napi::Env env) { return toArray(env, rows); };
@@ -148,24 +157,25 @@ Napi::Value planConvolutions(const Napi::CallbackInfo& info) {
 
 Napi::Value planSteps(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const Program program = readProgram(info[0].As<Napi::Object>());
-    const std::vector<ParameterSpec> specs = readParameterSpecs(info[1].As<Napi::Array>());
-    const auto options = info[2].As<Napi::Object>();
-    const std::string wanted = options.Get("form").ToString();
+    const std::vector<ParameterSpec> specs = readParameterSpecs(info[1]);
+    const Program program = readProgram(info[0], specs);
+    const Napi::Object options = objectOf(info[2], "options");
+    const Napi::Value wanted = ownProperty(options, "form");
     std::optional<cuda::Form> form;
     for (const cuda::Form each : {cuda::Form::kPlain, cuda::Form::kFused}) {
-      if (wanted == cuda::nameOf(each)) form = each;
+      if (!wanted.IsNull() && stringOf(wanted, "form") == cuda::nameOf(each)) form = each;
     }
-    return toArray(info.Env(),
-                   cuda::costsOf(program, specs, readPrecision(options.Get("precision").ToString()),
-                                 options.Get("batch").ToNumber().Int64Value(), form));
+    return toArray(
+        info.Env(),
+        cuda::costsOf(program, specs, readPrecision(ownProperty(options, "precision")),
+                      integerOf(ownProperty(options, "batch"), "batch", 1, kMaxDimension), form));
   });
 }
 
 Napi::Value planKernels(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const int capability = info[0].ToNumber();
-    const cuda::DiskCache cache(info[1].ToString());
+    const int capability = readCapability(info[0]);
+    const cuda::DiskCache cache(stringOf(info[1], "cacheFolder"));
     return inBackground(info.Env(), "vgg-cudnn:planKernels", [=]() -> MakeValue {
       auto rows = cuda::planKernels(capability, cache);
       return [rows = std::move(rows)](Napi::Env env) { return toArray(env, rows); };

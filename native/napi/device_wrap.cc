@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "napi/addon_data.h"
+#include "napi/arguments.h"
 #include "napi/devices.h"
 #include "napi/graph_wrap.h"
 #include "napi/memory_wrap.h"
@@ -13,8 +14,11 @@
 namespace vgg::napi {
 namespace {
 
-size_t sizeOf(const Napi::Value& bytes) {
-  return static_cast<size_t>(bytes.As<Napi::Number>().Int64Value());
+constexpr int kMaxThreads = 1024;
+constexpr int kMaxOrdinal = 999;
+
+size_t queueLimitOf(const Napi::Value& value) {
+  return static_cast<size_t>(integerOf(value, "maxQueuedBytes", 0, kMaxSafeInteger));
 }
 
 }  // namespace
@@ -53,18 +57,20 @@ Napi::Object DeviceWrap::make(Napi::Env env, std::shared_ptr<Backend> backend) {
 
 Napi::Value DeviceWrap::openCpu(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    return make(info.Env(), vgg::napi::openCpu(info[0].As<Napi::Number>().Int32Value(),
-                                               info[1].As<Napi::String>(), sizeOf(info[2])));
+    const auto threads = static_cast<int>(integerOf(info[0], "threads", 0, kMaxThreads));
+    return make(info.Env(), vgg::napi::openCpu(threads, stringOf(info[1], "instructionSet"),
+                                               queueLimitOf(info[2])));
   });
 }
 
 Napi::Value DeviceWrap::openCuda(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const auto options = info[1].As<Napi::Object>();
-    const int ordinal = info[0].As<Napi::Number>().Int32Value();
-    const cuda::CudaOptions chosen{options.Get("cacheFolder").ToString(),
-                                   options.Get("deterministic").ToBoolean(),
-                                   sizeOf(options.Get("maxQueuedBytes"))};
+    const auto ordinal = static_cast<int>(integerOf(info[0], "ordinal", 0, kMaxOrdinal));
+    const Napi::Object options = objectOf(info[1], "options");
+    const cuda::CudaOptions chosen{
+        stringOf(ownProperty(options, "cacheFolder"), "cacheFolder"),
+        booleanOf(ownProperty(options, "deterministic"), "deterministic"),
+        queueLimitOf(ownProperty(options, "maxQueuedBytes"))};
     return inBackground(info.Env(), "vgg-cudnn:openCuda", [ordinal, chosen]() -> MakeValue {
       return [backend = vgg::napi::openCuda(ordinal, chosen)](Napi::Env env) {
         return make(env, backend);
@@ -77,11 +83,11 @@ Napi::Value DeviceWrap::info(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const DeviceInfo device = backend_->info();
     Napi::Object object = Napi::Object::New(info.Env());
-    object.Set("id", device.id);
-    object.Set("kind", device.kind);
-    object.Set("threads", device.threads);
-    object.Set("instructionSet", device.instructionSet);
-    object.Set("precisions", precisionNames(info.Env(), device.precisions));
+    setOwn(object, "id", device.id);
+    setOwn(object, "kind", device.kind);
+    setOwn(object, "threads", device.threads);
+    setOwn(object, "instructionSet", device.instructionSet);
+    setOwn(object, "precisions", precisionNames(info.Env(), device.precisions));
     return object;
   });
 }
@@ -89,24 +95,24 @@ Napi::Value DeviceWrap::info(const Napi::CallbackInfo& info) {
 Napi::Value DeviceWrap::memoryStats(const Napi::CallbackInfo& info) {
   const MemoryStats stats = backend_->memoryStats();
   Napi::Object object = Napi::Object::New(info.Env());
-  object.Set("parameterBytes", static_cast<double>(stats.parameterBytes));
-  object.Set("activationBytes", static_cast<double>(stats.activationBytes));
-  object.Set("tensorBytes", static_cast<double>(stats.tensorBytes));
-  object.Set("queuedBytes", static_cast<double>(backend_->queue().used()));
-  object.Set("maxQueuedBytes", static_cast<double>(backend_->queue().limit()));
+  setOwn(object, "parameterBytes", static_cast<double>(stats.parameterBytes));
+  setOwn(object, "activationBytes", static_cast<double>(stats.activationBytes));
+  setOwn(object, "tensorBytes", static_cast<double>(stats.tensorBytes));
+  setOwn(object, "queuedBytes", static_cast<double>(backend_->queue().used()));
+  setOwn(object, "maxQueuedBytes", static_cast<double>(backend_->queue().limit()));
   return object;
 }
 
 /** roofline(precision) → Promise of { flopsPerSecond, bytesPerSecond }, 0 where not measured */
 Napi::Value DeviceWrap::roofline(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const Precision precision = readPrecision(info[0].ToString());
+    const Precision precision = readPrecision(info[0]);
     return AddonData::of(info.Env())
         .post(info.Env(), *backend_, [backend = backend_, precision]() -> MakeValue {
           return [measured = backend->roofline(precision)](Napi::Env env) {
             Napi::Object roofline = Napi::Object::New(env);
-            roofline.Set("flopsPerSecond", measured.flopsPerSecond);
-            roofline.Set("bytesPerSecond", measured.bytesPerSecond);
+            setOwn(roofline, "flopsPerSecond", measured.flopsPerSecond);
+            setOwn(roofline, "bytesPerSecond", measured.bytesPerSecond);
             return roofline;
           };
         });

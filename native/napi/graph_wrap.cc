@@ -6,6 +6,7 @@
 #include "core/copy.h"
 #include "core/host_memory.h"
 #include "napi/addon_data.h"
+#include "napi/arguments.h"
 #include "napi/device_wrap.h"
 #include "napi/devices.h"
 #include "napi/memory_wrap.h"
@@ -32,8 +33,11 @@ GraphWrap::GraphWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     backend_ = unwrap<DeviceWrap>(info[0]).backend();
     auto state = std::make_shared<State>();
     state->backend = backend_;
-    state->parameters = unwrap<ParametersWrap>(info[2]).parameters()->current();
-    state->program = readProgram(info[1].As<Napi::Object>());
+    const auto& parameters = unwrap<ParametersWrap>(info[2]);
+    if (parameters.backend() != backend_)
+      throw ArgumentError("Expected parameters of this device for parameters but received others");
+    state->parameters = parameters.parameters()->current();
+    state->program = readProgram(info[1], state->parameters->specs());
     times_ = std::make_shared<Times>();
     disposal_ = {AddonData::of(info.Env()), backend_};
     state_ = std::move(state);
@@ -59,10 +63,18 @@ Executable& GraphWrap::State::executable(size_t batch) {
   return *ready;
 }
 
+namespace {
+
+size_t readBatch(const Napi::Value& value) {
+  return static_cast<size_t>(integerOf(value, "batch", 1, kMaxDimension));
+}
+
+}  // namespace
+
 /** prepare(batch) */
 Napi::Value GraphWrap::prepare(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const auto batch = static_cast<size_t>(info[0].As<Napi::Number>().Int64Value());
+    const size_t batch = readBatch(info[0]);
     return AddonData::of(info.Env())
         .post(info.Env(), *backend_, [state = state(), batch]() -> MakeValue {
           state->executable(batch);
@@ -107,7 +119,7 @@ void deliver(Napi::Env env, napi_ref outputs,
   NAPI_THROW_IF_FAILED_VOID(env, napi_get_reference_value(env, outputs, &list));
   for (uint32_t i = 0; i < results.size(); ++i) {
     if (results[i] == nullptr) continue;
-    const View view = viewOf(Napi::Array(env, list).Get(i));
+    const View view = viewOf(Napi::Object(env, list).Get(i));
     if (view.bytes != results[i]->bytes())
       throw Error(Code::kInternal, "Expected an array of the output's size");
     copyBytes(view.data, results[i]->data(), view.bytes);
@@ -131,51 +143,58 @@ Napi::Array toArray(Napi::Env env, const std::vector<StepTime>& times) {
   Napi::Array list = Napi::Array::New(env, times.size());
   for (uint32_t i = 0; i < times.size(); ++i) {
     Napi::Object step = Napi::Object::New(env);
-    step.Set("role", kRoles[static_cast<int>(times[i].label.role)]);
-    step.Set("value", times[i].label.value);
-    step.Set("milliseconds", times[i].milliseconds);
+    setOwn(step, "role", kRoles[static_cast<int>(times[i].label.role)]);
+    setOwn(step, "value", times[i].label.value);
+    setOwn(step, "milliseconds", times[i].milliseconds);
     if (const auto& work = times[i].work) {
       Napi::Object object = Napi::Object::New(env);
-      object.Set("products", work->products);
-      object.Set("parameterBytes", work->parameterBytes);
-      step.Set("work", object);
+      setOwn(object, "products", work->products);
+      setOwn(object, "parameterBytes", work->parameterBytes);
+      setOwn(step, "work", object);
     }
     list.Set(i, step);
   }
   return list;
 }
 
-}  // namespace
+/** The first elements of a list. */
+std::vector<Napi::Value> elementsOf(const Napi::Value& list, const char* name, size_t count) {
+  const Napi::Object object = objectOf(list, name);
+  std::vector<Napi::Value> elements;
+  for (uint32_t i = 0; i < count; ++i) elements.emplace_back(object.Get(i));
+  return elements;
+}
 
 /** How many bytes a run copies from JavaScript's memory and back. */
-size_t GraphWrap::copiedBytes(size_t batch, const Napi::Array& inputs,
-                              const Napi::Array& outputs) const {
-  const Program& program = state()->program;
+size_t copiedBytes(const Program& program, size_t batch, const std::vector<Napi::Value>& inputs,
+                   const std::vector<Napi::Value>& outputs) {
   size_t bytes = 0;
-  for (uint32_t i = 0; i < program.inputs.size(); ++i) {
-    if (Napi::Value(inputs.Get(i)).IsTypedArray())
-      bytes += byteCount(program, program.inputs[i], batch);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (inputs[i].IsTypedArray()) bytes += byteCount(program, program.inputs[i], batch);
   }
-  for (uint32_t i = 0; i < program.outputs.size(); ++i) {
-    if (!Napi::Value(outputs.Get(i)).IsObject())
-      bytes += byteCount(program, program.outputs[i], batch);
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (!outputs[i].IsObject()) bytes += byteCount(program, program.outputs[i], batch);
   }
   return bytes;
 }
+
+}  // namespace
 
 /** Of (batch, inputs: (TypedArray | memory)[], outputs: (memory | null)[], cancellation | null,
  * reservation | null): copies what JavaScript holds. A null becomes a TypedArray before the run
  * has ended. */
 std::shared_ptr<GraphWrap::Bound> GraphWrap::bind(const Napi::CallbackInfo& info) const {
-  const Program& program = state()->program;
+  const std::shared_ptr<State> current = state();  // an element's getter may dispose the graph
+  const Program& program = current->program;
   auto bound = std::make_shared<Bound>();
-  bound->batch = static_cast<size_t>(info[0].As<Napi::Number>().Int64Value());
-  const auto inputs = info[1].As<Napi::Array>();
-  const auto outputs = info[2].As<Napi::Array>();
-  bound->share = shareFor(info[4], *backend_, copiedBytes(bound->batch, inputs, outputs));
+  bound->batch = readBatch(info[0]);
+  // Each element is read once, before anything else: its getter may run any code.
+  const std::vector<Napi::Value> inputs = elementsOf(info[1], "inputs", program.inputs.size());
+  const std::vector<Napi::Value> outputs = elementsOf(info[2], "outputs", program.outputs.size());
+  bound->share = shareFor(info[4], *backend_, copiedBytes(program, bound->batch, inputs, outputs));
   for (uint32_t i = 0; i < program.inputs.size(); ++i) {
     const size_t bytes = byteCount(program, program.inputs[i], bound->batch);
-    const Napi::Value value = inputs.Get(i);
+    const Napi::Value& value = inputs[i];
     if (!value.IsTypedArray()) {
       bound->inputs.push_back(bound->device(value, *backend_, bytes));
       continue;
@@ -188,7 +207,7 @@ std::shared_ptr<GraphWrap::Bound> GraphWrap::bind(const Napi::CallbackInfo& info
   }
   for (uint32_t i = 0; i < program.outputs.size(); ++i) {
     const size_t bytes = byteCount(program, program.outputs[i], bound->batch);
-    const Napi::Value value = outputs.Get(i);
+    const Napi::Value& value = outputs[i];
     if (value.IsObject()) {
       bound->outputs.push_back(bound->device(value, *backend_, bytes));
       bound->results.push_back(nullptr);
@@ -269,8 +288,8 @@ Napi::Value GraphWrap::profile(const Napi::CallbackInfo& info) {
 Napi::Value GraphWrap::lastRun(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     Napi::Object run = Napi::Object::New(info.Env());
-    run.Set("device", times_->device.load());
-    run.Set("call", times_->call.load());
+    setOwn(run, "device", times_->device.load());
+    setOwn(run, "call", times_->call.load());
     return run;
   });
 }

@@ -39,8 +39,6 @@ class GraphWrap : public Napi::ObjectWrap<GraphWrap> {
   };
   struct Bound;
 
-  [[nodiscard]] size_t copiedBytes(size_t batch, const Napi::Array& inputs,
-                                   const Napi::Array& outputs) const;
   [[nodiscard]] std::shared_ptr<Bound> bind(const Napi::CallbackInfo& info) const;
 
   Napi::Value prepare(const Napi::CallbackInfo& info);

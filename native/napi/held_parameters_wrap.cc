@@ -4,12 +4,11 @@
 
 #include "core/host_memory.h"
 #include "napi/addon_data.h"
+#include "napi/arguments.h"
 #include "napi/parameters_wrap.h"
 
 namespace vgg::napi {
 namespace {
-
-Napi::Value undefined(Napi::Env env) { return env.Undefined(); }
 
 HeldParameters& required(const std::shared_ptr<HeldParameters>& held) {
   if (held == nullptr)
@@ -33,6 +32,10 @@ HeldParametersWrap::HeldParametersWrap(const Napi::CallbackInfo& info) : ObjectW
   guarded(info.Env(), [&] {
     auto& wrap = unwrap<ParametersWrap>(info[0]);
     backend_ = wrap.backend();
+    for (const ParameterSpec& spec : wrap.parameters()->current()->specs())
+      counts_.push_back(elementCount(spec.shape));
+    held_ = std::make_shared<std::shared_ptr<HeldParameters>>();
+    disposal_ = {AddonData::of(info.Env()), backend_};
     // The promise is dropped, so this must not fail.
     AddonData::of(info.Env())
         .post(info.Env(), *backend_, [from = wrap.parameters(), held = held_]() -> MakeValue {
@@ -40,7 +43,7 @@ HeldParametersWrap::HeldParametersWrap(const Napi::CallbackInfo& info) : ObjectW
             *held = from->hold();
           } catch (...) {  // NOLINT(bugprone-empty-catch): `required` says it
           }
-          return undefined;
+          return [](Napi::Env env) { return env.Undefined(); };
         });
   });
 }
@@ -49,10 +52,14 @@ HeldParametersWrap::HeldParametersWrap(const Napi::CallbackInfo& info) : ObjectW
  * a parameter it is not held any more. */
 Napi::Value HeldParametersWrap::read(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const int index = info[0].As<Napi::Number>().Int32Value();
-    const auto first = static_cast<size_t>(info[1].As<Napi::Number>().Int64Value());
-    const auto count = static_cast<size_t>(info[2].As<Napi::Number>().Int64Value());
-    const bool isLast = info[3].ToBoolean();
+    const auto last = static_cast<int64_t>(counts_.size()) - 1;
+    const auto index = static_cast<int>(integerOf(info[0], "index", 0, last));
+    const auto total = static_cast<int64_t>(counts_[index]);
+    const int64_t first = integerOf(info[1], "first", 0, total);
+    const int64_t count = integerOf(info[2], "count", 0, total - first);
+    const bool isLast = booleanOf(info[3], "isLast");
+    if (held_ == nullptr)
+      throw Error(Code::kDisposed, "Expected parameters that are held but they were disposed");
     return AddonData::of(info.Env())
         .post(info.Env(), *backend_, [held = held_, index, first, count, isLast]() -> MakeValue {
           auto copy = HostMemory::allocate(checkedMultiply(count, sizeof(float)));
@@ -67,10 +74,7 @@ Napi::Value HeldParametersWrap::read(const Napi::CallbackInfo& info) {
 /** Resolves when what was held is free. */
 Napi::Value HeldParametersWrap::dispose(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    return AddonData::of(info.Env()).post(info.Env(), *backend_, [held = held_]() -> MakeValue {
-      *held = nullptr;
-      return undefined;
-    });
+    return disposal_.run(info.Env(), *backend_, std::move(held_));
   });
 }
 

@@ -4,9 +4,11 @@
 #include <napi.h>
 
 #include <memory>
+#include <vector>
 
 #include "core/backend.h"
 #include "core/parameter_versions.h"
+#include "napi/addon_data.h"
 
 namespace vgg::napi {
 
@@ -24,10 +26,11 @@ class HeldParametersWrap : public Napi::ObjectWrap<HeldParametersWrap> {
   Napi::Value dispose(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Backend> backend_;
-  /** What the device's thread has made by the time when it comes to the first read; null if memory
-   * was short, or after `dispose`. */
-  std::shared_ptr<std::shared_ptr<HeldParameters>> held_ =
-      std::make_shared<std::shared_ptr<HeldParameters>>();
+  std::vector<size_t> counts_;  // elements of each
+  /** What the device's thread has made by the time when it comes to the first read; null in it if
+   * memory was short. Null itself after `dispose`. */
+  std::shared_ptr<std::shared_ptr<HeldParameters>> held_;
+  Disposal<std::shared_ptr<HeldParameters>> disposal_;
 };
 
 }  // namespace vgg::napi

@@ -2,6 +2,7 @@
 
 #include "core/host_memory.h"
 #include "napi/addon_data.h"
+#include "napi/arguments.h"
 #include "napi/device_wrap.h"
 #include "napi/reservation_wrap.h"
 
@@ -20,7 +21,8 @@ MemoryWrap::MemoryWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   info.This().As<Napi::Object>().TypeTag(&kTypeTag);
   guarded(info.Env(), [&] {
     backend_ = unwrap<DeviceWrap>(info[0]).backend();
-    memory_ = backend_->allocate(static_cast<size_t>(info[1].As<Napi::Number>().DoubleValue()));
+    memory_ =
+        backend_->allocate(static_cast<size_t>(integerOf(info[1], "bytes", 0, kMaxSafeInteger)));
   });
   Napi::MemoryManagement::AdjustExternalMemory(info.Env(), static_cast<int64_t>(memory_->bytes()));
 }

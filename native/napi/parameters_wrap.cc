@@ -1,15 +1,25 @@
 #include "napi/parameters_wrap.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/host_memory.h"
 #include "napi/addon_data.h"
+#include "napi/arguments.h"
 #include "napi/device_wrap.h"
 #include "napi/read_program.h"
 #include "napi/reservation_wrap.h"
 
 namespace vgg::napi {
 namespace {
+
+DType readFloatingDType(const Napi::Value& value) {
+  const DType dtype = readDType(value);
+  if (dtype == DType::kUint8 || dtype == DType::kInt32)
+    throw ArgumentError(std::string("Expected a floating-point dtype for dtypes but received ") +
+                        dtypeName(dtype));
+  return dtype;
+}
 
 Napi::Value undefined(Napi::Env env) { return env.Undefined(); }
 
@@ -31,13 +41,14 @@ ParametersWrap::ParametersWrap(const Napi::CallbackInfo& info) : ObjectWrap(info
   info.This().As<Napi::Object>().TypeTag(&kTypeTag);
   guarded(info.Env(), [&] {
     backend_ = unwrap<DeviceWrap>(info[0]).backend();
-    std::vector<ParameterSpec> specs = readParameterSpecs(info[1].As<Napi::Array>());
+    std::vector<ParameterSpec> specs = readParameterSpecs(info[1]);
     for (const ParameterSpec& spec : specs) {
-      bytes_ += static_cast<int64_t>(checkedMultiply(elementCount(spec.shape), sizeof(float)));
+      const size_t bytes = checkedMultiply(elementCount(spec.shape), sizeof(float));
+      bytes_ = std::min(kMaxSafeInteger, bytes_ + static_cast<int64_t>(bytes));
     }
     disposal_ = {AddonData::of(info.Env()), backend_};
     parameters_ = std::make_shared<VersionedParameters>(
-        backend_->createParameters(std::move(specs), readPrecision(info[2].ToString())));
+        backend_->createParameters(std::move(specs), readPrecision(info[2])));
   });
   Napi::MemoryManagement::AdjustExternalMemory(info.Env(), bytes_);
 }
@@ -55,38 +66,47 @@ const std::shared_ptr<VersionedParameters>& ParametersWrap::parameters() const {
   return parameters_;
 }
 
+int ParametersWrap::indexOf(const Napi::Value& value) const {
+  const auto count = static_cast<int64_t>(parameters()->current()->specs().size());
+  return static_cast<int>(integerOf(value, "index", 0, count - 1));
+}
+
 /** write(indices, typedArrays, dtypes, first, isCounted, reservation | null): all of them in one
  * step; `first` is each one's first element. */
 Napi::Value ParametersWrap::write(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const auto indices = info[0].As<Napi::Array>();
-    const auto arrays = info[1].As<Napi::Array>();
-    const auto dtypes = info[2].As<Napi::Array>();
-    const auto first = static_cast<size_t>(info[3].As<Napi::Number>().Int64Value());
-    const std::vector<ParameterSpec>& specs = parameters()->current()->specs();
+    // All elements are read before any bytes are looked at: a getter may transfer an array.
+    const auto indices =
+        listOf<int>(info[0], "indices", [&](const Napi::Value& value) { return indexOf(value); });
+    const auto dtypes = listOf<DType>(info[2], "dtypes", readFloatingDType);
+    const Napi::Object list = objectOf(info[1], "data");
+    std::vector<Napi::Value> arrays;
+    for (uint32_t i = 0; i < indices.size(); ++i) arrays.emplace_back(list.Get(i));
+    if (dtypes.size() != indices.size())
+      throw ArgumentError("Expected a dtype for each index for dtypes but received others");
+    const auto first = static_cast<size_t>(integerOf(info[3], "first", 0, kMaxSafeInteger));
+    const bool isCounted = booleanOf(info[4], "isCounted");
+    const std::shared_ptr<VersionedParameters> to = parameters();
     std::vector<ParameterWrite> writes;
     size_t bytes = 0;
-    for (uint32_t i = 0; i < indices.Length(); ++i) {
-      const int index = Napi::Value(indices.Get(i)).As<Napi::Number>().Int32Value();
-      const DType dtype = readDType(Napi::Value(dtypes.Get(i)).As<Napi::String>());
-      const View view = viewOf(arrays.Get(i));
-      const size_t count = view.bytes / byteSize(dtype);
-      const size_t total = elementCount(specs.at(index).shape);
+    for (size_t i = 0; i < arrays.size(); ++i) {
+      const View view = viewOf(arrays[i]);
+      const size_t count = view.bytes / byteSize(dtypes[i]);
+      const size_t total = elementCount(to->current()->specs()[indices[i]].shape);
       if (first > total || count > total - first)
         throw Error(Code::kInternal, "Expected at most the parameter's elements");
-      writes.push_back({index, first, view.data, dtype, count});
+      writes.push_back({indices[i], first, view.data, dtypes[i], count});
       bytes += view.bytes;
     }
-    auto share = shareFor(info[5], *backend_, info[4].ToBoolean() ? bytes : 0);
+    auto share = shareFor(info[5], *backend_, isCounted ? bytes : 0);
     std::vector<std::shared_ptr<HostMemory>> copies;
-    for (ParameterWrite& write : writes) {
-      copies.push_back(
-          snapshot({const_cast<std::byte*>(write.from), write.count * byteSize(write.dtype)}));
-      write.from = copies.back()->data();
+    for (size_t i = 0; i < writes.size(); ++i) {
+      copies.push_back(snapshot(viewOf(arrays[i])));
+      writes[i].from = copies.back()->data();
     }
     return AddonData::of(info.Env())
         .post(info.Env(), *backend_,
-              [to = parameters(), share = std::move(share), copies = std::move(copies),
+              [to, share = std::move(share), copies = std::move(copies),
                writes = std::move(writes)]() -> MakeValue {
                 to->write(writes);
                 return undefined;
@@ -96,10 +116,10 @@ Napi::Value ParametersWrap::write(const Napi::CallbackInfo& info) {
 
 Napi::Value ParametersWrap::read(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const int index = info[0].As<Napi::Number>().Int32Value();
+    const int index = indexOf(info[0]);
     return AddonData::of(info.Env())
         .post(info.Env(), *backend_, [from = parameters()->current(), index]() -> MakeValue {
-          const size_t count = elementCount(from->specs().at(index).shape);
+          const size_t count = elementCount(from->specs()[index].shape);
           auto copy = HostMemory::allocate(count * sizeof(float));
           from->read(index, 0, count, copy->floats());
           return [copy](Napi::Env env) { return toArrayBuffer(env, copy->data(), copy->bytes()); };
@@ -110,8 +130,8 @@ Napi::Value ParametersWrap::read(const Napi::CallbackInfo& info) {
 /** fill(index, value) */
 Napi::Value ParametersWrap::fill(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const int index = info[0].As<Napi::Number>().Int32Value();
-    const float value = info[1].As<Napi::Number>().FloatValue();
+    const int index = indexOf(info[0]);
+    const float value = floatOf(info[1], "value");
     return AddonData::of(info.Env())
         .post(info.Env(), *backend_, [to = parameters(), index, value]() -> MakeValue {
           to->fill(index, value);
@@ -123,10 +143,10 @@ Napi::Value ParametersWrap::fill(const Napi::CallbackInfo& info) {
 /** fillNormal(index, standardDeviation, seed, stream) */
 Napi::Value ParametersWrap::fillNormal(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const int index = info[0].As<Napi::Number>().Int32Value();
-    const float standardDeviation = info[1].As<Napi::Number>().FloatValue();
-    const auto seed = static_cast<uint64_t>(info[2].As<Napi::Number>().Int64Value());
-    const uint32_t stream = info[3].As<Napi::Number>().Uint32Value();
+    const int index = indexOf(info[0]);
+    const float standardDeviation = floatOf(info[1], "standardDeviation");
+    const auto seed = static_cast<uint64_t>(integerOf(info[2], "seed", 0, kMaxSafeInteger));
+    const auto stream = static_cast<uint32_t>(integerOf(info[3], "stream", 0, UINT32_MAX));
     return AddonData::of(info.Env())
         .post(info.Env(), *backend_,
               [to = parameters(), index, standardDeviation, seed, stream]() -> MakeValue {

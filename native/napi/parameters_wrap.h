@@ -17,7 +17,7 @@ class ParametersWrap : public Napi::ObjectWrap<ParametersWrap> {
   static constexpr const char* kName = "parameters";
 
   static Napi::Function define(Napi::Env env);
-  /** new(device, [{ name, shape }]) */
+  /** new(device, [{ name, shape }], precision) */
   explicit ParametersWrap(const Napi::CallbackInfo& info);
   ~ParametersWrap() override;
 
@@ -33,6 +33,8 @@ class ParametersWrap : public Napi::ObjectWrap<ParametersWrap> {
   Napi::Value hold(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
   std::shared_ptr<VersionedParameters> release();
+  /** The index of a parameter. */
+  [[nodiscard]] int indexOf(const Napi::Value& value) const;
 
   std::shared_ptr<Backend> backend_;
   std::shared_ptr<VersionedParameters> parameters_;

@@ -1,51 +1,48 @@
 #include "napi/read_program.h"
 
 #include <functional>
+#include <limits>
 #include <map>
 
+#include "core/check_program.h"
 #include "core/error.h"
+#include "napi/arguments.h"
 
 namespace vgg::napi {
 namespace {
 
+constexpr int64_t kMaxInt = std::numeric_limits<int>::max();
+
+/** An index or a size; checkProgram says which are right. */
 int integer(const Napi::Object& row, const char* key) {
-  return row.Get(key).As<Napi::Number>().Int32Value();
+  return static_cast<int>(integerOf(ownProperty(row, key), key, 0, kMaxInt));
 }
 
 /** A parameter that the row may lack. */
 int optional(const Napi::Object& row, const char* key) {
-  const Napi::Value value = row.Get(key);
-  return value.IsNumber() ? value.As<Napi::Number>().Int32Value() : kNone;
+  const Napi::Value value = ownProperty(row, key);
+  return value.IsUndefined() ? kNone : static_cast<int>(integerOf(value, key, kNone, kMaxInt));
 }
 
-float number(const Napi::Object& row, const char* key) {
-  return row.Get(key).As<Napi::Number>().FloatValue();
+bool boolean(const Napi::Object& row, const char* key) {
+  return booleanOf(ownProperty(row, key), key);
 }
 
-bool boolean(const Napi::Object& row, const char* key) { return row.Get(key).ToBoolean(); }
-
-template <typename T, typename Read>
-std::vector<T> list(const Napi::Value& value, const Read& read) {
-  const auto array = value.As<Napi::Array>();
-  std::vector<T> items;
-  items.reserve(array.Length());
-  for (uint32_t i = 0; i < array.Length(); ++i) items.push_back(read(array.Get(i)));
-  return items;
+std::vector<float> floats(const Napi::Object& row, const char* key) {
+  return listOf<float>(ownProperty(row, key), key,
+                       [&](const Napi::Value& item) { return floatOf(item, key); });
 }
 
-std::vector<float> floats(const Napi::Value& value) {
-  return list<float>(value,
-                     [](const Napi::Value& item) { return item.As<Napi::Number>().FloatValue(); });
+std::vector<int> integers(const Napi::Object& record, const char* key) {
+  return listOf<int>(ownProperty(record, key), key, [&](const Napi::Value& item) {
+    return static_cast<int>(integerOf(item, key, 0, kMaxInt));
+  });
 }
 
-std::vector<int> integers(const Napi::Value& value) {
-  return list<int>(value,
-                   [](const Napi::Value& item) { return item.As<Napi::Number>().Int32Value(); });
-}
-
-Shape shape(const Napi::Value& value) {
-  return list<int64_t>(
-      value, [](const Napi::Value& item) { return item.As<Napi::Number>().Int64Value(); });
+Shape shape(const Napi::Object& value) {
+  return listOf<int64_t>(ownProperty(value, "shape"), "shape", [](const Napi::Value& item) {
+    return integerOf(item, "shape", 0, kMaxDimension);
+  });
 }
 
 using ReadRow = std::function<Op(const Napi::Object& row, int input, int output)>;
@@ -54,7 +51,7 @@ const std::map<std::string, ReadRow>& readers() {
   static const std::map<std::string, ReadRow> map{
       {"normalize",
        [](const Napi::Object& row, int input, int output) -> Op {
-         return Normalize{input, output, floats(row.Get("mean")), floats(row.Get("std"))};
+         return Normalize{input, output, floats(row, "mean"), floats(row, "std")};
        }},
       {"conv2d",
        [](const Napi::Object& row, int input, int output) -> Op {
@@ -74,7 +71,7 @@ const std::map<std::string, ReadRow>& readers() {
                           integer(row, "bias"),
                           integer(row, "mean"),
                           integer(row, "variance"),
-                          number(row, "epsilon"),
+                          floatOf(ownProperty(row, "epsilon"), "epsilon"),
                           boolean(row, "relu")};
        }},
       {"relu",
@@ -107,19 +104,17 @@ const std::map<std::string, ReadRow>& readers() {
 
 }  // namespace
 
-DType readDType(const std::string& name) {
-  static const std::map<std::string, DType> dtypes{
-      {"float32", DType::kFloat32},   {"float64", DType::kFloat64}, {"float16", DType::kFloat16},
-      {"bfloat16", DType::kBfloat16}, {"uint8", DType::kUint8},     {"int32", DType::kInt32},
-  };
-  const auto found = dtypes.find(name);
-  if (found == dtypes.end()) {
-    throw Error(Code::kInternal, "Expected a dtype that the core knows but received " + name);
+DType readDType(const Napi::Value& value) {
+  const std::string name = stringOf(value, "dtype");
+  for (const DType dtype : {DType::kFloat32, DType::kFloat64, DType::kFloat16, DType::kBfloat16,
+                            DType::kUint8, DType::kInt32}) {
+    if (name == dtypeName(dtype)) return dtype;
   }
-  return found->second;
+  throw ArgumentError("Expected a dtype that the core knows for dtype but received " + name);
 }
 
-Precision readPrecision(const std::string& name) {
+Precision readPrecision(const Napi::Value& value) {
+  const std::string name = stringOf(value, "precision");
   for (const Precision precision :
        {Precision::kFloat32, Precision::kTf32, Precision::kFloat16, Precision::kBfloat16}) {
     if (name == precisionName(precision)) return precision;
@@ -127,29 +122,32 @@ Precision readPrecision(const std::string& name) {
   throw Error(Code::kUnsupported, "No device computes in " + name);
 }
 
-Program readProgram(const Napi::Object& record) {
+Program readProgram(const Napi::Value& value, const std::vector<ParameterSpec>& parameters) {
+  const Napi::Object record = objectOf(value, "record");
   Program program;
-  program.values = list<Value>(record.Get("values"), [](const Napi::Value& item) {
-    const auto value = item.As<Napi::Object>();
-    return Value{shape(value.Get("shape")), readDType(value.Get("dtype").ToString())};
-  });
-  program.ops = list<Op>(record.Get("rows"), [](const Napi::Value& item) {
-    const auto row = item.As<Napi::Object>();
-    const std::string kind = row.Get("kind").ToString();
+  program.values =
+      listOf<Value>(ownProperty(record, "values"), "values", [](const Napi::Value& item) {
+        const Napi::Object made = objectOf(item, "a value");
+        return Value{shape(made), readDType(ownProperty(made, "dtype"))};
+      });
+  program.ops = listOf<Op>(ownProperty(record, "rows"), "rows", [](const Napi::Value& item) {
+    const Napi::Object row = objectOf(item, "a row");
+    const std::string kind = stringOf(ownProperty(row, "kind"), "kind");
     const auto reader = readers().find(kind);
     if (reader == readers().end())
-      throw Error(Code::kInternal, "Expected a known row but received " + kind);
+      throw ArgumentError("Expected a known row for kind but received " + kind);
     return reader->second(row, integer(row, "input"), integer(row, "output"));
   });
-  program.inputs = integers(record.Get("inputs"));
-  program.outputs = integers(record.Get("outputs"));
+  program.inputs = integers(record, "inputs");
+  program.outputs = integers(record, "outputs");
+  checkProgram(program, parameters);
   return program;
 }
 
-std::vector<ParameterSpec> readParameterSpecs(const Napi::Array& array) {
-  return list<ParameterSpec>(array, [](const Napi::Value& item) {
-    const auto spec = item.As<Napi::Object>();
-    return ParameterSpec{spec.Get("name").ToString(), shape(spec.Get("shape"))};
+std::vector<ParameterSpec> readParameterSpecs(const Napi::Value& value) {
+  return listOf<ParameterSpec>(value, "parameters", [](const Napi::Value& item) {
+    const Napi::Object spec = objectOf(item, "a parameter");
+    return ParameterSpec{stringOf(ownProperty(spec, "name"), "name"), shape(spec)};
   });
 }
 

@@ -9,11 +9,12 @@
 
 namespace vgg::napi {
 
-Program readProgram(const Napi::Object& record);
-/** A dtype by its name in JavaScript. Throws Error kInternal. */
-DType readDType(const std::string& name);
+/** A checked program: throws ArgumentError or TypeError unless a back end may trust it. */
+Program readProgram(const Napi::Value& value, const std::vector<ParameterSpec>& parameters);
+/** A dtype by its name in JavaScript. Throws ArgumentError. */
+DType readDType(const Napi::Value& value);
 /** Throws Error kUnsupported for any other name. */
-Precision readPrecision(const std::string& name);
-std::vector<ParameterSpec> readParameterSpecs(const Napi::Array& list);
+Precision readPrecision(const Napi::Value& value);
+std::vector<ParameterSpec> readParameterSpecs(const Napi::Value& value);
 
 }  // namespace vgg::napi

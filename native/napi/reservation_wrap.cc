@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "napi/addon_data.h"
+#include "napi/arguments.h"
 #include "napi/device_wrap.h"
 
 namespace vgg::napi {
@@ -15,7 +16,7 @@ Napi::Function ReservationWrap::define(Napi::Env env) {
 ReservationWrap::ReservationWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   info.This().As<Napi::Object>().TypeTag(&kTypeTag);
   share_ = guarded(info.Env(), [&] {
-    const auto bytes = static_cast<size_t>(info[1].As<Napi::Number>().Int64Value());
+    const auto bytes = static_cast<size_t>(integerOf(info[1], "bytes", 0, kMaxSafeInteger));
     return unwrap<DeviceWrap>(info[0]).backend()->queue().take(bytes);
   });
 }

@@ -9,6 +9,7 @@
 #include "core/shape.h"
 #include "image/resize.h"
 #include "napi/addon_data.h"
+#include "napi/arguments.h"
 
 namespace vgg::napi {
 namespace {
@@ -33,7 +34,9 @@ class ResizeWorker : public Napi::AsyncWorker {
  protected:
   void Execute() override {
     try {
-      cropped_.resize(static_cast<size_t>(plan_.cropWidth * plan_.cropHeight * 3));
+      const size_t pixels = checkedMultiply(static_cast<size_t>(plan_.cropWidth),
+                                            static_cast<size_t>(plan_.cropHeight));
+      cropped_.resize(checkedMultiply(pixels, 3));
       image::resizeAndCrop(pixels_, plan_, reinterpret_cast<uint8_t*>(cropped_.data()));
     } catch (...) {
       failure_ = std::current_exception();
@@ -61,10 +64,9 @@ class ResizeWorker : public Napi::AsyncWorker {
 
 Napi::Value resizeCrop(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const View view = viewOf(info[0]);
-    const auto object = info[1].As<Napi::Object>();
+    const Napi::Object object = objectOf(info[1], "plan");
     const auto number = [&](const char* name) {
-      return object.Get(name).As<Napi::Number>().Int64Value();
+      return integerOf(ownProperty(object, name), name, 0, kMaxDimension);
     };
     const image::ResizePlan plan{
         .width = number("width"),
@@ -77,6 +79,7 @@ Napi::Value resizeCrop(const Napi::CallbackInfo& info) {
         .cropHeight = number("cropSize"),
     };
     image::checkResizePlan(plan);
+    const View view = viewOf(info[0]);  // after the plan's getters, which may transfer it
     const size_t row = checkedMultiply(static_cast<size_t>(plan.width), 3);
     if (view.bytes != checkedMultiply(static_cast<size_t>(plan.height), row)) {
       throw Error(Code::kInternal, "Expected three bytes for each pixel");

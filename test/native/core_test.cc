@@ -358,6 +358,10 @@ void deviceThreadDropsAnOwner() {
 
 }  // namespace
 
+namespace vgg {
+void testCheckProgram();  // check_program_test.cc
+}  // namespace vgg
+
 namespace vgg::cpu {
 int testKernels();  // cpu_kernels_test.cc; how many failed
 void testLayout();  // cpu_layout_test.cc
@@ -383,6 +387,7 @@ int main() {
   copiesMayBeMadeAtOnce();
   deviceThreadDropsAnOwner();
   vgg::testMemory();
+  vgg::testCheckProgram();
   vgg::cpu::testLayout();
   failures += vgg::cpu::testKernels();
   std::printf(failures == 0 ? "ok\n" : "%d failures\n", failures);
