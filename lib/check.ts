@@ -61,12 +61,84 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
   return Object.getPrototypeOf(prototype) === null;
 }
 
+/** Whether this is Object.prototype, of whatever realm. */
+function isRoot(object: object): boolean {
+  if (object === Object.prototype) return true;
+  return Object.getPrototypeOf(object) === null && Object.hasOwn(object, "isPrototypeOf");
+}
+
+/** An option, own or inherited, but never from Object.prototype: any code of the process may have added it there. */
+export function optionOf<Options extends object, Key extends keyof Options>(
+  options: Options,
+  key: Key,
+): Options[Key] | undefined {
+  for (
+    let holder: object = options;
+    holder !== null && !isRoot(holder);
+    holder = Object.getPrototypeOf(holder)
+  ) {
+    if (Object.hasOwn(holder, key)) return options[key];
+  }
+  return undefined;
+}
+
 /** @throws {TypeError} not a plain object, or an option of another name: a misspelt option is never ignored */
 export function checkOptions(value: unknown, name: string, known: readonly string[]): void {
   if (!isPlainObject(value)) throw typeError("an object", name, value);
   for (const key of Object.keys(value)) {
     if (!known.includes(key)) throw typeError(`only the options ${known.join(", ")}`, name, key);
   }
+}
+
+/**
+ * A caller's options, each read once: a frozen object without a prototype that has every known option, undefined where it
+ * is not given. They may be inherited from a class or an object of defaults.
+ * @throws {TypeError} not an object, or an option of another name: a misspelt option is never ignored
+ */
+export function readOptions<Options extends object>(
+  value: Options,
+  name: string,
+  known: readonly string[],
+): Readonly<Options> {
+  const isPlain = isPlainObject(value);
+  const isInstance = typeof value === "object" && Object.prototype.toString.call(value) === plain;
+  if (!isPlain && !isInstance) throw typeError("an object", name, value);
+  for (const key of Object.keys(value)) {
+    if (known.includes(key)) continue;
+    // An instance with fields of its own is most likely an argument in the wrong place.
+    throw isPlain
+      ? typeError(`only the options ${known.join(", ")}`, name, key)
+      : typeError("an object", name, value);
+  }
+  const options = Object.create(null) as Record<string, unknown>;
+  for (const key of known) options[key] = optionOf(value, key as keyof Options);
+  return Object.freeze(options) as Options;
+}
+
+const plain = "[object Object]";
+
+/** The same properties without a prototype: what Node takes options from, it also takes from Object.prototype. */
+export function bare<Options extends object>(options: Options): Options {
+  return Object.freeze(Object.assign(Object.create(null) as Options, options));
+}
+
+/** For a listener of one event. */
+export const once = bare({ once: true } as const);
+
+/**
+ * The named things of a caller's object, each read once, undefined where it has none: own properties only.
+ * @throws {TypeError} not a plain object, or a name that is not known
+ */
+export function readNamed<Item>(
+  value: Readonly<Record<string, Item>>,
+  name: string,
+  known: readonly string[],
+): (Item | undefined)[] {
+  if (!isPlainObject(value)) throw typeError("an object", name, value);
+  for (const key of Object.keys(value)) {
+    if (!known.includes(key)) throw typeError(`only the options ${known.join(", ")}`, name, key);
+  }
+  return known.map((key) => (Object.hasOwn(value, key) ? value[key] : undefined));
 }
 
 /** @throws {TypeError} neither absent nor an AbortSignal, of whatever realm or package */

@@ -6,13 +6,9 @@ import { type AddonReport, addonReport, type LibraryReport, native } from "./nat
 import { isError } from "./realm.js";
 
 export type Precision = "float32" | "tf32" | "float16" | "bfloat16" | "float8";
-export const precisions = [
-  "float32",
-  "tf32",
-  "float16",
-  "bfloat16",
-  "float8",
-] as const satisfies Precision[];
+export const precisions = Object.freeze([
+  ...(["float32", "tf32", "float16", "bfloat16", "float8"] as const),
+] satisfies Precision[]);
 
 export interface DeviceInfo {
   readonly id: string;

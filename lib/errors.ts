@@ -2,7 +2,7 @@
 import { isError } from "./realm.js";
 
 /** Every code that a `VggError` may have, and when. docs/api.md says what to do about each. */
-export const errorCodes = {
+export const errorCodes = Object.freeze({
   ADDON_MISSING: "the native addon, or sharp for images, was not built or cannot be loaded",
   LIBRARY_MISSING: "a library of NVIDIA's that a GPU needs was not found, or cannot be used",
   DEVICE_UNAVAILABLE: "the device asked for does not exist or does not work here",
@@ -37,7 +37,7 @@ export const errorCodes = {
   FOLDER_UNUSABLE: "a folder or file cannot be made, read or written",
   BUILD_FAILED: "`vgg build` could not build the addon",
   INTERNAL: "a defect of this package; please report it",
-} as const;
+} as const);
 
 export type ErrorCode = keyof typeof errorCodes;
 
@@ -62,7 +62,7 @@ export function translated(error: unknown): unknown {
   // Where the addon had no memory for the call itself, the exception of C++ comes as it is.
   if (error.message === "std::bad_alloc")
     return new VggError("OUT_OF_MEMORY", "The host has no memory left");
-  if (!("code" in error)) return error;
+  if (!Object.hasOwn(error, "code") || !("code" in error)) return error;
   return isErrorCode(error.code) ? new VggError(error.code, error.message) : error;
 }
 

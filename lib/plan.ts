@@ -1,6 +1,7 @@
 // Plans and kernels for a GPU that is not here: made on one machine, for the cache of another.
 import { join } from "node:path";
 import { cacheFolder } from "./cache-folder.js";
+import { readOptions } from "./check.js";
 import type { Precision } from "./diagnosis.js";
 import { awaitNative, callNative } from "./errors.js";
 import { architectureOf, describeGpu, type GpuName, nameOf } from "./gpus.js";
@@ -60,8 +61,9 @@ export async function planAhead(
   topology: Topology,
   options: PlanOptions,
 ): Promise<PlanReport> {
-  const { precision, batchSizes, limit = 1 } = options;
-  const { folder = join(cacheFolder(), "cuda") } = options;
+  const known = ["precision", "batchSizes", "limit", "folder"];
+  const { precision, batchSizes, ...rest } = readOptions(options, "options", known);
+  const { limit = 1, folder = join(cacheFolder(), "cuda") } = rest;
   const { record, parameters } = nativeRecord(topology);
   const capability = architectureOf(gpu);
   const described = { description: describeGpu(gpu), name: nameOf(gpu), capability };

@@ -14,7 +14,7 @@ import { native } from "./native.js";
 import { markCopy } from "./realm.js";
 
 /** Numbers that JavaScript lacks are kept as their bits in a Uint16Array or Uint8Array. */
-const arrayTypes = {
+const arrayTypes = Object.freeze({
   float32: Float32Array,
   float64: Float64Array,
   float16: Uint16Array,
@@ -30,7 +30,7 @@ const arrayTypes = {
   uint32: Uint32Array,
   int64: BigInt64Array,
   uint64: BigUint64Array,
-} as const;
+} as const);
 
 export type DType = keyof typeof arrayTypes;
 export type TensorData =
@@ -45,7 +45,7 @@ export type TensorData =
   | BigInt64Array
   | BigUint64Array;
 
-export const dtypes = Object.keys(arrayTypes) as readonly DType[];
+export const dtypes = Object.freeze(Object.keys(arrayTypes)) as readonly DType[];
 /** What each kind of array holds when no dtype is named. */
 const inferred = new Map<string | undefined, DType>(
   dtypes
@@ -69,15 +69,17 @@ const maxDimension = 2 ** 31 - 1;
 /** @throws {TypeError} not an array of numbers @throws {RangeError} a dimension that is no integer ≥ 0, or too many elements */
 export function checkShape(shape: unknown, name: string): readonly number[] {
   if (!Array.isArray(shape)) throw typeError("an array of integers", name, shape);
+  const checked: number[] = []; // each read once
   let count = 1;
   for (let axis = 0; axis < shape.length; axis++) {
     const dimension = shape[axis];
     if (!isInteger(dimension, 0, maxDimension))
       checkInteger(dimension, `${name}[${axis}]`, 0, maxDimension);
     count *= dimension;
+    checked.push(dimension);
   }
   if (!Number.isSafeInteger(count)) throw rangeError("fewer than 2^53 elements", name, shape);
-  return Object.freeze([...shape]);
+  return Object.freeze(checked);
 }
 
 export function elementCount(shape: readonly number[]): number {

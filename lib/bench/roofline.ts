@@ -1,4 +1,5 @@
 // The least time that a device needs by its measured peak and bandwidth: what layers are held against.
+import { optionOf } from "../check.js";
 import type { Device } from "../device.js";
 import type { Precision } from "../diagnosis.js";
 import { awaitNative } from "../errors.js";
@@ -13,7 +14,8 @@ export async function measureRoofline(
   const { flopsPerSecond, bytesPerSecond } = await awaitNative(() =>
     device.native.roofline(precision),
   );
-  const { threads = 1, instructionSets: [instructionSet] = [] } = device.info;
+  const threads = optionOf(device.info, "threads") ?? 1;
+  const [instructionSet] = optionOf(device.info, "instructionSets") ?? [];
   const isGpu = device.kind === "cuda";
   return {
     gigaflopsPerSecond: flopsPerSecond > 0 ? flopsPerSecond / 1e9 : null,

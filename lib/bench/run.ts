@@ -2,6 +2,7 @@
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { optionOf } from "../check.js";
 import type { Device, DeviceId } from "../device.js";
 import { type Precision, version } from "../diagnosis.js";
 import { median, percentile } from "../statistics.js";
@@ -53,10 +54,12 @@ export async function runBench(
   choice: ModelChoice,
   options: BenchOptions,
 ): Promise<BenchReport> {
+  const onProgress = optionOf(options, "onProgress");
   // First, while this process has no model: two would need twice the memory.
   const coldStart = await measureColdStart(device.id as DeviceId, choice);
-  options.onProgress?.();
-  const { arch, weights, ...rest } = choice;
+  onProgress?.();
+  const { arch, weights: _, ...rest } = choice;
+  const weights = optionOf(choice, "weights");
   const model = await (weights === undefined
     ? Vgg.create(arch, { ...rest, device })
     : Vgg.load(arch, weights, { ...rest, device }));
@@ -65,14 +68,14 @@ export async function runBench(
     const measured: MeasuredBatch[] = [];
     for (const batch of options.batches) {
       measured.push(await measureBatch(model, batch, options));
-      options.onProgress?.();
+      onProgress?.();
     }
     const memory = {
       rssBytes: process.memoryUsage.rss(),
       peakRssBytes: process.resourceUsage().maxRSS * 1024,
     };
     const roofline = await measureRoofline(device, choice.precision);
-    options.onProgress?.();
+    onProgress?.();
     return {
       version,
       node: process.version,

@@ -2,9 +2,10 @@
 import {
   checkInteger,
   checkOneOf,
-  checkOptions,
   formatShape,
+  isPlainObject,
   rangeError,
+  readOptions,
   typeError,
 } from "../check.js";
 import { type DType, elementCount } from "../tensor.js";
@@ -19,6 +20,7 @@ import {
   checkVector,
   ParameterValue,
   rankError,
+  record,
   Value,
 } from "./value.js";
 
@@ -38,6 +40,15 @@ function freeze<T extends object>(tree: T): T {
   for (const item of Object.values(tree))
     if (typeof item === "object" && item !== null) freeze(item);
   return Object.freeze(tree);
+}
+
+/** One finite number for each channel, each read once. @throws {RangeError} */
+function checkNumbers(list: readonly number[], channels: number, name: string): number[] {
+  const numbers = Array.isArray(list) && list.length === channels ? Array.from(list) : [];
+  if (numbers.length !== channels || !numbers.every((item) => Number.isFinite(item))) {
+    throw rangeError(`${channels} finite numbers, one for each channel,`, name, list);
+  }
+  return numbers;
 }
 
 export class GraphBuilder {
@@ -80,34 +91,22 @@ export class GraphBuilder {
         shape,
       );
     }
-    return new ParameterValue(this, id, name, checked);
+    return record(new ParameterValue(this, id, name, checked));
   }
 
   /** input uint8 (N, H, W, C) or float32 (N, C, H, W) in [0, 1] → (N, C, H, W) float32, (x - mean) / std by channel */
   normalize(input: Value, options: { mean: readonly number[]; std: readonly number[] }): Value {
-    checkOptions(options, "options of normalize", ["mean", "std"]);
-    const { mean, std } = options;
+    const given = readOptions(options, "options of normalize", ["mean", "std"]);
     checkValue(this, input, "normalize", "input");
     if (input.shape.length !== 3)
       throw rankError("normalize", "(N, C, H, W) or uint8 (N, H, W, C)", input);
     const [a, b, c] = input.shape as [number, number, number];
     const shape = input.dtype === "uint8" ? [c, a, b] : [a, b, c];
-    for (const [name, list] of Object.entries({ mean, std })) {
-      const areNumbers = Array.isArray(list) && list.every((item) => Number.isFinite(item));
-      if (!areNumbers || list.length !== shape[0]) {
-        throw rangeError(
-          `${shape[0]} finite numbers, one for each channel,`,
-          `${name} of normalize`,
-          list,
-        );
-      }
-    }
+    const mean = checkNumbers(given.mean, shape[0]!, "mean of normalize");
+    const std = checkNumbers(given.std, shape[0]!, "std of normalize");
     if (std.includes(0)) throw rangeError("numbers other than 0", "std of normalize", std);
     const output = this.#value(shape, "float32");
-    return this.#row(
-      { kind: "normalize", input: input.id, output: output.id, mean: [...mean], std: [...std] },
-      output,
-    );
+    return this.#row({ kind: "normalize", input: input.id, output: output.id, mean, std }, output);
   }
 
   /** input (N, C, H, W), weight (K, C, R, S), bias (K) → (N, K, H', W') */
@@ -116,8 +115,9 @@ export class GraphBuilder {
     weight: ParameterValue,
     options: { bias?: ParameterValue; stride?: number; padding?: number; relu?: boolean } = {},
   ): Value {
-    checkOptions(options, "options of conv2d", ["bias", "stride", "padding", "relu"]);
-    const { bias, stride = 1, padding = 0, relu = false } = options;
+    const known = ["bias", "stride", "padding", "relu"];
+    const given = readOptions(options, "options of conv2d", known);
+    const { bias, stride = 1, padding = 0, relu = false } = given;
     const [channels, height, width] = checkImage(this, input, "conv2d");
     checkParameter(this, weight, "conv2d", "weight");
     if (weight.shape.length !== 4 || weight.shape[1] !== channels) {
@@ -130,7 +130,7 @@ export class GraphBuilder {
     const [filters, , r, s] = weight.shape as [number, number, number, number];
     if (bias !== undefined) checkVector(this, bias, filters, "conv2d", "bias");
     checkInteger(stride, "stride of conv2d", 1, maxExtent);
-    checkInteger(padding, "padding of conv2d", 0, Math.max(r, s) - 1);
+    checkInteger(padding, "padding of conv2d", 0, Math.min(maxExtent, Math.max(r, s) - 1));
     const outputHeight = Math.floor((height + 2 * padding - r) / stride) + 1;
     const outputWidth = Math.floor((width + 2 * padding - s) / stride) + 1;
     if (outputHeight < 1 || outputWidth < 1) {
@@ -168,19 +168,12 @@ export class GraphBuilder {
       relu?: boolean;
     },
   ): Value {
-    checkOptions(options, "options of batchNorm", [
-      "weight",
-      "bias",
-      "mean",
-      "variance",
-      "epsilon",
-      "relu",
-    ]);
-    const { epsilon = 1e-5, relu = false } = options;
+    const vectors = ["weight", "bias", "mean", "variance"] as const;
+    const known = [...vectors, "epsilon", "relu"];
+    const given = readOptions(options, "options of batchNorm", known);
+    const { epsilon = 1e-5, relu = false } = given;
     const [channels] = checkImage(this, input, "batchNorm");
-    for (const name of ["weight", "bias", "mean", "variance"] as const) {
-      checkVector(this, options[name], channels, "batchNorm", name);
-    }
+    for (const name of vectors) checkVector(this, given[name], channels, "batchNorm", name);
     if (!(epsilon > 0 && Number.isFinite(epsilon)))
       throw rangeError("a number above 0", "epsilon of batchNorm", epsilon);
     const output = this.#value(input.shape, "float32");
@@ -189,10 +182,10 @@ export class GraphBuilder {
         kind: "batchNorm",
         input: input.id,
         output: output.id,
-        weight: options.weight.id,
-        bias: options.bias.id,
-        mean: options.mean.id,
-        variance: options.variance.id,
+        weight: given.weight.id,
+        bias: given.bias.id,
+        mean: given.mean.id,
+        variance: given.variance.id,
         epsilon,
         relu: Boolean(relu),
       },
@@ -212,8 +205,8 @@ export class GraphBuilder {
     input: Value,
     options: { size?: number; stride?: number; padding?: number } = {},
   ): Value {
-    checkOptions(options, "options of maxPool2d", ["size", "stride", "padding"]);
-    const { size = 2, stride = size, padding = 0 } = options;
+    const given = readOptions(options, "options of maxPool2d", ["size", "stride", "padding"]);
+    const { size = 2, stride = size, padding = 0 } = given;
     const [channels, height, width] = checkImage(this, input, "maxPool2d");
     checkInteger(size, "size of maxPool2d", 1, maxExtent);
     checkInteger(stride, "stride of maxPool2d", 1, maxExtent);
@@ -240,9 +233,10 @@ export class GraphBuilder {
     if (!Array.isArray(outputSize) || outputSize.length !== 2) {
       throw rangeError("[height, width]", "outputSize of adaptiveAvgPool2d", outputSize);
     }
-    for (const extent of outputSize)
+    const [outputHeight, outputWidth] = outputSize as readonly [number, number];
+    for (const extent of [outputHeight, outputWidth])
       checkInteger(extent, "outputSize of adaptiveAvgPool2d", 1, maxExtent);
-    const output = this.#value([channels, ...outputSize], "float32");
+    const output = this.#value([channels, outputHeight, outputWidth], "float32");
     return this.#row({ kind: "adaptiveAvgPool2d", input: input.id, output: output.id }, output);
   }
 
@@ -259,8 +253,7 @@ export class GraphBuilder {
     weight: ParameterValue,
     options: { bias?: ParameterValue; relu?: boolean } = {},
   ): Value {
-    checkOptions(options, "options of gemm", ["bias", "relu"]);
-    const { bias, relu = false } = options;
+    const { bias, relu = false } = readOptions(options, "options of gemm", ["bias", "relu"]);
     const features = checkFeatures(this, input, "gemm");
     checkParameter(this, weight, "gemm", "weight");
     if (weight.shape.length !== 2 || weight.shape[1] !== features) {
@@ -301,7 +294,8 @@ export class GraphBuilder {
 
   /** The record with these outputs. @throws {TypeError|RangeError} no output, or one that no row of this graph makes */
   finish(outputs: Readonly<Record<string, Value>>): GraphRecord {
-    const entries = Object.entries(outputs);
+    if (!isPlainObject(outputs)) throw typeError("an object of values", "outputs", outputs);
+    const entries = Object.entries<Value>(outputs);
     if (entries.length === 0) throw rangeError("at least one output", "outputs", outputs);
     for (const [name, value] of entries) {
       checkValue(this, value, "finish", `output ${name}`);
@@ -309,20 +303,21 @@ export class GraphBuilder {
         throw rangeError("a computed value", `output ${name}`, "an input");
       }
     }
-    const record = freeze({
+    const graph = freeze({
       values: [...this.#values],
       parameters: [...this.#parameters],
       rows: [...this.#rows],
       inputs: { ...this.#inputs },
       outputs: Object.fromEntries(entries.map(([name, value]) => [name, value.id])),
     });
-    finished.add(record);
-    return record;
+    finished.add(graph);
+    return graph;
   }
 
   #value(shape: readonly number[], dtype: DType): Value {
-    const id = this.#values.push({ shape: [...shape], dtype }) - 1;
-    return new Value(this, id, shape, dtype);
+    const extents = Object.freeze([...shape]);
+    const id = this.#values.push({ shape: extents, dtype }) - 1;
+    return record(new Value(this, id, extents, dtype));
   }
 
   #row(row: Row, output: Value): Value {

@@ -1,4 +1,5 @@
 // What each step of a run did and how long it took: the back end's times put beside the rows of the record.
+import { optionOf } from "../check.js";
 import type { Precision } from "../diagnosis.js";
 import type { NativeStepTime } from "../native.js";
 import { median } from "../statistics.js";
@@ -60,7 +61,9 @@ export function describeSteps(
   };
   const [steps = []] = runs;
   const made = new Set(steps.map(({ value }) => value));
-  return steps.map(({ role, value, work }, index) => {
+  return steps.map((step, index) => {
+    const { role, value } = step;
+    const work = optionOf(step, "work");
     const shared = {
       outputShape: [batch, ...record.values[value]!.shape],
       medianMs: median(runs.map((run) => run[index]!.milliseconds)),
@@ -113,7 +116,7 @@ function parametersOf(row: Row): number[] {
   switch (row.kind) {
     case "conv2d":
     case "gemm":
-      return row.bias === undefined ? [row.weight] : [row.weight, row.bias];
+      return Object.hasOwn(row, "bias") ? [row.weight, row.bias!] : [row.weight];
     case "batchNorm":
       return [row.weight, row.bias, row.mean, row.variance];
     default:

@@ -5,6 +5,9 @@ import { checkShape, type DType } from "../tensor.js";
 import type { GraphBuilder } from "./builder.js";
 import type { ParameterId, ValueId } from "./ops.js";
 
+/** The values and parameters that builders made: their ids are trusted. Frozen, and no constructor adds to it. */
+const recorded = new WeakSet<Value | ParameterValue>();
+
 /** A recorded value. Its shape leaves out the batch dimension N. */
 export class Value {
   static {
@@ -16,12 +19,13 @@ export class Value {
   readonly shape: readonly number[];
   readonly dtype: DType;
 
-  /** @internal Use the methods of GraphBuilder. */
+  /** @internal Use the methods of GraphBuilder: what is made here belongs to no graph. */
   constructor(builder: GraphBuilder, id: ValueId, shape: readonly number[], dtype: DType) {
     this.builder = builder;
     this.id = id;
     this.shape = shape;
     this.dtype = dtype;
+    Object.freeze(this);
   }
 }
 
@@ -36,13 +40,20 @@ export class ParameterValue {
   readonly name: string;
   readonly shape: readonly number[];
 
-  /** @internal Use GraphBuilder.parameter. */
+  /** @internal Use GraphBuilder.parameter: what is made here belongs to no graph. */
   constructor(builder: GraphBuilder, id: ParameterId, name: string, shape: readonly number[]) {
     this.builder = builder;
     this.id = id;
     this.name = name;
     this.shape = shape;
+    Object.freeze(this);
   }
+}
+
+/** Makes a builder's value or parameter one that rows may read. */
+export function record<Made extends Value | ParameterValue>(made: Made): Made {
+  recorded.add(made);
+  return made;
 }
 
 /** Dimensions of at least 1. @throws {TypeError|RangeError} */
@@ -56,7 +67,8 @@ export function checkExtents(shape: readonly number[], name: string): readonly n
 
 /** @throws {TypeError} no value @throws {RangeError} a value of another graph */
 export function checkValue(builder: GraphBuilder, value: Value, row: string, name: string): void {
-  if (!(value instanceof Value)) throw typeError("a recorded value", `${name} of ${row}`, value);
+  if (!(value instanceof Value && recorded.has(value)))
+    throw typeError("a recorded value", `${name} of ${row}`, value);
   if (value.builder !== builder) {
     throw rangeError("a value of this graph", `${name} of ${row}`, value);
   }
@@ -98,7 +110,7 @@ export function checkParameter(
   row: string,
   name: string,
 ): void {
-  if (!(parameter instanceof ParameterValue)) {
+  if (!(parameter instanceof ParameterValue && recorded.has(parameter))) {
     throw typeError("a recorded parameter", `${name} of ${row}`, parameter);
   }
   if (parameter.builder !== builder) {

@@ -1,5 +1,6 @@
 // From an encoded image to 8-bit RGB pixels, by sharp (libvips).
 import type { Sharp, SharpOptions } from "sharp";
+import { bare } from "../check.js";
 import { VggError } from "../errors.js";
 import { imageError } from "./errors.js";
 import { describeFormat, formatOf, type ImageFormat } from "./format.js";
@@ -86,12 +87,12 @@ export async function openImage(
   const format = checkFormat(bytes, name);
   const image = firstImageOf(bytes, format, name);
   const makeSharp = await loadSharp();
-  const options: SharpOptions = {
+  const options: SharpOptions = bare({
     limitInputPixels: false,
     ignoreIcc: true,
     // libjpeg calls damaged data a warning, and finds only some of it; others so call what PIL reads without a word.
     failOn: format === "JPEG" ? "warning" : "error",
-  };
+  });
   const decoded = <T>(promise: Promise<T>) =>
     promise.catch((error: Error) => {
       const reason = error.message.trim().split("\n", 1)[0]!.replace(/:$/, "");
@@ -118,8 +119,10 @@ export async function openImage(
         .removeAlpha()
         .toColourspace("srgb")
         .raw();
-      if (timeoutMs !== undefined) pipeline.timeout({ seconds: Math.ceil(timeoutMs / 1000) });
-      const { data, info } = await decoded(pipeline.toBuffer({ resolveWithObject: true }));
+      if (timeoutMs !== undefined) pipeline.timeout(bare({ seconds: Math.ceil(timeoutMs / 1000) }));
+      const { data, info } = await decoded(
+        pipeline.toBuffer(bare({ resolveWithObject: true as const })),
+      );
       if (info.channels !== 3) {
         const message = `Expected colours but it has ${info.channels} channels`;
         throw imageError(name, "IMAGE_FORMAT", message);

@@ -1,4 +1,5 @@
 // Errors about an image: a VggError whose message opens with where the image came from.
+import { optionOf } from "../check.js";
 import { type ErrorCode, VggError } from "../errors.js";
 import { isError } from "../realm.js";
 
@@ -14,9 +15,10 @@ export function imageError(
 
 /** What a system or network error is called, for a message: its code if it has one, or its cause has. */
 export function reasonOf(error: unknown): string {
-  for (let at = error; isError(at); at = at.cause) {
-    if ("code" in at && typeof at.code === "string") return at.code;
-    if (at.cause === undefined) return at.message;
+  for (let at = error; isError(at); at = optionOf(at, "cause")) {
+    const code = optionOf(at as NodeJS.ErrnoException, "code");
+    if (typeof code === "string") return code;
+    if (optionOf(at, "cause") === undefined) return at.message;
   }
   return String(error);
 }

@@ -1,5 +1,5 @@
 // torchvision's ImageNet preprocessing: shorter side to 256, the middle 224 × 224, mean and deviation of ImageNet.
-import { checkInteger, checkOptions, checkSignal, rangeError, typeError } from "../check.js";
+import { checkInteger, checkSignal, rangeError, readOptions, typeError } from "../check.js";
 import { awaitNative } from "../errors.js";
 import { native, type ResizePlan } from "../native.js";
 import { follow, unlessAborted } from "../signal.js";
@@ -207,8 +207,7 @@ export async function cropPixels(
   options: CropOptions = {},
   call: object = {},
 ): Promise<Uint8Array> {
-  checkOptions(options, "options", cropOptionNames);
-  const checked = checkCropOptions(options);
+  const checked = checkCropOptions(readOptions(options, "options", cropOptionNames));
   return cropAll(openSources(source), checked, call);
 }
 
@@ -262,10 +261,10 @@ export async function preprocess(
   source: ImageSource | readonly ImageSource[],
   options: PreprocessOptions = {},
 ): Promise<Tensor> {
-  checkOptions(options, "options", [...cropOptionNames, "mean", "std"]);
-  const checked = checkCropOptions(options);
-  const mean = checkThree(options.mean, "options.mean", imageNetMean);
-  const std = checkThree(options.std, "options.std", imageNetStd);
+  const given = readOptions(options, "options", [...cropOptionNames, "mean", "std"]);
+  const checked = checkCropOptions(given);
+  const mean = checkThree(given.mean, "options.mean", imageNetMean);
+  const std = checkThree(given.std, "options.std", imageNetStd);
   if (std.some((deviation) => Math.fround(deviation) === 0))
     throw rangeError("numbers other than zero", "options.std", std);
   const sources = openSources(source);

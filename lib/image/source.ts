@@ -4,7 +4,7 @@ import type { Readable } from "node:stream";
 import type { ReadableStream } from "node:stream/web";
 import { fileURLToPath } from "node:url";
 import { types } from "node:util";
-import { describe, rangeError, typeError } from "../check.js";
+import { bare, describe, rangeError, typeError } from "../check.js";
 import { VggError } from "../errors.js";
 import { isUrl } from "../realm.js";
 import { onAbort } from "../signal.js";
@@ -188,7 +188,7 @@ async function download(url: string, name: string, limits: ReadLimits): Promise<
   try {
     return await readable(name, limits, async () => {
       try {
-        const response = await fetch(url, { signal: stop.signal });
+        const response = await fetch(url, bare({ signal: stop.signal }));
         if (!response.ok) {
           throw imageError(
             name,

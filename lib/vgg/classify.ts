@@ -67,6 +67,13 @@ export type Classification<Source> =
   | { readonly source: Source; readonly predictions: readonly Prediction[] }
   | { readonly source: Source; readonly error: unknown };
 
+/** Not `"error" in`, which asks Object.prototype too. */
+export function isFailure<Source>(
+  result: Classification<Source>,
+): result is Extract<Classification<Source>, { error: unknown }> {
+  return Object.hasOwn(result, "error");
+}
+
 /** Images one after the other, in order: the next batch is decoded while the device works on this one. */
 export async function* classifyAll<Source extends ImageSource>(
   graph: Graph,

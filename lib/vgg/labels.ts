@@ -1,7 +1,7 @@
 // ImageNet's 1000 class names, in the order of the classes, as torchvision spells them
 // (torchvision/models/_meta.py, BSD 3-Clause, © Soumith Chintala 2016).
 // biome-ignore format: one class a line would be a thousand
-export const imagenetLabels: readonly string[] = [
+export const imagenetLabels: readonly string[] = Object.freeze([
   "tench", "goldfish", "great white shark", "tiger shark", "hammerhead", "electric ray", "stingray", "cock", "hen",
   "ostrich", "brambling", "goldfinch", "house finch", "junco", "indigo bunting", "robin", "bulbul", "jay", "magpie",
   "chickadee", "water ouzel", "kite", "bald eagle", "vulture", "great grey owl", "European fire salamander",
@@ -126,4 +126,4 @@ export const imagenetLabels: readonly string[] = [
   "groom", "scuba diver", "rapeseed", "daisy", "yellow lady's slipper", "corn", "acorn", "hip", "buckeye",
   "coral fungus", "agaric", "gyromitra", "stinkhorn", "earthstar", "hen-of-the-woods", "bolete", "ear",
   "toilet tissue",
-];
+]);

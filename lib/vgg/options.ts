@@ -1,5 +1,5 @@
 // What models are made and called with: the types of the options, and their checks.
-import { checkOneOf, describe, typeError } from "../check.js";
+import { checkOneOf, describe, optionOf, typeError } from "../check.js";
 import { Device, type DeviceId, type DeviceTensor, openDevice } from "../device.js";
 import { type Precision, precisions } from "../diagnosis.js";
 import { VggError } from "../errors.js";
@@ -51,14 +51,10 @@ export interface LayerOptions<Name extends string> {
 }
 
 /** The names of those of VggOptions. */
-export const optionNames = [
-  "device",
-  "precision",
-  "inChannels",
-  "numClasses",
-  "imageSize",
-  "labels",
-];
+export const optionNames = Object.freeze([
+  ...["device", "precision"],
+  ...["inChannels", "numClasses", "imageSize", "labels"],
+]);
 
 /**
  * The device, opened, and a precision that it has.
@@ -67,8 +63,9 @@ export const optionNames = [
 export async function openDeviceOf(
   options: VggOptions,
 ): Promise<{ device: Device; precision: Precision }> {
-  const precision = checkOneOf(options.precision ?? "float32", "precision", precisions);
-  const { device = "auto" } = options;
+  const named = optionOf(options, "precision") ?? "float32";
+  const precision = checkOneOf(named, "precision", precisions);
+  const device = optionOf(options, "device") ?? "auto";
   const opened = device instanceof Device ? device : await openDevice(device);
   if (!opened.info.precisions.includes(precision)) {
     throw new VggError(

@@ -1,6 +1,6 @@
 // The published family as data: Simonyan & Zisserman, "Very deep convolutional networks", ICLR 2015, table 1;
 // module and parameter names are torchvision's.
-import { checkInteger, checkOneOf } from "../check.js";
+import { checkInteger, checkOneOf, optionOf } from "../check.js";
 
 /** A number is a 3×3 convolution with that many filters, "M" a 2×2 max pool. */
 const configurations = {
@@ -44,7 +44,7 @@ const family = {
 } as const;
 
 export type Architecture = keyof typeof family;
-export const architectures = Object.keys(family) as readonly Architecture[];
+export const architectures = Object.freeze(Object.keys(family)) as readonly Architecture[];
 
 export type Module =
   | {
@@ -90,9 +90,11 @@ const hiddenFeatures = 4096;
 /** @throws {TypeError|RangeError} unknown architecture, or a number out of its range */
 export function topology(arch: Architecture, options: TopologyOptions = {}): Topology {
   const { configuration, hasBatchNorm } = family[checkOneOf(arch, "arch", architectures)];
-  const inChannels = checkInteger(options.inChannels ?? 3, "inChannels", 1, 4096);
-  const numClasses = checkInteger(options.numClasses ?? 1000, "numClasses", 1, 1_000_000);
-  const imageSize = checkInteger(options.imageSize ?? 224, "imageSize", 32, 8192);
+  const integer = (name: keyof TopologyOptions, usual: number, min: number, max: number) =>
+    checkInteger(optionOf(options, name) ?? usual, name, min, max);
+  const inChannels = integer("inChannels", 3, 1, 4096);
+  const numClasses = integer("numClasses", 1000, 1, 1_000_000);
+  const imageSize = integer("imageSize", 224, 32, 8192);
 
   const modules: Module[] = [];
   let index = 0;

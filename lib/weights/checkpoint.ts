@@ -1,7 +1,7 @@
 // A file of named tensors, whatever its format: what is in it, and the bytes of each tensor when they are wanted.
 import { promisify } from "node:util";
 import { crc32, inflateRaw } from "node:zlib";
-import { checkInteger, typeError } from "../check.js";
+import { bare, checkInteger, typeError } from "../check.js";
 import { arrayTypeOf, type DType, elementCount, Tensor } from "../tensor.js";
 import { type CheckpointFile, checkpointError } from "./file.js";
 
@@ -13,10 +13,10 @@ export interface Storage {
   readonly elements: number;
   /** Where its bytes begin in the file. */
   readonly offset: number;
-  /** Absent where the format has none. */
-  readonly crc?: number;
+  /** Undefined where the format has none. */
+  readonly crc: number | undefined;
   /** How many bytes it takes in the file, where it is deflated. */
-  readonly deflatedBytes?: number;
+  readonly deflatedBytes: number | undefined;
 }
 
 /** A tensor as a strided view of a storage; offset and strides count elements. */
@@ -35,7 +35,7 @@ export interface Contents {
   /** Strings that go with the tensors: safetensors' `__metadata__`. */
   readonly metadata: ReadonlyMap<string, string>;
   /** Names of classes that were stored with the weights. */
-  readonly labels?: readonly string[];
+  readonly labels: readonly string[] | undefined;
 }
 
 export function bytesOf({ dtype, elements }: Storage): number {
@@ -203,7 +203,7 @@ export async function inflateExactly(
   deflated: Uint8Array,
   size: number,
 ): Promise<Uint8Array> {
-  const inflated = await inflate(deflated, { maxOutputLength: Math.max(size, 1) }).catch(
+  const inflated = await inflate(deflated, bare({ maxOutputLength: Math.max(size, 1) })).catch(
     (cause: Error) => {
       throw checkpointError(
         file,
@@ -291,7 +291,7 @@ export interface ReadOptions {
   maxHeaderBytes?: number;
 }
 
-export const readOptionNames = ["key", "verify", "maxHeaderBytes"];
+export const readOptionNames = Object.freeze(["key", "verify", "maxHeaderBytes"]);
 
 export function checkReadOptions({ key, verify, maxHeaderBytes }: ReadOptions): void {
   if (maxHeaderBytes !== undefined)

@@ -2,6 +2,7 @@
 import { constants } from "node:fs";
 import { type FileHandle, open, rm, stat, writeFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
+import { bare } from "../check.js";
 import { VggError } from "../errors.js";
 import { withFile } from "../file-error.js";
 import { readWhole } from "../read-whole.js";
@@ -27,6 +28,7 @@ export interface DownloadOptions {
   readonly onProgress: (progress: Progress) => void;
 }
 
+const utf8 = bare({ encoding: "utf8" } as const);
 const longestDelayMs = 30_000;
 const longestRetryAfterMs = 300_000;
 
@@ -57,7 +59,7 @@ function notePath(part: string): string {
 /** Removes a partial file and what is kept beside it. @throws {VggError} FOLDER_UNUSABLE */
 export async function discardPart(part: string): Promise<void> {
   await withFile(part, () =>
-    Promise.all([part, notePath(part)].map((path) => rm(path, { force: true }))),
+    Promise.all([part, notePath(part)].map((path) => rm(path, bare({ force: true })))),
   );
 }
 
@@ -137,7 +139,7 @@ class Part {
     // A weak ETag may not stand in If-Range (RFC 9110, 13.1.5).
     const validator = etag?.startsWith('"') ? etag : response.header("last-modified");
     const text = JSON.stringify({ url: shown(url), validator });
-    return this.#try(() => writeFile(notePath(this.path), text));
+    return this.#try(() => writeFile(notePath(this.path), text, utf8));
   }
 }
 
@@ -197,10 +199,9 @@ async function attempt(
   limits: { expectedBytes: number | undefined; maxBytes: number },
   onProgress: (progress: Progress) => void,
 ): Promise<void> {
-  const headers: Record<string, string> = {
-    "accept-encoding": "identity",
-    "user-agent": "vgg-cudnn",
-  };
+  const headers: Record<string, string> = Object.create(null);
+  headers["accept-encoding"] = "identity";
+  headers["user-agent"] = "vgg-cudnn";
   if (part.size > 0) {
     headers.range = `bytes=${part.size}-`;
     // Without it the bytes may be of another file; the hash tells.
@@ -274,7 +275,7 @@ export async function download(
           );
         }
         // Up to half as much again, so that many clients do not come back at once.
-        await delay(waitMs * (1 + Math.random() / 2), undefined, { signal }).catch(() => {});
+        await delay(waitMs * (1 + Math.random() / 2), undefined, bare({ signal })).catch(() => {});
         signal.throwIfAborted();
       }
     }

@@ -1,5 +1,6 @@
 // One HTTP request as a download needs it: through the proxy that the environment names, redirected, given up when no byte comes.
 import type { Dispatcher } from "undici";
+import { bare, optionOf } from "../check.js";
 import { VggError } from "../errors.js";
 import { onAbort } from "../signal.js";
 
@@ -12,7 +13,7 @@ export class Interrupted extends Error {
 
   constructor(message: string, options: ErrorOptions & { retryAfter?: string | undefined } = {}) {
     super(message, options);
-    this.retryAfter = options.retryAfter;
+    this.retryAfter = optionOf(options, "retryAfter");
   }
 }
 
@@ -72,7 +73,7 @@ export async function openClient(timeoutMs: number, signal: AbortSignal): Promis
   let agent: Dispatcher;
   try {
     // Plain http goes to the proxy in absolute form: many proxies allow CONNECT to port 443 only.
-    agent = new EnvHttpProxyAgent({ proxyTunnel: false });
+    agent = new EnvHttpProxyAgent(bare({ proxyTunnel: false }));
   } catch (error) {
     throw failure(
       "Expected an address such as http://proxy:3128 in HTTP_PROXY and HTTPS_PROXY",
@@ -106,7 +107,7 @@ export async function openClient(timeoutMs: number, signal: AbortSignal): Promis
       body,
     } = await watched(abort, () => {
       signal.throwIfAborted();
-      return request(url, { dispatcher: agent, headers, signal: abort.signal, ...timeouts });
+      return request(url, bare({ dispatcher: agent, headers, signal: abort.signal, ...timeouts }));
     }).catch((error) => {
       release();
       throw error;
@@ -116,7 +117,7 @@ export async function openClient(timeoutMs: number, signal: AbortSignal): Promis
     return {
       status: statusCode,
       header(name) {
-        const value = received[name];
+        const value = optionOf(received, name);
         return Array.isArray(value) ? value[0] : value;
       },
       async read() {

@@ -1,11 +1,18 @@
 // Known weights on this machine: found in torch's cache or ours, else downloaded there once and verified.
 import { createHash } from "node:crypto";
-import { constants, createReadStream } from "node:fs";
+import { constants } from "node:fs";
 import { access, copyFile, open, rename, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { cacheFolder, expandHome, userCacheFolder } from "../cache-folder.js";
-import { checkInteger, checkOptions, checkSignal, rangeError, typeError } from "../check.js";
+import {
+  checkInteger,
+  checkSignal,
+  optionOf,
+  rangeError,
+  readOptions,
+  typeError,
+} from "../check.js";
 import { VggError } from "../errors.js";
 import { fileError, isMissing, withFile } from "../file-error.js";
 import { makeFolder } from "../make-folder.js";
@@ -50,7 +57,7 @@ export interface PulledWeights {
 
 const waitingMs = 100;
 const progressMs = 1_000;
-const optionNames: (keyof PullOptions)[] = [
+const optionNames: readonly (keyof PullOptions)[] = [
   ...(["folder", "mirror", "signal", "timeoutMs", "retries"] as const),
   ...(["retryDelayMs", "onProgress", "offline"] as const),
 ];
@@ -91,8 +98,8 @@ function source(weights: KnownWeights, mirror: unknown, name: string): URL {
   return url;
 }
 
-function checkedOptions(weights: KnownWeights, options: PullOptions) {
-  checkOptions(options, "options", optionNames);
+function checkedOptions(weights: KnownWeights, given: PullOptions) {
+  const options = readOptions(given, "options", optionNames);
   const { folder, signal, onProgress = () => {} } = options;
   const { mirror = fromEnvironment("VGG_WEIGHTS_MIRROR") } = options;
   const { offline = !["0", undefined].includes(fromEnvironment("VGG_OFFLINE")) } = options;
@@ -122,10 +129,16 @@ async function hashFile(path: string, signal?: AbortSignal): Promise<Hashed | un
   const hash = createHash("sha256");
   let bytes = 0;
   try {
-    for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) {
-      signal?.throwIfAborted();
-      hash.update(chunk);
-      bytes += chunk.length;
+    const file = await open(path);
+    try {
+      const buffer = new Uint8Array(2 ** 20);
+      for (let read = -1; read !== 0; bytes += read) {
+        signal?.throwIfAborted();
+        read = (await file.read(buffer, 0, buffer.length)).bytesRead;
+        hash.update(buffer.subarray(0, read));
+      }
+    } finally {
+      await file.close();
     }
   } catch (error) {
     signal?.throwIfAborted();
@@ -136,7 +149,11 @@ async function hashFile(path: string, signal?: AbortSignal): Promise<Hashed | un
 }
 
 function isRight(weights: KnownWeights, file: Hashed): boolean {
-  return file.sha256.startsWith(weights.sha256 ?? weights.hashPrefix);
+  return file.sha256.startsWith(optionOf(weights, "sha256") ?? weights.hashPrefix);
+}
+
+function shownHash(weights: KnownWeights): string {
+  return optionOf(weights, "sha256") ?? `${weights.hashPrefix}…`;
 }
 
 async function verifiedFile(
@@ -167,9 +184,10 @@ async function fetchVerified(
 ): Promise<PulledWeights> {
   const part = join(folder, `${weights.file}.part`);
   // The stated size is rounded; the limit only keeps a wrong server from filling the disk.
-  const maxBytes = weights.bytes ?? Math.ceil((weights.sizeMiB + 1) * 2 ** 20);
+  const expectedBytes = optionOf(weights, "bytes");
+  const maxBytes = expectedBytes ?? Math.ceil((weights.sizeMiB + 1) * 2 ** 20);
   for (let isSecond = false; ; isSecond = true) {
-    const limits = { expectedBytes: weights.bytes, maxBytes };
+    const limits = { expectedBytes, maxBytes };
     const { isOfOneResponse } = await download(url, part, limits, options);
     const file = await hashFile(part, options.signal);
     if (file !== undefined && isRight(weights, file)) {
@@ -183,7 +201,7 @@ async function fetchVerified(
     if (isOfOneResponse || isSecond) {
       throw new VggError(
         "HASH_MISMATCH",
-        `Expected ${shown(url)} to have the SHA-256 ${weights.sha256 ?? `${weights.hashPrefix}…`} but received ` +
+        `Expected ${shown(url)} to have the SHA-256 ${shownHash(weights)} but received ` +
           `${file?.sha256} (${file?.bytes} bytes); nothing was kept`,
       );
     }
@@ -238,10 +256,9 @@ export async function pull(
     if (found !== undefined) return found;
   }
   if (offline) {
-    const hash = weights.sha256 ?? `${weights.hashPrefix}…`;
     throw new VggError(
       "OFFLINE",
-      `Expected ${weights.file} with the SHA-256 ${hash} in ${all.join(" or ")}, and the network may not be used; ` +
+      `Expected ${weights.file} with the SHA-256 ${shownHash(weights)} in ${all.join(" or ")}, and the network may not be used; ` +
         `put there what ${shown(url)} gives`,
     );
   }

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { readFileSync, unlinkSync } from "node:fs";
 import { lstat, open, rename, rm, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
+import { bare } from "../check.js";
 import { VggError } from "../errors.js";
 import { ifMissing, withFile } from "../file-error.js";
 import { readWhole } from "../read-whole.js";
@@ -107,7 +108,7 @@ export async function tryLock(path: string, watch: LockWatch): Promise<Lock | un
       .writeFile(JSON.stringify({ pid: process.pid, host: hostname(), token }))
       .finally(() => file.close());
   } catch (error) {
-    await rm(path, { force: true }).catch(() => void leftBehind.add(path));
+    await rm(path, bare({ force: true })).catch(() => void leftBehind.add(path));
     throw error;
   }
 
@@ -132,7 +133,7 @@ export async function tryLock(path: string, watch: LockWatch): Promise<Lock | un
     async release() {
       clearInterval(heartbeat);
       try {
-        if (await isHeld()) await rm(path, { force: true });
+        if (await isHeld()) await rm(path, bare({ force: true }));
         forget();
       } catch {
         leftBehind.add(token);

@@ -1,4 +1,5 @@
 // The names that other programs give to VGG's parameters, turned into torchvision's.
+import { optionOf } from "../check.js";
 import { VggError } from "../errors.js";
 import { elementCount } from "../tensor.js";
 import { type ParameterEntry, parameterTable } from "../vgg/parameters.js";
@@ -22,7 +23,7 @@ const schemes: Readonly<Record<string, Rename>> = {
   // Its linear layers are convolutions (4096, 512, 7, 7) and (4096, 4096, 1, 1): the same numbers in the same order.
   timm: (name) => {
     const at = name.lastIndexOf(".");
-    const layer = timmLayers[name.slice(0, at)];
+    const layer = optionOf(timmLayers, name.slice(0, at));
     return layer === undefined ? name : layer + name.slice(at);
   },
   tutorial: (name) =>

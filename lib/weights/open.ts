@@ -1,5 +1,5 @@
 // Opens a checkpoint by its first bytes, never by its name.
-import { checkOptions } from "../check.js";
+import { readOptions } from "../check.js";
 import type { Tensor } from "../tensor.js";
 import {
   Checkpoint,
@@ -59,11 +59,11 @@ function isOldTar(head: Uint8Array): boolean {
 
 /** @throws {VggError} any CHECKPOINT_ code */
 export async function openCheckpoint(path: string, options: ReadOptions = {}): Promise<Checkpoint> {
-  checkOptions(options, "options", readOptionNames);
-  checkReadOptions(options);
+  const given = readOptions(options, "options", readOptionNames);
+  checkReadOptions(given);
   const file = await CheckpointFile.open(path);
   try {
-    return new Checkpoint(file, await readContents(file, options), options.verify ?? true);
+    return new Checkpoint(file, await readContents(file, given), given.verify ?? true);
   } catch (error) {
     await file.close();
     throw error;

@@ -12,7 +12,7 @@ import {
   stat,
 } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
-import { rangeError, typeError } from "../check.js";
+import { bare, rangeError, typeError } from "../check.js";
 import { ifMissing, isMissing, withFile } from "../file-error.js";
 import { removeAtExit } from "../temporary-files.js";
 import { isStalePart, newPartName } from "./part-name.js";
@@ -103,7 +103,7 @@ export async function replaceFile(
     await step(() => handle.close());
     await step(() => rename(partial, target));
   } catch (error) {
-    await rm(partial, { force: true }).catch(() => void leftBehind.add(partial));
+    await rm(partial, bare({ force: true })).catch(() => void leftBehind.add(partial));
     throw error;
   } finally {
     release();

@@ -1,7 +1,7 @@
 // The safetensors format: eight bytes of length, a JSON header, the tensors' bytes without gap or overlap.
 // https://github.com/huggingface/safetensors
 
-import { checkOptions, describe, isPlainObject, rangeError, typeError } from "../check.js";
+import { describe, isPlainObject, rangeError, readOptions, typeError } from "../check.js";
 import { arrayTypeOf, type DType, nativeData, type Tensor, tensorEntries } from "../tensor.js";
 import {
   type Contents,
@@ -85,8 +85,7 @@ export async function readSafetensors(
   }
   if (start + covered !== file.size)
     throw file.corrupt(`Expected ${covered} bytes of data but the file has ${file.size - start}`);
-  const labels = readLabels(metadata);
-  return { format: "safetensors", tensors, metadata, ...(labels === undefined ? {} : { labels }) };
+  return { format: "safetensors", tensors, metadata, labels: readLabels(metadata) };
 }
 
 function readEntry(file: CheckpointFile, name: string, value: JsonValue, start: number) {
@@ -133,7 +132,10 @@ function readEntry(file: CheckpointFile, name: string, value: JsonValue, start: 
   if (shape.some((dimension) => dimension > maxDimension)) {
     throw checkpointError(file, "CHECKPOINT_LIMIT", `Expected dimensions below 2^31 for ${name}`);
   }
-  const storage = { dtype, elements: (end - begin) / itemBytes, offset: start + begin };
+  const storage = {
+    ...{ dtype, elements: (end - begin) / itemBytes, offset: start + begin },
+    ...{ crc: undefined, deflatedBytes: undefined },
+  };
   return {
     begin,
     end,
@@ -249,21 +251,23 @@ export async function writeSafetensors(
   options: WriteOptions = {},
 ): Promise<void> {
   checkPath(path, "path");
-  checkOptions(options, "options", ["metadata"]);
-  const { metadata = {} } = options;
-  checkMetadata(metadata);
+  const { metadata = {} } = readOptions(options, "options", ["metadata"]);
+  const checked = checkMetadata(metadata);
   const lazy = new Map<string, LazyTensor>();
   for (const [name, tensor] of tensorEntries(tensors, "tensors")) {
     if (name === "__metadata__") throw typeError("a tensor's name", "tensors", name);
     lazy.set(name, { shape: tensor.shape, dtype: tensor.dtype, read: async () => tensor });
   }
-  await writeTensors(path, lazy, metadata);
+  await writeTensors(path, lazy, checked);
 }
 
-export function checkMetadata(metadata: unknown): void {
+/** A copy, each entry read once. @throws {TypeError} not an object of strings */
+export function checkMetadata(metadata: unknown): Readonly<Record<string, string>> {
   if (!isPlainObject(metadata))
     throw typeError("an object of strings", "options.metadata", metadata);
-  for (const [key, value] of Object.entries(metadata)) {
+  const entries = Object.entries(metadata).map(([key, value]) => {
     if (typeof value !== "string") throw typeError("a string", `options.metadata.${key}`, value);
-  }
+    return [key, value] as const;
+  });
+  return Object.fromEntries(entries);
 }

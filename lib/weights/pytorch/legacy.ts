@@ -88,6 +88,8 @@ export async function readLegacy(file: CheckpointFile, options: ReadOptions): Pr
     dtype,
     elements: elementsAs(file, storage, dtype),
     offset: offsets.get(storage.key)!,
+    crc: undefined,
+    deflatedBytes: undefined,
   }));
 }
 

@@ -370,6 +370,5 @@ export function torchContents(
     storages.set(key, located);
     tensors.set(name, checkView(file, name, { dtype, shape, strides, offset, storage: located }));
   }
-  const labels = findLabels(root);
-  return { format, tensors, metadata: new Map(), ...(labels === undefined ? {} : { labels }) };
+  return { format, tensors, metadata: new Map(), labels: findLabels(root) };
 }

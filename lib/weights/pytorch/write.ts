@@ -1,6 +1,6 @@
 // Writes a state dict as PyTorch's zip format, so that torch.load(path, weights_only=True) reads it.
 import { crc32 } from "node:zlib";
-import { rangeError } from "../../check.js";
+import { optionOf, rangeError } from "../../check.js";
 import { VggError } from "../../errors.js";
 import { type DType, nativeData } from "../../tensor.js";
 import { contiguousStrides } from "../checkpoint.js";
@@ -52,7 +52,7 @@ function pickleStateDict(tensors: ReadonlyMap<string, LazyTensor>): Buffer {
     const { dtype, shape } = tensor;
     // Those of an empty tensor are never used, and may leave 64 bits.
     const strides = contiguousStrides(shape.includes(0) ? shape.map(() => 0) : shape);
-    const storageName = storageNames[dtype];
+    const storageName = optionOf(storageNames, dtype);
     if (storageName === undefined) {
       throw new VggError(
         "CHECKPOINT_UNSUPPORTED",

@@ -84,7 +84,7 @@ export async function readZipped(file: CheckpointFile, options: ReadOptions): Pr
       elements: elementsAs(file, storage, dtype),
       offset: record.offset,
       crc: record.crc,
-      ...(record.isDeflated ? { deflatedBytes: record.storedBytes } : {}),
+      deflatedBytes: record.isDeflated ? record.storedBytes : undefined,
     };
   });
 }
