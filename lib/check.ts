@@ -82,14 +82,6 @@ export function optionOf<Options extends object, Key extends keyof Options>(
   return undefined;
 }
 
-/** @throws {TypeError} not a plain object, or an option of another name: a misspelt option is never ignored */
-export function checkOptions(value: unknown, name: string, known: readonly string[]): void {
-  if (!isPlainObject(value)) throw typeError("an object", name, value);
-  for (const key of Object.keys(value)) {
-    if (!known.includes(key)) throw typeError(`only the options ${known.join(", ")}`, name, key);
-  }
-}
-
 /**
  * A caller's options, each read once: a frozen object without a prototype that has every known option, undefined where it
  * is not given. They may be inherited from a class or an object of defaults.

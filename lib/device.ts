@@ -1,6 +1,6 @@
 // Where the work happens: devices, what is known of them, and tensors that live on them.
 import { gpuCacheFolder } from "./cache-folder.js";
-import { checkInteger, checkOptions, formatShape, rangeError, typeError } from "./check.js";
+import { checkInteger, formatShape, rangeError, readOptions, typeError } from "./check.js";
 import { cpuInfo, type DeviceInfo, gpuInfos } from "./diagnosis.js";
 import { awaitNative, callNative, VggError } from "./errors.js";
 import { type NativeDevice, type NativeMemory, type NativeReservation, native } from "./native.js";
@@ -55,13 +55,9 @@ export async function openDevice(
   const expected = '"auto", "cpu", "cuda" or "cuda:N"';
   if (typeof id !== "string") throw typeError(expected, "device", id);
   if (!/^(auto|cpu|cuda(:\d{1,3})?)$/.test(id)) throw rangeError(expected, "device", id);
-  checkOptions(options, "options", [
-    "threads",
-    "instructionSet",
-    "deterministic",
-    "maxQueuedBytes",
-  ]);
-  const { threads, instructionSet, deterministic = false, maxQueuedBytes } = options;
+  const known = ["threads", "instructionSet", "deterministic", "maxQueuedBytes"];
+  const given = readOptions(options, "options", known);
+  const { threads, instructionSet, deterministic = false, maxQueuedBytes } = given;
   if (threads !== undefined) checkInteger(threads, "options.threads", 1, 1024);
   if (instructionSet !== undefined && typeof instructionSet !== "string") {
     throw typeError("a string", "options.instructionSet", instructionSet);

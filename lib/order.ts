@@ -25,15 +25,15 @@ export function inTurn<T>(line: Line, work: () => Promise<T>): Promise<T> {
 
 /**
  * Calls `work`, which hands work over before it returns, when the lines are free. Later calls of these lines wait too.
- * @param options.signal leaves the queue, with `options.drop` called at once
+ * @param signal leaves the queue, with `drop` called at once
  * @throws the reason of `signal`; what `work` throws
  */
 export function waitFor<T>(
   lines: readonly Line[],
   work: () => Promise<T>,
-  options: { signal?: AbortSignal | undefined; drop?: () => void } = {},
+  signal?: AbortSignal,
+  drop?: () => void,
 ): Promise<T> {
-  const { signal, drop } = options;
   return new Promise<T>((resolve, reject) => {
     let isDropped = false;
     const release = onAbort(signal, () => {
@@ -60,9 +60,9 @@ export function waitWithCopies<T, Data extends NodeJS.TypedArray>(
   device: NativeDevice,
   arrays: readonly Data[],
   work: (copies: readonly Data[], reservation: NativeReservation) => Promise<T>,
-  options: { signal?: AbortSignal | undefined; moreBytes?: number } = {},
+  signal?: AbortSignal,
+  moreBytes = 0,
 ): Promise<T> {
-  const { signal, moreBytes = 0 } = options;
   const bytes = arrays.reduce((sum, { byteLength }) => sum + byteLength, moreBytes);
   const reservation = callNative(() => device.reserve(bytes));
   let copies: readonly Data[];
@@ -83,7 +83,7 @@ export function waitWithCopies<T, Data extends NodeJS.TypedArray>(
       drop();
     }
   };
-  return waitFor(lines, start, { signal, drop });
+  return waitFor(lines, start, signal, drop);
 }
 
 /** @throws {VggError} OUT_OF_MEMORY */

@@ -1,10 +1,11 @@
 // A record on a device: one executable for each batch size asked for.
 import {
   checkInteger,
-  checkOptions,
   checkSignal,
   formatShape,
   rangeError,
+  readNamed,
+  readOptions,
   typeError,
 } from "../check.js";
 import { Device, DeviceTensor } from "../device.js";
@@ -57,7 +58,8 @@ type Results = Record<string, Tensor | DeviceTensor>;
 
 /** A call that was checked. */
 interface Call {
-  readonly into: Targets | undefined;
+  /** By output: undefined where it becomes a new Tensor. */
+  readonly targets: readonly (DeviceTensor | undefined)[] | undefined;
   readonly signal: AbortSignal | undefined;
   readonly batch: number;
   readonly nativeInputs: NativeInputs;
@@ -128,8 +130,8 @@ export class Graph {
     return rows.map((row) => {
       if (row.kind !== "conv2d" && row.kind !== "gemm" && row.kind !== "batchNorm") return row;
       const ids = keys.flatMap((key) => {
-        const id = (row as Partial<Record<typeof key, number>>)[key];
-        return id === undefined ? [] : [[key, shared[id]!] as const];
+        if (!Object.hasOwn(row, key)) return [];
+        return [[key, shared[(row as Record<typeof key, number>)[key]]!] as const];
       });
       return { ...row, ...Object.fromEntries(ids) };
     });
@@ -152,8 +154,9 @@ export class Graph {
    */
   async run(inputs: Inputs, options?: RunOptions): Promise<Results> {
     this.#checkLive();
-    if (options !== undefined) checkOptions(options, "options", ["signal", "into"]);
-    const call = this.#check(inputs, options?.into, options?.signal);
+    const given =
+      options === undefined ? undefined : readOptions(options, "options", ["signal", "into"]);
+    const call = this.#check(this.#readInputs(inputs), given?.into, given?.signal);
     try {
       await this.#start(this.#native.run, call);
     } catch (error) {
@@ -170,14 +173,13 @@ export class Graph {
    */
   async profile(inputs: Inputs, options: ProfileOptions = {}): Promise<GraphProfile> {
     this.#checkLive();
-    checkOptions(options, "options", ["warmup", "iterations", "signal"]);
-    const { signal } = options;
-    const warmup = checkInteger(options.warmup ?? 1, "options.warmup", 0, 1_000_000);
-    const iterations = checkInteger(options.iterations ?? 10, "options.iterations", 1, 1_000_000);
-    this.#check(inputs, undefined, signal);
-    const copies = Object.fromEntries(
-      this.#inputNames.map((name) => [name, copyTensor(inputs[name]!)]),
-    );
+    const given = readOptions(options, "options", ["warmup", "iterations", "signal"]);
+    const { signal } = given;
+    const warmup = checkInteger(given.warmup ?? 1, "options.warmup", 0, 1_000_000);
+    const iterations = checkInteger(given.iterations ?? 10, "options.iterations", 1, 1_000_000);
+    const tensors = this.#readInputs(inputs);
+    this.#check(tensors, undefined, signal);
+    const copies = tensors.map(copyTensor);
     const runs: NativeStepTime[][] = [];
     for (let i = 0; ; i++) {
       this.#checkLive();
@@ -203,30 +205,37 @@ export class Graph {
     return callNative(() => this.#native.lastRun());
   }
 
+  /** By input, each read once. */
+  #readInputs(inputs: Inputs): (Tensor | DeviceTensor)[] {
+    return readNamed(inputs, "inputs", this.#inputNames).map((value, index) => {
+      if (value instanceof Tensor || value instanceof DeviceTensor) return value;
+      throw typeError("a Tensor or DeviceTensor", this.#inputNames[index]!, value);
+    });
+  }
+
   /** Refuses all that is wrong about a call before anything of it happens. */
-  #check(inputs: Inputs, into: Targets | undefined, signal: AbortSignal | undefined): Call {
+  #check(
+    inputs: readonly (Tensor | DeviceTensor)[],
+    into: Targets | undefined,
+    signal: AbortSignal | undefined,
+  ): Call {
     checkSignal(signal);
-    checkOptions(inputs, "inputs", this.#inputNames);
-    for (const name of this.#inputNames) {
-      const value = inputs[name];
-      if (!(value instanceof Tensor) && !(value instanceof DeviceTensor))
-        throw typeError("a Tensor or DeviceTensor", name, value);
-    }
-    const batch = inputs[this.#inputNames[0]!]!.shape[0] ?? 0;
+    const batch = inputs[0]!.shape[0] ?? 0;
     const tensors: DeviceTensor[] = [];
-    const nativeInputs = this.#inputs.map((port) =>
-      this.#bind(inputs[port.name]!, port, batch, tensors),
+    const nativeInputs = this.#inputs.map((port, index) =>
+      this.#bind(inputs[index]!, port, batch, tensors),
     );
-    if (into !== undefined) checkOptions(into, "options.into", this.#outputNames);
-    const nativeOutputs = this.#outputs.map((port) => {
-      const target = into?.[port.name];
+    const targets =
+      into === undefined ? undefined : readNamed(into, "options.into", this.#outputNames);
+    const nativeOutputs = this.#outputs.map((port, index) => {
+      const target = targets?.[index];
       if (target === undefined) return null;
       const name = `options.into.${port.name}`;
       if (!(target instanceof DeviceTensor)) throw typeError("a DeviceTensor", name, target);
       return this.#bind(target, { ...port, name }, batch, tensors);
     });
     signal?.throwIfAborted();
-    return { into, signal, batch, nativeInputs, nativeOutputs, tensors, results: {} };
+    return { targets, signal, batch, nativeInputs, nativeOutputs, tensors, results: {} };
   }
 
   /** Hands a call over to the addon: now, unless what it uses must wait. */
@@ -275,7 +284,8 @@ export class Graph {
         const inputs = nativeInputs.map((input) => (isCopied(input) ? left.shift()! : input));
         return this.#handOver(method, call, inputs, reservation);
       },
-      { signal, moreBytes },
+      signal,
+      moreBytes,
     );
   }
 
@@ -283,7 +293,7 @@ export class Graph {
   #makeResults<T>(call: Call, running: Promise<T>): Promise<T> {
     try {
       const results = this.#outputs.map(({ name, shape, dtype }, index) => {
-        const target = call.into?.[name];
+        const target = call.targets?.[index];
         if (target !== undefined) return [name, target];
         const batched = [call.batch, ...shape];
         const data = new (arrayTypeOf(dtype))(elementCount(batched));

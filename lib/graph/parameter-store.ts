@@ -48,10 +48,10 @@ export class ParameterStore {
     if (!(device instanceof Device)) throw typeError("a Device", "device", device);
     this.device = device;
     this.precision = checkOneOf(precision, "precision", precisions);
-    this.records = records.map(({ name, shape }) => ({
-      name,
-      shape: checkShape(shape, `the shape of ${name}`),
-    }));
+    const checked = records.map(({ name, shape }) =>
+      Object.freeze({ name, shape: checkShape(shape, `the shape of ${name}`) }),
+    );
+    this.records = Object.freeze(checked);
     this.#indices = new Map(this.records.map(({ name }, index) => [name, index]));
     this.#device = device.native;
     this.#native = callNative(() => this.#device.createParameters(this.records, precision));

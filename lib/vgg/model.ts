@@ -1,5 +1,5 @@
 // Class Vgg: a forward graph with named parameters.
-import { checkInteger, checkOptions, checkSignal, typeError } from "../check.js";
+import { checkInteger, checkSignal, readOptions, typeError } from "../check.js";
 import { type Device, DeviceTensor } from "../device.js";
 import type { Precision } from "../diagnosis.js";
 import { VggError } from "../errors.js";
@@ -14,7 +14,7 @@ import { identifyWeights } from "../weights/names.js";
 import { openCheckpoint } from "../weights/open.js";
 import { checkPath } from "../weights/replace.js";
 import { checkMetadata, type WriteOptions, writeTensors } from "../weights/safetensors.js";
-import { type Classification, classifyAll, type Prediction } from "./classify.js";
+import { type Classification, classifyAll, isFailure, type Prediction } from "./classify.js";
 import { ModelGraphs } from "./graphs.js";
 import { imagenetLabels } from "./labels.js";
 import {
@@ -36,6 +36,8 @@ import type { StateDict, StateDictDifference } from "./state-dict.js";
 import { Summary } from "./summary.js";
 import { type Architecture, logitsName, type Topology, topology } from "./topology.js";
 
+const forwardOptionNames = ["signal", "into", "outputs"];
+
 export class Vgg {
   readonly arch: Architecture;
   readonly inChannels: number;
@@ -56,9 +58,9 @@ export class Vgg {
    * @throws {VggError} UNSUPPORTED precision, DEVICE_UNAVAILABLE, OUT_OF_MEMORY, ADDON_MISSING
    */
   static async create(arch: Architecture, options: CreateOptions = {}): Promise<Vgg> {
-    checkOptions(options, "options", [...optionNames, "seed"]);
-    const seed = checkInteger(options.seed ?? 0, "seed", 0, Number.MAX_SAFE_INTEGER);
-    return Vgg.#open(arch, options, (state) => state.initialize(seed));
+    const given = readOptions(options, "options", [...optionNames, "seed"]);
+    const seed = checkInteger(given.seed ?? 0, "seed", 0, Number.MAX_SAFE_INTEGER);
+    return Vgg.#open(arch, given, (state) => state.initialize(seed));
   }
 
   /**
@@ -68,16 +70,17 @@ export class Vgg {
    * @throws {VggError} CHECKPOINT_…, STATE_DICT_MISMATCH with every name that differs; as `create`; those of a download
    */
   static async load(arch: Architecture, source: string, options: LoadOptions = {}): Promise<Vgg> {
-    checkOptions(options, "options", [...optionNames, ...readOptionNames, "signal"]);
+    const known = [...optionNames, ...readOptionNames, "signal"];
+    const given = readOptions(options, "options", known);
     if (typeof source !== "string")
       throw typeError("a path or the name of known weights", "source", source);
-    const { key, verify, maxHeaderBytes, signal } = options;
+    const { key, verify, maxHeaderBytes, signal } = given;
     checkSignal(signal);
     signal?.throwIfAborted();
-    topology(arch, options);
+    topology(arch, given);
     // All that can be wrong without the file, before a download of half a gigabyte.
-    const { device, precision } = await openDeviceOf(options);
-    checkLabels(options.labels, options.numClasses ?? options.labels?.length ?? 0);
+    const { device, precision } = await openDeviceOf(given);
+    checkLabels(given.labels, given.numClasses ?? given.labels?.length ?? 0);
     const path = isWeightsName(source)
       ? await pullWeights(arch, source, signal === undefined ? {} : { signal })
       : source;
@@ -90,16 +93,16 @@ export class Vgg {
     try {
       const weights = identifyWeights(path, arch, checkpoint.tensors);
       for (const name of ["inChannels", "numClasses"] as const) {
-        if (options[name] !== undefined && options[name] !== weights[name]) {
-          const message = `${path}: Expected ${name} ${options[name]} as in the options but the file has ${weights[name]}`;
+        if (given[name] !== undefined && given[name] !== weights[name]) {
+          const message = `${path}: Expected ${name} ${given[name]} as in the options but the file has ${weights[name]}`;
           throw new VggError("STATE_DICT_MISMATCH", message);
         }
       }
       const { inChannels, numClasses } = weights;
       const stored = checkpoint.contents.labels;
-      const labels = options.labels ?? (stored?.length === numClasses ? stored : undefined);
+      const labels = given.labels ?? (stored?.length === numClasses ? stored : undefined);
       const complete = {
-        ...options,
+        ...given,
         device,
         precision,
         inChannels,
@@ -207,8 +210,7 @@ export class Vgg {
     options: { strict?: boolean } = {},
   ): Promise<StateDictDifference> {
     this.#checkLive();
-    checkOptions(options, "options", ["strict"]);
-    const { strict = true } = options;
+    const { strict = true } = readOptions(options, "options", ["strict"]);
     if (typeof strict !== "boolean") throw typeError("a boolean", "options.strict", strict);
     return this.#state.load(tensors, strict);
   }
@@ -222,14 +224,13 @@ export class Vgg {
   async save(path: string, options: WriteOptions = {}): Promise<void> {
     this.#checkLive();
     checkPath(path, "path");
-    checkOptions(options, "options", ["metadata"]);
-    const { metadata = {} } = options;
-    checkMetadata(metadata);
+    const { metadata = {} } = readOptions(options, "options", ["metadata"]);
+    const checked = checkMetadata(metadata);
     const labels =
       this.labels === undefined || this.labels === imagenetLabels
         ? {}
         : { labels: JSON.stringify(this.labels) };
-    const described = { format: "pt", arch: this.arch, ...labels, ...metadata };
+    const described = { format: "pt", arch: this.arch, ...labels, ...checked };
     await this.#state.hold((entries) => writeTensors(path, entries, described));
   }
 
@@ -261,12 +262,12 @@ export class Vgg {
       const { [logitsName]: logits } = await this.#graphs.logits.run({ [inputName]: input });
       return logits!;
     }
-    checkOptions(options, "options", ["signal", "into", "outputs"]);
-    const outputs = "outputs" in options ? options.outputs : undefined;
+    const given = readOptions(options, "options", forwardOptionNames);
+    const { signal, into } = given;
+    const outputs = "outputs" in given ? given.outputs : undefined;
     if (outputs !== undefined && (!Array.isArray(outputs) || outputs.length === 0)) {
       throw typeError("an array of layer names", "options.outputs", outputs);
     }
-    const { signal, into } = options;
     if (outputs === undefined && into !== undefined && !(into instanceof DeviceTensor)) {
       throw typeError("a DeviceTensor", "options.into", into);
     }
@@ -300,7 +301,7 @@ export class Vgg {
     const predictions: (readonly Prediction[])[] = [];
     const sources = (isArray ? images : [images]) as readonly ImageSource[];
     for await (const classified of this.classifyEach(sources, options)) {
-      if ("error" in classified) throw classified.error;
+      if (isFailure(classified)) throw classified.error;
       predictions.push(classified.predictions);
     }
     return isArray ? predictions : predictions[0]!;
@@ -315,13 +316,13 @@ export class Vgg {
     options: ClassifyOptions = {},
   ): AsyncGenerator<Classification<Source>> {
     this.#checkLive();
-    checkOptions(options, "options", ["top", "batchSize", "signal"]);
-    const { signal } = options;
+    const given = readOptions(options, "options", ["top", "batchSize", "signal"]);
+    const { signal } = given;
     checkSignal(signal);
     signal?.throwIfAborted();
     const most = Math.min(5, this.numClasses);
-    const top = checkInteger(options.top ?? most, "options.top", 1, this.numClasses);
-    const batchSize = checkInteger(options.batchSize ?? 8, "options.batchSize", 1, 4096);
+    const top = checkInteger(given.top ?? most, "options.top", 1, this.numClasses);
+    const batchSize = checkInteger(given.batchSize ?? 8, "options.batchSize", 1, 4096);
     if (this.inChannels !== 3) {
       throw new RangeError(
         `Expected a model of 3 channels for classify but this one has ${this.inChannels}`,
