@@ -1,0 +1,17 @@
+// `npm run test:hostile`: a good part of the suite while Object.prototype has a value for every name that the package knows.
+import { defineConfig } from "vitest/config";
+import base from "./vitest.config.ts";
+
+// Not what downloads: undici and Node's http take options from objects of their own.
+const files = [
+  ...["builder", "checkpoint", "checkpoint-pickle", "device", "graph", "image"],
+  ...["profile", "refusals", "safetensors", "tensor", "topology", "vgg"],
+];
+
+export default defineConfig({
+  test: {
+    ...base.test,
+    include: files.map((name) => `test/${name}.test.ts`),
+    setupFiles: ["test/hostile/prototypes.ts"],
+  },
+});
