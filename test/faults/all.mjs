@@ -22,8 +22,9 @@ const target = (name) => [
 ];
 const isBuilt =
   ["build", "build:addon", "build:fake-cuda"].every((script) => run("npm", "run", script)) &&
-  ["faults_test", "allocation_faults"].every((name) => run("npx", ...target(name)));
+  ["faults_test", "allocation_faults", "io_faults"].every((name) => run("npx", ...target(name)));
 if (isBuilt) {
   run("build/faults_test", "build/fake-cuda", step);
   run(process.execPath, "test/faults/allocations.mjs", step);
+  run(process.execPath, "test/faults/io.mjs", step);
 }
