@@ -1,4 +1,5 @@
 // Work that an AbortSignal stops: one listener on each signal, however many calls wait for it.
+import { once } from "./check.js";
 
 /** By signal: what to call when it aborts. Node warns of a leak from the eleventh listener of a signal on. */
 const watched = new WeakMap<AbortSignal, { readonly calls: Set<() => void>; release(): void }>();
@@ -10,7 +11,7 @@ function watch(signal: AbortSignal) {
     // A call that another one of them releases is not made any more.
     for (const call of calls) call();
   };
-  signal.addEventListener("abort", abort, { once: true });
+  signal.addEventListener("abort", abort, once);
   const watch = { calls, release: () => signal.removeEventListener("abort", abort) };
   watched.set(signal, watch);
   return watch;

@@ -7,7 +7,8 @@ describe.skipIf(!isBuilt)("a model on a GPU", () => {
     const { stderr, result } = run("leaks");
     expect(stderr).toBe("");
     expect(result.seen[1]).toEqual(result.seen[0]);
-    expect(result.seen[0].memory).toEqual({
+    expect(result.seen[0].memory).toMatchObject({
+      queuedBytes: 0,
       parameterBytes: 0,
       activationBytes: 0,
       tensorBytes: 0,
@@ -161,7 +162,7 @@ describe.skipIf(!isBuilt)("a model on a GPU", () => {
     });
   });
 
-  it("lets 8 forwards in and keeps the order of the rest, of writes and of disposal", () => {
+  it("keeps the order of many forwards, of writes and of disposal", () => {
     const { stderr, result } = run("waiting");
     expect(stderr).toBe("");
     const expected = Array.from({ length: 30 }, (_, i) => (i === 20 ? "20 enough" : i));
@@ -169,8 +170,6 @@ describe.skipIf(!isBuilt)("a model on a GPU", () => {
       expected.filter((entry) => typeof entry === "number"),
     );
     expect(result.order).toContain("20 enough");
-    // An input and an output for each run that was let in, and what the first one left in the pool.
-    expect(result.peak).toBeLessThanOrEqual(18);
     expect(result.shift).toBeGreaterThan(50);
   });
 });

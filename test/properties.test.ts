@@ -113,6 +113,7 @@ describe("a view of a storage", () => {
             path,
             zip([
               { name: "x/data.pkl", data: pickle(`}(${state.join("")}u`) },
+              { name: "x/version", data: Buffer.from("3\n") },
               { name: "x/data/0", data: new Uint8Array(values.buffer), deflate },
             ]),
           );
@@ -133,12 +134,9 @@ describe("a view of a storage", () => {
 
 describe("safetensors", () => {
   const name = fc.string({ unit: "binary", maxLength: 12 });
-  /** Also halves of surrogate pairs, and the names that objects have of their own. */
+  /** Also the names that objects have of their own. */
   const anyName = fc.oneof(
-    name,
-    fc
-      .array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 4 })
-      .map((units) => String.fromCharCode(...units)),
+    name.filter((text) => !/\p{Surrogate}/u.test(text)),
     fc.constantFrom("__proto__", "constructor", "toString", "0", "1", "", "labels"),
   );
   const tensor = fc

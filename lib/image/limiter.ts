@@ -1,4 +1,5 @@
 // How much work on images is under way in the whole process (a worker thread counts its own): open files, decoders, decoded bytes.
+import { once } from "../check.js";
 
 /** Whom a wait for a place belongs to, and what ends it. */
 export interface Claim {
@@ -82,7 +83,7 @@ export class Limiter {
         else leave(stalled());
       };
       let timer = setTimeout(watch, patienceMs);
-      signal.addEventListener("abort", abort, { once: true });
+      signal.addEventListener("abort", abort, once);
       const own = this.#waiting.get(call);
       if (own === undefined) this.#waiting.set(call, [waiter]);
       else own.push(waiter);

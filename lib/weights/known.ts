@@ -46,7 +46,7 @@ function published(
 }
 
 /** By architecture. */
-export const weightsTable: Readonly<Record<Architecture, KnownWeights>> = Object.freeze({
+export const weightsTable: Readonly<Record<Architecture, KnownWeights>> = {
   vgg11: published("vgg11", "8a719046", 506.84, [69.02, 88.628], 7.609, 132_863_336),
   vgg11_bn: published("vgg11_bn", "6002323d", 506.881, [70.37, 89.81], 7.609, 132_868_840),
   vgg13: published("vgg13", "19584684", 507.545, [69.928, 89.246], 11.308, 133_047_848),
@@ -58,7 +58,7 @@ export const weightsTable: Readonly<Record<Architecture, KnownWeights>> = Object
   vgg16_bn: published("vgg16_bn", "6c64b313", 527.866, [73.36, 91.516], 15.47, 138_365_992),
   vgg19: published("vgg19", "dcbb9e9d", 548.051, [72.376, 90.876], 19.632, 143_667_240),
   vgg19_bn: published("vgg19_bn", "c79401a0", 548.143, [74.218, 91.842], 19.632, 143_678_248),
-});
+};
 
 /**
  * The published weights of an architecture.

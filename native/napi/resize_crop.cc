@@ -44,7 +44,7 @@ class ResizeWorker : public Napi::AsyncWorker {
   }
 
   void OnOK() override {
-    held_.Value().As<Napi::TypedArray>().ArrayBuffer().Detach();
+    freePixels();
     settlePromise(
         Env(), deferred_,
         [this](Napi::Env env) { return toArrayBuffer(env, cropped_.data(), cropped_.size()); },
@@ -52,6 +52,17 @@ class ResizeWorker : public Napi::AsyncWorker {
   }
 
  private:
+  /** Leaves memory that cannot be detached, such as a SharedArrayBuffer's, to the collector. */
+  void freePixels() noexcept {
+    napi_value array = nullptr;
+    napi_value buffer = nullptr;
+    if (napi_get_reference_value(Env(), held_, &array) == napi_ok &&
+        napi_get_typedarray_info(Env(), array, nullptr, nullptr, nullptr, &buffer, nullptr) ==
+            napi_ok) {
+      [[maybe_unused]] const napi_status status = napi_detach_arraybuffer(Env(), buffer);
+    }
+  }
+
   Napi::Promise::Deferred deferred_;
   Napi::ObjectReference held_;
   const uint8_t* pixels_;

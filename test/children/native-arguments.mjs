@@ -2,8 +2,8 @@
 import { native } from "../../dist/native.js";
 
 const addon = native();
-const device = addon.openCpu(1, "");
-const other = addon.openCpu(2, "");
+const device = addon.openCpu(1, "", 0);
+const other = addon.openCpu(2, "", 0);
 const values = [
   { shape: [3, 4, 4], dtype: "float32" },
   { shape: [2, 4, 4], dtype: "float32" },
@@ -22,6 +22,8 @@ const specs = [{ name: "w", shape: [2, 3, 3, 3] }];
 const parameters = device.createParameters(specs, "float32");
 const graph = device.createGraph(record, parameters);
 const memory = device.allocate(16);
+const reservation = device.reserve(16);
+const held = parameters.hold();
 const cancellation = new addon.Cancellation();
 const gpu = { description: "{}", name: "none", capability: 90 };
 const options = {
@@ -44,8 +46,12 @@ const image = new Float32Array(48);
 
 /** Each entry with arguments that it takes. */
 const entries = [
-  [addon, "openCpu", [1, ""]],
-  [addon, "openCuda", [0, { cacheFolder: "/nonexistent", deterministic: false }]],
+  [addon, "openCpu", [1, "", 0]],
+  [
+    addon,
+    "openCuda",
+    [0, { cacheFolder: "/nonexistent", deterministic: false, maxQueuedBytes: 0 }],
+  ],
   [addon, "cudaDevices", []],
   [addon, "cudaReport", []],
   [addon, "cpuInfo", []],
@@ -60,15 +66,20 @@ const entries = [
   [device, "allocate", [16]],
   [device, "createParameters", [specs, "float32"]],
   [device, "createGraph", [record, parameters]],
-  [memory, "write", [new Float32Array(4)]],
+  [device, "reserve", [16]],
+  [reservation, "release", []],
+  [memory, "write", [new Float32Array(4), null]],
   [memory, "read", []],
-  [parameters, "write", [0, new Float32Array(54), "float32", 0]],
+  [parameters, "write", [[0], [new Float32Array(54)], ["float32"], 0, true, null]],
   [parameters, "read", [0]],
   [parameters, "fill", [0, 1]],
+  [parameters, "hold", []],
+  [held, "read", [0, 0, 54, false]],
+  [held, "dispose", []],
   [parameters, "fillNormal", [0, 1, 1, 1]],
   [graph, "prepare", [1]],
-  [graph, "run", [1, [image], [null], null]],
-  [graph, "profile", [1, [image], [null], cancellation]],
+  [graph, "run", [1, [image], [null], null, null]],
+  [graph, "profile", [1, [image], [null], cancellation, device.reserve(16)]],
   [graph, "lastRun", []],
   [cancellation, "cancel", []],
 ];
@@ -107,7 +118,7 @@ const wrong = [
     new Uint8Array(new SharedArrayBuffer(12)),
     new ArrayBuffer(8),
   ],
-  ...[device, other, memory, parameters, graph, cancellation, Object.create(graph)],
+  ...[device, other, memory, parameters, graph, cancellation, Object.create(graph), held],
   ...[other.allocate(16), other.createParameters(specs, "float32")],
   ...[hostile({}), hostile([]), hostile(() => {})],
   ...[
@@ -176,7 +187,7 @@ for (const [object, name, good] of entries) {
   }
   if (object !== addon) for (const self of wrong) await call(good, self);
 }
-for (const object of [device, memory, parameters, graph, cancellation]) {
+for (const object of [device, memory, reservation, parameters, held, graph, cancellation]) {
   for (const value of wrong) {
     for (const make of [() => new object.constructor(value), () => object.constructor(value)]) {
       outcomes.calls++;
