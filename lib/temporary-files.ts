@@ -1,12 +1,14 @@
-// The temporary files of this process: what is still there when it exits is removed then.
+// The temporary files of this process: what is still there when it exits, or a signal ends it, is removed then.
 import { unlinkSync } from "node:fs";
 import { rm } from "node:fs/promises";
+import { onExit } from "signal-exit";
+import { bare } from "./check.js";
 
 const removals = new Set<() => void>();
-let isListening = false;
+let stopListening: (() => void) | undefined;
 
 /** Removes what is there, as far as the system lets it; whoever works on it meets an error. */
-export function removeTemporaryFiles(): void {
+function removeAll(): void {
   for (const remove of removals) {
     try {
       remove();
@@ -18,17 +20,21 @@ export function removeTemporaryFiles(): void {
 }
 
 /**
- * Has `remove`, which may not wait, called when the process exits, until the result is called. Signals are the program's
- * own affair: by default they end a process without this.
+ * Has `remove`, which may not wait, called when the process exits, until the result is called. A signal that would end the
+ * process does so, after that; if the program listens to the signal itself, nothing happens but what it does.
  */
 export function removeAtExit(remove: () => void): () => void {
-  if (!isListening) process.on("exit", removeTemporaryFiles);
-  isListening = true;
   removals.add(remove);
-  return () => void removals.delete(remove);
+  stopListening ??= onExit(removeAll);
+  return () => {
+    removals.delete(remove);
+    if (removals.size > 0) return;
+    stopListening?.();
+    stopListening = undefined;
+  };
 }
 
 /** Removes a file now, or when the process exits. */
 export async function removeTemporary(path: string): Promise<void> {
-  await rm(path, { force: true }).catch(() => void removeAtExit(() => unlinkSync(path)));
+  await rm(path, bare({ force: true })).catch(() => void removeAtExit(() => unlinkSync(path)));
 }

@@ -1,7 +1,6 @@
 // Files that are replaced whole: links, what killed processes leave, and that everything that is written is read back.
 import { execFile } from "node:child_process";
 import {
-  existsSync,
   linkSync,
   lstatSync,
   mkdirSync,
@@ -114,12 +113,13 @@ describe("partial files", () => {
     expect(new Set(readdirSync(folder))).toEqual(new Set([...kept, "file"]));
   });
 
-  it("of a killed process are removed by the next save", async () => {
+  it("of a process that ends are removed by itself, and of a killed one by the next save", async () => {
     const code = `const { replaceFile } = await import(${JSON.stringify(new URL("../dist/weights/replace.js", import.meta.url).href)});
       await replaceFile(${JSON.stringify(at("file"))}, async (file) => {
         await file.write(Buffer.alloc(1000));
         process.PLACE;
       });`;
+    const partials = () => readdirSync(folder).filter((name) => name.endsWith(".part"));
     const run = (end: string) =>
       promisify(execFile)(process.execPath, [
         "--input-type=module",
@@ -127,17 +127,25 @@ describe("partial files", () => {
         code.replace("process.PLACE", end),
       ]).catch((error) => error);
     expect((await run("process.kill(process.pid, 'SIGKILL')")).signal).toBe("SIGKILL");
-    expect(readdirSync(folder)).toHaveLength(process.platform === "linux" ? 1 : 1);
-    if (process.platform === "linux") {
-      await put(at("file"));
-      expect(readdirSync(folder)).toEqual(["file"]);
-    }
+    expect(partials()).toHaveLength(1);
+    // Without /proc nobody knows that its process has ended.
+    if (process.platform === "linux") await put(at("file"));
+    else rmSync(at(partials()[0]!));
+    expect(partials()).toEqual([]);
     rmSync(at("file"), { force: true });
     expect((await run("process.exit(3)")).code).toBe(3);
-    expect(existsSync(at("file"))).toBe(false);
-    expect(
-      readdirSync(folder).filter((name) => process.platform === "linux" && name.endsWith(".part")),
-    ).toEqual([]);
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+      const { signal: ended } = await run(`process.kill(process.pid, "${signal}");
+        await new Promise((resolve) => setTimeout(resolve, 60_000));`);
+      expect(ended).toBe(signal);
+    }
+    expect(readdirSync(folder)).toEqual([]);
+    // A program that listens to the signal goes on, and its save too.
+    const { stdout } = await run(`process.once("SIGTERM", () => console.log("heard"));
+      process.kill(process.pid, "SIGTERM");
+      await new Promise((resolve) => setTimeout(resolve, 100));`);
+    expect(stdout).toBe("heard\n");
+    expect(readdirSync(folder)).toEqual(["file"]);
   });
 });
 

@@ -3,7 +3,6 @@
 import { Command, CommanderError } from "commander";
 import { version } from "../diagnosis.js";
 import { VggError } from "../errors.js";
-import { removeTemporaryFiles } from "../temporary-files.js";
 import { benchCommand } from "./bench.js";
 import { buildCommand } from "./build.js";
 import { checkCommand } from "./check.js";
@@ -63,14 +62,6 @@ function report(error: unknown): number {
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exit(error.code === "EPIPE" ? 0 : report(error));
 });
-
-// Nothing is left of a file that is written; then the signal ends the process as ever.
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  process.once(signal, () => {
-    removeTemporaryFiles();
-    process.kill(process.pid, signal);
-  });
-}
 
 async function main(): Promise<void> {
   if (process.argv.length <= 2) {
