@@ -206,7 +206,8 @@ describe.runIf(hasScript)("on a terminal", () => {
     const pid = Number(/PID (\d+)/.exec(terminal.text)![1]);
     process.kill(pid, "SIGCONT");
     const seen = terminal.text.length;
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    for (let waited = 0; waited < soonMs && terminal.text.length === seen; waited += 50)
+      await new Promise((resolve) => setTimeout(resolve, 50));
     expect(terminal.text.slice(seen)).not.toBe("");
     process.kill(pid, "SIGKILL");
   });
