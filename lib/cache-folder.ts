@@ -2,6 +2,7 @@
 import { lstatSync, mkdirSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
+import { bare } from "./check.js";
 import { VggError } from "./errors.js";
 
 /** Undefined for a user without HOME and without an entry in passwd, as containers run them, or with an empty HOME. */
@@ -29,12 +30,12 @@ function temporaryFolder(): string {
       { cause },
     );
   try {
-    mkdirSync(path, { mode: 0o700 });
+    mkdirSync(path, bare({ mode: 0o700 }));
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     if (code !== "EEXIST") throw unusable(`received ${code}`, cause);
   }
-  const stats = lstatSync(path, { throwIfNoEntry: false });
+  const stats = lstatSync(path, bare({ throwIfNoEntry: false as const }));
   // Windows has no such numbers, and the folder for temporary files is the user's own.
   const isOwn = user === undefined || (stats?.uid === user && (stats.mode & 0o022) === 0);
   if (!stats?.isDirectory() || !isOwn) throw unusable("it belongs to others or is none");

@@ -27,7 +27,10 @@ export interface DeviceOptions {
   instructionSet?: "avx512" | "avx2" | "x86-64-v2" | "neon";
   /** GPU only: the same bits in each process, for less speed: algorithms are not chosen by time. Default: false. */
   deterministic?: boolean;
-  /** How many bytes calls may copy and leave waiting for the device. Default: a quarter of the memory available when it opens. */
+  /**
+   * How many bytes calls may copy through this handle and leave waiting. Default: a bound that handles of the device share,
+   * a quarter of the memory that is available when it opens.
+   */
   maxQueuedBytes?: number;
 }
 
@@ -36,7 +39,7 @@ export interface MemoryStats {
   readonly parameterBytes: number;
   readonly activationBytes: number;
   readonly tensorBytes: number;
-  /** On the host: what calls have copied for work that waits or runs. */
+  /** On the host: what calls have copied, through the handles that share this bound, for work that waits or runs. */
   readonly queuedBytes: number;
   /** Beyond it a call that copies rejects with QUEUE_FULL. */
   readonly maxQueuedBytes: number;
@@ -66,16 +69,14 @@ export async function openDevice(
     throw typeError("a boolean", "options.deterministic", deterministic);
   if (maxQueuedBytes !== undefined)
     checkInteger(maxQueuedBytes, "options.maxQueuedBytes", 1, Number.MAX_SAFE_INTEGER);
-  const own = { deterministic, maxQueuedBytes };
   const openCpu = () =>
     new Device(
       cpuInfo(),
       callNative(() => native().openCpu(threads ?? 0, instructionSet ?? "", maxQueuedBytes ?? 0)),
-      own,
     );
   if (id === "cpu") return openCpu();
   try {
-    return await openGpu(Number(id.split(":")[1] ?? 0), own);
+    return await openGpu(Number(id.split(":")[1] ?? 0), deterministic, maxQueuedBytes ?? 0);
   } catch (error) {
     // Whatever keeps the GPU from working: `diagnose` says it.
     if (id === "auto" && error instanceof VggError && error.code !== "ADDON_MISSING")
@@ -84,17 +85,14 @@ export async function openDevice(
   }
 }
 
-async function openGpu(ordinal: number, own: OwnOptions): Promise<Device> {
-  const { deterministic, maxQueuedBytes = 0 } = own;
+async function openGpu(
+  ordinal: number,
+  deterministic: boolean,
+  maxQueuedBytes: number,
+): Promise<Device> {
   const options = { cacheFolder: gpuCacheFolder(), deterministic, maxQueuedBytes };
   const opened = await awaitNative(() => native().openCuda(ordinal, options));
-  return new Device(gpuInfos()[ordinal]!, opened, own);
-}
-
-/** What tells devices of one id apart, besides what they say of themselves. */
-interface OwnOptions {
-  readonly deterministic: boolean;
-  readonly maxQueuedBytes: number | undefined;
+  return new Device(gpuInfos()[ordinal]!, opened, deterministic);
 }
 
 /** A place where graphs run. Everything asked of it happens in order on its own thread. */
@@ -106,12 +104,12 @@ export class Device {
   readonly info: DeviceInfo;
   #native: NativeDevice | null;
 
-  readonly #own: OwnOptions;
+  readonly #isDeterministic: boolean;
 
   /** @internal Use `openDevice`. */
-  constructor(info: DeviceInfo, device: NativeDevice, own: OwnOptions) {
+  constructor(info: DeviceInfo, device: NativeDevice, isDeterministic = false) {
     this.#native = device;
-    this.#own = own;
+    this.#isDeterministic = isDeterministic;
     const { threads, instructionSet, precisions } = callNative(() => device.info());
     this.info =
       info.kind === "cpu"
@@ -138,13 +136,8 @@ export class Device {
 
   toString(): string {
     const { id, threads, instructionSets = [] } = this.info;
-    const { deterministic, maxQueuedBytes } = this.#own;
-    const details = [
-      ...(this.kind === "cpu" ? [`${threads} threads`, ...instructionSets] : []),
-      ...(this.kind === "cuda" && deterministic ? ["deterministic"] : []),
-      ...(maxQueuedBytes === undefined ? [] : [`${maxQueuedBytes} bytes queued`]),
-    ];
-    return details.length > 0 ? `${id} (${details.join(", ")})` : id;
+    if (this.kind === "cuda") return this.#isDeterministic ? `${id} (deterministic)` : id;
+    return `${id} (${threads} threads, ${instructionSets.join(", ")})`;
   }
 
   /** @internal @throws {VggError} DISPOSED */

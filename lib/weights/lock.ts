@@ -48,7 +48,7 @@ async function readOwner(path: string): Promise<Owner | undefined> {
 const leftBehind = new Set<string>();
 
 function isDead(path: string, owner: Owner | undefined): boolean {
-  if (leftBehind.delete(owner?.token ?? path)) return true;
+  if (leftBehind.has(owner?.token ?? path)) return true;
   if (owner?.host !== hostname() || !Number.isInteger(owner.pid)) return false;
   try {
     process.kill(owner.pid, 0);
@@ -82,11 +82,14 @@ async function removeStale(path: string, watch: LockWatch): Promise<Removal> {
   if (status === undefined) return "none";
   if (!status.isFile())
     throw new VggError("FOLDER_UNUSABLE", `Expected a regular file, or none, at ${path}`);
-  const hasDied = isDead(path, await readOwner(path));
+  const owner = await readOwner(path);
+  const hasDied = isDead(path, owner);
   if (!hasDied && !watch.isSilent(status.mtimeMs)) return "none";
   const aside = `${path}.${randomUUID()}`;
   const isMine = await rename(path, aside).then(() => true, ifMissing);
   if (!isMine) return "none";
+  leftBehind.delete(path);
+  if (owner !== undefined) leftBehind.delete(owner.token);
   await removeTemporary(aside);
   return hasDied ? "of the dead" : "of the silent";
 }

@@ -14,7 +14,7 @@ import {
 import { dirname, isAbsolute, join } from "node:path";
 import { bare, rangeError, typeError } from "../check.js";
 import { ifMissing, isMissing, withFile } from "../file-error.js";
-import { removeAtExit } from "../temporary-files.js";
+import { removeAtExit, removeTemporary } from "../temporary-files.js";
 import { isStalePart, newPartName } from "./part-name.js";
 
 /** @throws {TypeError|RangeError} not a path that a file can have */
@@ -52,19 +52,11 @@ async function findTarget(path: string): Promise<{ target: string; mode: number 
   return { target, mode: stats?.mode };
 }
 
-/** What this process could not remove when it had to. */
-const leftBehind = new Set<string>();
-
 /** Removes what killed processes left in a folder, as far as the system lets it. */
 async function removeStaleParts(folder: string): Promise<void> {
   for (const name of await readdir(folder).catch(() => [])) {
-    const path = join(folder, name);
-    if (!leftBehind.has(path) && !(await isStalePart(folder, name))) continue;
-    const isGone = await rm(path, { force: true }).then(
-      () => true,
-      () => false,
-    );
-    if (isGone) leftBehind.delete(path);
+    if (await isStalePart(folder, name))
+      await rm(join(folder, name), bare({ force: true })).catch(() => {});
   }
 }
 
@@ -103,7 +95,7 @@ export async function replaceFile(
     await step(() => handle.close());
     await step(() => rename(partial, target));
   } catch (error) {
-    await rm(partial, bare({ force: true })).catch(() => void leftBehind.add(partial));
+    await removeTemporary(partial);
     throw error;
   } finally {
     release();

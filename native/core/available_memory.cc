@@ -17,14 +17,6 @@ namespace {
 
 constexpr size_t kUnlimited = std::numeric_limits<size_t>::max();
 
-/** The number in a file that holds only one; none if there is no file, or "max" in it. */
-std::optional<size_t> readNumber(const std::string& path) {
-  std::ifstream file(path);
-  size_t number = 0;
-  if (file >> number) return number;
-  return std::nullopt;
-}
-
 /** The number after `key` in a file of "key number" lines. */
 std::optional<size_t> readEntry(const std::string& path, std::string_view key) {
   std::ifstream file(path);
@@ -113,6 +105,13 @@ void narrowToResourceLimits(HostLimit& limit) {
 #endif
 
 }  // namespace
+
+std::optional<size_t> readNumber(const std::string& path) {
+  std::ifstream file(path);
+  size_t number = 0;
+  if (file >> number) return number;
+  return std::nullopt;
+}
 
 HostLimit hostLimit(const std::string& root) {
   const auto kibibytes = readEntry(root + "/proc/meminfo", "MemAvailable:");

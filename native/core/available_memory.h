@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 
 namespace vgg {
@@ -20,5 +21,8 @@ struct HostLimit {
 HostLimit hostLimit(const std::string& root = "");
 
 inline size_t availableHostBytes(const std::string& root = "") { return hostLimit(root).bytes; }
+
+/** The number at the start of a file; none if there is no file, or "max" in it. */
+std::optional<size_t> readNumber(const std::string& path);
 
 }  // namespace vgg

@@ -133,11 +133,9 @@ class Executable {
 
 class Backend {
  public:
-  /** maxQueuedBytes 0: a quarter of the memory that is available now. */
-  explicit Backend(size_t maxQueuedBytes) : queue_(std::make_shared<QueueBudget>(maxQueuedBytes)) {}
   virtual ~Backend() = default;
-  /** What calls may copy and leave waiting for this device. On any thread. */
-  [[nodiscard]] QueueBudget& queue() { return *queue_; }
+  /** What calls may copy and leave waiting, through all handles that have no bound of their own. */
+  [[nodiscard]] const std::shared_ptr<QueueBudget>& queue() const { return queue_; }
   [[nodiscard]] virtual DeviceInfo info() const = 0;
   [[nodiscard]] virtual MemoryStats memoryStats() const = 0;
   /** Bytes that nobody uses; 0 where the device is lost. */
@@ -170,7 +168,7 @@ class Backend {
                                               size_t batch) = 0;
 
  private:
-  std::shared_ptr<QueueBudget> queue_;
+  const std::shared_ptr<QueueBudget> queue_ = std::make_shared<QueueBudget>(0);
 };
 
 }  // namespace vgg

@@ -12,13 +12,6 @@
 namespace vgg {
 namespace {
 
-/** The first number of a file; 0 where there is none ("max", no file). */
-size_t readNumber(const char* path) {
-  std::ifstream file(path);
-  size_t number = 0;
-  return file >> number ? number : 0;
-}
-
 /** The threads of all processes: "0.34 0.75 0.46 1/234 5678" says 234. */
 size_t threadsOfAll() {
   std::ifstream file("/proc/loadavg");
@@ -47,8 +40,8 @@ std::string reachedLimit() {
   const auto is = [](const char* name, size_t most) {
     return name + (" is " + std::to_string(most));
   };
-  const size_t group = readNumber("/sys/fs/cgroup/pids.max");
-  if (isReached(readNumber("/sys/fs/cgroup/pids.current"), group))
+  const size_t group = readNumber("/sys/fs/cgroup/pids.max").value_or(0);
+  if (isReached(readNumber("/sys/fs/cgroup/pids.current").value_or(0), group))
     return is("pids.max of its control group", group);
 #ifdef __linux__
   rlimit limit{};
@@ -58,11 +51,11 @@ std::string reachedLimit() {
                            : kUsualStack;
   if (const HostLimit host = hostLimit(); host.name != nullptr && host.bytes < stack)
     return std::string(host.name) + " leaves no room for its stack";
-  if (const size_t maps = readNumber("/proc/sys/vm/max_map_count");
+  if (const size_t maps = readNumber("/proc/sys/vm/max_map_count").value_or(0);
       isReached(mapsOfProcess(), maps))
     return is("vm.max_map_count", maps);
   for (const char* name : {"threads-max", "pid_max"}) {
-    const size_t most = readNumber((std::string("/proc/sys/kernel/") + name).c_str());
+    const size_t most = readNumber(std::string("/proc/sys/kernel/") + name).value_or(0);
     if (isReached(threadsOfAll(), most)) return is((std::string("kernel.") + name).c_str(), most);
   }
   if (getrlimit(RLIMIT_NPROC, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)

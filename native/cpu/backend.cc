@@ -15,9 +15,8 @@ constexpr HostPool::Limits kIdleCopyBytes{size_t{32} << 20, size_t{32} << 20};
 
 }  // namespace
 
-CpuBackend::CpuBackend(int threads, const std::string& instructionSet, size_t maxQueuedBytes)
-    : Backend(maxQueuedBytes),
-      kernels_(chooseKernels(instructionSet)),
+CpuBackend::CpuBackend(int threads, const std::string& instructionSet)
+    : kernels_(chooseKernels(instructionSet)),
       pool_(threads > 0 ? threads : availableCores()),
       copies_(std::make_shared<HostPool>(
           kIdleCopyBytes, [](size_t bytes) { return HostMemory::allocate(bytes); })) {}

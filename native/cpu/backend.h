@@ -17,9 +17,9 @@ std::vector<Precision> precisionsOf(const Kernels& kernels);
 
 class CpuBackend final : public Backend {
  public:
-  /** threads 0: as many as the process may use; instructionSet "": the best; maxQueuedBytes as
-   * for Backend. Throws Error kUnsupported. */
-  CpuBackend(int threads, const std::string& instructionSet, size_t maxQueuedBytes);
+  /** threads 0: as many as the process may use; instructionSet "": the best. Throws Error
+   * kUnsupported. */
+  CpuBackend(int threads, const std::string& instructionSet);
 
   [[nodiscard]] DeviceInfo info() const override;
   [[nodiscard]] MemoryStats memoryStats() const override;

@@ -41,8 +41,7 @@ std::vector<Precision> precisionsOf(const Gpu& gpu) {
 }
 
 CudaBackend::CudaBackend(int ordinal, const CudaOptions& options)
-    : Backend(options.maxQueuedBytes),
-      context_(std::make_shared<Context>(loadLibraries(), ordinal)),
+    : context_(std::make_shared<Context>(loadLibraries(), ordinal)),
       cache_(options.cacheFolder),
       deterministic_(options.deterministic),
       kernels_(*context_, cache_),

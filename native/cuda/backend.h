@@ -10,7 +10,6 @@ namespace vgg::cuda {
 struct CudaOptions {
   std::string cacheFolder;  // "" keeps no plans and kernels on disk
   bool deterministic = false;
-  size_t maxQueuedBytes = 0;  // as for Backend
 };
 
 /** What the GPU offers of `Precision`. */

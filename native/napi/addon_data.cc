@@ -128,8 +128,6 @@ void settlePromise(Napi::Env env, const Napi::Promise::Deferred& deferred,
       if (failure) std::rethrow_exception(failure);
       deferred.Resolve(makeValue(env));
     } catch (const Napi::Error& refused) {
-      // V8 could not make the result's ArrayBuffer.
-      refused.Set("code", Napi::String::New(env, codeName(Code::kOutOfMemory)));
       deferred.Reject(refused.Value());
     } catch (...) {
       deferred.Reject(currentError(env).Value());
@@ -203,9 +201,19 @@ Napi::Array precisionNames(Napi::Env env, const std::vector<Precision>& precisio
 }
 
 Napi::ArrayBuffer toArrayBuffer(Napi::Env env, const std::byte* data, size_t bytes) {
-  Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, bytes);
-  copyBytes(static_cast<std::byte*>(buffer.Data()), data, bytes);
-  return buffer;
+  void* to = nullptr;
+  napi_value buffer = nullptr;
+  if (napi_create_arraybuffer(env, bytes, &to, &buffer) != napi_ok) {
+    // V8 has left an exception of its own.
+    bool isPending = false;
+    napi_value exception = nullptr;
+    if (napi_is_exception_pending(env, &isPending) == napi_ok && isPending)
+      napi_get_and_clear_last_exception(env, &exception);
+    throw Error(Code::kOutOfMemory, "Expected an ArrayBuffer of " + std::to_string(bytes) +
+                                        " bytes but the memory is not available");
+  }
+  copyBytes(static_cast<std::byte*>(to), data, bytes);
+  return {env, buffer};
 }
 
 }  // namespace vgg::napi

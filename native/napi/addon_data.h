@@ -97,7 +97,9 @@ class AddonData {
   /** prepare and submit. */
   Napi::Promise post(Napi::Env env, Backend& backend, std::function<MakeValue()> work);
 
-  std::shared_ptr<Backend> opening;  // on its way into a new device
+  // On their way into a new device.
+  std::shared_ptr<Backend> opening;
+  std::shared_ptr<QueueBudget> openingQueue;
   Napi::FunctionReference deviceConstructor, memoryConstructor, parametersConstructor,
       heldParametersConstructor, reservationConstructor, graphConstructor;
 

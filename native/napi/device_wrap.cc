@@ -40,17 +40,22 @@ DeviceWrap::DeviceWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   info.This().As<Napi::Object>().TypeTag(&kTypeTag);
   // Handed over by make(). An External would not be freed where a worker is terminated.
   backend_ = std::exchange(AddonData::of(info.Env()).opening, nullptr);
+  queue_ = std::exchange(AddonData::of(info.Env()).openingQueue, nullptr);
   if (backend_ == nullptr)
     throw Napi::TypeError::New(info.Env(), "Expected a device that was opened");
 }
 
-Napi::Object DeviceWrap::make(Napi::Env env, std::shared_ptr<Backend> backend) {
+Napi::Object DeviceWrap::make(Napi::Env env, std::shared_ptr<Backend> backend,
+                              size_t maxQueuedBytes) {
   AddonData& data = AddonData::of(env);
+  data.openingQueue =
+      maxQueuedBytes > 0 ? std::make_shared<QueueBudget>(maxQueuedBytes) : backend->queue();
   data.opening = std::move(backend);
   try {
     return data.deviceConstructor.New({});
   } catch (...) {
     data.opening = nullptr;
+    data.openingQueue = nullptr;
     throw;
   }
 }
@@ -58,8 +63,9 @@ Napi::Object DeviceWrap::make(Napi::Env env, std::shared_ptr<Backend> backend) {
 Napi::Value DeviceWrap::openCpu(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const auto threads = static_cast<int>(integerOf(info[0], "threads", 0, kMaxThreads));
-    return make(info.Env(), vgg::napi::openCpu(threads, stringOf(info[1], "instructionSet"),
-                                               queueLimitOf(info[2])));
+    const size_t maxQueuedBytes = queueLimitOf(info[2]);
+    return make(info.Env(), vgg::napi::openCpu(threads, stringOf(info[1], "instructionSet")),
+                maxQueuedBytes);
   });
 }
 
@@ -69,13 +75,14 @@ Napi::Value DeviceWrap::openCuda(const Napi::CallbackInfo& info) {
     const Napi::Object options = objectOf(info[1], "options");
     const cuda::CudaOptions chosen{
         stringOf(ownProperty(options, "cacheFolder"), "cacheFolder"),
-        booleanOf(ownProperty(options, "deterministic"), "deterministic"),
-        queueLimitOf(ownProperty(options, "maxQueuedBytes"))};
-    return inBackground(info.Env(), "vgg-cudnn:openCuda", [ordinal, chosen]() -> MakeValue {
-      return [backend = vgg::napi::openCuda(ordinal, chosen)](Napi::Env env) {
-        return make(env, backend);
-      };
-    });
+        booleanOf(ownProperty(options, "deterministic"), "deterministic")};
+    const size_t maxQueuedBytes = queueLimitOf(ownProperty(options, "maxQueuedBytes"));
+    return inBackground(
+        info.Env(), "vgg-cudnn:openCuda", [ordinal, chosen, maxQueuedBytes]() -> MakeValue {
+          return [backend = vgg::napi::openCuda(ordinal, chosen), maxQueuedBytes](Napi::Env env) {
+            return make(env, backend, maxQueuedBytes);
+          };
+        });
   });
 }
 
@@ -98,8 +105,8 @@ Napi::Value DeviceWrap::memoryStats(const Napi::CallbackInfo& info) {
   setOwn(object, "parameterBytes", static_cast<double>(stats.parameterBytes));
   setOwn(object, "activationBytes", static_cast<double>(stats.activationBytes));
   setOwn(object, "tensorBytes", static_cast<double>(stats.tensorBytes));
-  setOwn(object, "queuedBytes", static_cast<double>(backend_->queue().used()));
-  setOwn(object, "maxQueuedBytes", static_cast<double>(backend_->queue().limit()));
+  setOwn(object, "queuedBytes", static_cast<double>(queue_->used()));
+  setOwn(object, "maxQueuedBytes", static_cast<double>(queue_->limit()));
   return object;
 }
 

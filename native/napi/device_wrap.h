@@ -15,7 +15,8 @@ class DeviceWrap : public Napi::ObjectWrap<DeviceWrap> {
   static constexpr const char* kName = "device";
 
   static Napi::Function define(Napi::Env env);
-  static Napi::Object make(Napi::Env env, std::shared_ptr<Backend> backend);
+  /** maxQueuedBytes 0: the bound that the handles of the device share. */
+  static Napi::Object make(Napi::Env env, std::shared_ptr<Backend> backend, size_t maxQueuedBytes);
   /** openCpu(threads, instructionSet, maxQueuedBytes) → device */
   static Napi::Value openCpu(const Napi::CallbackInfo& info);
   /** openCuda(ordinal, { cacheFolder, deterministic, maxQueuedBytes }) → Promise of a device */
@@ -23,6 +24,8 @@ class DeviceWrap : public Napi::ObjectWrap<DeviceWrap> {
 
   explicit DeviceWrap(const Napi::CallbackInfo& info);
   [[nodiscard]] const std::shared_ptr<Backend>& backend() const { return backend_; }
+  /** What calls may copy and leave waiting for the device through this handle. */
+  [[nodiscard]] const std::shared_ptr<QueueBudget>& queue() const { return queue_; }
 
  private:
   Napi::Value info(const Napi::CallbackInfo& info);
@@ -34,6 +37,7 @@ class DeviceWrap : public Napi::ObjectWrap<DeviceWrap> {
   Napi::Value createGraph(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Backend> backend_;
+  std::shared_ptr<QueueBudget> queue_;
 };
 
 }  // namespace vgg::napi

@@ -4,7 +4,6 @@
 #include <cstdlib>
 #include <map>
 #include <mutex>
-#include <tuple>
 #include <utility>
 
 #include "cpu/backend.h"
@@ -14,9 +13,9 @@ namespace {
 
 struct Registry {
   std::mutex mutex;
-  std::map<std::tuple<int, std::string, size_t>, std::shared_ptr<Backend>> cpus;
+  std::map<std::pair<int, std::string>, std::shared_ptr<Backend>> cpus;
   std::mutex openingGpu;  // one at a time, while `mutex` stays free
-  std::map<std::tuple<int, bool, size_t>, std::shared_ptr<cuda::CudaBackend>> gpus;
+  std::map<std::pair<int, bool>, std::shared_ptr<cuda::CudaBackend>> gpus;
 };
 
 // Apart from the registry: the end of an environment reads them, and must not allocate.
@@ -42,28 +41,26 @@ void keep(Devices& devices, const typename Devices::key_type& key,
 
 const OpenDevice* openDevices() { return lastOpened; }
 
-std::shared_ptr<Backend> openCpu(int threads, const std::string& instructionSet,
-                                 size_t maxQueuedBytes) {
-  const std::tuple key(threads > 0 ? threads : availableCores(),
-                       std::string(cpu::chooseKernels(instructionSet).name), maxQueuedBytes);
+std::shared_ptr<Backend> openCpu(int threads, const std::string& instructionSet) {
+  const std::pair key(threads > 0 ? threads : availableCores(),
+                      std::string(cpu::chooseKernels(instructionSet).name));
   const std::lock_guard lock(registry().mutex);
   const auto open = registry().cpus.find(key);
   if (open != registry().cpus.end()) return open->second;
   // Made before it is kept: it may throw.
-  const std::shared_ptr<Backend> backend =
-      std::make_shared<cpu::CpuBackend>(std::get<0>(key), std::get<1>(key), maxQueuedBytes);
+  const std::shared_ptr<Backend> backend = std::make_shared<cpu::CpuBackend>(key.first, key.second);
   keep(registry().cpus, key, backend);
   return backend;
 }
 
 std::shared_ptr<Backend> openCuda(int ordinal, const cuda::CudaOptions& options) {
-  const std::tuple key(ordinal, options.deterministic, options.maxQueuedBytes);
+  const std::pair key(ordinal, options.deterministic);
   const std::lock_guard opening(registry().openingGpu);
   {
     const std::lock_guard lock(registry().mutex);
     // A GPU is lost to the whole process, by whichever of its devices that was seen.
     for (const auto& [other, backend] : registry().gpus) {
-      if (std::get<0>(other) == ordinal) backend->throwIfLost();
+      if (other.first == ordinal) backend->throwIfLost();
     }
     const auto open = registry().gpus.find(key);
     if (open != registry().gpus.end()) return open->second;

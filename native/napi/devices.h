@@ -11,8 +11,7 @@ namespace vgg::napi {
 
 /** The CPU with so many threads (0: all it may use) and that instruction set ("": the best). Opened
  * once, never closed. */
-std::shared_ptr<Backend> openCpu(int threads, const std::string& instructionSet,
-                                 size_t maxQueuedBytes);
+std::shared_ptr<Backend> openCpu(int threads, const std::string& instructionSet);
 
 /** GPU number `ordinal`. Opened once, never closed. Takes a while: not on the JavaScript thread.
  * Throws Error kDeviceLost where that GPU stopped earlier in this process. */

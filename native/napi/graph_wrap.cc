@@ -30,7 +30,9 @@ Napi::Function GraphWrap::define(Napi::Env env) {
 GraphWrap::GraphWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   info.This().As<Napi::Object>().TypeTag(&kTypeTag);
   guarded(info.Env(), [&] {
-    backend_ = unwrap<DeviceWrap>(info[0]).backend();
+    const auto& device = unwrap<DeviceWrap>(info[0]);
+    backend_ = device.backend();
+    queue_ = device.queue();
     auto state = std::make_shared<State>();
     state->backend = backend_;
     const auto& parameters = unwrap<ParametersWrap>(info[2]);
@@ -191,7 +193,7 @@ std::shared_ptr<GraphWrap::Bound> GraphWrap::bind(const Napi::CallbackInfo& info
   // Each element is read once, before anything else: its getter may run any code.
   const std::vector<Napi::Value> inputs = elementsOf(info[1], "inputs", program.inputs.size());
   const std::vector<Napi::Value> outputs = elementsOf(info[2], "outputs", program.outputs.size());
-  bound->share = shareFor(info[4], *backend_, copiedBytes(program, bound->batch, inputs, outputs));
+  bound->share = shareFor(info[4], *queue_, copiedBytes(program, bound->batch, inputs, outputs));
   for (uint32_t i = 0; i < program.inputs.size(); ++i) {
     const size_t bytes = byteCount(program, program.inputs[i], bound->batch);
     const Napi::Value& value = inputs[i];

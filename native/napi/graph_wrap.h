@@ -49,6 +49,7 @@ class GraphWrap : public Napi::ObjectWrap<GraphWrap> {
   [[nodiscard]] const std::shared_ptr<State>& state() const;
 
   std::shared_ptr<Backend> backend_;
+  std::shared_ptr<QueueBudget> queue_;
   std::shared_ptr<State> state_;
   std::shared_ptr<Times> times_;
   Disposal<State> disposal_;

@@ -20,7 +20,9 @@ Napi::Function MemoryWrap::define(Napi::Env env) {
 MemoryWrap::MemoryWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   info.This().As<Napi::Object>().TypeTag(&kTypeTag);
   guarded(info.Env(), [&] {
-    backend_ = unwrap<DeviceWrap>(info[0]).backend();
+    const auto& device = unwrap<DeviceWrap>(info[0]);
+    backend_ = device.backend();
+    queue_ = device.queue();
     memory_ =
         backend_->allocate(static_cast<size_t>(integerOf(info[1], "bytes", 0, kMaxSafeInteger)));
   });
@@ -47,7 +49,7 @@ Napi::Value MemoryWrap::write(const Napi::CallbackInfo& info) {
     const View view = viewOf(info[0]);
     if (view.bytes != memory()->bytes())
       throw Error(Code::kInternal, "Expected as many bytes as were allocated");
-    auto share = shareFor(info[1], *backend_, view.bytes);
+    auto share = shareFor(info[1], *queue_, view.bytes);
     auto copy = snapshot(view, backend_->allocateHost(view.bytes));
     return AddonData::of(info.Env())
         .post(info.Env(), *backend_,

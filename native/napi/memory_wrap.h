@@ -30,6 +30,7 @@ class MemoryWrap : public Napi::ObjectWrap<MemoryWrap> {
   void release();
 
   std::shared_ptr<Backend> backend_;
+  std::shared_ptr<QueueBudget> queue_;
   std::shared_ptr<Memory> memory_;
 };
 

@@ -40,7 +40,9 @@ Napi::Function ParametersWrap::define(Napi::Env env) {
 ParametersWrap::ParametersWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   info.This().As<Napi::Object>().TypeTag(&kTypeTag);
   guarded(info.Env(), [&] {
-    backend_ = unwrap<DeviceWrap>(info[0]).backend();
+    const auto& device = unwrap<DeviceWrap>(info[0]);
+    backend_ = device.backend();
+    queue_ = device.queue();
     std::vector<ParameterSpec> specs = readParameterSpecs(info[1]);
     for (const ParameterSpec& spec : specs) {
       const size_t bytes = checkedMultiply(elementCount(spec.shape), sizeof(float));
@@ -98,7 +100,7 @@ Napi::Value ParametersWrap::write(const Napi::CallbackInfo& info) {
       writes.push_back({indices[i], first, view.data, dtypes[i], count});
       bytes += view.bytes;
     }
-    auto share = shareFor(info[5], *backend_, isCounted ? bytes : 0);
+    auto share = shareFor(info[5], *queue_, isCounted ? bytes : 0);
     std::vector<std::shared_ptr<HostMemory>> copies;
     for (size_t i = 0; i < writes.size(); ++i) {
       copies.push_back(snapshot(viewOf(arrays[i])));

@@ -37,6 +37,7 @@ class ParametersWrap : public Napi::ObjectWrap<ParametersWrap> {
   [[nodiscard]] int indexOf(const Napi::Value& value) const;
 
   std::shared_ptr<Backend> backend_;
+  std::shared_ptr<QueueBudget> queue_;
   std::shared_ptr<VersionedParameters> parameters_;
   Disposal<VersionedParameters> disposal_;
   int64_t bytes_ = 0;

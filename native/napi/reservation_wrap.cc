@@ -17,7 +17,7 @@ ReservationWrap::ReservationWrap(const Napi::CallbackInfo& info) : ObjectWrap(in
   info.This().As<Napi::Object>().TypeTag(&kTypeTag);
   share_ = guarded(info.Env(), [&] {
     const auto bytes = static_cast<size_t>(integerOf(info[1], "bytes", 0, kMaxSafeInteger));
-    return unwrap<DeviceWrap>(info[0]).backend()->queue().take(bytes);
+    return unwrap<DeviceWrap>(info[0]).queue()->take(bytes);
   });
 }
 
@@ -27,12 +27,12 @@ std::shared_ptr<QueueBudget::Share> ReservationWrap::handOver() {
 
 void ReservationWrap::release(const Napi::CallbackInfo&) { share_ = nullptr; }
 
-std::shared_ptr<QueueBudget::Share> shareFor(const Napi::Value& reservation, Backend& backend,
+std::shared_ptr<QueueBudget::Share> shareFor(const Napi::Value& reservation, QueueBudget& queue,
                                              size_t bytes) {
   if (reservation.IsObject()) {
     if (auto share = unwrap<ReservationWrap>(reservation).handOver()) return share;
   }
-  return backend.queue().take(bytes);
+  return queue.take(bytes);
 }
 
 }  // namespace vgg::napi

@@ -29,7 +29,7 @@ class ReservationWrap : public Napi::ObjectWrap<ReservationWrap> {
 
 /** What a call takes of the queue: its reservation, or, without one, so many bytes now. Throws
  * Error kQueueFull. */
-std::shared_ptr<QueueBudget::Share> shareFor(const Napi::Value& reservation, Backend& backend,
+std::shared_ptr<QueueBudget::Share> shareFor(const Napi::Value& reservation, QueueBudget& queue,
                                              size_t bytes);
 
 }  // namespace vgg::napi

@@ -20,11 +20,18 @@ const target = (name) => [
   "--target",
   name,
 ];
+// Both are preloaded libraries, written for Linux.
+const isLinux = process.platform === "linux";
+const targets = ["faults_test", ...(isLinux ? ["allocation_faults", "io_faults"] : [])];
 const isBuilt =
   ["build", "build:addon", "build:fake-cuda"].every((script) => run("npm", "run", script)) &&
-  ["faults_test", "allocation_faults", "io_faults"].every((name) => run("npx", ...target(name)));
+  targets.every((name) => run("npx", ...target(name)));
 if (isBuilt) {
   run("build/faults_test", "build/fake-cuda", step);
-  run(process.execPath, "test/faults/allocations.mjs", step);
-  run(process.execPath, "test/faults/io.mjs", step);
+  if (isLinux) {
+    run(process.execPath, "test/faults/allocations.mjs", step);
+    run(process.execPath, "test/faults/io.mjs", step);
+  } else {
+    console.log("left out: allocations and calls for files, which fail on Linux alone");
+  }
 }

@@ -1,0 +1,7 @@
+// `npm run test:order`: the random sequences of calls, many more than in `npm test`.
+import { defineConfig } from "vitest/config";
+import base from "./vitest.config.ts";
+
+export default defineConfig({
+  test: { ...base.test, include: ["test/order.test.ts"], env: { VGG_SEQUENCES: "20000" } },
+});
