@@ -64,7 +64,7 @@ export function cacheFolder(): string {
   return join(userCacheFolder(), "vgg-cudnn");
 }
 
-/** Where plans and kernels for GPUs are kept; "", which keeps none, where there is no folder: a GPU works without. */
+/** Where plans and kernels for GPUs are kept; "" if there is no folder: then none are kept, and a GPU works without. */
 export function gpuCacheFolder(): string {
   try {
     return join(cacheFolder(), "cuda");

@@ -83,7 +83,7 @@ export function optionOf<Options extends object, Key extends keyof Options>(
 }
 
 /**
- * A caller's options, each read once: a frozen object without a prototype that has every known option, undefined where it
+ * A caller's options, each read once: a frozen object without a prototype that has every known option, undefined if it
  * is not given. They may be inherited from a class or an object of defaults.
  * @throws {TypeError} not an object, or an option of another name: a misspelt option is never ignored
  */
@@ -118,7 +118,7 @@ export function bare<Options extends object>(options: Options): Options {
 export const once = bare({ once: true } as const);
 
 /**
- * The named things of a caller's object, each read once, undefined where it has none: own properties only.
+ * The named things of a caller's object, each read once, undefined if it has none: own properties only.
  * @throws {TypeError} not a plain object, or a name that is not known
  */
 export function readNamed<Item>(

@@ -59,7 +59,7 @@ function isErrorCode(code: unknown): code is ErrorCode {
 /** A native error is a plain Error with a `code`: gives it the public class, and the caller's stack. */
 export function translated(error: unknown): unknown {
   if (!isError(error) || error instanceof VggError) return error;
-  // Where the addon had no memory for the call itself, the exception of C++ comes as it is.
+  // If the addon had no memory for the call itself, the exception of C++ comes as it is.
   if (error.message === "std::bad_alloc")
     return new VggError("OUT_OF_MEMORY", "The host has no memory left");
   if (!Object.hasOwn(error, "code") || !("code" in error)) return error;

@@ -26,7 +26,7 @@ export function isMissing(error: unknown): boolean {
   return ["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "");
 }
 
-/** For `catch`: undefined where there is nothing under a path. @throws any other error */
+/** For `catch`: undefined if there is nothing under a path. @throws any other error */
 export function ifMissing(error: unknown): undefined {
   if (!isMissing(error)) throw error;
 }

@@ -246,7 +246,7 @@ function haltAtExit({ halt }: NativeAddon): void {
 interface Loaded {
   readonly addon: NativeAddon | null;
   readonly report: AddonReport;
-  /** Where the addon was found and there was no memory to start it. */
+  /** Set if the addon was found but there was no memory to start it. */
   readonly failure?: VggError;
 }
 

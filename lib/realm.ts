@@ -1,4 +1,4 @@
-// Values of other realms (node:vm, Jest) and of other copies of this package, where `instanceof` says no.
+// Values of other realms (node:vm, Jest) and of other copies of this package, for which `instanceof` says no.
 import { types } from "node:util";
 
 /** Errors of each realm, which the addon's are under Jest, and what only inherits from Error, as DOMException does. */

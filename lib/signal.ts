@@ -18,7 +18,7 @@ function watch(signal: AbortSignal) {
 }
 
 /**
- * Calls back once when the signal aborts, before this returns where it has.
+ * Calls back once when the signal aborts; before this returns if it has already.
  * @param callback must not throw
  * @returns ends the wait; afterwards the signal refers to nothing of it
  */

@@ -53,14 +53,14 @@ describe("the user's cache folder", () => {
     expect(run(folders, {})).toBe(join(homedir(), ".cache"));
   });
 
-  it("is this user's alone below the folder for temporary files where there is no home folder", () => {
+  it("is this user's alone below the folder for temporary files if there is no home folder", () => {
     expect(run(folders, { HOME: "" })).toBe(own);
     expect(lstatSync(own).mode & 0o777).toBe(0o700);
     expect(run(folders, {}, homeless)).toBe(own);
     expect(run(folders, { HOME: "relative" })).toBe(own);
   });
 
-  it("is refused there where others could write to it, or a link leads elsewhere", () => {
+  it("is refused there if others could write to it, or a link leads elsewhere", () => {
     const refused = { name: "VggError", code: "FOLDER_UNUSABLE" };
     mkdirSync(own);
     chmodSync(own, 0o777);
@@ -77,7 +77,7 @@ describe("the user's cache folder", () => {
 });
 
 describe("without a home folder", () => {
-  it('"auto" opens the CPU, also where no folder can be made', () => {
+  it('"auto" opens the CPU, also if no folder can be made', () => {
     // Libraries from nowhere: a machine with a GPU must not decide.
     const none = { VGG_CUDA_PATH: scratch, CUDA_VISIBLE_DEVICES: "" };
     expect(run(devices, none, homeless)).toBe("cpu");

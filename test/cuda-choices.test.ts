@@ -119,7 +119,7 @@ describe.skipIf(!isBuilt)("what runs a layer", () => {
 
   // The same.
   it.skipIf(process.env.VGG_FAKE_CUDA !== undefined)(
-    "keeps no second weight where the kernel that wants it makes something else of the whole layer",
+    "keeps no second weight if the kernel that wants it computes something else for the whole layer",
     () => {
       // More blocks than the layer with few outputs has that is checked before.
       checkLinear({ FAKE_CUDA_PLANTED: "sparseGemv:leaves-out-a-block:200" }, large, 1);
@@ -194,12 +194,12 @@ describe.skipIf(!isBuilt).each(faults)("a kernel of ours that %s", (fault) => {
   // Packing needs to store but once, and the first layer is not checked for what it does later.
   it.skipIf(!isAlwaysBroken(fault)).each([
     ["firstLayer", fault],
-    // No block of it is more than padding, where one is left out.
+    // A block that is left out would hold only padding.
     ["packFirstFilter", fault === "leaves-out-a-block" ? "stores-nothing" : fault],
   ])("makes no first layer: %s", (kernel, its) => {
     const { stderr, result } = run("forward", planted(kernel, its));
     expect(stderr).toBe("");
-    // Two, where it is one with ours.
+    // Two; with our kernel it is one.
     expect(result).toMatchObject({ convolutions: 2, misuse: 0 });
     near(result.data, sound.forward);
   });

@@ -182,7 +182,7 @@ describe("processes", () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  it("are not waited for where a lock's place holds something else", async () => {
+  it("are not waited for if a lock's place holds something else", async () => {
     mkdirSync(`${finalPath()}.lock`);
     await expect(pulled()).rejects.toMatchObject({
       code: "FOLDER_UNUSABLE",

@@ -56,7 +56,7 @@ ${[...new Set(rows)].join("\n")}
 }
 
 describe("the packages that are installed with this one", () => {
-  it("are those of docs/licences.md", async () => {
+  it("are listed in docs/licences.md", async () => {
     await expect(report()).toMatchFileSnapshot("../docs/licences.md");
   });
 
@@ -66,7 +66,7 @@ describe("the packages that are installed with this one", () => {
     expect(installed.length).toBeGreaterThan(0);
   });
 
-  it("say in their manifests what the lock file says, where they are installed", () => {
+  it("say in their manifests what the lock file says, if they are installed", () => {
     for (const [path, { version, license, optional }] of installed) {
       const manifest = new URL(`${path}/package.json`, root);
       if (optional === true && !existsSync(manifest)) continue;

@@ -49,7 +49,7 @@ describe("values of another realm", () => {
     expect(nativeData(shared, "x").buffer).not.toBe(shared.data.buffer);
   });
 
-  it("are no typed arrays where a class inherits from one, or a DataView pretends", () => {
+  it("are no typed arrays if a class inherits from one, or a DataView pretends", () => {
     const wrong = [
       Buffer.alloc(2),
       foreign("new (class extends Float32Array {})(2)"),
@@ -113,7 +113,7 @@ describe("values of another realm", () => {
 });
 
 describe("another copy of the package", () => {
-  it("is named where its tensors, devices and values are refused", async () => {
+  it("is named when its tensors, devices and values are refused", async () => {
     vi.resetModules();
     const other = await import("../lib/index.ts");
     expect(other.Tensor).not.toBe(Tensor);

@@ -224,7 +224,7 @@ describe("what is written", () => {
     }
   });
 
-  it("is refused where no reader takes its header, and nothing is left", async () => {
+  it("is refused if no reader takes its header, and nothing is left", async () => {
     const path = at("file.safetensors");
     const huge = { metadata: { x: "y".repeat(16 * 2 ** 20) } };
     await expect(writeSafetensors(path, {}, huge)).rejects.toThrow(

@@ -49,7 +49,7 @@ describe("onAbort", () => {
     expect(calls).toEqual([]);
   });
 
-  it("calls at once where the signal has aborted, and never without a signal", () => {
+  it("calls at once if the signal has aborted, and never without a signal", () => {
     const calls: string[] = [];
     onAbort(AbortSignal.abort(), () => calls.push("aborted"))();
     onAbort(undefined, () => calls.push("no signal"))();

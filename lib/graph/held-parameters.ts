@@ -5,7 +5,7 @@ import type { NativeHeldParameters } from "../native.js";
 /** Elements that the device's thread copies at a time: forwards get their turn between. */
 const pieceElements = 4 * 2 ** 20;
 
-/** Nothing is copied for it before a later call writes a parameter that was not read yet. */
+/** Holds the parameters without a copy. One is copied only when a later call writes it before it was read here. */
 export class HeldParameters {
   /** Resolves when this was disposed. */
   readonly ended: Promise<void>;

@@ -6,7 +6,7 @@ export interface Claim {
   /** The call that asks. Calls take turns, so that a large batch does not make others wait for all of it. */
   readonly call: object;
   readonly signal: AbortSignal;
-  /** The wait ends with the error of `stalled` when no place was given to anybody for so long. */
+  /** The wait ends with the error of `stalled` if nobody was given a place for this time. */
   readonly patienceMs: number;
   readonly stalled: () => Error;
 }

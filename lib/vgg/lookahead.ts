@@ -44,7 +44,7 @@ export class Lookahead<Source> {
   }
 
   /**
-   * The next images in order: a whole batch, or fewer where the iterator gives no more for now. None at its end.
+   * The next images in order: a whole batch, or fewer if the iterator gives no more for now. None at its end.
    * @throws what the iterator threw, after the images before it; the reason of `signal`
    */
   async take(): Promise<readonly Decoded<Source>[]> {

@@ -239,7 +239,7 @@ export class Vgg {
    * Runs on the device's own thread. An input in JavaScript's memory is copied before this returns.
    * With `outputs`, the outputs of those layers by name instead.
    * @throws {TypeError|RangeError} another rank, shape or dtype, an empty batch, an unknown layer, another device
-   * @throws {VggError} DISPOSED, OUT_OF_MEMORY; or the reason of `signal`
+   * @throws {VggError} DISPOSED, OUT_OF_MEMORY, QUEUE_FULL; or the reason of `signal`
    */
   async forward(
     input: Tensor | DeviceTensor,
@@ -286,7 +286,7 @@ export class Vgg {
   /**
    * The best classes of an image, by torchvision's preprocessing: a path, URL, bytes or stream; an array gives an array.
    * @throws {TypeError|RangeError} another source, `top` out of range, a model of other than 3 channels
-   * @throws {VggError} IMAGE_…, DISPOSED, OUT_OF_MEMORY; or the reason of `signal`
+   * @throws {VggError} IMAGE_…, DISPOSED, OUT_OF_MEMORY, QUEUE_FULL; or the reason of `signal`
    */
   async classify(image: ImageSource, options?: ClassifyOptions): Promise<readonly Prediction[]>;
   async classify(
@@ -340,7 +340,8 @@ export class Vgg {
 
   /**
    * Makes the model ready for these batch sizes, so that their first forward is as fast as the next.
-   * @throws {TypeError|RangeError} `batchSizes` is no array of positive integers @throws {VggError} DISPOSED, OUT_OF_MEMORY
+   * @throws {TypeError|RangeError} `batchSizes` is no array of positive integers
+   * @throws {VggError} DISPOSED, OUT_OF_MEMORY, QUEUE_FULL
    */
   async warmup(batchSizes: readonly number[] = [1]): Promise<void> {
     this.#checkLive();
@@ -358,7 +359,7 @@ export class Vgg {
    * On a GPU by its own clock, each layer outside the recorded graph that `forward` launches.
    * @param input images as for `forward`, or how many: random ones then
    * @throws {TypeError|RangeError} as `forward`; `warmup` or `iterations` out of range
-   * @throws {VggError} DISPOSED, OUT_OF_MEMORY; or the reason of `signal`
+   * @throws {VggError} DISPOSED, OUT_OF_MEMORY, QUEUE_FULL; or the reason of `signal`
    */
   async profile(
     input: number | Tensor | DeviceTensor,

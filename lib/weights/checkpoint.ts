@@ -13,7 +13,7 @@ export interface Storage {
   readonly elements: number;
   /** Where its bytes begin in the file. */
   readonly offset: number;
-  /** Undefined where the format has none. */
+  /** Undefined if the format has none. */
   readonly crc: number | undefined;
   /** How many bytes it takes in the file, where it is deflated. */
   readonly deflatedBytes: number | undefined;

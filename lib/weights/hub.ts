@@ -280,7 +280,7 @@ export async function pull(
     }
     const either = anyOf([signal, lock.lost]);
     try {
-      // Another process may have brought it meanwhile.
+      // Another process may have finished it by now.
       const found = await verifiedFile(own, weights, signal);
       if (found !== undefined) return found;
       if (lock.isContested) await separate(part);

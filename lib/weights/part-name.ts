@@ -14,8 +14,8 @@ async function startOf(pid: number): Promise<string> {
 }
 
 /**
- * Where a process id means something: in one namespace of processes of one start of one machine. Undefined where the
- * system does not tell.
+ * Names the space in which a process id means something: one namespace of processes of one start of one machine.
+ * Undefined if the system does not tell.
  */
 async function findHome(): Promise<string | undefined> {
   try {
@@ -32,7 +32,7 @@ async function findHome(): Promise<string | undefined> {
 let home: Promise<string | undefined> | undefined;
 const ownHome = () => (home ??= findHome());
 
-/** `.vgg-HOME-PID-START-RANDOM.part`, or `.vgg-RANDOM.part` where the system does not tell. */
+/** `.vgg-HOME-PID-START-RANDOM.part`, or `.vgg-RANDOM.part` if the system does not tell. */
 export async function newPartName(): Promise<string> {
   const where = await ownHome();
   const start = await startOf(process.pid).catch(() => undefined);

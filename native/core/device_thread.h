@@ -26,7 +26,7 @@ class DeviceThread {
 
   using Tasks = std::list<Task>;
 
-  /** Throws Error kOutOfMemory where the system starts no more threads. */
+  /** Throws Error kOutOfMemory if the system starts no more threads. */
   DeviceThread();
   ~DeviceThread();
   DeviceThread(const DeviceThread&) = delete;

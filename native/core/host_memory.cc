@@ -22,7 +22,7 @@ constexpr size_t kHugePage = size_t{2} << 20;
 // Below this a check would cost more than it can save.
 constexpr size_t kCheckedBytes = size_t{64} << 20;
 
-/** Why there are no `bytes`: where a limit explains it, which. */
+/** Why there are no `bytes`, with the limit if one explains it. */
 Error refusal(size_t bytes, size_t alignment) {
   const HostLimit limit = hostLimit();
   std::string text = "Expected " + std::to_string(bytes) + " bytes of host memory but ";

@@ -24,7 +24,7 @@ class ThreadPool {
   static constexpr int kSpins = 20000;
 
   /** `threads` counts the calling thread: 1 starts none. A worker looks `spins` times for the next
-   * call before it sleeps. Throws Error kOutOfMemory where the system starts no more. */
+   * call before it sleeps. Throws Error kOutOfMemory if the system starts no more. */
   explicit ThreadPool(int threads, int spins = kSpins);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

@@ -53,8 +53,8 @@ class VersionedParameters : public std::enable_shared_from_this<VersionedParamet
 
   std::shared_ptr<HeldParameters> hold();
 
-  // As those of Parameters. If a copy for somebody who holds the old values cannot be made, they
-  // throw Error kOutOfMemory and write nothing.
+  // The same calls as in Parameters. If a holder's old values cannot be copied, they throw Error
+  // kOutOfMemory and write nothing.
   void write(const std::vector<ParameterWrite>& writes);
   void fill(int index, float value);
   void fillNormal(int index, float standardDeviation, uint64_t seed, uint32_t stream);

@@ -1,4 +1,4 @@
-// Threads, and the error that names the limit where the system starts no more of them.
+// Threads, and the error that names the limit if the system starts no more of them.
 #pragma once
 
 #include <system_error>

@@ -15,7 +15,7 @@ namespace {
 constexpr ptrdiff_t kListedColumns = 1024;
 constexpr ptrdiff_t kColumns = 2048;
 constexpr ptrdiff_t kColumnGrain = 16;
-// Outputs of a strip that one task computes, at least, where threads share a strip.
+// A task computes at least this many outputs of a strip if threads share it.
 constexpr ptrdiff_t kLeastOutputs = 64;
 constexpr ptrdiff_t kOutputs = 128;  // whose sums one task adds up
 // Rows of sums are so many floats more than whole pages apart: a load waits for a store before it

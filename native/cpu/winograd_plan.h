@@ -88,8 +88,8 @@ struct WinogradPlan : WinogradTiles {
 bool suitsWinograd(const Conv2d& conv, const Shape& weight, ptrdiff_t height, ptrdiff_t width,
                    const Kernels& kernels);
 
-/** For an output of height × width before its pool and filters that are read once for so many
- * images; isHalf: filters that may be in float16 are. */
+/** Tiles for an output of height × width before its pool. `images` of them share one read of the
+ * filters. `isHalf`: filters that may be in float16 are. */
 WinogradTiles chooseTiles(bool isHalf, ptrdiff_t height, ptrdiff_t width, ptrdiff_t images);
 
 /** For `images` at once. Threads may change who computes a tile, and nothing else. */

@@ -70,7 +70,7 @@ struct Choices {
 };
 
 /** `program` has its batch normalisation folded (core/fold.h). `mergesFirst`: whether the kernel
- * for first layers may be used. Throws Error kOutOfMemory where no memory could hold it. */
+ * for first layers may be used. Throws Error kOutOfMemory if no memory could hold it. */
 Choices choose(const Program& program, const std::vector<ParameterSpec>& specs, Precision precision,
                int64_t batch, bool mergesFirst = true);
 

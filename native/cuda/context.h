@@ -158,7 +158,7 @@ class Context final : public Session, public std::enable_shared_from_this<Contex
  private:
   /** A task of the device's thread that does work, which must not throw, in this context. */
   DeviceThread::Tasks taskOf(std::function<void()> work);
-  /** At once where the caller is the device's thread. */
+  /** At once if the caller is the device's thread. */
   void perform(DeviceThread::Tasks task) noexcept;
   void close();
   CUresult ask() override;

@@ -38,7 +38,7 @@ std::string CudaExecutable::problemOf(const Candidates& candidates) const {
   return planKey(candidates.forms.problem, parameters_->precision(), candidates.isPooled);
 }
 
-/** Whether our own kernel computes rightly here; nothing where memory is too short to say. */
+/** Whether our own kernel computes rightly here; nothing if memory is too short to say. */
 std::optional<bool> CudaExecutable::isRight(const Candidates& candidates,
                                             const DirectConvolution& direct,
                                             const ConvolutionBuffers& buffers) {

@@ -17,7 +17,7 @@ class ConvolutionCheck {
   ConvolutionCheck(Context& context, const Convolution& convolution, CUdeviceptr input);
 
   /** Whether the plan stores every element of what it makes of them, and a sample of it is what the
-   * definition says; for the input, output and workspace of `buffers`. Throws Error where the plan
+   * definition says; for the input, output and workspace of `buffers`. Throws Error if the plan
    * cannot run. */
   [[nodiscard]] bool passes(const Plan& plan, ConvolutionBuffers buffers) const;
   /** The same of a kernel of ours, which takes its bias in float32 and may make the maximum over

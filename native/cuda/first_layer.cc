@@ -17,7 +17,7 @@ CUfunction CudaExecutable::firstLayerKernel(const Conv2d& conv, const FirstLayer
 }
 
 /** Whether the kernel computes rightly here, for each convolution that it is to make; false as well
- * where memory is too short to say. Throws Error kDeviceLost. */
+ * if memory is too short to say. Throws Error kDeviceLost. */
 bool CudaExecutable::areFirstLayersRight() {
   for (const Op& op : program_.ops) {
     const auto* conv = std::get_if<Conv2d>(&op);

@@ -19,7 +19,7 @@ struct FirstLayerShape {
 };
 
 /** Whether the kernel stores every element of up to two images and a sample is right, with a filter
- * that our kernel has packed. Throws Error where it cannot run, kOutOfMemory. */
+ * that our kernel has packed. Throws Error if it cannot run, kOutOfMemory. */
 bool isFirstLayerRight(Context& context, Kernels& kernels, CUfunction kernel,
                        const FirstLayerShape& shape);
 

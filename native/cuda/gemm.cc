@@ -35,7 +35,7 @@ std::optional<Algorithm> fromText(const std::string& text) {
 
 }  // namespace
 
-/** With so many of the layer's outputs. */
+/** Our kernel for the first `outputs` outputs of the layer. */
 LinearKernel CudaExecutable::gemvKernel(const Linear& layer, int64_t outputs) {
   const CUfunction function =
       kernel("gemv", "gemv" + std::to_string(batch_) + "_" + suffixOf(layer.input.type),
@@ -49,7 +49,7 @@ LinearKernel CudaExecutable::gemvKernel(const Linear& layer, int64_t outputs) {
   };
 }
 
-/** Whether the kernel computes rightly here; nothing where memory is too short to say. */
+/** Whether the kernel computes rightly here; nothing if memory is too short to say. */
 std::optional<bool> CudaExecutable::isGemvRight(const Linear& layer) {
   return shared_.kernels.isRight("gemv " + layer.problem(), [&] {
     const LinearCheck check(context_, layer.shape());
@@ -57,7 +57,7 @@ std::optional<bool> CudaExecutable::isGemvRight(const Linear& layer) {
   });
 }
 
-/** Null where the batch is none of the kernel's, or the kernel is not known to be right. */
+/** Null if the batch is none of the kernel's, or the kernel is not known to be right. */
 Step CudaExecutable::gemvStep(const Linear& layer) {
   if (!isGemv(batch_) || !isGemvRight(layer).value_or(false)) return nullptr;
   return [=, this, kernel = gemvKernel(layer, layer.outputs()), input = layer.input,
@@ -78,7 +78,7 @@ std::shared_ptr<const Matmul> CudaExecutable::matmulOf(const Linear& layer, bool
 }
 
 /** The fastest of our kernels and cuBLASLt's algorithms, or what the cache knows; with the bias
- * added by the product itself, or apart. Our own, or null, where none could be timed. */
+ * added by the product itself, or apart. Our own, or null, if none could be timed. */
 Step CudaExecutable::chooseLinear(const Linear& layer, bool addsBias) {
   const auto matmul = matmulOf(layer, addsBias);
   const Step after = addsBias ? nullptr
@@ -126,7 +126,7 @@ Step CudaExecutable::chooseLinear(const Linear& layer, bool addsBias) {
     consider(toText(algorithm), timeOfProduct(algorithm));
   }
   if (!least) return gemv;
-  // Our kernel is left out where memory is too short to check it: the next process may have more.
+  // Our kernel is left out if memory is too short to check it: the next process may have more.
   const bool isWhole = !isGemv(batch_) || isGemvRight(layer).has_value();
   if (isKept && isWhole) shared_.cache.write(key, best);
   if (layer.isSparse) challenge(layer, key, *least);

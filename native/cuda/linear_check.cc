@@ -10,7 +10,7 @@ namespace vgg::cuda {
 namespace {
 
 constexpr int64_t kMostWeightBytes = int64_t{4} << 20;
-// So many rows of the weight differ; then they come again. No tile, strip or block has so many.
+// This many rows of the weight differ, then they repeat. No tile, strip or block has 61 rows.
 constexpr int64_t kRows = 61;
 
 /** The layer with no more outputs than the check has memory for, in whole vectors. */

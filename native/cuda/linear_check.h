@@ -29,7 +29,7 @@ class LinearCheck {
   [[nodiscard]] int64_t outputs() const { return shape_.outputs; }
   [[nodiscard]] CUdeviceptr weight() const { return weight_.address(); }
   /** Whether every output is right, twice: the kernel may leave nothing behind that spoils its next
-   * run. Throws Error where it cannot run. */
+   * run. Throws Error if it cannot run. */
   [[nodiscard]] bool passes(const std::function<void(const LinearBuffers&)>& kernel) const;
 
  private:

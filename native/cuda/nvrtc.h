@@ -49,7 +49,7 @@ class Kernels {
   CUfunction function(const std::string& file, const std::string& name);
 
   /** What check() says of a kernel's numbers on this GPU, asked once per process and `what`;
-   * nothing where memory is too short to say. A kernel that fails is not right. Throws Error
+   * nothing if memory is too short to say. A kernel that fails is not right. Throws Error
    * kDeviceLost. */
   std::optional<bool> isRight(const std::string& what, const std::function<bool()>& check);
 

@@ -41,7 +41,7 @@ bool agree(const std::vector<float>& a, const std::vector<float>& b) {
 struct CudaExecutable::SparseSplit {
   int64_t strips, parts, outputs;
 
-  /** Of so many of the outputs, in as many parts as all of them have. */
+  /** For `count` of the outputs, with as many parts as the whole layer has. */
   SparseSplit(const Linear& layer, int multiprocessors, int64_t count)
       : strips(geometry::sparseGemvStrips(count / layer.vector())),
         parts(
@@ -84,7 +84,7 @@ LinearKernel CudaExecutable::sparseKernel(const Linear& layer, const SparseSplit
   };
 }
 
-/** Whether the kernel computes rightly here, and the one that turns its weight; false as well where
+/** Whether the kernel computes rightly here, and the one that turns its weight; false as well if
  * memory is too short to say. */
 bool CudaExecutable::isSparseRight(const Linear& layer) {
   const auto check = [&] {
@@ -112,7 +112,7 @@ Step CudaExecutable::sparseGemvStep(const Linear& layer, CUdeviceptr weight, CUd
   };
 }
 
-/** Null where the kernel is not known to be right, or there is no memory for a second copy of the
+/** Null if the kernel is not known to be right, or there is no memory for a second copy of the
  * weight. */
 Step CudaExecutable::sparseStep(const Linear& layer) {
   if (!isSparseRight(layer)) return nullptr;
@@ -184,7 +184,7 @@ std::vector<float> CudaExecutable::valueBy(const Step& last, const Challenger& c
   return download(context_, address(run, output), dtypeOf(output.type), count);
 }
 
-/** Whether it makes what the step makes that it is to replace; false where that cannot be tried. */
+/** Whether it computes the same as the step that it replaces; false if that cannot be tried. */
 bool CudaExecutable::isSame(const Challenger& challenger) {
   try {
     return agree(valueBy(challenger.step, challenger),
@@ -195,9 +195,9 @@ bool CudaExecutable::isSame(const Challenger& challenger) {
   }
 }
 
-/** Takes each challenger that makes the same of a layer, and by which forwards of random images get
- * faster, with the parameters as they are now: how many zeros there are is theirs to say, and what
- * a kernel costs among its neighbours, with which it overlaps, is not what it costs alone. */
+/** Takes each challenger that computes the same outputs and makes forwards of random images faster,
+ * with the parameters as they are now: how many zeros there are is theirs to say, and what a kernel
+ * costs among its neighbours, with which it overlaps, is not what it costs alone. */
 void CudaExecutable::settleChallenges() {
   if (challengers_.empty()) return;
   std::vector<Challenger> challengers;

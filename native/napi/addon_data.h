@@ -91,7 +91,7 @@ class AddonData {
                   Napi::ObjectReference kept = {});
 
   /** Makes the call. The event loop stays alive until its promise is settled. Throws Napi::Error
-   * where the environment is ending. */
+   * if the environment is ending. */
   Napi::Promise submit(Napi::Env env, Backend& backend, Request request);
 
   /** prepare and submit. */

@@ -22,11 +22,11 @@ Napi::Object objectOf(const Napi::Value& value, const char* name);
 template <typename T, typename Read>
 std::vector<T> listOf(const Napi::Value& value, const char* name, const Read& read);
 
-/** A property of the object itself, undefined where it has none: Object.prototype may hold
+/** A property of the object itself, undefined if it has none: Object.prototype may hold
  * anything. */
 Napi::Value ownProperty(const Napi::Object& object, const char* name);
 
-/** Defines a property, where assigning one would call a setter of Object.prototype. */
+/** Defines a property: assigning one would call a setter of Object.prototype. */
 template <typename T>
 void setOwn(Napi::Object object, const char* name, const T& value) {
   object.DefineProperty(Napi::PropertyDescriptor::Value(

@@ -14,7 +14,7 @@ namespace vgg::napi {
 std::shared_ptr<Backend> openCpu(int threads, const std::string& instructionSet);
 
 /** GPU number `ordinal`. Opened once, never closed. Takes a while: not on the JavaScript thread.
- * Throws Error kDeviceLost where that GPU stopped earlier in this process. */
+ * Throws Error kDeviceLost if that GPU stopped earlier in this process. */
 std::shared_ptr<Backend> openCuda(int ordinal, const cuda::CudaOptions& options);
 
 /**

@@ -27,7 +27,7 @@ class ReservationWrap : public Napi::ObjectWrap<ReservationWrap> {
   std::shared_ptr<QueueBudget::Share> share_;
 };
 
-/** What a call takes of the queue: its reservation, or, without one, so many bytes now. Throws
+/** What a call takes of the queue: its reservation, or `bytes` now if it has none. Throws
  * Error kQueueFull. */
 std::shared_ptr<QueueBudget::Share> shareFor(const Napi::Value& reservation, QueueBudget& queue,
                                              size_t bytes);

@@ -93,7 +93,7 @@ inline ConstantHook constantHook = nullptr;
  * kernels ahead of it (programmatic dependent launch): it may read parameters and store nothing. */
 inline constinit thread_local bool hasWaited = false;
 
-/** Throws LaunchError where a thread that has not waited may not do this. */
+/** Throws LaunchError if a thread that has not waited may not do this. */
 void checkEarly(const void* address, size_t bytes, bool write);
 
 /** Asks the hook for a window around the access, and remembers it. Throws LaunchError. */

@@ -19,7 +19,7 @@ if (process.env.VGG_IO_FAULTS === undefined) {
     console.error(`Expected Linux and ${library}: npm run test:io-faults`);
     process.exit(2);
   }
-  // In memory where there is such a folder: each save waits for its disk.
+  // In memory if there is such a folder: each save waits for its disk.
   const parent = fs.existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
   const folder = fs.mkdtempSync(join(parent, "vgg-io-"));
   const env = { ...process.env, LD_PRELOAD: library, VGG_IO_FAULTS: folder };

@@ -74,7 +74,7 @@ bool fails(const char* name) {
   return true;
 }
 
-/** How many bytes a call may move: about a third where calls are to be short. */
+/** How many bytes a call may move: about a third if calls are to be short. */
 size_t cut(size_t bytes) {
   return action == kShort && failing != 0 && bytes > 16 ? bytes / 3 + 1 : bytes;
 }
@@ -84,7 +84,7 @@ int closeWith(int descriptor, Close close) {
   const bool isOurs = isWatched(descriptor);
   if (isOurs) watched[descriptor] = false;
   const int result = close(descriptor);
-  // Linux frees the descriptor even where it says that closing failed.
+  // Linux frees the descriptor even if it says that closing failed.
   return isOurs && fails("close") ? -1 : result;
 }
 

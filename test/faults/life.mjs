@@ -193,7 +193,7 @@ function check(error) {
   );
 }
 
-/** Lives once and says whether a call failed. A step that fails is tried again, without a fault; where faults last, all that
+/** Lives once and says whether a call failed. A step that fails is tried again, without a fault; if faults last, all that
  * the life owns is let go of before they end, which must need no memory. */
 async function live(steps, n, lasts) {
   let failures = 0;

@@ -10,7 +10,7 @@ const library = fileURLToPath(new URL("../../lib/", import.meta.url));
 /** What the language asks of iterators and errors, besides the package's own names. */
 const languageNames = ["done", "cause"];
 
-/** Names that others take from their own objects: they cannot run where these are hostile. */
+/** Names that others take from their own objects: they cannot run while these are hostile. */
 const unbearable = [
   "then", // the language, of all that an async function returns
   ...["get", "set", "value", "writable"], // the language, of every property descriptor

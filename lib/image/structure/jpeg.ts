@@ -4,8 +4,8 @@ import { ExcessiveWork } from "./pieces.js";
 const maxSegments = 65_536;
 
 /**
- * A scan without data costs a decoder 0.1 ms for each megapixel and component, a plain progressive JPEG 9 ms, a plain
- * baseline one 4 ms: so many passes cost what two more of the plain files and 50 ms do.
+ * A scan without data costs a decoder 0.1 ms for each megapixel and component. A plain progressive JPEG costs 9 ms a
+ * megapixel, a plain baseline one 4 ms. This many passes cost as much as two more plain files and 50 ms.
  */
 const maxPasses = (pixels: number) => 40 + Math.ceil(500e6 / pixels);
 

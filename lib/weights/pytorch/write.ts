@@ -50,7 +50,7 @@ function pickleStateDict(tensors: ReadonlyMap<string, LazyTensor>): Buffer {
     if (Buffer.byteLength(key) > maxStringBytes)
       throw rangeError(`a name of at most ${maxStringBytes} bytes`, "tensors", key);
     const { dtype, shape } = tensor;
-    // Those of an empty tensor are never used, and may leave 64 bits.
+    // An empty tensor's strides are never used, and may not fit into 64 bits.
     const strides = contiguousStrides(shape.includes(0) ? shape.map(() => 0) : shape);
     const storageName = optionOf(storageNames, dtype);
     if (storageName === undefined) {

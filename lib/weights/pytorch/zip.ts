@@ -88,7 +88,7 @@ async function findDirectory(
     const size = view.getUint32(at + 12, true);
     const offset = view.getUint32(at + 16, true);
     const end = tailOffset + at;
-    // The number of this disk, of the directory's, and of the records on this disk; all ones where zip64 tells.
+    // The number of this disk, of the directory's, and of the records on this disk; all ones if zip64 tells.
     const isNarrow = (offset: number, value: number) =>
       [value, 0xffff].includes(view.getUint16(at + offset, true));
     if (![isNarrow(4, 0), isNarrow(6, 0), isNarrow(8, count)].every(Boolean))

@@ -14,7 +14,7 @@ constexpr ptrdiff_t kRowBytes = kPanelWidth * static_cast<ptrdiff_t>(sizeof(Elem
 struct Packed {
   constexpr operator ptrdiff_t() const { return kPanelWidth; }
 };
-/** Where they are parts of longer ones. */
+/** The same if they are parts of longer rows. */
 struct Apart {
   ptrdiff_t floats;
   ptrdiff_t nextBytes;  // from what is brought near beside a row to that beside the next
