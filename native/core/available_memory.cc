@@ -52,7 +52,8 @@ void narrow(HostLimit& limit, size_t most, size_t used, const char* name) {
 void narrowToGroup(HostLimit& limit, const std::string& root, const Hierarchy& hierarchy,
                    std::string path) {
   for (;;) {
-    const std::string folder = root + hierarchy.folder + path + "/";
+    std::string folder = root;
+    folder.append(hierarchy.folder).append(path).append("/");
     if (const auto most = readNumber(folder + hierarchy.limit)) {
       const size_t used = readNumber(folder + hierarchy.used).value_or(0);
       const size_t reclaimable =

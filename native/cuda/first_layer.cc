@@ -21,8 +21,10 @@ CUfunction CudaExecutable::firstLayerKernel(const Conv2d& conv, const FirstLayer
 bool CudaExecutable::areFirstLayersRight() {
   for (const Op& op : program_.ops) {
     const auto* conv = std::get_if<Conv2d>(&op);
-    if (conv == nullptr || !choices_.firstLayers[conv->output]) continue;
-    const FirstLayer& layer = *choices_.firstLayers[conv->output];
+    if (conv == nullptr) continue;
+    const auto& chosen = choices_.firstLayers[conv->output];
+    if (!chosen) continue;
+    const FirstLayer& layer = *chosen;
     const Shape& image = program_.values[conv->input].shape;
     const FirstLayerShape shape{
         batch_,

@@ -112,7 +112,7 @@ Step CudaExecutable::chooseLinear(const Linear& layer, bool addsBias) {
       if (Step step = stepOf(*cached)) return step;
     }
   }
-  const Step gemv = gemvStep(layer);
+  Step gemv = gemvStep(layer);
   std::string best;
   std::optional<double> least;
   const auto consider = [&](const std::string& text, const std::optional<double>& time) {

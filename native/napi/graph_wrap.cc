@@ -163,6 +163,7 @@ Napi::Array toArray(Napi::Env env, const std::vector<StepTime>& times) {
 std::vector<Napi::Value> elementsOf(const Napi::Value& list, const char* name, size_t count) {
   const Napi::Object object = objectOf(list, name);
   std::vector<Napi::Value> elements;
+  elements.reserve(count);
   for (uint32_t i = 0; i < count; ++i) elements.emplace_back(object.Get(i));
   return elements;
 }

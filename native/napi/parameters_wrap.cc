@@ -83,6 +83,7 @@ Napi::Value ParametersWrap::write(const Napi::CallbackInfo& info) {
     const auto dtypes = listOf<DType>(info[2], "dtypes", readFloatingDType);
     const Napi::Object list = objectOf(info[1], "data");
     std::vector<Napi::Value> arrays;
+    arrays.reserve(indices.size());
     for (uint32_t i = 0; i < indices.size(); ++i) arrays.emplace_back(list.Get(i));
     if (dtypes.size() != indices.size())
       throw ArgumentError("Expected a dtype for each index for dtypes but received others");
