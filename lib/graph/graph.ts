@@ -2,28 +2,37 @@
 import {
   checkInteger,
   checkSignal,
-  formatShape,
   rangeError,
   readNamed,
   readOptions,
   typeError,
 } from "../check.js";
 import { Device, DeviceTensor } from "../device.js";
-import { awaitNative, callNative, translated, VggError } from "../errors.js";
-import {
-  type NativeCancellation,
-  type NativeDevice,
-  type NativeGraph,
-  type NativeMemory,
-  type NativeReservation,
-  type NativeRunTime,
-  type NativeStepTime,
-  native,
+import { awaitNative, callNative, VggError } from "../errors.js";
+import type {
+  NativeCancellation,
+  NativeDevice,
+  NativeGraph,
+  NativeReservation,
+  NativeRunTime,
+  NativeStepTime,
 } from "../native.js";
-import { copyArray, inTurn, type Line, mustWait, waitWithCopies } from "../order.js";
-import { onAbort } from "../signal.js";
-import { arrayTypeOf, byteCount, type DType, elementCount, nativeData, Tensor } from "../tensor.js";
+import { inTurn, type Line, mustWait, waitWithCopies } from "../order.js";
+import { arrayTypeOf, byteCount, elementCount, Tensor } from "../tensor.js";
 import { checkRecord } from "./builder.js";
+import {
+  bind,
+  type Call,
+  cancellable,
+  copyTensor,
+  failureOf,
+  type Inputs,
+  type NativeInputs,
+  type NativeMethod,
+  type Port,
+  type Results,
+  type Targets,
+} from "./call.js";
 import type { GraphRecord, ValueId } from "./ops.js";
 import { ParameterStore } from "./parameter-store.js";
 import { describeSteps, type ProfileOptions, type StepProfile } from "./profile.js";
@@ -39,35 +48,6 @@ export interface RunOptions {
 export interface GraphProfile {
   readonly outputs: Record<string, Tensor>;
   readonly steps: readonly StepProfile[];
-}
-
-type Inputs = Readonly<Record<string, Tensor | DeviceTensor>>;
-type Targets = Readonly<Record<string, DeviceTensor>>;
-type NativeInputs = readonly (NodeJS.TypedArray | NativeMemory)[];
-type NativeMethod<T> = (this: NativeGraph, ...call: Parameters<NativeGraph["run"]>) => Promise<T>;
-
-/** An input or output: a value by its name in the record. */
-interface Port {
-  readonly name: string;
-  /** Without the batch dimension. */
-  readonly shape: readonly number[];
-  readonly dtype: DType;
-}
-
-type Results = Record<string, Tensor | DeviceTensor>;
-
-/** A call that was checked. */
-interface Call {
-  /** By output: undefined where it becomes a new Tensor. */
-  readonly targets: readonly (DeviceTensor | undefined)[] | undefined;
-  readonly signal: AbortSignal | undefined;
-  readonly batch: number;
-  readonly nativeInputs: NativeInputs;
-  /** What it uses besides the parameters. */
-  readonly tensors: readonly DeviceTensor[];
-  /** By output: its place on the device, or null until its array is made. */
-  readonly nativeOutputs: (NodeJS.TypedArray | NativeMemory | null)[];
-  results: Results;
 }
 
 export class Graph {
@@ -223,7 +203,7 @@ export class Graph {
     const batch = inputs[0]!.shape[0] ?? 0;
     const tensors: DeviceTensor[] = [];
     const nativeInputs = this.#inputs.map((port, index) =>
-      this.#bind(inputs[index]!, port, batch, tensors),
+      bind(this.device, inputs[index]!, port, batch, tensors),
     );
     const targets =
       into === undefined ? undefined : readNamed(into, "options.into", this.#outputNames);
@@ -232,7 +212,7 @@ export class Graph {
       if (target === undefined) return null;
       const name = `options.into.${port.name}`;
       if (!(target instanceof DeviceTensor)) throw typeError("a DeviceTensor", name, target);
-      return this.#bind(target, { ...port, name }, batch, tensors);
+      return bind(this.device, target, { ...port, name }, batch, tensors);
     });
     signal?.throwIfAborted();
     return { targets, signal, batch, nativeInputs, nativeOutputs, tensors, results: {} };
@@ -311,31 +291,6 @@ export class Graph {
     }
   }
 
-  /** What the addon takes; a DeviceTensor is added to `tensors`. */
-  #bind(
-    value: Tensor | DeviceTensor,
-    { name, shape, dtype }: Port,
-    batch: number,
-    tensors: DeviceTensor[],
-  ): NodeJS.TypedArray | NativeMemory {
-    if (value.dtype !== dtype)
-      throw new TypeError(`Expected dtype ${dtype} for ${name} but received ${value.dtype}`);
-    if (!isBatchOf(shape, value.shape))
-      throw new RangeError(
-        `Expected shape ${formatShape(shape, "N")} for ${name} but received ${formatShape(value.shape)}`,
-      );
-    if (batch < 1)
-      throw new RangeError(
-        `Expected a batch of at least 1 image for ${name} but received ${formatShape(value.shape)}`,
-      );
-    if (value.shape[0] !== batch) throw rangeError(`a batch of ${batch}`, name, value.shape);
-    if (value instanceof Tensor) return nativeData(value, name);
-    if (!value.device.isSameAs(this.device))
-      throw rangeError(`a DeviceTensor on ${this.device}`, name, `${value.device}`);
-    tensors.push(value);
-    return value.memory;
-  }
-
   #checkLive(): void {
     if (this.#disposal !== null)
       throw new VggError("DISPOSED", "Expected a live graph but it was disposed");
@@ -353,39 +308,4 @@ export class Graph {
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }
-}
-
-/** The tensor with data of its own; one on a device as it is. */
-function copyTensor(tensor: Tensor | DeviceTensor): Tensor | DeviceTensor {
-  if (tensor instanceof DeviceTensor) return tensor;
-  return new Tensor(tensor.shape, copyArray(tensor.data), tensor.dtype);
-}
-
-function isBatchOf(shape: readonly number[], batched: readonly number[]): boolean {
-  if (batched.length !== shape.length + 1) return false;
-  for (let axis = 0; axis < shape.length; axis++)
-    if (batched[axis + 1] !== shape[axis]) return false;
-  return true;
-}
-
-/** Native work that a signal stops: it then rejects, as ABORTED. */
-async function cancellable<Result>(
-  signal: AbortSignal,
-  start: (cancellation: NativeCancellation) => Promise<Result>,
-): Promise<Result> {
-  const cancellation = new (native().Cancellation)();
-  const release = onAbort(signal, () => cancellation.cancel());
-  try {
-    return await start(cancellation);
-  } finally {
-    release();
-  }
-}
-
-/** Why a run failed: the signal's reason where that stopped it, else the addon's error as the public class. */
-function failureOf(error: unknown, signal: AbortSignal | undefined): unknown {
-  if (error === signal?.reason) return error;
-  const failure = translated(error);
-  const isAborted = failure instanceof VggError && failure.code === "ABORTED";
-  return isAborted && signal?.aborted ? signal.reason : failure;
 }
