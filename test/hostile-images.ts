@@ -50,16 +50,16 @@ export function riffChunk(type: string, data: Buffer): Buffer {
 }
 
 /** Big-endian numbers of `size` bytes each. */
-const numbers = (size: 1 | 2 | 4, ...values: number[]) => {
+export const numbers = (size: 1 | 2 | 4, ...values: number[]) => {
   const bytes = Buffer.alloc(size * values.length);
   for (const [index, value] of values.entries()) bytes.writeUIntBE(value, index * size, size);
   return bytes;
 };
-const box = (type: string, ...parts: Buffer[]) => {
+export const box = (type: string, ...parts: Buffer[]) => {
   const body = Buffer.concat(parts);
   return Buffer.concat([numbers(4, 8 + body.length), Buffer.from(type, "latin1"), body]);
 };
-const fullBox = (type: string, version: number, ...parts: Buffer[]) =>
+export const fullBox = (type: string, version: number, ...parts: Buffer[]) =>
   box(type, numbers(4, version << 24), ...parts);
 
 /** An AVIF of a grid of columns × columns tiles, each the coded image of `tile` whose sides are `side`. */

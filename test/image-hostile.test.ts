@@ -3,10 +3,13 @@ import { deflateSync } from "node:zlib";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
 import { formatOf } from "../lib/image/format.ts";
-import { firstImageOf } from "../lib/image/structure.ts";
+import { checkTiles, firstImageOf } from "../lib/image/structure.ts";
 import { preprocess } from "../lib/index.ts";
 import {
   avifGrid,
+  box,
+  fullBox,
+  numbers,
   pngChunk,
   repeatScan,
   resizeJpeg,
@@ -63,6 +66,18 @@ describe("a JPEG", async () => {
     const scan = Buffer.concat([segment(0xda, Buffer.of(1, 1, 0, 0, 63, 0)), Buffer.alloc(8)]);
     const many = [sequential.subarray(0, at), ...Array(20).fill(scan), sequential.subarray(-2)];
     await expectCode(preprocess(Buffer.concat(many)), "IMAGE_LIMIT", "at most 16 passes");
+    // One of all components is the only scan where it is the first.
+    many[0] = sequential.subarray(0, -2);
+    expect(cut(Buffer.concat(many)).length).toBeGreaterThan(0);
+    many.splice(0, 1, sequential.subarray(0, at), scan, sequential.subarray(at, -2));
+    await expectCode(preprocess(Buffer.concat(many)), "IMAGE_LIMIT", "at most 16 passes");
+  });
+
+  it("hides no scans behind a marker without a segment", async () => {
+    const large = repeatScan(resizeJpeg(progressive, 6000, 6000), 60);
+    const at = scansOf(large)[1]!;
+    const hidden = Buffer.concat([large.subarray(0, at), Buffer.of(0xff, 1), large.subarray(at)]);
+    await expectCode(preprocess(hidden), "IMAGE_LIMIT", "at most 54 passes");
   });
 
   it("has at most 8 bytes of scans a pixel, and 65536 segments", async () => {
@@ -70,6 +85,13 @@ describe("a JPEG", async () => {
     const data = Buffer.alloc(1_100_000, 1);
     const long = Buffer.concat([progressive.subarray(0, at), data, progressive.subarray(at)]);
     await expectCode(preprocess(long), "IMAGE_LIMIT", "at most 1073152 bytes of JPEG scans");
+    for (const byte of [Buffer.of(1), Buffer.of(0xff, 0), Buffer.of(0xff)]) {
+      const last = Buffer.concat([progressive.subarray(0, -2), Buffer.alloc(1_100_000, byte)]);
+      for (const end of [Buffer.of(0xff, 0xd9), Buffer.alloc(0)]) {
+        const whole = Buffer.concat([last, end]);
+        await expectCode(preprocess(whole), "IMAGE_LIMIT", "at most 1073152 bytes of JPEG scans");
+      }
+    }
     const comments = Array(70_000).fill(segment(0xfe, Buffer.alloc(0)));
     const many = Buffer.concat([sequential.subarray(0, 2), ...comments, sequential.subarray(2)]);
     await expectCode(preprocess(many), "IMAGE_LIMIT", "at most 65536 JPEG segments");
@@ -120,6 +142,15 @@ describe("an animation or a file of many pages", () => {
     const at = gif.length - 1 - frame.length;
     const late = Buffer.concat([gif.subarray(0, at), ...comments, gif.subarray(at)]);
     await expectCode(preprocess(late), "IMAGE_LIMIT", "at most 65536 blocks");
+  });
+
+  it("is a GIF of one frame behind an extension whose first block is empty", async () => {
+    const gif = await plain(16, 16).gif().toBuffer();
+    const at = gif.indexOf(Buffer.of(0x2c, 0, 0, 0, 0));
+    const extension = Buffer.of(0x21, 1, 0, 2, 65, 65, 0);
+    const frames = Array(5000).fill(gif.subarray(at, -1));
+    const many = Buffer.concat([gif.subarray(0, at), extension, ...frames, Buffer.of(0x3b)]);
+    await expectCut(many, gif.length + extension.length, gif);
   });
 
   it("is a WebP of one frame to the decoder, with its orientation", async () => {
@@ -182,6 +213,70 @@ describe("tiles", () => {
       "IMAGE_LIMIT",
       "Expected tiles of at most 4012288 pixels for an image of 4096 but it has 6553600",
     );
+  });
+
+  describe("of a damaged AVIF are counted", async () => {
+    const tile = await plain(512, 512).avif({ effort: 0 }).toBuffer();
+    const grid = avifGrid(tile, 512, 5, 64);
+    const message = "tiles of at most 4012288 pixels for an image of 4096 but it has 6553600";
+    const changed = (change: (file: Buffer) => void) => {
+      const file = Buffer.from(grid);
+      change(file);
+      return file;
+    };
+    /** With a box at the end of the meta box. Places in the file are wrong then. */
+    const grown = (box: Buffer) => {
+      const from = grid.readUInt32BE(0);
+      const size = grid.readUInt32BE(from);
+      const file = Buffer.concat([grid.subarray(0, from + size), box, grid.subarray(from + size)]);
+      file.writeUInt32BE(size + box.length, from);
+      return file;
+    };
+
+    const long = box("uuid", Buffer.alloc(16), numbers(2, 3, 1, 2));
+    const tiles = Array.from({ length: 25 }, (_, index) => index + 2);
+    const behindUuid = grown(fullBox("iref", 0, long, box("dimg", numbers(2, 1, 25, ...tiles))));
+    behindUuid.write("free", behindUuid.indexOf("iref"));
+
+    // The decoder reads these.
+    it.each([
+      [
+        "a size of references that is too small",
+        changed((file) => file.writeUInt32BE(12, file.indexOf("dimg") - 4)),
+      ],
+      [
+        "a size of references that is too large",
+        changed((file) => file.writeUInt32BE(4_000_000, file.indexOf("dimg") - 4)),
+      ],
+      [
+        "properties of more items than there are",
+        changed((file) => file.writeUInt32BE(100, file.indexOf("ipma") + 8)),
+      ],
+    ])("with %s", async (_, file) => {
+      expect((await sharp(file).raw().toBuffer()).length).toBe(64 * 64 * 3);
+      await expectCode(preprocess(file), "IMAGE_LIMIT", message);
+    });
+
+    it.each([
+      ["a property that is cut off", changed((file) => file.write("ispe", file.indexOf("pixi")))],
+      ["references that are cut off", grown(fullBox("iref", 0, box("dimg", numbers(2, 2, 9))))],
+      ["references behind one of a long head", behindUuid],
+      ["a second main image", grown(fullBox("pitm", 0, numbers(2, 2)))],
+      [
+        "an entry that is cut off, and a second one of a tile",
+        grown(
+          fullBox(
+            "iinf",
+            0,
+            numbers(2, 2),
+            box("infe", numbers(1, 2)),
+            fullBox("infe", 2, numbers(2, 2, 0), Buffer.from("grid\0")),
+          ),
+        ),
+      ],
+    ])("with %s", (_, file) => {
+      expect(() => checkTiles(file, "AVIF", 64 * 64, "test")).toThrow(message);
+    });
   });
 
   it("of a TIFF are bounded by the decoder", async () => {

@@ -50,8 +50,8 @@ class Fields {
     this.flags = head & 0xffffff;
   }
 
+  /** @throws {RangeError} at the end */
   take(size: 1 | 2 | 4): number {
-    // Nonsense beyond the end is the decoder's to judge.
     if (this.at + size > this.#to) throw new RangeError("The box has ended");
     const value = this.#bytes.readUIntBE(this.at, size);
     this.at += size;
@@ -59,51 +59,83 @@ class Fields {
   }
 }
 
-/** Items by number: what they are, their pixels, what they are derived from and their alpha. */
+/** Reads up to where a box is cut off; decoders go on behind it. */
+function tolerate(read: () => void): void {
+  try {
+    read();
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+  }
+}
+
+/** Items by number. Where a file says a thing twice, decoders differ in what they take. */
 interface Items {
-  readonly types: Map<number, string>;
+  /** The image is one of these. */
+  readonly primaries: number[];
+  /** Whether an item is made of its parts alone. */
+  readonly areDerived: Map<number, boolean>;
+  /** Pixels. */
   readonly areas: Map<number, number>;
+  /** What an item is derived from, and its alpha. */
   readonly parts: Map<number, number[]>;
 }
 
-function readItems(bytes: Buffer, meta: Box): Items & { primary: number } {
-  const items: Items = { types: new Map(), areas: new Map(), parts: new Map() };
-  let primary = 0;
+function readItems(bytes: Buffer, meta: Box): Items {
+  const items: Items = {
+    primaries: [],
+    areDerived: new Map(),
+    areas: new Map(),
+    parts: new Map(),
+  };
   for (const box of boxes(bytes, meta.from + 4, meta.to)) {
-    const readChildren = (from: number, read: (child: Box) => void) => {
-      for (const child of boxes(bytes, from, box.to)) read(child);
-    };
-    if (box.type === "iprp") readAreas(bytes, box, items.areas);
-    if (!["pitm", "iinf", "iref"].includes(box.type)) continue;
-    const fields = new Fields(bytes, box);
-    const idSize = fields.version === 0 ? 2 : 4;
-    if (box.type === "pitm") primary = fields.take(idSize);
-    else if (box.type === "iinf") {
-      fields.take(idSize);
-      readChildren(fields.at, (child) => {
-        const entry = new Fields(bytes, child);
-        const id = entry.take(entry.version >= 3 ? 4 : 2);
-        entry.take(2);
-        items.types.set(id, bytes.toString("latin1", entry.at, entry.at + 4));
-      });
-    } else {
-      readChildren(fields.at, (child) => {
-        if (child.type !== "dimg" && child.type !== "auxl") return;
-        const sizeOf = { ...child, from: child.from - 4 };
-        const reference = new Fields(bytes, sizeOf);
-        const from = reference.take(idSize);
-        const to = Array.from({ length: reference.take(2) }, () => reference.take(idSize));
-        const add = (item: number, part: number) => {
-          const known = items.parts.get(item);
-          if (known === undefined) items.parts.set(item, [part]);
-          else known.push(part);
-        };
-        // An auxiliary image names the one that it belongs to.
-        for (const item of to) child.type === "auxl" ? add(item, from) : add(from, item);
-      });
+    tolerate(() => {
+      if (box.type === "pitm") {
+        const fields = new Fields(bytes, box);
+        items.primaries.push(fields.take(fields.version === 0 ? 2 : 4));
+      } else if (box.type === "iinf") readTypes(bytes, box, items.areDerived);
+      else if (box.type === "iref") readReferences(bytes, box, items.parts);
+      else if (box.type === "iprp") readAreas(bytes, box, items.areas);
+    });
+  }
+  return items;
+}
+
+function readTypes(bytes: Buffer, iinf: Box, areDerived: Map<number, boolean>): void {
+  const fields = new Fields(bytes, iinf);
+  fields.take(fields.version === 0 ? 2 : 4);
+  for (const child of boxes(bytes, fields.at, iinf.to)) {
+    tolerate(() => {
+      const entry = new Fields(bytes, child);
+      const id = entry.take(entry.version >= 3 ? 4 : 2);
+      entry.take(2);
+      const type = bytes.toString("latin1", entry.at, entry.at + 4);
+      const isDerived = ["grid", "iovl", "iden"].includes(type);
+      areDerived.set(id, isDerived && areDerived.get(id) !== false);
+    });
+  }
+}
+
+/** Decoders go from one reference to the next by the number of its items, whatever its size is. */
+function readReferences(bytes: Buffer, iref: Box, parts: Map<number, number[]>): void {
+  const fields = new Fields(bytes, iref);
+  const idSize = fields.version === 0 ? 2 : 4;
+  const add = (item: number, part: number) => {
+    const known = parts.get(item);
+    if (known === undefined) parts.set(item, [part]);
+    else known.push(part);
+  };
+  while (fields.at < iref.to) {
+    const isLarge = fields.take(4) === 1;
+    const type = bytes.toString("latin1", fields.at, fields.at + 4);
+    fields.at += 4 + (isLarge ? 8 : 0) + (type === "uuid" ? 16 : 0);
+    const from = fields.take(idSize);
+    for (let count = fields.take(2); count > 0; --count) {
+      const to = fields.take(idSize);
+      if (type === "dimg") add(from, to);
+      // An auxiliary image names the one that it belongs to.
+      if (type === "auxl") add(to, from);
     }
   }
-  return { ...items, primary };
 }
 
 /** Item properties: the sizes, and which items they belong to. */
@@ -111,35 +143,46 @@ function readAreas(bytes: Buffer, iprp: Box, areas: Map<number, number>): void {
   const container = find(bytes, "ipco", iprp.from, iprp.to);
   if (container === undefined) return;
   const sizes = [...boxes(bytes, container.from, container.to)].map((property) => {
-    if (property.type !== "ispe") return undefined;
-    const fields = new Fields(bytes, property);
-    return fields.take(4) * fields.take(4);
+    let area: number | undefined;
+    if (property.type === "ispe") {
+      tolerate(() => {
+        const fields = new Fields(bytes, property);
+        area = fields.take(4) * fields.take(4);
+      });
+    }
+    return area;
   });
   for (const box of boxes(bytes, iprp.from, iprp.to)) {
-    if (box.type !== "ipma") continue;
-    const fields = new Fields(bytes, box);
-    for (let entries = fields.take(4); entries > 0; --entries) {
-      const item = fields.take(fields.version === 0 ? 2 : 4);
-      for (let count = fields.take(1); count > 0; --count) {
-        const index = fields.flags & 1 ? fields.take(2) & 0x7fff : fields.take(1) & 0x7f;
-        const area = sizes[index - 1];
-        if (area !== undefined) areas.set(item, Math.max(area, areas.get(item) ?? 0));
-      }
+    if (box.type === "ipma") tolerate(() => readAssociations(bytes, box, sizes, areas));
+  }
+}
+
+function readAssociations(
+  bytes: Buffer,
+  ipma: Box,
+  sizes: readonly (number | undefined)[],
+  areas: Map<number, number>,
+): void {
+  const fields = new Fields(bytes, ipma);
+  for (let entries = fields.take(4); entries > 0; --entries) {
+    const item = fields.take(fields.version === 0 ? 2 : 4);
+    for (let count = fields.take(1); count > 0; --count) {
+      const index = fields.flags & 1 ? fields.take(2) & 0x7fff : fields.take(1) & 0x7f;
+      const area = sizes[index - 1];
+      if (area !== undefined) areas.set(item, Math.max(area, areas.get(item) ?? 0));
     }
   }
 }
 
-/** Pixels that are decoded for the image: each coded item as often as it is used. 0 where the structure is no sense. */
+/** Pixels that are decoded for the image: each coded item as often as it is used. 0 where there is no image. */
 export function codedPixelsOf(bytes: Buffer): number {
-  const meta = find(bytes, "meta", 0, bytes.length);
-  if (meta === undefined) return 0;
-  let items: ReturnType<typeof readItems>;
-  try {
-    items = readItems(bytes, meta);
-  } catch (error) {
-    if (error instanceof RangeError) return 0;
-    throw error;
-  }
+  let most = 0;
+  for (const box of boxes(bytes, 0, bytes.length))
+    if (box.type === "meta") most = Math.max(most, codedPixelsIn(readItems(bytes, box)));
+  return most;
+}
+
+function codedPixelsIn({ primaries, areDerived, areas, parts }: Items): number {
   const known = new Map<number, number>();
   const coded = (item: number, depth = 0): number => {
     const before = known.get(item);
@@ -147,14 +190,10 @@ export function codedPixelsOf(bytes: Buffer): number {
     if (depth > maxDepth) return Number.POSITIVE_INFINITY;
     // An item that is made of itself would be decoded for ever.
     known.set(item, Number.POSITIVE_INFINITY);
-    const isDerived = ["grid", "iovl", "iden"].includes(items.types.get(item) ?? "");
-    const own = isDerived ? 0 : (items.areas.get(item) ?? 0);
-    const total = (items.parts.get(item) ?? []).reduce(
-      (sum, part) => sum + coded(part, depth + 1),
-      own,
-    );
+    const own = areDerived.get(item) ? 0 : (areas.get(item) ?? 0);
+    const total = (parts.get(item) ?? []).reduce((sum, part) => sum + coded(part, depth + 1), own);
     known.set(item, total);
     return total;
   };
-  return coded(items.primary);
+  return Math.max(0, ...primaries.map((item) => coded(item)));
 }

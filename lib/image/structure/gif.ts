@@ -2,6 +2,7 @@
 import { ExcessiveWork } from "./pieces.js";
 
 const maxBlocks = 65_536;
+const comment = 0xfe;
 const trailer = Buffer.of(0x3b);
 
 /** @throws {ExcessiveWork} */
@@ -12,8 +13,10 @@ export function cutGif(bytes: Buffer): Buffer {
     const isFrame = bytes[at] === 0x2c;
     // What is neither a frame nor an extension is the decoder's to judge.
     if (!isFrame && bytes[at] !== 0x21) return bytes;
-    // A frame: its place, its own colours, the code size. An extension: its label.
-    at += isFrame ? 11 + colours(bytes[at + 9] ?? 0) : 2;
+    // A frame: its place, its own colours, the code size. An extension: its label and, but for a comment, a first block,
+    // which ends nothing where it is empty.
+    if (isFrame) at += 11 + colours(bytes[at + 9] ?? 0);
+    else at += bytes[at + 1] === comment ? 2 : 3 + (bytes[at + 2] ?? 0);
     while (at < bytes.length && bytes[at] !== 0) at += 1 + bytes[at]!;
     ++at;
     if (at >= bytes.length || bytes[at] === trailer[0]) return bytes;
