@@ -29,7 +29,8 @@ export const errorCodes = Object.freeze({
   IMAGE_CORRUPT: "an image is cut off or damaged",
   IMAGE_TOO_LARGE: "an image has more bytes or pixels than its limit",
   IMAGE_LIMIT: "an image asks for more work than its pixels justify; it was not decoded",
-  IMAGE_TIMEOUT: "an image was not decoded in time, or no decoder became free in time",
+  IMAGE_TIMEOUT:
+    "an image was not decoded in time, or no decoder or memory for it became free in time",
   DOWNLOAD_FAILED: "weights could not be downloaded",
   OFFLINE: "weights are not on this machine, and the network may not be used",
   HASH_MISMATCH: "a file is not what its hash promises; a download of it is removed",

@@ -1,6 +1,8 @@
 // Limits of the whole process on images under way: who gets a place, who waits, and who is let go.
+import { pbkdf2 } from "node:crypto";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
 import { openImage } from "../lib/image/decode.ts";
@@ -146,6 +148,39 @@ describe("images under way in the process", () => {
     expect(sharp.counters()).toEqual({ queue: 0, process: 0 });
     expect(decodedBytes.free).toBe(decodedBytes.capacity);
     expect((await preprocess(webp)).size).toBe(150_528);
+  });
+
+  it("wait for memory while others are given it, and no longer than decodeTimeoutMs without", async () => {
+    const all = decodedBytes.capacity;
+    const hold = await decodedBytes.acquire(all, claim());
+    const message = "Expected memory for its pixels to be free within 300 ms";
+    await expectCode(preprocess(drawing, { decodeTimeoutMs: 300 }), "IMAGE_TIMEOUT", message);
+    const others = Array.from({ length: 5 }, async () => {
+      const release = await decodedBytes.acquire(all, claim());
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      release();
+    });
+    const waiting = preprocess(drawing, { decodeTimeoutMs: 300 });
+    hold();
+    expect((await waiting).size).toBe(150_528);
+    await Promise.all(others);
+    expect([decoders.free, decodedBytes.free]).toEqual([decoders.capacity, all]);
+  });
+
+  it("are let go while the pool's threads, which read their headers, are busy", async () => {
+    const pool = Number(process.env.UV_THREADPOOL_SIZE) || 4;
+    const derive = promisify(pbkdf2);
+    const busy = Array.from({ length: pool }, () => derive("a", "b", 300_000, 64, "sha512"));
+    let isBusy = true;
+    const first = Promise.race(busy).then(() => {
+      isBusy = false;
+    });
+    const late = preprocess(drawing, { decodeTimeoutMs: 30 });
+    await expectCode(late, "IMAGE_TIMEOUT", "Expected the image to be decoded within 30 ms");
+    expect(isBusy).toBe(true);
+    await Promise.all([first, ...busy]);
+    while (decoders.free < decoders.capacity) await new Promise(setImmediate);
+    expect(decodedBytes.free).toBe(decodedBytes.capacity);
   });
 
   it("are let go by time or signal while others hold all decoders", async () => {

@@ -22,7 +22,7 @@ export interface CropOptions {
   maxBytes?: number;
   /** For http and https URLs, from the request to the last byte. Default 30,000. */
   timeoutMs?: number;
-  /** For decoding and resizing one image, and for waiting while no decoder becomes free. Default 30,000. */
+  /** For decoding and resizing one image, and for waiting while no decoder or no memory becomes free. Default 30,000. */
   decodeTimeoutMs?: number;
 }
 
@@ -100,7 +100,7 @@ function planResize(
   };
 }
 
-/** Of one image: from a free decoder to the end of its crop, and at most so long without a free decoder. */
+/** Crops one image. `decodeTimeoutMs` bounds the wait for a decoder, and then the decode and the crop. */
 async function cropOne(
   source: OpenedSource,
   options: CheckedCropOptions,
@@ -111,34 +111,44 @@ async function cropOne(
   const late = (expected: string) => () =>
     imageError(source.name, "IMAGE_TIMEOUT", `Expected ${expected} within ${decodeTimeoutMs} ms`);
   const { stop, unfollow } = follow(signal);
-  const claim: Claim = {
+  const claim = (expected: string): Claim => ({
     call,
     signal: stop.signal,
     patienceMs: decodeTimeoutMs,
-    stalled: late("a decoder to be free"),
+    stalled: late(expected),
+  });
+  const isLate = late("the image to be decoded");
+  const timed = async <T>(work: () => Promise<T>): Promise<T> => {
+    const timer = setTimeout(() => stop.abort(isLate()), decodeTimeoutMs);
+    try {
+      return await work();
+    } finally {
+      clearTimeout(timer);
+    }
   };
-  let timer: NodeJS.Timeout | undefined;
   // Holds its places until it really ends, which may be after its caller was let go.
   const work = async () => {
-    const leave = await source.places?.acquire(1, { ...claim, patienceMs: 2 ** 31 - 1 });
+    const forDecoder = claim("a decoder to be free");
+    const leave = await source.places?.acquire(1, { ...forDecoder, patienceMs: 2 ** 31 - 1 });
     let bytes: Uint8Array;
     let free: () => void;
     try {
       bytes = await source.read({ ...options, signal: stop.signal });
-      free = await decoders.acquire(1, claim);
+      free = await decoders.acquire(1, forDecoder);
     } finally {
       leave?.();
     }
     try {
-      const isLate = late("the image to be decoded");
-      timer = setTimeout(() => stop.abort(isLate()), decodeTimeoutMs);
-      const image = await openImage(bytes, source.name, maxPixels);
-      const giveBack = await decodedBytes.acquire(image.peakBytes, claim);
+      const image = await timed(() => openImage(bytes, source.name, maxPixels));
+      const forPixels = claim("memory for its pixels to be free");
+      const giveBack = await decodedBytes.acquire(image.peakBytes, forPixels);
       try {
-        const { width, height, data } = await image.decode(decodeTimeoutMs);
-        stop.signal.throwIfAborted();
-        const plan = planResize(width, height, options.resizeSize, options.cropSize);
-        return new Uint8Array(await awaitNative(() => native().resizeCrop(data, plan)));
+        return await timed(async () => {
+          const { width, height, data } = await image.decode(decodeTimeoutMs);
+          stop.signal.throwIfAborted();
+          const plan = planResize(width, height, options.resizeSize, options.cropSize);
+          return new Uint8Array(await awaitNative(() => native().resizeCrop(data, plan)));
+        });
       } finally {
         giveBack();
       }
@@ -149,7 +159,6 @@ async function cropOne(
   try {
     return await unlessAborted(work(), stop.signal);
   } finally {
-    clearTimeout(timer);
     unfollow();
   }
 }

@@ -1,5 +1,4 @@
 // Images of an iterator in batches, decoded ahead of whoever takes them.
-import { setMaxListeners } from "node:events";
 import { follow, unlessAborted } from "../signal.js";
 
 /** An image with its pixels, or with the reason why it has none. */
@@ -37,8 +36,6 @@ export class Lookahead<Source> {
     this.#batchSize = batchSize;
     this.#decode = decode;
     ({ stop: this.#stop, unfollow: this.#unfollow } = follow(signal));
-    // Each image of two batches listens.
-    setMaxListeners(0, this.#stop.signal);
     this.#expectChange();
     void this.#ask();
   }
