@@ -35,7 +35,7 @@ export interface OpenedSource {
   /** As messages name it. */
   readonly name: string;
   /** One of these is held from before `read` until decoding begins. A stream was opened by the caller. */
-  readonly places?: Limiter;
+  readonly places: Limiter | undefined;
   /** @throws {VggError} IMAGE_UNREADABLE, IMAGE_TOO_LARGE; or the reason of `signal` */
   read(limits: ReadLimits): Promise<Uint8Array>;
 }
@@ -90,7 +90,7 @@ function openUrl(url: URL, argument: string, received: string | URL): OpenedSour
     case "data:": {
       const { href } = url;
       const name = `a data URL of ${href.length} characters`;
-      return { name, read: (limits) => download(href, name, limits) };
+      return { name, places: undefined, read: (limits) => download(href, name, limits) };
     }
     case "file:":
       try {
@@ -119,6 +119,7 @@ function bytesAtHand(bytes: Uint8Array): OpenedSource {
   copy.set(bytes);
   const name = `a buffer of ${copy.byteLength} bytes`;
   return {
+    places: undefined,
     name,
     read: async ({ maxBytes }) => {
       checkSize(name, copy.byteLength, maxBytes);
@@ -242,12 +243,13 @@ function nodeStream(stream: Readable): OpenedSource {
     const release = onAbort(limits.signal, () => void stream.destroy());
     return readable(name, limits, () => collect(stream, name, limits.maxBytes)).finally(release);
   };
-  return { name, read };
+  return { name, places: undefined, read };
 }
 
 function webStream(stream: ReadableStream): OpenedSource {
   const name = "a stream";
   return {
+    places: undefined,
     name,
     read: (limits) =>
       readable(name, limits, () => collect(readWeb(stream, limits.signal), name, limits.maxBytes)),

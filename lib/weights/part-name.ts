@@ -2,13 +2,15 @@
 import { createHash, randomBytes } from "node:crypto";
 import { readFile, readlink, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { bare } from "../check.js";
 
+const latin1 = bare({ encoding: "latin1" as const });
 const ageMs = 24 * 60 * 60 * 1000;
 const pattern = /^\.vgg-(?:([0-9a-f]{8})-(\d+)-(\d+)-)?[0-9a-f]{12}\.part$/;
 
 /** When a process started, in ticks since its machine did (proc(5), /proc/pid/stat, field 22). */
 async function startOf(pid: number): Promise<string> {
-  const text = await readFile(`/proc/${pid}/stat`, "latin1");
+  const text = await readFile(`/proc/${pid}/stat`, latin1);
   // The second field is a name in parentheses, which may hold spaces and parentheses.
   return text.slice(text.lastIndexOf(")") + 2).split(" ")[19]!;
 }
@@ -20,8 +22,8 @@ async function startOf(pid: number): Promise<string> {
 async function findHome(): Promise<string | undefined> {
   try {
     const parts = await Promise.all([
-      readFile("/proc/sys/kernel/random/boot_id", "latin1"),
-      readlink("/proc/self/ns/pid"),
+      readFile("/proc/sys/kernel/random/boot_id", latin1),
+      readlink("/proc/self/ns/pid", latin1),
     ]);
     return createHash("sha256").update(parts.join()).digest("hex").slice(0, 8);
   } catch {
