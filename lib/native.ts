@@ -56,13 +56,13 @@ export interface NativeMemory {
 }
 
 export interface NativeParameters {
-  /** Elements from `first` on of each, of floating-point dtypes, in one step; copied before it returns. */
+  /** Elements from `first` on of each, of floating-point dtypes, in one step; copied before it returns. Pieces are not counted. */
   write(
     indices: readonly number[],
     data: readonly NodeJS.TypedArray[],
     dtypes: readonly DType[],
     first: number,
-    isCounted: boolean,
+    isWhole: boolean,
     reservation: NativeReservation | null,
   ): Promise<void>;
   read(index: number): Promise<ArrayBuffer>;

@@ -127,6 +127,8 @@ export class Tensor {
     }
     this.data = data;
     checkLength(this.shape, data, "data");
+    // Its parts agree, and stay so.
+    if (new.target === Tensor) Object.freeze(this);
   }
 
   /** All zeros. @throws {RangeError} the shape is invalid or too large for one array */

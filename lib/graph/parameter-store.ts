@@ -1,11 +1,22 @@
 // Parameters on a device, by name: packed once, read by one or more graphs.
-import { checkInteger, checkOneOf, formatShape, rangeError, typeError } from "../check.js";
+import { types } from "node:util";
+import {
+  checkInteger,
+  checkOneOf,
+  checkSignal,
+  formatShape,
+  optionOf,
+  rangeError,
+  readOptions,
+  typeError,
+} from "../check.js";
 import { Device } from "../device.js";
 import { type Precision, precisions } from "../diagnosis.js";
 import { awaitNative, callNative } from "../errors.js";
 import type { NativeDevice, NativeParameters, NativeReservation } from "../native.js";
 import { asOneStep, inTurn, Line, mustWait, waitWithCopies } from "../order.js";
 import { markCopy } from "../realm.js";
+import { unlessAborted } from "../signal.js";
 import {
   arrayTypeOf,
   checkFloatTensor,
@@ -13,7 +24,9 @@ import {
   type DType,
   elementCount,
   nativeData,
+  parameterDtypes,
   Tensor,
+  type TensorData,
   tensorEntries,
 } from "../tensor.js";
 import { HeldParameters } from "./held-parameters.js";
@@ -37,7 +50,7 @@ export class ParameterStore {
   #indices: ReadonlyMap<string, number>;
 
   /**
-   * @throws {TypeError|RangeError} no Device, an invalid shape, an unknown precision
+   * @throws {TypeError|RangeError} no Device, no array of names and shapes, an unknown precision
    * @throws {VggError} UNSUPPORTED precision, DISPOSED device
    */
   constructor(
@@ -48,10 +61,7 @@ export class ParameterStore {
     if (!(device instanceof Device)) throw typeError("a Device", "device", device);
     this.device = device;
     this.precision = checkOneOf(precision, "precision", precisions);
-    const checked = records.map(({ name, shape }) =>
-      Object.freeze({ name, shape: checkShape(shape, `the shape of ${name}`) }),
-    );
-    this.records = Object.freeze(checked);
+    this.records = checkRecords(records);
     this.#indices = new Map(this.records.map(({ name }, index) => [name, index]));
     this.#device = device.native;
     this.#native = callNative(() => this.#device.createParameters(this.records, precision));
@@ -109,37 +119,52 @@ export class ParameterStore {
   }
 
   /**
-   * Like `set`, with the tensor's bytes piece by piece, each of whole elements. It asks for the first piece when all
-   * calls before it have been handed over; later calls of these parameters wait until the last is written. It holds two
-   * pieces at a time, which the bound of the queue does not count. If `pieces` fails, what came before is written.
-   * @throws {VggError} OUT_OF_MEMORY, DISPOSED; and what `pieces` throws
+   * Like `set`, with the tensor's bytes piece by piece. It asks for the first piece when all calls before it have been
+   * handed over; later calls of these parameters wait until the last is written. It holds two pieces at a time, which the
+   * bound of the queue does not count. If it fails, what came before is written.
+   * @param pieces Uint8Arrays of whole elements; together all elements of the parameter
+   * @param options.signal ends the wait for a piece
+   * @throws {TypeError|RangeError} unknown name, another dtype, no iterable, pieces of another kind or size
+   * @throws {VggError} OUT_OF_MEMORY, DISPOSED; what `pieces` throws; or the reason of `signal`
    */
   async setPieces(
     name: string,
     dtype: DType,
-    pieces: AsyncIterable<Uint8Array<ArrayBuffer>>,
+    pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    options: { signal?: AbortSignal } = {},
   ): Promise<void> {
     const index = this.index(name);
-    await asOneStep(this.line, () => this.#writePieces(index, dtype, pieces));
+    checkOneOf(dtype, "dtype", parameterDtypes);
+    const { signal } = readOptions(options, "options", ["signal"]);
+    checkSignal(signal);
+    const isIterable = typeof pieces === "object" && pieces !== null;
+    if (!isIterable || !(Symbol.asyncIterator in pieces || Symbol.iterator in pieces))
+      throw typeError("an iterable of Uint8Arrays", "pieces", pieces);
+    await asOneStep(this.line, () => this.#writePieces(index, dtype, pieces, signal));
   }
 
   async #writePieces(
     index: number,
     dtype: DType,
-    pieces: AsyncIterable<Uint8Array<ArrayBuffer>>,
+    pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    signal: AbortSignal | undefined,
   ): Promise<void> {
+    const { shape } = this.records[index]!;
+    const total = elementCount(shape);
     let first = 0;
     let writing: Promise<void> = Promise.resolve();
     try {
-      for await (const { buffer, byteOffset, byteLength } of pieces) {
-        const type = arrayTypeOf(dtype);
-        const data = new type(buffer, byteOffset, byteLength / type.BYTES_PER_ELEMENT);
+      for await (const piece of untilAborted(pieces, signal)) {
+        const data = elementsOf(piece, dtype);
+        if (data.length > total - first)
+          throw rangeError(`${total} elements in all`, "pieces", first + data.length);
         await writing;
         const at = first;
         writing = awaitNative(() => this.#native.write([index], [data], [dtype], at, false, null));
         writing.catch(() => {}); // awaited by the next piece or below
         first += data.length;
       }
+      if (first < total) throw rangeError(`${total} elements in all`, "pieces", first);
     } finally {
       await writing;
     }
@@ -222,4 +247,56 @@ export class ParameterStore {
     await inTurn(this.line, () => awaitNative(() => this.#native.dispose()));
     await Promise.all(ended);
   }
+}
+
+/** A frozen copy. @throws {TypeError|RangeError} not an array of names and shapes, or a name twice */
+function checkRecords(records: unknown): readonly ParameterRecord[] {
+  if (!Array.isArray(records)) throw typeError("an array of parameters", "records", records);
+  const names = new Set<string>();
+  const checked = records.map((record, index): ParameterRecord => {
+    const own = `records[${index}]`;
+    if (typeof record !== "object" || record === null) throw typeError("an object", own, record);
+    const name = optionOf(record as ParameterRecord, "name");
+    const shape = optionOf(record as ParameterRecord, "shape");
+    if (typeof name !== "string" || name === "") throw typeError("a name", `${own}.name`, name);
+    if (names.has(name)) throw rangeError("a name not yet in use", `${own}.name`, name);
+    names.add(name);
+    return Object.freeze({ name, shape: checkShape(shape, `the shape of ${name}`) });
+  });
+  return Object.freeze(checked);
+}
+
+/** The items of an iterable, until the signal aborts: then what it still owes is not waited for. */
+async function* untilAborted<T>(
+  items: AsyncIterable<T> | Iterable<T>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<T> {
+  const iterator =
+    Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
+  let isOwing = false;
+  try {
+    for (;;) {
+      isOwing = true;
+      const { done, value } = await unlessAborted(Promise.resolve(iterator.next()), signal);
+      isOwing = false;
+      if (done === true) return;
+      yield value;
+    }
+  } finally {
+    const returned = Promise.resolve(iterator.return?.());
+    if (isOwing) returned.catch(() => {});
+    else await returned;
+  }
+}
+
+/** The bytes as elements of a dtype, copied if they do not lie at a multiple of its size. */
+function elementsOf(piece: Uint8Array, dtype: DType): TensorData {
+  if (!types.isUint8Array(piece)) throw typeError("a Uint8Array", "a piece", piece);
+  const type = arrayTypeOf(dtype);
+  const size = type.BYTES_PER_ELEMENT;
+  if (piece.byteLength % size !== 0)
+    throw rangeError(`a multiple of ${size} bytes`, "a piece", piece.byteLength);
+  const isUsable = piece.byteOffset % size === 0 && !types.isSharedArrayBuffer(piece.buffer);
+  const { buffer, byteOffset, byteLength } = isUsable ? piece : new Uint8Array(piece);
+  return new type(buffer as ArrayBuffer, byteOffset, byteLength / size);
 }

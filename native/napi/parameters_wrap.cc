@@ -73,8 +73,8 @@ int ParametersWrap::indexOf(const Napi::Value& value) const {
   return static_cast<int>(integerOf(value, "index", 0, count - 1));
 }
 
-/** write(indices, typedArrays, dtypes, first, isCounted, reservation | null): all of them in one
- * step; `first` is each one's first element. */
+/** write(indices, typedArrays, dtypes, first, isWhole, reservation | null): all of them in one step;
+ * `first` is each one's first element. Whole parameters are counted in the queue, pieces are not. */
 Napi::Value ParametersWrap::write(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     // All elements are read before any bytes are looked at: a getter may transfer an array.
@@ -88,7 +88,7 @@ Napi::Value ParametersWrap::write(const Napi::CallbackInfo& info) {
     if (dtypes.size() != indices.size())
       throw ArgumentError("Expected a dtype for each index for dtypes but received others");
     const auto first = static_cast<size_t>(integerOf(info[3], "first", 0, kMaxSafeInteger));
-    const bool isCounted = booleanOf(info[4], "isCounted");
+    const bool isWhole = booleanOf(info[4], "isWhole");
     const std::shared_ptr<VersionedParameters> to = parameters();
     std::vector<ParameterWrite> writes;
     size_t bytes = 0;
@@ -96,12 +96,14 @@ Napi::Value ParametersWrap::write(const Napi::CallbackInfo& info) {
       const View view = viewOf(arrays[i]);
       const size_t count = view.bytes / byteSize(dtypes[i]);
       const size_t total = elementCount(to->current()->specs()[indices[i]].shape);
-      if (first > total || count > total - first)
-        throw Error(Code::kInternal, "Expected at most the parameter's elements");
+      if (first > total || count > total - first || (isWhole && count != total))
+        throw ArgumentError("Expected " + std::to_string(total) + " elements for " +
+                            to->current()->specs()[indices[i]].name + " but received " +
+                            std::to_string(first + count));
       writes.push_back({indices[i], first, view.data, dtypes[i], count});
       bytes += view.bytes;
     }
-    auto share = shareFor(info[5], *queue_, isCounted ? bytes : 0);
+    auto share = shareFor(info[5], *queue_, isWhole ? bytes : 0);
     std::vector<std::shared_ptr<HostMemory>> copies;
     for (size_t i = 0; i < writes.size(); ++i) {
       copies.push_back(snapshot(viewOf(arrays[i])));
