@@ -136,7 +136,7 @@ describe("sources", () => {
       ReadableStream.from([[1, 2]]),
     ]) {
       const error = await failure(preprocess(stream as Readable));
-      expect(error).toBeInstanceOf(TypeError);
+      expect(error.constructor).toBe(TypeError);
       expect(error.message).toMatch(
         /^Expected chunks that are Uint8Array for a stream but received/,
       );

@@ -4,7 +4,7 @@ import type { Readable } from "node:stream";
 import type { ReadableStream } from "node:stream/web";
 import { fileURLToPath } from "node:url";
 import { types } from "node:util";
-import { bare, describe, rangeError, typeError } from "../check.js";
+import { bare, rangeError, typeError } from "../check.js";
 import { VggError } from "../errors.js";
 import { isUrl } from "../realm.js";
 import { onAbort } from "../signal.js";
@@ -166,7 +166,8 @@ async function readable(
     return bytes;
   } catch (error) {
     signal.throwIfAborted();
-    if (error instanceof VggError || error instanceof NotBytes) throw error;
+    if (error instanceof VggError) throw error;
+    if (error instanceof NotBytes) throw error.refusal;
     throw imageError(
       name,
       "IMAGE_UNREADABLE",
@@ -277,8 +278,14 @@ async function* readWeb(
   }
 }
 
-class NotBytes extends TypeError {
-  override readonly name = "TypeError";
+/** Carries a TypeError past those of `fetch`, which mean a source that cannot be read. */
+class NotBytes extends Error {
+  readonly refusal: TypeError;
+
+  constructor(refusal: TypeError) {
+    super(refusal.message);
+    this.refusal = refusal;
+  }
 }
 
 /** Leaving the loop early destroys the stream. */
@@ -291,9 +298,7 @@ async function collect(
   let length = 0;
   for await (const chunk of chunks) {
     if (!types.isUint8Array(chunk)) {
-      throw new NotBytes(
-        `Expected chunks that are Uint8Array for ${name} but received ${describe(chunk)}`,
-      );
+      throw new NotBytes(typeError("chunks that are Uint8Array", name, chunk));
     }
     length += chunk.byteLength;
     checkSize(name, length, maxBytes);
