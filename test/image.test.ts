@@ -4,11 +4,12 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
-import { cropPixels, imageNetMean, imageNetStd } from "../lib/image/preprocess.ts";
+import { imageNetMean, imageNetStd } from "../lib/image/preprocess.ts";
 import { preprocess } from "../lib/index.ts";
 import { native } from "../lib/native.ts";
 
 import {
+  cropOf,
   drawing,
   expectCode,
   expectSame,
@@ -27,7 +28,7 @@ describe("preprocess, against torchvision", () => {
   // Lossless formats must agree to the bit; decoders of the others may round in another way.
   it.each(goldens)("makes torchvision's crop of %s", async (name) => {
     const expected = (await pixelsOf(golden(`${name}.crop.png`))).data;
-    const received = await cropPixels(join(folder, name));
+    const received = await cropOf(join(folder, name));
     expect(received.length).toBe(expected.length);
     const difference = expected.reduce((sum, value, i) => sum + Math.abs(value - received[i]!), 0);
     expect(difference / expected.length).toBeLessThanOrEqual(/png|gif/.test(name) ? 0 : 0.5);
@@ -65,7 +66,7 @@ describe("preprocess, against torchvision", () => {
   });
 
   it("takes other sizes, means and deviations", async () => {
-    const crop = await cropPixels(drawing, { resizeSize: 64, cropSize: 33 });
+    const crop = await cropOf(drawing, { resizeSize: 64, cropSize: 33 });
     const tensor = await preprocess(drawing, {
       resizeSize: 64,
       cropSize: 33,
@@ -92,7 +93,7 @@ describe("preprocess, against torchvision", () => {
     [257, 256],
     [256, 259],
   ])("crops %i × %i", async (width, height) => {
-    const crop = await cropPixels(await plain(width, height).png().toBuffer());
+    const crop = await cropOf(await plain(width, height).png().toBuffer());
     expect(crop.length).toBe(224 * 224 * 3);
     for (let i = 0; i < crop.length; i += 3)
       if (crop[i] !== 200 || crop[i + 1] !== 100 || crop[i + 2] !== 50)
@@ -106,7 +107,7 @@ describe("preprocess, against torchvision", () => {
       [259, 18],
     ] as const) {
       const grey = Array.from({ length: width * 256 }, (_, i) => Math.min(i % width, 255));
-      const crop = await cropPixels(await raw(width, 256, 1, grey).png().toBuffer());
+      const crop = await cropOf(await raw(width, 256, 1, grey).png().toBuffer());
       expect(crop[0]).toBe(first);
     }
   });

@@ -6,13 +6,17 @@ import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { afterAll, expect } from "vitest";
 import { openImage } from "../lib/image/decode.ts";
-import { type TensorData, VggError } from "../lib/index.ts";
+import { type CropOptions, cropPixels } from "../lib/image/preprocess.ts";
+import { openSource } from "../lib/image/source.ts";
+import { type ImageSource, type TensorData, VggError } from "../lib/index.ts";
 
 export const folder = fileURLToPath(new URL("golden/images/", import.meta.url));
 export const goldens = readdirSync(folder).filter((file) => /^[^.]+\.[a-z]+$/.test(file));
 export const golden = (name: string) => readFileSync(join(folder, name));
 export const photo = golden("portrait.jpg");
 export const drawing = golden("landscape.png");
+export const cropOf = (source: ImageSource, options?: CropOptions) =>
+  cropPixels(openSource(source, "source"), options);
 export const pixelsOf = async (bytes: Uint8Array) => (await openImage(bytes, "test", 1e8)).decode();
 
 /** A folder of the test file that asks, which goes with it. */

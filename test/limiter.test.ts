@@ -7,10 +7,9 @@ import sharp from "sharp";
 import { describe, expect, it } from "vitest";
 import { openImage } from "../lib/image/decode.ts";
 import { type Claim, decodedBytes, decoders, Limiter, openFiles } from "../lib/image/limiter.ts";
-import { cropPixels } from "../lib/image/preprocess.ts";
 import { preprocess } from "../lib/index.ts";
 
-import { drawing, expectCode, failure, folder, photo, plain } from "./images.ts";
+import { cropOf, drawing, expectCode, failure, folder, photo, plain } from "./images.ts";
 
 const claim = (change: Partial<Claim> = {}): Claim => ({
   call: {},
@@ -115,7 +114,7 @@ describe("images under way in the process", () => {
   it.skipIf(process.platform !== "linux")("open few files, however many calls ask", async () => {
     const files = () => readdirSync("/proc/self/fd").length;
     const before = files();
-    const calls = Promise.all(Array.from({ length: 100 }, () => cropPixels(path)));
+    const calls = Promise.all(Array.from({ length: 100 }, () => cropOf(path)));
     expect((await peakOf(files, calls)) - before).toBeLessThan(20);
     expect(openFiles.free).toBe(openFiles.capacity);
   });
@@ -123,7 +122,7 @@ describe("images under way in the process", () => {
   it("leave a thread of libuv's pool to others", async () => {
     const pool = Number(process.env.UV_THREADPOOL_SIZE) || 4;
     const busy = () => sharp.counters().process;
-    const calls = Promise.all(Array.from({ length: 30 }, () => cropPixels(drawing)));
+    const calls = Promise.all(Array.from({ length: 30 }, () => cropOf(drawing)));
     const peak = await peakOf(busy, calls);
     expect(peak).toBeGreaterThan(0);
     expect(peak).toBeLessThan(pool);

@@ -374,6 +374,93 @@ describe("Vgg.classify", () => {
     }
   });
 
+  it("copies the bytes and the array of classify before it returns", async () => {
+    const bytes = () => Buffer.from(readFileSync(image("small.png")));
+    const expected = await model.classify(bytes());
+    const one = bytes();
+    const alone = model.classify(one);
+    one.fill(0);
+    expect(await alone).toEqual(expected);
+
+    const many = [bytes(), bytes(), bytes()];
+    const all = model.classify(many, { batchSize: 1 });
+    for (const buffer of many) buffer.fill(0);
+    many.length = 0;
+    expect(await all).toEqual([expected, expected, expected]);
+  });
+
+  it("refuses all of classify for one argument that is no image", async () => {
+    await expect(model.classify(7 as never)).rejects.toThrow("for image but received 7");
+    await expect(model.classify([image("small.png"), 7 as never])).rejects.toThrow(
+      "for images[1] but received 7",
+    );
+    const nested = [[image("small.png"), image("small.png")]] as never;
+    await expect(model.classify(nested)).rejects.toThrow("for images[0] but received");
+  });
+
+  it("copies each image of an iterable before it asks for the next", async () => {
+    const bytes = readFileSync(image("small.png"));
+    const good = (await model.classify(bytes))[0]!.index;
+    const pooled = Buffer.alloc(bytes.length);
+    function* sync() {
+      for (let i = 0; i < 5; ++i) {
+        // Every other image is none.
+        if (i % 2 === 0) pooled.set(bytes);
+        else pooled.fill(0);
+        yield pooled;
+      }
+    }
+    async function* async() {
+      yield* sync();
+    }
+    for (const images of [sync(), async()]) {
+      const received = [];
+      for await (const result of model.classifyEach(images, { batchSize: 5 }))
+        received.push(
+          "error" in result ? (result.error as VggError).code : result.predictions[0]!.index,
+        );
+      expect(received).toEqual([good, "IMAGE_FORMAT", good, "IMAGE_FORMAT", good]);
+    }
+  });
+
+  it.each([
+    ["empty buffers", Buffer.alloc(0)],
+    ["nulls", null as never],
+  ])("lets timers fire while a source gives only %s", async (_, bad) => {
+    function* sync() {
+      // The bound ends a failing test.
+      for (let i = 0; i < 300_000; ++i) yield bad;
+    }
+    async function* async() {
+      yield* sync();
+    }
+    for (const images of [sync(), async()]) {
+      const controller = new AbortController();
+      const reason = new Error("enough");
+      const timer = setTimeout(() => controller.abort(reason), 5);
+      const consume = async () => {
+        for await (const result of model.classifyEach(images, { signal: controller.signal }))
+          expect("error" in result).toBe(true);
+      };
+      await expect(consume()).rejects.toBe(reason);
+      clearTimeout(timer);
+    }
+  });
+
+  it("refuses an iterable that breaks the protocol", async () => {
+    const consume = async (images: unknown) => {
+      for await (const _ of model.classifyEach(images as never)) break;
+    };
+    for (const [iterator, message] of [
+      [{}, "Expected an iterator with a method next for the iterator of images"],
+      [{ next: () => null }, "Expected an object for an answer of the iterator's next()"],
+    ] as const) {
+      const images = { [Symbol.iterator]: () => iterator };
+      await expect(consume(images)).rejects.toThrow(TypeError);
+      await expect(consume(images)).rejects.toThrow(message);
+    }
+  });
+
   it("tells what reads the images when the caller stops, and gives what came before a failure", async () => {
     let isClosed = false;
     function* endless() {

@@ -1,6 +1,6 @@
 // Batches of an iterator's images: how large they are, and what ends them at once.
 import { expect, it } from "vitest";
-import { Lookahead } from "../lib/vgg/lookahead.ts";
+import { iteratorOf, Lookahead } from "../lib/vgg/lookahead.ts";
 import { failure } from "./images.ts";
 
 const never = new Promise<never>(() => {});
@@ -152,4 +152,81 @@ it("waits for the end of an iterator at rest, as for…of does, and passes its e
   await other.take();
   for (let i = 0; i < 5; ++i) await turn();
   expect((await failure(other.close())).message).toBe("from return");
+});
+
+it.each<[string, unknown]>([
+  ["null", null],
+  ["a number", 7],
+  ["nothing", undefined],
+])("refuses an iterator that answers %s, after the images before it", async (_, answer) => {
+  const answers = [{ value: 0 }, answer];
+  let isTold = false;
+  const iterator = {
+    next: () => answers.shift(),
+    return: () => {
+      isTold = true;
+    },
+  };
+  const ahead = new Lookahead(iterator as never, 8, decode, undefined);
+  expect((await ahead.take()).map(({ source }) => source)).toEqual([0]);
+  const error = await failure(ahead.take());
+  expect(error).toBeInstanceOf(TypeError);
+  expect(error.message).toBe(
+    `Expected an object for an answer of the iterator's next() but received ${answer}`,
+  );
+  await ahead.close();
+  // As for await does: an iterator that breaks the protocol is not called again.
+  expect(isTold).toBe(false);
+});
+
+it.each<[string, unknown, string]>([
+  ["no object", 7, "an iterable of images for images but received 7"],
+  ["a string", "abc", 'an iterable of images for images but received "abc"'],
+  ["no method", { [Symbol.iterator]: 7 }, "an iterable of images for images but received"],
+  ["no iterator", { [Symbol.iterator]: () => null }, "next for the iterator of images"],
+  ["no next", { [Symbol.asyncIterator]: () => ({}) }, "next for the iterator of images"],
+])("refuses an iterable that has %s", (_, images, message) => {
+  expect(() => iteratorOf(images as never)).toThrow(TypeError);
+  expect(() => iteratorOf(images as never)).toThrow(message);
+});
+
+it("takes an iterator as for await does", async () => {
+  // An asynchronous iterator that is null is none, `done` may be any truth, and `next` is not read for each answer.
+  let reads = 0;
+  const answers = [{ value: 4 }, { value: 5 }, { value: 6 }, { done: 1 }];
+  const iterator = {
+    get next() {
+      reads++;
+      return () => answers.shift();
+    },
+  };
+  const images = { [Symbol.asyncIterator]: null, [Symbol.iterator]: () => iterator };
+  expect(await sizes(new Lookahead(iteratorOf(images as never), 4, decode, undefined))).toEqual([
+    [4, 5, 6],
+  ]);
+  expect(reads).toBe(2);
+});
+
+it("closes with a clear error if the iterator's return is no function", async () => {
+  const iterator = { next: () => ({ value: 0 }), return: 7 };
+  const ahead = new Lookahead(iterator as never, 1, decode, undefined);
+  await ahead.take();
+  for (let i = 0; i < 5; ++i) await turn();
+  expect((await failure(ahead.close())).message).toBe(
+    "Expected a function for the iterator's return but received 7",
+  );
+});
+
+it("lets the signal's reason stand when the iterator's return throws", async () => {
+  const controller = new AbortController();
+  const iterator = {
+    next: () => ({ value: 0 }),
+    return: () => {
+      throw new Error("from return");
+    },
+  };
+  const ahead = new Lookahead(iterator as never, 1, decode, controller.signal);
+  await ahead.take();
+  controller.abort();
+  await ahead.close();
 });

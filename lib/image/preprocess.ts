@@ -7,7 +7,7 @@ import { Tensor } from "../tensor.js";
 import { openImage } from "./decode.js";
 import { imageError } from "./errors.js";
 import { type Claim, decodedBytes, decoders } from "./limiter.js";
-import { type ImageSource, type OpenedSource, openSource } from "./source.js";
+import { type ImageSource, type OpenedSource, openSource, openSources } from "./source.js";
 
 export interface CropOptions {
   /** Length of the shorter side before cropping, in pixels. Default 256. */
@@ -198,26 +198,19 @@ async function cropAll(
   }
 }
 
-function openSources(source: ImageSource | readonly ImageSource[]): OpenedSource[] {
-  if (!Array.isArray(source)) return [openSource(source, "source")];
-  if (source.length === 0) throw rangeError("at least one image", "source", source);
-  return Array.from(source, (one, index) => openSource(one, `source[${index}]`));
-}
-
 /**
- * The image, or each image of an array, as 8-bit pixels (N, cropSize, cropSize, 3): what a device normalises itself.
- * Bytes at hand are copied before this returns.
+ * The image as 8-bit pixels (cropSize, cropSize, 3): what a device normalises itself.
  * @param call stands for the call of a user that this is a part of: calls take turns
- * @throws {TypeError|RangeError} no source of an image, an unknown or wrong option
+ * @throws {TypeError|RangeError} an unknown or wrong option
  * @throws {VggError} IMAGE_…; or the reason of `signal`
  */
 export async function cropPixels(
-  source: ImageSource | readonly ImageSource[],
+  source: OpenedSource,
   options: CropOptions = {},
   call: object = {},
 ): Promise<Uint8Array> {
   const checked = checkCropOptions(readOptions(options, "options", cropOptionNames));
-  return cropAll(openSources(source), checked, call);
+  return cropAll([source], checked, call);
 }
 
 function checkThree(
@@ -276,7 +269,9 @@ export async function preprocess(
   const std = checkThree(given.std, "options.std", imageNetStd);
   if (std.some((deviation) => Math.fround(deviation) === 0))
     throw rangeError("numbers other than zero", "options.std", std);
-  const sources = openSources(source);
+  const isArray = Array.isArray(source);
+  if (isArray && source.length === 0) throw rangeError("at least one image", "source", source);
+  const sources = isArray ? openSources(source, "source") : [openSource(source, "source")];
   const crops = await cropAll(sources, checked, {});
   const { cropSize } = checked;
   return new Tensor(

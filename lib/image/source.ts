@@ -63,6 +63,11 @@ export function openSource(source: unknown, argument: string): OpenedSource {
   );
 }
 
+/** All of an array, in an array of its own. @throws as `openSource` */
+export function openSources(sources: readonly unknown[], argument: string): OpenedSource[] {
+  return Array.from(sources, (source, index) => openSource(source, `${argument}[${index}]`));
+}
+
 function openString(source: string, argument: string): OpenedSource {
   if (/^(https?|file|data):|^[a-z][a-z0-9+.-]+:\/\//i.test(source)) {
     if (!URL.canParse(source)) throw rangeError("a valid URL", argument, source);

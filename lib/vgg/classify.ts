@@ -1,12 +1,13 @@
 // Images to labels: decoding ahead of the device, and the best classes of each image.
 
+import { setImmediate } from "node:timers/promises";
 import { GraphBuilder } from "../graph/builder.js";
 import type { Graph } from "../graph/graph.js";
 import type { GraphRecord } from "../graph/ops.js";
 import { type CropOptions, cropPixels, imageNetMean, imageNetStd } from "../image/preprocess.js";
-import type { ImageSource } from "../image/source.js";
+import type { OpenedSource } from "../image/source.js";
 import { Tensor } from "../tensor.js";
-import { Lookahead } from "./lookahead.js";
+import { Lookahead, type Sources } from "./lookahead.js";
 import { recordModules } from "./record.js";
 import type { Topology } from "./topology.js";
 
@@ -74,12 +75,16 @@ export function isFailure<Source>(
   return Object.hasOwn(result, "error");
 }
 
-/** Images one after the other, in order: the next batch is decoded while the device works on this one. */
-export async function* classifyAll<Source extends ImageSource>(
+/**
+ * Images one after the other, in order: the next batch is decoded while the device works on this one.
+ * @param open is called with each source before the iterator is asked again
+ */
+export async function* classifyAll<Source>(
   graph: Graph,
   topology: Topology,
   labels: readonly string[] | undefined,
-  sources: AsyncIterator<Source> | Iterator<Source>,
+  sources: Sources<Source>,
+  open: (source: Source) => OpenedSource,
   options: { batchSize: number; signal: AbortSignal | undefined },
 ): AsyncGenerator<Classification<Source>> {
   const { batchSize, signal } = options;
@@ -87,8 +92,8 @@ export async function* classifyAll<Source extends ImageSource>(
   const imageBytes = imageSize * imageSize * 3;
   const crop = cropSizes(topology);
   const call = {};
-  const decode = (source: Source, stop: AbortSignal) =>
-    cropPixels(source, { ...crop, signal: stop }, call);
+  const decode = async (source: Source, stop: AbortSignal) =>
+    cropPixels(open(source), { ...crop, signal: stop }, call);
   const ahead = new Lookahead(sources, batchSize, decode, signal);
   try {
     for (;;) {
@@ -100,8 +105,10 @@ export async function* classifyAll<Source extends ImageSource>(
       const data = new Uint8Array(good.length * imageBytes);
       for (const [index, pixels] of good.entries()) data.set(pixels, index * imageBytes);
       const tensor = new Tensor([good.length, imageSize, imageSize, 3], data);
-      const predictions =
-        good.length === 0 ? [] : await classifyPixels(graph, tensor, labels, signal);
+      let predictions: Prediction[][] = [];
+      if (good.length > 0) predictions = await classifyPixels(graph, tensor, labels, signal);
+      // Sources may be refused without a turn of the event loop, in which timers and so signals fire.
+      else await setImmediate();
       let taken = 0;
       for (const { source, pixels } of batch) {
         signal?.throwIfAborted();

@@ -1,4 +1,5 @@
 // Images of an iterator in batches, decoded ahead of whoever takes them.
+import { typeError } from "../check.js";
 import { follow, unlessAborted } from "../signal.js";
 
 /** An image with its pixels, or with the reason why it has none. */
@@ -12,9 +13,39 @@ interface Asked<Source> {
   readonly decoded: Promise<Decoded<Source>>;
 }
 
+/** An iterator of either kind. */
+export interface Sources<Source> {
+  next(): IteratorResult<Source> | PromiseLike<IteratorResult<Source>>;
+  return?(): unknown;
+}
+
+/** What JavaScript calls an object: functions too. */
+function isObject(value: unknown): value is object {
+  return (typeof value === "object" && value !== null) || typeof value === "function";
+}
+
+/** @throws {TypeError} nothing that is iterable, or what it gives is no iterator */
+export function iteratorOf<Source>(
+  images: Iterable<Source> | AsyncIterable<Source>,
+): Sources<Source> {
+  const { [Symbol.asyncIterator]: asynchronous, [Symbol.iterator]: synchronous } = (
+    typeof images === "object" && images !== null ? images : {}
+  ) as {
+    [Symbol.asyncIterator]?: () => Sources<Source>;
+    [Symbol.iterator]?: () => Sources<Source>;
+  };
+  const open = asynchronous ?? synchronous;
+  if (typeof open !== "function") throw typeError("an iterable of images", "images", images);
+  const iterator = open.call(images);
+  if (!isObject(iterator) || typeof iterator.next !== "function")
+    throw typeError("an iterator with a method next", "the iterator of images", iterator);
+  return iterator;
+}
+
 /** Asks for the next images while there is room for them in a batch. */
 export class Lookahead<Source> {
-  readonly #sources: AsyncIterator<Source> | Iterator<Source>;
+  readonly #sources: Sources<Source>;
+  readonly #next: Sources<Source>["next"];
   readonly #batchSize: number;
   readonly #decode: (source: Source, signal: AbortSignal) => Promise<Uint8Array>;
   readonly #stop: AbortController;
@@ -27,12 +58,15 @@ export class Lookahead<Source> {
   #change = () => {};
 
   constructor(
-    sources: AsyncIterator<Source> | Iterator<Source>,
+    sources: Sources<Source>,
     batchSize: number,
     decode: (source: Source, signal: AbortSignal) => Promise<Uint8Array>,
     signal: AbortSignal | undefined,
   ) {
     this.#sources = sources;
+    // Once, as for…of does.
+    const { next } = sources;
+    this.#next = () => next.call(sources);
     this.#batchSize = batchSize;
     this.#decode = decode;
     ({ stop: this.#stop, unfollow: this.#unfollow } = follow(signal));
@@ -73,7 +107,7 @@ export class Lookahead<Source> {
     if (this.#end !== null) return;
     // A generator returns after the answer that was asked for, which may never come.
     const isWaited = !this.#isAsking && !wasAborted;
-    const returned = Promise.resolve(this.#sources.return?.());
+    const returned = this.#return();
     if (isWaited) await returned;
     else returned.catch(() => {});
   }
@@ -84,10 +118,15 @@ export class Lookahead<Source> {
     this.#isAsking = true;
     try {
       while (this.#end === null && this.#asked.length < this.#batchSize && !signal.aborted) {
-        const { value, done } = await this.#sources.next();
+        const result = await this.#next();
         if (signal.aborted) break;
-        if (done === true) this.#end = {};
-        else this.#asked.push({ source: value, decoded: this.#settle(value) });
+        if (!isObject(result))
+          throw typeError("an object", "an answer of the iterator's next()", result);
+        if (result.done) this.#end = {};
+        else {
+          const { value } = result;
+          this.#asked.push({ source: value, decoded: this.#settle(value) });
+        }
         this.#expectChange();
       }
     } catch (error) {
@@ -95,6 +134,14 @@ export class Lookahead<Source> {
       this.#expectChange();
     }
     this.#isAsking = false;
+  }
+
+  /** Async, so that what is thrown and what is rejected are one. */
+  async #return(): Promise<void> {
+    const { return: end } = this.#sources;
+    if (end === undefined || end === null) return;
+    if (typeof end !== "function") throw typeError("a function", "the iterator's return", end);
+    await end.call(this.#sources);
   }
 
   async #settle(source: Source): Promise<Decoded<Source>> {

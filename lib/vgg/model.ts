@@ -4,7 +4,7 @@ import { type Device, DeviceTensor } from "../device.js";
 import type { Precision } from "../diagnosis.js";
 import { VggError } from "../errors.js";
 import type { ProfileOptions } from "../graph/profile.js";
-import type { ImageSource } from "../image/source.js";
+import { type ImageSource, type OpenedSource, openSource, openSources } from "../image/source.js";
 import type { NativeRunTime } from "../native.js";
 import { elementCount, Tensor } from "../tensor.js";
 import { readOptionNames } from "../weights/checkpoint.js";
@@ -17,6 +17,7 @@ import { checkMetadata, type WriteOptions, writeTensors } from "../weights/safet
 import { type Classification, classifyAll, isFailure, type Prediction } from "./classify.js";
 import { ModelGraphs } from "./graphs.js";
 import { imagenetLabels } from "./labels.js";
+import { iteratorOf, type Sources } from "./lookahead.js";
 import {
   type ClassifyOptions,
   type CreateOptions,
@@ -285,6 +286,7 @@ export class Vgg {
 
   /**
    * The best classes of an image, by torchvision's preprocessing: a path, URL, bytes or stream; an array gives an array.
+   * Bytes at hand are copied before this returns.
    * @throws {TypeError|RangeError} another source, `top` out of range, a model of other than 3 channels
    * @throws {VggError} IMAGE_…, DISPOSED, OUT_OF_MEMORY, QUEUE_FULL; or the reason of `signal`
    */
@@ -297,10 +299,11 @@ export class Vgg {
     images: ImageSource | readonly ImageSource[],
     options: ClassifyOptions = {},
   ): Promise<readonly Prediction[] | (readonly Prediction[])[]> {
+    const classify = this.#classifier(options);
     const isArray = Array.isArray(images);
+    const sources = isArray ? openSources(images, "images") : [openSource(images, "image")];
     const predictions: (readonly Prediction[])[] = [];
-    const sources = (isArray ? images : [images]) as readonly ImageSource[];
-    for await (const classified of this.classifyEach(sources, options)) {
+    for await (const classified of classify(sources.values(), (source) => source)) {
       if (isFailure(classified)) throw classified.error;
       predictions.push(classified.predictions);
     }
@@ -309,33 +312,16 @@ export class Vgg {
 
   /**
    * Like `classify` for any number of images, which are asked for as they are needed: yields each one's classes, or the
-   * error that it met, in order. One bad image does not stop the rest.
+   * error that it met, in order. One bad image does not stop the rest. Bytes at hand are copied before the iterable is
+   * asked for the next image.
+   * @throws {TypeError|RangeError} no iterable, or one that breaks the protocol; otherwise as `classify`
    */
   async *classifyEach<Source extends ImageSource>(
     images: Iterable<Source> | AsyncIterable<Source>,
     options: ClassifyOptions = {},
   ): AsyncGenerator<Classification<Source>> {
-    this.#checkLive();
-    const given = readOptions(options, "options", ["top", "batchSize", "signal"]);
-    const { signal } = given;
-    checkSignal(signal);
-    signal?.throwIfAborted();
-    const most = Math.min(5, this.numClasses);
-    const top = checkInteger(given.top ?? most, "options.top", 1, this.numClasses);
-    const batchSize = checkInteger(given.batchSize ?? 8, "options.batchSize", 1, 4096);
-    if (this.inChannels !== 3) {
-      throw new RangeError(
-        `Expected a model of 3 channels for classify but this one has ${this.inChannels}`,
-      );
-    }
-    const isMany = typeof images === "object" && images !== null;
-    if (!isMany || !(Symbol.asyncIterator in images || Symbol.iterator in images)) {
-      throw typeError("an iterable of images", "images", images);
-    }
-    const graph = this.#graphs.classify(top);
-    const iterator =
-      Symbol.asyncIterator in images ? images[Symbol.asyncIterator]() : images[Symbol.iterator]();
-    yield* classifyAll(graph, this.#topology, this.labels, iterator, { batchSize, signal });
+    const classify = this.#classifier(options);
+    yield* classify(iteratorOf(images), (source) => openSource(source, "source"));
   }
 
   /**
@@ -392,6 +378,25 @@ export class Vgg {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
+  }
+
+  /** Checks the options. @returns what classifies the images of an iterator */
+  #classifier(options: ClassifyOptions) {
+    this.#checkLive();
+    const given = readOptions(options, "options", ["top", "batchSize", "signal"]);
+    const { top = Math.min(5, this.numClasses), batchSize = 8, signal } = given;
+    checkSignal(signal);
+    signal?.throwIfAborted();
+    checkInteger(top, "options.top", 1, this.numClasses);
+    checkInteger(batchSize, "options.batchSize", 1, 4096);
+    if (this.inChannels !== 3) {
+      throw new RangeError(
+        `Expected a model of 3 channels for classify but this one has ${this.inChannels}`,
+      );
+    }
+    const graph = this.#graphs.classify(top);
+    return <Source>(sources: Sources<Source>, open: (source: Source) => OpenedSource) =>
+      classifyAll(graph, this.#topology, this.labels, sources, open, { batchSize, signal });
   }
 
   /** @throws {RangeError} no number of images */
