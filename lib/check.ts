@@ -67,19 +67,34 @@ function isRoot(object: object): boolean {
   return Object.getPrototypeOf(object) === null && Object.hasOwn(object, "isPrototypeOf");
 }
 
-/** An option, own or inherited, but never from Object.prototype: any code of the process may have added it there. */
+/**
+ * An option, own or inherited, but never from Object.prototype: any code of the process may have added it there.
+ * @param usual for undefined alone: null is a value, and a wrong one
+ */
 export function optionOf<Options extends object, Key extends keyof Options>(
   options: Options,
   key: Key,
+): Options[Key] | undefined;
+export function optionOf<Options extends object, Key extends keyof Options>(
+  options: Options,
+  key: Key,
+  usual: NonNullable<Options[Key]>,
+): NonNullable<Options[Key]>;
+export function optionOf<Options extends object, Key extends keyof Options>(
+  options: Options,
+  key: Key,
+  usual?: Options[Key],
 ): Options[Key] | undefined {
   for (
     let holder: object = options;
     holder !== null && !isRoot(holder);
     holder = Object.getPrototypeOf(holder)
   ) {
-    if (Object.hasOwn(holder, key)) return options[key];
+    if (!Object.hasOwn(holder, key)) continue;
+    const { [key]: value = usual } = options;
+    return value;
   }
-  return undefined;
+  return usual;
 }
 
 /**

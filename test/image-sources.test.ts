@@ -49,6 +49,14 @@ describe("arguments", () => {
     [{ maxPixels: Number.NaN }, RangeError, "options.maxPixels"],
     [{ maxBytes: -1 }, RangeError, "options.maxBytes"],
     [{ timeoutMs: Number.POSITIVE_INFINITY }, RangeError, "options.timeoutMs"],
+    ...["resizeSize", "cropSize", "maxPixels", "maxBytes", "timeoutMs", "decodeTimeoutMs"].map(
+      (name) =>
+        [{ [name]: null }, TypeError, `for options.${name} but received null`] as [
+          object,
+          typeof TypeError,
+          string,
+        ],
+    ),
     [{ signal: {} }, TypeError, "an AbortSignal for options.signal"],
     [{ mean: 0.5 }, TypeError, "options.mean"],
     [{ mean: ["0", 0, 0] }, TypeError, "options.mean"],

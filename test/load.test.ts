@@ -16,6 +16,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   imagenetLabels,
   preprocess,
+  pullWeights,
   readCheckpoint,
   Tensor,
   Vgg,
@@ -281,6 +282,36 @@ describe("Vgg.save and Vgg.load", () => {
       await expect(other.loadStateDict(wrong as never)).rejects.toThrow(TypeError);
       await expect(writeSafetensors(join(scratch, "x"), wrong as never)).rejects.toThrow(TypeError);
     }
+  });
+
+  it.each<[string, () => Promise<unknown>]>([
+    ...["seed", "device", "precision", "inChannels", "numClasses", "imageSize", "labels"].map(
+      (name): [string, () => Promise<unknown>] => [
+        name,
+        () => Vgg.create("vgg11", { ...small, [name]: null }),
+      ],
+    ),
+    ...["numClasses", "inChannels", "labels", "verify"].map(
+      (name): [string, () => Promise<unknown>] => [
+        `load's ${name}`,
+        () => Vgg.load("vgg11", saved, { device: testDevice, imageSize: 32, [name]: null }),
+      ],
+    ),
+    ...["top", "batchSize"].map((name): [string, () => Promise<unknown>] => [
+      name,
+      () => model.classify([], { [name]: null }),
+    ]),
+    ...["warmup", "iterations"].map((name): [string, () => Promise<unknown>] => [
+      name,
+      () => model.profile(1, { [name]: null }),
+    ]),
+    ...["timeoutMs", "retries", "retryDelayMs"].map((name): [string, () => Promise<unknown>] => [
+      name,
+      () => pullWeights("vgg11", "DEFAULT", { folder: scratch, offline: true, [name]: null }),
+    ]),
+  ])("refuse null for %s: it is not the default", async (_, call) => {
+    await expect(call()).rejects.toThrow(TypeError);
+    await expect(call()).rejects.toThrow("but received null");
   });
 
   it.each<[string, () => Promise<unknown>, new (...args: never[]) => Error]>([

@@ -154,9 +154,9 @@ export class Graph {
   async profile(inputs: Inputs, options: ProfileOptions = {}): Promise<GraphProfile> {
     this.#checkLive();
     const given = readOptions(options, "options", ["warmup", "iterations", "signal"]);
-    const { signal } = given;
-    const warmup = checkInteger(given.warmup ?? 1, "options.warmup", 0, 1_000_000);
-    const iterations = checkInteger(given.iterations ?? 10, "options.iterations", 1, 1_000_000);
+    const { warmup = 1, iterations = 10, signal } = given;
+    checkInteger(warmup, "options.warmup", 0, 1_000_000);
+    checkInteger(iterations, "options.iterations", 1, 1_000_000);
     const tensors = this.#readInputs(inputs);
     this.#check(tensors, undefined, signal);
     const copies = tensors.map(copyTensor);

@@ -57,7 +57,10 @@ function checkCropOptions(options: CropOptions): CheckedCropOptions {
     usual: number,
     min: number,
     max: number,
-  ) => checkInteger(options[name] ?? usual, `options.${name}`, min, max);
+  ) => {
+    const { [name]: value = usual } = options;
+    return checkInteger(value, `options.${name}`, min, max);
+  };
   const { signal } = options;
   checkSignal(signal);
   const resizeSize = integer("resizeSize", 256, 1, 16_384);

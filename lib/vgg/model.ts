@@ -60,7 +60,8 @@ export class Vgg {
    */
   static async create(arch: Architecture, options: CreateOptions = {}): Promise<Vgg> {
     const given = readOptions(options, "options", [...optionNames, "seed"]);
-    const seed = checkInteger(given.seed ?? 0, "seed", 0, Number.MAX_SAFE_INTEGER);
+    const { seed = 0 } = given;
+    checkInteger(seed, "seed", 0, Number.MAX_SAFE_INTEGER);
     return Vgg.#open(arch, given, (state) => state.initialize(seed));
   }
 

@@ -63,9 +63,8 @@ export const optionNames = Object.freeze([
 export async function openDeviceOf(
   options: VggOptions,
 ): Promise<{ device: Device; precision: Precision }> {
-  const named = optionOf(options, "precision") ?? "float32";
-  const precision = checkOneOf(named, "precision", precisions);
-  const device = optionOf(options, "device") ?? "auto";
+  const precision = checkOneOf(optionOf(options, "precision", "float32"), "precision", precisions);
+  const device = optionOf(options, "device", "auto");
   const opened = device instanceof Device ? device : await openDevice(device);
   if (!opened.info.precisions.includes(precision)) {
     throw new VggError(

@@ -91,7 +91,7 @@ const hiddenFeatures = 4096;
 export function topology(arch: Architecture, options: TopologyOptions = {}): Topology {
   const { configuration, hasBatchNorm } = family[checkOneOf(arch, "arch", architectures)];
   const integer = (name: keyof TopologyOptions, usual: number, min: number, max: number) =>
-    checkInteger(optionOf(options, name) ?? usual, name, min, max);
+    checkInteger(optionOf(options, name, usual), name, min, max);
   const inChannels = integer("inChannels", 3, 1, 4096);
   const numClasses = integer("numClasses", 1000, 1, 1_000_000);
   const imageSize = integer("imageSize", 224, 32, 8192);

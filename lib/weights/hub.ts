@@ -101,6 +101,7 @@ function source(weights: KnownWeights, mirror: unknown, name: string): URL {
 function checkedOptions(weights: KnownWeights, given: PullOptions) {
   const options = readOptions(given, "options", optionNames);
   const { folder, signal, onProgress = () => {} } = options;
+  const { timeoutMs = 30_000, retries = 4, retryDelayMs = 500 } = options;
   const { mirror = fromEnvironment("VGG_WEIGHTS_MIRROR") } = options;
   const { offline = !["0", undefined].includes(fromEnvironment("VGG_OFFLINE")) } = options;
   if (folder !== undefined && typeof folder !== "string")
@@ -113,9 +114,9 @@ function checkedOptions(weights: KnownWeights, given: PullOptions) {
   return {
     ...{ folder, signal, onProgress, offline },
     url: source(weights, mirror, mirrorName),
-    timeoutMs: checkInteger(options.timeoutMs ?? 30_000, "timeoutMs", 1, 86_400_000),
-    retries: checkInteger(options.retries ?? 4, "retries", 0, 100),
-    retryDelayMs: checkInteger(options.retryDelayMs ?? 500, "retryDelayMs", 0, 60_000),
+    timeoutMs: checkInteger(timeoutMs, "timeoutMs", 1, 86_400_000),
+    retries: checkInteger(retries, "retries", 0, 100),
+    retryDelayMs: checkInteger(retryDelayMs, "retryDelayMs", 0, 60_000),
   };
 }
 
