@@ -28,7 +28,8 @@ export const errorCodes = Object.freeze({
   IMAGE_FORMAT: "the bytes are no JPEG, PNG, WebP, GIF, TIFF or AVIF image",
   IMAGE_CORRUPT: "an image is cut off or damaged",
   IMAGE_TOO_LARGE: "an image has more bytes or pixels than its limit",
-  IMAGE_LIMIT: "an image asks for more work than its pixels justify; it was not decoded",
+  IMAGE_LIMIT:
+    "an image asks for more work than its pixels justify, or has a side above 65,535; it was not decoded",
   IMAGE_TIMEOUT:
     "an image was not decoded in time, or no decoder or memory for it became free in time",
   DOWNLOAD_FAILED: "weights could not be downloaded",

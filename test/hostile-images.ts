@@ -1,5 +1,5 @@
 // Files made by hand whose decoding would cost far more than their pixels justify, and their parts.
-import { crc32 } from "node:zlib";
+import { crc32, deflateSync } from "node:zlib";
 
 /** A JPEG's marker segment. */
 export const segment = (marker: number, data: Buffer) =>
@@ -39,6 +39,18 @@ export function pngChunk(type: string, data: Uint8Array): Buffer {
   body.copy(chunk, 4);
   chunk.writeUInt32BE(crc32(body), 4 + body.length);
   return chunk;
+}
+
+/** An RGB PNG of zeros, or one that has none of its pixels. */
+export function blackPng(width: number, height: number, pixels?: "no pixels"): Buffer {
+  const head = Buffer.concat([numbers(4, width, height), numbers(1, 8, 2, 0, 0, 0)]);
+  const size = pixels === undefined ? (3 * width + 1) * height : 0;
+  return Buffer.concat([
+    Buffer.from("\x89PNG\r\n\x1a\n", "latin1"),
+    pngChunk("IHDR", head),
+    pngChunk("IDAT", deflateSync(Buffer.alloc(size))),
+    pngChunk("IEND", Buffer.alloc(0)),
+  ]);
 }
 
 export function riffChunk(type: string, data: Buffer): Buffer {

@@ -2,11 +2,14 @@
 import { deflateSync } from "node:zlib";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
+import { maxSide, openImage } from "../lib/image/decode.ts";
 import { formatOf } from "../lib/image/format.ts";
+import { planResize } from "../lib/image/preprocess.ts";
 import { checkTiles, firstImageOf } from "../lib/image/structure.ts";
 import { preprocess } from "../lib/index.ts";
 import {
   avifGrid,
+  blackPng,
   box,
   fullBox,
   numbers,
@@ -39,6 +42,56 @@ describe("ordinary files", () => {
       expect(cut(golden(name)).equals(golden(name))).toBe(true);
     },
   );
+});
+
+describe("an image of extreme shape", () => {
+  it("has sides of at most 65535 pixels", async () => {
+    for (const [width, height] of [
+      [1, 65_536],
+      [65_536, 1],
+      [1, 8_000_000],
+      [8_388_608, 1],
+    ] as const) {
+      const bytes = blackPng(width, height);
+      await expectCode(
+        preprocess(bytes),
+        "IMAGE_LIMIT",
+        `a buffer of ${bytes.length} bytes: Expected sides of at most 65535 pixels but it has ${width} × ${height}`,
+      );
+    }
+    const large = blackPng(65_536, 2000, "no pixels");
+    await expectCode(preprocess(large), "IMAGE_TOO_LARGE", "at most 100000000 pixels");
+    const tall = tiff(8, 1, Uint8Array.of(7, 9));
+    // ImageLength and RowsPerStrip.
+    for (const at of [30, 102]) tall.writeUInt32LE(8_000_000, at);
+    await expectCode(preprocess(tall), "IMAGE_LIMIT", "it has 2 × 8000000");
+  });
+
+  it("is resized to any size within these bounds", async () => {
+    for (const [width, height] of [
+      [1, maxSide],
+      [maxSide, 1],
+    ] as const) {
+      const bytes = blackPng(width, height);
+      const { shape } = await preprocess(bytes, { resizeSize: 16_384, cropSize: 1 });
+      expect(shape).toEqual([1, 3, 1, 1]);
+      for (const resizeSize of [1, 16_384]) {
+        for (const cropSize of [1, resizeSize]) {
+          const plan = planResize(width, height, resizeSize, cropSize);
+          for (const value of Object.values(plan)) {
+            expect(value).toBeGreaterThanOrEqual(0);
+            expect(value).toBeLessThan(2 ** 31);
+          }
+        }
+      }
+    }
+  });
+
+  it("is reckoned with the rows that a decoder holds", async () => {
+    const { peakBytes } = await openImage(blackPng(maxSide, 100), "test", 1e8);
+    // Measured: 40 MiB.
+    expect(peakBytes).toBeGreaterThan(40 * 2 ** 20);
+  });
 });
 
 describe("a JPEG", async () => {

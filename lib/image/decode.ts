@@ -1,6 +1,6 @@
 // From an encoded image to 8-bit RGB pixels, by sharp (libvips).
 import type { Sharp, SharpOptions } from "sharp";
-import { bare } from "../check.js";
+import { bare, optionOf } from "../check.js";
 import { VggError } from "../errors.js";
 import { imageError } from "./errors.js";
 import { describeFormat, formatOf, type ImageFormat } from "./format.js";
@@ -39,13 +39,16 @@ function checkFormat(bytes: Uint8Array, name: string): ImageFormat {
   );
 }
 
-function checkPixels(width: number, height: number, name: string, maxPixels: number): void {
-  if (width * height <= maxPixels) return;
-  throw imageError(
-    name,
-    "IMAGE_TOO_LARGE",
-    `Expected at most ${maxPixels} pixels but it has ${width} × ${height}`,
-  );
+/** JPEG's own bound. Each row costs a decoder 0.5 µs beside its pixels, each column the rows that libvips holds. */
+export const maxSide = 65_535;
+
+function checkSize(width: number, height: number, name: string, maxPixels: number): void {
+  const refuse = (code: "IMAGE_TOO_LARGE" | "IMAGE_LIMIT", expected: string) => {
+    throw imageError(name, code, `Expected ${expected} but it has ${width} × ${height}`);
+  };
+  if (width * height > maxPixels) refuse("IMAGE_TOO_LARGE", `at most ${maxPixels} pixels`);
+  if (Math.max(width, height) > maxSide)
+    refuse("IMAGE_LIMIT", `sides of at most ${maxSide} pixels`);
 }
 
 /** Bytes for each pixel at a decoder's height, with the 3 of the result: measured, libvips 8.18. */
@@ -59,6 +62,11 @@ const bytesPerPixel: Readonly<Record<ImageFormat, number>> = {
 };
 /** Coefficients of a progressive JPEG, rows of an interlaced PNG. */
 const progressiveBytesPerPixel = 6;
+/** A copy, before an image is turned upright. */
+const turnedBytesPerPixel = 3;
+/** Rows that libvips holds between its steps, and bytes for each of their pixels: measured likewise. */
+const heldRows = 512;
+const heldBytesPerPixel = 4;
 
 /** An image whose header was read. */
 export interface OpenedImage {
@@ -100,8 +108,9 @@ export async function openImage(
       throw imageError(name, "IMAGE_CORRUPT", message, error);
     });
   const header = await decoded(makeSharp(image, options).metadata());
-  checkPixels(header.width, header.height, name, maxPixels);
-  const pixels = header.width * header.height;
+  const { width, height } = header;
+  checkSize(width, height, name, maxPixels);
+  const pixels = width * height;
   checkTiles(image, format, pixels, name);
   if (header.depth !== "uchar" && header.depth !== "ushort") {
     throw imageError(
@@ -110,9 +119,12 @@ export async function openImage(
       `Expected at most 16 bits for each sample but its samples are ${header.depth}`,
     );
   }
-  const perPixel = bytesPerPixel[format] + (header.isProgressive ? progressiveBytesPerPixel : 0);
+  const perPixel =
+    bytesPerPixel[format] +
+    (header.isProgressive ? progressiveBytesPerPixel : 0) +
+    ((optionOf(header, "orientation") ?? 1) > 1 ? turnedBytesPerPixel : 0);
   return {
-    peakBytes: pixels * perPixel,
+    peakBytes: pixels * perPixel + width * Math.min(height, heldRows) * heldBytesPerPixel,
     decode: async (timeoutMs) => {
       const pipeline = makeSharp(image, options)
         .autoOrient()

@@ -83,7 +83,8 @@ function roundHalfEven(value: number): number {
   return rest < 0.5 ? floor : floor + 1;
 }
 
-function planResize(
+/** Within an int32 for each size that openImage lets through: 65,535 × 16,384 is the longest resized side. */
+export function planResize(
   width: number,
   height: number,
   resizeSize: number,
