@@ -1,8 +1,9 @@
 // Images that cost far more than their pixels justify: refused before a decoder sees them, or read without what costs.
 import { deflateSync } from "node:zlib";
 import sharp from "sharp";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { maxSide, openImage } from "../lib/image/decode.ts";
+import { reasonOfDecoder } from "../lib/image/errors.ts";
 import { formatOf } from "../lib/image/format.ts";
 import { planResize } from "../lib/image/preprocess.ts";
 import { checkTiles, firstImageOf } from "../lib/image/structure.ts";
@@ -91,6 +92,43 @@ describe("an image of extreme shape", () => {
     const { peakBytes } = await openImage(blackPng(maxSide, 100), "test", 1e8);
     // Measured: 40 MiB.
     expect(peakBytes).toBeGreaterThan(40 * 2 ** 20);
+  });
+});
+
+describe("what a decoder lacks", () => {
+  it.each([
+    "glib: Error creating thread: Resource temporarily unavailable",
+    "vips_image_write_to_memory: out of memory -- size == 102MB",
+    "Input buffer has corrupt header: vips_tracked: out of memory -- size == 137MB",
+    "VipsJpeg: Insufficient memory (case 4)",
+    "heif: Invalid input: Unspecified: Memory allocation error (2.0)",
+    "std::bad_alloc",
+  ])("is no fault of the image: %s", (line) => {
+    const message = `source: bad seek to 1024\n${line}\n`;
+    expect(reasonOfDecoder(message)).toEqual({ code: "OUT_OF_MEMORY", reason: line });
+  });
+
+  it("is told by its own code", async () => {
+    const message = "glib: Error creating thread: Resource temporarily unavailable";
+    const decoder = Object.getPrototypeOf(sharp());
+    for (const method of ["metadata", "toBuffer"]) {
+      const spy = vi.spyOn(decoder, method).mockRejectedValueOnce(new Error(message));
+      await expectCode(
+        preprocess(golden("small.png")),
+        "OUT_OF_MEMORY",
+        `Expected memory and threads but received ${message}`,
+      );
+      spy.mockRestore();
+    }
+  });
+
+  it.each([
+    "source: bad seek to 1024",
+    'Out of memory reading of "StripOffsets"; tag ignored',
+    "heif: Memory allocation error: Security limit exceeded",
+  ])("is not told of what a file asks for: %s", (line) => {
+    const message = `${line}:\nvips: read error\n`;
+    expect(reasonOfDecoder(message)).toEqual({ code: "IMAGE_CORRUPT", reason: line });
   });
 });
 

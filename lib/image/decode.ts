@@ -2,7 +2,7 @@
 import type { Sharp, SharpOptions } from "sharp";
 import { bare, optionOf } from "../check.js";
 import { VggError } from "../errors.js";
-import { imageError } from "./errors.js";
+import { imageError, reasonOfDecoder } from "./errors.js";
 import { describeFormat, formatOf, type ImageFormat } from "./format.js";
 import { checkTiles, firstImageOf } from "./structure.js";
 
@@ -78,14 +78,14 @@ export interface OpenedImage {
    * through libvips's own profile (PIL computes (255 - c)(255 - k) / 255).
    *
    * @param timeoutMs ends decoders that give an image row by row; others go on to their end
-   * @throws {VggError} IMAGE_FORMAT, IMAGE_CORRUPT
+   * @throws {VggError} IMAGE_FORMAT, IMAGE_CORRUPT, OUT_OF_MEMORY
    */
   decode(timeoutMs?: number): Promise<Pixels>;
 }
 
 /**
  * @param bytes owned by this package: changed here, and read by another thread until the promises settle
- * @throws {VggError} IMAGE_FORMAT, IMAGE_CORRUPT, IMAGE_LIMIT, IMAGE_TOO_LARGE, ADDON_MISSING
+ * @throws {VggError} IMAGE_FORMAT, IMAGE_CORRUPT, IMAGE_LIMIT, IMAGE_TOO_LARGE, OUT_OF_MEMORY, ADDON_MISSING
  */
 export async function openImage(
   bytes: Uint8Array,
@@ -103,9 +103,9 @@ export async function openImage(
   });
   const decoded = <T>(promise: Promise<T>) =>
     promise.catch((error: Error) => {
-      const reason = error.message.trim().split("\n", 1)[0]!.replace(/:$/, "");
-      const message = `Expected a whole ${format} image but received ${reason}`;
-      throw imageError(name, "IMAGE_CORRUPT", message, error);
+      const { code, reason } = reasonOfDecoder(error.message);
+      const needed = code === "IMAGE_CORRUPT" ? `a whole ${format} image` : "memory and threads";
+      throw imageError(name, code, `Expected ${needed} but received ${reason}`, error);
     });
   const header = await decoded(makeSharp(image, options).metadata());
   const { width, height } = header;

@@ -6,7 +6,7 @@ import { isError } from "../realm.js";
 /** @param name the path, the URL, or "a buffer of N bytes" */
 export function imageError(
   name: string,
-  code: Extract<ErrorCode, `IMAGE_${string}`>,
+  code: Extract<ErrorCode, `IMAGE_${string}` | "OUT_OF_MEMORY">,
   message: string,
   cause?: unknown,
 ): VggError {
@@ -21,4 +21,27 @@ export function reasonOf(error: unknown): string {
     if (optionOf(at, "cause") === undefined) return at.message;
   }
   return String(error);
+}
+
+/**
+ * What GLib, libvips, libjpeg, zlib, libaom, C++ and the system say where memory or a thread cannot be had. libtiff's
+ * "Out of memory reading of" and libheif's "Security limit exceeded" are about what a file asks for.
+ */
+const lacks =
+  /Error creating thread|unable to create thread|Resource temporarily unavailable|Cannot allocate memory|out of memory -- size|Insufficient memory|Memory allocation error \(|bad_alloc/i;
+
+/**
+ * A decoder's message as one line: the one that says what the system lacks if there is one, since that is no fault of
+ * the image; else the first.
+ */
+export function reasonOfDecoder(message: string): {
+  readonly code: "OUT_OF_MEMORY" | "IMAGE_CORRUPT";
+  readonly reason: string;
+} {
+  const lines = message.trim().split("\n");
+  const lack = lines.find((line) => lacks.test(line));
+  return {
+    code: lack === undefined ? "IMAGE_CORRUPT" : "OUT_OF_MEMORY",
+    reason: (lack ?? lines[0]!).replace(/:$/, ""),
+  };
 }

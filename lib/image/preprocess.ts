@@ -206,7 +206,7 @@ async function cropAll(
  * The image as 8-bit pixels (cropSize, cropSize, 3): what a device normalises itself.
  * @param call stands for the call of a user that this is a part of: calls take turns
  * @throws {TypeError|RangeError} an unknown or wrong option
- * @throws {VggError} IMAGE_…; or the reason of `signal`
+ * @throws {VggError} IMAGE_…, OUT_OF_MEMORY; or the reason of `signal`
  */
 export async function cropPixels(
   source: OpenedSource,
@@ -261,7 +261,7 @@ function normalize(
  * torchvision's ImageNet preprocessing of one image, or of each image of an array: (N, 3, cropSize, cropSize) float32,
  * resized (bilinear, antialiased), cropped from the middle and normalised. Bytes at hand are copied before this returns.
  * @throws {TypeError|RangeError} no source of an image, an unknown or wrong option
- * @throws {VggError} IMAGE_…; or the reason of `signal`
+ * @throws {VggError} IMAGE_…, OUT_OF_MEMORY; or the reason of `signal`
  */
 export async function preprocess(
   source: ImageSource | readonly ImageSource[],
