@@ -126,7 +126,6 @@ function bytesAtHand(bytes: Uint8Array): OpenedSource {
   return {
     places: undefined,
     name,
-    places: undefined,
     read: async ({ maxBytes }) => {
       checkSize(name, copy.byteLength, maxBytes);
       return copy;
@@ -258,7 +257,6 @@ function webStream(stream: ReadableStream): OpenedSource {
   return {
     places: undefined,
     name,
-    places: undefined,
     read: (limits) =>
       readable(name, limits, () => collect(readWeb(stream, limits.signal), name, limits.maxBytes)),
   };

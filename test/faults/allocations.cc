@@ -1,11 +1,14 @@
 // Makes the addon's own allocations and thread starts fail. Loaded twice: by LD_PRELOAD, so that
-// operator new and pthread_create are these, and by require(), which tells it when and what to
-// fail. Other code of the process, Node's above all, gets what it asks for.
+// operator new, mmap and pthread_create are these, and by require(), which tells it when and what
+// to fail. Other code of the process, Node's above all, gets what it asks for.
 #include <dlfcn.h>
 #include <execinfo.h>
 #include <link.h>
 #include <node_api.h>
 #include <pthread.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -225,6 +228,17 @@ EXPORT int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
       reinterpret_cast<decltype(&pthread_create)>(dlsym(RTLD_NEXT, "pthread_create"));
   if (isOurs(CALLER) && isToFail()) return EAGAIN;
   return real(thread, attributes, start, argument);
+}
+
+/** Large blocks have pages of their own. */
+EXPORT void* mmap(void* address, size_t length, int protection, int flags, int file,
+                  off_t offset) noexcept {
+  if (isOurs(CALLER) && isToFail()) {
+    errno = ENOMEM;
+    return MAP_FAILED;
+  }
+  const auto result = syscall(SYS_mmap, address, length, protection, flags, file, offset);
+  return reinterpret_cast<void*>(result);
 }
 
 EXPORT int32_t node_api_module_get_api_version_v1() { return 9; }
