@@ -73,8 +73,9 @@ int ParametersWrap::indexOf(const Napi::Value& value) const {
   return static_cast<int>(integerOf(value, "index", 0, count - 1));
 }
 
-/** write(indices, typedArrays, dtypes, first, isWhole, reservation | null): all of them in one step;
- * `first` is each one's first element. Whole parameters are counted in the queue, pieces are not. */
+/** write(indices, typedArrays, dtypes, first, isWhole, reservation | null): all of them in one
+ * step; `first` is each one's first element. Whole parameters are counted in the queue, pieces are
+ * not. */
 Napi::Value ParametersWrap::write(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     // All elements are read before any bytes are looked at: a getter may transfer an array.
