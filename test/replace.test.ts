@@ -139,6 +139,12 @@ describe("partial files", () => {
         await new Promise((resolve) => setTimeout(resolve, 60_000));`);
       expect(ended).toBe(signal);
     }
+    // signal-exit, which ends a process if nobody else listens, is no program that handles the signal.
+    const other = new URL("../node_modules/signal-exit/dist/mjs/index.js", import.meta.url).href;
+    const both = await run(`(await import(${JSON.stringify(other)})).onExit(() => {});
+      process.kill(process.pid, "SIGTERM");
+      await new Promise((resolve) => setTimeout(resolve, 60_000));`);
+    expect(both.signal).toBe("SIGTERM");
     expect(readdirSync(folder)).toEqual([]);
     // A program that listens to the signal goes on, and its save too.
     const { stdout } = await run(`process.once("SIGTERM", () => console.log("heard"));
