@@ -7,7 +7,7 @@ const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const removals = new Set<() => void>();
 
 /** Removes what is there, as far as the system lets it; whoever works on it meets an error. */
-function removeAll(): void {
+export function removeTemporaryFiles(): void {
   for (const remove of removals) {
     try {
       remove();
@@ -16,6 +16,7 @@ function removeAll(): void {
     }
   }
   removals.clear();
+  stopListening();
 }
 
 /**
@@ -33,18 +34,17 @@ function countOfSignalExit(): number {
 /** A program that listens to the signal decides itself; otherwise the signal ends the process, as it would without this. */
 function onSignal(signal: NodeJS.Signals): void {
   if (process.listenerCount(signal) - 1 > countOfSignalExit()) return;
-  removeAll();
-  stopListening();
+  removeTemporaryFiles();
   process.kill(process.pid, signal);
 }
 
 function startListening(): void {
-  process.on("exit", removeAll);
+  process.on("exit", removeTemporaryFiles);
   for (const signal of signals) process.on(signal, onSignal);
 }
 
 function stopListening(): void {
-  process.off("exit", removeAll);
+  process.off("exit", removeTemporaryFiles);
   for (const signal of signals) process.off(signal, onSignal);
 }
 
