@@ -43,6 +43,7 @@ const native = [
     "gpu-cost",
     "cli-bench",
   ],
+  ...["order", "parameter-store", "native-arguments"],
   ...["cuda", "cuda-choices", "cuda-libraries"],
 ];
 const chosen = process.argv.length > 2 ? process.argv.slice(2) : native;

@@ -241,14 +241,14 @@ describe("a queue of 1,000 bytes", () => {
     const tensors = shared.map((other) => DeviceTensor.allocate(other, [1, 16]));
     const onOthers = tensors.map((tensor) => graph.run({ x }, { into: { y: tensor } }));
     await expect(Promise.all(onOthers)).rejects.toMatchObject(full);
-    for (const other of [handle, ...shared]) expect(other.memoryStats().queuedBytes).toBe(0);
-    expect(device.memoryStats().queuedBytes).toBe(7 * 128 + 64); // the first of the two fitted
-    end();
-    await Promise.all([loading, ...waiting, onOthers[0]]);
-    const writes = tensors.map((tensor) => tensor.write(x));
-    expect(shared[0].memoryStats().queuedBytes).toBe(128);
+    // The first of the two fitted, and a write of its tensor waits behind it.
+    const write = tensors[0]!.write(x);
+    expect(device.memoryStats().queuedBytes).toBe(7 * 128 + 64);
+    expect(handle.memoryStats().queuedBytes).toBe(0);
+    expect(shared[0].memoryStats().queuedBytes).toBe(64);
     expect(shared[1].memoryStats()).toEqual(shared[0].memoryStats());
-    await Promise.all(writes);
+    end();
+    await Promise.all([loading, ...waiting, onOthers[0], write]);
     for (const tensor of tensors) tensor.dispose();
   });
 
