@@ -60,7 +60,7 @@ std::optional<bool> CudaExecutable::isGemvRight(const Linear& layer) {
 /** Null if the batch is none of the kernel's, or the kernel is not known to be right. */
 Step CudaExecutable::gemvStep(const Linear& layer) {
   if (!isGemv(batch_) || !isGemvRight(layer).value_or(false)) return nullptr;
-  return [=, this, kernel = gemvKernel(layer, layer.outputs()), input = layer.input,
+  return [=, kernel = gemvKernel(layer, layer.outputs()), input = layer.input,
           output = layer.output, weight = layer.matrix.memory->address(),
           bias = layer.bias.values->address()](const Run& run) {
     kernel({weight, address(run, input), bias, address(run, output)});

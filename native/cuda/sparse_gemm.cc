@@ -106,7 +106,7 @@ bool CudaExecutable::isSparseRight(const Linear& layer) {
 Step CudaExecutable::sparseGemvStep(const Linear& layer, CUdeviceptr weight, CUdeviceptr hasSpecial,
                                     CUdeviceptr scratch) {
   const SparseSplit split = splitOf(layer, layer.outputs());
-  return [=, this, kernel = sparseKernel(layer, split, hasSpecial, scratch), input = layer.input,
+  return [=, kernel = sparseKernel(layer, split, hasSpecial, scratch), input = layer.input,
           output = layer.output, bias = layer.bias.values->address()](const Run& run) {
     kernel({weight, address(run, input), bias, address(run, output)});
   };
