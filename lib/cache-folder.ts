@@ -42,7 +42,7 @@ function temporaryFolder(): string {
   return path;
 }
 
-/** The path with the home folder in place of a leading ~, if there is one. */
+/** Replaces a leading ~ with the home folder. */
 export function expandHome(path: string): string {
   return path.replace(/^~(?=\/|$)/, (tilde) => homeFolder() ?? tilde);
 }

@@ -49,7 +49,7 @@ describe("a saved file", () => {
     expect(readdirSync(at("deep")).sort()).toEqual(["inner", "target"]);
   });
 
-  it("is refused in place of a folder, a link to one, and links in a circle", async () => {
+  it("does not replace a folder, a link to a folder, or a circle of links", async () => {
     mkdirSync(at("folder"));
     symlinkSync("folder", at("link"));
     for (const name of ["folder", "link"])

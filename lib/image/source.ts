@@ -283,7 +283,7 @@ async function* readWeb(
   }
 }
 
-/** Carries a TypeError past those of `fetch`, which mean a source that cannot be read. */
+/** Marks a TypeError that is ours: one that `fetch` throws means that the source cannot be read. */
 class NotBytes extends Error {
   readonly refusal: TypeError;
 
