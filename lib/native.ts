@@ -171,7 +171,7 @@ export interface PlannedStep {
   readonly operations: number;
 }
 
-/** Sizes and offsets in pixels; the window's corner lies within the resized image. */
+/** Sizes and offsets in pixels of the upright image; the window's corner lies within the resized image. */
 export interface ResizePlan {
   readonly width: number;
   readonly height: number;
@@ -180,6 +180,8 @@ export interface ResizePlan {
   readonly left: number;
   readonly top: number;
   readonly cropSize: number;
+  /** EXIF's, 1 to 8: how the pixels lie. */
+  readonly orientation: number;
 }
 
 export interface NativeAddon {
@@ -218,7 +220,7 @@ export interface NativeAddon {
   /** Stops all that runs on GPUs, in all threads of JavaScript, and for good. Returns soon. */
   halt(): void;
   randomNormal(count: number, seed: number): ArrayBuffer;
-  /** Takes pixels (height, width, 3): no one else may have them, and they are detached when it settles. */
+  /** Takes pixels (height, width, 3), or (width, height, 3) from orientation 5 on: no one else may have them, and they are detached when it settles. */
   resizeCrop(pixels: Uint8Array, plan: ResizePlan): Promise<ArrayBuffer>;
 }
 

@@ -66,12 +66,21 @@ describe("Graph", () => {
     const x = Tensor.zeros([1, 2]);
     const before = graph.run({ x }, { signal: AbortSignal.abort(reason) });
     await expect(before).rejects.toBe(reason);
+    let end = () => {};
+    const held = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    async function* late() {
+      await held;
+      yield new Uint8Array(16);
+    }
     const controller = new AbortController();
-    const others = Array.from({ length: 8 }, () => graph.run({ x }));
+    const loading = graph.parameters.setPieces("weight", "float32", late());
     const waiting = graph.run({ x }, { signal: controller.signal });
     controller.abort(reason);
     await expect(waiting).rejects.toBe(reason);
-    await Promise.all(others);
+    end();
+    await loading;
     await graph.dispose();
   });
 

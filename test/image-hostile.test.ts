@@ -78,7 +78,7 @@ describe("an image of extreme shape", () => {
       expect(shape).toEqual([1, 3, 1, 1]);
       for (const resizeSize of [1, 16_384]) {
         for (const cropSize of [1, resizeSize]) {
-          const plan = planResize(width, height, resizeSize, cropSize);
+          const plan = planResize(width, height, resizeSize, cropSize, 1);
           for (const value of Object.values(plan)) {
             expect(value).toBeGreaterThanOrEqual(0);
             expect(value).toBeLessThan(2 ** 31);
@@ -259,20 +259,12 @@ describe("an animation or a file of many pages", () => {
       riffChunk("RIFF", Buffer.concat([Buffer.from("WEBP"), ...parts, ...chunks]));
     await expectCut(file(...Array(5000).fill(frame)), file(frame).length, still);
 
-    const turned = raw(
-      2,
-      3,
-      3,
-      Array.from({ length: 18 }, (_, index) => index * 10),
-    );
-    const bytes = await turned
+    const bytes = await plain(2, 3)
       .withMetadata({ orientation: 6, icc: "p3" })
       .webp({ lossless: true })
       .toBuffer();
-    const { width, data } = await pixelsOf(bytes);
-    expect(width).toBe(3);
-    for (const [channel, value] of [120, 130, 140].entries())
-      expect(Math.abs(data[channel]! - value)).toBeLessThan(4);
+    const { width, height, orientation } = await pixelsOf(bytes);
+    expect([width, height, orientation]).toEqual([3, 2, 6]);
   });
 
   it("is a TIFF of one page to the decoder", async () => {

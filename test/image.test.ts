@@ -125,6 +125,19 @@ describe("the addon's resizeCrop", () => {
       return row.reduce((total, value, k) => total + (value * weights[k]!) / sum, 0);
     });
   }
+  /** The pixels of an upright image as a file of this EXIF orientation has them. */
+  function lie(upright: Uint8Array, width: number, height: number, orientation: number) {
+    const lying = new Uint8Array(upright.length);
+    for (let y = 0; y < height; ++y) {
+      for (let x = 0; x < width; ++x) {
+        const column = [2, 3, 6, 7].includes(orientation) ? width - 1 - x : x;
+        const row = [3, 4, 7, 8].includes(orientation) ? height - 1 - y : y;
+        const to = orientation < 5 ? row * width + column : column * height + row;
+        lying.set(upright.subarray((y * width + x) * 3, (y * width + x + 1) * 3), to * 3);
+      }
+    }
+    return lying;
+  }
   const transpose = (rows: number[][]) => rows[0]!.map((_, x) => rows.map((row) => row[x]!));
 
   it.each([
@@ -132,6 +145,7 @@ describe("the addon's resizeCrop", () => {
     [5, 7, 5, 7],
     [40, 31, 7, 13],
     [3, 50, 30, 11],
+    [50, 3, 11, 30],
     [97, 61, 256, 161],
     [101, 103, 1, 1],
   ])("resizes %i × %i to %i × %i by the definition", async (width, height, toWidth, toHeight) => {
@@ -142,9 +156,15 @@ describe("the addon's resizeCrop", () => {
     const cropSize = Math.min(toWidth, toHeight);
     const [left, top] = [toWidth - cropSize, toHeight - cropSize];
     const plan = { width, height, resizedWidth: toWidth, resizedHeight: toHeight, left, top };
-    const taken = pixels.slice();
-    const received = new Uint8Array(await native().resizeCrop(taken, { ...plan, cropSize }));
-    expect(taken.length).toBe(0);
+    const resize = async (taken: Uint8Array, orientation: number) => {
+      const all = { ...plan, cropSize, orientation };
+      const crop = new Uint8Array(await native().resizeCrop(taken, all));
+      expect(taken.length).toBe(0);
+      return crop;
+    };
+    const received = await resize(pixels.slice(), 1);
+    for (const orientation of [2, 3, 4, 5, 6, 7, 8])
+      expectSame(await resize(lie(pixels, width, height, orientation), orientation), received);
     for (const channel of [0, 1, 2]) {
       const rows = Array.from({ length: height }, (_, y) =>
         Array.from({ length: width }, (_, x) => pixels[(y * width + x) * 3 + channel]!),
@@ -164,9 +184,10 @@ describe("the addon's resizeCrop", () => {
   });
 
   it("refuses pixels and windows that do not fit", () => {
-    const plan = { width: 2, height: 2, resizedWidth: 4, resizedHeight: 4, left: 0, top: 0 };
+    const window = { width: 2, height: 2, resizedWidth: 4, resizedHeight: 4, left: 0, top: 0 };
+    const plan = { ...window, cropSize: 4, orientation: 1 };
     const call = (bytes: number, change: object) => () =>
-      native().resizeCrop(new Uint8Array(bytes), { ...plan, cropSize: 4, ...change });
+      native().resizeCrop(new Uint8Array(bytes), { ...plan, ...change });
     for (const refused of [
       call(11, {}),
       call(12, { left: 1 }),
@@ -174,6 +195,8 @@ describe("the addon's resizeCrop", () => {
       call(12, { cropSize: 5 }),
       call(12, { cropSize: 0 }),
       call(12, { width: 0 }),
+      call(12, { orientation: 0 }),
+      call(12, { orientation: 9 }),
       call(12, { left: 2 ** 53, cropSize: 2 ** 53 }),
     ]) {
       expect(refused).toThrow("Expected");
@@ -261,20 +284,42 @@ describe("decoding", () => {
   });
 
   it.each([
-    [1, [1, 2, 3, 4, 5, 6]],
-    [2, [2, 1, 4, 3, 6, 5]],
-    [3, [6, 5, 4, 3, 2, 1]],
-    [4, [5, 6, 3, 4, 1, 2]],
-    [5, [1, 3, 5, 2, 4, 6]],
-    [6, [5, 3, 1, 6, 4, 2]],
-    [7, [6, 4, 2, 5, 3, 1]],
-    [8, [2, 4, 6, 1, 3, 5]],
+    [1, [1, 2, 3, 4, 5, 6, 7, 8, 9]],
+    [2, [3, 2, 1, 6, 5, 4, 9, 8, 7]],
+    [3, [9, 8, 7, 6, 5, 4, 3, 2, 1]],
+    [4, [7, 8, 9, 4, 5, 6, 1, 2, 3]],
+    [5, [1, 4, 7, 2, 5, 8, 3, 6, 9]],
+    [6, [7, 4, 1, 8, 5, 2, 9, 6, 3]],
+    [7, [9, 6, 3, 8, 5, 2, 7, 4, 1]],
+    [8, [3, 6, 9, 2, 5, 8, 1, 4, 7]],
   ])("turns EXIF orientation %i upright", async (orientation, expected) => {
-    const image = raw(2, 3, 1, [1, 2, 3, 4, 5, 6]).withMetadata({ orientation });
-    const { width, data } = await pixelsOf(await image.png().toBuffer());
-    expect(width).toBe(orientation < 5 ? 2 : 3);
-    expect([...data].filter((_, i) => i % 3 === 0)).toEqual(expected);
+    const image = raw(3, 3, 1, [1, 2, 3, 4, 5, 6, 7, 8, 9]).withMetadata({ orientation });
+    const crop = await cropOf(await image.png().toBuffer(), { resizeSize: 3, cropSize: 3 });
+    expect([...crop].filter((_, i) => i % 3 === 0)).toEqual(expected);
   });
+
+  it.each([1, 2, 3, 4, 5, 6, 7, 8])(
+    "gives the same crop as the turned file, EXIF orientation %i",
+    async (orientation) => {
+      for (const upright of [photo, drawing]) {
+        // Undone by the orientation: 6 and 8 undo each other.
+        const lying = await sharp(
+          await sharp(upright)
+            .withMetadata({ orientation: [1, 2, 3, 4, 5, 8, 7, 6][orientation - 1]! })
+            .png()
+            .toBuffer(),
+        )
+          .autoOrient()
+          .png()
+          .toBuffer();
+        const file = await sharp(lying).withMetadata({ orientation }).png().toBuffer();
+        const { width, height } = await pixelsOf(upright);
+        const turned = await pixelsOf(file);
+        expect([turned.width, turned.height]).toEqual([width, height]);
+        expectSame(await cropOf(file), await cropOf(upright));
+      }
+    },
+  );
 
   it("does not mind an unknown tag, or bytes after the end", async () => {
     expect([...(await pixelsOf(tiff(8, 1, Uint8Array.of(7, 9), [65000]))).data]).toEqual([

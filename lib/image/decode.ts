@@ -1,15 +1,21 @@
 // From an encoded image to 8-bit RGB pixels, by sharp (libvips).
-import type { Sharp, SharpOptions } from "sharp";
+import type { Metadata, Sharp, SharpOptions } from "sharp";
 import { bare, optionOf } from "../check.js";
 import { VggError } from "../errors.js";
 import { imageError, reasonOfDecoder } from "./errors.js";
 import { describeFormat, formatOf, type ImageFormat } from "./format.js";
 import { checkTiles, firstImageOf } from "./structure.js";
 
-/** `data` is (height, width, 3), red first, in rows without gaps. */
+/**
+ * `data` is (height, width, 3), red first, in rows without gaps. It lies as in the file: from orientation 5 on it is
+ * (width, height, 3).
+ */
 export interface Pixels {
+  /** Of the upright image, as is the height. */
   readonly width: number;
   readonly height: number;
+  /** EXIF's, 1 to 8; 1 is upright. */
+  readonly orientation: number;
   readonly data: Uint8Array;
 }
 
@@ -62,20 +68,24 @@ const bytesPerPixel: Readonly<Record<ImageFormat, number>> = {
 };
 /** Coefficients of a progressive JPEG, rows of an interlaced PNG. */
 const progressiveBytesPerPixel = 6;
-/** A copy, before an image is turned upright. */
-const turnedBytesPerPixel = 3;
 /** Rows that libvips holds between its steps, and bytes for each of their pixels: measured likewise. */
 const heldRows = 512;
 const heldBytesPerPixel = 4;
+
+/** EXIF's orientation, 1 to 8; any other value counts as 1. */
+function orientationOf(header: Metadata): number {
+  const orientation = optionOf(header, "orientation") ?? 1;
+  return orientation >= 1 && orientation <= 8 ? orientation : 1;
+}
 
 /** An image whose header was read. */
 export interface OpenedImage {
   /** About what decoding takes, with the pixels. */
   readonly peakBytes: number;
   /**
-   * The first frame or page, turned upright by its EXIF orientation, as PIL's convert("RGB") sees it: alpha is dropped,
-   * grey and palettes are expanded, colour profiles are ignored. Of 16 bits the high byte is kept (PIL clips). CMYK goes
-   * through libvips's own profile (PIL computes (255 - c)(255 - k) / 255).
+   * The first frame or page, as PIL's convert("RGB") sees it: alpha is dropped, grey and palettes are expanded, colour
+   * profiles are ignored. Of 16 bits the high byte is kept (PIL clips). CMYK goes through libvips's own profile (PIL
+   * computes (255 - c)(255 - k) / 255).
    *
    * @param timeoutMs ends decoders that give an image row by row; others go on to their end
    * @throws {VggError} IMAGE_FORMAT, IMAGE_CORRUPT, OUT_OF_MEMORY
@@ -119,18 +129,12 @@ export async function openImage(
       `Expected at most 16 bits for each sample but its samples are ${header.depth}`,
     );
   }
-  const perPixel =
-    bytesPerPixel[format] +
-    (header.isProgressive ? progressiveBytesPerPixel : 0) +
-    ((optionOf(header, "orientation") ?? 1) > 1 ? turnedBytesPerPixel : 0);
+  const orientation = orientationOf(header);
+  const perPixel = bytesPerPixel[format] + (header.isProgressive ? progressiveBytesPerPixel : 0);
   return {
     peakBytes: pixels * perPixel + width * Math.min(height, heldRows) * heldBytesPerPixel,
     decode: async (timeoutMs) => {
-      const pipeline = makeSharp(image, options)
-        .autoOrient()
-        .removeAlpha()
-        .toColourspace("srgb")
-        .raw();
+      const pipeline = makeSharp(image, options).removeAlpha().toColourspace("srgb").raw();
       if (timeoutMs !== undefined) pipeline.timeout(bare({ seconds: Math.ceil(timeoutMs / 1000) }));
       const { data, info } = await decoded(
         pipeline.toBuffer(bare({ resolveWithObject: true as const })),
@@ -139,7 +143,9 @@ export async function openImage(
         const message = `Expected colours but it has ${info.channels} channels`;
         throw imageError(name, "IMAGE_FORMAT", message);
       }
-      return { width: info.width, height: info.height, data };
+      const [width, height] =
+        orientation < 5 ? [info.width, info.height] : [info.height, info.width];
+      return { width, height, orientation, data };
     },
   };
 }

@@ -89,6 +89,7 @@ export function planResize(
   height: number,
   resizeSize: number,
   cropSize: number,
+  orientation: number,
 ): ResizePlan {
   const short = Math.min(width, height);
   const resized = (side: number) => Math.trunc((resizeSize * side) / short);
@@ -101,6 +102,7 @@ export function planResize(
     left: middle(width),
     top: middle(height),
     cropSize,
+    orientation,
   };
 }
 
@@ -148,9 +150,10 @@ async function cropOne(
       const giveBack = await decodedBytes.acquire(image.peakBytes, forPixels);
       try {
         return await timed(async () => {
-          const { width, height, data } = await image.decode(decodeTimeoutMs);
+          const { width, height, orientation, data } = await image.decode(decodeTimeoutMs);
           stop.signal.throwIfAborted();
-          const plan = planResize(width, height, options.resizeSize, options.cropSize);
+          const { resizeSize, cropSize } = options;
+          const plan = planResize(width, height, resizeSize, cropSize, orientation);
           return new Uint8Array(await awaitNative(() => native().resizeCrop(data, plan)));
         });
       } finally {

@@ -1,6 +1,7 @@
 #include "image/resize.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <vector>
 
@@ -29,8 +30,11 @@ struct Filter {
 /** Halves go up. */
 int64_t nearest(double value) { return static_cast<int64_t>(std::floor(value + 0.5)); }
 
-/** Output samples [offset, offset + count) of an axis that goes from `from` to `to` samples. */
-Filter triangleFilter(int64_t from, int64_t to, int64_t offset, int64_t count) {
+/**
+ * Output samples [offset, offset + count) of an axis that goes from `from` to `to` samples.
+ * `isMirrored`: the input lies in memory from its last sample to its first.
+ */
+Filter triangleFilter(int64_t from, int64_t to, int64_t offset, int64_t count, bool isMirrored) {
   const double scale = static_cast<double>(from) / static_cast<double>(to);
   const double support = std::max(scale, 1.0);
   Filter filter;
@@ -47,7 +51,8 @@ Filter triangleFilter(int64_t from, int64_t to, int64_t offset, int64_t count) {
       exact.push_back(std::max(1.0 - distance, 0.0));
       sum += exact.back();
     }
-    filter.taps.push_back({first, end - first, filter.weights.size()});
+    if (isMirrored) std::reverse(exact.begin(), exact.end());
+    filter.taps.push_back({isMirrored ? from - end : first, end - first, filter.weights.size()});
     for (const double weight : exact) {
       const double fixed = weight / sum * (1 << kWeightBits);
       filter.weights.push_back(static_cast<int32_t>(nearest(fixed)));
@@ -60,7 +65,8 @@ uint8_t toByte(int32_t sum) { return static_cast<uint8_t>(std::clamp(sum >> kWei
 
 constexpr int32_t kHalf = 1 << (kWeightBits - 1);
 
-void resizeRow(const uint8_t* row, const Filter& filter, uint8_t* out) {
+/** Samples along a row: pixel `i` of the result goes to `out` + i × `step`. */
+void resizeRow(const uint8_t* row, const Filter& filter, uint8_t* out, size_t step) {
   for (const Tap& tap : filter.taps) {
     const uint8_t* in = row + static_cast<size_t>(tap.first) * kChannels;
     const int32_t* weights = filter.weights.data() + tap.weights;
@@ -72,10 +78,78 @@ void resizeRow(const uint8_t* row, const Filter& filter, uint8_t* out) {
       green += in[1] * weights[k];
       blue += in[2] * weights[k];
     }
-    *out++ = toByte(red);
-    *out++ = toByte(green);
-    *out++ = toByte(blue);
+    out[0] = toByte(red);
+    out[1] = toByte(green);
+    out[2] = toByte(blue);
+    out += step;
   }
+}
+
+/** One row of the result, of `length` samples: the sum of `tap`'s rows, which are `stride` apart.
+ */
+void sumRows(const uint8_t* rows, size_t stride, const Tap& tap, const Filter& filter,
+             size_t length, uint8_t* out) {
+  constexpr size_t kBlock = 2048;  // Its sums stay in the L1 cache.
+  std::array<int32_t, kBlock> sums;
+  const int32_t* weights = filter.weights.data() + tap.weights;
+  rows += static_cast<size_t>(tap.first) * stride;
+  for (size_t begin = 0; begin < length; begin += kBlock) {
+    const size_t count = std::min(kBlock, length - begin);
+    std::fill_n(sums.begin(), count, kHalf);
+    for (int64_t k = 0; k < tap.count; ++k) {
+      const uint8_t* in = rows + static_cast<size_t>(k) * stride + begin;
+      const int32_t weight = weights[k];
+      for (size_t i = 0; i < count; ++i) sums[i] += in[i] * weight;
+    }
+    std::transform(sums.begin(), sums.begin() + static_cast<ptrdiff_t>(count), out + begin, toByte);
+  }
+}
+
+/** How the pixels of an upright image lie in memory. */
+struct Layout {
+  /** Rows of the image are columns in memory. */
+  bool isTransposed;
+  /** Each row, or each column, lies from its last pixel to its first. */
+  bool mirrorsRows, mirrorsColumns;
+};
+
+Layout layoutOf(int64_t orientation) {
+  switch (orientation) {
+    case 2:
+      return {false, true, false};
+    case 3:
+      return {false, true, true};
+    case 4:
+      return {false, false, true};
+    case 5:
+      return {true, false, false};
+    case 6:
+      return {true, true, false};
+    case 7:
+      return {true, true, true};
+    case 8:
+      return {true, false, true};
+    default:
+      return {false, false, false};
+  }
+}
+
+/** The input samples that a filter reads: [first, end). */
+struct Span {
+  int64_t first, end;
+};
+
+Span spanOf(const Filter& filter) {
+  // Both ends of the taps rise, or fall if the axis is mirrored.
+  const Tap& front = filter.taps.front();
+  const Tap& back = filter.taps.back();
+  return {std::min(front.first, back.first),
+          std::max(front.first + front.count, back.first + back.count)};
+}
+
+/** The same filter for an input that begins at sample `first`. */
+void startAt(Filter& filter, int64_t first) {
+  for (Tap& tap : filter.taps) tap.first -= first;
 }
 
 }  // namespace
@@ -88,33 +162,42 @@ void checkResizePlan(const ResizePlan& plan) {
       !within(plan.height, plan.resizedHeight, plan.top, plan.cropHeight)) {
     throw Error(Code::kInternal, "Expected a window within the resized image");
   }
+  if (plan.orientation < 1 || plan.orientation > 8)
+    throw Error(Code::kInternal, "Expected an orientation from 1 to 8");
 }
 
 void resizeAndCrop(const uint8_t* pixels, const ResizePlan& plan, uint8_t* cropped) {
   checkResizePlan(plan);
-  const Filter columns = triangleFilter(plan.width, plan.resizedWidth, plan.left, plan.cropWidth);
-  const Filter rows = triangleFilter(plan.height, plan.resizedHeight, plan.top, plan.cropHeight);
-  const size_t rowBytes = static_cast<size_t>(plan.cropWidth) * kChannels;
+  const Layout layout = layoutOf(plan.orientation);
+  const Filter alongRows =
+      triangleFilter(plan.width, plan.resizedWidth, plan.left, plan.cropWidth, layout.mirrorsRows);
+  Filter alongColumns = triangleFilter(plan.height, plan.resizedHeight, plan.top, plan.cropHeight,
+                                       layout.mirrorsColumns);
+  // What lies outside this span of each column is not part of the window.
+  const Span span = spanOf(alongColumns);
+  startAt(alongColumns, span.first);
+  const auto first = static_cast<size_t>(span.first);
+  const auto height = static_cast<size_t>(span.end - span.first);
+  const size_t cropRow = static_cast<size_t>(plan.cropWidth) * kChannels;
 
-  // The rows of the image that the window is made of, already narrow. Both ends of the taps rise.
-  const int64_t firstRow = rows.taps.front().first;
-  const int64_t endRow = rows.taps.back().first + rows.taps.back().count;
-  std::vector<uint8_t> narrow(checkedMultiply(static_cast<size_t>(endRow - firstRow), rowBytes));
-  const size_t stride = static_cast<size_t>(plan.width) * kChannels;
-  for (int64_t y = firstRow; y < endRow; ++y) {
-    resizeRow(pixels + static_cast<size_t>(y) * stride, columns,
-              narrow.data() + static_cast<size_t>(y - firstRow) * rowBytes);
-  }
-
-  std::vector<int32_t> sums(rowBytes);
-  for (const Tap& tap : rows.taps) {
-    std::fill(sums.begin(), sums.end(), kHalf);
-    const uint8_t* in = narrow.data() + static_cast<size_t>(tap.first - firstRow) * rowBytes;
-    for (int64_t k = 0; k < tap.count; ++k, in += rowBytes) {
-      const int32_t weight = rows.weights[tap.weights + static_cast<size_t>(k)];
-      for (size_t x = 0; x < rowBytes; ++x) sums[x] += in[x] * weight;
+  if (layout.isTransposed) {
+    // A column of the narrow image at a time: it is a row in memory.
+    const size_t stride = static_cast<size_t>(plan.height) * kChannels;
+    std::vector<uint8_t> column(checkedMultiply(height, kChannels));
+    for (const Tap& tap : alongRows.taps) {
+      sumRows(pixels + first * kChannels, stride, tap, alongRows, column.size(), column.data());
+      resizeRow(column.data(), alongColumns, cropped, cropRow);
+      cropped += kChannels;
     }
-    cropped = std::transform(sums.begin(), sums.end(), cropped, toByte);
+    return;
+  }
+  const size_t stride = static_cast<size_t>(plan.width) * kChannels;
+  std::vector<uint8_t> narrow(checkedMultiply(height, cropRow));
+  for (size_t y = 0; y < height; ++y)
+    resizeRow(pixels + (first + y) * stride, alongRows, narrow.data() + y * cropRow, kChannels);
+  for (const Tap& tap : alongColumns.taps) {
+    sumRows(narrow.data(), cropRow, tap, alongColumns, cropRow, cropped);
+    cropped += cropRow;
   }
 }
 

@@ -88,6 +88,7 @@ Napi::Value resizeCrop(const Napi::CallbackInfo& info) {
         .top = number("top"),
         .cropWidth = number("cropSize"),
         .cropHeight = number("cropSize"),
+        .orientation = number("orientation"),
     };
     image::checkResizePlan(plan);
     const View view = viewOf(info[0]);  // after the plan's getters, which may transfer it

@@ -5,8 +5,8 @@
 
 namespace vgg::napi {
 
-/** resizeCrop(pixels, { width, height, resizedWidth, resizedHeight, left, top, cropSize }) →
- * Promise of an ArrayBuffer (cropSize, cropSize, 3) of bytes */
+/** resizeCrop(pixels, { width, height, resizedWidth, resizedHeight, left, top, cropSize,
+ * orientation }) → Promise of an ArrayBuffer (cropSize, cropSize, 3) of bytes */
 Napi::Value resizeCrop(const Napi::CallbackInfo& info);
 
 }  // namespace vgg::napi

@@ -41,6 +41,7 @@ const plan = {
   left: 0,
   top: 0,
   cropSize: 2,
+  orientation: 1,
 };
 const image = new Float32Array(48);
 
