@@ -184,8 +184,28 @@ export interface ResizePlan {
   readonly orientation: number;
 }
 
+/** Places that all threads of the process share, given first come, first served. One wait at a time. */
+export interface NativePlaces {
+  capacity(): number;
+  free(): number;
+  /** Since any thread was last given a place. */
+  idleMs(): number;
+  /** False if too few are free or somebody waits. */
+  take(amount: number): boolean;
+  /** Resolves with the amount that was given: another one after `change`. */
+  wait(amount: number): Promise<number>;
+  /** What the wait under way is for; it keeps its turn. 0 ends it. */
+  change(amount: number): void;
+  give(amount: number): void;
+}
+
 export interface NativeAddon {
   Cancellation: new () => NativeCancellation;
+  /** The first who asks for a name says how many there are. */
+  Places: new (
+    name: string,
+    capacity: number,
+  ) => NativePlaces;
   openCpu(threads: number, instructionSet: string, maxQueuedBytes: number): NativeDevice;
   openCuda(
     ordinal: number,

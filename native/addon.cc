@@ -18,6 +18,7 @@
 #include "napi/held_parameters_wrap.h"
 #include "napi/memory_wrap.h"
 #include "napi/parameters_wrap.h"
+#include "napi/places_wrap.h"
 #include "napi/reservation_wrap.h"
 #include "napi/resize_crop.h"
 
@@ -67,6 +68,7 @@ void define(Napi::Env env, Napi::Object exports) {
   data->reservationConstructor = Napi::Persistent(vgg::napi::ReservationWrap::define(env));
   data->graphConstructor = Napi::Persistent(vgg::napi::GraphWrap::define(env));
   setOwn(exports, "Cancellation", vgg::napi::CancellationWrap::define(env));
+  setOwn(exports, "Places", vgg::napi::PlacesWrap::define(env));
   setOwn(exports, "openCpu", Napi::Function::New<vgg::napi::DeviceWrap::openCpu>(env, "openCpu"));
   setOwn(exports, "openCuda",
          Napi::Function::New<vgg::napi::DeviceWrap::openCuda>(env, "openCuda"));

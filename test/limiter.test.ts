@@ -1,13 +1,16 @@
 // Limits of the whole process on images under way: who gets a place, who waits, and who is let go.
 import { pbkdf2 } from "node:crypto";
+import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { Worker } from "node:worker_threads";
 import sharp from "sharp";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { openImage } from "../lib/image/decode.ts";
 import { type Claim, decodedBytes, decoders, Limiter, openFiles } from "../lib/image/limiter.ts";
 import { preprocess } from "../lib/index.ts";
+import { native } from "../lib/native.ts";
 
 import { cropOf, drawing, expectCode, failure, folder, photo, plain } from "./images.ts";
 
@@ -19,9 +22,12 @@ const claim = (change: Partial<Claim> = {}): Claim => ({
   ...change,
 });
 
+let limiters = 0;
+const limiterOf = (capacity: number) => new Limiter(`test ${++limiters}`, capacity);
+
 describe("a limiter", () => {
   it("lets the calls take turns, and each call's waits keep their order", async () => {
-    const limiter = new Limiter(1);
+    const limiter = limiterOf(1);
     const order: string[] = [];
     const hold = await limiter.acquire(1, claim());
     const calls = { a: {}, b: {} };
@@ -37,7 +43,7 @@ describe("a limiter", () => {
   });
 
   it("gives all to one that asks for more, and lets nobody overtake it", async () => {
-    const limiter = new Limiter(10);
+    const limiter = limiterOf(10);
     const [small, other] = [await limiter.acquire(4, claim()), await limiter.acquire(4, claim())];
     const order: string[] = [];
     const large = limiter.acquire(1000, claim()).then((release) => {
@@ -60,7 +66,7 @@ describe("a limiter", () => {
   });
 
   it("lets a wait go when its signal fires, and those behind it come forward", async () => {
-    const limiter = new Limiter(10);
+    const limiter = limiterOf(10);
     const hold = await limiter.acquire(5, claim());
     const controller = new AbortController();
     const reason = new Error("enough");
@@ -76,7 +82,7 @@ describe("a limiter", () => {
   });
 
   it("ends a wait when nobody was given a place for that long, and not before", async () => {
-    const limiter = new Limiter(1);
+    const limiter = limiterOf(1);
     const hold = await limiter.acquire(1, claim());
     const stalled = failure(limiter.acquire(1, claim({ patienceMs: 20 })));
     expect((await stalled).message).toBe("stalled");
@@ -91,6 +97,84 @@ describe("a limiter", () => {
     });
     await Promise.all(waits);
     expect(limiter.free).toBe(1);
+  });
+});
+
+describe("a limiter of several threads", () => {
+  const child = new URL("children/limiter.mjs", import.meta.url);
+  const threads: Worker[] = [];
+  const start = () => {
+    const thread = new Worker(child);
+    threads.push(thread);
+    return thread;
+  };
+  afterEach(() => Promise.all(threads.map((thread) => thread.terminate())));
+  const ask = (thread: Worker, message: object) => {
+    thread.postMessage(message);
+    return once(thread, "message");
+  };
+
+  it("is one: who came first is first, in whatever thread", async () => {
+    const limiter = limiterOf(3);
+    const { name } = limiter;
+    const hold = await limiter.acquire(2, claim());
+    const [first, second] = [start(), start()];
+    const order: string[] = [];
+    const large = ask(first, { work: "acquire", name, amount: 3 }).then(() => order.push("large"));
+    // In line once a single place, which is free, is not given.
+    const probe = new (native().Places)(name, 1);
+    while (probe.take(1)) {
+      probe.give(1);
+      await new Promise(setImmediate);
+    }
+    const own = limiter.acquire(1, claim()).then((release) => {
+      order.push("own");
+      return release;
+    });
+    const small = ask(second, { work: "acquire", name, amount: 2 }).then(() => order.push("small"));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect([order, limiter.free]).toEqual([[], 1]);
+    hold();
+    await large;
+    expect([order, limiter.free]).toEqual([["large"], 0]);
+    await ask(first, { work: "release", name });
+    (await own)();
+    await small;
+    await ask(second, { work: "release", name });
+    expect(order.sort()).toEqual(["large", "own", "small"]);
+    expect(limiter.free).toBe(3);
+  });
+
+  it("gets back what a thread held that was ended, and goes on", async () => {
+    const limiter = limiterOf(2);
+    const { name, free } = limiter;
+    expect(free).toBe(2);
+    const thread = start();
+    await ask(thread, { work: "acquire", name, amount: 2 });
+    const waiting = limiter.acquire(1, claim());
+    expect(limiter.free).toBe(0);
+    await thread.terminate();
+    (await waiting)();
+    expect(limiter.free).toBe(2);
+  });
+
+  it("leaves a thread of libuv's pool to others, however many threads decode", async () => {
+    const pool = Number(process.env.UV_THREADPOOL_SIZE) || 4;
+    let isDone = false;
+    const images = Promise.all(
+      [start(), start(), start()].map((thread) => ask(thread, { work: "images", count: 20 })),
+    ).finally(() => {
+      isDone = true;
+    });
+    let peak = 0;
+    while (!isDone) {
+      peak = Math.max(peak, sharp.counters().process);
+      await new Promise(setImmediate);
+    }
+    await images;
+    expect(peak).toBeGreaterThan(0);
+    expect(peak).toBeLessThan(pool);
+    expect([decoders.free, decodedBytes.free]).toEqual([decoders.capacity, decodedBytes.capacity]);
   });
 });
 

@@ -39,6 +39,7 @@ describe("the addon", () => {
   it("exports what lib/native.ts describes, and nothing else", () => {
     expect(Object.keys(native()).sort()).toEqual([
       "Cancellation",
+      "Places",
       "cpuInfo",
       "cudaDevices",
       "cudaReport",
@@ -73,6 +74,15 @@ describe("the addon", () => {
     const graph = device.createGraph({ values: [], rows: [], inputs: [], outputs: [] }, parameters);
     expect(methods(graph)).toEqual(["dispose", "lastRun", "prepare", "profile", "run"]);
     expect(methods(new (native().Cancellation)())).toEqual(["cancel"]);
+    expect(methods(new (native().Places)("methods", 1))).toEqual([
+      "capacity",
+      "change",
+      "free",
+      "give",
+      "idleMs",
+      "take",
+      "wait",
+    ]);
   });
 
   it("tells its objects from others", () => {

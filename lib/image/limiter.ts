@@ -1,5 +1,7 @@
-// How much work on images is under way in the whole process (a worker thread counts its own): open files, decoders, decoded bytes.
+// How much work on images is under way in the whole process, its worker threads too: open files, decoders, decoded bytes.
 import { once } from "../check.js";
+import { translated } from "../errors.js";
+import { type NativePlaces, native } from "../native.js";
 
 /** Whom a wait for a place belongs to, and what ends it. */
 export interface Claim {
@@ -14,47 +16,54 @@ export interface Claim {
 interface Waiter {
   readonly amount: number;
   readonly start: () => void;
+  readonly fail: (reason: unknown) => void;
 }
 
-/** A semaphore of `capacity` units. */
+/** A semaphore that all threads of the process share. */
 export class Limiter {
-  readonly capacity: number;
-  #free: number;
+  readonly name: string;
+  readonly #wanted: number;
+  #shared: NativePlaces | undefined;
   #waiting = new Map<object, Waiter[]>();
-  #lastStart = 0;
+  #isServing = false;
 
-  constructor(capacity: number) {
-    this.capacity = capacity;
-    this.#free = capacity;
+  /** @param capacity counts if no thread has asked for this name before */
+  constructor(name: string, capacity: number) {
+    this.name = name;
+    this.#wanted = capacity;
+  }
+
+  get #places(): NativePlaces {
+    this.#shared ??= new (native().Places)(this.name, this.#wanted);
+    return this.#shared;
+  }
+
+  get capacity(): number {
+    return this.#places.capacity();
   }
 
   /** Units that nobody holds. */
   get free(): number {
-    return this.#free;
+    return this.#places.free();
   }
 
   /**
    * Waits for `amount` units, and for all of them where that is more than there are.
    * @returns gives them back; twice is nothing
    * @throws the reason of `signal`, or the error of `stalled`
+   * @throws {VggError} ADDON_MISSING, OUT_OF_MEMORY
    */
   async acquire(amount: number, claim: Claim): Promise<() => void> {
-    const taken = Math.min(amount, this.capacity);
+    const places = this.#places;
+    const taken = Math.min(amount, places.capacity());
     claim.signal.throwIfAborted();
-    if (this.#waiting.size > 0 || this.#free < taken) await this.#wait(taken, claim);
-    else this.#take(taken);
+    if (this.#waiting.size > 0 || !places.take(taken)) await this.#wait(taken, claim);
     let isHeld = true;
     return () => {
       if (!isHeld) return;
       isHeld = false;
-      this.#free += taken;
-      this.#startNext();
+      places.give(taken);
     };
-  }
-
-  #take(amount: number): void {
-    this.#free -= amount;
-    this.#lastStart = performance.now();
   }
 
   #wait(amount: number, { call, signal, patienceMs, stalled }: Claim): Promise<void> {
@@ -70,16 +79,19 @@ export class Limiter {
           end();
           resolve();
         },
+        fail: (reason) => {
+          end();
+          reject(reason);
+        },
       };
       const leave = (reason: unknown) => {
-        end();
         this.#remove(call, waiter);
-        reject(reason);
+        waiter.fail(reason);
       };
       const abort = () => leave(signal.reason);
       const watch = () => {
-        const left = Math.max(begin, this.#lastStart) + patienceMs - performance.now();
-        if (left > 0) timer = setTimeout(watch, Math.ceil(left));
+        const idleMs = Math.min(performance.now() - begin, this.#places.idleMs());
+        if (idleMs < patienceMs) timer = setTimeout(watch, Math.ceil(patienceMs - idleMs));
         else leave(stalled());
       };
       let timer = setTimeout(watch, patienceMs);
@@ -87,40 +99,60 @@ export class Limiter {
       const own = this.#waiting.get(call);
       if (own === undefined) this.#waiting.set(call, [waiter]);
       else own.push(waiter);
+      void this.#serve();
     });
+  }
+
+  /** The oldest of the call whose turn it is. */
+  #next(): Waiter | undefined {
+    for (const [first] of this.#waiting.values()) return first;
+    return undefined;
   }
 
   #remove(call: object, waiter: Waiter): void {
     const own = this.#waiting.get(call)!;
     own.splice(own.indexOf(waiter), 1);
     if (own.length === 0) this.#waiting.delete(call);
-    this.#startNext();
+    // It may have been the next.
+    this.#places.change(this.#next()?.amount ?? 0);
   }
 
-  /** The oldest of the call whose turn it is; a large one is not overtaken, or it would wait for ever. */
-  #startNext(): void {
-    for (const [call, own] of this.#waiting) {
-      const next = own[0]!;
-      if (next.amount > this.#free) return;
-      own.shift();
-      // Behind the other calls.
-      this.#waiting.delete(call);
-      if (own.length > 0) this.#waiting.set(call, own);
-      this.#take(next.amount);
-      next.start();
+  #takeNext(): Waiter {
+    const [call, own] = this.#waiting.entries().next().value!;
+    const waiter = own.shift()!;
+    // Behind the other calls.
+    this.#waiting.delete(call);
+    if (own.length > 0) this.#waiting.set(call, own);
+    return waiter;
+  }
+
+  /** Waits for the process's places, for one waiter of this thread at a time. */
+  async #serve(): Promise<void> {
+    if (this.#isServing) return;
+    this.#isServing = true;
+    for (let next = this.#next(); next !== undefined; next = this.#next()) {
+      try {
+        const given = await this.#places.wait(next.amount);
+        // The waiter that this was for may have left in the meantime.
+        if (this.#next()?.amount === given) this.#takeNext().start();
+        else this.#places.give(given);
+      } catch (error) {
+        if (this.#next() !== undefined) this.#takeNext().fail(translated(error));
+      }
     }
+    this.#isServing = false;
   }
 }
 
 /** Images whose files are open, or whose bytes were read from one and wait for a decoder. */
-export const openFiles = new Limiter(8);
+export const openFiles = new Limiter("open files", 8);
 
 /** Requests for images under way, or answered and waiting for a decoder. */
-export const downloads = new Limiter(32);
+export const downloads = new Limiter("downloads", 32);
 
 /** libuv's pool reads files and resolves names too: decoders leave it one thread. */
 const poolThreads = Number(process.env.UV_THREADPOOL_SIZE) || 4;
-export const decoders = new Limiter(Math.max(1, Math.min(poolThreads, 1024) - 1));
+export const decoders = new Limiter("decoders", Math.max(1, Math.min(poolThreads, 1024) - 1));
 
 /** Of decoded pixels and what their decoders hold. One image may have more: it is then alone. */
-export const decodedBytes = new Limiter(256 * 2 ** 20);
+export const decodedBytes = new Limiter("decoded bytes", 256 * 2 ** 20);

@@ -53,6 +53,7 @@ void AddonData::cleanup(void* ending) {
     backend.thread().dropOwner(data);
     backend.finish();  // what was started ends in this environment too
   });
+  for (const auto& client : data->places) client->close();
   // A worker ends before the process, which may not know of its devices.
   haltGpusAtExit();
   data->jobs_.clear();
@@ -90,13 +91,29 @@ AddonData::Request AddonData::prepare(Cancellation cancelled, std::function<Make
       nullptr, std::move(kept));
 }
 
-Napi::Promise AddonData::submit(Napi::Env env, Backend& backend, Request request) {
-  Job& job = request.job.front();
-  const auto& deferred = job.deferred_.emplace(Napi::Promise::Deferred::New(env));
+Napi::Promise AddonData::track(Napi::Env env, std::list<Job> job) {
+  const auto& deferred = job.front().deferred_.emplace(Napi::Promise::Deferred::New(env));
   const Napi::Promise promise = deferred.Promise();
   if (jobs_.empty()) settled_.Ref(env);
-  jobs_.splice(jobs_.end(), request.job);
+  jobs_.splice(jobs_.end(), job);
+  return promise;
+}
+
+Napi::Promise AddonData::submit(Napi::Env env, Backend& backend, Request request) {
+  const Napi::Promise promise = track(env, std::move(request.job));
   backend.thread().post(std::move(request.task));
+  return promise;
+}
+
+Napi::Promise AddonData::begin(Napi::Env env, const std::function<void(Job&)>& start) {
+  std::list<Job> own;
+  Job& job = own.emplace_back(*this, nullptr, Napi::ObjectReference());
+  const Napi::Promise promise = track(env, std::move(own));
+  try {
+    start(job);
+  } catch (...) {
+    job.end(std::current_exception());
+  }
   return promise;
 }
 

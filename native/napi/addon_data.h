@@ -10,11 +10,13 @@
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "core/backend.h"
 #include "core/device_thread.h"
 #include "core/error.h"
 #include "core/host_memory.h"
+#include "core/places.h"
 
 namespace vgg::napi {
 
@@ -94,9 +96,14 @@ class AddonData {
    * if the environment is ending. */
   Napi::Promise submit(Napi::Env env, Backend& backend, Request request);
 
+  /** The promise of a job that start() hands on, and that settles when that ends the job. */
+  Napi::Promise begin(Napi::Env env, const std::function<void(Job&)>& start);
+
   /** prepare and submit. */
   Napi::Promise post(Napi::Env env, Backend& backend, std::function<MakeValue()> work);
 
+  // Closed when the environment ends.
+  std::vector<std::shared_ptr<Places::Client>> places;
   // On their way into a new device.
   std::shared_ptr<Backend> opening;
   std::shared_ptr<QueueBudget> openingQueue;
@@ -104,6 +111,8 @@ class AddonData {
       heldParametersConstructor, reservationConstructor, graphConstructor;
 
  private:
+  /** From now on `job` is under way. */
+  Napi::Promise track(Napi::Env env, std::list<Job> job);
   static void settle(Napi::Env env, Napi::Function, AddonData* data, Job* job);
   static void cleanup(void* data);
   using Settled = Napi::TypedThreadSafeFunction<AddonData, Job, settle>;

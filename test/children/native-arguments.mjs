@@ -44,6 +44,7 @@ const plan = {
   orientation: 1,
 };
 const image = new Float32Array(48);
+const places = new addon.Places("arguments", 4);
 
 /** Each entry with arguments that it takes. */
 const entries = [
@@ -83,6 +84,14 @@ const entries = [
   [graph, "profile", [1, [image], [null], cancellation, device.reserve(16)]],
   [graph, "lastRun", []],
   [cancellation, "cancel", []],
+  [{ places: (name, capacity) => new addon.Places(name, capacity) }, "places", ["made", 4]],
+  [places, "take", [1]],
+  [places, "wait", [1]],
+  [places, "change", [1]],
+  [places, "give", [1]],
+  [places, "capacity", []],
+  [places, "free", []],
+  [places, "idleMs", []],
 ];
 
 const thrower = () => {

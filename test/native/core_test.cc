@@ -368,6 +368,7 @@ void testLayout();  // cpu_layout_test.cc
 }  // namespace vgg::cpu
 namespace vgg {
 void testMemory();  // available_memory_test.cc
+void testPlaces();  // places_test.cc
 }  // namespace vgg
 
 int main() {
@@ -387,6 +388,7 @@ int main() {
   copiesMayBeMadeAtOnce();
   deviceThreadDropsAnOwner();
   vgg::testMemory();
+  vgg::testPlaces();
   vgg::testCheckProgram();
   vgg::cpu::testLayout();
   failures += vgg::cpu::testKernels();
