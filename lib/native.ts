@@ -139,7 +139,7 @@ export interface LibraryReport {
   readonly code: string | null;
 }
 
-/** What cuDNN offers for one convolution in one form (native/cuda/planning.h). */
+/** What cuDNN offers for one convolution in one form (native/cuda/plan/planning.h). */
 export interface PlannedConvolution {
   readonly weight: string;
   /** Its precision and shape: one text for one plan in the cache. */
@@ -157,7 +157,7 @@ export interface PlannedConvolution {
   readonly refusal: string | null;
 }
 
-/** One launch of a forward on a GPU (native/cuda/cost.h). */
+/** One launch of a forward on a GPU (native/cuda/plan/cost.h). */
 export interface PlannedStep {
   readonly name: string;
   /** Ours by name, else "cuDNN", "cuBLASLt" or "copy". */

@@ -4,23 +4,23 @@
 #include <memory>
 #include <utility>
 
-#include "core/host_memory.h"
-#include "core/parallel.h"
+#include "core/memory/host_memory.h"
 #include "core/random.h"
+#include "core/threads/parallel.h"
 #include "cpu/backend.h"
 #include "cpu/instruction_set.h"
 #include "napi/addon_data.h"
 #include "napi/arguments.h"
 #include "napi/cuda_info.h"
-#include "napi/device_wrap.h"
 #include "napi/devices.h"
-#include "napi/graph_wrap.h"
-#include "napi/held_parameters_wrap.h"
-#include "napi/memory_wrap.h"
-#include "napi/parameters_wrap.h"
-#include "napi/places_wrap.h"
-#include "napi/reservation_wrap.h"
 #include "napi/resize_crop.h"
+#include "napi/wraps/device_wrap.h"
+#include "napi/wraps/graph_wrap.h"
+#include "napi/wraps/held_parameters_wrap.h"
+#include "napi/wraps/memory_wrap.h"
+#include "napi/wraps/parameters_wrap.h"
+#include "napi/wraps/places_wrap.h"
+#include "napi/wraps/reservation_wrap.h"
 
 namespace {
 

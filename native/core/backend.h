@@ -14,9 +14,9 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/memory/queue_budget.h"
 #include "core/op.h"
 #include "core/precision.h"
-#include "core/queue_budget.h"
 
 namespace vgg {
 

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "core/error.h"
-#include "core/host_memory.h"
+#include "core/memory/host_memory.h"
 
 namespace vgg {
 

@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "core/copy.h"
 #include "core/error.h"
+#include "core/memory/copy.h"
 #include "cpu/executable.h"
 #include "cpu/roofline.h"
 

@@ -1,12 +1,12 @@
 // The CPU as a device: its threads, its kernels, and the arena that its programs share.
 #pragma once
 
-#include "core/available_memory.h"
 #include "core/backend.h"
-#include "core/device_thread.h"
-#include "core/host_memory.h"
-#include "core/host_pool.h"
-#include "core/parallel.h"
+#include "core/memory/available_memory.h"
+#include "core/memory/host_memory.h"
+#include "core/memory/host_pool.h"
+#include "core/threads/device_thread.h"
+#include "core/threads/parallel.h"
 #include "cpu/instruction_set.h"
 #include "cpu/shared_arena.h"
 

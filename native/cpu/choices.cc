@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
-#include "core/arena.h"
 #include "core/fold.h"
+#include "core/memory/arena.h"
 #include "cpu/executable.h"
 
 namespace vgg::cpu {

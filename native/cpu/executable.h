@@ -9,11 +9,11 @@
 #include <vector>
 
 #include "core/backend.h"
-#include "core/parallel.h"
+#include "core/threads/parallel.h"
 #include "cpu/kernels.h"
+#include "cpu/ops/conv2d/winograd_plan.h"
 #include "cpu/parameters.h"
 #include "cpu/shared_arena.h"
-#include "cpu/winograd_plan.h"
 
 namespace vgg::cpu {
 

@@ -7,11 +7,11 @@
 #include <tuple>
 
 #include "core/backend.h"
-#include "core/host_memory.h"
-#include "cpu/packed_filter.h"
-#include "cpu/packed_matrix.h"
-#include "cpu/winograd_filter.h"
-#include "cpu/winograd_plan.h"
+#include "core/memory/host_memory.h"
+#include "cpu/ops/conv2d/winograd_plan.h"
+#include "cpu/packing/packed_filter.h"
+#include "cpu/packing/packed_matrix.h"
+#include "cpu/packing/winograd_filter.h"
 
 namespace vgg::cpu {
 

@@ -5,9 +5,9 @@
 #include <limits>
 #include <vector>
 
-#include "core/available_memory.h"
 #include "core/error.h"
-#include "core/host_memory.h"
+#include "core/memory/available_memory.h"
+#include "core/memory/host_memory.h"
 
 namespace vgg::cpu {
 namespace {

@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "core/backend.h"
-#include "core/parallel.h"
+#include "core/threads/parallel.h"
 
 namespace vgg::cpu {
 

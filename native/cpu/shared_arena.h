@@ -6,7 +6,7 @@
 #include <mutex>
 #include <set>
 
-#include "core/host_memory.h"
+#include "core/memory/host_memory.h"
 
 namespace vgg::cpu {
 

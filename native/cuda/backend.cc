@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/host_memory.h"
+#include "core/memory/host_memory.h"
 #include "cuda/roofline.h"
 
 namespace vgg::cuda {

@@ -2,7 +2,7 @@
 // from and to.
 #pragma once
 
-#include "core/host_pool.h"
+#include "core/memory/host_pool.h"
 #include "cuda/executable.h"
 
 namespace vgg::cuda {

@@ -3,7 +3,7 @@
 #include <chrono>
 #include <utility>
 
-#include "core/thread.h"
+#include "core/threads/thread.h"
 
 namespace vgg::cuda {
 namespace {

@@ -8,7 +8,7 @@
 #include <mutex>
 #include <thread>
 
-#include "cuda/context.h"
+#include "cuda/nvidia/context.h"
 
 namespace vgg::cuda {
 

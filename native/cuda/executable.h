@@ -9,10 +9,10 @@
 #include <mutex>
 #include <optional>
 
-#include "cuda/choices.h"
 #include "cuda/completions.h"
-#include "cuda/convolution.h"
+#include "cuda/nvidia/convolution.h"
 #include "cuda/parameters.h"
+#include "cuda/plan/choices.h"
 #include "cuda/shared_arena.h"
 
 namespace vgg::cuda {

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "core/shape.h"
-#include "cuda/choices.h"
-#include "cuda/context.h"
+#include "cuda/nvidia/context.h"
+#include "cuda/plan/choices.h"
 
 namespace vgg::cuda {
 

@@ -2,7 +2,7 @@
 // they were written.
 #include <utility>
 
-#include "core/host_memory.h"
+#include "core/memory/host_memory.h"
 #include "cuda/kernels/launch.h"
 #include "cuda/parameters.h"
 

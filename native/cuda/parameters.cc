@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "core/convert.h"
-#include "core/host_memory.h"
+#include "core/memory/host_memory.h"
 #include "core/random.h"
 #include "cuda/kernels/launch.h"
 

@@ -7,8 +7,8 @@
 #include <memory>
 #include <string>
 
-#include "cuda/choices.h"
-#include "cuda/nvrtc.h"
+#include "cuda/nvidia/nvrtc.h"
+#include "cuda/plan/choices.h"
 
 namespace vgg::cuda {
 

@@ -6,8 +6,8 @@
 #include <limits>
 #include <optional>
 
-#include "cuda/choices.h"
-#include "cuda/matmul.h"
+#include "cuda/nvidia/matmul.h"
+#include "cuda/plan/choices.h"
 
 namespace vgg::cuda {
 namespace {

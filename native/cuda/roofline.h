@@ -2,7 +2,7 @@
 #pragma once
 
 #include "core/backend.h"
-#include "cuda/context.h"
+#include "cuda/nvidia/context.h"
 
 namespace vgg::cuda {
 

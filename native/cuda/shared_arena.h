@@ -4,7 +4,7 @@
 
 #include <set>
 
-#include "cuda/context.h"
+#include "cuda/nvidia/context.h"
 
 namespace vgg::cuda {
 

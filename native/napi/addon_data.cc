@@ -5,8 +5,8 @@
 #include <new>
 #include <utility>
 
-#include "core/copy.h"
-#include "core/host_memory.h"
+#include "core/memory/copy.h"
+#include "core/memory/host_memory.h"
 #include "napi/arguments.h"
 #include "napi/devices.h"
 

@@ -13,10 +13,10 @@
 #include <vector>
 
 #include "core/backend.h"
-#include "core/device_thread.h"
 #include "core/error.h"
-#include "core/host_memory.h"
-#include "core/places.h"
+#include "core/memory/host_memory.h"
+#include "core/threads/device_thread.h"
+#include "core/threads/places.h"
 
 namespace vgg::napi {
 

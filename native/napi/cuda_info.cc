@@ -1,8 +1,8 @@
 #include "napi/cuda_info.h"
 
 #include "cuda/backend.h"
-#include "cuda/cost.h"
-#include "cuda/planning.h"
+#include "cuda/plan/cost.h"
+#include "cuda/plan/planning.h"
 #include "napi/addon_data.h"
 #include "napi/arguments.h"
 #include "napi/devices.h"

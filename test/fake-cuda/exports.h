@@ -1,8 +1,8 @@
-// Declares every function of the contract (native/cuda/api.h) with C linkage: a definition of
-// another type does not compile, and one that is missing does not link (exports.cc).
+// Declares every function of the contract (native/cuda/nvidia/api.h) with C linkage: a definition
+// of another type does not compile, and one that is missing does not link (exports.cc).
 #pragma once
 
-#include "cuda/api.h"
+#include "cuda/nvidia/api.h"
 
 #define FAKE_DECLARE(result, name, parameters) \
   extern "C" __attribute__((visibility("default"))) result name parameters;

@@ -1,6 +1,6 @@
 // What the files of the system say of memory: the machine, control groups of both versions,
 // nothing.
-#include "core/available_memory.h"
+#include "core/memory/available_memory.h"
 
 #include <unistd.h>
 
@@ -9,7 +9,7 @@
 #include <limits>
 
 #include "core/error.h"
-#include "core/queue_budget.h"
+#include "core/memory/queue_budget.h"
 #include "expect.h"
 
 namespace vgg {

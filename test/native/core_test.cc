@@ -16,15 +16,15 @@
 #include <thread>
 #include <vector>
 
-#include "core/arena.h"
-#include "core/copy.h"
-#include "core/device_thread.h"
 #include "core/error.h"
-#include "core/host_memory.h"
-#include "core/host_pool.h"
-#include "core/parallel.h"
+#include "core/memory/arena.h"
+#include "core/memory/copy.h"
+#include "core/memory/host_memory.h"
+#include "core/memory/host_pool.h"
 #include "core/random.h"
 #include "core/shape.h"
+#include "core/threads/device_thread.h"
+#include "core/threads/parallel.h"
 #include "expect.h"
 
 namespace {

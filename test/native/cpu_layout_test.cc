@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "cpu/instruction_set.h"
-#include "cpu/packed_matrix.h"
-#include "cpu/winograd_plan.h"
+#include "cpu/ops/conv2d/winograd_plan.h"
+#include "cpu/packing/packed_matrix.h"
 #include "expect.h"
 
 namespace vgg::cpu {

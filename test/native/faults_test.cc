@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "../fake-cuda/control.h"
-#include "core/host_memory.h"
+#include "core/memory/host_memory.h"
 #include "cuda/backend.h"
 
 namespace {

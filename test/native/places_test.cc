@@ -1,5 +1,5 @@
 // Tests of places that threads share.
-#include "core/places.h"
+#include "core/threads/places.h"
 
 #include <atomic>
 #include <chrono>

@@ -1,10 +1,10 @@
-// Asserts that each value and each function's type in native/cuda/api.h is that of NVIDIA's
+// Asserts that each value and each function's type in native/cuda/nvidia/api.h is that of NVIDIA's
 // headers. Compiled with VGG_NVIDIA_HEADERS and __CUDA_API_VERSION_INTERNAL: cuda.h then declares
 // the symbols of libcuda.so.1 under their own names instead of mapping a name to its newest
 // version.
 #include <type_traits>
 
-#include "cuda/api.h"
+#include "cuda/nvidia/api.h"
 
 #define VGG_VALUE(name, value) static_assert(static_cast<long long>(name) == (value), #name);
 VGG_CUDA_VALUES(VGG_VALUE)

@@ -1,9 +1,9 @@
 // Prints what the machine code of a call depends on: structures' layouts and parameters' classes.
-// Built with native/cuda/api.h's own types and with NVIDIA's, it must print the same.
+// Built with native/cuda/nvidia/api.h's own types and with NVIDIA's, it must print the same.
 #include <cstdio>
 #include <type_traits>
 
-#include "cuda/api.h"
+#include "cuda/nvidia/api.h"
 
 namespace {
 

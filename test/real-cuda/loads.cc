@@ -5,7 +5,7 @@
 #include <sstream>
 #include <string>
 
-#include "cuda/library.h"
+#include "cuda/nvidia/library.h"
 
 int main(int count, char** files) {
   const auto libraries = vgg::cuda::loadLibraries();

@@ -105,7 +105,7 @@ function compile(
   return file;
 }
 
-/** With a set the types of native/cuda/api.h are NVIDIA's own, without one those that the addon is built with. */
+/** With a set the types of native/cuda/nvidia/api.h are NVIDIA's own, without one those that the addon is built with. */
 function cxxFlags(set?: LibrarySet): string[] {
   const flags = ["-std=c++20", "-O1", "-Wall", "-Wextra", "-Werror", "-I", join(root, "native")];
   if (!set) return flags;

@@ -24,7 +24,7 @@ function layouts(set?: LibrarySet): string[] {
   return stdout.trimEnd().split("\n");
 }
 
-/** The names of a library's table in native/cuda/api.h. */
+/** The names of a library's table in native/cuda/nvidia/api.h. */
 function namesOf(library: string, lines: string[]): string[] {
   const names = lines
     .filter((line) => line.startsWith(`${library} `))
@@ -48,11 +48,11 @@ for (const set of librarySets)
       addon.push(...layouts());
     });
 
-    it("declares every value and every function as native/cuda/api.h does", () => {
+    it("declares every value and every function as native/cuda/nvidia/api.h does", () => {
       expect(checkSource("abi.cc", set)).toBe("");
     });
 
-    it("lays out structures and passes parameters as native/cuda/api.h does", () => {
+    it("lays out structures and passes parameters as native/cuda/nvidia/api.h does", () => {
       expect(addon).toEqual(layouts(set));
     });
 
@@ -70,7 +70,7 @@ for (const set of librarySets)
     });
 
     it("is found by the addon's loader, and its cuDNN takes the description of every GPU", () => {
-      const program = compileProgram("loads", ["cuda/library.cc"]);
+      const program = compileProgram("loads", ["cuda/nvidia/library.cc"]);
       // The addon's own variable alone: parts that are opened by name later must be open by then.
       const env = { ...environmentOf(set, "h200"), LD_LIBRARY_PATH: "" };
       const { status, stdout, log } = run(program, gpus.map(gpuFile), env);

@@ -2,7 +2,7 @@
 cmake_minimum_required(VERSION 3.18)
 file(GLOB sources ${FOLDER}/*.cu ${FOLDER}/*.h)
 list(SORT sources)
-set(text "// Made from native/cuda/kernels by embed.cmake.\n#include \"cuda/kernel_sources.h\"\n\nnamespace vgg::cuda {\n\nconst std::vector<KernelSource>& kernelSources() {\n  static const std::vector<KernelSource> sources{\n")
+set(text "// Made from native/cuda/kernels by embed.cmake.\n#include \"cuda/nvidia/kernel_sources.h\"\n\nnamespace vgg::cuda {\n\nconst std::vector<KernelSource>& kernelSources() {\n  static const std::vector<KernelSource> sources{\n")
 foreach(source ${sources})
   get_filename_component(name ${source} NAME)
   file(READ ${source} content)

@@ -1,0 +1,73 @@
+#include "core/threads/thread.h"
+
+#include <fstream>
+#include <string>
+
+#ifdef __linux__
+#include <sys/resource.h>
+#endif
+
+#include "core/memory/available_memory.h"
+
+namespace vgg {
+namespace {
+
+/** The threads of all processes: "0.34 0.75 0.46 1/234 5678" says 234. */
+size_t threadsOfAll() {
+  std::ifstream file("/proc/loadavg");
+  double load = 0;
+  size_t running = 0;
+  char slash = 0;
+  size_t all = 0;
+  return file >> load >> load >> load >> running >> slash >> all ? all : 0;
+}
+
+/** How many pieces the address space has. */
+size_t mapsOfProcess() {
+  std::ifstream file("/proc/self/maps");
+  size_t count = 0;
+  for (std::string line; std::getline(file, line);) ++count;
+  return count;
+}
+
+/** The system's answer is the same for all of them: the one that is reached, or, as none says so,
+ * the one that cannot be asked. */
+std::string reachedLimit() {
+  // Others may have ended some since.
+  const auto isReached = [](size_t used, size_t most) {
+    return most > 0 && used + most / 50 >= most;
+  };
+  const auto is = [](const char* name, size_t most) {
+    return name + (" is " + std::to_string(most));
+  };
+  const size_t group = readNumber("/sys/fs/cgroup/pids.max").value_or(0);
+  if (isReached(readNumber("/sys/fs/cgroup/pids.current").value_or(0), group))
+    return is("pids.max of its control group", group);
+#ifdef __linux__
+  rlimit limit{};
+  constexpr size_t kUsualStack = size_t{8} << 20;
+  const size_t stack = getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY
+                           ? static_cast<size_t>(limit.rlim_cur)
+                           : kUsualStack;
+  if (const HostLimit host = hostLimit(); host.name != nullptr && host.bytes < stack)
+    return std::string(host.name) + " leaves no room for its stack";
+  if (const size_t maps = readNumber("/proc/sys/vm/max_map_count").value_or(0);
+      isReached(mapsOfProcess(), maps))
+    return is("vm.max_map_count", maps);
+  for (const char* name : {"threads-max", "pid_max"}) {
+    const size_t most = readNumber(std::string("/proc/sys/kernel/") + name).value_or(0);
+    if (isReached(threadsOfAll(), most)) return is((std::string("kernel.") + name).c_str(), most);
+  }
+  if (getrlimit(RLIMIT_NPROC, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+    return is("RLIMIT_NPROC (ulimit -u)", limit.rlim_cur) + " for all of its user";
+#endif
+  return "the system starts no more";
+}
+
+}  // namespace
+
+Error threadRefusal() {
+  return {Code::kOutOfMemory, "Expected one more thread for this process but " + reachedLimit()};
+}
+
+}  // namespace vgg

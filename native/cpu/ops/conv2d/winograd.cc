@@ -1,0 +1,217 @@
+// 3 × 3 convolutions of stride 1 by Winograd's F(m × n, 3 × 3): up to 64 products of matrices in
+// place of one, with a quarter or less of the multiplications.
+#include <algorithm>
+#include <optional>
+
+#include "cpu/executable.h"
+#include "cpu/ops/conv2d/winograd_plan.h"
+#include "cpu/packing/winograd_filter.h"
+
+namespace vgg::cpu {
+namespace {
+
+constexpr size_t kSharedPanels = 16;  // for which a thread multiplies one frequency at a time
+// A part of a tile has at least so many: whole lines of a cache.
+constexpr ptrdiff_t kPartChannels = 64;
+
+/** Tiles cut into parts of their channels, so that few tiles are work for many threads. */
+class TileParts {
+ public:
+  TileParts(ptrdiff_t tiles, ptrdiff_t channels, int threads)
+      : tiles_(tiles),
+        channels_(channels),
+        perTile_(std::clamp<ptrdiff_t>((4 * static_cast<ptrdiff_t>(threads) + tiles - 1) / tiles, 1,
+                                       std::max<ptrdiff_t>(channels / kPartChannels, 1))) {}
+
+  [[nodiscard]] size_t count() const { return static_cast<size_t>(tiles_ * perTile_); }
+
+  /** Channels [first, last) of a tile. */
+  struct Part {
+    ptrdiff_t tile, first, last;
+  };
+  [[nodiscard]] Part at(size_t index) const {
+    const auto tile = static_cast<ptrdiff_t>(index) / perTile_;
+    const auto part = static_cast<ptrdiff_t>(index) % perTile_;
+    return {tile, start(part), start(part + 1)};
+  }
+
+ private:
+  [[nodiscard]] ptrdiff_t start(ptrdiff_t part) const {
+    if (part == perTile_) return channels_;
+    return channels_ / kPartChannels * part / perTile_ * kPartChannels;
+  }
+
+  ptrdiff_t tiles_, channels_, perTile_;
+};
+
+/** One layer at work: what its tasks share. */
+struct Layer {
+  const Kernels& kernels;
+  WinogradPlan plan;
+  Buffer input, output;
+  std::shared_ptr<const WinogradFilter> filter;
+  ptrdiff_t padding;
+  bool relu, pool;
+
+  /** The zeros about part `part` of the run's rows of output, cut into so many. */
+  void clear(const Run& run, ptrdiff_t part, ptrdiff_t parts) const {
+    const ptrdiff_t rows = (run.last - run.first) * output.height;
+    for (ptrdiff_t row = part * rows / parts; row < (part + 1) * rows / parts; ++row) {
+      const ptrdiff_t y = row % output.height;
+      clearBorder(output, run.arena, run.first + row / output.height, y, y + 1);
+    }
+  }
+
+  /** Channels [c, c + channels) of tile `tile` of the run → a row of each frequency of the block,
+   * that of the first at `to`. */
+  void transform(const Run& run, ptrdiff_t tile, ptrdiff_t c, ptrdiff_t channels, float* to) const {
+    const auto [shape, n, y, x] = plan.place(tile);
+    kernels.winogradInput(
+        {shape, input.pixel(run.arena, run.first + n, y - padding, x - padding) + c,
+         input.rowStride(), input.channels, to + c, plan.across.frequencies() * plan.inputFrequency,
+         plan.inputFrequency, channels});
+  }
+
+  /** What the block holds of a frequency at `inputs` times a panel of filters → panelWidth columns
+   * at `products`; `next` is asked for meanwhile. */
+  void multiply(const FrequencyRows& rows, FilterPanel panel, FilterPanel next, const float* inputs,
+                float* products) const {
+    PanelProduct product{};
+    product.a = inputs + rows.frequency * plan.inputFrequency + rows.first * plan.inputRow;
+    product.aRowStride = plan.inputRow;
+    product.rows = rows.last - rows.first;
+    product.segments = 1;
+    product.depth = input.channels;
+    const PackedElements b = filter->at(panel);
+    product.b = b.floats;
+    product.halfB = b.halves;
+    product.bRowStride = kernels.panelWidth;
+    product.next = filter->at(next).address();
+    product.c = products + rows.frequency * plan.productFrequency + rows.first * plan.productRow;
+    product.cRowStride = plan.productRow;
+    product.columns = kernels.panelWidth;
+    kernels.multiply(product);
+  }
+
+  /** Row of the products at `from` → channels [c, c + channels) of tile `tile` of the run. */
+  void finish(const Run& run, ptrdiff_t tile, ptrdiff_t c, ptrdiff_t channels,
+              const float* from) const {
+    const auto [shape, n, top, left] = plan.place(tile);
+    const int shrink = pool ? 2 : 1;
+    const ptrdiff_t y = top / shrink;
+    const ptrdiff_t x = left / shrink;
+    const ptrdiff_t rows = std::min<ptrdiff_t>(shape.down / shrink, output.height - y);
+    const ptrdiff_t columns = std::min<ptrdiff_t>(shape.across / shrink, output.width - x);
+    if (rows <= 0 || columns <= 0) return;
+    kernels.winogradOutput({shape, from, plan.across.frequencies() * plan.productFrequency,
+                            plan.productFrequency, channels,
+                            output.pixel(run.arena, run.first + n, y, x) + c, output.rowStride(),
+                            output.channels, static_cast<int>(rows), static_cast<int>(columns),
+                            filter->bias() + c, relu, pool});
+  }
+};
+
+}  // namespace
+
+Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) {
+  const size_t scratch = scratch_[op.output];
+  const Layer layer{kernels_,
+                    plan,
+                    buffer(op.input),
+                    buffer(op.output),
+                    parameters_.winogradFilter(op, plan.form),
+                    op.padding,
+                    op.relu,
+                    op.pool};
+  const ptrdiff_t width = kernels_.panelWidth;
+  const ptrdiff_t filters = layer.output.channels;
+  const auto panels = layer.filter->panels();
+  const ptrdiff_t frequencies = plan.frequencies();
+
+  if (!plan.isShared) {
+    return [=, this](const Run& run) {
+      pool_.run(static_cast<size_t>(plan.blockCount), [&](size_t index, size_t thread) {
+        layer.clear(run, static_cast<ptrdiff_t>(index), plan.blockCount);
+        const WinogradBlock block = plan.blockAt(static_cast<ptrdiff_t>(index));
+        auto* inputs = reinterpret_cast<float*>(run.arena + scratch) + thread * plan.blockFloats();
+        float* products = inputs + frequencies * plan.inputFrequency;
+        const ptrdiff_t rows = block.last - block.first;
+        for (ptrdiff_t i = 0; i < rows; ++i) {
+          layer.transform(run, block.first + i, 0, layer.input.channels,
+                          inputs + i * plan.inputRow);
+        }
+        for (size_t panel = 0; panel < panels; ++panel) {
+          for (size_t f = 0; f < block.productCount; ++f) {
+            const FrequencyRows& part = block.products[f];
+            const bool isLast = f + 1 == block.productCount;
+            const FrequencyRows& next = block.products[isLast ? 0 : f + 1];
+            layer.multiply(part, {part.filter, panel},
+                           {next.filter, isLast ? (panel + 1) % panels : panel}, inputs, products);
+          }
+          const ptrdiff_t c = static_cast<ptrdiff_t>(panel) * width;
+          for (ptrdiff_t i = 0; i < rows; ++i) {
+            layer.finish(run, block.first + i, c, std::min(width, filters - c),
+                         products + i * plan.productRow);
+          }
+        }
+      });
+    };
+  }
+
+  // Tasks of one frequency and a few panels: its input stays in a thread's cache while the filters
+  // pass by, and many threads find work.
+  const size_t groups =
+      std::min<size_t>(panels, std::max<size_t>((panels + kSharedPanels - 1) / kSharedPanels,
+                                                static_cast<size_t>(pool_.threads()) * 8 /
+                                                    static_cast<size_t>(frequencies)));
+  return [=, this](const Run& run) {
+    auto* inputs = reinterpret_cast<float*>(run.arena + scratch);
+    float* products = inputs + frequencies * plan.inputFrequency;
+    for (ptrdiff_t index = 0; index < plan.blockCount; ++index) {
+      const WinogradBlock block = plan.blockAt(index);
+      const ptrdiff_t rows = block.last - block.first;
+      const TileParts before(rows, layer.input.channels, pool_.threads());
+      pool_.run(before.count(), [&](size_t task) {
+        const auto [i, first, last] = before.at(task);
+        if (first == 0) layer.clear(run, block.first + i, plan.allTiles());
+        layer.transform(run, block.first + i, first, last - first, inputs + i * plan.inputRow);
+      });
+      const size_t tasks = block.productCount * groups;
+      const auto firstPanel = [&](size_t task) -> FilterPanel {
+        return {block.products[task / groups].filter, task % groups * panels / groups};
+      };
+      pool_.run(tasks, [&](size_t task) {
+        const FrequencyRows& part = block.products[task / groups];
+        const size_t end = (task % groups + 1) * panels / groups;
+        const size_t following = std::min(task + 1, tasks - 1);  // a thread's tasks are neighbours
+        for (size_t panel = firstPanel(task).panel; panel < end; ++panel) {
+          const FilterPanel next =
+              panel + 1 < end ? FilterPanel{part.filter, panel + 1} : firstPanel(following);
+          layer.multiply(part, {part.filter, panel}, next, inputs,
+                         products + static_cast<ptrdiff_t>(panel) * width);
+        }
+      });
+      const TileParts after(rows, filters, pool_.threads());
+      pool_.run(after.count(), [&](size_t task) {
+        const auto [i, first, last] = after.at(task);
+        layer.finish(run, block.first + i, first, last - first,
+                     products + i * plan.productRow + first);
+      });
+    }
+  };
+}
+
+Work CpuExecutable::workOf(const Conv2d& op) {
+  const std::optional<WinogradPlan>& plan = winograd_[op.output];
+  if (!plan) return nullptr;
+  const Shape& weight = parameters_.specs()[op.weight].shape;
+  const auto products =
+      static_cast<double>(batch_ * plan->down.products() * plan->across.products()) *
+      static_cast<double>(weight[0] * weight[1]);
+  const auto filter = parameters_.winogradFilter(op, plan->form);
+  const StepWork work{products,
+                      static_cast<double>(filter->bytes(static_cast<size_t>(plan->frequencies())))};
+  return [work] { return work; };
+}
+
+}  // namespace vgg::cpu

@@ -1,0 +1,87 @@
+// A linear layer's weight in the order in which the kernels read it. It is a mere permutation of
+// (O, I), so it is the only copy of the parameter on the device: 133 M values are never held twice.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "core/memory/host_memory.h"
+
+namespace vgg::cpu {
+
+/** Packed elements, of the type in which they are kept; the other is null. */
+struct PackedElements {
+  const float* floats;
+  const uint16_t* halves;
+
+  [[nodiscard]] const void* address() const {
+    return halves != nullptr ? static_cast<const void*>(halves) : floats;
+  }
+};
+
+/**
+ * weight (O, I) → [strips][I][stride], where the first `width` elements of a row are used and those
+ * past O are zero: what one input is multiplied with lies together, some 4 KiB in each strip, so
+ * that it is read as fast alone as with its neighbours. A line between the rows keeps them from
+ * meeting in few places of a cache.
+ * Where the input of the layer was flattened from (channels, pixels), column c·pixels + p becomes
+ * row p·channels + c of a strip, because activations are kept channels last.
+ */
+class PackedMatrix {
+ public:
+  /** isHalf: kept in float16. */
+  PackedMatrix(size_t rows, size_t columns, size_t channels, bool isHalf,
+               std::atomic<size_t>* counter);
+
+  /** Columns [begin, end) of the row-major weight: threads share a range of elements by them. */
+  struct Columns {
+    size_t begin, end;
+  };
+  [[nodiscard]] Columns part(size_t index, size_t parts) const {
+    return {columns_ * index / parts, columns_ * (index + 1) / parts};
+  }
+
+  /** Elements [first, first + count) of the row-major weight, those of the columns given: float, or
+   * uint16_t where isHalf. Threads may write different columns or different rows. */
+  template <typename Element>
+  void write(size_t first, const Element* from, size_t count, Columns columns);
+  template <typename Element>
+  void read(size_t first, Element* to, size_t count, Columns columns) const;
+
+  [[nodiscard]] PackedElements strip(size_t index) const {
+    const size_t offset = index * columns_ * stride_;
+    if (isHalf_) return {nullptr, elements<uint16_t>() + offset};
+    return {elements<float>() + offset, nullptr};
+  }
+  [[nodiscard]] size_t strips() const { return strips_; }
+  [[nodiscard]] size_t width() const { return width_; }    // of a strip
+  [[nodiscard]] size_t stride() const { return stride_; }  // from row to row of a strip
+
+  /** Whether neither an infinity nor a NaN was ever written: then 0 times any element is 0. */
+  [[nodiscard]] bool isFinite() const { return isFinite_.load(std::memory_order_relaxed); }
+
+  [[nodiscard]] size_t rows() const { return rows_; }
+  [[nodiscard]] size_t columns() const { return columns_; }
+  [[nodiscard]] size_t channels() const { return channels_; }
+  [[nodiscard]] bool isHalf() const { return isHalf_; }
+
+ private:
+  template <typename Element>
+  [[nodiscard]] Element* elements() const {
+    return reinterpret_cast<Element*>(memory_->data());
+  }
+
+  /** Calls move(packed Element&, element offset from first) for each element of the range within
+   * the columns. */
+  template <typename Element, typename Move>
+  void forEach(size_t first, size_t count, Columns columns, const Move& move) const;
+  /** Where an element of the weight lies; those of the next rows of the strip follow. */
+  [[nodiscard]] size_t place(size_t row, size_t column) const;
+
+  size_t rows_, columns_, channels_, width_, strips_, stride_;
+  bool isHalf_;
+  std::atomic<bool> isFinite_{true};
+  std::shared_ptr<HostMemory> memory_;
+};
+
+}  // namespace vgg::cpu

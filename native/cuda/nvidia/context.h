@@ -1,0 +1,206 @@
+// One GPU as this process holds it: primary context, streams, library handles, and how its failures
+// become errors.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <new>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/backend.h"
+#include "core/threads/device_thread.h"
+#include "cuda/nvidia/library.h"
+
+namespace vgg::cuda {
+
+/** What a GPU says of itself. */
+struct Gpu {
+  int ordinal = 0;
+  std::string name, pciBusId, uuid;
+  int major = 0, minor = 0;  // compute capability
+  int multiprocessors = 0;
+  size_t memoryBytes = 0;
+
+  [[nodiscard]] int capability() const { return 10 * major + minor; }
+};
+
+/** The GPUs that the driver shows. Throws Error kInternal where it cannot say. */
+std::vector<Gpu> listGpus(const Libraries& libraries);
+
+/** Calls into NVIDIA's libraries, for a GPU or, while planning, for none. */
+class Session {
+ public:
+  explicit Session(std::shared_ptr<const Libraries> libraries) : libraries_(std::move(libraries)) {}
+  virtual ~Session() = default;
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  [[nodiscard]] const Api& api() const { return libraries_->api; }
+  [[nodiscard]] const Libraries& libraries() const { return *libraries_; }
+
+  /** Throw Error kDeviceLost for failures after which the context is dead, kOutOfMemory, else
+   * kInternal. */
+  void check(CUresult result, const char* call);
+  void checkCudnn(cudnnStatus_t status, const char* call);
+  void checkCublasLt(cublasStatus_t status, const char* call);
+
+  [[nodiscard]] bool isLost() const { return isLost_.load(); }
+  /** Throws Error kDeviceLost. */
+  void throwIfLost() const;
+
+  /** For the end of the process, before the libraries destroy what they hold: what takes long ends
+   * at its next step. */
+  void interrupt() { isInterrupted_ = true; }
+  /** Between two steps of what takes long. Throws Error kDeviceLost. */
+  void throwIfInterrupted() const;
+  /** Once nothing runs any more: as if it were lost, so that nothing calls the libraries again. */
+  void abandon() { isLost_ = true; }
+
+ protected:
+  /** What the driver answers when it is asked once more. */
+  virtual CUresult ask();
+
+ private:
+  [[noreturn]] void lose(const std::string& reason);
+  void probe(const std::string& reason);
+
+  std::shared_ptr<const Libraries> libraries_;
+  std::atomic<bool> isLost_{false}, isInterrupted_{false};
+};
+
+enum class Lives : std::uint8_t { kOnDevice, kOnHost };
+
+/** Owns what a library made, and destroys it with `Destroy`; what lives on a device that is lost
+ * went with it. Never throws. */
+template <typename T, auto Destroy, Lives kLives = Lives::kOnDevice>
+class Handle {
+ public:
+  Handle() = default;
+  Handle(const Session& session, T value) : session_(&session), value_(value) {}
+  Handle(Handle&& other) noexcept
+      : session_(other.session_), value_(std::exchange(other.value_, T{})) {}
+  Handle& operator=(Handle&& other) noexcept {
+    std::swap(session_, other.session_);
+    std::swap(value_, other.value_);
+    return *this;
+  }
+  ~Handle() {
+    const bool isGone = kLives == Lives::kOnDevice && value_ != T{} && session_->isLost();
+    if (value_ != T{} && !isGone) (session_->api().*Destroy)(value_);
+  }
+
+  [[nodiscard]] T get() const { return value_; }
+  explicit operator bool() const { return value_ != T{}; }
+
+ private:
+  const Session* session_ = nullptr;
+  T value_{};
+};
+
+using Stream = Handle<CUstream, &Api::cuStreamDestroy_v2>;
+using Event = Handle<CUevent, &Api::cuEventDestroy_v2>;
+using GraphExec = Handle<CUgraphExec, &Api::cuGraphExecDestroy>;
+
+/** A GPU that is open. Made on any thread; used on its own thread after that, but for `allocate`.
+ */
+class Context final : public Session, public std::enable_shared_from_this<Context> {
+ public:
+  /** Throws Error kLibraryMissing, kDeviceUnavailable, kOutOfMemory. */
+  Context(std::shared_ptr<const Libraries> libraries, int ordinal);
+  ~Context() override;
+
+  [[nodiscard]] const Gpu& gpu() const { return gpu_; }
+  /** What measurements hold for: this kind of GPU with these versions. */
+  [[nodiscard]] std::string identity() const;
+  DeviceThread& thread() { return thread_; }
+  [[nodiscard]] CUstream compute() const { return compute_.get(); }
+  [[nodiscard]] CUstream copyIn() const { return copyIn_.get(); }
+  [[nodiscard]] CUstream copyOut() const { return copyOut_.get(); }
+  /** For reading and writing a DeviceTensor, which waits for no run that does not use it. */
+  [[nodiscard]] CUstream transfer() const { return transfer_.get(); }
+  [[nodiscard]] cudnnHandle_t cudnn() const { return cudnn_.get(); }
+  [[nodiscard]] cublasLtHandle_t cublasLt() const { return cublasLt_.get(); }
+
+  /** Makes the context that of the calling thread, which is one of ours. Throws Error kDeviceLost.
+   */
+  void enter();
+  /** On a thread that others use too: the context is current for as long as this lives. */
+  class Visit {
+   public:
+    /** Throws Error kDeviceLost. */
+    explicit Visit(Context& context);
+    /** For destructors: where it fails, so will what they call, and nobody is told. */
+    Visit(Context& context, std::nothrow_t) noexcept;
+    ~Visit();
+    Visit(const Visit&) = delete;
+    Visit& operator=(const Visit&) = delete;
+
+   private:
+    Context& context_;
+    bool isEntered_;
+  };
+  Event makeEvent(unsigned int flags);
+
+  /** Deletes on the device's thread, whoever lets go last: only there is the context at hand. The
+   * task for that is allocated now: to let go cannot fail. */
+  template <typename T>
+  std::shared_ptr<T> share(T* object) {
+    std::unique_ptr<T> owned(object);
+    auto deletion = taskOf([object] { delete object; });
+    return std::shared_ptr<T>(owned.release(),
+                              [context = shared_from_this(), task = std::move(deletion)](
+                                  T*) mutable noexcept { context->perform(std::move(task)); });
+  }
+
+ private:
+  /** A task of the device's thread that does work, which must not throw, in this context. */
+  DeviceThread::Tasks taskOf(std::function<void()> work);
+  /** At once if the caller is the device's thread. */
+  void perform(DeviceThread::Tasks task) noexcept;
+  void close();
+  CUresult ask() override;
+
+  Gpu gpu_;
+  CUdevice device_ = 0;
+  CUcontext context_ = nullptr;
+  Stream compute_, copyIn_, copyOut_, transfer_;
+  Handle<cudnnHandle_t, &Api::cudnnDestroy> cudnn_;
+  Handle<cublasLtHandle_t, &Api::cublasLtDestroy> cublasLt_;
+  DeviceThread thread_;  // last: its tasks use all of the above
+};
+
+/** Bytes on the GPU, freed on the device's thread (Context::share) or by an owner that lives there.
+ */
+class DeviceMemory final : public Memory {
+ public:
+  /** Uninitialised; the context must be current. `counter`, if given, is raised by `bytes` for the
+   * life of the block. Throws Error kOutOfMemory. */
+  DeviceMemory(Context& context, size_t bytes, std::atomic<size_t>* counter);
+  ~DeviceMemory() override;
+  DeviceMemory(const DeviceMemory&) = delete;
+  DeviceMemory& operator=(const DeviceMemory&) = delete;
+
+  [[nodiscard]] size_t bytes() const override { return bytes_; }
+  [[nodiscard]] CUdeviceptr address() const { return address_; }
+  template <typename T>
+  [[nodiscard]] T* as() const {
+    return reinterpret_cast<T*>(address_);
+  }
+
+  /** Everything on the compute stream up to here may read or write it. */
+  void markUsed();
+  /** Lets what comes on `stream` wait for that. */
+  void awaitUse(CUstream stream) const;
+
+ private:
+  Context& context_;
+  CUdeviceptr address_ = 0;
+  size_t bytes_;
+  std::atomic<size_t>* counter_;
+  Event used_;  // made when it is first marked
+};
+
+}  // namespace vgg::cuda

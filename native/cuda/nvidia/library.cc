@@ -1,0 +1,366 @@
+#include "cuda/nvidia/library.h"
+
+#include <dlfcn.h>
+#include <glob.h>
+#include <link.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <mutex>
+#include <sstream>
+
+namespace vgg::cuda {
+namespace {
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nothing here sets it
+  return value == nullptr ? "" : value;
+}
+
+std::vector<std::string> split(const std::string& list) {
+  std::vector<std::string> parts;
+  std::istringstream in(list);
+  for (std::string part; std::getline(in, part, ':');) {
+    if (!part.empty()) parts.push_back(part);
+  }
+  return parts;
+}
+
+void addMatches(std::vector<std::string>& folders, const std::string& pattern) {
+  glob_t found{};
+  if (glob(pattern.c_str(), GLOB_NOSORT, nullptr, &found) == 0) {
+    std::vector<std::string> matches(found.gl_pathv, found.gl_pathv + found.gl_pathc);
+    std::sort(matches.rbegin(), matches.rend());  // the newest version first
+    folders.insert(folders.end(), matches.begin(), matches.end());
+  }
+  globfree(&found);
+}
+
+/** The folders of Python's wheels (nvidia/...) below a folder of packages. */
+void addWheels(std::vector<std::string>& folders, const std::string& packages) {
+  for (const char* name : {"cudnn", "cu13", "cublas", "cuda_nvrtc"})
+    addMatches(folders, packages + "/nvidia/" + name + "/lib");
+}
+
+/** A folder given by name: it, its lib folder, or the root of Python's wheels. */
+std::vector<std::string> explicitFolders() {
+  std::vector<std::string> folders;
+  for (const std::string& folder : split(environment("VGG_CUDA_PATH"))) {
+    folders.push_back(folder);
+    for (const char* below :
+         {"lib", "lib64", "cudnn/lib", "cu13/lib", "cublas/lib", "cuda_nvrtc/lib"})
+      addMatches(folders, folder + "/" + below);
+    addWheels(folders, folder);
+  }
+  return folders;
+}
+
+std::vector<std::string> knownFolders() {
+  std::vector<std::string> folders;
+  for (const char* name : {"CUDA_PATH", "CUDA_HOME"}) {
+    if (const std::string root = environment(name); !root.empty()) {
+      folders.push_back(root + "/lib64");
+      folders.push_back(root + "/lib");
+    }
+  }
+  for (const char* pattern : {"/usr/local/cuda/lib64", "/usr/local/cuda-1[23]*/lib64",
+                              "/usr/local/cuda/targets/*-linux/lib", "/usr/lib/wsl/lib"})
+    addMatches(folders, pattern);
+  if (const std::string conda = environment("CONDA_PREFIX"); !conda.empty()) {
+    addMatches(folders, conda + "/lib");
+    addMatches(folders, conda + "/targets/*-linux/lib");
+    addWheels(folders, conda + "/lib/python3.*/site-packages");
+  }
+  if (const std::string venv = environment("VIRTUAL_ENV"); !venv.empty())
+    addWheels(folders, venv + "/lib/python3.*/site-packages");
+  if (const std::string home = environment("HOME"); !home.empty())
+    addWheels(folders, home + "/.local/lib/python3.*/site-packages");
+  for (const char* packages :
+       {"/usr/local/lib/python3.*/dist-packages", "/usr/local/lib/python3.*/site-packages",
+        "/usr/lib/python3/dist-packages"})
+    addWheels(folders, packages);
+  return folders;
+}
+
+/** Where an open library lies. */
+std::string pathOf(void* handle) {
+  link_map* map = nullptr;
+  return dlinfo(handle, RTLD_DI_LINKMAP, static_cast<void*>(&map)) == 0 && map != nullptr
+             ? map->l_name
+             : "";
+}
+
+std::string folderOf(const std::string& path) {
+  std::error_code failure;
+  const std::filesystem::path real = std::filesystem::canonical(path, failure);
+  return (failure ? std::filesystem::path(path) : real).parent_path().string();
+}
+
+std::string dottedVersion(size_t version) {  // 92801 → 9.28.1
+  return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
+         std::to_string(version % 100);
+}
+
+/** Loads into one process-wide `Libraries`; each stage runs again until it has succeeded. */
+class Loader {
+ public:
+  Libraries libraries;
+
+  void loadDriver() {
+    if (isDriverReady_) return;
+    libraries.attempts.clear();
+    driverAttempts_ = 0;
+    Library& driver = libraries.driver;
+    driver.problem.clear();
+    driver.code = Code::kLibraryMissing;
+    void* handle = open("libcuda.so.1", driver);
+    if (handle == nullptr) {
+      driver.problem =
+          "no NVIDIA driver is visible (libcuda.so.1). Does nvidia-smi work? In a container, start "
+          "it "
+          "with --gpus all";
+      return;
+    }
+    const auto find = [&](const char* name) { return symbol(handle, name, driver); };
+// NOLINTBEGIN(bugprone-macro-parentheses): a type cannot be in parentheses.
+#define VGG_RESOLVE(result, name, parameters) \
+  libraries.api.name = reinterpret_cast<result(*) parameters>(find(#name));
+    // NOLINTEND(bugprone-macro-parentheses)
+    VGG_CUDA_DRIVER(VGG_RESOLVE)
+    if (!driver.problem.empty()) return;
+    driver.code = Code::kDeviceUnavailable;
+    if (const CUresult result = libraries.api.cuInit(0); result != CUDA_SUCCESS) {
+      driver.problem = initProblem(result);
+      return;
+    }
+    libraries.api.cuDriverGetVersion(&libraries.driverVersion);
+    driver.version = "CUDA " + std::to_string(libraries.driverVersion / 1000) + "." +
+                     std::to_string(libraries.driverVersion % 1000 / 10);
+    driverAttempts_ = libraries.attempts.size();
+    isDriverReady_ = true;
+  }
+
+  void loadToolkit() {
+    if (isToolkitReady_) return;
+    if (isDriverReady_) libraries.attempts.resize(driverAttempts_);
+    for (Library* library : {&libraries.cudnn, &libraries.cublasLt, &libraries.nvrtc}) {
+      library->problem.clear();
+      library->path.clear();
+    }
+    // cuDNN decides on the CUDA major; nothing of it is called before all that it opens by itself
+    // is there, because it ends the process where a part is missing.
+    loadCudnn();
+    if (libraries.cudaMajor == 0)
+      libraries.cudaMajor =
+          libraries.driverVersion >= 13000 || libraries.driverVersion == 0 ? 13 : 12;
+    const std::string major = std::to_string(libraries.cudaMajor);
+    loadCublasLt("libcublasLt.so." + major);
+    loadNvrtc("libnvrtc.so." + major);
+    isToolkitReady_ = libraries.cudnn.problem.empty() && libraries.cublasLt.problem.empty() &&
+                      libraries.nvrtc.problem.empty();
+  }
+
+ private:
+  void* tryOpen(const std::string& path, const std::string& soname, int flags) {
+    void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | flags);
+    if (handle == nullptr && (flags & RTLD_NOLOAD) != 0) return nullptr;  // not a failure
+    const char* error = handle == nullptr ? dlerror() : nullptr;  // NOLINT(concurrency-mt-unsafe)
+    libraries.attempts.push_back(
+        {soname, handle == nullptr ? path : pathOf(handle), error == nullptr ? "" : error});
+    return handle;
+  }
+
+  void* tryFolders(const std::vector<std::string>& folders, const std::string& soname) {
+    for (const std::string& folder : folders) {
+      std::string path = folder;
+      path.append("/").append(soname);
+      if (access(path.c_str(), F_OK) != 0) {
+        libraries.attempts.push_back({soname, path, "no such file"});
+      } else if (void* handle = tryOpen(path, soname, 0)) {
+        return handle;
+      }
+    }
+    return nullptr;
+  }
+
+  /** The folders that were named, what the process has already, the loader's own search, and the
+   * folders that are known. */
+  void* open(const std::string& soname, Library& library) {
+    void* handle = tryFolders(explicitFolders(), soname);
+    if (handle == nullptr) handle = tryOpen(soname, soname, RTLD_NOLOAD);
+    if (handle == nullptr) handle = tryOpen(soname, soname, 0);
+    if (handle == nullptr) handle = tryFolders(knownFolders(), soname);
+    if (handle == nullptr) {
+      library.problem = soname + " was not found. Install it, or name its folder in VGG_CUDA_PATH";
+    } else {
+      library.path = pathOf(handle);
+    }
+    return handle;
+  }
+
+  static void* symbol(void* handle, const char* name, Library& library) {
+    void* address = dlsym(handle, name);
+    if (address == nullptr)
+      library.problem =
+          library.path + " lacks " + name + ": it is too old, or only a part of the library";
+    return address;
+  }
+
+  /** A part of a library that is opened by its bare name later: opened now, from beside the whole.
+   */
+  bool preload(const std::string& folder, const std::string& soname) {
+    const std::string path = folder + "/" + soname;
+    return access(path.c_str(), F_OK) == 0 ? tryOpen(path, soname, 0) != nullptr
+                                           : tryOpen(soname, soname, 0) != nullptr;
+  }
+
+  void loadCudnn() {
+    Library& cudnn = libraries.cudnn;
+    void* handle = open("libcudnn.so.9", cudnn);
+    if (handle == nullptr) return;
+    const std::string folder = folderOf(cudnn.path);
+    // ops before cnn, graph before the engines: each looks for those before it. The last two exist
+    // from 9.23 on.
+    for (const char* part :
+         {"graph", "ops", "cnn", "heuristic", "engines_precompiled", "engines_runtime_compiled"}) {
+      const std::string soname = std::string("libcudnn_") + part + ".so.9";
+      const bool isOptional = std::string_view(part) == "ops" || std::string_view(part) == "cnn";
+      if (!preload(folder, soname) && !isOptional && cudnn.problem.empty()) {
+        cudnn.problem = soname + " beside " + cudnn.path + " cannot be loaded (" +
+                        libraries.attempts.back().error + "): a part is missing, or the driver";
+      }
+    }
+    for (const char* part : {"libcudnn_engines_tensor_ir.so.9", "libcudnn_ext.so.9"}) {
+      if (access((folder + "/" + part).c_str(), F_OK) == 0) preload(folder, part);
+    }
+    if (!cudnn.problem.empty()) return;
+    const auto find = [&](const char* name) { return symbol(handle, name, cudnn); };
+    VGG_CUDNN(VGG_RESOLVE)
+    if (!cudnn.problem.empty()) return;
+    const Api& api = libraries.api;
+    const size_t version = api.cudnnGetVersion();
+    libraries.cudnnVersion = version;
+    libraries.cudaMajor = static_cast<int>(api.cudnnGetCudartVersion() / 1000);
+    cudnn.version = dottedVersion(version) + " for CUDA " + std::to_string(libraries.cudaMajor);
+    cudnn.code = Code::kDeviceUnavailable;
+    if (version / 10000 != 9) {
+      cudnn.problem = "cuDNN " + dottedVersion(version) + " at " + cudnn.path +
+                      " is not supported: cuDNN 9 is needed";
+    } else if (version == 91000) {
+      cudnn.problem =
+          "cuDNN 9.10.0 at " + cudnn.path + " has wrong values in its interface: update it";
+    } else if (libraries.driverVersion != 0 &&
+               libraries.driverVersion / 1000 < libraries.cudaMajor) {
+      cudnn.problem = "cuDNN at " + cudnn.path + " is a build for CUDA " +
+                      std::to_string(libraries.cudaMajor) + ", but the driver supports only " +
+                      libraries.driver.version +
+                      ": update the driver, or install the libraries for CUDA 12";
+    } else if (const cudnnStatus_t status = api.cudnnGraphVersionCheck();
+               status != CUDNN_STATUS_SUCCESS) {
+      cudnn.problem = "the parts of cuDNN are of different versions (status " +
+                      std::to_string(status) + "): " + mappedParts();
+    }
+  }
+
+  /** The files of cuDNN that this process has mapped: a mixed installation shows. */
+  static std::string mappedParts() {
+    std::vector<std::string> paths;
+    dl_iterate_phdr(
+        [](dl_phdr_info* info, size_t, void* data) {
+          const std::string path = info->dlpi_name;
+          if (path.find("libcudnn") != std::string::npos)
+            static_cast<std::vector<std::string>*>(data)->push_back(path);
+          return 0;
+        },
+        &paths);
+    std::string list;
+    for (const std::string& path : paths) list += (list.empty() ? "" : ", ") + path;
+    return list;
+  }
+
+  void loadCublasLt(const std::string& soname) {
+    Library& cublasLt = libraries.cublasLt;
+    void* handle = open(soname, cublasLt);
+    if (handle == nullptr) return;
+    const auto find = [&](const char* name) { return symbol(handle, name, cublasLt); };
+    VGG_CUBLASLT(VGG_RESOLVE)
+    if (!cublasLt.problem.empty()) return;
+    cublasLt.version = dottedVersion(libraries.api.cublasLtGetVersion());
+  }
+
+  void loadNvrtc(const std::string& soname) {
+    Library& nvrtc = libraries.nvrtc;
+    void* handle = open(soname, nvrtc);
+    if (handle == nullptr) return;
+    const auto find = [&](const char* name) { return symbol(handle, name, nvrtc); };
+    VGG_NVRTC(VGG_RESOLVE)
+#undef VGG_RESOLVE
+    if (!nvrtc.problem.empty()) return;
+    int major = 0;
+    int minor = 0;
+    libraries.api.nvrtcVersion(&major, &minor);
+    nvrtc.version = std::to_string(major) + "." + std::to_string(minor);
+    // Opened by its bare name while NVRTC compiles; some wheels' NVRTC cannot find it by itself.
+    preload(folderOf(nvrtc.path), "libnvrtc-builtins.so." + nvrtc.version);
+  }
+
+  [[nodiscard]] std::string initProblem(CUresult result) const {
+    const char* name = nullptr;
+    libraries.api.cuGetErrorName(result, &name);
+    const std::string failed = "the driver at " + libraries.driver.path + " does not start: " +
+                               (name == nullptr ? std::to_string(result) : name);
+    switch (result) {
+      case CUDA_ERROR_NO_DEVICE:
+        return failed + ". Is there a GPU, and does CUDA_VISIBLE_DEVICES (\"" +
+               environment("CUDA_VISIBLE_DEVICES") + "\") hide it?";
+      case CUDA_ERROR_SYSTEM_DRIVER_MISMATCH:
+      case CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE:
+        return failed +
+               ". Take cuda-compat out of LD_LIBRARY_PATH, or reboot after a driver update";
+      case CUDA_ERROR_STUB_LIBRARY:
+        return failed + ". A folder named stubs is in LD_LIBRARY_PATH: take it out";
+      default:
+        return failed + ". Does nvidia-smi work?";
+    }
+  }
+
+  bool isDriverReady_ = false, isToolkitReady_ = false;
+  size_t driverAttempts_ = 0;
+};
+
+std::mutex& mutex() {
+  static auto* const instance = new std::mutex;
+  return *instance;
+}
+
+// Never destroyed: device threads may run when static destructors do.
+Loader& loader() {
+  static auto* const instance = new Loader;
+  return *instance;
+}
+
+}  // namespace
+
+const Library* Libraries::missing() const {
+  for (const Library* library : {&driver, &cudnn, &cublasLt}) {
+    if (!library->problem.empty()) return library;
+  }
+  return nullptr;
+}
+
+std::shared_ptr<const Libraries> loadDriver() {
+  const std::lock_guard lock(mutex());
+  loader().loadDriver();
+  return std::make_shared<Libraries>(loader().libraries);
+}
+
+std::shared_ptr<const Libraries> loadLibraries() {
+  const std::lock_guard lock(mutex());
+  loader().loadDriver();
+  loader().loadToolkit();
+  return std::make_shared<Libraries>(loader().libraries);
+}
+
+}  // namespace vgg::cuda

@@ -1,0 +1,87 @@
+// The first layer of a network as one kernel: normalise, convolve three channels on tensor cores,
+// bias, ReLU and maxPool2d, straight from the uploaded image.
+#include "cuda/executable.h"
+#include "cuda/kernels/launch.h"
+#include "cuda/ops/conv2d/first_layer_check.h"
+
+namespace vgg::cuda {
+
+CUfunction CudaExecutable::firstLayerKernel(const Conv2d& conv, const FirstLayer& layer) {
+  const bool isUint8 = program_.values[layer.input].dtype == DType::kUint8;
+  return shared_.kernels.function(
+      "first_layer",
+      std::string("firstLayer_") + (isUint8 ? "bytes" : "floats") +
+          (layer.maxPool == nullptr ? "_flat_" : "_pool_") +
+          (parameters_->precision() == Precision::kTf32 ? "tf32"
+                                                        : suffixOf(buffer(conv.output).type)));
+}
+
+/** Whether the kernel computes rightly here, for each convolution that it is to make; false as well
+ * if memory is too short to say. Throws Error kDeviceLost. */
+bool CudaExecutable::areFirstLayersRight() {
+  for (const Op& op : program_.ops) {
+    const auto* conv = std::get_if<Conv2d>(&op);
+    if (conv == nullptr) continue;
+    const auto& chosen = choices_.firstLayers[conv->output];
+    if (!chosen) continue;
+    const FirstLayer& layer = *chosen;
+    const Shape& image = program_.values[conv->input].shape;
+    const FirstLayerShape shape{
+        batch_,
+        image[1],
+        image[2],
+        parameters_->specs()[conv->weight].shape[0],
+        parameters_->precision(),
+        program_.values[layer.input].dtype == DType::kUint8,
+        layer.normalize != nullptr,
+        layer.maxPool != nullptr,
+        conv->relu,
+    };
+    const auto check = [&] {
+      return isFirstLayerRight(context_, shared_.kernels, firstLayerKernel(*conv, layer), shape);
+    };
+    if (!shared_.kernels.isRight("first layer " + shape.text(), check).value_or(false))
+      return false;
+  }
+  return true;
+}
+
+Step CudaExecutable::prepareFirstLayer(const Conv2d& conv, const FirstLayer& layer) {
+  const Buffer output = buffer(layer.maxPool == nullptr ? conv.output : layer.maxPool->output);
+  const Shape& image =
+      program_.values[conv.input].shape;  // (C, H, W), also where the input is uint8 (H, W, C)
+  const bool isUint8 = program_.values[layer.input].dtype == DType::kUint8;
+  const Filter& filter = parameters_->firstFilter(conv);
+  CUdeviceptr scale = 0;
+  CUdeviceptr shift = 0;
+  if (layer.normalize != nullptr) {
+    std::vector<float> scales;
+    std::vector<float> shifts;
+    for (size_t c = 0; c < layer.normalize->mean.size(); ++c) {
+      const double deviation = layer.normalize->std[c];
+      scales.push_back(static_cast<float>(1.0 / ((isUint8 ? 255.0 : 1.0) * deviation)));
+      shifts.push_back(
+          static_cast<float>(-static_cast<double>(layer.normalize->mean[c]) / deviation));
+    }
+    scale = constants(std::move(scales));
+    shift = constants(std::move(shifts));
+  }
+  const CUfunction function = firstLayerKernel(conv, layer);
+  const size_t index = inputIndex(layer.input);
+  const CUdeviceptr weight = filter.weight->address();
+  const CUdeviceptr bias = filter.bias->address();
+  const auto height = static_cast<int>(image[1]);
+  const auto width = static_cast<int>(image[2]);
+  const bool relu = conv.relu;
+  const int64_t tiles = geometry::firstLayerTiles(output.batch, height, width);
+  const Grid grid{
+      static_cast<size_t>(geometry::firstLayerBlocks(tiles, context_.gpu().multiprocessors)),
+      static_cast<size_t>(geometry::firstLayerSlices(output.channels))};
+  return [=, this](const Run& run) {
+    launchGrid(function, grid, run.inputs[index], weight, bias, scale, shift, address(run, output),
+               static_cast<int>(output.batch), height, width, static_cast<int>(output.channels),
+               static_cast<int>(relu));
+  };
+}
+
+}  // namespace vgg::cuda

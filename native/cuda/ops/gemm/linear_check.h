@@ -1,0 +1,43 @@
+// A linear layer whose answer is known: what a kernel of ours must compute before it is used.
+#pragma once
+
+#include <functional>
+
+#include "cuda/nvidia/context.h"
+#include "cuda/plan/choices.h"
+
+namespace vgg::cuda {
+
+/** y (batch, outputs) = relu(x (batch, inputs) weight (outputs, inputs)ᵀ + bias), counts padded. */
+struct LinearShape {
+  int64_t batch, inputs, outputs;
+  Type type, outputType;  // of weight and x; of y
+  bool relu;
+};
+
+/** Where the numbers of one lie on the GPU; bias in float32. */
+struct LinearBuffers {
+  CUdeviceptr weight, input, bias, output;
+};
+
+class LinearCheck {
+ public:
+  /** Puts a weight, a bias and inputs on the GPU, half of these zero. There are as many inputs as
+   * in the layer, and as many outputs as fit into 4 MiB of weight. Throws Error kOutOfMemory. */
+  LinearCheck(Context& context, const LinearShape& layer);
+
+  [[nodiscard]] int64_t outputs() const { return shape_.outputs; }
+  [[nodiscard]] CUdeviceptr weight() const { return weight_.address(); }
+  /** Whether every output is right, twice: the kernel may leave nothing behind that spoils its next
+   * run. Throws Error if it cannot run. */
+  [[nodiscard]] bool passes(const std::function<void(const LinearBuffers&)>& kernel) const;
+
+ private:
+  [[nodiscard]] bool isRight() const;
+
+  Context& context_;
+  LinearShape shape_;
+  DeviceMemory weight_, input_, bias_, output_;
+};
+
+}  // namespace vgg::cuda

@@ -1,0 +1,64 @@
+// Plans and kernels for a GPU that is named but not here: made ahead of time, and what cuDNN offers
+// for each convolution of a program.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/op.h"
+#include "core/precision.h"
+#include "cuda/disk_cache.h"
+#include "cuda/nvidia/convolution.h"
+
+namespace vgg::cuda {
+
+/** A GPU as cuDNN's device description has it, of which `name` and `capability` (90: 9.0) are known
+ * apart. */
+struct NamedGpu {
+  std::string description;  // JSON
+  std::string name;
+  int capability;
+};
+
+/** What cuDNN offers for one convolution in one form. */
+struct PlannedConvolution {
+  std::string weight;   // the parameter's name
+  std::string problem;  // its shape and precision, as planKey has them
+  int64_t batch;
+  Form form;
+  size_t offered = 0;         // engines by cuDNN's heuristics and its fallback
+  size_t allowed = 0;         // of these, that compute what the precision promises
+  size_t tooLarge = 0;        // of these, that want more workspace than a GPU's own choice allows
+  size_t plans = 0;           // of these, that became execution plans
+  size_t compiled = 0;        // of these, that are compiled at run time
+  size_t workspaceBytes = 0;  // of the first plan
+  int64_t engine = -1;        // of the first plan
+  bool isFirstLayer = false;  // our kernel does it where the GPU is: cuDNN is not asked
+  std::string refusal;        // why there is no plan
+};
+
+struct PlanOptions {
+  Precision precision;
+  int64_t batch;
+  size_t limit;  // plans for each convolution and form
+};
+
+/**
+ * Makes plans for each convolution and form, and keeps the first of the likeliest form in the
+ * cache. The cuDNN loaded must be 9.10.1 or newer. Throws Error kLibraryMissing, kUnsupported.
+ */
+std::vector<PlannedConvolution> planConvolutions(const NamedGpu& gpu, const Program& program,
+                                                 const std::vector<ParameterSpec>& specs,
+                                                 const PlanOptions& options,
+                                                 const DiskCache& cache);
+
+struct PlannedKernels {
+  std::string file;
+  size_t bytes;
+  std::string log;  // registers and spills
+};
+
+/** Compiles every kernel for the GPU into the cache. Throws Error kLibraryMissing, kInternal. */
+std::vector<PlannedKernels> planKernels(int capability, const DiskCache& cache);
+
+}  // namespace vgg::cuda
