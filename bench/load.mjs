@@ -6,9 +6,9 @@ import { open, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
+import { openCheckpoint } from "../dist/checkpoint/open.js";
+import { writePytorch } from "../dist/checkpoint/pytorch/write.js";
 import { Vgg } from "../dist/index.js";
-import { openCheckpoint } from "../dist/weights/open.js";
-import { writePytorch } from "../dist/weights/pytorch/write.js";
 
 const rounds = 7;
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(0)} MB`;

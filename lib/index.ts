@@ -1,4 +1,8 @@
 // The public names of the package, and nothing else.
+
+export type { ReadOptions } from "./checkpoint/checkpoint.js";
+export { readCheckpoint } from "./checkpoint/open.js";
+export { type WriteOptions, writeSafetensors } from "./checkpoint/safetensors.js";
 export {
   Device,
   type DeviceId,
@@ -6,15 +10,17 @@ export {
   DeviceTensor,
   type MemoryStats,
   openDevice,
-} from "./device.js";
+} from "./device/device.js";
 export {
   type DeviceInfo,
   type Diagnosis,
   diagnose,
   listDevices,
-  type Precision,
   version,
-} from "./diagnosis.js";
+} from "./device/diagnosis.js";
+export type { Progress } from "./download/download.js";
+export type { PullOptions } from "./download/hub.js";
+export type { DType, Precision, TensorData } from "./dtype.js";
 export { type ErrorCode, errorCodes, VggError } from "./errors.js";
 export { GraphBuilder } from "./graph/builder.js";
 export { Graph, type GraphProfile, type RunOptions } from "./graph/graph.js";
@@ -24,8 +30,9 @@ export type { ProfileOptions, StepProfile } from "./graph/profile.js";
 export { ParameterValue, Value } from "./graph/value.js";
 export { type PreprocessOptions, preprocess } from "./image/preprocess.js";
 export type { ImageSource } from "./image/source.js";
-export { type DType, Tensor, type TensorData } from "./tensor.js";
+export { Tensor } from "./tensor.js";
 export type { Classification, Prediction } from "./vgg/classify.js";
+export { type KnownWeights, knownWeights, listWeights, pullWeights } from "./vgg/known-weights.js";
 export { imagenetLabels } from "./vgg/labels.js";
 export { Vgg } from "./vgg/model.js";
 export type {
@@ -41,9 +48,3 @@ export type { LayerProfile } from "./vgg/profile.js";
 export type { StateDict, StateDictDifference } from "./vgg/state-dict.js";
 export type { LayerSummary, Summary } from "./vgg/summary.js";
 export { type Architecture, architectures, type TopologyOptions } from "./vgg/topology.js";
-export type { ReadOptions } from "./weights/checkpoint.js";
-export type { Progress } from "./weights/download.js";
-export { type PullOptions, pullWeights } from "./weights/hub.js";
-export { type KnownWeights, knownWeights, listWeights } from "./weights/known.js";
-export { readCheckpoint } from "./weights/open.js";
-export { type WriteOptions, writeSafetensors } from "./weights/safetensors.js";

@@ -4,7 +4,7 @@
 // once. A step that goes on in JavaScript, such as parameters that come in pieces, cannot: what uses the same things
 // waits for it here.
 import { callNative, VggError } from "./errors.js";
-import type { NativeDevice, NativeReservation } from "./native.js";
+import type { NativeDevice, NativeReservation } from "./native/addon.js";
 import { onAbort } from "./signal.js";
 
 /** Something that calls use in turn: the parameters of graphs, or a tensor on a device. */

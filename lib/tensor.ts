@@ -9,43 +9,11 @@ import {
   rangeError,
   typeError,
 } from "./check.js";
+import { arrayTypeOf, arrayTypes, type DType, dtypes, type TensorData } from "./dtype.js";
 import { callNative } from "./errors.js";
-import { native } from "./native.js";
+import { native } from "./native/load.js";
 import { markCopy } from "./realm.js";
 
-/** Numbers that JavaScript lacks are kept as their bits in a Uint16Array or Uint8Array. */
-const arrayTypes = Object.freeze({
-  float32: Float32Array,
-  float64: Float64Array,
-  float16: Uint16Array,
-  bfloat16: Uint16Array,
-  float8_e4m3fn: Uint8Array,
-  float8_e5m2: Uint8Array,
-  bool: Uint8Array,
-  int8: Int8Array,
-  uint8: Uint8Array,
-  int16: Int16Array,
-  uint16: Uint16Array,
-  int32: Int32Array,
-  uint32: Uint32Array,
-  int64: BigInt64Array,
-  uint64: BigUint64Array,
-} as const);
-
-export type DType = keyof typeof arrayTypes;
-export type TensorData =
-  | Float32Array
-  | Float64Array
-  | Int8Array
-  | Uint8Array
-  | Int16Array
-  | Uint16Array
-  | Int32Array
-  | Uint32Array
-  | BigInt64Array
-  | BigUint64Array;
-
-export const dtypes = Object.freeze(Object.keys(arrayTypes)) as readonly DType[];
 /** What each kind of array holds when no dtype is named. */
 const inferred = new Map<string | undefined, DType>(
   dtypes
@@ -58,10 +26,6 @@ function arrayKind(data: unknown): string | undefined {
   if (!types.isTypedArray(data)) return undefined;
   const base = Object.getPrototypeOf(Object.getPrototypeOf(data));
   return Object.hasOwn(base, Symbol.toStringTag) ? data[Symbol.toStringTag] : undefined;
-}
-
-export function arrayTypeOf(dtype: DType): (typeof arrayTypes)[DType] {
-  return arrayTypes[dtype];
 }
 
 const maxDimension = 2 ** 31 - 1;

@@ -1,4 +1,4 @@
-// Registers what lib/native.ts describes: the only way from JavaScript into the native half.
+// Registers what lib/native/addon.ts describes: the only way from JavaScript into the native half.
 #include <napi.h>
 
 #include <memory>

@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { afterAll, describe, expect, it } from "vitest";
-import { barChart, colours, linearTicks, lineChart, logTicks } from "../lib/bench/chart.ts";
-import { shortName, threeDigits } from "../lib/bench/figures.ts";
-import { againstRoofline } from "../lib/bench/roofline.ts";
+import { barChart, colours, linearTicks, lineChart, logTicks } from "../lib/cli/bench/chart.ts";
+import { shortName, threeDigits } from "../lib/cli/bench/figures.ts";
+import { againstRoofline } from "../lib/cli/bench/roofline.ts";
 import { median, percentile } from "../lib/statistics.ts";
 
 const script = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));

@@ -1,8 +1,8 @@
 // What a forward of VGG11 costs on a GPU, as far as the addon knows without one: launches, bytes, operations. Keeps docs/gpu-cost.md.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import type { PlannedStep } from "../lib/native.ts";
-import { planSteps } from "../lib/plan.ts";
+import type { PlannedStep } from "../lib/native/addon.ts";
+import { planSteps } from "../lib/vgg/plan.ts";
 import { topology } from "../lib/vgg/topology.ts";
 
 const batches = [1, 8, 64, 256];

@@ -2,9 +2,9 @@
 import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, request as httpRequest } from "node:http";
 import { describe, expect, it, vi } from "vitest";
+import { retryDelayMs } from "../lib/download/download.ts";
+import { pull } from "../lib/download/hub.ts";
 import { knownWeights, pullWeights } from "../lib/index.ts";
-import { retryDelayMs } from "../lib/weights/download.ts";
-import { pull } from "../lib/weights/hub.ts";
 import { FileServer, listen } from "./file-server.ts";
 import {
   answerWith,

@@ -17,8 +17,8 @@ import { homedir, hostname } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
 import { progressText } from "../lib/cli/pull.ts";
-import { pull } from "../lib/weights/hub.ts";
-import { LockWatch, tryLock } from "../lib/weights/lock.ts";
+import { pull } from "../lib/download/hub.ts";
+import { LockWatch, tryLock } from "../lib/download/lock.ts";
 import {
   answerWith,
   content,

@@ -7,8 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeEach, expect, vi } from "vitest";
+import { type PullOptions, pull } from "../lib/download/hub.ts";
 import { type KnownWeights, knownWeights } from "../lib/index.ts";
-import { type PullOptions, pull } from "../lib/weights/hub.ts";
 import { type Answer, FileServer } from "./file-server.ts";
 
 export const proxyVariables = ["http_proxy", "https_proxy", "no_proxy", "all_proxy"];

@@ -4,11 +4,11 @@ import { createServer } from "node:http";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
+import type { Progress } from "../lib/download/download.ts";
+import { pull } from "../lib/download/hub.ts";
 import { architectures, knownWeights, listWeights, pullWeights } from "../lib/index.ts";
 import { Summary } from "../lib/vgg/summary.ts";
 import { topology } from "../lib/vgg/topology.ts";
-import type { Progress } from "../lib/weights/download.ts";
-import { pull } from "../lib/weights/hub.ts";
 import { listen } from "./file-server.ts";
 import {
   answerWith,

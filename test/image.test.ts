@@ -6,7 +6,7 @@ import sharp from "sharp";
 import { describe, expect, it } from "vitest";
 import { imageNetMean, imageNetStd } from "../lib/image/preprocess.ts";
 import { preprocess } from "../lib/index.ts";
-import { native } from "../lib/native.ts";
+import { native } from "../lib/native/load.ts";
 
 import {
   cropOf,

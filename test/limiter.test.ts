@@ -10,7 +10,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { openImage } from "../lib/image/decode.ts";
 import { type Claim, decodedBytes, decoders, Limiter, openFiles } from "../lib/image/limiter.ts";
 import { preprocess } from "../lib/index.ts";
-import { native } from "../lib/native.ts";
+import { native } from "../lib/native/load.ts";
 
 import { cropOf, drawing, expectCode, failure, folder, photo, plain } from "./images.ts";
 

@@ -13,6 +13,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { convertTensor } from "../lib/checkpoint/convert.ts";
+import { writePytorch } from "../lib/checkpoint/pytorch/write.ts";
+import type { LazyTensor } from "../lib/checkpoint/safetensors.ts";
 import {
   imagenetLabels,
   preprocess,
@@ -23,9 +26,6 @@ import {
   VggError,
   writeSafetensors,
 } from "../lib/index.ts";
-import { convertTensor } from "../lib/weights/convert.ts";
-import { writePytorch } from "../lib/weights/pytorch/write.ts";
-import type { LazyTensor } from "../lib/weights/safetensors.ts";
 import { relativeError } from "./compare.ts";
 import { testDevice } from "./devices.ts";
 import { goldenInput, goldenParameter, readGolden } from "./golden.ts";

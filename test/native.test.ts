@@ -1,4 +1,4 @@
-// The addon: it is what lib/native.ts says, its core passes its own tests, and its absence explains itself.
+// The addon: it is what lib/native/addon.ts says, its core passes its own tests, and its absence explains itself.
 import { spawnSync } from "node:child_process";
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { diagnose } from "../lib/index.ts";
-import { native } from "../lib/native.ts";
+import { native } from "../lib/native/load.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const buildFolder = dirname(dirname(diagnose().addon.path!));
@@ -28,7 +28,7 @@ describe("the addon", () => {
   it("is halted at the exit by one listener, however often the package is loaded", () => {
     const { stdout, stderr } = node(
       `const before = process.listenerCount("exit");
-       for (const i of [0, 1, 2]) (await import("./dist/native.js?" + i)).native();
+       for (const i of [0, 1, 2]) (await import("./dist/native/load.js?" + i)).native();
        console.log(process.listenerCount("exit") - before);`,
       {},
     );
@@ -36,7 +36,7 @@ describe("the addon", () => {
     expect(stdout.trim()).toBe("1");
   });
 
-  it("exports what lib/native.ts describes, and nothing else", () => {
+  it("exports what lib/native/addon.ts describes, and nothing else", () => {
     expect(Object.keys(native()).sort()).toEqual([
       "Cancellation",
       "Places",

@@ -4,11 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { CheckpointFile } from "../lib/checkpoint/file.ts";
+import { JsonObject, type JsonValue, parseJson } from "../lib/checkpoint/json.ts";
+import { openCheckpoint } from "../lib/checkpoint/open.ts";
+import { arrayTypeOf, dtypes } from "../lib/dtype.ts";
 import { type DType, readCheckpoint, Tensor, VggError, writeSafetensors } from "../lib/index.ts";
-import { arrayTypeOf, dtypes } from "../lib/tensor.ts";
-import { CheckpointFile } from "../lib/weights/file.ts";
-import { JsonObject, type JsonValue, parseJson } from "../lib/weights/json.ts";
-import { openCheckpoint } from "../lib/weights/open.ts";
 import { int, pickle, rebuilt, storage, text } from "./pickle.ts";
 import { zip } from "./zip.ts";
 

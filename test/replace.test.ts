@@ -18,10 +18,10 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import fc from "fast-check";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
+import { writePytorch } from "../lib/checkpoint/pytorch/write.ts";
+import { newPartName } from "../lib/files/part-name.ts";
+import { replaceFile } from "../lib/files/replace.ts";
 import { readCheckpoint, Tensor, writeSafetensors } from "../lib/index.ts";
-import { newPartName } from "../lib/weights/part-name.ts";
-import { writePytorch } from "../lib/weights/pytorch/write.ts";
-import { replaceFile } from "../lib/weights/replace.ts";
 
 const root = mkdtempSync(join(tmpdir(), "vgg-replace-"));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -114,7 +114,7 @@ describe("partial files", () => {
   });
 
   it("of a process that ends are removed by itself, and of a killed one by the next save", async () => {
-    const code = `const { replaceFile } = await import(${JSON.stringify(new URL("../dist/weights/replace.js", import.meta.url).href)});
+    const code = `const { replaceFile } = await import(${JSON.stringify(new URL("../dist/files/replace.js", import.meta.url).href)});
       await replaceFile(${JSON.stringify(at("file"))}, async (file) => {
         await file.write(Buffer.alloc(1000));
         process.PLACE;

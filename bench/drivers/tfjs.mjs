@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
 import * as tf from "@tensorflow/tfjs-core";
-import { openCheckpoint } from "../../dist/weights/open.js";
+import { openCheckpoint } from "../../dist/checkpoint/open.js";
 import { options, serve } from "../driver.mjs";
 
 const require = createRequire(import.meta.url);

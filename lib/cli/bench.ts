@@ -1,13 +1,13 @@
 // `vgg bench`: how fast a model is here, what it needs, and how far that is from what the machine reaches at most.
 import type { Command } from "commander";
-import { exportReport, prepareFolder } from "../bench/export.js";
-import { threeDigits } from "../bench/figures.js";
-import type { BatchReport, BenchReport } from "../bench/report.js";
-import { type BenchOptions, parts, runBench } from "../bench/run.js";
 import { checkInteger, rangeError } from "../check.js";
-import { openDevice } from "../device.js";
+import { openDevice } from "../device/device.js";
 import { VggError } from "../errors.js";
 import { topology } from "../vgg/topology.js";
+import { exportReport, prepareFolder } from "./bench/export.js";
+import { threeDigits } from "./bench/figures.js";
+import type { BatchReport, BenchReport } from "./bench/report.js";
+import { type BenchOptions, parts, runBench } from "./bench/run.js";
 import {
   batchSizes,
   command,

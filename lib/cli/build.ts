@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { VggError } from "../errors.js";
-import { addonReport, native } from "../native.js";
+import { addonReport, native } from "../native/load.js";
 import { command, type OutputOptions, print } from "./options.js";
 
 const packageRoot = fileURLToPath(new URL("../..", import.meta.url));

@@ -2,11 +2,11 @@
 import { extname } from "node:path";
 import { type Command, Option } from "commander";
 import { rangeError } from "../check.js";
-import type { StoredTensor } from "../weights/checkpoint.js";
-import { convertTensor, type FloatType, floatTypes } from "../weights/convert.js";
-import { openCheckpoint } from "../weights/open.js";
-import { writePytorch } from "../weights/pytorch/write.js";
-import { type LazyTensor, writeTensors } from "../weights/safetensors.js";
+import type { StoredTensor } from "../checkpoint/checkpoint.js";
+import { convertTensor, type FloatType, floatTypes } from "../checkpoint/convert.js";
+import { openCheckpoint } from "../checkpoint/open.js";
+import { writePytorch } from "../checkpoint/pytorch/write.js";
+import { type LazyTensor, writeTensors } from "../checkpoint/safetensors.js";
 import { command, type OutputOptions, print } from "./options.js";
 
 interface ConvertOptions extends OutputOptions {

@@ -1,6 +1,6 @@
 // `vgg doctor`: what the package needs against what this machine has, and what to do about the difference.
 import type { Command } from "commander";
-import { type Diagnosis, diagnose } from "../diagnosis.js";
+import { type Diagnosis, diagnose } from "../device/diagnosis.js";
 import { command, type OutputOptions, print } from "./options.js";
 
 export function doctorCommand(): Command {

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // The command line `vgg`: results on stdout, everything else on stderr. Exit 0: done; 1: it failed; 2: it was asked wrongly.
 import { Command, CommanderError } from "commander";
-import { version } from "../diagnosis.js";
+import { version } from "../device/diagnosis.js";
 import { VggError } from "../errors.js";
 import { benchCommand } from "./bench.js";
 import { buildCommand } from "./build.js";

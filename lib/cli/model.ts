@@ -1,9 +1,9 @@
 // The model of a command line: weights from a file or by name, on the device asked for.
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { Device } from "../device.js";
-import { openDevice } from "../device.js";
-import { fileError, isMissing } from "../file-error.js";
-import { readWhole } from "../read-whole.js";
+import type { Device } from "../device/device.js";
+import { openDevice } from "../device/device.js";
+import { fileError, isMissing } from "../files/errors.js";
+import { readWhole } from "../files/read-whole.js";
 import { Vgg } from "../vgg/model.js";
 import { type Architecture, architectures } from "../vgg/topology.js";
 import { type DeviceOptions, integer, withDevice } from "./options.js";

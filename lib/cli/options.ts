@@ -1,7 +1,7 @@
 // The options that several commands share, and how results are printed.
 import { Command, InvalidArgumentError, Option } from "commander";
-import type { DeviceId } from "../device.js";
-import { type Precision, precisions } from "../diagnosis.js";
+import type { DeviceId } from "../device/device.js";
+import { type Precision, precisions } from "../dtype.js";
 import { type Architecture, architectures } from "../vgg/topology.js";
 
 export interface ModelOptions {

@@ -1,8 +1,8 @@
 // `vgg plan`: makes plans and kernels for a GPU that this machine need not have, so that the one that has it starts at once.
 import { type Command, Option } from "commander";
-import { type Precision, precisions } from "../diagnosis.js";
-import { type GpuName, gpuNames } from "../gpus.js";
-import { type PlanReport, planAhead } from "../plan.js";
+import { type GpuName, gpuNames } from "../device/gpus.js";
+import { type Precision, precisions } from "../dtype.js";
+import { type PlanReport, planAhead } from "../vgg/plan.js";
 import { topology } from "../vgg/topology.js";
 import {
   batchSizes,

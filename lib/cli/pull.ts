@@ -1,10 +1,10 @@
 // `vgg pull`: published weights, brought to this machine; their paths on stdout, the progress on a terminal's stderr.
 import type { Command } from "commander";
 import { rangeError } from "../check.js";
+import type { Progress } from "../download/download.js";
+import { type PullOptions, pull } from "../download/hub.js";
+import { type KnownWeights, knownWeights, listWeights } from "../vgg/known-weights.js";
 import { type Architecture, architectures } from "../vgg/topology.js";
-import type { Progress } from "../weights/download.js";
-import { type PullOptions, pull } from "../weights/hub.js";
-import { type KnownWeights, knownWeights, listWeights } from "../weights/known.js";
 import { command, type OutputOptions, print } from "./options.js";
 
 interface Options extends OutputOptions {

@@ -1,10 +1,10 @@
 // `vgg summary`: what the network is made of, and what a file of weights holds of it. Needs no addon.
 import type { Command } from "commander";
 import { rangeError } from "../check.js";
+import { openCheckpoint } from "../checkpoint/open.js";
 import { Summary } from "../vgg/summary.js";
 import { topology } from "../vgg/topology.js";
-import { identifyWeights } from "../weights/names.js";
-import { openCheckpoint } from "../weights/open.js";
+import { identifyWeights } from "../vgg/weight-names.js";
 import { command, type ModelOptions, type OutputOptions, print, withModel } from "./options.js";
 
 interface SummaryOptions extends ModelOptions, OutputOptions {

@@ -8,7 +8,8 @@ import {
   readOptions,
   typeError,
 } from "../check.js";
-import { type DType, elementCount } from "../tensor.js";
+import type { DType } from "../dtype.js";
+import { elementCount } from "../tensor.js";
 import type { GraphRecord, ParameterRecord, Row, ValueId, ValueRecord } from "./ops.js";
 import {
   checkExtents,

@@ -1,11 +1,13 @@
 // A call of a graph on its way to the addon: what is checked and bound, and how its failure is told.
 import { formatShape, rangeError } from "../check.js";
-import { type Device, DeviceTensor } from "../device.js";
+import { type Device, DeviceTensor } from "../device/device.js";
+import type { DType } from "../dtype.js";
 import { translated, VggError } from "../errors.js";
-import { type NativeCancellation, type NativeGraph, type NativeMemory, native } from "../native.js";
+import type { NativeCancellation, NativeGraph, NativeMemory } from "../native/addon.js";
+import { native } from "../native/load.js";
 import { copyArray } from "../order.js";
 import { onAbort } from "../signal.js";
-import { type DType, nativeData, Tensor } from "../tensor.js";
+import { nativeData, Tensor } from "../tensor.js";
 
 export type Inputs = Readonly<Record<string, Tensor | DeviceTensor>>;
 export type Targets = Readonly<Record<string, DeviceTensor>>;

@@ -7,7 +7,8 @@ import {
   readOptions,
   typeError,
 } from "../check.js";
-import { Device, DeviceTensor } from "../device.js";
+import { Device, DeviceTensor } from "../device/device.js";
+import { arrayTypeOf } from "../dtype.js";
 import { awaitNative, callNative, VggError } from "../errors.js";
 import type {
   NativeCancellation,
@@ -16,9 +17,9 @@ import type {
   NativeReservation,
   NativeRunTime,
   NativeStepTime,
-} from "../native.js";
+} from "../native/addon.js";
 import { inTurn, type Line, mustWait, waitWithCopies } from "../order.js";
-import { arrayTypeOf, byteCount, elementCount, Tensor } from "../tensor.js";
+import { byteCount, elementCount, Tensor } from "../tensor.js";
 import { checkRecord } from "./builder.js";
 import {
   bind,

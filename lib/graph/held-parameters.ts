@@ -1,6 +1,6 @@
 // The parameters of a store as they were at one place in the order of the calls.
 import { awaitNative, VggError } from "../errors.js";
-import type { NativeHeldParameters } from "../native.js";
+import type { NativeHeldParameters } from "../native/addon.js";
 
 /** Elements that the device's thread copies at a time: forwards get their turn between. */
 const pieceElements = 4 * 2 ** 20;

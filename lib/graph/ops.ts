@@ -1,5 +1,5 @@
 // The record: what a graph computes, as plain data. One row per operation; native/core/op.h mirrors it.
-import type { DType } from "../tensor.js";
+import type { DType } from "../dtype.js";
 
 /** Index into `GraphRecord.values`. */
 export type ValueId = number;

@@ -10,23 +10,20 @@ import {
   readOptions,
   typeError,
 } from "../check.js";
-import { Device } from "../device.js";
-import { type Precision, precisions } from "../diagnosis.js";
+import { Device } from "../device/device.js";
+import { arrayTypeOf, type DType, type Precision, precisions, type TensorData } from "../dtype.js";
 import { awaitNative, callNative } from "../errors.js";
-import type { NativeDevice, NativeParameters, NativeReservation } from "../native.js";
+import type { NativeDevice, NativeParameters, NativeReservation } from "../native/addon.js";
 import { asOneStep, inTurn, Line, mustWait, waitWithCopies } from "../order.js";
 import { markCopy } from "../realm.js";
 import { unlessAborted } from "../signal.js";
 import {
-  arrayTypeOf,
   checkFloatTensor,
   checkShape,
-  type DType,
   elementCount,
   nativeData,
   parameterDtypes,
   Tensor,
-  type TensorData,
   tensorEntries,
 } from "../tensor.js";
 import { HeldParameters } from "./held-parameters.js";

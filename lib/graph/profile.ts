@@ -1,9 +1,10 @@
 // What each step of a run did and how long it took: the back end's times put beside the rows of the record.
 import { optionOf } from "../check.js";
-import type { Precision } from "../diagnosis.js";
-import type { NativeStepTime } from "../native.js";
+import type { Precision } from "../dtype.js";
+import { arrayTypeOf } from "../dtype.js";
+import type { NativeStepTime } from "../native/addon.js";
 import { median } from "../statistics.js";
-import { arrayTypeOf, elementCount } from "../tensor.js";
+import { elementCount } from "../tensor.js";
 import type { GraphRecord, Row, ValueId } from "./ops.js";
 
 export interface ProfileOptions {

@@ -1,8 +1,8 @@
 // What a recorded graph is made of while it is recorded: values and parameters, and the checks that rows make of them.
 import { describe, formatShape, rangeError, typeError } from "../check.js";
+import type { DType } from "../dtype.js";
 import { markCopy } from "../realm.js";
-import { checkShape, type DType } from "../tensor.js";
-import type { GraphBuilder } from "./builder.js";
+import { checkShape } from "../tensor.js";
 import type { ParameterId, ValueId } from "./ops.js";
 
 /** The values and parameters that builders made: their ids are trusted. Frozen, and no constructor adds to it. */
@@ -14,13 +14,13 @@ export class Value {
     markCopy(Value);
   }
 
-  readonly builder: GraphBuilder;
+  readonly builder: object;
   readonly id: ValueId;
   readonly shape: readonly number[];
   readonly dtype: DType;
 
   /** @internal Use the methods of GraphBuilder: what is made here belongs to no graph. */
-  constructor(builder: GraphBuilder, id: ValueId, shape: readonly number[], dtype: DType) {
+  constructor(builder: object, id: ValueId, shape: readonly number[], dtype: DType) {
     this.builder = builder;
     this.id = id;
     this.shape = shape;
@@ -35,13 +35,13 @@ export class ParameterValue {
     markCopy(ParameterValue);
   }
 
-  readonly builder: GraphBuilder;
+  readonly builder: object;
   readonly id: ParameterId;
   readonly name: string;
   readonly shape: readonly number[];
 
   /** @internal Use GraphBuilder.parameter: what is made here belongs to no graph. */
-  constructor(builder: GraphBuilder, id: ParameterId, name: string, shape: readonly number[]) {
+  constructor(builder: object, id: ParameterId, name: string, shape: readonly number[]) {
     this.builder = builder;
     this.id = id;
     this.name = name;
@@ -66,7 +66,7 @@ export function checkExtents(shape: readonly number[], name: string): readonly n
 }
 
 /** @throws {TypeError} no value @throws {RangeError} a value of another graph */
-export function checkValue(builder: GraphBuilder, value: Value, row: string, name: string): void {
+export function checkValue(builder: object, value: Value, row: string, name: string): void {
   if (!(value instanceof Value && recorded.has(value)))
     throw typeError("a recorded value", `${name} of ${row}`, value);
   if (value.builder !== builder) {
@@ -75,7 +75,7 @@ export function checkValue(builder: GraphBuilder, value: Value, row: string, nam
 }
 
 /** @throws {TypeError} no value @throws {RangeError} of another graph, or not float32 */
-export function checkFloat(builder: GraphBuilder, input: Value, row: string): void {
+export function checkFloat(builder: object, input: Value, row: string): void {
   checkValue(builder, input, row, "input");
   if (input.dtype !== "float32") throw rangeError("float32", `input of ${row}`, input.dtype);
 }
@@ -86,18 +86,14 @@ export function rankError(row: string, expected: string, input: Value): RangeErr
 }
 
 /** The [C, H, W] of a float32 image. @throws {TypeError|RangeError} */
-export function checkImage(
-  builder: GraphBuilder,
-  input: Value,
-  row: string,
-): [number, number, number] {
+export function checkImage(builder: object, input: Value, row: string): [number, number, number] {
   checkFloat(builder, input, row);
   if (input.shape.length !== 3) throw rankError(row, "(N, C, H, W)", input);
   return input.shape as [number, number, number];
 }
 
 /** The F of a float32 row. @throws {TypeError|RangeError} */
-export function checkFeatures(builder: GraphBuilder, input: Value, row: string): number {
+export function checkFeatures(builder: object, input: Value, row: string): number {
   checkFloat(builder, input, row);
   if (input.shape.length !== 1) throw rankError(row, "(N, F)", input);
   return input.shape[0]!;
@@ -105,7 +101,7 @@ export function checkFeatures(builder: GraphBuilder, input: Value, row: string):
 
 /** @throws {TypeError} no parameter @throws {RangeError} a parameter of another graph */
 export function checkParameter(
-  builder: GraphBuilder,
+  builder: object,
   parameter: ParameterValue,
   row: string,
   name: string,
@@ -120,7 +116,7 @@ export function checkParameter(
 
 /** A parameter of shape (length). @throws {TypeError|RangeError} */
 export function checkVector(
-  builder: GraphBuilder,
+  builder: object,
   parameter: ParameterValue,
   length: number,
   row: string,

@@ -1,7 +1,8 @@
 // How much work on images is under way in the whole process, its worker threads too: open files, decoders, decoded bytes.
 import { once } from "../check.js";
 import { translated } from "../errors.js";
-import { type NativePlaces, native } from "../native.js";
+import type { NativePlaces } from "../native/addon.js";
+import { native } from "../native/load.js";
 
 /** Whom a wait for a place belongs to, and what ends it. */
 export interface Claim {

@@ -1,7 +1,8 @@
 // torchvision's ImageNet preprocessing: shorter side to 256, the middle 224 × 224, mean and deviation of ImageNet.
 import { checkInteger, checkSignal, rangeError, readOptions, typeError } from "../check.js";
 import { awaitNative } from "../errors.js";
-import { native, type ResizePlan } from "../native.js";
+import type { ResizePlan } from "../native/addon.js";
+import { native } from "../native/load.js";
 import { follow, unlessAborted } from "../signal.js";
 import { Tensor } from "../tensor.js";
 import { openImage } from "./decode.js";

@@ -1,5 +1,5 @@
 // The graphs of a model: recorded and compiled on first use, all with the same parameters.
-import type { Device } from "../device.js";
+import type { Device } from "../device/device.js";
 import { Graph } from "../graph/graph.js";
 import type { GraphRecord } from "../graph/ops.js";
 import type { ParameterStore } from "../graph/parameter-store.js";

@@ -1,21 +1,20 @@
 // Class Vgg: a forward graph with named parameters.
 import { checkInteger, checkSignal, readOptions, typeError } from "../check.js";
-import { type Device, DeviceTensor } from "../device.js";
-import type { Precision } from "../diagnosis.js";
+import { readOptionNames } from "../checkpoint/checkpoint.js";
+import { openCheckpoint } from "../checkpoint/open.js";
+import { checkMetadata, type WriteOptions, writeTensors } from "../checkpoint/safetensors.js";
+import { type Device, DeviceTensor } from "../device/device.js";
+
+import type { Precision } from "../dtype.js";
 import { VggError } from "../errors.js";
+import { checkPath } from "../files/replace.js";
 import type { ProfileOptions } from "../graph/profile.js";
 import { type ImageSource, type OpenedSource, openSource, openSources } from "../image/source.js";
-import type { NativeRunTime } from "../native.js";
+import type { NativeRunTime } from "../native/addon.js";
 import { elementCount, Tensor } from "../tensor.js";
-import { readOptionNames } from "../weights/checkpoint.js";
-import { pullWeights } from "../weights/hub.js";
-import { isWeightsName } from "../weights/known.js";
-import { identifyWeights } from "../weights/names.js";
-import { openCheckpoint } from "../weights/open.js";
-import { checkPath } from "../weights/replace.js";
-import { checkMetadata, type WriteOptions, writeTensors } from "../weights/safetensors.js";
 import { type Classification, classifyAll, isFailure, type Prediction } from "./classify.js";
 import { ModelGraphs } from "./graphs.js";
+import { isWeightsName, pullWeights } from "./known-weights.js";
 import { imagenetLabels } from "./labels.js";
 import { iteratorOf, type Sources } from "./lookahead.js";
 import {
@@ -36,6 +35,7 @@ import { ModelState } from "./state.js";
 import type { StateDict, StateDictDifference } from "./state-dict.js";
 import { Summary } from "./summary.js";
 import { type Architecture, logitsName, type Topology, topology } from "./topology.js";
+import { identifyWeights } from "./weight-names.js";
 
 const forwardOptionNames = ["signal", "into", "outputs"];
 

@@ -1,9 +1,9 @@
 // What models are made and called with: the types of the options, and their checks.
 import { checkOneOf, describe, optionOf, typeError } from "../check.js";
-import { Device, type DeviceId, type DeviceTensor, openDevice } from "../device.js";
-import { type Precision, precisions } from "../diagnosis.js";
+import type { ReadOptions } from "../checkpoint/checkpoint.js";
+import { Device, type DeviceId, type DeviceTensor, openDevice } from "../device/device.js";
+import { type Precision, precisions } from "../dtype.js";
 import { VggError } from "../errors.js";
-import type { ReadOptions } from "../weights/checkpoint.js";
 import { imagenetLabels } from "./labels.js";
 import type { TopologyOptions } from "./topology.js";
 

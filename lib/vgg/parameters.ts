@@ -1,5 +1,5 @@
 // The parameters of a topology: torchvision's state_dict as a table, and how PyTorch initialises each entry.
-import type { DType } from "../tensor.js";
+import type { DType } from "../dtype.js";
 import type { Topology } from "./topology.js";
 
 export type Initialization =

@@ -1,13 +1,12 @@
 // The state of a model under torchvision's names: what lives on the device, and the few numbers that do not.
 import { formatShape, rangeError, typeError } from "../check.js";
-import type { Device } from "../device.js";
-import type { Precision } from "../diagnosis.js";
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import type { LazyTensor } from "../checkpoint/safetensors.js";
+import type { Device } from "../device/device.js";
+import type { Precision } from "../dtype.js";
 import { VggError } from "../errors.js";
 import { ParameterStore } from "../graph/parameter-store.js";
 import { elementCount, parameterDtypes, Tensor } from "../tensor.js";
-import type { Checkpoint } from "../weights/checkpoint.js";
-import type { IdentifiedWeights } from "../weights/names.js";
-import type { LazyTensor } from "../weights/safetensors.js";
 import { type ParameterEntry, type ParameterInfo, parameterTable } from "./parameters.js";
 import {
   checkParameter,
@@ -16,6 +15,7 @@ import {
   type StateDictDifference,
 } from "./state-dict.js";
 import type { Topology } from "./topology.js";
+import type { IdentifiedWeights } from "./weight-names.js";
 
 export class ModelState {
   readonly store: ParameterStore;

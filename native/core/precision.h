@@ -17,7 +17,7 @@ enum class Precision : std::uint8_t {
   kBfloat16,  // kept in bfloat16, added up in float32
 };
 
-/** The names that `Precision` has in JavaScript (lib/device.ts). */
+/** The names that `Precision` has in JavaScript (lib/device/device.ts). */
 constexpr const char* precisionName(Precision precision) {
   switch (precision) {
     case Precision::kFloat32:

@@ -14,7 +14,7 @@ import {
   Tensor,
   Vgg,
 } from "../../dist/index.js";
-import { native } from "../../dist/native.js";
+import { native } from "../../dist/native/load.js";
 import { choices } from "./cuda-choices.mjs";
 import { args, caught, control, counts, file, mode, network, shape } from "./fake-gpu.mjs";
 

@@ -1,7 +1,7 @@
 // What test/fuzz.test.ts runs in a process of its own: reads each file that it is sent and says what came of it.
 import { writeFileSync } from "node:fs";
+import { openCheckpoint } from "../../dist/checkpoint/open.js";
 import { readCheckpoint, Tensor, VggError } from "../../dist/index.js";
-import { openCheckpoint } from "../../dist/weights/open.js";
 
 const [scratch] = process.argv.slice(2);
 const isRefusal = (error) => error instanceof VggError && error.code.startsWith("CHECKPOINT_");

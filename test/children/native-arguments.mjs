@@ -1,5 +1,5 @@
 // What test/native-arguments.test.ts runs in a process of its own: every entry of the addon with arguments that it must refuse.
-import { native } from "../../dist/native.js";
+import { native } from "../../dist/native/load.js";
 
 const addon = native();
 const device = addon.openCpu(1, "", 0);

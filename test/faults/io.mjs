@@ -36,9 +36,9 @@ const { preprocess, readCheckpoint, Tensor, VggError, writeSafetensors } = await
 );
 const { convertCommand } = await import("../../dist/cli/convert.js");
 const { readLabels } = await import("../../dist/cli/model.js");
-const { removeTemporaryFiles } = await import("../../dist/temporary-files.js");
-const { knownWeights } = await import("../../dist/weights/known.js");
-const { pull } = await import("../../dist/weights/hub.js");
+const { removeTemporaryFiles } = await import("../../dist/files/temporary-files.js");
+const { knownWeights } = await import("../../dist/vgg/known-weights.js");
+const { pull } = await import("../../dist/download/hub.js");
 
 const folder = process.env.VGG_IO_FAULTS;
 const at = (name) => join(folder, name);

@@ -1,5 +1,5 @@
 // A child: every kernel compiled by the addon for the architectures in its argument; what the compiler said, as JSON.
-import { native } from "../../dist/native.js";
+import { native } from "../../dist/native/load.js";
 
 const compiled = {};
 for (const architecture of JSON.parse(process.argv[2]))

@@ -1,6 +1,6 @@
 // The addon's kernels, compiled by NVIDIA's own compilers for every generation: registers, spills, shared memory. Keeps docs/kernels.md.
 import { describe, expect, it } from "vitest";
-import { architectureOf, describeGpu, gpuNames } from "../../lib/gpus.ts";
+import { architectureOf, describeGpu, gpuNames } from "../../lib/device/gpus.ts";
 import { ask, librarySets, skipped } from "./nvidia.ts";
 
 if (librarySets.length === 0) skipped(it);

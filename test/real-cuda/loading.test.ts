@@ -3,8 +3,8 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import type { Diagnosis } from "../../lib/diagnosis.ts";
-import type { PlanReport } from "../../lib/plan.ts";
+import type { Diagnosis } from "../../lib/device/diagnosis.ts";
+import type { PlanReport } from "../../lib/vgg/plan.ts";
 import {
   driverFolder,
   environmentOf,

@@ -13,7 +13,7 @@ import {
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { describeGpu, type GpuName } from "../../lib/gpus.ts";
+import { describeGpu, type GpuName } from "../../lib/device/gpus.ts";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const root = fileURLToPath(new URL("../..", import.meta.url));

@@ -1,6 +1,6 @@
 // A child: plans by the addon for everything that is asked in its argument, printed as JSON.
-import { architectureOf, describeGpu, nameOf } from "../../dist/gpus.js";
-import { native } from "../../dist/native.js";
+import { architectureOf, describeGpu, nameOf } from "../../dist/device/gpus.js";
+import { native } from "../../dist/native/load.js";
 import { recordForward } from "../../dist/vgg/record.js";
 import { logitsName, topology } from "../../dist/vgg/topology.js";
 

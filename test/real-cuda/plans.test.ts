@@ -1,7 +1,7 @@
-// Every convolution that the addon asks cuDNN for, planned by the real cuDNN for every GPU of lib/gpus.ts. Keeps docs/plans.md.
+// Every convolution that the addon asks cuDNN for, planned by the real cuDNN for every GPU of lib/device/gpus.ts. Keeps docs/plans.md.
 import { describe, expect, it } from "vitest";
-import { type GpuName, gpuNames, nameOf } from "../../lib/gpus.ts";
-import type { PlannedConvolution } from "../../lib/native.ts";
+import { type GpuName, gpuNames, nameOf } from "../../lib/device/gpus.ts";
+import type { PlannedConvolution } from "../../lib/native/addon.ts";
 import { architectures } from "../../lib/vgg/topology.ts";
 import { ask, type LibrarySet, librarySets, skipped, standInDriver } from "./nvidia.ts";
 

@@ -1,6 +1,6 @@
 // The addon's declarations of NVIDIA's libraries against NVIDIA's own headers and libraries, which no GPU is needed for.
 import { beforeAll, describe, expect, it } from "vitest";
-import { gpuNames as gpus } from "../../lib/gpus.ts";
+import { gpuNames as gpus } from "../../lib/device/gpus.ts";
 import {
   checkSource,
   compileProgram,

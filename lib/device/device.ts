@@ -1,21 +1,15 @@
 // Where the work happens: devices, what is known of them, and tensors that live on them.
-import { gpuCacheFolder } from "./cache-folder.js";
-import { checkInteger, formatShape, rangeError, readOptions, typeError } from "./check.js";
+
+import { checkInteger, formatShape, rangeError, readOptions, typeError } from "../check.js";
+import { arrayTypeOf, type DType, dtypes } from "../dtype.js";
+import { awaitNative, callNative, VggError } from "../errors.js";
+import { gpuCacheFolder } from "../files/cache-folder.js";
+import type { NativeDevice, NativeMemory, NativeReservation } from "../native/addon.js";
+import { native } from "../native/load.js";
+import { inTurn, Line, mustWait, waitWithCopies } from "../order.js";
+import { markCopy } from "../realm.js";
+import { byteCount, checkShape, checkTensor, nativeData, Tensor } from "../tensor.js";
 import { cpuInfo, type DeviceInfo, gpuInfos } from "./diagnosis.js";
-import { awaitNative, callNative, VggError } from "./errors.js";
-import { type NativeDevice, type NativeMemory, type NativeReservation, native } from "./native.js";
-import { inTurn, Line, mustWait, waitWithCopies } from "./order.js";
-import { markCopy } from "./realm.js";
-import {
-  arrayTypeOf,
-  byteCount,
-  checkShape,
-  checkTensor,
-  type DType,
-  dtypes,
-  nativeData,
-  Tensor,
-} from "./tensor.js";
 
 export type DeviceId = "auto" | "cpu" | "cuda" | `cuda:${number}`;
 

@@ -4,10 +4,10 @@ import { type FileHandle, open, rm, stat, writeFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { bare } from "../check.js";
 import { VggError } from "../errors.js";
-import { withFile } from "../file-error.js";
-import { readWhole } from "../read-whole.js";
+import { withFile } from "../files/errors.js";
+import { readWhole } from "../files/read-whole.js";
+import { writeAll } from "../files/replace.js";
 import { type Client, Interrupted, openClient, type Response, shown } from "./http.js";
-import { writeAll } from "./replace.js";
 
 export interface Progress {
   /** Of the whole file, those of an earlier call included. */

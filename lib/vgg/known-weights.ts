@@ -1,22 +1,13 @@
 // The published weights as data: torchvision's models/vgg.py, whose file names end in the first 8 hex digits of the file's SHA-256.
 import { checkOneOf } from "../check.js";
-import { type Architecture, architectures } from "../vgg/topology.js";
+import { type PublishedFile, type PullOptions, pull } from "../download/hub.js";
+import { type Architecture, architectures } from "./topology.js";
 
 /** Weights of one architecture that torchvision publishes. */
-export interface KnownWeights {
+export interface KnownWeights extends PublishedFile {
   readonly arch: Architecture;
   /** torchvision's name; `DEFAULT` stands for it too. */
   readonly name: "IMAGENET1K_V1";
-  readonly file: string;
-  readonly url: string;
-  /** The first hexadecimal digits of the file's SHA-256. */
-  readonly hashPrefix: string;
-  /** All 64 digits, where they are known. */
-  readonly sha256?: string;
-  /** The exact size, where it is known. */
-  readonly bytes?: number;
-  /** The size in MiB as torchvision states it. */
-  readonly sizeMiB: number;
   /** Of ImageNet's validation images, in percent: the first answer is right, one of the first five is. */
   readonly accuracy: { readonly top1: number; readonly top5: number };
   /** 10⁹ multiply-adds for one 224 × 224 image. */
@@ -79,4 +70,20 @@ export function listWeights(): readonly KnownWeights[] {
 /** Whether a string names published weights rather than a file. */
 export function isWeightsName(name: string): boolean {
   return name === "DEFAULT" || name === "IMAGENET1K_V1";
+}
+
+/**
+ * The path of published weights, which are downloaded if they are not on this machine. Each call verifies the file's SHA-256.
+ * Processes that ask for the same file at once download it once.
+ * @param name "IMAGENET1K_V1", or "DEFAULT", which is the same
+ * @throws {TypeError|RangeError} an argument of another type, or a value that is not known
+ * @throws {VggError} DOWNLOAD_FAILED, OFFLINE, HASH_MISMATCH, DISK_FULL, FOLDER_UNUSABLE
+ * @throws the signal's reason
+ */
+export async function pullWeights(
+  arch: Architecture,
+  name = "DEFAULT",
+  options: PullOptions = {},
+): Promise<string> {
+  return (await pull(knownWeights(arch, name), options)).path;
 }

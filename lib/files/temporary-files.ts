@@ -1,7 +1,7 @@
 // The temporary files of this process: what is still there when it exits, or a signal ends it, is removed then.
 import { unlinkSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { bare } from "./check.js";
+import { bare } from "../check.js";
 
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const removals = new Set<() => void>();

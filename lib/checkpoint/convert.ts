@@ -1,6 +1,7 @@
 // Floating-point tensors in another precision.
 import { checkOneOf } from "../check.js";
-import { type DType, Tensor, type TensorData } from "../tensor.js";
+import type { DType, TensorData } from "../dtype.js";
+import { Tensor } from "../tensor.js";
 
 export type FloatType = Extract<DType, "float32" | "float16" | "bfloat16">;
 export const floatTypes = ["float32", "float16", "bfloat16"] as const satisfies FloatType[];

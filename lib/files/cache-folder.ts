@@ -2,8 +2,8 @@
 import { lstatSync, mkdirSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
-import { bare } from "./check.js";
-import { VggError } from "./errors.js";
+import { bare } from "../check.js";
+import { VggError } from "../errors.js";
 
 /** Undefined for a user without HOME and without an entry in passwd, as containers run them, or with an empty HOME. */
 function homeFolder(): string | undefined {

@@ -1,9 +1,9 @@
 // The least time that a device needs by its measured peak and bandwidth: what layers are held against.
-import { optionOf } from "../check.js";
-import type { Device } from "../device.js";
-import type { Precision } from "../diagnosis.js";
-import { awaitNative } from "../errors.js";
-import type { LayerProfile } from "../vgg/profile.js";
+import { optionOf } from "../../check.js";
+import type { Device } from "../../device/device.js";
+import type { Precision } from "../../dtype.js";
+import { awaitNative } from "../../errors.js";
+import type { LayerProfile } from "../../vgg/profile.js";
 import type { LayerReport, RooflineReport } from "./report.js";
 
 /** @throws {VggError} DISPOSED, DEVICE_LOST */

@@ -2,7 +2,9 @@
 // https://github.com/huggingface/safetensors
 
 import { describe, isPlainObject, rangeError, readOptions, typeError } from "../check.js";
-import { arrayTypeOf, type DType, nativeData, type Tensor, tensorEntries } from "../tensor.js";
+import { arrayTypeOf, type DType } from "../dtype.js";
+import { checkPath, replaceFile } from "../files/replace.js";
+import { nativeData, type Tensor, tensorEntries } from "../tensor.js";
 import {
   type Contents,
   contiguousStrides,
@@ -12,7 +14,6 @@ import {
 } from "./checkpoint.js";
 import { type CheckpointFile, checkpointError, maxFileBytes } from "./file.js";
 import { isWellFormed, JsonObject, type JsonValue, maxObjects, parseJson } from "./json.js";
-import { checkPath, replaceFile } from "./replace.js";
 
 const defaultMaxHeaderBytes = 16 * 2 ** 20;
 const maxDimension = 2 ** 31 - 1;

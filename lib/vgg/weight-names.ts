@@ -1,10 +1,10 @@
 // The names that other programs give to VGG's parameters, turned into torchvision's.
 import { optionOf } from "../check.js";
+import type { StoredTensor } from "../checkpoint/checkpoint.js";
 import { VggError } from "../errors.js";
 import { elementCount } from "../tensor.js";
-import { type ParameterEntry, parameterTable } from "../vgg/parameters.js";
-import { type Architecture, architectures, topology } from "../vgg/topology.js";
-import type { StoredTensor } from "./checkpoint.js";
+import { type ParameterEntry, parameterTable } from "./parameters.js";
+import { type Architecture, architectures, topology } from "./topology.js";
 
 /** What wrappers put before every name. */
 const prefixes = ["module.", "_orig_mod."];

@@ -1,11 +1,11 @@
 // A benchmark's report as files: JSON, CSV, and each figure as SVG and PNG.
 import { access, constants } from "node:fs/promises";
 import { join } from "node:path";
-import { csvLine } from "../csv.js";
-import { VggError } from "../errors.js";
-import { withFile } from "../file-error.js";
-import { makeFolder } from "../make-folder.js";
-import { checkPath, replaceFile } from "../weights/replace.js";
+import { csvLine } from "../../csv.js";
+import { VggError } from "../../errors.js";
+import { withFile } from "../../files/errors.js";
+import { makeFolder } from "../../files/make-folder.js";
+import { checkPath, replaceFile } from "../../files/replace.js";
 import { figures } from "./figures.js";
 import type { BenchReport } from "./report.js";
 

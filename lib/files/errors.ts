@@ -1,5 +1,5 @@
 // What the file system refuses, as the public class. No other file reads an errno to choose a code.
-import { VggError } from "./errors.js";
+import { VggError } from "../errors.js";
 
 const diskFullCodes = ["ENOSPC", "EDQUOT", "EFBIG"];
 

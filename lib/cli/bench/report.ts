@@ -1,8 +1,9 @@
 // What a benchmark found, as plain data: what `vgg bench --json` prints. Nothing that was not measured is a number.
-import type { MemoryStats } from "../device.js";
-import type { DeviceInfo, Precision } from "../diagnosis.js";
-import type { LayerProfile } from "../vgg/profile.js";
-import type { Architecture } from "../vgg/topology.js";
+import type { MemoryStats } from "../../device/device.js";
+import type { DeviceInfo } from "../../device/diagnosis.js";
+import type { Precision } from "../../dtype.js";
+import type { LayerProfile } from "../../vgg/profile.js";
+import type { Architecture } from "../../vgg/topology.js";
 
 /** Layers are timed in at most so many runs of each batch size. */
 export const profileRuns = 10;

@@ -1,14 +1,11 @@
 // What this machine has: the devices that work, and for everything else the reason.
 import { createRequire } from "node:module";
 import { cpus, totalmem } from "node:os";
-import { callNative } from "./errors.js";
-import { type AddonReport, addonReport, type LibraryReport, native } from "./native.js";
-import { isError } from "./realm.js";
-
-export type Precision = "float32" | "tf32" | "float16" | "bfloat16" | "float8";
-export const precisions = Object.freeze([
-  ...(["float32", "tf32", "float16", "bfloat16", "float8"] as const),
-] satisfies Precision[]);
+import type { Precision } from "../dtype.js";
+import { callNative } from "../errors.js";
+import type { AddonReport, LibraryReport } from "../native/addon.js";
+import { addonReport, native } from "../native/load.js";
+import { isError } from "../realm.js";
 
 export interface DeviceInfo {
   readonly id: string;
@@ -52,7 +49,9 @@ export interface Diagnosis {
   };
 }
 
-export const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
+export const { version } = createRequire(import.meta.url)("../../package.json") as {
+  version: string;
+};
 
 const cudaVariables = [
   ...(["VGG_CUDA_PATH", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "CUDA_PATH"] as const),
@@ -80,19 +79,19 @@ export function gpuInfos(): DeviceInfo[] {
 /** The devices that `openDevice` would open, the fastest first. @throws {VggError} ADDON_MISSING */
 export function listDevices(): DeviceInfo[] {
   const gpus = gpuInfos();
-  const isUsable = gpus.length > 0 && missingLibrary() === undefined;
+  const { libraries } = callNative(() => native().cudaReport());
+  const isUsable = gpus.length > 0 && missingLibrary(libraries) === undefined;
   return [...(isUsable ? gpus : []), cpuInfo()];
 }
 
 /** The library that keeps GPUs from being used. NVRTC is none: compiled kernels may be in the cache. */
-function missingLibrary(): LibraryReport | undefined {
-  const { libraries } = callNative(() => native().cudaReport());
+function missingLibrary(libraries: readonly LibraryReport[]): LibraryReport | undefined {
   return libraries.find(({ name, problem }) => problem !== null && name !== "NVRTC");
 }
 
 function diagnoseCuda(): Diagnosis["cuda"] {
   const { libraries, attempts } = callNative(() => native().cudaReport());
-  const missing = libraries.find(({ name, problem }) => problem !== null && name !== "NVRTC");
+  const missing = missingLibrary(libraries);
   let devices: DeviceInfo[] = [];
   let reason = "";
   try {

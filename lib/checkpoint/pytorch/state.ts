@@ -1,7 +1,7 @@
 // What PyTorch's pickles refer to: the names that may occur, the storages and tensors they stand for, and where in the
 // pickled object the state dict is.
 import { describe } from "../../check.js";
-import { arrayTypeOf, type DType } from "../../tensor.js";
+import { arrayTypeOf, type DType } from "../../dtype.js";
 import {
   type Contents,
   checkView,

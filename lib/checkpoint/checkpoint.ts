@@ -2,7 +2,8 @@
 import { promisify } from "node:util";
 import { crc32, inflateRaw } from "node:zlib";
 import { bare, checkInteger, typeError } from "../check.js";
-import { arrayTypeOf, type DType, elementCount, Tensor } from "../tensor.js";
+import { arrayTypeOf, type DType } from "../dtype.js";
+import { elementCount, Tensor } from "../tensor.js";
 import { type CheckpointFile, checkpointError } from "./file.js";
 
 export const maxDimensions = 16;

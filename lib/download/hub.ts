@@ -4,7 +4,6 @@ import { constants } from "node:fs";
 import { access, copyFile, open, rename, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { cacheFolder, expandHome, userCacheFolder } from "../cache-folder.js";
 import {
   checkInteger,
   checkSignal,
@@ -14,11 +13,11 @@ import {
   typeError,
 } from "../check.js";
 import { VggError } from "../errors.js";
-import { fileError, isMissing, withFile } from "../file-error.js";
-import { makeFolder } from "../make-folder.js";
+import { cacheFolder, expandHome, userCacheFolder } from "../files/cache-folder.js";
+import { fileError, isMissing, withFile } from "../files/errors.js";
+import { makeFolder } from "../files/make-folder.js";
+import { removeTemporary } from "../files/temporary-files.js";
 import { onAbort, unlessAborted } from "../signal.js";
-import { removeTemporary } from "../temporary-files.js";
-import type { Architecture } from "../vgg/topology.js";
 import {
   type DownloadOptions,
   discardEmptyPart,
@@ -27,8 +26,21 @@ import {
   type Progress,
 } from "./download.js";
 import { shown } from "./http.js";
-import { type KnownWeights, knownWeights } from "./known.js";
 import { LockWatch, tryLock } from "./lock.js";
+
+/** A file that its publisher names by its hash. */
+export interface PublishedFile {
+  readonly file: string;
+  readonly url: string;
+  /** The first hexadecimal digits of the file's SHA-256. */
+  readonly hashPrefix: string;
+  /** All 64 digits, if they are known. */
+  readonly sha256?: string;
+  /** The exact size, if it is known. */
+  readonly bytes?: number;
+  /** The size in MiB as its publisher states it. */
+  readonly sizeMiB: number;
+}
 
 export interface PullOptions {
   /** Where to look and to keep; default: torch's cache where there is one, else `vgg-cudnn` in the user's cache folder. */
@@ -88,7 +100,7 @@ async function findFolders(folder?: string): Promise<{ all: string[]; own: strin
   return { all: [torch, own], own: isTorchOurs ? torch : own };
 }
 
-function source(weights: KnownWeights, mirror: unknown, name: string): URL {
+function source(weights: PublishedFile, mirror: unknown, name: string): URL {
   if (mirror === undefined) return new URL(weights.url);
   if (typeof mirror !== "string") throw typeError("a string", name, mirror);
   const url = URL.canParse(mirror) ? new URL(mirror) : undefined;
@@ -98,7 +110,7 @@ function source(weights: KnownWeights, mirror: unknown, name: string): URL {
   return url;
 }
 
-function checkedOptions(weights: KnownWeights, given: PullOptions) {
+function checkedOptions(weights: PublishedFile, given: PullOptions) {
   const options = readOptions(given, "options", optionNames);
   const { folder, signal, onProgress = () => {} } = options;
   const { timeoutMs = 30_000, retries = 4, retryDelayMs = 500 } = options;
@@ -149,17 +161,17 @@ async function hashFile(path: string, signal?: AbortSignal): Promise<Hashed | un
   return { bytes, sha256: hash.digest("hex") };
 }
 
-function isRight(weights: KnownWeights, file: Hashed): boolean {
+function isRight(weights: PublishedFile, file: Hashed): boolean {
   return file.sha256.startsWith(optionOf(weights, "sha256") ?? weights.hashPrefix);
 }
 
-function shownHash(weights: KnownWeights): string {
+function shownHash(weights: PublishedFile): string {
   return optionOf(weights, "sha256") ?? `${weights.hashPrefix}…`;
 }
 
 async function verifiedFile(
   folder: string,
-  weights: KnownWeights,
+  weights: PublishedFile,
   signal?: AbortSignal,
 ): Promise<PulledWeights | undefined> {
   const path = join(folder, weights.file);
@@ -179,7 +191,7 @@ async function publish(part: string, folder: string, file: string): Promise<void
 /** Downloads under the lock, verifies, publishes. */
 async function fetchVerified(
   folder: string,
-  weights: KnownWeights,
+  weights: PublishedFile,
   url: URL,
   options: DownloadOptions & { isHeld: () => Promise<boolean> },
 ): Promise<PulledWeights> {
@@ -224,7 +236,7 @@ async function separate(part: string): Promise<void> {
 /** Says how far another process is. */
 async function showWaiting(
   part: string,
-  weights: KnownWeights,
+  weights: PublishedFile,
   onProgress: (progress: Progress) => void,
 ): Promise<void> {
   const receivedBytes = await stat(part).then(
@@ -244,9 +256,9 @@ function anyOf(signals: (AbortSignal | undefined)[]): { signal: AbortSignal; rel
   };
 }
 
-/** `pullWeights` for any table entry. */
+/** Like `pullWeights`, for any published file. */
 export async function pull(
-  weights: KnownWeights,
+  weights: PublishedFile,
   options: PullOptions = {},
 ): Promise<PulledWeights> {
   const { folder, signal, offline, url, ...rest } = checkedOptions(weights, options);
@@ -300,20 +312,4 @@ export async function pull(
       await lock.release();
     }
   }
-}
-
-/**
- * The path of published weights, which are downloaded if they are not on this machine. Each call verifies the file's SHA-256.
- * Processes that ask for the same file at once download it once.
- * @param name "IMAGENET1K_V1", or "DEFAULT", which is the same
- * @throws {TypeError|RangeError} an argument of another type, or a value that is not known
- * @throws {VggError} DOWNLOAD_FAILED, OFFLINE, HASH_MISMATCH, DISK_FULL, FOLDER_UNUSABLE
- * @throws the signal's reason
- */
-export async function pullWeights(
-  arch: Architecture,
-  name = "DEFAULT",
-  options: PullOptions = {},
-): Promise<string> {
-  return (await pull(knownWeights(arch, name), options)).path;
 }

@@ -1,6 +1,6 @@
 // The process that a cold start is measured in: makes a model, answers twice, and prints when each part was done.
 const nodeMs = performance.now(); // from the start of the process
-const { openDevice, Tensor, Vgg } = await import("../index.js");
+const { openDevice, Tensor, Vgg } = await import("../../index.js");
 const importedMs = performance.now();
 const { arch, device: id, weights, ...options } = JSON.parse(process.argv[2]!);
 const device = await openDevice(id);

@@ -2,14 +2,15 @@
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { optionOf } from "../check.js";
-import type { Device, DeviceId } from "../device.js";
-import { type Precision, version } from "../diagnosis.js";
-import { median, percentile } from "../statistics.js";
-import { Tensor } from "../tensor.js";
-import { Vgg } from "../vgg/model.js";
-import type { LayerProfile } from "../vgg/profile.js";
-import type { Architecture } from "../vgg/topology.js";
+import { optionOf } from "../../check.js";
+import type { Device, DeviceId } from "../../device/device.js";
+import { version } from "../../device/diagnosis.js";
+import type { Precision } from "../../dtype.js";
+import { median, percentile } from "../../statistics.js";
+import { Tensor } from "../../tensor.js";
+import { Vgg } from "../../vgg/model.js";
+import type { LayerProfile } from "../../vgg/profile.js";
+import type { Architecture } from "../../vgg/topology.js";
 import {
   type BatchReport,
   type BenchReport,

@@ -1,10 +1,11 @@
 // Writes a state dict as PyTorch's zip format, so that torch.load(path, weights_only=True) reads it.
 import { crc32 } from "node:zlib";
 import { optionOf, rangeError } from "../../check.js";
+import type { DType } from "../../dtype.js";
 import { VggError } from "../../errors.js";
-import { type DType, nativeData } from "../../tensor.js";
+import { replaceFile } from "../../files/replace.js";
+import { nativeData } from "../../tensor.js";
 import { contiguousStrides } from "../checkpoint.js";
-import { replaceFile } from "../replace.js";
 import { checkWritable, type LazyTensor } from "../safetensors.js";
 import { maxPickleBytes, maxStringBytes } from "./pickle.js";
 

@@ -13,9 +13,9 @@ import {
 } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
 import { bare, rangeError, typeError } from "../check.js";
-import { ifMissing, isMissing, withFile } from "../file-error.js";
-import { removeAtExit, removeTemporary } from "../temporary-files.js";
+import { ifMissing, isMissing, withFile } from "./errors.js";
 import { isStalePart, newPartName } from "./part-name.js";
+import { removeAtExit, removeTemporary } from "./temporary-files.js";
 
 /** @throws {TypeError|RangeError} not a path that a file can have */
 export function checkPath(path: unknown, name: string): string {

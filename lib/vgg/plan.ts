@@ -1,13 +1,14 @@
 // Plans and kernels for a GPU that is not here: made on one machine, for the cache of another.
 import { join } from "node:path";
-import { cacheFolder } from "./cache-folder.js";
-import { readOptions } from "./check.js";
-import type { Precision } from "./diagnosis.js";
-import { awaitNative, callNative } from "./errors.js";
-import { architectureOf, describeGpu, type GpuName, nameOf } from "./gpus.js";
-import { type NativeRecord, native, type PlannedConvolution, type PlannedStep } from "./native.js";
-import { recordForward } from "./vgg/record.js";
-import { logitsName, type Topology } from "./vgg/topology.js";
+import { readOptions } from "../check.js";
+import { architectureOf, describeGpu, type GpuName, nameOf } from "../device/gpus.js";
+import type { Precision } from "../dtype.js";
+import { awaitNative, callNative } from "../errors.js";
+import { cacheFolder } from "../files/cache-folder.js";
+import type { NativeRecord, PlannedConvolution, PlannedStep } from "../native/addon.js";
+import { native } from "../native/load.js";
+import { recordForward } from "./record.js";
+import { logitsName, type Topology } from "./topology.js";
 
 export interface PlanOptions {
   precision: Precision;

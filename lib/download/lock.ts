@@ -5,9 +5,9 @@ import { lstat, open, rename, rm, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { bare } from "../check.js";
 import { VggError } from "../errors.js";
-import { ifMissing, withFile } from "../file-error.js";
-import { readWhole } from "../read-whole.js";
-import { removeAtExit, removeTemporary } from "../temporary-files.js";
+import { ifMissing, withFile } from "../files/errors.js";
+import { readWhole } from "../files/read-whole.js";
+import { removeAtExit, removeTemporary } from "../files/temporary-files.js";
 
 const heartbeatMs = 5_000;
 const staleMs = 60_000;

@@ -1,0 +1,44 @@
+// The types of numbers: those of tensors (dtype), and those that a device computes with (precision).
+
+/** Numbers that JavaScript lacks are kept as their bits in a Uint16Array or Uint8Array. */
+export const arrayTypes = Object.freeze({
+  float32: Float32Array,
+  float64: Float64Array,
+  float16: Uint16Array,
+  bfloat16: Uint16Array,
+  float8_e4m3fn: Uint8Array,
+  float8_e5m2: Uint8Array,
+  bool: Uint8Array,
+  int8: Int8Array,
+  uint8: Uint8Array,
+  int16: Int16Array,
+  uint16: Uint16Array,
+  int32: Int32Array,
+  uint32: Uint32Array,
+  int64: BigInt64Array,
+  uint64: BigUint64Array,
+} as const);
+
+export type DType = keyof typeof arrayTypes;
+export type TensorData =
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Uint8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array;
+
+export const dtypes = Object.freeze(Object.keys(arrayTypes)) as readonly DType[];
+
+export function arrayTypeOf(dtype: DType): (typeof arrayTypes)[DType] {
+  return arrayTypes[dtype];
+}
+
+export type Precision = "float32" | "tf32" | "float16" | "bfloat16" | "float8";
+export const precisions = Object.freeze([
+  ...(["float32", "tf32", "float16", "bfloat16", "float8"] as const),
+] satisfies Precision[]);
