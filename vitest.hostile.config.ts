@@ -4,8 +4,9 @@ import base from "./vitest.config.ts";
 
 // Not what downloads: undici and Node's http take options from objects of their own.
 const files = [
-  ...["builder", "checkpoint", "checkpoint-pickle", "device", "graph", "image"],
-  ...["profile", "refusals", "safetensors", "tensor", "topology", "vgg"],
+  ...["addon/image", "addon/tensor", "device/device", "device/graph", "device/profile"],
+  ...["device/refusals", "device/vgg", "library/builder", "library/checkpoint"],
+  ...["library/checkpoint-pickle", "library/safetensors", "library/topology"],
 ];
 
 export default defineConfig({

@@ -3,5 +3,5 @@ import { defineConfig } from "vitest/config";
 import base from "./vitest.config.ts";
 
 export default defineConfig({
-  test: { ...base.test, include: ["test/order.test.ts"], env: { VGG_SEQUENCES: "20000" } },
+  test: { ...base.test, include: ["test/device/order.test.ts"], env: { VGG_SEQUENCES: "20000" } },
 });

@@ -186,7 +186,7 @@ step_cores() {
 step_suite() {
   local workers=${VGG_SUITE_WORKERS:-} files=()
   [ -n "$workers" ] || workers=$(($(nproc) < 8 ? 1 : 4))
-  [ "$VGG_ACCEPT_QUICK" = 1 ] && files=(test/device.test.ts test/topology.test.ts)
+  [ "$VGG_ACCEPT_QUICK" = 1 ] && files=(test/device/device.test.ts test/library/topology.test.ts)
   cd "$root" || return
   VGG_REQUIRE_DEVICES=cuda "$node" node_modules/vitest/vitest.mjs run --maxWorkers "$workers" \
     --reporter=default --reporter=json --outputFile.json="$work/vitest.json" "${files[@]}"

@@ -1,4 +1,4 @@
-// Runs the suite of the back ends on the fake GPU: the shipped addon, with the fake libraries in the place of NVIDIA's.
+// Runs test/device on the fake GPU: the shipped addon, with the fake libraries instead of NVIDIA's.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,28 +7,10 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const cache = mkdtempSync(join(tmpdir(), "vgg-cache-"));
-// What needs no device, or starts other processes by the dozen, runs in `npm test` alone.
-const files = [
-  "device",
-  "graph",
-  "profile",
-  "ops-images",
-  "ops-rows",
-  "golden",
-  "vgg",
-  "refusals",
-  "lifetime",
-  "order",
-  "load",
-];
-const chosen = process.argv.length > 2 ? process.argv.slice(2) : files;
+const chosen = process.argv.length > 2 ? process.argv.slice(2) : ["test/device/"];
 const { status } = spawnSync(
   process.execPath,
-  [
-    join(root, "node_modules/vitest/vitest.mjs"),
-    "run",
-    ...chosen.map((name) => `test/${name}.test.ts`),
-  ],
+  [join(root, "node_modules/vitest/vitest.mjs"), "run", ...chosen],
   {
     cwd: root,
     stdio: "inherit",

@@ -1,0 +1,294 @@
+// Limits of the whole process on images under way: who gets a place, who waits, and who is let go.
+import { pbkdf2 } from "node:crypto";
+import { once } from "node:events";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { Worker } from "node:worker_threads";
+import sharp from "sharp";
+import { afterEach, describe, expect, it } from "vitest";
+import { openImage } from "../../lib/image/decode.ts";
+import { type Claim, decodedBytes, decoders, Limiter, openFiles } from "../../lib/image/limiter.ts";
+import { preprocess } from "../../lib/index.ts";
+import { native } from "../../lib/native/load.ts";
+
+import { cropOf, drawing, expectCode, failure, folder, photo, plain } from "../support/images.ts";
+
+const claim = (change: Partial<Claim> = {}): Claim => ({
+  call: {},
+  signal: new AbortController().signal,
+  patienceMs: 60_000,
+  stalled: () => new Error("stalled"),
+  ...change,
+});
+
+let limiters = 0;
+const limiterOf = (capacity: number) => new Limiter(`test ${++limiters}`, capacity);
+
+describe("a limiter", () => {
+  it("lets the calls take turns, and each call's waits keep their order", async () => {
+    const limiter = limiterOf(1);
+    const order: string[] = [];
+    const hold = await limiter.acquire(1, claim());
+    const calls = { a: {}, b: {} };
+    const waits = (["a", "a", "a", "b", "b"] as const).map(async (call, index) => {
+      const release = await limiter.acquire(1, claim({ call: calls[call] }));
+      order.push(`${call}${index}`);
+      release();
+    });
+    hold();
+    await Promise.all(waits);
+    expect(order).toEqual(["a0", "b3", "a1", "b4", "a2"]);
+    expect(limiter.free).toBe(1);
+  });
+
+  it("gives all to one that asks for more, and lets nobody overtake it", async () => {
+    const limiter = limiterOf(10);
+    const [small, other] = [await limiter.acquire(4, claim()), await limiter.acquire(4, claim())];
+    const order: string[] = [];
+    const large = limiter.acquire(1000, claim()).then((release) => {
+      order.push("large");
+      expect(limiter.free).toBe(0);
+      release();
+    });
+    const late = limiter.acquire(1, claim()).then((release) => {
+      order.push("late");
+      release();
+    });
+    small();
+    small();
+    await new Promise(setImmediate);
+    expect([order, limiter.free]).toEqual([[], 6]);
+    other();
+    await Promise.all([large, late]);
+    expect(order).toEqual(["large", "late"]);
+    expect(limiter.free).toBe(10);
+  });
+
+  it("lets a wait go when its signal fires, and those behind it come forward", async () => {
+    const limiter = limiterOf(10);
+    const hold = await limiter.acquire(5, claim());
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    const large = failure(limiter.acquire(9, claim({ signal: controller.signal })));
+    const small = limiter.acquire(2, claim());
+    controller.abort(reason);
+    expect(await large).toBe(reason);
+    (await small)();
+    hold();
+    expect(limiter.free).toBe(10);
+    const { signal } = controller;
+    expect(await failure(limiter.acquire(1, claim({ signal })))).toBe(reason);
+  });
+
+  it("ends a wait when nobody was given a place for that long, and not before", async () => {
+    const limiter = limiterOf(1);
+    const hold = await limiter.acquire(1, claim());
+    const stalled = failure(limiter.acquire(1, claim({ patienceMs: 20 })));
+    expect((await stalled).message).toBe("stalled");
+    hold();
+    // Others that go on keep it waiting.
+    const call = {};
+    const patience = claim({ call, patienceMs: 300 });
+    const waits = Array.from({ length: 10 }, async () => {
+      const release = await limiter.acquire(1, patience);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      release();
+    });
+    await Promise.all(waits);
+    expect(limiter.free).toBe(1);
+  });
+});
+
+describe("a limiter of several threads", () => {
+  const child = new URL("../children/limiter.mjs", import.meta.url);
+  const threads: Worker[] = [];
+  const start = () => {
+    const thread = new Worker(child);
+    threads.push(thread);
+    return thread;
+  };
+  afterEach(() => Promise.all(threads.map((thread) => thread.terminate())));
+  const ask = (thread: Worker, message: object) => {
+    thread.postMessage(message);
+    return once(thread, "message");
+  };
+
+  it("is one: who came first is first, in whatever thread", async () => {
+    const limiter = limiterOf(3);
+    const { name } = limiter;
+    const hold = await limiter.acquire(2, claim());
+    const [first, second] = [start(), start()];
+    const order: string[] = [];
+    const large = ask(first, { work: "acquire", name, amount: 3 }).then(() => order.push("large"));
+    // In line once a single place, which is free, is not given.
+    const probe = new (native().Places)(name, 1);
+    while (probe.take(1)) {
+      probe.give(1);
+      await new Promise(setImmediate);
+    }
+    const own = limiter.acquire(1, claim()).then((release) => {
+      order.push("own");
+      return release;
+    });
+    const small = ask(second, { work: "acquire", name, amount: 2 }).then(() => order.push("small"));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect([order, limiter.free]).toEqual([[], 1]);
+    hold();
+    await large;
+    expect([order, limiter.free]).toEqual([["large"], 0]);
+    await ask(first, { work: "release", name });
+    (await own)();
+    await small;
+    await ask(second, { work: "release", name });
+    expect(order.sort()).toEqual(["large", "own", "small"]);
+    expect(limiter.free).toBe(3);
+  });
+
+  it("gets back what a thread held that was ended, and goes on", async () => {
+    const limiter = limiterOf(2);
+    const { name, free } = limiter;
+    expect(free).toBe(2);
+    const thread = start();
+    await ask(thread, { work: "acquire", name, amount: 2 });
+    const waiting = limiter.acquire(1, claim());
+    expect(limiter.free).toBe(0);
+    await thread.terminate();
+    (await waiting)();
+    expect(limiter.free).toBe(2);
+  });
+
+  it("leaves a thread of libuv's pool to others, however many threads decode", async () => {
+    const pool = Number(process.env.UV_THREADPOOL_SIZE) || 4;
+    let isDone = false;
+    const images = Promise.all(
+      [start(), start(), start()].map((thread) => ask(thread, { work: "images", count: 20 })),
+    ).finally(() => {
+      isDone = true;
+    });
+    let peak = 0;
+    while (!isDone) {
+      peak = Math.max(peak, sharp.counters().process);
+      await new Promise(setImmediate);
+    }
+    await images;
+    expect(peak).toBeGreaterThan(0);
+    expect(peak).toBeLessThan(pool);
+    expect([decoders.free, decodedBytes.free]).toEqual([decoders.capacity, decodedBytes.capacity]);
+  });
+});
+
+describe("images under way in the process", () => {
+  const path = join(folder, "landscape.png");
+  /** The most that `measure` gives while the work goes on. */
+  async function peakOf(measure: () => number, work: Promise<unknown>): Promise<number> {
+    let peak = 0;
+    let isDone = false;
+    const end = work.finally(() => {
+      isDone = true;
+    });
+    while (!isDone) {
+      peak = Math.max(peak, measure());
+      await new Promise(setImmediate);
+    }
+    await end;
+    return peak;
+  }
+
+  it.skipIf(process.platform !== "linux")("open few files, however many calls ask", async () => {
+    const files = () => readdirSync("/proc/self/fd").length;
+    const before = files();
+    const calls = Promise.all(Array.from({ length: 100 }, () => cropOf(path)));
+    expect((await peakOf(files, calls)) - before).toBeLessThan(20);
+    expect(openFiles.free).toBe(openFiles.capacity);
+  });
+
+  it("leave a thread of libuv's pool to others", async () => {
+    const pool = Number(process.env.UV_THREADPOOL_SIZE) || 4;
+    const busy = () => sharp.counters().process;
+    const calls = Promise.all(Array.from({ length: 30 }, () => cropOf(drawing)));
+    const peak = await peakOf(busy, calls);
+    expect(peak).toBeGreaterThan(0);
+    expect(peak).toBeLessThan(pool);
+  });
+
+  it("take memory by their pixels: one of 48 megapixels is alone", async () => {
+    const large = Buffer.from(photo);
+    const frame = large.indexOf(Buffer.of(0xff, 0xc0));
+    large.writeUInt16BE(6000, frame + 5);
+    large.writeUInt16BE(8000, frame + 7);
+    const { peakBytes } = await openImage(large, "test", 1e8);
+    expect(peakBytes).toBeGreaterThanOrEqual(3 * 48e6);
+    expect(2 * peakBytes).toBeGreaterThan(decodedBytes.capacity);
+  });
+
+  it("take no memory for a copy if they are turned upright", async () => {
+    const reckon = async (orientation: number) => {
+      const jpeg = await plain(640, 480).withMetadata({ orientation }).jpeg().toBuffer();
+      return (await openImage(jpeg, "test", 1e8)).peakBytes;
+    };
+    expect(await reckon(6)).toBe(await reckon(1));
+  });
+
+  it("keep their place until the decoder ends, also after their time", async () => {
+    const webp = await plain(2500, 2000).webp().toBuffer();
+    const late = preprocess(webp, { decodeTimeoutMs: 1 });
+    await expectCode(late, "IMAGE_TIMEOUT", "Expected the image to be decoded within 1 ms");
+    expect(decoders.free).toBe(decoders.capacity - 1);
+    while (decoders.free < decoders.capacity) await new Promise(setImmediate);
+    expect(sharp.counters()).toEqual({ queue: 0, process: 0 });
+    expect(decodedBytes.free).toBe(decodedBytes.capacity);
+    expect((await preprocess(webp)).size).toBe(150_528);
+  });
+
+  it("wait for memory while others are given it, and no longer than decodeTimeoutMs without", async () => {
+    const all = decodedBytes.capacity;
+    const hold = await decodedBytes.acquire(all, claim());
+    const message = "Expected memory for its pixels to be free within 300 ms";
+    await expectCode(preprocess(drawing, { decodeTimeoutMs: 300 }), "IMAGE_TIMEOUT", message);
+    const others = Array.from({ length: 5 }, async () => {
+      const release = await decodedBytes.acquire(all, claim());
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      release();
+    });
+    const waiting = preprocess(drawing, { decodeTimeoutMs: 300 });
+    hold();
+    expect((await waiting).size).toBe(150_528);
+    await Promise.all(others);
+    expect([decoders.free, decodedBytes.free]).toEqual([decoders.capacity, all]);
+  });
+
+  it("are let go while the pool's threads, which read their headers, are busy", async () => {
+    const pool = Number(process.env.UV_THREADPOOL_SIZE) || 4;
+    const derive = promisify(pbkdf2);
+    const busy = Array.from({ length: pool }, () => derive("a", "b", 300_000, 64, "sha512"));
+    let isBusy = true;
+    const first = Promise.race(busy).then(() => {
+      isBusy = false;
+    });
+    const late = preprocess(drawing, { decodeTimeoutMs: 30 });
+    await expectCode(late, "IMAGE_TIMEOUT", "Expected the image to be decoded within 30 ms");
+    expect(isBusy).toBe(true);
+    await Promise.all([first, ...busy]);
+    while (decoders.free < decoders.capacity) await new Promise(setImmediate);
+    expect(decodedBytes.free).toBe(decodedBytes.capacity);
+  });
+
+  it("are let go by time or signal while others hold all decoders", async () => {
+    const held = await Promise.all(
+      Array.from({ length: decoders.capacity }, () => decoders.acquire(1, claim())),
+    );
+    const message = "a buffer of .*Expected a decoder to be free within 30 ms";
+    const late = preprocess(drawing, { decodeTimeoutMs: 30 });
+    await expectCode(late, "IMAGE_TIMEOUT", new RegExp(message));
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    const stopped = failure(preprocess([path, drawing], { signal: controller.signal }));
+    setTimeout(() => controller.abort(reason), 20);
+    expect(await stopped).toBe(reason);
+    while (openFiles.free < openFiles.capacity) await new Promise(setImmediate);
+    for (const release of held) release();
+    expect(decoders.free).toBe(decoders.capacity);
+    expect((await preprocess(path)).size).toBe(150_528);
+  });
+});

@@ -1,0 +1,365 @@
+// The commands that read weights and pictures: classify, validate, convert and summary --weights.
+import { spawnSync } from "node:child_process";
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { imagenetLabels, readCheckpoint, Vgg } from "../../lib/index.ts";
+import { folderClasses, Validation } from "../../lib/vgg/validation.ts";
+import { testDevice } from "../support/devices.ts";
+
+const script = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+const images = fileURLToPath(new URL("../golden/images/", import.meta.url));
+const checkpoints = fileURLToPath(new URL("../golden/checkpoints/", import.meta.url));
+let scratch: string;
+let weights: string;
+let best: number;
+
+function vgg(...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [script, ...args], {
+    encoding: "utf8",
+    cwd: scratch,
+  });
+  return { status, stdout, stderr };
+}
+
+beforeAll(async () => {
+  scratch = mkdtempSync(join(tmpdir(), "vgg-cli-"));
+  weights = join(scratch, "random.safetensors");
+  await using model = await Vgg.create("vgg11", { device: testDevice, seed: 1 });
+  await model.save(weights);
+  best = (await model.classify(`${images}small.png`))[0]!.index;
+  for (const [name, file] of [
+    ["a one.jpg", "portrait.jpg"],
+    ["b.PNG", "small.png"],
+    ["sub/c.gif", "palette.gif"],
+  ] as const) {
+    mkdirSync(join(scratch, "pictures", "sub"), { recursive: true });
+    copyFileSync(images + file, join(scratch, "pictures", name));
+  }
+  writeFileSync(join(scratch, "pictures", "notes.txt"), "no picture");
+});
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+describe("vgg classify", () => {
+  it("prints a table of every picture in a folder", () => {
+    const { status, stdout, stderr } = vgg(
+      "classify",
+      "pictures",
+      "--weights",
+      weights,
+      "--top",
+      "2",
+    );
+    expect(stderr).toBe("");
+    expect(status).toBe(0);
+    const blocks = stdout.trimEnd().split("\n\n");
+    expect(blocks.map((block) => block.split("\n")[0])).toEqual(
+      ["a one.jpg", "b.PNG", "sub/c.gif"].map((name) => join("pictures", name)),
+    );
+    expect(blocks[1]!.split("\n")[1]).toMatch(
+      new RegExp(`^ +0\\.\\d\\d %  ${imagenetLabels[best]} \\(${best}\\)$`),
+    );
+    expect(blocks[1]!.split("\n")).toHaveLength(3);
+  });
+
+  it("takes files and patterns, none twice, and prints JSON, NDJSON and CSV", () => {
+    const common = ["--weights", weights, "--top", "1"];
+    const json = vgg("classify", "pictures/*.{jpg,PNG}", "pictures/b.PNG", ...common, "--json");
+    const list = JSON.parse(json.stdout);
+    expect(list.map(({ file }: { file: string }) => file)).toEqual([
+      "pictures/a one.jpg",
+      "pictures/b.PNG",
+    ]);
+    expect(list[1].predictions).toEqual([
+      { index: best, label: imagenetLabels[best], probability: expect.any(Number) },
+    ]);
+    const ndjson = vgg(
+      "classify",
+      "pictures/sub",
+      "pictures/b.PNG",
+      ...common,
+      "--format",
+      "ndjson",
+    );
+    expect(
+      ndjson.stdout
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line).file),
+    ).toEqual(["pictures/sub/c.gif", "pictures/b.PNG"]);
+    const csv = vgg("classify", "pictures/a one.jpg", ...common, "--format", "csv");
+    const [header, line] = csv.stdout.split("\n");
+    expect(header).toBe("file,rank,index,label,probability,error");
+    expect(line).toMatch(/^pictures\/a one\.jpg,1,\d+,("[^"]+"|[^,]+),0\.\d+,$/);
+  });
+
+  it("goes on after a bad picture, and exits with 1", () => {
+    const { status, stdout, stderr } = vgg(
+      "classify",
+      "pictures/notes.txt",
+      "missing.png",
+      "pictures/b.PNG",
+      "--weights",
+      weights,
+      "--json",
+      "--batch-size",
+      "2",
+    );
+    expect(status).toBe(1);
+    const list = JSON.parse(stdout);
+    expect(list.map((item: { error?: { code: string } }) => item.error?.code)).toEqual([
+      "IMAGE_FORMAT",
+      "IMAGE_UNREADABLE",
+      undefined,
+    ]);
+    expect(stderr.trimEnd().split("\n")).toHaveLength(2);
+    expect(stderr).toContain("vgg: missing.png");
+  });
+
+  it("leaves nothing on stdout when it was asked wrongly", () => {
+    for (const top of ["0", "1001"]) {
+      const { status, stdout } = vgg(
+        "classify",
+        "pictures",
+        "--weights",
+        weights,
+        "--top",
+        top,
+        "--json",
+      );
+      expect([status, stdout]).toEqual([2, ""]);
+    }
+  });
+
+  it("uses the labels of a file", () => {
+    const lines = join(scratch, "labels.txt");
+    writeFileSync(
+      lines,
+      `\ufeff${Array.from({ length: 1000 }, (_, i) => `class ${i}`).join("\n")}`,
+    );
+    const { stdout } = vgg("classify", "pictures/b.PNG", "--weights", weights, "--labels", lines);
+    expect(stdout).toContain(`class ${best} (${best})`);
+  });
+
+  it.each<[string, string[], number, string]>([
+    ["no weights", ["classify", "pictures"], 2, "required option '--weights <file>'"],
+    ["no picture", ["classify", "--weights", "x.pth"], 2, "missing required argument 'images'"],
+    [
+      "a pattern without a match",
+      ["classify", "*.bmp", "--weights", "x.pth"],
+      2,
+      'for IMAGE but received "*.bmp"',
+    ],
+    [
+      "weights that are missing",
+      ["classify", "pictures", "--weights", "x.pth"],
+      1,
+      "x.pth: Expected a file that can be read but received ENOENT",
+    ],
+    [
+      "weights that want to run code",
+      ["classify", "pictures", "--weights", `${checkpoints}refuse-os-system.pth`],
+      1,
+      'the name "posix.system"',
+    ],
+    [
+      "labels that are missing",
+      ["classify", "pictures", "--weights", "x.pth", "--labels", "none.txt"],
+      2,
+      "--labels but received none.txt (ENOENT)",
+    ],
+    [
+      "no class",
+      ["classify", "pictures", "--weights", "WEIGHTS", "--top", "0"],
+      2,
+      "Expected an integer from 1 to 1000000 for --top but received 0",
+    ],
+    [
+      "another format",
+      ["classify", "pictures", "--weights", "x.pth", "--format", "xml"],
+      2,
+      "Allowed choices are table, json, ndjson, csv",
+    ],
+  ])("refuses %s", (_, args, expected, message) => {
+    const { status, stderr } = vgg(...args.map((arg) => (arg === "WEIGHTS" ? weights : arg)));
+    expect(stderr).toContain(message);
+    expect(stderr.trimEnd().split("\n")).toHaveLength(1);
+    expect(status).toBe(expected);
+  });
+});
+
+describe("vgg validate", () => {
+  it("measures accuracy over class folders, and goes on after a bad picture", () => {
+    const dir = join(scratch, "classes");
+    for (const [folder, file] of [
+      [String(best), "small.png"],
+      ["3", "small.png"],
+      ["3", "gray.png"],
+    ] as const) {
+      mkdirSync(join(dir, folder), { recursive: true });
+      copyFileSync(images + file, join(dir, folder, file));
+    }
+    const { status, stdout, stderr } = vgg("validate", dir, "--weights", weights, "--json");
+    expect([status, stderr]).toEqual([0, ""]);
+    const result = JSON.parse(stdout);
+    expect(result).toMatchObject({ images: 3, failed: 0 });
+    expect(result.top1).toBeCloseTo(1 / 3);
+    expect(result.top5).toBeGreaterThanOrEqual(result.top1);
+    expect(result.worst[0]).toMatchObject({
+      index: 3,
+      label: imagenetLabels[3],
+      images: 2,
+      accuracy: 0,
+    });
+    expect(result.imagesPerSecond).toBeGreaterThan(0);
+
+    // A link to a folder is a class too.
+    symlinkSync(join(dir, "3"), join(dir, "4"));
+    expect(JSON.parse(vgg("validate", dir, "--weights", weights, "--json").stdout).images).toBe(5);
+    rmSync(join(dir, "4"));
+
+    writeFileSync(join(dir, "3", "bad.png"), "bad");
+    const table = vgg("validate", dir, "--weights", weights);
+    expect(table.status).toBe(1);
+    expect(table.stdout).toMatch(
+      /^acc@1 33\.333 %, acc@5 \d+\.\d+ % of 3 images\n1 images could not be read\n/,
+    );
+    expect(table.stdout).toContain(`taken for ${imagenetLabels[best]}`);
+  });
+
+  it("refuses a folder that is none, or whose folders are no classes", () => {
+    for (const [dir, message] of [
+      ["nowhere", "ENOENT"],
+      ["pictures/sub", "a folder for each class"],
+      ["pictures", "Expected 1000 folders, one for each class"],
+    ] as const) {
+      const { status, stderr } = vgg("validate", dir, "--weights", weights);
+      expect(stderr).toContain(message);
+      expect(status).toBe(2);
+    }
+  });
+
+  it("counts folders by number, by label or in order", () => {
+    expect([...folderClasses(["7", "1"], 10, undefined)]).toEqual([
+      ["1", 1],
+      ["7", 7],
+    ]);
+    expect([...folderClasses(["dog", "cat"], 3, ["cat", "bird", "dog"])]).toEqual([
+      ["cat", 0],
+      ["dog", 2],
+    ]);
+    expect([...folderClasses(["n02", "n01"], 2, ["cat", "dog"])]).toEqual([
+      ["n01", 0],
+      ["n02", 1],
+    ]);
+    expect(() => folderClasses(["x"], 2, undefined)).toThrow(RangeError);
+    expect(() => folderClasses(["01", "1", "x"], 9, undefined)).toThrow(RangeError);
+  });
+
+  it("sums up what was named how", () => {
+    const validation = new Validation((index) => `class ${index}`);
+    const answer = (...indices: number[]) =>
+      indices.map((index) => ({ index, label: "", probability: 0 }));
+    validation.add(0, answer(0, 1));
+    validation.add(0, answer(1, 0));
+    validation.add(1, answer(1, 2));
+    validation.add(2, answer(0, 1, 3, 4, 5, 2));
+    const { images: count, top1, top5, worst } = validation.summary(2);
+    expect([count, top1, top5]).toEqual([4, 0.5, 0.75]);
+    expect(worst).toEqual([
+      {
+        index: 2,
+        label: "class 2",
+        images: 1,
+        accuracy: 0,
+        confusedWith: { index: 0, label: "class 0", images: 1 },
+      },
+      {
+        index: 0,
+        label: "class 0",
+        images: 2,
+        accuracy: 0.5,
+        confusedWith: { index: 1, label: "class 1", images: 1 },
+      },
+    ]);
+    expect(new Validation(String).summary()).toEqual({
+      images: 0,
+      top1: Number.NaN,
+      top5: Number.NaN,
+      worst: [],
+    });
+  });
+});
+
+describe("vgg convert", () => {
+  it("writes safetensors and .pth, in half precision if wanted, that read back the same", async () => {
+    const source = `${checkpoints}torch-2.15/training-run.pth`;
+    const expected = await readCheckpoint(source);
+    expect(vgg("convert", source, "a.safetensors").stdout).toBe(
+      `a.safetensors: ${expected.size} tensors\n`,
+    );
+    expect(vgg("convert", "a.safetensors", "b.pth").status).toBe(0);
+    const back = await readCheckpoint(join(scratch, "b.pth"));
+    expect(new Map([...back].sort())).toEqual(new Map([...expected].sort()));
+    const half = vgg(
+      "convert",
+      `${checkpoints}legacy.pth`,
+      "half.pt",
+      "--precision",
+      "float16",
+      "--json",
+    );
+    expect(JSON.parse(half.stdout)).toMatchObject({ out: "half.pt", tensors: 6 });
+    const tensors = await readCheckpoint(join(scratch, "half.pt"));
+    expect([...tensors.values()].every(({ dtype }) => dtype === "float16")).toBe(true);
+    expect(statSync(join(scratch, "half.pt")).size).toBeLessThan(
+      statSync(join(scratch, "b.pth")).size + 4096,
+    );
+  });
+
+  it("leaves nothing of a failure", () => {
+    for (const [args, status] of [
+      [["convert", `${checkpoints}zip.pth`, "x.onnx"], 2],
+      [["convert", `${checkpoints}refuse-os-system.pth`, "x.pth"], 1],
+      [["convert", `${checkpoints}torch-2.15/float8_e4m3fn.pth`, "x.pth"], 1],
+      [["convert", `${checkpoints}zip.pth`, "x.pth", "--precision", "int4"], 2],
+      [["convert", `${checkpoints}zip.pth`, "no folder/x.pth"], 1],
+      [["summary", "--weights", weights, "--num-classes", "7"], 2],
+      [["validate", "pictures", "--weights", weights, "--worst", "-1"], 2],
+    ] as const) {
+      const result = vgg(...args);
+      expect([result.status, result.stderr.trimEnd().split("\n").length]).toEqual([status, 1]);
+      expect(() => readFileSync(join(scratch, "x.pth"))).toThrow("ENOENT");
+    }
+  });
+});
+
+describe("vgg summary --weights", () => {
+  it("says what a file holds", () => {
+    const { status, stdout } = vgg("summary", "--weights", weights);
+    expect(status).toBe(0);
+    expect(stdout.trimEnd().split("\n").at(-1)).toMatch(
+      /random\.safetensors: safetensors, 531\.46 MB, float32, torchvision's names$/,
+    );
+    const json = JSON.parse(vgg("summary", "--weights", weights, "--json").stdout);
+    expect(json.weights).toMatchObject({
+      format: "safetensors",
+      names: "torchvision",
+      metadata: { arch: "vgg11", format: "pt" },
+    });
+    const { status: other, stderr } = vgg("summary", "--weights", weights, "--arch", "vgg13");
+    expect(other).toBe(1);
+    expect(stderr).toContain("They are those of vgg11.");
+  });
+});

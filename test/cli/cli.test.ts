@@ -1,0 +1,169 @@
+// The command line as a user calls it: exit codes, streams, tables and JSON.
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+
+const script = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+function vgg(args: string[], env: NodeJS.ProcessEnv = {}) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [script, ...args], {
+    encoding: "utf8",
+    env: { ...process.env, ...env },
+  });
+  return { status, stdout, stderr };
+}
+
+describe("vgg check", () => {
+  it("proves VGG11 in three lines", () => {
+    const { status, stdout, stderr } = vgg(["check"]);
+    expect(stderr).toBe("");
+    expect(status).toBe(0);
+    const lines = stdout.split("\n");
+    expect(lines.slice(0, 2)).toEqual(["[INFO]: 132,863,336 total parameters.", "[1, 1000]"]);
+    expect(lines[2]).toMatch(/: cpu \(\d+ threads, .+\), float32$/);
+    expect(lines.slice(3)).toEqual([""]);
+  });
+
+  it("gives one JSON object for machines", () => {
+    const { status, stdout } = vgg([
+      "check",
+      "--json",
+      "--arch",
+      "vgg13_bn",
+      "--image-size",
+      "32",
+      "--num-classes",
+      "7",
+    ]);
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({
+      arch: "vgg13_bn",
+      outputShape: [1, 7],
+      precision: "float32",
+      device: { kind: "cpu" },
+    });
+  });
+});
+
+describe("vgg summary", () => {
+  it("prints a table", () => {
+    const { status, stdout } = vgg(["summary", "--in-channels", "1", "--num-classes", "10"]);
+    expect(status).toBe(0);
+    expect(stdout).toContain("vgg11, input (1, 1, 224, 224)");
+    expect(stdout).toContain("Total parameters: 128,806,154");
+  });
+
+  it("gives the table as JSON, and needs no addon", () => {
+    const { status, stdout } = vgg(["summary", "--json"], { VGG_ADDON: "/nonexistent.node" });
+    expect(status).toBe(0);
+    const summary = JSON.parse(stdout);
+    expect(summary).toMatchObject({
+      arch: "vgg11",
+      totalParameters: 132_863_336,
+      totalMultiplyAdds: 7_609_090_048,
+    });
+    expect(summary.layers[0]).toEqual({
+      name: "features.0",
+      kind: "conv2d",
+      outputShape: [1, 64, 224, 224],
+      parameters: 1792,
+      multiplyAdds: 86_704_128,
+    });
+  });
+});
+
+describe("vgg doctor", () => {
+  it("says what works", () => {
+    const { status, stdout } = vgg(["doctor"]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^ok {4}addon/m);
+    expect(stdout).toMatch(/^ok {4}cpu/m);
+  });
+
+  it("says what is missing and how to mend it, and fails", () => {
+    const { status, stdout } = vgg(["doctor"], { VGG_ADDON: "/nonexistent.node" });
+    expect(status).toBe(1);
+    expect(stdout).toContain("npx vgg build");
+    expect(stdout).toContain("/nonexistent.node: Cannot find module");
+    const asJson = vgg(["doctor", "--json"], { VGG_ADDON: "/nonexistent.node" });
+    expect(asJson.status).toBe(1);
+    expect(JSON.parse(asJson.stdout)).toMatchObject({ cpu: null, addon: { path: null } });
+  });
+});
+
+describe("vgg", () => {
+  it("shows its help without being asked", () => {
+    for (const args of [[], ["--help"], ["help"]]) {
+      const { status, stdout, stderr } = vgg(args);
+      expect([status, stderr]).toEqual([0, ""]);
+      expect(stdout).toContain("check [options]");
+    }
+    expect(vgg(["help", "check"]).stdout).toContain("--num-classes");
+    expect(vgg(["--version"]).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+
+  it.each([
+    ["an unknown command", ["bogus"], "unknown command 'bogus'"],
+    ["an unknown option", ["check", "--bogus"], "unknown option '--bogus'"],
+    [
+      "an unknown architecture",
+      ["check", "--arch", "vgg12"],
+      "Allowed choices are vgg11, vgg11_bn",
+    ],
+    ["half a class", ["check", "--num-classes", "2.5"], "Expected a whole number"],
+    ["NaN classes", ["check", "--num-classes", "NaN"], "Expected a whole number"],
+    [
+      "no class",
+      ["check", "--num-classes", "0"],
+      "Expected an integer from 1 to 1000000 for numClasses but received 0",
+    ],
+    [
+      "too many classes",
+      ["summary", "--num-classes", "1000000000"],
+      "numClasses but received 1000000000",
+    ],
+    [
+      "an image that is too small",
+      ["summary", "--image-size", "31"],
+      "Expected an integer from 32 to 8192 for imageSize but received 31",
+    ],
+    ["an unknown device", ["check", "--device", "tpu"], 'for device but received "tpu"'],
+    ["an unknown precision", ["check", "--precision", "int4"], "Allowed choices are float32"],
+    ["an option without its value", ["check", "--arch"], "argument missing"],
+    ["an argument too many", ["check", "cat.jpg"], "too many arguments"],
+  ])("refuses %s with one line and exit code 2", (_, args, message) => {
+    const { status, stdout, stderr } = vgg(args);
+    expect(status).toBe(2);
+    expect(stdout).toBe("");
+    expect(stderr).toContain(message);
+    expect(stderr.trimEnd().split("\n")).toHaveLength(1);
+  });
+
+  it.each([
+    [
+      "a GPU that is not there",
+      ["check", "--device", "cuda:99"],
+      /LIBRARY_MISSING|DEVICE_UNAVAILABLE/,
+    ],
+    [
+      "a precision that the device lacks",
+      ["check", "--precision", "bfloat16", "--device", "cpu"],
+      /UNSUPPORTED/,
+    ],
+  ])("fails for %s with one line and exit code 1", (_, args, code) => {
+    const { status, stdout, stderr } = vgg(args);
+    expect([status, stdout]).toEqual([1, ""]);
+    expect(stderr.trimEnd().split("\n")).toHaveLength(1);
+    const asJson = vgg([...args, "--json"]);
+    expect([asJson.status, asJson.stdout]).toEqual([1, ""]);
+    expect(JSON.parse(asJson.stderr).error.code).toMatch(code);
+  });
+
+  it("ends quietly when its reader has seen enough", () => {
+    const { status, stderr } = spawnSync(
+      "sh",
+      ["-c", `set -e; "${process.execPath}" "${script}" summary | head -1`],
+      { encoding: "utf8" },
+    );
+    expect([status, stderr]).toEqual([0, ""]);
+  });
+});

@@ -1,0 +1,214 @@
+// Long commands on a terminal: keys and signals end them at once, and leave the terminal as it was.
+import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
+import {
+  closeSync,
+  ftruncateSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { recordForward } from "../../lib/vgg/record.ts";
+import { logitsName, topology } from "../../lib/vgg/topology.ts";
+import { listen } from "../support/file-server.ts";
+
+const fileOf = (name: string) => fileURLToPath(new URL(name, import.meta.url));
+const main = fileOf("../../dist/cli/main.js");
+const scratch = mkdtempSync(join(tmpdir(), "vgg-terminal-"));
+const images = join(scratch, "images");
+const weights = join(scratch, "zeros.safetensors");
+const large = join(scratch, "large.safetensors");
+const server = createServer((_, response) => void response.write("silence follows"));
+let mirror = "";
+let close = async () => {};
+
+/** A checkpoint of zeros, which takes no place on the disk. */
+function writeZeros(path: string, shapes: [name: string, shape: readonly number[]][]): void {
+  let end = 0;
+  const entries = shapes.map(([name, shape]) => {
+    const begin = end;
+    end += 4 * shape.reduce((count, size) => count * size, 1);
+    return [name, { dtype: "F32", shape, data_offsets: [begin, end] }];
+  });
+  const header = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  const file = openSync(path, "w");
+  writeSync(file, Buffer.concat([length, header]));
+  ftruncateSync(file, 8 + header.length + end);
+  closeSync(file);
+}
+
+beforeAll(async () => {
+  for (const folder of ["0", "1"]) {
+    mkdirSync(join(images, folder), { recursive: true });
+    for (let i = 0; i < 3000; i++)
+      symlinkSync(fileOf("../golden/images/landscape.png"), join(images, folder, `${i}.png`));
+  }
+  const small = topology("vgg11", { imageSize: 32, numClasses: 2 });
+  const { parameters } = recordForward(small, [logitsName]);
+  writeZeros(
+    weights,
+    parameters.map(({ name, shape }) => [name, shape]),
+  );
+  writeZeros(
+    large,
+    Array.from({ length: 60 }, (_, i) => [`t${i}`, [16, 2 ** 20]]),
+  );
+  // A CMake that never ends, for `vgg build`.
+  mkdirSync(join(scratch, "bin"));
+  const cmake = '#!/bin/sh\n[ "$1" = --version ] && { echo cmake version 3.25.1; exit; }\n';
+  writeFileSync(join(scratch, "bin", "cmake"), `${cmake}echo it builds\nsleep 600\n`, {
+    mode: 0o755,
+  });
+  ({ url: mirror, close } = await listen(server));
+});
+afterAll(async () => {
+  await close();
+  rmSync(scratch, { recursive: true });
+});
+
+/** A shell on a terminal of its own. */
+class Terminal {
+  text = "";
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #ended: Promise<void>;
+  #changed = () => {};
+
+  constructor(lines: readonly string[]) {
+    const script = `stty cols 100 rows 30; ulimit -c 0; ${lines.join("; ")}`;
+    this.#child = spawn("script", ["-qec", script, "/dev/null"], {
+      cwd: scratch,
+      env: {
+        ...process.env,
+        SHELL: "/bin/sh",
+        TERM: "xterm",
+        PATH: `${join(scratch, "bin")}:${process.env.PATH}`,
+        XDG_CACHE_HOME: join(scratch, "cache"),
+        NO_PROXY: "127.0.0.1",
+        no_proxy: "127.0.0.1",
+      },
+    });
+    this.#child.stdout.on("data", (text) => {
+      this.text += text;
+      this.#changed();
+    });
+    this.#ended = new Promise((resolve) => this.#child.on("close", () => resolve()));
+  }
+
+  type(keys: string): void {
+    this.#child.stdin.write(keys);
+  }
+
+  /** What a pattern finds on the terminal. @throws after so long */
+  async see(pattern: RegExp, withinMs = 60_000): Promise<RegExpExecArray> {
+    const start = performance.now();
+    for (;;) {
+      const match = pattern.exec(this.text);
+      if (match !== null) return match;
+      const restMs = start + withinMs - performance.now();
+      if (restMs <= 0) throw new Error(`Expected ${pattern} but the terminal has ${this.text}`);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, restMs);
+        this.#changed = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  }
+
+  end(): Promise<void> {
+    this.#child.kill("SIGKILL");
+    return this.#ended;
+  }
+}
+
+const network = `--weights ${weights} --image-size 32 --device cpu`;
+const bench = "bench --device cpu --batch 64 --warmup 9 --iterations 99";
+// By command: its arguments, and what the terminal shows when it is at work, or how long it then needs in ms.
+const commands: Record<string, [args: string, atWork: RegExp | number]> = {
+  classify: [`classify ${images} ${network} --format csv`, /\d of 6000 images/],
+  validate: [`validate ${images} ${network}`, /\d of 6000 images/],
+  "bench, in a forward": [bench, /1 of \d+ measurements/],
+  convert: [`convert ${large} ${join(scratch, "out.pth")}`, 1000],
+  pull: ["pull vgg11 --mirror MIRROR", /vgg11-8a719046.pth/],
+  build: ["build", /it builds/],
+  check: ["check --arch vgg19_bn --device cpu", 600],
+};
+
+let terminal: Terminal;
+afterEach(() => terminal.end());
+
+/** A command under way. Its shell then says how it ended, and how the terminal is set before and after. */
+async function start(args: string, atWork: RegExp | number, before = ""): Promise<void> {
+  const vgg = `${process.execPath} ${main} ${args.replace("MIRROR", mirror)}`;
+  terminal = new Terminal(
+    [
+      ...["trap : INT QUIT", 'echo "BEFORE $(stty -g)"', before],
+      `sh -c 'echo "PID $$"; exec ${vgg}'`,
+      'echo "ENDED $?"; echo "AFTER $(stty -g)"',
+    ].filter((line) => line !== ""),
+  );
+  await terminal.see(/PID \d+/);
+  if (typeof atWork === "number") await new Promise((resolve) => setTimeout(resolve, atWork));
+  else await terminal.see(atWork);
+}
+
+/** Far less than what the commands take; generous, for machines that are busy. */
+const soonMs = 5_000;
+
+async function expectEnd(status: number): Promise<void> {
+  expect((await terminal.see(/ENDED (\d+)/, soonMs))[1]).toBe(String(status));
+  const [, after] = await terminal.see(/AFTER (\S+)/);
+  expect(after).toBe(/BEFORE (\S+)/.exec(terminal.text)![1]);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the sequences that hide and show the cursor
+  expect(terminal.text.match(/\u001b\[\?25[hl]/g)?.at(-1) ?? "\u001b[?25h").toBe("\u001b[?25h");
+}
+
+const hasScript = spawnSync("script", ["--version"]).status === 0;
+if (!hasScript) console.log("no `script` of util-linux: commands on a terminal are not tested");
+
+describe.runIf(hasScript)("on a terminal", () => {
+  it.each(Object.entries(commands))("Ctrl-C ends vgg %s at once", async (_, [args, atWork]) => {
+    await start(args, atWork);
+    terminal.type("\x03");
+    await expectEnd(130);
+  });
+
+  it("Ctrl-\\ ends a command at once", async () => {
+    await start(...commands.classify!);
+    terminal.type("\x1c");
+    await expectEnd(131);
+  });
+
+  it.each([
+    ["SIGTERM", 143],
+    ["SIGHUP", 129],
+  ] as const)("%s ends a command at once", async (signal, status) => {
+    await start(...commands.classify!);
+    process.kill(Number(/PID (\d+)/.exec(terminal.text)![1]), signal);
+    await expectEnd(status);
+  });
+
+  it("Ctrl-Z stops a command, which goes on in the foreground afterwards", async () => {
+    await start(...commands.classify!, "set -m");
+    terminal.type("\x1a");
+    expect((await terminal.see(/ENDED (\d+)/, soonMs))[1]).toBe("148");
+    const pid = Number(/PID (\d+)/.exec(terminal.text)![1]);
+    process.kill(pid, "SIGCONT");
+    const seen = terminal.text.length;
+    for (let waited = 0; waited < soonMs && terminal.text.length === seen; waited += 50)
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(terminal.text.slice(seen)).not.toBe("");
+    process.kill(pid, "SIGKILL");
+  });
+});

@@ -1,0 +1,259 @@
+// The order of calls, whatever waits: each finds what those before it left, and no more waits than the queue may hold.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import {
+  type Device,
+  DeviceTensor,
+  Graph,
+  GraphBuilder,
+  openDevice,
+  ParameterStore,
+  readCheckpoint,
+  Tensor,
+  Vgg,
+} from "../../lib/index.ts";
+import { isSlow, testDevice, testKind } from "../support/devices.ts";
+import { command, runSequence } from "../support/sequences.ts";
+
+/** `npm run test:order` asks for 20,000. */
+const sequences = Number(process.env.VGG_SEQUENCES ?? (isSlow ? 20 : 300));
+
+const scratch = mkdtempSync(join(tmpdir(), "vgg-order-"));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+describe("calls", () => {
+  it(
+    `find what those before them left, in ${sequences} random sequences with 100 and more under way`,
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(command, { minLength: 1, maxLength: 160, size: "max" }),
+          (commands) => runSequence(testDevice, commands),
+        ),
+        { numRuns: sequences },
+      );
+    },
+    30 * 60_000,
+  );
+});
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Tensor["data"]) =>
+  Buffer.from(buffer, byteOffset, byteLength);
+
+/** By bytes: toEqual takes minutes for a hundred million numbers. */
+function expectSame(
+  actual: ReadonlyMap<string, Tensor>,
+  expected: ReadonlyMap<string, Tensor>,
+): void {
+  expect(new Set(actual.keys())).toEqual(new Set(expected.keys()));
+  for (const [name, { data }] of expected)
+    expect(bytesOf(data).equals(bytesOf(actual.get(name)!.data)), name).toBe(true);
+}
+
+describe("a model", () => {
+  const options = { device: testDevice, imageSize: 32, numClasses: 4 };
+  const images = Tensor.randn([1, 3, 32, 32], 1);
+  let a: Vgg;
+  let b: Vgg;
+  let logitsOfA: Tensor;
+  let logitsOfB: Tensor;
+
+  beforeAll(async () => {
+    a = await Vgg.create("vgg11_bn", { ...options, seed: 1 });
+    b = await Vgg.create("vgg11_bn", { ...options, seed: 2 });
+    logitsOfA = await a.forward(images);
+    logitsOfB = await b.forward(images);
+  });
+  afterAll(async () => {
+    await a.dispose();
+    await b.dispose();
+  });
+
+  it("is another one at once for what is asked after loadStateDict, and the old one for what was asked before", async () => {
+    const ofA = await a.stateDict();
+    const ofB = await b.stateDict();
+    const counter = "features.1.num_batches_tracked";
+    ofB.set(counter, new Tensor([], BigInt64Array.of(7n)));
+    const before = [a.forward(images), a.stateDict()] as const;
+    const loading = a.loadStateDict(ofB);
+    for (const { data } of ofB.values()) bytesOf(data).fill(0);
+    const after = [a.forward(images), a.getParameter("classifier.6.bias"), a.stateDict()] as const;
+    await loading;
+    expect((await before[0]).data).toEqual(logitsOfA.data);
+    expectSame(await before[1], ofA);
+    expect((await after[0]).data).toEqual(logitsOfB.data);
+    expect((await after[1]).data).toEqual((await b.getParameter("classifier.6.bias")).data);
+    expect((await after[2]).get(counter)!.data).toEqual(BigInt64Array.of(7n));
+    await a.loadStateDict(ofA);
+  });
+
+  it("saves what it was when save was called, while forwards go on and others load", async () => {
+    const path = join(scratch, "a.safetensors");
+    const ofA = await a.stateDict();
+    const saving = a.save(path);
+    const loading = a.loadStateDict(await b.stateDict());
+    const forwards = Array.from({ length: 20 }, () => a.forward(images));
+    for (const forward of forwards) expect((await forward).data).toEqual(logitsOfB.data);
+    await Promise.all([saving, loading]);
+    expectSame(await readCheckpoint(path), ofA);
+    await a.loadStateDict(ofA);
+  });
+
+  it("finishes a save that was asked for before its disposal, and then holds nothing", async () => {
+    const path = join(scratch, "b.safetensors");
+    const model = await Vgg.create("vgg11", { ...options, device: testKind });
+    const expected = await model.stateDict();
+    const bytes = model.device.memoryStats().parameterBytes;
+    const saving = model.save(path);
+    await model.dispose();
+    expect(bytes - model.device.memoryStats().parameterBytes).toBeGreaterThan(400e6);
+    await saving;
+    expectSame(await readCheckpoint(path), expected);
+  });
+
+  it("keeps its counters if a state dict cannot be loaded", async () => {
+    const device = await openDevice(testKind, { maxQueuedBytes: 1000 });
+    const model = await Vgg.create("vgg11_bn", { ...options, device });
+    const dict = await b.stateDict();
+    dict.set("features.1.num_batches_tracked", new Tensor([], BigInt64Array.of(7n)));
+    const first = model.forward(images);
+    await expect(model.loadStateDict(dict)).rejects.toMatchObject({ code: "QUEUE_FULL" });
+    expect((await model.getParameter("features.1.num_batches_tracked")).data).toEqual(
+      BigInt64Array.of(0n),
+    );
+    await first;
+    await model.loadStateDict(dict);
+    expect((await model.getParameter("features.1.num_batches_tracked")).data).toEqual(
+      BigInt64Array.of(7n),
+    );
+    await model.dispose();
+  });
+});
+
+describe("a queue of 1,000 bytes", () => {
+  const limit = 1000;
+  let device: Device;
+  let store: ParameterStore;
+  let graph: Graph;
+  /** Lets the pieces of a parameter end, behind which calls wait. */
+  let end: () => void;
+  let loading: Promise<void>;
+  const bias = Tensor.zeros([16]);
+  const x = Tensor.zeros([1, 16]);
+  /** 64 bytes in and 64 out. */
+  const run = () => graph.run({ x });
+  const full = { code: "QUEUE_FULL", message: expect.stringContaining("1000 bytes") };
+
+  beforeAll(async () => {
+    device = await openDevice(testKind, { maxQueuedBytes: limit });
+    const builder = new GraphBuilder();
+    const weight = builder.parameter("weight", [16, 16]);
+    const bias = builder.parameter("bias", [16]);
+    const record = builder.finish({ y: builder.gemm(builder.input("x", [16]), weight, { bias }) });
+    store = new ParameterStore(device, record.parameters);
+    graph = Graph.compile(device, record, store);
+    await store.fill("weight", 0);
+  });
+  afterAll(async () => {
+    await graph.dispose();
+    await store.dispose();
+  });
+
+  function block(): void {
+    const gate = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    const pieces = async function* () {
+      await gate;
+      yield new Uint8Array(new Float32Array(16).fill(5).buffer);
+    };
+    loading = store.setPieces("bias", "float32", pieces());
+  }
+
+  it("says so", () => {
+    expect(device.memoryStats()).toMatchObject({ queuedBytes: 0, maxQueuedBytes: limit });
+  });
+
+  it("refuses at once what would exceed it, changes nothing, and takes more when there is room", async () => {
+    block();
+    const waiting = Array.from({ length: 7 }, run);
+    expect(device.memoryStats().queuedBytes).toBe(7 * 128);
+    await expect(run()).rejects.toMatchObject(full);
+    await expect(store.setAll({ weight: Tensor.randn([16, 16]), bias })).rejects.toMatchObject(
+      full,
+    );
+    waiting.push(store.set("bias", bias) as never); // 64 bytes fit
+    end();
+    await loading;
+    for (const outputs of (await Promise.all(waiting)).slice(0, 7))
+      expect((outputs.y as Tensor).data[0]).toBe(5);
+    expect((await store.get("weight")).data[0]).toBe(0);
+    expect((await run()).y).toMatchObject({ data: new Float32Array(16) });
+    expect(device.memoryStats().queuedBytes).toBe(0);
+  });
+
+  it("never refuses reads, disposals, aborts and runs that copy nothing", async () => {
+    const [from, to] = [0, 1].map(() => DeviceTensor.allocate(device, [1, 16])) as [
+      DeviceTensor,
+      DeviceTensor,
+    ];
+    await from.write(x);
+    block();
+    const controller = new AbortController();
+    const aborted = graph.run({ x }, { signal: controller.signal });
+    const waiting = Array.from({ length: 6 }, run);
+    const onDevice = graph.run({ x: from }, { into: { y: to } });
+    const read = to.read();
+    from.dispose();
+    to.dispose();
+    await expect(run()).rejects.toMatchObject(full);
+    await expect(
+      DeviceTensor.allocate(device, [40]).write(Tensor.zeros([40])),
+    ).rejects.toMatchObject(full);
+    const all = store.getAll();
+    controller.abort("stop");
+    await expect(aborted).rejects.toBe("stop");
+    expect(device.memoryStats().queuedBytes).toBe(6 * 128);
+    waiting.push(run());
+    end();
+    await Promise.all([loading, onDevice, ...waiting]);
+    expect((await read).data[0]).toBe(5);
+    expect((await all).get("bias")!.data[0]).toBe(5);
+    expect(device.memoryStats().queuedBytes).toBe(0);
+  });
+
+  it("takes one call of any size when nothing waits", async () => {
+    const many = graph.run({ x: Tensor.zeros([100, 16]) });
+    await expect(run()).rejects.toMatchObject(full);
+    await many;
+    await run();
+  });
+
+  it("is one handle's, and those without a bound of their own share one", async () => {
+    const handle = await openDevice(testKind, { maxQueuedBytes: limit });
+    const shared = [await openDevice(testKind), await openDevice(testKind)] as const;
+    for (const other of [handle, ...shared]) expect(other.isSameAs(device)).toBe(true);
+    block();
+    const waiting = Array.from({ length: 7 }, run);
+    const tensors = shared.map((other) => DeviceTensor.allocate(other, [1, 16]));
+    const onOthers = tensors.map((tensor) => graph.run({ x }, { into: { y: tensor } }));
+    await expect(Promise.all(onOthers)).rejects.toMatchObject(full);
+    // The first of the two fitted, and a write of its tensor waits behind it.
+    const write = tensors[0]!.write(x);
+    expect(device.memoryStats().queuedBytes).toBe(7 * 128 + 64);
+    expect(handle.memoryStats().queuedBytes).toBe(0);
+    expect(shared[0].memoryStats().queuedBytes).toBe(64);
+    expect(shared[1].memoryStats()).toEqual(shared[0].memoryStats());
+    end();
+    await Promise.all([loading, ...waiting, onOthers[0], write]);
+    for (const tensor of tensors) tensor.dispose();
+  });
+
+  it("has a size that is an integer", async () => {
+    await expect(openDevice(testKind, { maxQueuedBytes: 0 })).rejects.toThrow(RangeError);
+    await expect(openDevice(testKind, { maxQueuedBytes: "1" as never })).rejects.toThrow(TypeError);
+  });
+});

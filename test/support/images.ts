@@ -1,0 +1,91 @@
+// What the tests of images share: those that torchvision has answers for, others drawn or written byte by byte, and refusals to expect.
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import sharp from "sharp";
+import { afterAll, expect } from "vitest";
+import { openImage } from "../../lib/image/decode.ts";
+import { type CropOptions, cropPixels } from "../../lib/image/preprocess.ts";
+import { openSource } from "../../lib/image/source.ts";
+import { type ImageSource, type TensorData, VggError } from "../../lib/index.ts";
+
+export const folder = fileURLToPath(new URL("../golden/images/", import.meta.url));
+export const goldens = readdirSync(folder).filter((file) => /^[^.]+\.[a-z]+$/.test(file));
+export const golden = (name: string) => readFileSync(join(folder, name));
+export const photo = golden("portrait.jpg");
+export const drawing = golden("landscape.png");
+export const cropOf = (source: ImageSource, options?: CropOptions) =>
+  cropPixels(openSource(source, "source"), options);
+export const pixelsOf = async (bytes: Uint8Array) => (await openImage(bytes, "test", 1e8)).decode();
+
+/** A folder of the test file that asks, which goes with it. */
+export const scratch = mkdtempSync(join(tmpdir(), "vgg-image-"));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+/** Pixels (height, width, channels) as an image that sharp can write. */
+export const raw = (width: number, height: number, channels: 1 | 2 | 3 | 4, data: number[]) =>
+  sharp(Uint8Array.from(data), { raw: { width, height, channels } });
+export const plain = (width: number, height: number, colour = { r: 200, g: 100, b: 50 }) =>
+  sharp({ create: { width, height, channels: 3, background: colour } });
+
+/** A TIFF of 2 × 1 grey samples, and perhaps tags that nobody knows. */
+export function tiff(
+  bits: number,
+  sampleFormat: number,
+  samples: Uint8Array,
+  extra: number[] = [],
+) {
+  const long = 4;
+  const tags = [
+    [256, 2],
+    [257, 1],
+    [258, bits],
+    [259, 1],
+    [262, 1],
+    [273, 0],
+    [277, 1],
+    [278, 1],
+    [279, samples.byteLength],
+    [339, sampleFormat],
+    ...extra.map((tag) => [tag, 5]),
+  ] as [number, number][];
+  const head = Buffer.alloc(10 + tags.length * 12 + 4);
+  head.write("II*\0\x08", "latin1");
+  head.writeUInt16LE(tags.length, 8);
+  for (const [i, [tag, value]] of tags.entries()) {
+    const at = 10 + i * 12;
+    head.writeUInt16LE(tag, at);
+    head.writeUInt16LE(long, at + 2);
+    head.writeUInt32LE(1, at + 4);
+    head.writeUInt32LE(tag === 273 ? head.length : value, at + 8);
+  }
+  return Buffer.concat([head, samples]);
+}
+
+/** toEqual takes a second for so many numbers. */
+export function expectSame(received: TensorData, expected: TensorData) {
+  const bytes = (data: TensorData) => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  expect(received.length).toBe(expected.length);
+  expect(bytes(received).equals(bytes(expected))).toBe(true);
+}
+
+export async function failure(promise: Promise<unknown>): Promise<Error> {
+  const error = await promise.then(
+    () => null,
+    (reason) => reason,
+  );
+  expect(error).toBeInstanceOf(Error);
+  return error as Error;
+}
+
+export async function expectCode(
+  promise: Promise<unknown>,
+  code: string,
+  message: RegExp | string = "",
+) {
+  const error = await failure(promise);
+  expect(error).toBeInstanceOf(VggError);
+  expect((error as VggError).code, error.message).toBe(code);
+  expect(error.message).toMatch(message);
+}

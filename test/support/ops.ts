@@ -1,0 +1,95 @@
+// What the tests of operations share: every device, numbers to draw, graphs of a few rows, and the definitions as the truth.
+import { afterAll, beforeAll, beforeEach, describe, expect } from "vitest";
+import {
+  type Device,
+  Graph,
+  GraphBuilder,
+  ParameterStore,
+  type Precision,
+  Tensor,
+  type Value,
+} from "../../lib/index.ts";
+import type { Numbers } from "../reference.ts";
+import { expectClose as expectCloseTo } from "./compare.ts";
+import { devices, roundingError } from "./devices.ts";
+
+type Arrays = Record<string, Tensor>;
+
+/** Each test draws the same numbers, whatever ran before it: a seed of which no sum nearly vanishes. */
+let seed: number;
+beforeEach(() => {
+  seed = 100;
+});
+
+export function randn(...shape: number[]): Tensor {
+  return Tensor.randn(shape, seed++);
+}
+
+export function wide({ shape, data }: Tensor): Numbers {
+  return { shape, data: Float64Array.from(data as Float32Array) };
+}
+
+/** The device under test, and how it computes. */
+export let device: Device;
+let precision: Precision;
+
+export function expectClose(actual: Tensor, truth: Numbers, tolerance = 1e-6): void {
+  expectCloseTo(actual, truth, Math.max(tolerance, roundingError[precision]!));
+}
+
+/** Winograd's transforms round more often than a direct convolution does. */
+export const convolutionError = 6e-6;
+
+/** Records a graph of the inputs and parameters given, runs it and returns its outputs. */
+export async function compute(
+  inputs: Arrays,
+  parameters: Arrays,
+  record: (
+    builder: GraphBuilder,
+    v: Record<string, Value>,
+    p: Record<string, never>,
+  ) => Record<string, Value>,
+): Promise<Record<string, Tensor>> {
+  const builder = new GraphBuilder();
+  const values = Object.fromEntries(
+    Object.entries(inputs).map(([name, { shape, dtype }]) => [
+      name,
+      builder.input(name, shape.slice(1), dtype as "float32"),
+    ]),
+  );
+  const recorded = Object.fromEntries(
+    Object.entries(parameters).map(([name, { shape }]) => [name, builder.parameter(name, shape)]),
+  ) as Record<string, never>;
+  const finished = builder.finish(record(builder, values, recorded));
+  const store = new ParameterStore(device, finished.parameters, precision);
+  const graph = Graph.compile(device, finished, store);
+  try {
+    for (const [name, tensor] of Object.entries(parameters))
+      await graph.parameters.set(name, tensor);
+    return (await graph.run(inputs)) as Record<string, Tensor>;
+  } finally {
+    await graph.dispose();
+    await store.dispose();
+  }
+}
+
+/** Runs the tests of `body` on each device. */
+export function describeOnEach(body: () => void): void {
+  describe.each(devices)("on $name", ({ open, precision: its }) => {
+    beforeAll(async () => {
+      device = await open();
+      precision = its;
+    });
+    afterAll(() => {
+      // What a graph allocates goes with it.
+      expect(device.memoryStats()).toMatchObject({
+        queuedBytes: 0,
+        parameterBytes: 0,
+        activationBytes: 0,
+        tensorBytes: 0,
+      });
+      device.dispose();
+    });
+    body();
+  });
+}
