@@ -1,6 +1,9 @@
 // Registers what lib/native/addon.ts describes: the only way from JavaScript into the native half.
 #include <napi.h>
 
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <utility>
 
@@ -42,6 +45,19 @@ Napi::Value cpuInfo(const Napi::CallbackInfo& info) {
   });
 }
 
+/** poolThreads() → how many threads libuv's pool has, by the variable that libuv reads. A worker's
+ * own environment does not count. */
+Napi::Value poolThreads(const Napi::CallbackInfo& info) {
+  static const int64_t threads = [] {
+    constexpr int64_t kDefault = 4;
+    constexpr int64_t kMax = 1024;
+    const char* text = std::getenv("UV_THREADPOOL_SIZE");
+    return text == nullptr ? kDefault
+                           : std::clamp<int64_t>(std::strtol(text, nullptr, 10), 1, kMax);
+  }();
+  return Napi::Number::New(info.Env(), static_cast<double>(threads));
+}
+
 /** randomNormal(count, seed) → ArrayBuffer of float32 */
 Napi::Value randomNormal(const Napi::CallbackInfo& info) {
   return vgg::napi::guarded(info.Env(), [&]() -> Napi::Value {
@@ -78,6 +94,7 @@ void define(Napi::Env env, Napi::Object exports) {
          Napi::Function::New<vgg::napi::planConvolutions>(env, "planConvolutions"));
   setOwn(exports, "planSteps", Napi::Function::New<vgg::napi::planSteps>(env, "planSteps"));
   setOwn(exports, "planKernels", Napi::Function::New<vgg::napi::planKernels>(env, "planKernels"));
+  setOwn(exports, "poolThreads", Napi::Function::New<poolThreads>(env, "poolThreads"));
   setOwn(exports, "cpuInfo", Napi::Function::New<cpuInfo>(env, "cpuInfo"));
   setOwn(exports, "halt", Napi::Function::New<halt>(env, "halt"));
   setOwn(exports, "randomNormal", Napi::Function::New<randomNormal>(env, "randomNormal"));

@@ -11,10 +11,10 @@ import { checkTiles, firstImageOf } from "./structure.js";
  * (width, height, 3).
  */
 export interface Pixels {
-  /** Of the upright image, as is the height. */
+  /** The width and height are those of the upright image. */
   readonly width: number;
   readonly height: number;
-  /** EXIF's, 1 to 8; 1 is upright. */
+  /** The EXIF orientation, 1 to 8. 1 means upright. */
   readonly orientation: number;
   readonly data: Uint8Array;
 }

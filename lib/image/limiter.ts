@@ -1,6 +1,6 @@
-// How much work on images is under way in the whole process, its worker threads too: open files, decoders, decoded bytes.
+// Limits the work on images in the whole process, its worker threads too: open files, requests, decoders and decoded bytes.
 import { once } from "../check.js";
-import { translated } from "../errors.js";
+import { callNative, translated } from "../errors.js";
 import type { NativePlaces } from "../native/addon.js";
 import { native } from "../native/load.js";
 
@@ -23,19 +23,22 @@ interface Waiter {
 /** A semaphore that all threads of the process share. */
 export class Limiter {
   readonly name: string;
-  readonly #wanted: number;
+  readonly #wanted: number | (() => number);
   #shared: NativePlaces | undefined;
   #waiting = new Map<object, Waiter[]>();
   #isServing = false;
 
-  /** @param capacity counts if no thread has asked for this name before */
-  constructor(name: string, capacity: number) {
+  /** @param capacity is used only if no thread has asked for this name before; a function is called on first use */
+  constructor(name: string, capacity: number | (() => number)) {
     this.name = name;
     this.#wanted = capacity;
   }
 
   get #places(): NativePlaces {
-    this.#shared ??= new (native().Places)(this.name, this.#wanted);
+    this.#shared ??= callNative(() => {
+      const capacity = typeof this.#wanted === "number" ? this.#wanted : this.#wanted();
+      return new (native().Places)(this.name, capacity);
+    });
     return this.#shared;
   }
 
@@ -49,8 +52,8 @@ export class Limiter {
   }
 
   /**
-   * Waits for `amount` units, and for all of them where that is more than there are.
-   * @returns gives them back; twice is nothing
+   * Waits for `amount` units. If that is more than there are, it waits for all of them.
+   * @returns a function that gives the units back; a second call does nothing
    * @throws the reason of `signal`, or the error of `stalled`
    * @throws {VggError} ADDON_MISSING, OUT_OF_MEMORY
    */
@@ -104,7 +107,7 @@ export class Limiter {
     });
   }
 
-  /** The oldest of the call whose turn it is. */
+  /** Returns the oldest waiter of the call whose turn it is. */
   #next(): Waiter | undefined {
     for (const [first] of this.#waiting.values()) return first;
     return undefined;
@@ -114,14 +117,14 @@ export class Limiter {
     const own = this.#waiting.get(call)!;
     own.splice(own.indexOf(waiter), 1);
     if (own.length === 0) this.#waiting.delete(call);
-    // It may have been the next.
+    // The waiter may have been the next one.
     this.#places.change(this.#next()?.amount ?? 0);
   }
 
   #takeNext(): Waiter {
     const [call, own] = this.#waiting.entries().next().value!;
     const waiter = own.shift()!;
-    // Behind the other calls.
+    // The call goes behind the others.
     this.#waiting.delete(call);
     if (own.length > 0) this.#waiting.set(call, own);
     return waiter;
@@ -134,9 +137,13 @@ export class Limiter {
     for (let next = this.#next(); next !== undefined; next = this.#next()) {
       try {
         const given = await this.#places.wait(next.amount);
-        // The waiter that this was for may have left in the meantime.
-        if (this.#next()?.amount === given) this.#takeNext().start();
-        else this.#places.give(given);
+        // The waiter that asked may have left before this answer came. The next one may want less, or more.
+        const amount = this.#next()?.amount ?? Number.POSITIVE_INFINITY;
+        if (amount > given) this.#places.give(given);
+        else {
+          this.#takeNext().start();
+          this.#places.give(given - amount);
+        }
       } catch (error) {
         if (this.#next() !== undefined) this.#takeNext().fail(translated(error));
       }
@@ -152,8 +159,7 @@ export const openFiles = new Limiter("open files", 8);
 export const downloads = new Limiter("downloads", 32);
 
 /** libuv's pool reads files and resolves names too: decoders leave it one thread. */
-const poolThreads = Number(process.env.UV_THREADPOOL_SIZE) || 4;
-export const decoders = new Limiter("decoders", Math.max(1, Math.min(poolThreads, 1024) - 1));
+export const decoders = new Limiter("decoders", () => Math.max(1, native().poolThreads() - 1));
 
-/** Of decoded pixels and what their decoders hold. One image may have more: it is then alone. */
+/** Bytes of decoded pixels and of what their decoders hold. An image that needs more is decoded alone. */
 export const decodedBytes = new Limiter("decoded bytes", 256 * 2 ** 20);

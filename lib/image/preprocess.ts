@@ -114,7 +114,7 @@ async function cropOne(
   signal: AbortSignal,
   call: object,
 ): Promise<Uint8Array> {
-  const { maxPixels, decodeTimeoutMs } = options;
+  const { maxPixels, timeoutMs, decodeTimeoutMs } = options;
   const late = (expected: string) => () =>
     imageError(source.name, "IMAGE_TIMEOUT", `Expected ${expected} within ${decodeTimeoutMs} ms`);
   const { stop, unfollow } = follow(signal);
@@ -136,7 +136,15 @@ async function cropOne(
   // Holds its places until it really ends, which may be after its caller was let go.
   const work = async () => {
     const forDecoder = claim("a decoder to be free");
-    const leave = await source.places?.acquire(1, { ...forDecoder, patienceMs: 2 ** 31 - 1 });
+    // Those who have a place may take as long as this to read and to get a decoder.
+    const patienceMs = Math.min(timeoutMs + decodeTimeoutMs, 2 ** 31 - 1);
+    const stalled = () =>
+      imageError(
+        source.name,
+        "IMAGE_TIMEOUT",
+        `Expected a place among the open files and requests within ${patienceMs} ms`,
+      );
+    const leave = await source.places?.acquire(1, { ...forDecoder, patienceMs, stalled });
     let bytes: Uint8Array;
     let free: () => void;
     try {

@@ -173,28 +173,28 @@ export interface ResizePlan {
   readonly left: number;
   readonly top: number;
   readonly cropSize: number;
-  /** EXIF's, 1 to 8: how the pixels lie. */
+  /** The EXIF orientation, 1 to 8. It says how the pixels lie in memory. */
   readonly orientation: number;
 }
 
-/** Places that all threads of the process share, given first come, first served. One wait at a time. */
+/** Places that all threads of the process share. They are given in the order of the calls. Only one wait may be under way. */
 export interface NativePlaces {
   capacity(): number;
   free(): number;
-  /** Since any thread was last given a place. */
+  /** Returns the time since any thread was last given a place. */
   idleMs(): number;
-  /** False if too few are free or somebody waits. */
+  /** Returns false if too few are free or if somebody waits. */
   take(amount: number): boolean;
   /** Resolves with the amount that was given: another one after `change`. */
   wait(amount: number): Promise<number>;
-  /** What the wait under way is for; it keeps its turn. 0 ends it. */
+  /** Changes the amount that the wait under way is for. The wait keeps its turn; 0 ends it. */
   change(amount: number): void;
   give(amount: number): void;
 }
 
 export interface NativeAddon {
   Cancellation: new () => NativeCancellation;
-  /** The first who asks for a name says how many there are. */
+  /** The first thread that asks for a name says how many places there are. */
   Places: new (
     name: string,
     capacity: number,
@@ -229,6 +229,8 @@ export interface NativeAddon {
     capability: number,
     cacheFolder: string,
   ): Promise<{ file: string; bytes: number; log: string }[]>;
+  /** Returns how many threads libuv's pool has. */
+  poolThreads(): number;
   cpuInfo(): { cores: number; instructionSets: string[]; precisions: Precision[] };
   /** Stops all that runs on GPUs, in all threads of JavaScript, and for good. Returns soon. */
   halt(): void;

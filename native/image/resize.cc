@@ -65,7 +65,7 @@ uint8_t toByte(int32_t sum) { return static_cast<uint8_t>(std::clamp(sum >> kWei
 
 constexpr int32_t kHalf = 1 << (kWeightBits - 1);
 
-/** Samples along a row: pixel `i` of the result goes to `out` + i × `step`. */
+/** Filters the samples along a row. Pixel `i` of the result goes to `out` + i × `step`. */
 void resizeRow(const uint8_t* row, const Filter& filter, uint8_t* out, size_t step) {
   for (const Tap& tap : filter.taps) {
     const uint8_t* in = row + static_cast<size_t>(tap.first) * kChannels;
@@ -147,7 +147,7 @@ Span spanOf(const Filter& filter) {
           std::max(front.first + front.count, back.first + back.count)};
 }
 
-/** The same filter for an input that begins at sample `first`. */
+/** Moves the filter to an input that begins at sample `first`. */
 void startAt(Filter& filter, int64_t first) {
   for (Tap& tap : filter.taps) tap.first -= first;
 }
@@ -181,7 +181,7 @@ void resizeAndCrop(const uint8_t* pixels, const ResizePlan& plan, uint8_t* cropp
   const size_t cropRow = static_cast<size_t>(plan.cropWidth) * kChannels;
 
   if (layout.isTransposed) {
-    // A column of the narrow image at a time: it is a row in memory.
+    // Computes one column of the narrow image at a time. It is a row in memory.
     const size_t stride = static_cast<size_t>(plan.height) * kChannels;
     std::vector<uint8_t> column(checkedMultiply(height, kChannels));
     for (const Tap& tap : alongRows.taps) {

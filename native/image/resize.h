@@ -8,7 +8,8 @@ namespace vgg::image {
 
 /**
  * Sizes and offsets in pixels of the upright image. `left` and `top` are the window's corner within
- * the resized image. `orientation` is EXIF's, 1 to 8: how the pixels lie in memory.
+ * the resized image. `orientation` is the EXIF orientation, 1 to 8. It says how the pixels lie in
+ * memory.
  */
 struct ResizePlan {
   int64_t width, height;

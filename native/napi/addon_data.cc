@@ -53,7 +53,9 @@ void AddonData::cleanup(void* ending) {
     backend.thread().dropOwner(data);
     backend.finish();  // what was started ends in this environment too
   });
-  for (const auto& client : data->places) client->close();
+  for (const auto& place : data->places) {
+    if (const auto client = place.lock()) client->close();
+  }
   // A worker ends before the process, which may not know of its devices.
   haltGpusAtExit();
   data->jobs_.clear();

@@ -103,7 +103,7 @@ class AddonData {
   Napi::Promise post(Napi::Env env, Backend& backend, std::function<MakeValue()> work);
 
   // Closed when the environment ends.
-  std::vector<std::shared_ptr<Places::Client>> places;
+  std::vector<std::weak_ptr<Places::Client>> places;
   // On their way into a new device.
   std::shared_ptr<Backend> opening;
   std::shared_ptr<QueueBudget> openingQueue;

@@ -123,15 +123,21 @@ describe("a limiter of several threads", () => {
     const large = ask(first, { work: "acquire", name, amount: 3 }).then(() => order.push("large"));
     // In line once a single place, which is free, is not given.
     const probe = new (native().Places)(name, 1);
+    let isStarted = false;
+    const failed = large.finally(() => {
+      isStarted = true;
+    });
     while (probe.take(1)) {
       probe.give(1);
+      if (isStarted) await failed;
       await new Promise(setImmediate);
     }
     const own = limiter.acquire(1, claim()).then((release) => {
       order.push("own");
       return release;
     });
-    const small = ask(second, { work: "acquire", name, amount: 2 }).then(() => order.push("small"));
+    await ask(second, { work: "images", count: 1 }); // it has started
+    const small = ask(second, { work: "acquire", name, amount: 1 }).then(() => order.push("small"));
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect([order, limiter.free]).toEqual([[], 1]);
     hold();
@@ -141,8 +147,42 @@ describe("a limiter of several threads", () => {
     (await own)();
     await small;
     await ask(second, { work: "release", name });
-    expect(order.sort()).toEqual(["large", "own", "small"]);
+    expect(order.slice(1).sort()).toEqual(["own", "small"]);
     expect(limiter.free).toBe(3);
+  });
+
+  it("gives a place that was on its way to a waiter who left to the next one", async () => {
+    for (const next of [1, 3]) {
+      const limiter = limiterOf(3);
+      const hold = await limiter.acquire(3, claim());
+      const controller = new AbortController();
+      const gone = failure(limiter.acquire(2, claim({ signal: controller.signal })));
+      const other = limiter.acquire(next, claim());
+      hold();
+      const reason = new Error("enough");
+      controller.abort(reason);
+      expect(await gone).toBe(reason);
+      const release = await other;
+      expect(limiter.free).toBe(3 - next);
+      release();
+      expect(limiter.free).toBe(3);
+    }
+  });
+
+  it("does not wait for ever for a thread that is blocked", async () => {
+    const thread = start();
+    const { name } = openFiles;
+    await ask(thread, { work: "acquire", name, amount: openFiles.capacity });
+    thread.postMessage({ work: "block" });
+    const path = join(folder, "landscape.png");
+    const late = preprocess(path, { timeoutMs: 20, decodeTimeoutMs: 30 });
+    await expectCode(
+      late,
+      "IMAGE_TIMEOUT",
+      /Expected a place among the open files .* within 50 ms/,
+    );
+    await thread.terminate();
+    expect((await preprocess(path)).size).toBe(150_528);
   });
 
   it("gets back what a thread held that was ended, and goes on", async () => {

@@ -49,6 +49,7 @@ describe("the addon", () => {
       "planConvolutions",
       "planKernels",
       "planSteps",
+      "poolThreads",
       "randomNormal",
       "resizeCrop",
     ]);

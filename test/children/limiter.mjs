@@ -24,6 +24,7 @@ const works = {
     releases.set(name, await limiterOf(name).acquire(amount, claim));
   },
   release: ({ name }) => releases.get(name)(),
+  block: () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0),
   images: ({ count }) => Promise.all(Array.from({ length: count }, () => preprocess(photo))),
 };
 

@@ -57,6 +57,7 @@ const entries = [
   [addon, "cudaDevices", []],
   [addon, "cudaReport", []],
   [addon, "cpuInfo", []],
+  [addon, "poolThreads", []],
   [addon, "randomNormal", [4, 1]],
   [addon, "resizeCrop", [new Uint8Array(12), plan]],
   [addon, "planSteps", [record, specs, options]],

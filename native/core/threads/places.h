@@ -23,15 +23,15 @@ class Places {
     using Granted = std::function<void(size_t amount)>;
 
     explicit Client(std::shared_ptr<Places> places);
-    /** As `close`. */
+    /** Does what `close` does. */
     ~Client();
     Client(const Client&) = delete;
     Client& operator=(const Client&) = delete;
 
     /** Takes `amount` places now. False if too few are free or somebody waits. */
     bool take(size_t amount);
-    /** Waits for `amount` places behind all others, and then calls `granted`. One wait at a time.
-     */
+    /** Waits behind all others until `amount` places are free. Then it takes them and calls
+     * `granted`. Only one wait may be under way. */
     void wait(size_t amount, Granted granted);
     /** The wait is for this amount from now on, and keeps its turn; for 0 it ends at once. Nothing
      * if none is under way. */
@@ -48,7 +48,8 @@ class Places {
     size_t held_ = 0;
     size_t wanted_ = 0;
     Granted granted_;
-    std::list<Client*> turn_;  // itself, while it does not wait: waiting needs no memory
+    std::list<Client*>
+        turn_;  // holds this client while it does not wait, so waiting allocates nothing
   };
 
   explicit Places(size_t capacity) : free_(capacity), capacity_(capacity) {}
@@ -58,7 +59,7 @@ class Places {
 
   [[nodiscard]] size_t capacity() const { return capacity_; }
   [[nodiscard]] size_t free() const;
-  /** Since anybody was last given a place, or since there are these places. */
+  /** Returns the time since anybody was last given a place. */
   [[nodiscard]] std::chrono::steady_clock::duration idle() const;
 
  private:

@@ -29,7 +29,9 @@ PlacesWrap::PlacesWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     const auto capacity = static_cast<size_t>(integerOf(info[1], "capacity", 1, kMaxSafeInteger));
     places_ = Places::named(name, capacity);
     client_ = std::make_shared<Places::Client>(places_);
-    AddonData::of(info.Env()).places.push_back(client_);
+    auto& clients = AddonData::of(info.Env()).places;
+    std::erase_if(clients, [](const auto& client) { return client.expired(); });
+    clients.push_back(client_);
   });
 }
 
@@ -46,7 +48,7 @@ Napi::Value PlacesWrap::free(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(places_->free()));
 }
 
-/** Milliseconds since any thread was last given a place. */
+/** Returns the milliseconds since any thread was last given a place. */
 Napi::Value PlacesWrap::idleMs(const Napi::CallbackInfo& info) {
   const std::chrono::duration<double, std::milli> idle = places_->idle();
   return Napi::Number::New(info.Env(), idle.count());
