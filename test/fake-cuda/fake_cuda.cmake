@@ -16,36 +16,14 @@ add_custom_command(OUTPUT ${fake_cuda_texts}
   DEPENDS ${fake_cuda_kernels} ${fake_cuda_folder}/embed_kernels.cmake
   VERBATIM)
 # The emulator includes the kernels' sources.
-set_source_files_properties(${fake_cuda_folder}/emulated_kernels.cc PROPERTIES OBJECT_DEPENDS "${fake_cuda_kernels}")
+set_source_files_properties(${fake_cuda_folder}/emulator/emulated_kernels.cc PROPERTIES OBJECT_DEPENDS "${fake_cuda_kernels}")
 if(VGG_SANITIZE)
   # Minutes otherwise.
-  set_source_files_properties(${fake_cuda_folder}/emulated_kernels.cc PROPERTIES COMPILE_OPTIONS "-O1;-fno-sanitize=undefined")
+  set_source_files_properties(${fake_cuda_folder}/emulator/emulated_kernels.cc PROPERTIES COMPILE_OPTIONS "-O1;-fno-sanitize=undefined")
 endif()
 
-add_library(fake_cuda SHARED EXCLUDE_FROM_ALL
-  ${fake_cuda_folder}/arithmetic.cc
-  ${fake_cuda_folder}/cublaslt.cc
-  ${fake_cuda_folder}/cudnn_api.cc
-  ${fake_cuda_folder}/cudnn_attributes.cc
-  ${fake_cuda_folder}/cudnn_engines.cc
-  ${fake_cuda_folder}/cudnn_finalize.cc
-  ${fake_cuda_folder}/cudnn_graph.cc
-  ${fake_cuda_folder}/cudnn_plan.cc
-  ${fake_cuda_folder}/device.cc
-  ${fake_cuda_folder}/driver_device.cc
-  ${fake_cuda_folder}/driver_memory.cc
-  ${fake_cuda_folder}/driver_module.cc
-  ${fake_cuda_folder}/driver_stream.cc
-  ${fake_cuda_folder}/emulate.cc
-  ${fake_cuda_folder}/emulate_tensor_cores.cc
-  ${fake_cuda_folder}/emulated_kernels.cc
-  ${fake_cuda_folder}/exports.cc
-  ${fake_cuda_folder}/ledger.cc
-  ${fake_cuda_folder}/memo.cc
-  ${fake_cuda_folder}/memory.cc
-  ${fake_cuda_folder}/nvrtc.cc
-  ${fake_cuda_folder}/stream.cc
-  ${fake_cuda_texts})
+file(GLOB_RECURSE fake_cuda_sources CONFIGURE_DEPENDS ${fake_cuda_folder}/*.cc)
+add_library(fake_cuda SHARED EXCLUDE_FROM_ALL ${fake_cuda_sources} ${fake_cuda_texts})
 target_include_directories(fake_cuda PRIVATE ${fake_cuda_folder} ${fake_cuda_root}/native)
 target_link_libraries(fake_cuda PRIVATE Threads::Threads)
 # Never published and never moved: it may use all that this machine has.

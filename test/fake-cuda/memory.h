@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "emulate.h"
+#include "emulator/emulate.h"
 #include "memo.h"
 
 namespace fake {

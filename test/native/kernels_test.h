@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "emulated_kernels.h"
+#include "emulator/emulated_kernels.h"
 // After emulate.h (through emulated_kernels.h), whose words it uses.
 #include "cuda/kernels/first_layer_filter.h"
 #include "cuda/kernels/vector.h"

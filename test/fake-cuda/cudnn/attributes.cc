@@ -1,6 +1,6 @@
 // Which attributes each cuDNN descriptor has, of which type and how many
 // (docs of cudnnBackendSetAttribute and cudnn-frontend's builders).
-#include "cudnn.h"
+#include "cudnn/cudnn.h"
 
 namespace fake {
 

@@ -1,7 +1,7 @@
 // The engines that the fake offers for a graph, in an order that tempts a careless caller.
 #include <cstdlib>
 
-#include "cudnn.h"
+#include "cudnn/cudnn.h"
 
 namespace fake {
 namespace {

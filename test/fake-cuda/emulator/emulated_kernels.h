@@ -3,7 +3,7 @@
 
 #include <string_view>
 
-#include "emulate.h"
+#include "emulator/emulate.h"
 
 namespace emulate {
 

@@ -1,7 +1,7 @@
 // Understanding an operation graph: a convolution, then bias and ReLU in that order.
 #include <set>
 
-#include "cudnn.h"
+#include "cudnn/cudnn.h"
 
 namespace fake {
 namespace {

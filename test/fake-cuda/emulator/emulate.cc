@@ -1,5 +1,5 @@
 // Blocks, threads and barriers of the emulated GPU.
-#include "emulate.h"
+#include "emulator/emulate.h"
 
 #include <algorithm>
 #include <atomic>
@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "emulated_block.h"
+#include "emulator/emulated_block.h"
 
 namespace emulate {
 namespace {

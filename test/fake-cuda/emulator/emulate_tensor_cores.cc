@@ -7,8 +7,8 @@
 #include <iterator>
 #include <vector>
 
-#include "emulate.h"
-#include "emulated_block.h"
+#include "emulator/emulate.h"
+#include "emulator/emulated_block.h"
 
 namespace emulate {
 namespace {

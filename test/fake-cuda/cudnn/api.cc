@@ -3,7 +3,7 @@
 #include <cstring>
 #include <set>
 
-#include "cudnn.h"
+#include "cudnn/cudnn.h"
 #include "memory.h"
 #include "stream.h"
 

@@ -2,7 +2,7 @@
 #include <cstdlib>
 #include <set>
 
-#include "cudnn.h"
+#include "cudnn/cudnn.h"
 
 namespace fake {
 namespace {

@@ -1,5 +1,5 @@
 // Compiles every file of native/cuda/kernels as C++ and lists its kernels.
-#include "emulated_kernels.h"
+#include "emulator/emulated_kernels.h"
 
 #include <vector>
 

@@ -8,7 +8,7 @@
 #include <stdexcept>
 
 #include "device.h"
-#include "emulated_kernels.h"
+#include "emulator/emulated_kernels.h"
 #include "memory.h"
 #include "nvrtc.h"
 #include "stream.h"

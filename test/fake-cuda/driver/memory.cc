@@ -1,8 +1,9 @@
 // The driver's calls that allocate, free, copy and fill memory.
+#include "memory.h"
+
 #include <cstring>
 
 #include "device.h"
-#include "memory.h"
 #include "stream.h"
 
 using namespace fake;

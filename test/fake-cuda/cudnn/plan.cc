@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "cudnn.h"
+#include "cudnn/cudnn.h"
 #include "memory.h"
 
 namespace fake {

@@ -1,9 +1,10 @@
 // The driver's calls about streams, events, capture and graphs.
+#include "stream.h"
+
 #include <cmath>
 
 #include "device.h"
 #include "memory.h"
-#include "stream.h"
 
 using namespace fake;
 

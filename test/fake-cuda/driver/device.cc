@@ -1,11 +1,12 @@
 // The driver's calls about itself, devices and primary contexts.
+#include "device.h"
+
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
-#include "device.h"
 #include "memory.h"
 #include "stream.h"
 

@@ -7,7 +7,7 @@
 #include <exception>
 #include <vector>
 
-#include "emulate.h"
+#include "emulator/emulate.h"
 #include "fiber.h"
 
 namespace emulate {
