@@ -2,7 +2,7 @@
 import { defineConfig } from "vitest/config";
 import base from "./vitest.config.ts";
 
-// Not what downloads: undici and Node's http take options from objects of their own.
+// Not what downloads: undici and Node's http take options from their own objects.
 const files = [
   ...["addon/image", "addon/tensor", "device/device", "device/graph", "device/profile"],
   ...["device/refusals", "device/vgg", "library/builder", "library/checkpoint"],

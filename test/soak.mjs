@@ -34,7 +34,7 @@ const bounds = {
   threads: 0,
 };
 
-/** A network of its own, compiled, run once from and into memory of the device, and freed. */
+/** Compiles a new network, runs it once from and into the device's memory, and frees it. */
 async function ownGraph(device, size) {
   const builder = new GraphBuilder();
   const x = builder.input("x", [size]);

@@ -22,7 +22,7 @@ describe("10,000 calls", () => {
     const kinds: [string, Growth][] = Object.entries(JSON.parse(stdout));
     expect(kinds).toHaveLength(6);
     for (const [kind, { heapUsed, external, arrayBuffers, rss }] of kinds) {
-      // 50 bytes a call: what V8 itself keeps varies, and one object that leaks takes a hundred.
+      // 50 bytes a call: what V8 keeps varies, and a leaked object takes a hundred.
       expect(heapUsed, `heapUsed, ${kind}`).toBeLessThan(500_000);
       expect(external, `external, ${kind}`).toBeLessThan(100_000);
       expect(arrayBuffers, `arrayBuffers, ${kind}`).toBeLessThan(100_000);

@@ -125,7 +125,7 @@ describe("a forward on a GPU", () => {
   it("has one launch for each layer, and one for each pool but the first layer's", () => {
     for (const batch of batches) {
       expect(stepsOf("float16", batch, null).length).toBe(11 + 4);
-      // Where no pool follows, bias and ReLU are a launch of their own.
+      // If no pool follows, bias and ReLU are a separate launch.
       expect(stepsOf("float16", batch, "plain").length).toBe(11 + 4 + 3);
     }
   });

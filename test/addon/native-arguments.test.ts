@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 const script = fileURLToPath(new URL("../children/native-arguments.mjs", import.meta.url));
 
 describe("the addon", () => {
-  it("refuses every wrong argument of every entry with an exception of its own words", () => {
+  it("refuses every wrong argument of every entry with an exception in the addon's own words", () => {
     const { stdout, stderr, status, signal } = spawnSync(process.execPath, [script], {
       encoding: "utf8",
       maxBuffer: 2 ** 26,

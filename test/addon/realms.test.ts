@@ -75,7 +75,7 @@ describe("values of another realm", () => {
   });
 
   it("are URLs and streams of the web", async () => {
-    // As a realm of its own would make them: the same members, another class.
+    // As another realm makes them: the same members, another class.
     const url = { href: "https://example.org/a.jpg", [Symbol.toStringTag]: "URL" };
     expect(openSource(url, "source").name).toBe("https://example.org/a.jpg");
     const wrong = { href: 7, [Symbol.toStringTag]: "URL" };

@@ -34,7 +34,7 @@ function differences(all: Record<string, Tensor>[]): string[] {
   );
 }
 
-/** A convolution that is direct, some by Winograd's way image by image and some by whole batches, and linear layers of odd sizes. */
+/** A direct convolution, Winograd convolutions run image by image and by whole batches, and linear layers of odd sizes. */
 function smallNetwork() {
   const builder = new GraphBuilder();
   const parameter = (name: string, ...shape: number[]) => builder.parameter(name, shape);

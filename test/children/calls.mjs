@@ -1,4 +1,4 @@
-// What test/addon/calls.test.ts runs in a process of its own: the memory after ten thousand calls of each kind, as JSON.
+// What test/addon/calls.test.ts runs in a separate process: the memory after ten thousand calls of each kind, as JSON.
 import { DeviceTensor, Graph, GraphBuilder, openDevice, Tensor } from "../../dist/index.js";
 
 const calls = 10_000;

@@ -1,4 +1,4 @@
-// Loaded before the command line by test/library/hub.test.ts: puts the entry of VGG_TEST_WEIGHTS in the place of the published one.
+// Loaded before the command line by test/library/hub.test.ts: puts the entry of VGG_TEST_WEIGHTS over the published one.
 import { weightsTable } from "../../dist/vgg/known-weights.js";
 
 const weights = JSON.parse(process.env.VGG_TEST_WEIGHTS);

@@ -1,4 +1,4 @@
-// What test/library/fuzz.test.ts runs in a process of its own: reads each file that it is sent and says what came of it.
+// What test/library/fuzz.test.ts runs in a separate process: reads each file that it is sent and says what came of it.
 import { writeFileSync } from "node:fs";
 import { openCheckpoint } from "../../dist/checkpoint/open.js";
 import { readCheckpoint, Tensor, VggError } from "../../dist/index.js";

@@ -1,4 +1,4 @@
-// What test/library/options.test.ts runs in a process of its own: the same answers whatever Object.prototype holds.
+// What test/library/options.test.ts runs in a separate process: the same answers whatever Object.prototype holds.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// What test/device/lifetime.test.ts runs in a process of its own: each mode ends the process in its way.
+// What test/device/lifetime.test.ts runs in a separate process: each mode ends the process in its way.
 import { createHash } from "node:crypto";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { Graph, GraphBuilder, openDevice, preprocess, Tensor, Vgg } from "../../dist/index.js";

@@ -1,4 +1,4 @@
-// What test/addon/native-arguments.test.ts runs in a process of its own: every entry of the addon with arguments that it must refuse.
+// What test/addon/native-arguments.test.ts runs in a separate process: every entry of the addon with arguments that it must refuse.
 import { native } from "../../dist/native/load.js";
 
 const addon = native();

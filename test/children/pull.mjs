@@ -1,4 +1,4 @@
-// What test/library/hub.test.ts runs in processes of their own: pulls the entry that it is given, and prints the result or the error.
+// What test/library/hub.test.ts runs in separate processes: pulls the entry that it is given, and prints the result or the error.
 import { pull } from "../../dist/download/hub.js";
 
 const { weights, options } = JSON.parse(process.argv[2]);

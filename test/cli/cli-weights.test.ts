@@ -1,4 +1,4 @@
-// The commands that read weights and pictures: classify, validate, convert and summary --weights.
+// The commands that read weights and images: classify, validate, convert and summary --weights.
 import { spawnSync } from "node:child_process";
 import {
   copyFileSync,
@@ -44,18 +44,18 @@ beforeAll(async () => {
     ["b.PNG", "small.png"],
     ["sub/c.gif", "palette.gif"],
   ] as const) {
-    mkdirSync(join(scratch, "pictures", "sub"), { recursive: true });
-    copyFileSync(images + file, join(scratch, "pictures", name));
+    mkdirSync(join(scratch, "photos", "sub"), { recursive: true });
+    copyFileSync(images + file, join(scratch, "photos", name));
   }
-  writeFileSync(join(scratch, "pictures", "notes.txt"), "no picture");
+  writeFileSync(join(scratch, "photos", "notes.txt"), "no image");
 });
 afterAll(() => rmSync(scratch, { recursive: true }));
 
 describe("vgg classify", () => {
-  it("prints a table of every picture in a folder", () => {
+  it("prints a table of every image in a folder", () => {
     const { status, stdout, stderr } = vgg(
       "classify",
-      "pictures",
+      "photos",
       "--weights",
       weights,
       "--top",
@@ -65,7 +65,7 @@ describe("vgg classify", () => {
     expect(status).toBe(0);
     const blocks = stdout.trimEnd().split("\n\n");
     expect(blocks.map((block) => block.split("\n")[0])).toEqual(
-      ["a one.jpg", "b.PNG", "sub/c.gif"].map((name) => join("pictures", name)),
+      ["a one.jpg", "b.PNG", "sub/c.gif"].map((name) => join("photos", name)),
     );
     expect(blocks[1]!.split("\n")[1]).toMatch(
       new RegExp(`^ +0\\.\\d\\d %  ${imagenetLabels[best]} \\(${best}\\)$`),
@@ -75,41 +75,34 @@ describe("vgg classify", () => {
 
   it("takes files and patterns, none twice, and prints JSON, NDJSON and CSV", () => {
     const common = ["--weights", weights, "--top", "1"];
-    const json = vgg("classify", "pictures/*.{jpg,PNG}", "pictures/b.PNG", ...common, "--json");
+    const json = vgg("classify", "photos/*.{jpg,PNG}", "photos/b.PNG", ...common, "--json");
     const list = JSON.parse(json.stdout);
     expect(list.map(({ file }: { file: string }) => file)).toEqual([
-      "pictures/a one.jpg",
-      "pictures/b.PNG",
+      "photos/a one.jpg",
+      "photos/b.PNG",
     ]);
     expect(list[1].predictions).toEqual([
       { index: best, label: imagenetLabels[best], probability: expect.any(Number) },
     ]);
-    const ndjson = vgg(
-      "classify",
-      "pictures/sub",
-      "pictures/b.PNG",
-      ...common,
-      "--format",
-      "ndjson",
-    );
+    const ndjson = vgg("classify", "photos/sub", "photos/b.PNG", ...common, "--format", "ndjson");
     expect(
       ndjson.stdout
         .trimEnd()
         .split("\n")
         .map((line) => JSON.parse(line).file),
-    ).toEqual(["pictures/sub/c.gif", "pictures/b.PNG"]);
-    const csv = vgg("classify", "pictures/a one.jpg", ...common, "--format", "csv");
+    ).toEqual(["photos/sub/c.gif", "photos/b.PNG"]);
+    const csv = vgg("classify", "photos/a one.jpg", ...common, "--format", "csv");
     const [header, line] = csv.stdout.split("\n");
     expect(header).toBe("file,rank,index,label,probability,error");
-    expect(line).toMatch(/^pictures\/a one\.jpg,1,\d+,("[^"]+"|[^,]+),0\.\d+,$/);
+    expect(line).toMatch(/^photos\/a one\.jpg,1,\d+,("[^"]+"|[^,]+),0\.\d+,$/);
   });
 
-  it("goes on after a bad picture, and exits with 1", () => {
+  it("goes on after a bad image, and exits with 1", () => {
     const { status, stdout, stderr } = vgg(
       "classify",
-      "pictures/notes.txt",
+      "photos/notes.txt",
       "missing.png",
-      "pictures/b.PNG",
+      "photos/b.PNG",
       "--weights",
       weights,
       "--json",
@@ -131,7 +124,7 @@ describe("vgg classify", () => {
     for (const top of ["0", "1001"]) {
       const { status, stdout } = vgg(
         "classify",
-        "pictures",
+        "photos",
         "--weights",
         weights,
         "--top",
@@ -148,13 +141,13 @@ describe("vgg classify", () => {
       lines,
       `\ufeff${Array.from({ length: 1000 }, (_, i) => `class ${i}`).join("\n")}`,
     );
-    const { stdout } = vgg("classify", "pictures/b.PNG", "--weights", weights, "--labels", lines);
+    const { stdout } = vgg("classify", "photos/b.PNG", "--weights", weights, "--labels", lines);
     expect(stdout).toContain(`class ${best} (${best})`);
   });
 
   it.each<[string, string[], number, string]>([
-    ["no weights", ["classify", "pictures"], 2, "required option '--weights <file>'"],
-    ["no picture", ["classify", "--weights", "x.pth"], 2, "missing required argument 'images'"],
+    ["no weights", ["classify", "photos"], 2, "required option '--weights <file>'"],
+    ["no image", ["classify", "--weights", "x.pth"], 2, "missing required argument 'images'"],
     [
       "a pattern without a match",
       ["classify", "*.bmp", "--weights", "x.pth"],
@@ -163,31 +156,31 @@ describe("vgg classify", () => {
     ],
     [
       "weights that are missing",
-      ["classify", "pictures", "--weights", "x.pth"],
+      ["classify", "photos", "--weights", "x.pth"],
       1,
       "x.pth: Expected a file that can be read but received ENOENT",
     ],
     [
       "weights that want to run code",
-      ["classify", "pictures", "--weights", `${checkpoints}refuse-os-system.pth`],
+      ["classify", "photos", "--weights", `${checkpoints}refuse-os-system.pth`],
       1,
       'the name "posix.system"',
     ],
     [
       "labels that are missing",
-      ["classify", "pictures", "--weights", "x.pth", "--labels", "none.txt"],
+      ["classify", "photos", "--weights", "x.pth", "--labels", "none.txt"],
       2,
       "--labels but received none.txt (ENOENT)",
     ],
     [
       "no class",
-      ["classify", "pictures", "--weights", "WEIGHTS", "--top", "0"],
+      ["classify", "photos", "--weights", "WEIGHTS", "--top", "0"],
       2,
       "Expected an integer from 1 to 1000000 for --top but received 0",
     ],
     [
       "another format",
-      ["classify", "pictures", "--weights", "x.pth", "--format", "xml"],
+      ["classify", "photos", "--weights", "x.pth", "--format", "xml"],
       2,
       "Allowed choices are table, json, ndjson, csv",
     ],
@@ -200,7 +193,7 @@ describe("vgg classify", () => {
 });
 
 describe("vgg validate", () => {
-  it("measures accuracy over class folders, and goes on after a bad picture", () => {
+  it("measures accuracy over class folders, and goes on after a bad image", () => {
     const dir = join(scratch, "classes");
     for (const [folder, file] of [
       [String(best), "small.png"],
@@ -241,8 +234,8 @@ describe("vgg validate", () => {
   it("refuses a folder that is none, or whose folders are no classes", () => {
     for (const [dir, message] of [
       ["nowhere", "ENOENT"],
-      ["pictures/sub", "a folder for each class"],
-      ["pictures", "Expected 1000 folders, one for each class"],
+      ["photos/sub", "a folder for each class"],
+      ["photos", "Expected 1000 folders, one for each class"],
     ] as const) {
       const { status, stderr } = vgg("validate", dir, "--weights", weights);
       expect(stderr).toContain(message);
@@ -336,7 +329,7 @@ describe("vgg convert", () => {
       [["convert", `${checkpoints}zip.pth`, "x.pth", "--precision", "int4"], 2],
       [["convert", `${checkpoints}zip.pth`, "no folder/x.pth"], 1],
       [["summary", "--weights", weights, "--num-classes", "7"], 2],
-      [["validate", "pictures", "--weights", weights, "--worst", "-1"], 2],
+      [["validate", "photos", "--weights", weights, "--worst", "-1"], 2],
     ] as const) {
       const result = vgg(...args);
       expect([result.status, result.stderr.trimEnd().split("\n").length]).toEqual([status, 1]);

@@ -76,7 +76,7 @@ afterAll(async () => {
   rmSync(scratch, { recursive: true });
 });
 
-/** A shell on a terminal of its own. */
+/** A shell on a separate terminal. */
 class Terminal {
   text = "";
   readonly #child: ChildProcessWithoutNullStreams;
@@ -108,7 +108,7 @@ class Terminal {
     this.#child.stdin.write(keys);
   }
 
-  /** What a pattern finds on the terminal. @throws after so long */
+  /** Waits for a pattern on the terminal and returns what it finds. @throws after the time limit */
   async see(pattern: RegExp, withinMs = 60_000): Promise<RegExpExecArray> {
     const start = performance.now();
     for (;;) {
@@ -163,7 +163,7 @@ async function start(args: string, atWork: RegExp | number, before = ""): Promis
   else await terminal.see(atWork);
 }
 
-/** Far less than what the commands take; generous, for machines that are busy. */
+/** Far less than the commands take, yet generous for busy machines. */
 const soonMs = 5_000;
 
 async function expectEnd(status: number): Promise<void> {

@@ -12,7 +12,7 @@ const tolerances: Record<string, number> = {
   bfloat16: 3e-2,
 };
 
-/** All run the smallest network; the best instruction set and each GPU run the others too. What is slow has one precision of each width. */
+/** All run the smallest network; the best instruction set and each GPU run the others too. Slow devices run one precision of each width. */
 function coveredBy(imageSize: number): TestDevice[] {
   if (isSlow) {
     const widths = devices.filter(({ precision }) => /^float(16|32)$/.test(precision));
@@ -75,7 +75,7 @@ describe.each(networks)("%s", (file) => {
         );
         expect(Math.abs(Math.sqrt(squares) - l2) / l2, `${name} l2`).toBeLessThanOrEqual(tolerance);
       }
-      // With every layer wanted, batch normalisation is a step of its own: other roundings, the same answer.
+      // If every layer is asked for, batch normalisation is a separate step: it rounds otherwise, with the same answer.
       expect(
         relativeError(layers["classifier.6"]!.data as Float32Array, golden.logits.flat()),
       ).toBeLessThanOrEqual(tolerance);

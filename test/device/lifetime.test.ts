@@ -9,7 +9,7 @@ const options = { device: testDevice, imageSize: 32, numClasses: 10 } as const;
 const shape = [1, 3, 32, 32];
 const collect = globalThis.gc!;
 
-/** Until the condition holds: garbage is collected and finalizers run when the engine likes. */
+/** Waits until the condition holds: the engine decides when garbage is collected and finalizers run. */
 async function eventually(condition: () => boolean): Promise<boolean> {
   for (let i = 0; i < 100 && !condition(); i++) {
     collect();

@@ -435,7 +435,7 @@ describe("Vgg.classify", () => {
     const pooled = Buffer.alloc(bytes.length);
     function* sync() {
       for (let i = 0; i < 5; ++i) {
-        // Every other image is none.
+        // Every other entry is no image.
         if (i % 2 === 0) pooled.set(bytes);
         else pooled.fill(0);
         yield pooled;

@@ -30,7 +30,7 @@ describeOnEach(() => {
       [2, 6, 6, 6, 48, 1, 0, 1],
       [1, 2, 3, 40, 3, 2, 1, 1],
       [1, 600, 2, 2, 40, 3, 1, 1],
-      // Where the CPU takes Winograd's way: blocks of one thread and of all, edges, no padding and much.
+      // Winograd's algorithm on the CPU: blocks of one thread and shared ones, edges, no padding and much.
       [1, 64, 40, 40, 16, 3, 1, 1],
       [2, 32, 15, 13, 64, 3, 1, 1],
       [2, 256, 6, 7, 32, 3, 1, 1],

@@ -32,7 +32,7 @@ describeOnEach(() => {
       }
     });
 
-    it.each([1, 4, 7])("batch %i: inputs of which some or all are zero", async (n) => {
+    it.each([1, 4, 7])("batch %i: some or all inputs are zero", async (n) => {
       const weight = randn(70, 1100);
       const bias = randn(70);
       for (const share of [0, 0.3, 0.9, 1]) {

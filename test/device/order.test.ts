@@ -232,7 +232,7 @@ describe("a queue of 1,000 bytes", () => {
     await run();
   });
 
-  it("is one handle's, and those without a bound of their own share one", async () => {
+  it("is one handle's, and handles without a bound share one", async () => {
     const handle = await openDevice(testKind, { maxQueuedBytes: limit });
     const shared = [await openDevice(testKind), await openDevice(testKind)] as const;
     for (const other of [handle, ...shared]) expect(other.isSameAs(device)).toBe(true);

@@ -67,7 +67,7 @@ describe("Vgg", () => {
     expect((await model.getParameter("features.1.num_batches_tracked")).data).toEqual(
       BigInt64Array.of(0n),
     );
-    // Pinned: any change of a bit on any machine shows.
+    // The hash is pinned: a change of any bit on any machine shows.
     const bytes = (await model.getParameter("classifier.3.weight")).data;
     const hash = createHash("sha256").update(new Uint8Array(bytes.buffer)).digest("hex");
     expect(hash).toBe("397968e06cc5aec005d7019996a2ff1b681f4d9f93237e04773436b06ee284fb");

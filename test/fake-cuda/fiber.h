@@ -1,4 +1,4 @@
-// A stack of its own for each thread of an emulated block, and the switch between them.
+// One stack for each thread of an emulated block, and the switch between stacks.
 #pragma once
 
 #include <cstddef>

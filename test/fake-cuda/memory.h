@@ -20,7 +20,7 @@ struct IllegalAddress : std::runtime_error {
 
 enum class Space : uint8_t { kDevice, kPinned };
 
-/** Null when the device has not so much memory left. Filled with 0xFF: NaN in every float type. */
+/** Null if the device has less memory left. Filled with 0xFF: NaN in every float type. */
 void* allocate(Space space, int device, size_t bytes);
 /** False, and a misuse noted, when nothing alive starts there. */
 bool release(Space space, int device, const void* pointer, const char* caller);

@@ -18,7 +18,7 @@ const { status } = spawnSync(
       ...process.env,
       VGG_CUDA_PATH: join(root, "build/fake-cuda"),
       VGG_REQUIRE_DEVICES: "cuda",
-      // Its own plans and kernels: never those of a GPU that is one.
+      // A separate cache: the plans and kernels of a real GPU stay untouched.
       XDG_CACHE_HOME: cache,
     },
   },

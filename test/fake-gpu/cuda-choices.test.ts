@@ -99,7 +99,7 @@ describe.skipIf(!isBuilt)("what runs a layer", () => {
     }
   });
 
-  it("leaves out a linear layer's zeros where that is asked for", () => {
+  it("skips a linear layer's zeros if asked to", () => {
     checkLinear({}, small, 1);
     checkLinear({ VGG_CUDA_LINEAR: "dense" }, small, 1);
     checkLinear({ VGG_CUDA_LINEAR: "sparse" }, small, 2);
@@ -194,7 +194,7 @@ describe.skipIf(!isBuilt).each(faults)("a kernel of ours that %s", (fault) => {
   // Packing needs to store but once, and the first layer is not checked for what it does later.
   it.skipIf(!isAlwaysBroken(fault)).each([
     ["firstLayer", fault],
-    // A block that is left out would hold only padding.
+    // A missing block would hold only padding.
     ["packFirstFilter", fault === "leaves-out-a-block" ? "stores-nothing" : fault],
   ])("makes no first layer: %s", (kernel, its) => {
     const { stderr, result } = run("forward", planted(kernel, its));
@@ -204,7 +204,7 @@ describe.skipIf(!isBuilt).each(faults)("a kernel of ours that %s", (fault) => {
     near(result.data, sound.forward);
   });
 
-  it("leaves out no zeros", () => {
+  it("skips no zeros", () => {
     checkLinear({ VGG_CUDA_LINEAR: "sparse", ...planted("sparseGemv", fault) }, small, 1);
     if (isAlwaysBroken(fault))
       checkLinear({ VGG_CUDA_LINEAR: "sparse", ...planted("transposeMatrix", fault) }, small, 1);

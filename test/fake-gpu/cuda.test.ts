@@ -133,7 +133,7 @@ describe.skipIf(!isBuilt)("a model on a GPU", () => {
     expect(result[1].steps[3].kernel).toBe("cuBLASLt");
   });
 
-  it("copies nothing for DeviceTensors that come again, of which it keeps the last eight", () => {
+  it("copies nothing for DeviceTensors that are reused, and remembers the last eight", () => {
     const { stderr, result } = run("direct");
     expect(stderr).toBe("");
     const ofEach = [2, 2, 2, 2, 2, 2, 2, 2, 2];

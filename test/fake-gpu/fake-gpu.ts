@@ -28,11 +28,11 @@ let runs = 0;
 export interface Outcome {
   status: number | null;
   stderr: string;
-  // biome-ignore lint/suspicious/noExplicitAny: each mode prints an object of its own
+  // biome-ignore lint/suspicious/noExplicitAny: each mode prints another object
   result: any;
 }
 
-/** A mode of children/cuda.mjs in a process of its own, with an empty cache unless `cache` names one. */
+/** A mode of children/cuda.mjs in a separate process, with an empty cache unless `cache` names one. */
 export function run(mode: string, env: NodeJS.ProcessEnv = {}, ...args: string[]): Outcome {
   const folder = join(scratch, String(runs++));
   mkdirSync(folder);

@@ -32,6 +32,6 @@ if (isBuilt) {
     run(process.execPath, "test/faults/allocations.mjs", step);
     run(process.execPath, "test/faults/io.mjs", step);
   } else {
-    console.log("left out: allocations and calls for files, which fail on Linux alone");
+    console.log("skipped: allocations and calls for files, which fail on Linux alone");
   }
 }

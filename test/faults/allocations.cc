@@ -230,7 +230,7 @@ EXPORT int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
   return real(thread, attributes, start, argument);
 }
 
-/** Large blocks have pages of their own. */
+/** Large blocks have separate pages. */
 EXPORT void* mmap(void* address, size_t length, int protection, int flags, int file,
                   off_t offset) noexcept {
   if (isOurs(CALLER) && isToFail()) {

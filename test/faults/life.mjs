@@ -1,4 +1,4 @@
-// What test/faults/allocations.mjs runs in a process of its own: lives of what uses the addon, step by step, each with one
+// What test/faults/allocations.mjs runs in a separate process: lives of what uses the addon, step by step, each with one
 // allocation or thread start of the addon's that fails (or all from one on), then the next.
 import { readdirSync, readFileSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -34,7 +34,7 @@ function network() {
   return g.finish({ f, c, ...g.topK(g.softmax(f), 3) });
 }
 
-/** What the other lacks. */
+/** The entries that the other lacks. */
 function second() {
   const g = new GraphBuilder();
   const x = g.input("x", [16, 16, 3], "uint8");
@@ -144,7 +144,7 @@ const lives = {
     async (life) => {
       life.before ??= threadCount();
       const made = await openDevice("cpu", { threads: 5 });
-      // Its own, and of an attempt that failed none. The system may still count one that has just ended.
+      // Only its own threads, none of a failed attempt. The system may still count one that has just ended.
       for (let i = 0; i < 100 && threadCount() > life.before + 5; i++) await sleep(10);
       if (threadCount() > life.before + 5) throw new Error("Threads were left over");
       life.own(DeviceTensor.allocate(made, [4]));
@@ -241,7 +241,7 @@ const steps = lives[name];
 const say = (text) => writeSync(1, `${text}\n`);
 process.on("unhandledRejection", (error) => say(`problem unhandled rejection: ${error?.message}`));
 faults.watch();
-// A device that was opened once stays open: each fault of that takes a process of its own.
+// A device that was opened once stays open: each fault of that takes a separate process.
 const isFresh = name === "open";
 let truth = [5];
 for (let i = 0; i < 4 && !isFresh; i++) truth = (await live(steps, 0, false)).answer;
@@ -263,7 +263,7 @@ for (let n = first; ; n += step) {
   say(`fault ${n}`);
   try {
     if (!(await tryFault(n))) break;
-    // What is kept for later may be more once. A leak is more each time.
+    // A cache may grow once. A leak grows each time.
     const after = await settle();
     if (!isFresh && after > before) {
       let grown = 0;

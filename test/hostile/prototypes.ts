@@ -14,12 +14,12 @@ const languageNames = ["done", "cause"];
 const unbearable = [
   "then", // the language, of all that an async function returns
   ...["get", "set", "value", "writable"], // the language, of every property descriptor
-  "path", // Node, to tell a URL from an older kind of its own
+  "path", // Node, to tell a URL from Node's older kind
   "file", // sharp, of its own options
   "error", // vitest, of what its loader answers
 ];
 
-/** Code that takes options from objects of its own: Node's streams, and undici in Node and beside it; sharp. */
+/** Code that takes options from its own objects: Node's streams, and undici in Node and beside it; sharp. */
 const others = /node:internal\/(streams|deps)\/|node_modules\//;
 
 /** Each property of an interface, a class or a literal in lib/. */

@@ -1,4 +1,4 @@
-// What the benchmark makes of its runs: quantiles, paired ratios, and which peer counts as the strongest.
+// How the benchmark evaluates its runs: quantiles, paired ratios, and which peer counts as the strongest.
 import { describe, expect, it } from "vitest";
 
 const load = (name: string) => import(new URL(`../bench/${name}`, import.meta.url).href);
@@ -24,7 +24,7 @@ describe("statistics", () => {
 });
 
 describe("trials", () => {
-  it("have names of their own, whatever the machine and the threads", () => {
+  it("have distinct names, whatever the machine and the threads", () => {
     for (const instructionSet of ["avx512", "avx2", "neon"]) {
       for (const threads of [1, 2, 8]) {
         const names = trialsFor(threads, instructionSet).map(({ name }: { name: string }) => name);

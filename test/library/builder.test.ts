@@ -145,7 +145,7 @@ describe("GraphBuilder", () => {
       'Expected only the options bias, stride, padding, relu for options of conv2d but received "dilation"',
     ],
     [
-      "a parameter in place of its options",
+      "a parameter instead of its options",
       () => g.conv2d(image, w, b as never),
       "Expected an object for options of conv2d",
     ],

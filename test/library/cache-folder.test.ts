@@ -15,7 +15,7 @@ const homeless = `import os from "node:os"; import { syncBuiltinESMExports } fro
   os.homedir = () => { throw Object.assign(new Error("uv_os_homedir"), { code: "ERR_SYSTEM_ERROR" }); };
   syncBuiltinESMExports();`;
 
-/** What a program prints as JSON in a process of its own, with these variables and no others of its kind. */
+/** What a program prints as JSON in a separate process, with these variables and no others of its kind. */
 function run(code: string, env: Record<string, string>, before = "", command: string[] = []) {
   const program = `${before}; const say = (value) => console.log(JSON.stringify(value));
     const caught = (error) => ({ name: error.constructor.name, code: error.code, message: error.message }); ${code}`;

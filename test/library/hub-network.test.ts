@@ -117,7 +117,7 @@ describe("proxies", () => {
     expect(proxy.seen).toEqual(["CONNECT download.pytorch.org:443"]);
   });
 
-  it.each(["no_proxy", "NO_PROXY"])("are left out by %s", async (name) => {
+  it.each(["no_proxy", "NO_PROXY"])("are skipped for the hosts of %s", async (name) => {
     await using proxy = await openProxy();
     vi.stubEnv("http_proxy", proxy.url);
     vi.stubEnv(name, "example.org,127.0.0.1");

@@ -11,7 +11,7 @@ const read = (value: object) =>
   readOptions<{ top?: number; signal?: unknown }>(value, "options", known);
 
 describe("options", () => {
-  it("are read once each, in a frozen object of their own", () => {
+  it("are read once each, in a separate frozen object", () => {
     let reads = 0;
     const options = read({
       get top() {

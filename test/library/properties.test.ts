@@ -134,7 +134,7 @@ describe("a view of a storage", () => {
 
 describe("safetensors", () => {
   const name = fc.string({ unit: "binary", maxLength: 12 });
-  /** Also the names that objects have of their own. */
+  /** Includes the names that every object has. */
   const anyName = fc.oneof(
     name.filter((text) => !/\p{Surrogate}/u.test(text)),
     fc.constantFrom("__proto__", "constructor", "toString", "0", "1", "", "labels"),

@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/** A root of a file system of its own. */
+/** The root of a separate file tree. */
 class Root {
  public:
   Root() { fs::create_directories(path_); }

@@ -116,8 +116,7 @@ void poolThreadsBeginApart() {
   }
 }
 
-/** Who has the first block waits for all others: the other thread does those, whosever they were.
- */
+/** The thread with the first block waits for all others: the other thread does them all. */
 void poolThreadsTakeWhatIsLeft() {
   vgg::ThreadPool pool(2);
   for (int round = 0; round < 200; ++round) {
@@ -151,8 +150,8 @@ void sizesThatOverflowAreOutOfMemory() {
 }
 
 #if defined(VGG_X86) && !defined(__SANITIZE_ADDRESS__)
-/** Whether `body`, in a process with so little address space left, throws an Error that names that
- * limit and says nothing that cannot be. */
+/** Whether `body`, in a process with this little address space left, throws an Error that names
+ * that limit and claims nothing impossible. */
 template <typename Body>
 bool namesAddressSpace(const Body& body) {
   const pid_t process = fork();
@@ -199,7 +198,7 @@ void limitsAreNamed() {
 void limitsAreNamed() {}
 #endif
 
-/** A pool of pages that keeps so many, and counts those that it had to make and those alive. */
+/** A pool that keeps this many pages, and counts the pages that it made and the live ones. */
 struct CountedPages {
   static constexpr size_t kPage = 4096;
   CountedPages(size_t least, size_t most)
@@ -213,7 +212,7 @@ struct CountedPages {
                   data, bytes, std::shared_ptr<void>(data, [this, block](void*) { --alive; }));
             })) {}
 
-  /** So many blocks of `pages` at once. */
+  /** Holds `blocks` blocks of `pages` at once. */
   void use(int blocks, size_t pages) const {
     std::vector<std::shared_ptr<vgg::HostMemory>> used;
     for (int i = 0; i < blocks; ++i) used.push_back(pool->allocate(pages * kPage));

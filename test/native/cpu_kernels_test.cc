@@ -102,7 +102,7 @@ void productsAreRight(const Kernels& kernels, bool isHalf) {
   }
 }
 
-/** Of any number of rows each has the bits that it has alone: threads cut rows apart. */
+/** Each row has the same bits in a product of any number of rows: threads split the rows. */
 void rowsDoNotChangeEachOther(const Kernels& kernels) {
   Random random;
   const ptrdiff_t width = kernels.panelWidth;
@@ -246,7 +246,7 @@ void winogradIsRight(const Kernels& kernels, WinogradTile tile) {
   const ptrdiff_t down = tile.down + 2;
   const ptrdiff_t across = tile.across + 2;
   const ptrdiff_t row = across * channels;  // of pixels, and of frequencies
-  const double amplified = 100;             // what the sums on the way reach
+  const double amplified = 100;             // the largest intermediate sum
   const std::vector<float> image = random.numbers(static_cast<size_t>(down * row));
   const std::vector<float> bias = random.numbers(static_cast<size_t>(channels));
   for (int pick = 0; pick < 9; ++pick) {

@@ -71,7 +71,8 @@ void packedMatrixKnowsWhatIsNotFinite() {
   }
 }
 
-/** Every pixel is of one tile, and each block multiplies what has a frequency, and nothing else. */
+/** Every pixel belongs to one tile, and each block multiplies exactly the tiles that have a
+ * frequency. */
 void expectCoverage(const WinogradPlan& plan, ptrdiff_t height, ptrdiff_t width) {
   EXPECT(plan.down.pixels() >= height && plan.across.pixels() >= width);
   std::vector<int> covered(static_cast<size_t>(plan.images * height * width), 0);
@@ -119,7 +120,7 @@ void winogradPlanCoversTheOutput() {
           planWinograd({filters, channels, 3, 3}, chooseTiles(false, height, width, images), images,
                        kernels, threads);
       expectCoverage(plan, height, width);
-      // Blocks of their own leave no thread without one, whatever a cache holds.
+      // With a block for each thread none is idle, whatever a cache holds.
       if (!plan.isShared) EXPECT(plan.blockCount % threads == 0 && plan.block > 1);
     }
   }

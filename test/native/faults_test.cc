@@ -67,7 +67,7 @@ vgg::Program network() {
   return p;
 }
 
-/** The least that runs: what it reads and writes may all be on the device. */
+/** The smallest network: all that it reads and writes may be on the device. */
 vgg::Program rectifier() {
   vgg::Program p;
   p.values = {{{4}, vgg::DType::kFloat32}, {{4}, vgg::DType::kFloat32}};
@@ -132,7 +132,7 @@ void run(Life& life, bool onDevice) {
   life.scores.assign(scores->floats(), scores->floats() + life.scores.size());
 }
 
-/** On the device alone, where the second run needs no copies. */
+/** Runs on the device's memory alone; the second run needs no copies. */
 void runSmall(Life& life) {
   const std::vector<float> numbers{-1, 2, -3, 4};
   life.backend->upload(*life.numbers, reinterpret_cast<const std::byte*>(numbers.data()),

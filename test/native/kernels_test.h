@@ -97,7 +97,7 @@ class Buffer {
   size_t count_;
 };
 
-/** What tests know of an element type; written apart from the kernels' own conversions. */
+/** Properties of an element type, independent of the kernels' own conversions. */
 template <typename T>
 struct Type;
 template <>
@@ -162,7 +162,7 @@ inline std::mt19937& generator() {
   static std::mt19937 shared(1);
   return shared;
 }
-/** Normally distributed, in a type: what is stored is what the reference reads. */
+/** Normally distributed numbers, rounded to a type, so that the reference reads what is stored. */
 template <typename T>
 void fill(Buffer<T>& buffer, double spread = 1) {
   std::normal_distribution<double> normal(0, spread);
@@ -204,7 +204,7 @@ class Comparison {
   std::string first;
 };
 
-/** Ends the test where there is no such kernel. */
+/** Ends the test if there is no such kernel. */
 inline const emulate::Kernel& find(const char* file, const std::string& name) {
   const emulate::Kernel* kernel = emulate::findKernel(file, name);
   if (kernel == nullptr) {

@@ -28,19 +28,19 @@ void placesAreGivenFirstComeFirstServed() {
   EXPECT(a.take(8));
   EXPECT(!b.take(3));
   b.wait(9, as('b'));
-  // Behind b, although there is enough for it.
+  // Waits behind b, although there is enough for it.
   EXPECT(!c.take(1));
   c.wait(1, as('c'));
   a.give(6);
   EXPECT(order.empty() && places->free() == 8);
   a.give(2);
   EXPECT(order == "b9 c1 " && places->free() == 0);
-  // Leaves the line from any place in it.
+  // A waiter may leave the line from any position.
   a.wait(5, as('a'));
   b.wait(1, as('b'));
   b.change(0);
   EXPECT(order == "b9 c1 b0 ");
-  // Keeps its turn.
+  // The others keep their turns.
   b.wait(1, as('b'));
   c.give(1);
   EXPECT(order == "b9 c1 b0 ");

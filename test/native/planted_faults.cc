@@ -4,21 +4,21 @@
 
 #include "kernels_test.h"
 
-// The barrier left out.
+// Without the barrier.
 namespace missingBarrier {
 #define __syncthreads() static_cast<void>(0)
 #include "cuda/kernels/layout.cu"
 #undef __syncthreads
 }  // namespace missingBarrier
 
-// Every thread one place too far.
+// Shifts every thread by one place.
 namespace offByOne {
 #define threadIndex() (threadIndex() + 1)
 #include "cuda/kernels/pointwise.cu"
 #undef threadIndex
 }  // namespace offByOne
 
-// Every element one place too far, beyond the end for the last.
+// Shifts every element by one place, the last one beyond the end.
 namespace loadsNext {
 #define load(from) load((from) + 1)
 #include "cuda/kernels/layout.cu"
@@ -36,7 +36,7 @@ void exchangedRows(T type, float (&d)[4], const unsigned (&a)[4], unsigned b0, u
 #undef multiply16x8x16
 }  // namespace wrongRow
 
-// The wait for the kernels ahead left out.
+// Without the wait for the kernels ahead.
 namespace noWait {
 #define waitForPrevious() static_cast<void>(0)
 #include "cuda/kernels/first_layer.cu"
@@ -188,7 +188,7 @@ void oneProduct(const unsigned* a, const unsigned* b, float* d) {
   for (unsigned i = 0; i < 4; ++i) store(d + (g + i / 2 * 8) * 8 + 2 * t + i % 2, sums[i]);
 }
 
-/** Other memory is freed in the midst of the first accesses: no fault of the kernel's. */
+/** Other memory is freed during the first accesses, which is no fault of the kernel. */
 void checkFreedMeanwhile() {
   static std::atomic<int> left;
   left = 3;

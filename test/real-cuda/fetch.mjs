@@ -127,7 +127,7 @@ async function install(wheel, target, receipt) {
 }
 
 mkdirSync(cache, { recursive: true });
-// What a run that was killed has left; one that is under way is younger.
+// Remains of a killed run; a run under way is younger.
 for (const name of readdirSync(cache)) {
   const folder = join(cache, name);
   if (name.startsWith("partial-") && Date.now() - statSync(folder).mtimeMs > 3_600_000)

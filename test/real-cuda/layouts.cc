@@ -80,7 +80,7 @@ int main() {
   VGG_MEMBER(cublasLtMatmulHeuristicResult_t, wavesCount)
   VGG_MEMBER(cublasLtMatmulHeuristicResult_t, reserved)
   VGG_END
-  // Elements of attributes: cuDNN reads and writes them in the size of its own enum.
+  // Elements of attributes: cuDNN reads and writes them in the size of its enum.
 #define VGG_ELEMENT(type)            \
   std::printf("element " #type " "); \
   printClass<type>();                \

@@ -64,7 +64,7 @@ function doctor(...found: string[]): Diagnosis["cuda"] {
   return (JSON.parse(stdout) as Diagnosis).cuda;
 }
 
-/** Where libraries of this machine's own would take the place of those taken away. */
+/** Whether libraries of this machine would replace the ones taken away. */
 const hasOwn =
   librarySets.length > 0 &&
   doctorQuietly().some(({ name, path }) => name !== "CUDA driver" && path !== null);

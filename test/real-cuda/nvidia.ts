@@ -67,12 +67,12 @@ const isFetched =
     all.every(({ file }) => existsSync(join(cache, set, "receipts", file))),
   );
 
-/** The sets, the newest first; none where they were not fetched. */
+/** The sets, the newest first; empty if they were not fetched. */
 export const librarySets: LibrarySet[] = isFetched ? Object.keys(wheels).map(librarySet) : [];
 
 /**
  * Runs a command to its end; `log` is both of its streams, for a failure's message. What test/asan.mjs loads into every
- * process is left out, because a compiler leaks: a child that loads the addon passes LD_PRELOAD on.
+ * process is removed, because a compiler leaks: a child that loads the addon passes LD_PRELOAD on.
  */
 export function run(
   command: string,
@@ -123,12 +123,12 @@ export function compileProgram(
   return compile("g++", cxxFlags(set), sources, `built/${name}-${set?.name ?? "addon"}`);
 }
 
-/** What the compiler says of a source that holds only assertions; empty where all hold. */
+/** What the compiler says of a source that holds only assertions; empty if all hold. */
 export function checkSource(source: string, set: LibrarySet): string {
   return run("g++", [...cxxFlags(set), "-fsyntax-only", join(here, source)]).log;
 }
 
-/** The stand-in for the driver, libcuda.so.1, in a folder of its own. */
+/** The stand-in for the driver, libcuda.so.1, in a separate folder. */
 export function standInDriver(): string {
   // The name in the library itself lets cuDNN, which needs libcuda.so.1, take the one that is loaded already.
   const flags = [

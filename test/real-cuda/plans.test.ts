@@ -33,13 +33,13 @@ function byProblem(rows: readonly Row[]): Map<string, Row[]> {
   return new Map([...problems].map(([key, forms]) => [key, [...forms.values()]]));
 }
 
-/** cuDNN 9.10.2 ends the process where it is asked about a B200: the addon does not ask. */
+/** cuDNN 9.10.2 ends the process if asked about a B200, so the addon does not ask. */
 const isRefused = (set: LibrarySet, gpu: GpuName) => gpu === "b200" && set.name === "cuda12";
 /** Turing has no bfloat16, and no TF32: float32 there is what it is. */
 const isAbsent = (gpu: GpuName, precision: string) =>
   gpu === "t4" && (precision === "bfloat16" || precision === "tf32");
 
-/** Whose convolutions are those of the whole family, as a test says. */
+/** Models that together have every convolution of the family; a test proves it. */
 const archs = ["vgg11", "vgg16"];
 const planned = await Promise.all(
   librarySets.map(async (set) => {

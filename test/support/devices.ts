@@ -19,7 +19,7 @@ const gpus = listDevices().filter(({ kind }) => kind === "cuda");
 
 /**
  * VGG_REQUIRE_DEVICES="cuda,avx512" makes the absence of any of these a failure. With "cuda" in it, the GPUs alone are
- * covered, and what needs only one device takes the first of them: the CPU has runs of its own.
+ * covered, and what needs only one device takes the first of them: the CPU has separate runs.
  */
 const required = (process.env.VGG_REQUIRE_DEVICES ?? "").split(",").filter((name) => name !== "");
 const present = [...(cpu.instructionSets ?? []), "cpu", ...gpus.map(({ kind }) => kind)];
@@ -35,7 +35,7 @@ export const testKind = required.includes("cuda") ? "cuda" : "cpu";
 export const openTestDevice = () => openDevice(testKind, { deterministic: true });
 export const testDevice: Device = await openTestDevice();
 
-/** Whether what runs is right, but slow: the GPU of test/fake-cuda, or code under sanitizers. */
+/** Whether the device is right, but slow: the GPU of test/fake-cuda, or code under sanitizers. */
 export const isSlow =
   (process.env.VGG_CUDA_PATH ?? "").includes("fake-cuda") || process.env.VGG_SANITIZED === "1";
 

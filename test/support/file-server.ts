@@ -30,7 +30,7 @@ export async function listen(
 /** Serves `bytes` under every path, with ranges, an ETag and If-Range. */
 export class FileServer {
   readonly requests: IncomingMessage[] = [];
-  /** Answers to the first requests, in place of the file. */
+  /** Answers to the first requests, instead of the file. */
   readonly plan: Answer[] = [];
   /** Bytes that left, of the file. */
   sentBytes = 0;

@@ -75,7 +75,7 @@ export interface Finished {
   stdout: string;
   stderr: string;
 }
-/** A process to its end; the server of this process answers meanwhile. */
+/** Runs a process to its end while the server of this process answers. */
 export async function finished(
   command: string,
   args: string[],

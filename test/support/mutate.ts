@@ -68,7 +68,7 @@ const wide = [
   2n ** 64n - 1n,
 ];
 
-/** A number that programs get wrong, in so many bytes. */
+/** A number that programs get wrong, in `width` bytes. */
 function interesting(random: Random, width: number): Buffer {
   const bytes = Buffer.alloc(8);
   bytes.writeBigUInt64LE(random.pick(wide));

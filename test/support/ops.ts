@@ -15,7 +15,7 @@ import { devices, roundingError } from "./devices.ts";
 
 type Arrays = Record<string, Tensor>;
 
-/** Each test draws the same numbers, whatever ran before it: a seed of which no sum nearly vanishes. */
+/** Each test draws the same numbers, whatever ran before it: with this seed no sum nearly vanishes. */
 let seed: number;
 beforeEach(() => {
   seed = 100;

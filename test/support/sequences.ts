@@ -334,7 +334,7 @@ const bytesOn = (device: Device): number[] => {
   return [queuedBytes, parameterBytes, activationBytes, tensorBytes];
 };
 
-/** The bytes in use, when they are what is expected or do not become it: a GPU's thread frees some after it has said so. */
+/** Waits until the bytes in use are the expected ones, or gives up: a GPU's thread frees some after a call has settled. */
 async function settled(device: Device, expected: readonly number[]): Promise<number[]> {
   for (let i = 0; i < 100 && String(bytesOn(device)) !== String(expected); i++)
     await new Promise((resolve) => setTimeout(resolve, 10));

@@ -1,4 +1,4 @@
-// Which attributes each cuDNN descriptor has, of which type and how many
+// The attributes of each cuDNN descriptor, with their types and counts
 // (docs of cudnnBackendSetAttribute and cudnn-frontend's builders).
 #include "cudnn/cudnn.h"
 

@@ -170,7 +170,7 @@ void openWindow(const void* address, size_t bytes, bool write) {
   Window* window = nullptr;
   uint64_t generation = 0;
   do {
-    // The hook's window is void at once where other memory is freed meanwhile: it is asked again.
+    // If other memory is freed during the call, the hook's window is void at once: ask it again.
     generation = windowGeneration.load(std::memory_order_acquire);
     window = accessHook(address, bytes, write);
     if (window != nullptr && window->takes(static_cast<const char*>(address), bytes)) break;

@@ -123,7 +123,7 @@ struct Kernel {
   /** As in native/cuda/kernels, e.g. "pool.cu" and "maxPool2d_f16". */
   std::string_view file;
   std::string_view name;
-  /** Whether its threads wait for each other; those of others run as a plain loop. */
+  /** Whether its threads wait for each other. Threads of other kernels run as a plain loop. */
   bool usesBarriers;
   unsigned maxThreads;
   /** Runs one thread. `parameters` are pointers to the values, as cuLaunchKernel takes them. */
@@ -133,7 +133,7 @@ struct Kernel {
   Planted planted = Planted::kNothing;
 
   /** Throws LaunchError. Returns when all blocks have run; blocks run on several host threads,
-   * those of a cluster, `cluster` neighbours in x, together on one. */
+   * the `cluster` neighbours in x of a cluster together on one. */
   void launch(Dim3 grid, Dim3 block, size_t sharedBytes, void** parameters,
               unsigned cluster = 1) const;
 };

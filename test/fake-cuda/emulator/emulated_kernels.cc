@@ -7,7 +7,7 @@
 #include "cuda/kernels/vector.h"
 #include "cuda/kernels/warpgroup.h"
 
-// Each in a namespace of its own: on a GPU each is a program of its own.
+// Each file has its namespace: on a GPU each is a separate program.
 namespace layoutFile {
 #include "cuda/kernels/layout.cu"
 }

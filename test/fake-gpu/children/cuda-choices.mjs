@@ -83,7 +83,7 @@ export const choices = {
     };
   },
 
-  /** A large linear layer after many small ones, of which a forward is: how often its weight is kept. */
+  /** A forward of many small linear layers, then a large one: counts how often its weight is kept. */
   async deep() {
     const device = await openDevice("cuda");
     const b = new GraphBuilder();

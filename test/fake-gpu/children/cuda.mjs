@@ -1,4 +1,4 @@
-// What the tests of the CUDA back end run on the fake libraries in a process of its own: prints one JSON object.
+// What the tests of the CUDA back end run on the fake libraries in a separate process: prints one JSON object.
 import { once } from "node:events";
 import { closeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
