@@ -1,7 +1,7 @@
 // `npm run -s sbom`: the bill of materials (CycloneDX, JSON) of what is installed with the package, by package-lock.json alone.
 import { execFileSync } from "node:child_process";
 
-// Not `--omit dev`: npm 11 then leaves out what a tool of development needs too, such as tinyglobby.
+// Not `--omit dev`: npm 11 then omits what a development tool needs too, such as tinyglobby.
 const args = ["sbom", "--sbom-format", "cyclonedx", "--package-lock-only"];
 const bill = JSON.parse(
   execFileSync("npm", args, {

@@ -1,4 +1,4 @@
-// How much of the machine others took meanwhile: other processes, and other guests of the same host. Linux tells it.
+// Measures how much of the machine others took during a run: other processes, and other guests of the same host. Linux only.
 import { readFileSync } from "node:fs";
 
 const fields = (path) =>

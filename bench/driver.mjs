@@ -41,7 +41,7 @@ export async function serve(version, forward) {
       logits = await forward(input, batch);
       timesMs.push(performance.now() - start);
     }
-    // In runs of its own: the timer wakes a thread each millisecond, which an engine that leaves the event loop free pays for.
+    // Delay is measured in separate runs: the timer wakes a thread each millisecond, and an engine that leaves the event loop free pays for that.
     const delay = monitorEventLoopDelay({ resolution: 1 });
     delay.enable();
     for (let i = 0; i < repeat; i++) await forward(input, batch);

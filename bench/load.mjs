@@ -1,5 +1,5 @@
 // Loading VGG11's weights from a file of 531 MB: time against reading the file and summing it, and memory at its peak.
-// Usage: npm run build && node bench/load.mjs [FILE.pth]; without a file it writes one. Each load has a process of its own.
+// Usage: npm run build && node bench/load.mjs [FILE.pth]; without a file it writes one. Each load runs in a separate process.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { open, stat } from "node:fs/promises";

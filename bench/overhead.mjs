@@ -131,7 +131,7 @@ const network = await smallNetwork();
 await measure("conv2d, maxPool2d, gemm", network, Tensor.randn([1, 3, 32, 32]));
 await measureVgg();
 
-// An image is copied before the call returns (docs/decisions/0005): a line of its own.
+// An image is copied before the call returns (docs/decisions/0005): a separate line.
 const image = Tensor.randn([1, 3 * 224 * 224]);
 const copy = new Float32Array(image.data.length);
 const copies = new Float64Array(1000);

@@ -31,7 +31,7 @@ const text = (x, y, content, attributes = {}) =>
 const line = (x1, y1, x2, y2, attributes) =>
   element("line", { x1, y1, x2, y2, stroke: "#cbd5e1", ...attributes });
 
-function picture(width, height, title, subtitle, children) {
+function svgImage(width, height, title, subtitle, children) {
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="${font}" role="img">
 ${[
   element("title", {}, escaped(title)),
@@ -96,7 +96,7 @@ export function speedFigure({ machine, results }) {
     ];
   });
   const width = left + batches.length * (panel + gap) + 10;
-  return picture(
+  return svgImage(
     width,
     bottom + 24,
     `VGG11: speed against onnxruntime-node (dashed: 1)`,
@@ -176,7 +176,7 @@ export function throughputFigure({ machine, threads, results }) {
       fontWeight: row.engine === "vgg-cudnn" ? 600 : 400,
     }),
   );
-  return picture(
+  return svgImage(
     width,
     height,
     "VGG11: images a second by batch size",

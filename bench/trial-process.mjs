@@ -8,7 +8,7 @@ import { python } from "./python.mjs";
 import { median, relativeError } from "./statistics.mjs";
 import { engines, tolerance } from "./trials.mjs";
 
-/** The same for each engine: runs before the clock starts, beside the one that is compared, and runs of which the median counts. */
+/** The same for each engine: untimed runs besides the compared one, and timed runs, whose median counts. */
 const repeats = (batch) => {
   if (batch === 1) return { warmUp: 2, repeat: 7 };
   return batch <= 4 ? { warmUp: 1, repeat: 3 } : { warmUp: 0, repeat: 2 };
@@ -67,7 +67,7 @@ class TrialProcess {
   }
 }
 
-/** @throws {Error} where the logits of some image are not those of the truth */
+/** @throws {Error} if an image's logits differ from the truth */
 function check(logits, { truth, classes }, { precision }, batch) {
   if (logits.length !== batch * classes)
     throw new Error(`Expected ${batch * classes} logits but received ${logits.length}`);
@@ -81,9 +81,9 @@ function check(logits, { truth, classes }, { precision }, batch) {
 }
 
 /**
- * Runs a trial once in a process of its own: what it computes is compared before anything is timed, and after.
+ * Runs a trial once in a separate process: what it computes is compared before anything is timed, and after.
  * @param isTimed false: compares only
- * @returns { skip: reason } where this machine cannot run it
+ * @returns { skip: reason } if this machine cannot run it
  */
 export async function runTrial(trial, batch, models, isTimed) {
   const { threads, settings, precision, engine } = trial;

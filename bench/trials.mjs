@@ -11,7 +11,7 @@ export const engines = {
   PyTorch: { driver: "torch_driver.py", runtime: "python", reads: "safetensors" },
 };
 
-// What completes the picture stops after a few rounds: the others then get more of them.
+// Trials for completeness stop after a few rounds, so that the others get more.
 const few = 3;
 
 const rows = [

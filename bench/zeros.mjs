@@ -18,7 +18,7 @@ const outputs = 4_096;
 
 const builder = new GraphBuilder();
 const weight = builder.parameter("weight", [outputs, inputs]);
-// A GPU leaves out zeros after a ReLU only.
+// A GPU skips zeros after a ReLU only.
 const record = builder.finish({
   y: builder.gemm(builder.relu(builder.input("x", [inputs])), weight),
 });

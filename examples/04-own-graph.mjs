@@ -1,4 +1,4 @@
-// A network of one's own from the same operations: bytes of a picture in, the two best classes out.
+// Builds a network from the same operations: the bytes of an image in, the two best classes out.
 import { Graph, GraphBuilder, openDevice, Tensor } from "vgg-cudnn";
 
 const builder = new GraphBuilder();

@@ -195,7 +195,7 @@ step_suite() {
   return $status
 }
 
-# Seconds for a step at most, of which there may be less left.
+# The most seconds that a step may take: its limit, or the time that is left.
 limit_of() {
   case $1 in
     doctor | abi | sanitizer) echo 60 ;;

@@ -105,7 +105,7 @@ async function open(name, script, ...args) {
     console.log(`${name}: ${JSON.stringify(report.peers[name])}`);
     return peer;
   } catch (error) {
-    note(`${name} is left out: ${error.message}`);
+    note(`${name} is skipped: ${error.message}`);
     peer.end();
     return null;
   }
@@ -171,7 +171,7 @@ const rowOf = ({ name, precision, batch, mode, ms, imagesPerSecond }) => [
   `${Math.round(imagesPerSecond).toString().padStart(7)} images/s`,
 ];
 
-if (!python) note("PyTorch and JAX are left out: no python3 with torch or jax");
+if (!python) note("PyTorch and JAX are skipped: no python3 with torch or jax");
 const named = (process.env.VGG_BENCH_PEERS ?? "PyTorch,JAX").split(",");
 const peers = [];
 for (const [name, ...script] of [
@@ -195,7 +195,7 @@ for (const { precision, batch } of combinations) {
   if (!precisions.includes(precision)) continue;
   // A part of the time is for what is compiled.
   const reserved = python && compiled.length > 0 && precision !== order[0] ? 60 : 3;
-  if (secondsLeft() < reserved) note(`${precision} batch ${batch}: left out, the time was over`);
+  if (secondsLeft() < reserved) note(`${precision} batch ${batch}: skipped, the time was over`);
   else await attempt(await modelOf(precision), batch, peers);
 }
 for (const peer of peers) peer.end();

@@ -1,4 +1,4 @@
-// Compares each form of each of VGG11's convolutions (fused, our own kernels) with the plain one, that of a linear layer which leaves out
+// Compares each form of each of VGG11's convolutions (fused, our own kernels) with the plain one, the linear layer that skips
 // zeros with the dense one, and these with the CPU's.
 // Usage: node gpu/forms.mjs FOLDER JSON
 import { spawn } from "node:child_process";

@@ -17,7 +17,7 @@ const firstImages = (count) =>
   );
 
 const cpu = await Vgg.create("vgg11", { device: "cpu", imageSize, seed: 1 });
-// Fresh biases are zero, and a bias that is left out would go unseen.
+// Fresh biases are zero, which would hide a forgotten bias.
 for (const { name, shape } of [...cpu.parameters()].filter(({ name }) => name.endsWith(".bias"))) {
   const bias = Tensor.randn(shape, shape[0]);
   await cpu.setParameter(

@@ -53,7 +53,7 @@ async function referenceOf(imageSize) {
 }
 
 export class OurVgg {
-  /** With parameters of its own, the same in each. */
+  /** Has separate parameters, the same values in each. */
   static async create(device, precision, imageSize) {
     const ours = new OurVgg();
     const network = topology("vgg11", { imageSize });
@@ -141,7 +141,7 @@ async function latencies(work, sliceMs) {
   return times;
 }
 
-/** Milliseconds a call with several in flight, each with buffers of its own. */
+/** Milliseconds a call with several in flight, each with separate buffers. */
 async function pipelined(work, sliceMs) {
   let count = 0;
   const start = performance.now();

@@ -1,4 +1,4 @@
-// Something that is measured in a process of its own: one line of JSON for each line.
+// Something that is measured in a separate process: one line of JSON for each line.
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
