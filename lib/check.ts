@@ -1,7 +1,7 @@
 // Checks of arguments, in one sentence form: Expected … for NAME but received …
 import { isOfAnotherCopy } from "./realm.js";
 
-/** A value as an error message shows it: short, never a whole array, and an array in an array only by its length. */
+/** Describes a value for an error message: at most 8 items of an array, and of a nested array only its length. */
 export function describe(value: unknown, isInside = false): string {
   if (typeof value === "string")
     return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value);
@@ -53,7 +53,7 @@ export function checkOneOf<T extends string>(
   return value as T;
 }
 
-/** An object literal, of whatever realm: what options and named tensors come in. */
+/** Whether a value is an object literal of any realm, as options and named tensors are. */
 export function isPlainObject(value: unknown): value is Record<string, unknown> {
   if (typeof value !== "object" || value === null) return false;
   const prototype = Object.getPrototypeOf(value);
@@ -61,15 +61,15 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
   return Object.getPrototypeOf(prototype) === null;
 }
 
-/** Whether this is Object.prototype, of whatever realm. */
+/** Whether this is the Object.prototype of any realm. */
 function isRoot(object: object): boolean {
   if (object === Object.prototype) return true;
   return Object.getPrototypeOf(object) === null && Object.hasOwn(object, "isPrototypeOf");
 }
 
 /**
- * An option, own or inherited, but never from Object.prototype: any code of the process may have added it there.
- * @param usual for undefined alone: null is a value, and a wrong one
+ * Reads an option, own or inherited, but never from Object.prototype: any code of the process may have added it there.
+ * @param usual the default; it replaces undefined only, not null
  */
 export function optionOf<Options extends object, Key extends keyof Options>(
   options: Options,
@@ -98,8 +98,8 @@ export function optionOf<Options extends object, Key extends keyof Options>(
 }
 
 /**
- * A caller's options, each read once: a frozen object without a prototype that has every known option, undefined if it
- * is not given. They may be inherited from a class or an object of defaults.
+ * Reads each of a caller's options once. Returns a frozen object without a prototype that has every known option;
+ * an absent one is undefined. Options may be inherited from a class or an object of defaults.
  * @throws {TypeError} not an object, or an option of another name: a misspelt option is never ignored
  */
 export function readOptions<Options extends object>(
@@ -112,7 +112,7 @@ export function readOptions<Options extends object>(
   if (!isPlain && !isInstance) throw typeError("an object", name, value);
   for (const key of Object.keys(value)) {
     if (known.includes(key)) continue;
-    // An instance with fields of its own is most likely an argument in the wrong place.
+    // An instance with other own fields is most likely an argument in the wrong place.
     throw isPlain
       ? typeError(`only the options ${known.join(", ")}`, name, key)
       : typeError("an object", name, value);
@@ -124,16 +124,16 @@ export function readOptions<Options extends object>(
 
 const plain = "[object Object]";
 
-/** The same properties without a prototype: what Node takes options from, it also takes from Object.prototype. */
+/** Copies the properties to an object without a prototype, because Node also reads options from Object.prototype. */
 export function bare<Options extends object>(options: Options): Options {
   return Object.freeze(Object.assign(Object.create(null) as Options, options));
 }
 
-/** For a listener of one event. */
+/** The option of `addEventListener` for a listener that runs once. */
 export const once = bare({ once: true } as const);
 
 /**
- * The named things of a caller's object, each read once, undefined if it has none: own properties only.
+ * Reads each named item of a caller's object once. Reads own properties only; an absent item is undefined.
  * @throws {TypeError} not a plain object, or a name that is not known
  */
 export function readNamed<Item>(
@@ -160,7 +160,7 @@ export function checkSignal(signal: unknown, name = "options.signal"): void {
   if (!isSignal) throw typeError("an AbortSignal", name, signal);
 }
 
-/** `(N, 3, 224, 224)`: a shape of one image as users write it. */
+/** Formats a shape as users write it: `(N, 3, 224, 224)`. `batch`, if given, is put before it. */
 export function formatShape(shape: readonly number[], batch?: number | "N"): string {
   return `(${[...(batch === undefined ? [] : [batch]), ...shape].join(", ")})`;
 }

@@ -1,4 +1,4 @@
-// Tables as CSV: RFC 4180, but for line ends.
+// Tables as CSV: RFC 4180, but lines end in LF.
 
 export type CsvCell = string | number;
 

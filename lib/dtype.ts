@@ -1,6 +1,6 @@
-// The types of numbers: those of tensors (dtype), and those that a device computes with (precision).
+// The types of numbers: of a tensor's elements (dtype), and of a device's arithmetic (precision).
 
-/** Numbers that JavaScript lacks are kept as their bits in a Uint16Array or Uint8Array. */
+/** The array type of each dtype. Numbers that JavaScript lacks are stored as their bits in a Uint16Array or Uint8Array. */
 export const arrayTypes = Object.freeze({
   float32: Float32Array,
   float64: Float64Array,

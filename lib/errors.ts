@@ -1,4 +1,4 @@
-// What can go wrong besides a wrong argument: one class, a closed set of codes, and how native failures become it.
+// Errors other than wrong arguments: one class, a closed set of codes, and the translation of native errors to it.
 import { isError } from "./realm.js";
 
 /** Every code that a `VggError` may have, and when. docs/api.md says what to do about each. */
@@ -43,7 +43,16 @@ export const errorCodes = Object.freeze({
 
 export type ErrorCode = keyof typeof errorCodes;
 
-/** An error of this package. Wrong argument types are `TypeError`, wrong values `RangeError`. */
+/**
+ * An error of this package. Wrong argument types are `TypeError`, wrong values `RangeError`.
+ * @example
+ * try {
+ *   await model.classify("cat.jpg");
+ * } catch (error) {
+ *   if (error instanceof VggError && error.code === "IMAGE_UNREADABLE") console.error(error.message);
+ *   else throw error;
+ * }
+ */
 export class VggError extends Error {
   override readonly name = "VggError";
   readonly code: ErrorCode;
@@ -58,17 +67,17 @@ function isErrorCode(code: unknown): code is ErrorCode {
   return typeof code === "string" && Object.hasOwn(errorCodes, code);
 }
 
-/** A native error is a plain Error with a `code`: gives it the public class, and the caller's stack. */
+/** Converts a native error, a plain Error with a `code`, to a VggError with the caller's stack. Returns others as they are. */
 export function translated(error: unknown): unknown {
   if (!isError(error) || error instanceof VggError) return error;
-  // If the addon had no memory for the call itself, the exception of C++ comes as it is.
+  // If the addon had no memory for the call itself, the C++ exception arrives unconverted.
   if (error.message === "std::bad_alloc")
     return new VggError("OUT_OF_MEMORY", "The host has no memory left");
   if (!Object.hasOwn(error, "code") || !("code" in error)) return error;
   return isErrorCode(error.code) ? new VggError(error.code, error.message) : error;
 }
 
-/** Calls into the addon. @throws {VggError} what the addon threw, as the public class */
+/** Calls into the addon. @throws {VggError} the addon's error, translated */
 export function callNative<T>(call: () => T): T {
   try {
     return call();
@@ -77,7 +86,7 @@ export function callNative<T>(call: () => T): T {
   }
 }
 
-/** Like `callNative` for a promise. */
+/** Does what `callNative` does for a promise. */
 export async function awaitNative<T>(call: () => Promise<T>): Promise<T> {
   try {
     return await call();

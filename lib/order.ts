@@ -1,15 +1,15 @@
-// The order of calls: what a call finds is what the calls before it left.
+// The order of calls: a call sees the effects of every earlier call and of no later one.
 //
-// A device's thread takes work first in, first out, so calls keep their order as long as each hands its work over at
-// once. A step that goes on in JavaScript, such as parameters that come in pieces, cannot: what uses the same things
-// waits for it here.
+// A device's thread takes work first in, first out, so calls keep their order as long as each submits its work at
+// once. A step that continues in JavaScript, such as writing parameters in pieces, cannot. Later calls that use the
+// same parameters or tensors wait for it here.
 import { callNative, VggError } from "./errors.js";
 import type { NativeDevice, NativeReservation } from "./native/addon.js";
 import { onAbort } from "./signal.js";
 
-/** Something that calls use in turn: the parameters of graphs, or a tensor on a device. */
+/** The queue of a resource that calls use in turn: the parameters of graphs, or a tensor on a device. */
 export class Line {
-  /** Settles when the next call may hand its work over; undefined if it may do so now. Never rejects. */
+  /** Resolves when the next call may submit its work; undefined if it may do so now. Never rejects. */
   blocked: Promise<void> | undefined = undefined;
 }
 
@@ -18,14 +18,14 @@ export function mustWait(lines: readonly Line[]): boolean {
   return lines.some((line) => line.blocked !== undefined);
 }
 
-/** Calls `work` when all calls before it have handed theirs over: now, before this returns, unless the line is blocked. */
+/** Calls `work` when all earlier calls have submitted theirs. Unless the line is blocked, that is before this returns. */
 export function inTurn<T>(line: Line, work: () => Promise<T>): Promise<T> {
   return line.blocked === undefined ? work() : waitFor([line], work);
 }
 
 /**
- * Calls `work`, which hands work over before it returns, when the lines are free. Later calls of these lines wait too.
- * @param signal leaves the queue, with `drop` called at once
+ * Calls `work`, which submits before it returns, when the lines are free. Later calls of these lines wait too.
+ * @param signal removes the call from the queue and calls `drop` at once
  * @throws the reason of `signal`; what `work` throws
  */
 export function waitFor<T>(
@@ -44,15 +44,15 @@ export function waitFor<T>(
     block(lines, async () => {
       release();
       if (isDropped) return;
-      // Not awaited: the next may follow as soon as this has handed its work over.
+      // Not awaited: the next call may follow as soon as this one has submitted its work.
       work().then(resolve, reject);
     });
   });
 }
 
 /**
- * Like `waitFor` for a call that copies arrays: copies them now, and reserves their bytes in the device's queue.
- * @param moreBytes what the call will copy back
+ * Does what `waitFor` does for a call that reads arrays: copies them now, and reserves their bytes in the device's queue.
+ * @param moreBytes bytes that the call will copy back
  * @throws {VggError} QUEUE_FULL, OUT_OF_MEMORY, before anything waits
  */
 export function waitWithCopies<T, Data extends NodeJS.TypedArray>(
@@ -96,14 +96,14 @@ export function copyArray<Data extends NodeJS.TypedArray>(data: Data): Data {
   }
 }
 
-/** Calls `work` when the line is free, and lets nobody else in before it has ended. */
+/** Calls `work` when the line is free, and blocks the line until it has ended. */
 export function asOneStep<T>(line: Line, work: () => Promise<T>): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     block([line], () => work().then(resolve, reject));
   });
 }
 
-/** Blocks the lines until all that blocks them now is over and `work` has ended, too. */
+/** Blocks the lines until everything that blocks them now has ended, and then `work` too. */
 function block(lines: readonly Line[], work: () => Promise<void>): void {
   const before = lines.map((line) => line.blocked);
   const isFree = before.every((blocked) => blocked === undefined);

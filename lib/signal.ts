@@ -1,14 +1,14 @@
-// Work that an AbortSignal stops: one listener on each signal, however many calls wait for it.
+// Waits on AbortSignals, with one listener on each signal however many calls wait for it.
 import { once } from "./check.js";
 
-/** By signal: what to call when it aborts. Node warns of a leak from the eleventh listener of a signal on. */
+/** The callbacks of each signal. They share one listener because Node warns of a leak from the eleventh on. */
 const watched = new WeakMap<AbortSignal, { readonly calls: Set<() => void>; release(): void }>();
 
 function watch(signal: AbortSignal) {
   const calls = new Set<() => void>();
   const abort = () => {
     watched.delete(signal);
-    // A call that another one of them releases is not made any more.
+    // A callback that an earlier one releases is not called any more.
     for (const call of calls) call();
   };
   signal.addEventListener("abort", abort, once);
@@ -18,9 +18,9 @@ function watch(signal: AbortSignal) {
 }
 
 /**
- * Calls back once when the signal aborts; before this returns if it has already.
+ * Calls back once when the signal aborts. If it has aborted already, that is before this returns.
  * @param callback must not throw
- * @returns ends the wait; afterwards the signal refers to nothing of it
+ * @returns a function that ends the wait; the signal then keeps no reference to the callback
  */
 export function onAbort(signal: AbortSignal | undefined, callback: () => void): () => void {
   if (signal === undefined) return () => {};
@@ -33,13 +33,13 @@ export function onAbort(signal: AbortSignal | undefined, callback: () => void): 
   calls.add(call);
   return () => {
     if (!calls.delete(call) || calls.size > 0) return;
-    // An abort that is under way has forgotten the signal already.
+    // An abort that is running has removed the signal already.
     if (watched.get(signal)?.calls === calls) watched.delete(signal);
     release();
   };
 }
 
-/** The promise's value unless the signal aborts first; what runs on then ends unheard. @throws the signal's reason */
+/** Awaits the promise unless the signal aborts first; its result is then ignored. @throws the signal's reason */
 export async function unlessAborted<T>(
   promise: Promise<T>,
   signal: AbortSignal | undefined,
@@ -56,7 +56,7 @@ export async function unlessAborted<T>(
   }
 }
 
-/** A controller that aborts when `signal` does. `unfollow` lets go of the signal. */
+/** Makes a controller that aborts when `signal` does. `unfollow` removes the listener from the signal. */
 export function follow(signal: AbortSignal | undefined): {
   stop: AbortController;
   unfollow: () => void;

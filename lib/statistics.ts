@@ -1,6 +1,6 @@
 // Percentiles of measured times.
 
-/** The value that a share of the values (0 … 1) does not exceed, interpolated between neighbours. Of no values: NaN. */
+/** The value that a share (0 … 1) of the values does not exceed, interpolated between neighbours. NaN if there are no values. */
 export function percentile(values: ArrayLike<number>, share: number): number {
   const sorted = Float64Array.from(values).sort();
   if (sorted.length === 0) return Number.NaN;

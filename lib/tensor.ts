@@ -1,4 +1,4 @@
-// Numbers and a shape in JavaScript's own memory.
+// Tensors in JavaScript's memory, and the checks of shapes and data.
 import { types } from "node:util";
 import {
   checkInteger,
@@ -14,14 +14,17 @@ import { callNative } from "./errors.js";
 import { native } from "./native/load.js";
 import { markCopy } from "./realm.js";
 
-/** What each kind of array holds when no dtype is named. */
+/** The default dtype of each array type. */
 const inferred = new Map<string | undefined, DType>(
   dtypes
     .filter((dtype) => !/^(b?float16|float8_.*|bool)$/.test(dtype))
     .map((dtype) => [arrayTypes[dtype].name, dtype]),
 );
 
-/** The kind of a typed array of each realm; undefined for a subclass too, such as Buffer, whose methods may differ. */
+/**
+ * The name of a typed array's type, such as "Float32Array", in any realm. Undefined for other values, and for a
+ * subclass such as Buffer, whose methods may differ.
+ */
 function arrayKind(data: unknown): string | undefined {
   if (!types.isTypedArray(data)) return undefined;
   const base = Object.getPrototypeOf(Object.getPrototypeOf(data));
@@ -30,7 +33,7 @@ function arrayKind(data: unknown): string | undefined {
 
 const maxDimension = 2 ** 31 - 1;
 
-/** @throws {TypeError} not an array of numbers @throws {RangeError} a dimension that is no integer ≥ 0, or too many elements */
+/** @throws {TypeError} not an array of numbers @throws {RangeError} a dimension is not an integer ≥ 0, or too many elements */
 export function checkShape(shape: unknown, name: string): readonly number[] {
   if (!Array.isArray(shape)) throw typeError("an array of integers", name, shape);
   const checked: number[] = []; // each read once
@@ -52,12 +55,16 @@ export function elementCount(shape: readonly number[]): number {
   return count;
 }
 
-/** Of a tensor of this shape. */
+/** Bytes of a tensor's data. */
 export function byteCount(shape: readonly number[], dtype: DType): number {
   return elementCount(shape) * arrayTypeOf(dtype).BYTES_PER_ELEMENT;
 }
 
-/** Numbers in row-major order and their shape. The data are not copied: a view of the caller's array. */
+/**
+ * Numbers in row-major order and their shape. The data are the caller's array, not a copy.
+ * @example
+ * const image = new Tensor([1, 3, 224, 224], new Float32Array(3 * 224 * 224));
+ */
 export class Tensor {
   static {
     markCopy(Tensor);
@@ -68,8 +75,8 @@ export class Tensor {
   readonly data: TensorData;
 
   /**
-   * @param dtype the array's own unless named; Uint16Array may hold "float16" or "bfloat16"
-   * @throws {TypeError} data is no typed array, or not one of dtype
+   * @param dtype default: the array's own; a Uint16Array may hold "float16" or "bfloat16"
+   * @throws {TypeError} data is not a typed array, or not the array type of dtype
    * @throws {RangeError} the shape is invalid, or its product is not the length of data
    */
   constructor(shape: readonly number[], data: TensorData, dtype?: DType) {
@@ -91,11 +98,11 @@ export class Tensor {
     }
     this.data = data;
     checkLength(this.shape, data, "data");
-    // Its parts agree, and stay so.
+    // Shape, dtype and data agree; freezing keeps it so.
     if (new.target === Tensor) Object.freeze(this);
   }
 
-  /** All zeros. @throws {RangeError} the shape is invalid or too large for one array */
+  /** Makes a tensor of zeros. @throws {RangeError} the shape is invalid or too large for one array */
   static zeros(shape: readonly number[], dtype: DType = "float32"): Tensor {
     if (!dtypes.includes(dtype)) throw rangeError(`one of ${dtypes.join(", ")}`, "dtype", dtype);
     const count = elementCount(checkShape(shape, "shape"));
@@ -109,7 +116,12 @@ export class Tensor {
     }
   }
 
-  /** Normally distributed float32 numbers (mean 0, deviation 1), the same on every machine for the same seed. */
+  /**
+   * Makes a float32 tensor of normally distributed numbers (mean 0, deviation 1). The same seed gives the same numbers
+   * on every machine.
+   * @param seed an integer ≥ 0, default 0
+   * @throws {TypeError|RangeError} the shape or the seed is invalid
+   */
   static randn(shape: readonly number[], seed = 0): Tensor {
     const count = elementCount(checkShape(shape, "shape"));
     checkInteger(seed, "seed", 0, Number.MAX_SAFE_INTEGER);
@@ -119,7 +131,7 @@ export class Tensor {
     );
   }
 
-  /** How many elements. */
+  /** The number of elements. */
   get size(): number {
     return elementCount(this.shape);
   }
@@ -141,14 +153,14 @@ export function checkLength(shape: readonly number[], data: TensorData, name: st
   }
 }
 
-/** The data of a tensor as the addon may read them: not shared with another thread, and still of the tensor's length. */
+/** Returns a tensor's data as the addon may read them: of the tensor's length, and copied if shared with another thread. */
 export function nativeData(tensor: Tensor, name: string): TensorData {
   const { shape, data } = tensor;
   if (data.length !== elementCount(shape)) checkLength(shape, data, `${name}.data`);
   return types.isSharedArrayBuffer(data.buffer) ? data.slice() : data;
 }
 
-/** @throws {TypeError} not a Tensor, or of another dtype */
+/** @throws {TypeError} not a Tensor, or it has another dtype */
 export function checkTensor(value: unknown, name: string, dtype?: DType): Tensor {
   if (!(value instanceof Tensor)) throw typeError("a Tensor", name, value);
   if (dtype !== undefined && value.dtype !== dtype) {
@@ -159,7 +171,7 @@ export function checkTensor(value: unknown, name: string, dtype?: DType): Tensor
   return value;
 }
 
-/** The dtypes that a parameter may be given in. */
+/** The dtypes in which a parameter may be given. */
 export const parameterDtypes: readonly DType[] = ["float32", "float64", "float16", "bfloat16"];
 
 /** @throws {TypeError} not a Tensor of floating-point numbers that the device converts */
@@ -173,8 +185,9 @@ export function checkFloatTensor(value: unknown, name: string): Tensor {
 }
 
 /**
- * The named tensors of a Map or a plain object, each with data of its shape's length.
- * @throws {TypeError} neither of them, or an entry that is no Tensor @throws {RangeError} data that were transferred or resized
+ * Reads the named tensors of a Map or a plain object, and checks that each one's data have its shape's length.
+ * @throws {TypeError} neither of them, or an entry is not a Tensor
+ * @throws {RangeError} data were transferred or resized
  */
 export function tensorEntries(tensors: unknown, name: string): Map<string, Tensor> {
   const isPlain = types.isMap(tensors) || isPlainObject(tensors);

@@ -1,4 +1,4 @@
-// Records a graph: each method checks the shapes, appends one row and returns the value that the row makes.
+// Records a graph: each method checks the shapes, appends one row and returns the row's output value.
 import {
   checkInteger,
   checkOneOf,
@@ -27,10 +27,10 @@ import {
 
 const maxExtent = 65_536;
 
-/** The records whose shapes a builder has checked. Native code relies on that. */
+/** The records whose shapes a builder has checked. Native code relies on these checks. */
 const finished = new WeakSet<GraphRecord>();
 
-/** @throws {TypeError} not what `GraphBuilder.finish` returned */
+/** @throws {TypeError} not a record that `GraphBuilder.finish` returned */
 export function checkRecord(record: GraphRecord): void {
   if (typeof record !== "object" || record === null || !finished.has(record)) {
     throw typeError("a record of GraphBuilder.finish", "record", record);
@@ -43,7 +43,7 @@ function freeze<T extends object>(tree: T): T {
   return Object.freeze(tree);
 }
 
-/** One finite number for each channel, each read once. @throws {RangeError} */
+/** Reads one finite number for each channel, each once. @throws {RangeError} */
 function checkNumbers(list: readonly number[], channels: number, name: string): number[] {
   const numbers = Array.isArray(list) && list.length === channels ? Array.from(list) : [];
   if (numbers.length !== channels || !numbers.every((item) => Number.isFinite(item))) {
@@ -52,13 +52,25 @@ function checkNumbers(list: readonly number[], channels: number, name: string): 
   return numbers;
 }
 
+/**
+ * Records a graph of operations, which `Graph.compile` prepares for a device.
+ * @example
+ * const builder = new GraphBuilder();
+ * const input = builder.input("x", [3, 32, 32]);
+ * const weight = builder.parameter("weight", [8, 3, 3, 3]);
+ * const record = builder.finish({ y: builder.conv2d(input, weight, { padding: 1, relu: true }) });
+ */
 export class GraphBuilder {
   #values: ValueRecord[] = [];
   #parameters: ParameterRecord[] = [];
   #rows: Row[] = [];
   #inputs: Record<string, ValueId> = Object.create(null);
 
-  /** @param shape of one image: [C, H, W] or [F] for "float32", [H, W, C] for "uint8" */
+  /**
+   * Adds an input.
+   * @param shape without the batch dimension: [C, H, W] or [F] for "float32", [H, W, C] for "uint8"
+   * @throws {TypeError|RangeError} the name is empty or in use, or the shape or dtype is invalid
+   */
   input(name: string, shape: readonly number[], dtype: "float32" | "uint8" = "float32"): Value {
     if (typeof name !== "string" || name === "") throw typeError("a name", "input", name);
     if (Object.hasOwn(this.#inputs, name)) throw rangeError("a name not yet in use", "input", name);
@@ -77,7 +89,7 @@ export class GraphBuilder {
     return value;
   }
 
-  /** Asking again for a name gives the same parameter. @throws {RangeError} the name has another shape already */
+  /** Adds a parameter. A second call with the same name returns the same one. @throws {RangeError} the name has another shape */
   parameter(name: string, shape: readonly number[]): ParameterValue {
     if (typeof name !== "string" || name === "") throw typeError("a name", "parameter", name);
     const checked = checkExtents(shape, `the shape of parameter ${name}`);
@@ -194,7 +206,10 @@ export class GraphBuilder {
     );
   }
 
-  /** Any shape. Prefer the `relu` option of conv2d, gemm and batchNorm, unless the value before it is an output too. */
+  /**
+   * input of any shape → the same shape. The `relu` option of conv2d, gemm and batchNorm costs less; use this if the
+   * value before it is an output too.
+   */
   relu(input: Value): Value {
     checkFloat(this, input, "relu");
     const output = this.#value(input.shape, "float32");
@@ -283,7 +298,7 @@ export class GraphBuilder {
     return this.#row({ kind: "softmax", input: input.id, output: output.id }, output);
   }
 
-  /** input (N, F) → values (N, k) float32 in falling order, indices (N, k) int32 */
+  /** input (N, F) → values (N, k) float32 in descending order, indices (N, k) int32 */
   topK(input: Value, k: number): { values: Value; indices: Value } {
     const features = checkFeatures(this, input, "topK");
     checkInteger(k, "k of topK", 1, features);
@@ -293,7 +308,7 @@ export class GraphBuilder {
     return { values, indices };
   }
 
-  /** The record with these outputs. @throws {TypeError|RangeError} no output, or one that no row of this graph makes */
+  /** Returns the record with these outputs. @throws {TypeError|RangeError} no output, or one that no row of this graph computes */
   finish(outputs: Readonly<Record<string, Value>>): GraphRecord {
     if (!isPlainObject(outputs)) throw typeError("an object of values", "outputs", outputs);
     const entries = Object.entries<Value>(outputs);

@@ -1,4 +1,4 @@
-// A call of a graph on its way to the addon: what is checked and bound, and how its failure is told.
+// One call of a graph: binds tensors to what the addon takes, and translates its failure.
 import { formatShape, rangeError } from "../check.js";
 import { type Device, DeviceTensor } from "../device/device.js";
 import type { DType } from "../dtype.js";
@@ -17,7 +17,7 @@ export type NativeMethod<T> = (
   ...call: Parameters<NativeGraph["run"]>
 ) => Promise<T>;
 
-/** An input or output: a value by its name in the record. */
+/** An input or output of the record. */
 export interface Port {
   readonly name: string;
   /** Without the batch dimension. */
@@ -27,21 +27,21 @@ export interface Port {
 
 export type Results = Record<string, Tensor | DeviceTensor>;
 
-/** A call that was checked. */
+/** A call whose arguments were checked. */
 export interface Call {
-  /** By output: undefined where it becomes a new Tensor. */
+  /** By output: undefined if it becomes a new Tensor. */
   readonly targets: readonly (DeviceTensor | undefined)[] | undefined;
   readonly signal: AbortSignal | undefined;
   readonly batch: number;
   readonly nativeInputs: NativeInputs;
-  /** What it uses besides the parameters. */
+  /** The DeviceTensors that it reads or writes. */
   readonly tensors: readonly DeviceTensor[];
-  /** By output: its place on the device, or null until its array is made. */
+  /** By output: its memory on the device, or its array; null until the array is made. */
   readonly nativeOutputs: (NodeJS.TypedArray | NativeMemory | null)[];
   results: Results;
 }
 
-/** What the addon takes; a DeviceTensor is added to `tensors`. */
+/** Checks a tensor against its port and returns what the addon takes. Adds a DeviceTensor to `tensors`. */
 export function bind(
   device: Device,
   value: Tensor | DeviceTensor,
@@ -67,7 +67,7 @@ export function bind(
   return value.memory;
 }
 
-/** The tensor with data of its own; one on a device as it is. */
+/** Copies a Tensor; returns a DeviceTensor as it is. */
 export function copyTensor(tensor: Tensor | DeviceTensor): Tensor | DeviceTensor {
   if (tensor instanceof DeviceTensor) return tensor;
   return new Tensor(tensor.shape, copyArray(tensor.data), tensor.dtype);
@@ -80,7 +80,7 @@ function isBatchOf(shape: readonly number[], batched: readonly number[]): boolea
   return true;
 }
 
-/** Native work that a signal stops: it then rejects, as ABORTED. */
+/** Runs native work that a signal stops: it then rejects with ABORTED. */
 export async function cancellable<Result>(
   signal: AbortSignal,
   start: (cancellation: NativeCancellation) => Promise<Result>,
@@ -94,7 +94,7 @@ export async function cancellable<Result>(
   }
 }
 
-/** Why a run failed: the signal's reason where that stopped it, else the addon's error as the public class. */
+/** Returns why a run failed: the signal's reason if it stopped the run, else the addon's error, translated. */
 export function failureOf(error: unknown, signal: AbortSignal | undefined): unknown {
   if (error === signal?.reason) return error;
   const failure = translated(error);

@@ -1,4 +1,4 @@
-// A record on a device: one executable for each batch size asked for.
+// A record compiled for a device, with one executable for each batch size in use.
 import {
   checkInteger,
   checkSignal,
@@ -39,18 +39,30 @@ import { ParameterStore } from "./parameter-store.js";
 import { describeSteps, type ProfileOptions, type StepProfile } from "./profile.js";
 
 export interface RunOptions {
-  /** Drops the run if it has not started, stops it between two layers if it has; it then rejects with the signal's reason. */
+  /**
+   * Drops the run if it has not started, or stops it between two layers if it has. The run rejects with the signal's
+   * reason.
+   */
   signal?: AbortSignal;
-  /** Outputs that go into memory of the device instead of a new Tensor, by name. */
+  /** By output: the DeviceTensor that it is written to. Other outputs become new Tensors. */
   into?: Readonly<Record<string, DeviceTensor>>;
 }
 
-/** What `profile` found: the outputs of the last run, and each step in the order in which they ran. */
+/** The result of `profile`: the outputs of the last run, and each step in the order in which they ran. */
 export interface GraphProfile {
   readonly outputs: Record<string, Tensor>;
   readonly steps: readonly StepProfile[];
 }
 
+/**
+ * A record that a device can run.
+ * @example
+ * const device = await openDevice("cpu");
+ * const graph = Graph.compile(device, record);
+ * await graph.parameters.fillNormal("weight", 0.1);
+ * const { y } = await graph.run({ x: Tensor.randn([1, 3, 32, 32]) });
+ * await graph.dispose();
+ */
 export class Graph {
   readonly device: Device;
   readonly record: GraphRecord;
@@ -64,7 +76,12 @@ export class Graph {
   #disposal: Promise<void> | null = null;
   #ownsParameters: boolean;
 
-  /** Makes a record ready for a device. @throws {VggError} DISPOSED */
+  /**
+   * Prepares a record for a device.
+   * @param parameters to share with other graphs; default: new ones, disposed with the graph
+   * @throws {TypeError|RangeError} not a record of `GraphBuilder.finish`; parameters of another device or shape
+   * @throws {VggError} DISPOSED
+   */
   static compile(device: Device, record: GraphRecord, parameters?: ParameterStore): Graph {
     if (!(device instanceof Device)) throw typeError("a Device", "device", device);
     checkRecord(record);
@@ -103,7 +120,7 @@ export class Graph {
     );
   }
 
-  /** Where the parameters are shared, a record's own numbering of them becomes that of the shared ones. */
+  /** Renumbers the record's parameters to the indices of the shared store, if there is one. */
   #rows(rows: GraphRecord["rows"]): GraphRecord["rows"] {
     if (this.#ownsParameters) return rows;
     const shared = this.record.parameters.map(({ name }) => this.parameters.index(name));
@@ -118,7 +135,11 @@ export class Graph {
     });
   }
 
-  /** Plans the memory and packs the weights for a batch size now rather than at its first run. */
+  /**
+   * Plans the memory and packs the weights for a batch size now rather than at its first run.
+   * @throws {TypeError|RangeError} batch is not an integer ≥ 1
+   * @throws {VggError} DISPOSED, OUT_OF_MEMORY, MISSING_PARAMETER
+   */
   async prepare(batch: number): Promise<void> {
     checkInteger(batch, "batch", 1, 2 ** 31 - 1);
     this.#checkLive();
@@ -126,7 +147,7 @@ export class Graph {
   }
 
   /**
-   * Runs the graph on the device's thread, after all calls before it. Inputs in JavaScript's memory are copied before
+   * Runs the graph on the device's thread, after all earlier calls. Inputs in JavaScript's memory are copied before
    * this returns.
    * @param inputs by name, each (N, …) with the same N ≥ 1
    * @returns each output by name: a new Tensor, or the DeviceTensor of `into`
@@ -147,8 +168,8 @@ export class Graph {
   }
 
   /**
-   * Runs the graph again and again and says how long each step took. On a GPU the steps are timed one by one, by its own
-   * clock, outside the recorded graph that `run` launches.
+   * Runs the graph repeatedly and measures each step. On a GPU the steps are timed one by one with its own clock,
+   * outside the recorded graph that `run` launches.
    * @param inputs as for `run`, copied before this returns
    * @throws {TypeError|RangeError} as `run`; `warmup` or `iterations` out of range @throws {VggError} as `run`
    */
@@ -181,12 +202,12 @@ export class Graph {
     }
   }
 
-  /** @internal Of the run that ended last. */
+  /** @internal The times of the run that ended last. */
   get lastRun(): NativeRunTime {
     return callNative(() => this.#native.lastRun());
   }
 
-  /** By input, each read once. */
+  /** Reads each input once, in the record's order. */
   #readInputs(inputs: Inputs): (Tensor | DeviceTensor)[] {
     return readNamed(inputs, "inputs", this.#inputNames).map((value, index) => {
       if (value instanceof Tensor || value instanceof DeviceTensor) return value;
@@ -194,7 +215,7 @@ export class Graph {
     });
   }
 
-  /** Refuses all that is wrong about a call before anything of it happens. */
+  /** Checks all arguments of a call before any work starts. */
   #check(
     inputs: readonly (Tensor | DeviceTensor)[],
     into: Targets | undefined,
@@ -219,16 +240,16 @@ export class Graph {
     return { targets, signal, batch, nativeInputs, nativeOutputs, tensors, results: {} };
   }
 
-  /** Hands a call over to the addon: now, unless what it uses must wait. */
+  /** Submits a call to the addon: now, unless its parameters or tensors are blocked. */
   #start<T>(method: NativeMethod<T>, call: Call): Promise<T> {
     const lines = [this.parameters.line];
     for (const { line } of call.tensors) lines.push(line);
     return mustWait(lines)
       ? this.#wait(lines, method, call)
-      : this.#handOver(method, call, call.nativeInputs, null);
+      : this.#submit(method, call, call.nativeInputs, null);
   }
 
-  #handOver<T>(
+  #submit<T>(
     method: NativeMethod<T>,
     call: Call,
     inputs: NativeInputs,
@@ -263,14 +284,14 @@ export class Graph {
       (copies, reservation) => {
         const left = [...copies];
         const inputs = nativeInputs.map((input) => (isCopied(input) ? left.shift()! : input));
-        return this.#handOver(method, call, inputs, reservation);
+        return this.#submit(method, call, inputs, reservation);
       },
       signal,
       moreBytes,
     );
   }
 
-  /** What a run fills and gives: made here while the device computes, not when its caller waits for nothing else. */
+  /** Allocates the results of a run while the device computes, so that allocation adds no time after it. */
   #makeResults<T>(call: Call, running: Promise<T>): Promise<T> {
     try {
       const results = this.#outputs.map(({ name, shape, dtype }, index) => {
@@ -297,7 +318,7 @@ export class Graph {
       throw new VggError("DISPOSED", "Expected a live graph but it was disposed");
   }
 
-  /** Frees the graph when the runs asked for before have ended. Twice is nothing. */
+  /** Frees the graph when earlier runs have ended. A second call does nothing more. */
   dispose(): Promise<void> {
     this.#disposal ??= (async () => {
       await inTurn(this.parameters.line, () => awaitNative(() => this.#native.dispose()));

@@ -1,26 +1,26 @@
-// The parameters of a store as they were at one place in the order of the calls.
+// A snapshot of a store's parameters at one point in the order of calls.
 import { awaitNative, VggError } from "../errors.js";
 import type { NativeHeldParameters } from "../native/addon.js";
 
-/** Elements that the device's thread copies at a time: forwards get their turn between. */
+/** Elements that the device's thread copies at a time; forwards can run between two pieces. */
 const pieceElements = 4 * 2 ** 20;
 
-/** Holds the parameters without a copy. One is copied only when a later call writes it before it was read here. */
+/** A snapshot without a copy. A parameter is copied only if a later call writes it before it is read here. */
 export class HeldParameters {
-  /** Resolves when this was disposed. */
+  /** Resolves when this is disposed. */
   readonly ended: Promise<void>;
   readonly #native: Promise<NativeHeldParameters>;
   #end!: (disposal: Promise<void>) => void;
 
   constructor(native: Promise<NativeHeldParameters>) {
     this.#native = native;
-    native.catch(() => {}); // `read` says it
+    native.catch(() => {}); // `read` reports the error
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
   }
 
-  /** Once for each parameter. @throws {VggError} MISSING_PARAMETER, OUT_OF_MEMORY */
+  /** Reads a parameter; call it once for each. @throws {VggError} MISSING_PARAMETER, OUT_OF_MEMORY */
   async read(index: number, count: number): Promise<Float32Array> {
     const held = await this.#native;
     const data = allocateFloats(count);
@@ -33,7 +33,7 @@ export class HeldParameters {
     }
   }
 
-  /** Frees what was held. Twice is nothing. */
+  /** Frees the snapshot. A second call does nothing more. */
   dispose(): Promise<void> {
     const disposed = this.#native.then((held) => held.dispose());
     this.#end(disposed.catch(() => {})); // there was nothing to hold, or the device is lost

@@ -1,4 +1,4 @@
-// The record: what a graph computes, as plain data. One row per operation; native/core/op.h mirrors it.
+// The record of a graph as plain data, with one row per operation; native/core/op.h mirrors it.
 import type { DType } from "../dtype.js";
 
 /** Index into `GraphRecord.values`. */
@@ -15,7 +15,7 @@ export interface NormalizeRow {
   readonly std: readonly number[];
 }
 
-/** input (N, C, H, W), weight (K, C, R, S), bias (K) → (N, K, H', W'), then ReLU where `relu` */
+/** input (N, C, H, W), weight (K, C, R, S), bias (K) → (N, K, H', W'), then ReLU if `relu` */
 export interface Conv2dRow {
   readonly kind: "conv2d";
   readonly input: ValueId;
@@ -27,7 +27,7 @@ export interface Conv2dRow {
   readonly relu: boolean;
 }
 
-/** input (N, C, H, W), parameters (C) → (x - mean) / √(variance + epsilon) · weight + bias, then ReLU where `relu` */
+/** input (N, C, H, W), parameters (C) → (x - mean) / √(variance + epsilon) · weight + bias, then ReLU if `relu` */
 export interface BatchNormRow {
   readonly kind: "batchNorm";
   readonly input: ValueId;
@@ -40,14 +40,14 @@ export interface BatchNormRow {
   readonly relu: boolean;
 }
 
-/** Any shape. Where a convolution or linear layer comes before, its `relu` attribute costs less. */
+/** input of any shape → the same shape. After a convolution or linear layer, that row's `relu` costs less. */
 export interface ReluRow {
   readonly kind: "relu";
   readonly input: ValueId;
   readonly output: ValueId;
 }
 
-/** input (N, C, H, W) → (N, C, H', W'); padded places never win, NaN does */
+/** input (N, C, H, W) → (N, C, H', W'); padding is never the maximum, NaN always is */
 export interface MaxPool2dRow {
   readonly kind: "maxPool2d";
   readonly input: ValueId;
@@ -64,14 +64,14 @@ export interface AdaptiveAvgPool2dRow {
   readonly output: ValueId;
 }
 
-/** input (N, C, H, W) → (N, C·H·W): a rule about shapes, no work before a linear layer */
+/** input (N, C, H, W) → (N, C·H·W); before a linear layer it costs nothing */
 export interface FlattenRow {
   readonly kind: "flatten";
   readonly input: ValueId;
   readonly output: ValueId;
 }
 
-/** input (N, I), weight (O, I), bias (O) → (N, O), then ReLU where `relu` */
+/** input (N, I), weight (O, I), bias (O) → (N, O), then ReLU if `relu` */
 export interface GemmRow {
   readonly kind: "gemm";
   readonly input: ValueId;
@@ -88,7 +88,7 @@ export interface SoftmaxRow {
   readonly output: ValueId;
 }
 
-/** input (N, F) → values (N, k) in falling order (`output`) and their indices (N, k) int32; NaN is the greatest */
+/** input (N, F) → values (N, k) in descending order (`output`) and their indices (N, k) int32; NaN is the greatest */
 export interface TopKRow {
   readonly kind: "topK";
   readonly input: ValueId;
@@ -109,7 +109,7 @@ export type Row =
   | SoftmaxRow
   | TopKRow;
 
-/** What is known of a value: its shape without the batch dimension N, which every value has. */
+/** A value's dtype, and its shape without the batch dimension N, which every value has. */
 export interface ValueRecord {
   readonly shape: readonly number[];
   readonly dtype: DType;

@@ -1,4 +1,4 @@
-// Parameters on a device, by name: packed once, read by one or more graphs.
+// Parameters on a device, by name. They are packed once and read by one or more graphs.
 import { types } from "node:util";
 import {
   checkInteger,
@@ -29,17 +29,22 @@ import {
 import { HeldParameters } from "./held-parameters.js";
 import type { ParameterRecord } from "./ops.js";
 
-/** The parameters of one or more graphs on one device, by name. */
+/**
+ * The parameters of one or more graphs on one device, by name.
+ * @example
+ * const parameters = new ParameterStore(device, record.parameters, "float16");
+ * const graph = Graph.compile(device, record, parameters);
+ */
 export class ParameterStore {
   static {
     markCopy(ParameterStore);
   }
 
   readonly device: Device;
-  /** How the graphs that read them compute. */
+  /** The arithmetic of the graphs that read them. */
   readonly precision: Precision;
   readonly records: readonly ParameterRecord[];
-  /** @internal What reads or writes the parameters passes through here. */
+  /** @internal The queue of calls that read or write the parameters. */
   readonly line = new Line();
   readonly #device: NativeDevice;
   #native: NativeParameters;
@@ -69,7 +74,7 @@ export class ParameterStore {
     return this.#native;
   }
 
-  /** @throws {RangeError} no such parameter */
+  /** The index of a parameter in `records`. @throws {RangeError} no such parameter */
   index(name: string): number {
     const index = typeof name === "string" ? this.#indices.get(name) : undefined;
     if (index === undefined) throw rangeError("the name of a parameter", "name", name);
@@ -77,8 +82,8 @@ export class ParameterStore {
   }
 
   /**
-   * The numbers are copied before this returns.
-   * @param tensor float32, or float64, float16 or bfloat16, which become float32
+   * Sets a parameter. Its numbers are copied before this returns.
+   * @param tensor float32; or float64, float16 or bfloat16, which are converted to float32
    * @throws {TypeError|RangeError} unknown name, another dtype or shape
    * @throws {VggError} OUT_OF_MEMORY, QUEUE_FULL, DISPOSED
    */
@@ -87,7 +92,7 @@ export class ParameterStore {
   }
 
   /**
-   * Like `set` for more of them, in one step: no other call finds some new and some old.
+   * Sets several parameters in one step: no other call sees some new and some old.
    * @param tensors a Map or an object
    * @throws {TypeError|RangeError} as `set` @throws {VggError} as `set`; nothing was written
    */
@@ -97,7 +102,7 @@ export class ParameterStore {
     await this.write([...tensorEntries(tensors, "tensors")]);
   }
 
-  /** @internal Like `setAll`, but throws at once what keeps it from being handed over. */
+  /** @internal Does what `setAll` does, but throws synchronously if the work cannot be submitted. */
   write(entries: readonly (readonly [string, Tensor])[]): Promise<void> {
     const indices = entries.map(([name]) => this.index(name));
     for (const [name, tensor] of entries)
@@ -116,12 +121,12 @@ export class ParameterStore {
   }
 
   /**
-   * Like `set`, with the tensor's bytes piece by piece. It asks for the first piece when all calls before it have been
-   * handed over; later calls of these parameters wait until the last is written. It holds two pieces at a time, which the
-   * bound of the queue does not count. If it fails, what came before is written.
-   * @param pieces Uint8Arrays of whole elements; together all elements of the parameter
+   * Sets a parameter from the tensor's bytes, piece by piece. It reads the first piece when all earlier calls have been
+   * submitted. Later calls of these parameters wait until the last piece is written. It holds two pieces at a time,
+   * which do not count towards the queue's limit. If it fails, the pieces before the failure stay written.
+   * @param pieces Uint8Arrays of whole elements; together they are all elements of the parameter
    * @param options.signal ends the wait for a piece
-   * @throws {TypeError|RangeError} unknown name, another dtype, no iterable, pieces of another kind or size
+   * @throws {TypeError|RangeError} unknown name, another dtype, not an iterable, pieces of another type or size
    * @throws {VggError} OUT_OF_MEMORY, DISPOSED; what `pieces` throws; or the reason of `signal`
    */
   async setPieces(
@@ -167,7 +172,7 @@ export class ParameterStore {
     }
   }
 
-  /** @throws {RangeError} unknown name, or it has another shape */
+  /** Checks a parameter's shape. @throws {RangeError} unknown name, or it has another shape */
   checkShape(name: string, shape: readonly number[]): void {
     const expected = formatShape(this.records[this.index(name)]!.shape);
     if (formatShape(shape) !== expected)
@@ -176,7 +181,7 @@ export class ParameterStore {
       );
   }
 
-  /** @throws {RangeError} unknown name @throws {VggError} MISSING_PARAMETER, OUT_OF_MEMORY, DISPOSED */
+  /** Copies a parameter, as float32. @throws {RangeError} unknown name @throws {VggError} MISSING_PARAMETER, OUT_OF_MEMORY, DISPOSED */
   async get(name: string): Promise<Tensor> {
     const index = this.index(name);
     const bytes = await inTurn(this.line, () => awaitNative(() => this.#native.read(index)));
@@ -184,7 +189,7 @@ export class ParameterStore {
   }
 
   /**
-   * Copies of all parameters as they are at this place in the order of the calls.
+   * Copies all parameters, as they are after all earlier calls and before all later ones.
    * @throws {VggError} MISSING_PARAMETER, OUT_OF_MEMORY, DISPOSED
    */
   async getAll(): Promise<Map<string, Tensor>> {
@@ -198,7 +203,7 @@ export class ParameterStore {
     }
   }
 
-  /** @internal The parameters as they are at this place in the order of the calls; the caller disposes of it. */
+  /** @internal Takes a snapshot at this point in the order of calls; the caller disposes it. */
   hold(): HeldParameters {
     const held = new HeldParameters(
       inTurn(this.line, async () => callNative(() => this.#native.hold())),
@@ -208,14 +213,14 @@ export class ParameterStore {
     return held;
   }
 
-  /** @internal Once for each name. */
+  /** @internal Reads a parameter of a snapshot; call it once for each name. */
   async readHeld(held: HeldParameters, name: string): Promise<Tensor> {
     const index = this.index(name);
     const { shape } = this.records[index]!;
     return new Tensor(shape, await held.read(index, elementCount(shape)));
   }
 
-  /** Every element the same. @throws {TypeError|RangeError} unknown name, not a number */
+  /** Sets every element to one value. @throws {TypeError|RangeError} unknown name, not a number */
   async fill(name: string, value: number): Promise<void> {
     const index = this.index(name);
     if (typeof value !== "number") throw typeError("a number", "value", value);
@@ -223,8 +228,8 @@ export class ParameterStore {
   }
 
   /**
-   * N(0, standardDeviation²) from a seed; `stream` tells parameters of one seed apart.
-   * @throws {TypeError|RangeError} unknown name, a deviation that is not finite, a seed or stream that is no integer ≥ 0
+   * Fills a parameter with numbers of N(0, standardDeviation²). Streams of one seed give different numbers.
+   * @throws {TypeError|RangeError} unknown name; the deviation is not finite; the seed or stream is not an integer ≥ 0
    */
   async fillNormal(name: string, standardDeviation: number, seed = 0, stream = 0): Promise<void> {
     const index = this.index(name);
@@ -238,7 +243,7 @@ export class ParameterStore {
     );
   }
 
-  /** Frees the parameters when the calls asked for before have ended. */
+  /** Frees the parameters when earlier calls have ended. */
   async dispose(): Promise<void> {
     const ended = [...this.#held].map((held) => held.ended);
     await inTurn(this.line, () => awaitNative(() => this.#native.dispose()));
@@ -246,7 +251,7 @@ export class ParameterStore {
   }
 }
 
-/** A frozen copy. @throws {TypeError|RangeError} not an array of names and shapes, or a name twice */
+/** Checks and copies records. @throws {TypeError|RangeError} not an array of names and shapes, or a duplicate name */
 function checkRecords(records: unknown): readonly ParameterRecord[] {
   if (!Array.isArray(records)) throw typeError("an array of parameters", "records", records);
   const names = new Set<string>();
@@ -263,30 +268,30 @@ function checkRecords(records: unknown): readonly ParameterRecord[] {
   return Object.freeze(checked);
 }
 
-/** The items of an iterable, until the signal aborts: then what it still owes is not waited for. */
+/** Yields the items of an iterable until the signal aborts; it then does not wait for a pending item. */
 async function* untilAborted<T>(
   items: AsyncIterable<T> | Iterable<T>,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<T> {
   const iterator =
     Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
-  let isOwing = false;
+  let isPending = false;
   try {
     for (;;) {
-      isOwing = true;
+      isPending = true;
       const { done, value } = await unlessAborted(Promise.resolve(iterator.next()), signal);
-      isOwing = false;
+      isPending = false;
       if (done === true) return;
       yield value;
     }
   } finally {
     const returned = Promise.resolve(iterator.return?.());
-    if (isOwing) returned.catch(() => {});
+    if (isPending) returned.catch(() => {});
     else await returned;
   }
 }
 
-/** The bytes as elements of a dtype, copied if they do not lie at a multiple of its size. */
+/** Views bytes as elements of a dtype; copies them if they are not aligned to its size, or shared. */
 function elementsOf(piece: Uint8Array, dtype: DType): TensorData {
   if (!types.isUint8Array(piece)) throw typeError("a Uint8Array", "a piece", piece);
   const type = arrayTypeOf(dtype);

@@ -1,4 +1,4 @@
-// What each step of a run did and how long it took: the back end's times put beside the rows of the record.
+// The work and time of each step of a run: joins the back end's times with the rows of the record.
 import { optionOf } from "../check.js";
 import type { Precision } from "../dtype.js";
 import { arrayTypeOf } from "../dtype.js";
@@ -8,30 +8,33 @@ import { elementCount } from "../tensor.js";
 import type { GraphRecord, Row, ValueId } from "./ops.js";
 
 export interface ProfileOptions {
-  /** Runs before the first that counts, default 1. */
+  /** Runs before the measured ones, default 1. */
   warmup?: number;
-  /** Runs of which the median is taken, default 10. */
+  /** Measured runs, whose median is reported; default 10. */
   iterations?: number;
   /** Stops between two runs or two steps; rejects with the signal's reason. */
   signal?: AbortSignal;
 }
 
 export interface StepProfile {
-  /** The kinds of its rows, as "conv2d+maxPool2d"; or "input" and "output", which bring numbers into and out of the device's order. */
+  /** The kinds of its rows, as "conv2d+maxPool2d"; or "input" and "output", which convert to and from the device's layout. */
   readonly kind: string;
-  /** Indices into `record.rows`, in the order in which they run; none for "input" and "output". */
+  /** Indices into `record.rows`, in the order in which they run; empty for "input" and "output". */
   readonly rows: readonly number[];
-  /** The values that the rows make, or the value that is brought in or out. */
+  /** The output values of the rows, or the value that is converted. */
   readonly values: readonly ValueId[];
   /** With the batch dimension. */
   readonly outputShape: readonly number[];
-  /** Milliseconds: of the GPU's own clock where there is one. */
+  /** Milliseconds, on a GPU by its own clock. */
   readonly medianMs: number;
-  /** Products by its definition for the whole batch; a FLOP count is twice that. */
+  /** Multiplications by the operation's definition, for the whole batch; a FLOP count is twice that. */
   readonly multiplyAdds: number;
-  /** Products that the device computes: fewer where a convolution runs by Winograd's algorithm, or inputs of a linear layer are zero. On a GPU cuDNN does not say: a convolution's are `multiplyAdds`. */
+  /**
+   * Multiplications that the device executes. They are fewer than `multiplyAdds` if a convolution uses Winograd's
+   * algorithm or a linear layer skips zeros. For a convolution by cuDNN, which does not report it, they are `multiplyAdds`.
+   */
   readonly products: number;
-  /** What must move at the least: the input, the parameters that are read, as they are kept, and the output once. */
+  /** The minimum of bytes to move: the input, the output, and the parameters that are read, each once as stored. */
   readonly bytes: number;
 }
 
@@ -44,9 +47,9 @@ const elementBytes: Readonly<Record<Precision, number>> = {
 };
 
 /**
- * Median times of runs of one batch size.
- * @param kept the precision in which weights, and in which activations, are kept
- * @param runs the steps of each run: the same steps in each
+ * Describes the steps of runs of one batch size, with the median of their times.
+ * @param kept the precision in which weights and activations are stored
+ * @param runs the steps of each run; all runs have the same steps
  */
 export function describeSteps(
   record: GraphRecord,
@@ -101,7 +104,7 @@ export function describeSteps(
   });
 }
 
-/** The rows behind a value, back to one that another step made: what a back end runs as one step. */
+/** The rows that one step ran: from a value back to the output of another step. */
 function rowsOfStep(record: GraphRecord, value: ValueId, made: ReadonlySet<ValueId>): number[] {
   const rows: number[] = [];
   for (let wanted = value; wanted === value || !made.has(wanted); ) {
@@ -125,7 +128,7 @@ function parametersOf(row: Row): number[] {
   }
 }
 
-/** Products of convolutions and linear layers for one image. */
+/** Multiplications of a convolution or linear layer for one image; 0 for other rows. */
 function multiplyAdds(record: GraphRecord, row: Row): number {
   if (row.kind !== "conv2d" && row.kind !== "gemm") return 0;
   const [, ...perOutput] = record.parameters[row.weight]!.shape;

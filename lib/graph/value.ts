@@ -1,14 +1,14 @@
-// What a recorded graph is made of while it is recorded: values and parameters, and the checks that rows make of them.
+// The values and parameters of a graph that is being recorded, and the checks of rows on them.
 import { describe, formatShape, rangeError, typeError } from "../check.js";
 import type { DType } from "../dtype.js";
 import { markCopy } from "../realm.js";
 import { checkShape } from "../tensor.js";
 import type { ParameterId, ValueId } from "./ops.js";
 
-/** The values and parameters that builders made: their ids are trusted. Frozen, and no constructor adds to it. */
+/** The values and parameters that builders made; only their ids are trusted. They are frozen, and constructors add none. */
 const recorded = new WeakSet<Value | ParameterValue>();
 
-/** A recorded value. Its shape leaves out the batch dimension N. */
+/** A recorded value. Its shape omits the batch dimension N. */
 export class Value {
   static {
     markCopy(Value);
@@ -19,7 +19,7 @@ export class Value {
   readonly shape: readonly number[];
   readonly dtype: DType;
 
-  /** @internal Use the methods of GraphBuilder: what is made here belongs to no graph. */
+  /** @internal Use the methods of GraphBuilder: a value made here belongs to no graph. */
   constructor(builder: object, id: ValueId, shape: readonly number[], dtype: DType) {
     this.builder = builder;
     this.id = id;
@@ -40,7 +40,7 @@ export class ParameterValue {
   readonly name: string;
   readonly shape: readonly number[];
 
-  /** @internal Use GraphBuilder.parameter: what is made here belongs to no graph. */
+  /** @internal Use GraphBuilder.parameter: a parameter made here belongs to no graph. */
   constructor(builder: object, id: ParameterId, name: string, shape: readonly number[]) {
     this.builder = builder;
     this.id = id;
@@ -50,13 +50,13 @@ export class ParameterValue {
   }
 }
 
-/** Makes a builder's value or parameter one that rows may read. */
+/** Registers a builder's value or parameter, so that rows may read it. */
 export function record<Made extends Value | ParameterValue>(made: Made): Made {
   recorded.add(made);
   return made;
 }
 
-/** Dimensions of at least 1. @throws {TypeError|RangeError} */
+/** Checks that every dimension is at least 1. @throws {TypeError|RangeError} */
 export function checkExtents(shape: readonly number[], name: string): readonly number[] {
   const checked = checkShape(shape, name);
   if (checked.length === 0 || checked.includes(0)) {
@@ -65,7 +65,7 @@ export function checkExtents(shape: readonly number[], name: string): readonly n
   return checked;
 }
 
-/** @throws {TypeError} no value @throws {RangeError} a value of another graph */
+/** @throws {TypeError} not a value @throws {RangeError} a value of another graph */
 export function checkValue(builder: object, value: Value, row: string, name: string): void {
   if (!(value instanceof Value && recorded.has(value)))
     throw typeError("a recorded value", `${name} of ${row}`, value);
@@ -74,7 +74,7 @@ export function checkValue(builder: object, value: Value, row: string, name: str
   }
 }
 
-/** @throws {TypeError} no value @throws {RangeError} of another graph, or not float32 */
+/** @throws {TypeError} not a value @throws {RangeError} a value of another graph, or not float32 */
 export function checkFloat(builder: object, input: Value, row: string): void {
   checkValue(builder, input, row, "input");
   if (input.dtype !== "float32") throw rangeError("float32", `input of ${row}`, input.dtype);
@@ -85,21 +85,21 @@ export function rankError(row: string, expected: string, input: Value): RangeErr
   return new RangeError(`Expected ${expected} for input of ${row} but received ${received}`);
 }
 
-/** The [C, H, W] of a float32 image. @throws {TypeError|RangeError} */
+/** Returns [C, H, W] of a float32 image. @throws {TypeError|RangeError} */
 export function checkImage(builder: object, input: Value, row: string): [number, number, number] {
   checkFloat(builder, input, row);
   if (input.shape.length !== 3) throw rankError(row, "(N, C, H, W)", input);
   return input.shape as [number, number, number];
 }
 
-/** The F of a float32 row. @throws {TypeError|RangeError} */
+/** Returns F of a float32 value (N, F). @throws {TypeError|RangeError} */
 export function checkFeatures(builder: object, input: Value, row: string): number {
   checkFloat(builder, input, row);
   if (input.shape.length !== 1) throw rankError(row, "(N, F)", input);
   return input.shape[0]!;
 }
 
-/** @throws {TypeError} no parameter @throws {RangeError} a parameter of another graph */
+/** @throws {TypeError} not a parameter @throws {RangeError} a parameter of another graph */
 export function checkParameter(
   builder: object,
   parameter: ParameterValue,
@@ -114,7 +114,7 @@ export function checkParameter(
   }
 }
 
-/** A parameter of shape (length). @throws {TypeError|RangeError} */
+/** Checks a parameter of shape (length). @throws {TypeError|RangeError} */
 export function checkVector(
   builder: object,
   parameter: ParameterValue,
