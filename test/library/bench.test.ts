@@ -1,7 +1,7 @@
 // How the benchmark evaluates its runs: quantiles, paired ratios, and which peer counts as the strongest.
 import { describe, expect, it } from "vitest";
 
-const load = (name: string) => import(new URL(`../bench/${name}`, import.meta.url).href);
+const load = (name: string) => import(new URL(`../../bench/${name}`, import.meta.url).href);
 const { quantile, relativeError, speedAgainst } = await load("statistics.mjs");
 const { trialsFor } = await load("trials.mjs");
 const { summarize } = await load("results.mjs");
