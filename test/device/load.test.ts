@@ -350,7 +350,8 @@ describe("Vgg.save and Vgg.load", () => {
 });
 
 describe("Vgg.classify", () => {
-  const image = (name: string) => fileURLToPath(new URL(`../golden/images/${name}`, import.meta.url));
+  const image = (name: string) =>
+    fileURLToPath(new URL(`../golden/images/${name}`, import.meta.url));
 
   it("names the same classes as preprocessing, forward and softmax by hand", async () => {
     await using network = await Vgg.create("vgg11", { device: testDevice, seed: 8 });
