@@ -29,7 +29,7 @@ function run(code: string, env: Record<string, string>, before = "", command: st
   return JSON.parse(stdout);
 }
 
-const folders = `const { userCacheFolder } = await import("${dist}cache-folder.js");
+const folders = `const { userCacheFolder } = await import("${dist}files/cache-folder.js");
   try { say(userCacheFolder()); } catch (error) { say(caught(error)); }`;
 const devices = `const { openDevice, pullWeights } = await import("${dist}index.js");
   say(await openDevice("auto").then(({ kind }) => kind, caught));`;
