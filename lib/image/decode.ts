@@ -1,4 +1,4 @@
-// From an encoded image to 8-bit RGB pixels, by sharp (libvips).
+// Decodes an image to 8-bit RGB pixels with sharp (libvips).
 import type { Metadata, Sharp, SharpOptions } from "sharp";
 import { bare, optionOf } from "../check.js";
 import { VggError } from "../errors.js";
@@ -7,8 +7,8 @@ import { describeFormat, formatOf, type ImageFormat } from "./format.js";
 import { checkTiles, firstImageOf } from "./structure.js";
 
 /**
- * `data` is (height, width, 3), red first, in rows without gaps. It lies as in the file: from orientation 5 on it is
- * (width, height, 3).
+ * 8-bit pixels. `data` is (height, width, 3), red first, in rows without gaps. The pixels have the file's order, which
+ * is (width, height, 3) from orientation 5 on.
  */
 export interface Pixels {
   /** The width and height are those of the upright image. */
@@ -21,7 +21,7 @@ export interface Pixels {
 
 type MakeSharp = (input: Uint8Array, options: SharpOptions) => Sharp;
 
-/** On first use: most of what this package does needs no decoder. */
+/** Loads sharp on first use: most of this package needs no decoder. */
 async function loadSharp(): Promise<MakeSharp> {
   try {
     return (await import("sharp")).default;
@@ -34,7 +34,7 @@ async function loadSharp(): Promise<MakeSharp> {
   }
 }
 
-// sharp.block() would keep libvips's other loaders away too, but for the whole process, the caller's own sharp included.
+// sharp.block() would disable libvips's other loaders too, but in the whole process, also for the caller's use of sharp.
 function checkFormat(bytes: Uint8Array, name: string): ImageFormat {
   const format = formatOf(bytes);
   if (format !== null) return format;
@@ -45,7 +45,10 @@ function checkFormat(bytes: Uint8Array, name: string): ImageFormat {
   );
 }
 
-/** JPEG's own bound. Each row costs a decoder 0.5 µs beside its pixels, each column the rows that libvips holds. */
+/**
+ * The limit of JPEG. Besides its pixels, each row costs a decoder 0.5 µs, and each column costs memory in the rows that
+ * libvips holds.
+ */
 export const maxSide = 65_535;
 
 function checkSize(width: number, height: number, name: string, maxPixels: number): void {
@@ -57,7 +60,7 @@ function checkSize(width: number, height: number, name: string, maxPixels: numbe
     refuse("IMAGE_LIMIT", `sides of at most ${maxSide} pixels`);
 }
 
-/** Bytes for each pixel at a decoder's height, with the 3 of the result: measured, libvips 8.18. */
+/** A decoder's peak memory in bytes per pixel, with the 3 of the result. Measured with libvips 8.18. */
 const bytesPerPixel: Readonly<Record<ImageFormat, number>> = {
   JPEG: 4,
   PNG: 4,
@@ -66,13 +69,13 @@ const bytesPerPixel: Readonly<Record<ImageFormat, number>> = {
   TIFF: 6,
   AVIF: 16,
 };
-/** Coefficients of a progressive JPEG, rows of an interlaced PNG. */
+/** Additional bytes per pixel: coefficients of a progressive JPEG, rows of an interlaced PNG. */
 const progressiveBytesPerPixel = 6;
-/** Rows that libvips holds between its steps, and bytes for each of their pixels: measured likewise. */
+/** Rows that libvips holds between its steps, and bytes per pixel of these. Measured with libvips 8.18. */
 const heldRows = 512;
 const heldBytesPerPixel = 4;
 
-/** EXIF's orientation, 1 to 8; any other value counts as 1. */
+/** Returns the EXIF orientation, 1 to 8; any other value counts as 1. */
 function orientationOf(header: Metadata): number {
   const orientation = optionOf(header, "orientation") ?? 1;
   return orientation >= 1 && orientation <= 8 ? orientation : 1;
@@ -80,20 +83,21 @@ function orientationOf(header: Metadata): number {
 
 /** An image whose header was read. */
 export interface OpenedImage {
-  /** About what decoding takes, with the pixels. */
+  /** Estimate of the memory that decoding takes, with the pixels. */
   readonly peakBytes: number;
   /**
-   * The first frame or page, as PIL's convert("RGB") sees it: alpha is dropped, grey and palettes are expanded, colour
-   * profiles are ignored. Of 16 bits the high byte is kept (PIL clips). CMYK goes through libvips's own profile (PIL
-   * computes (255 - c)(255 - k) / 255).
+   * Decodes the first frame or page as PIL's convert("RGB") does: alpha is dropped, grey and palettes are expanded,
+   * colour profiles are ignored. 16-bit samples keep their high byte (PIL clips). CMYK is converted with libvips's
+   * profile (PIL computes (255 - c)(255 - k) / 255).
    *
-   * @param timeoutMs ends decoders that give an image row by row; others go on to their end
+   * @param timeoutMs stops decoders that decode row by row; others run to their end
    * @throws {VggError} IMAGE_FORMAT, IMAGE_CORRUPT, OUT_OF_MEMORY
    */
   decode(timeoutMs?: number): Promise<Pixels>;
 }
 
 /**
+ * Reads an image's header and checks its size.
  * @param bytes owned by this package: changed here, and read by another thread until the promises settle
  * @throws {VggError} IMAGE_FORMAT, IMAGE_CORRUPT, IMAGE_LIMIT, IMAGE_TOO_LARGE, OUT_OF_MEMORY, ADDON_MISSING
  */
@@ -108,7 +112,7 @@ export async function openImage(
   const options: SharpOptions = bare({
     limitInputPixels: false,
     ignoreIcc: true,
-    // libjpeg calls damaged data a warning, and finds only some of it; others so call what PIL reads without a word.
+    // libjpeg reports damaged data as a warning, and only some of it. Other decoders warn about files that PIL accepts.
     failOn: format === "JPEG" ? "warning" : "error",
   });
   const decoded = <T>(promise: Promise<T>) =>

@@ -1,4 +1,4 @@
-// Errors about an image: a VggError whose message opens with where the image came from.
+// Errors about an image: a VggError whose message begins with the image's source.
 import { optionOf } from "../check.js";
 import { type ErrorCode, VggError } from "../errors.js";
 import { isError } from "../realm.js";
@@ -13,7 +13,7 @@ export function imageError(
   return new VggError(code, `${name}: ${message}`, cause === undefined ? undefined : { cause });
 }
 
-/** What a system or network error is called, for a message: its code if it has one, or its cause has. */
+/** Describes a system or network error for a message: its code or its cause's code if there is one, else its message. */
 export function reasonOf(error: unknown): string {
   for (let at = error; isError(at); at = optionOf(at, "cause")) {
     const code = optionOf(at as NodeJS.ErrnoException, "code");
@@ -24,15 +24,15 @@ export function reasonOf(error: unknown): string {
 }
 
 /**
- * What GLib, libvips, libjpeg, zlib, libaom, C++ and the system say where memory or a thread cannot be had. libtiff's
- * "Out of memory reading of" and libheif's "Security limit exceeded" are about what a file asks for.
+ * Messages of GLib, libvips, libjpeg, zlib, libaom, C++ and the system when memory or a thread cannot be allocated.
+ * libtiff's "Out of memory reading of" and libheif's "Security limit exceeded" are absent: their cause is the file.
  */
 const lacks =
   /Error creating thread|unable to create thread|Resource temporarily unavailable|Cannot allocate memory|out of memory -- size|Insufficient memory|Memory allocation error \(|bad_alloc/i;
 
 /**
- * A decoder's message as one line: the one that says what the system lacks if there is one, since that is no fault of
- * the image; else the first.
+ * Reduces a decoder's message to one line and its code. A line about a lack of memory or threads is preferred, since
+ * that is not the image's fault; otherwise the first line is taken.
  */
 export function reasonOfDecoder(message: string): {
   readonly code: "OUT_OF_MEMORY" | "IMAGE_CORRUPT";

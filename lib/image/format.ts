@@ -1,4 +1,4 @@
-// Which format a file has, by its first bytes and never by its name: what is not listed never reaches a decoder.
+// Detects a file's format by its first bytes, never by its name. Files of other formats never reach a decoder.
 
 export type ImageFormat = "JPEG" | "PNG" | "WebP" | "GIF" | "TIFF" | "AVIF";
 
@@ -13,7 +13,7 @@ const signatures: readonly (readonly [format: ImageFormat, latin1: string])[] = 
   ["TIFF", "MM\0+"],
 ];
 
-/** Others that people try, for the message. */
+/** Other formats that people try, for the error message. */
 const others: readonly (readonly [name: string, begin: RegExp])[] = [
   ["an SVG, HTML or XML file", /^(\xef\xbb\xbf)?\s*</],
   ["a PDF file", /^%PDF/],
@@ -26,7 +26,7 @@ const others: readonly (readonly [name: string, begin: RegExp])[] = [
   ["text", /^[\t\n\r -~]+$/],
 ];
 
-/** @returns null for a format that is not supported */
+/** Detects the format. @returns null if it is not supported */
 export function formatOf(bytes: Uint8Array): ImageFormat | null {
   const head = headOf(bytes);
   const found = signatures.find(([, begin]) => head.startsWith(begin));
@@ -35,7 +35,10 @@ export function formatOf(bytes: Uint8Array): ImageFormat | null {
   return isAvif(head, bytes) ? "AVIF" : null;
 }
 
-/** The brands of the file type box: AVIF by the first, or by another where the first is the general one of its family. */
+/**
+ * Reads the brands of the file type box. A file is AVIF by its major brand, or by a compatible brand if the major one is
+ * the general brand of the family.
+ */
 function isAvif(head: string, bytes: Uint8Array): boolean {
   if (head.slice(4, 8) !== "ftyp" || bytes.byteLength < 16) return false;
   const size = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
@@ -49,7 +52,7 @@ function isAvif(head: string, bytes: Uint8Array): boolean {
   );
 }
 
-/** What a file of no supported format is, as far as can be told. */
+/** Describes a file of an unsupported format, as far as it can be recognised. */
 export function describeFormat(bytes: Uint8Array): string {
   if (bytes.byteLength === 0) return "it is empty";
   const head = headOf(bytes);

@@ -1,15 +1,15 @@
-// Limits the work on images in the whole process, its worker threads too: open files, requests, decoders and decoded bytes.
+// Limits the work on images in the whole process with its worker threads: open files, requests, decoders, decoded bytes.
 import { once } from "../check.js";
 import { callNative, translated } from "../errors.js";
 import type { NativePlaces } from "../native/addon.js";
 import { native } from "../native/load.js";
 
-/** Whom a wait for a place belongs to, and what ends it. */
+/** The owner of a wait, and the conditions that end it. */
 export interface Claim {
-  /** The call that asks. Calls take turns, so that a large batch does not make others wait for all of it. */
+  /** The call that waits. Calls take turns, so that a large batch does not make others wait for all of it. */
   readonly call: object;
   readonly signal: AbortSignal;
-  /** The wait ends with the error of `stalled` if nobody was given a place for this time. */
+  /** The wait ends with the error of `stalled` if no waiter was served for this time. */
   readonly patienceMs: number;
   readonly stalled: () => Error;
 }
@@ -28,7 +28,7 @@ export class Limiter {
   #waiting = new Map<object, Waiter[]>();
   #isServing = false;
 
-  /** @param capacity is used only if no thread has asked for this name before; a function is called on first use */
+  /** @param capacity applies only if no thread has used this name before; a function is called on first use */
   constructor(name: string, capacity: number | (() => number)) {
     this.name = name;
     this.#wanted = capacity;
@@ -46,13 +46,13 @@ export class Limiter {
     return this.#places.capacity();
   }
 
-  /** Units that nobody holds. */
+  /** Units that are free. */
   get free(): number {
     return this.#places.free();
   }
 
   /**
-   * Waits for `amount` units. If that is more than there are, it waits for all of them.
+   * Waits for `amount` units, or for all of them if `amount` exceeds the capacity.
    * @returns a function that gives the units back; a second call does nothing
    * @throws the reason of `signal`, or the error of `stalled`
    * @throws {VggError} ADDON_MISSING, OUT_OF_MEMORY
@@ -130,14 +130,14 @@ export class Limiter {
     return waiter;
   }
 
-  /** Waits for the process's places, for one waiter of this thread at a time. */
+  /** Waits for the process's units, for one waiter of this thread at a time. */
   async #serve(): Promise<void> {
     if (this.#isServing) return;
     this.#isServing = true;
     for (let next = this.#next(); next !== undefined; next = this.#next()) {
       try {
         const given = await this.#places.wait(next.amount);
-        // The waiter that asked may have left before this answer came. The next one may want less, or more.
+        // The waiter may have left before the units arrived. The next one may need fewer or more.
         const amount = this.#next()?.amount ?? Number.POSITIVE_INFINITY;
         if (amount > given) this.#places.give(given);
         else {
@@ -152,14 +152,14 @@ export class Limiter {
   }
 }
 
-/** Images whose files are open, or whose bytes were read from one and wait for a decoder. */
+/** Images whose files are open, and images that were read from files and wait for a decoder. */
 export const openFiles = new Limiter("open files", 8);
 
-/** Requests for images under way, or answered and waiting for a decoder. */
+/** Images that are being requested, and images that were downloaded and wait for a decoder. */
 export const downloads = new Limiter("downloads", 32);
 
-/** libuv's pool reads files and resolves names too: decoders leave it one thread. */
+/** Decoders at work. They leave libuv's pool one thread, since it also reads files and resolves names. */
 export const decoders = new Limiter("decoders", () => Math.max(1, native().poolThreads() - 1));
 
-/** Bytes of decoded pixels and of what their decoders hold. An image that needs more is decoded alone. */
+/** Bytes of decoded pixels and of decoders' memory. An image that needs more is decoded alone. */
 export const decodedBytes = new Limiter("decoded bytes", 256 * 2 ** 20);

@@ -1,4 +1,4 @@
-// torchvision's ImageNet preprocessing: shorter side to 256, the middle 224 × 224, mean and deviation of ImageNet.
+// torchvision's ImageNet preprocessing: shorter side to 256, crop of the central 224 × 224, ImageNet's mean and deviation.
 import { checkInteger, checkSignal, rangeError, readOptions, typeError } from "../check.js";
 import { awaitNative } from "../errors.js";
 import type { ResizePlan } from "../native/addon.js";
@@ -13,22 +13,25 @@ import { type ImageSource, type OpenedSource, openSource, openSources } from "./
 export interface CropOptions {
   /** Length of the shorter side before cropping, in pixels. Default 256. */
   resizeSize?: number;
-  /** Sides of the square that is cut from the middle, at most resizeSize. Default 224. */
+  /** Side of the square that is cropped from the centre, in pixels, at most resizeSize. Default 224. */
   cropSize?: number;
-  /** Stops reading and waiting; the promise then rejects with the signal's reason. */
+  /** Stops reading and waiting. The promise rejects with the signal's reason. */
   signal?: AbortSignal;
-  /** Width times height of the image. Default 100 million. */
+  /** Limit of width times height of the image. Default 100 million. */
   maxPixels?: number;
-  /** Of the encoded image. Default 256 MiB. */
+  /** Limit of the encoded image's size. Default 256 MiB. */
   maxBytes?: number;
-  /** For http and https URLs, from the request to the last byte. Default 30,000. */
+  /** Time limit for http and https URLs, from the request to the last byte. Default 30,000. */
   timeoutMs?: number;
-  /** For decoding and resizing one image, and for waiting while no decoder or no memory becomes free. Default 30,000. */
+  /**
+   * Time limit for decoding and resizing one image, and for waiting while no decoder or no memory becomes free.
+   * Default 30,000.
+   */
   decodeTimeoutMs?: number;
 }
 
 export interface PreprocessOptions extends CropOptions {
-  /** For red, green and blue, of samples in [0, 1]. Default ImageNet's: 0.485, 0.456, 0.406. */
+  /** Mean of red, green and blue, for samples in [0, 1]. Default ImageNet's: 0.485, 0.456, 0.406. */
   mean?: readonly number[];
   /** Standard deviation. Default ImageNet's: 0.229, 0.224, 0.225. */
   std?: readonly number[];
@@ -37,7 +40,7 @@ export interface PreprocessOptions extends CropOptions {
 export const imageNetMean: readonly number[] = [0.485, 0.456, 0.406];
 export const imageNetStd: readonly number[] = [0.229, 0.224, 0.225];
 
-/** The names of CropOptions, for callers that have options of their own beside them. */
+/** The names of CropOptions, for callers that accept further options. */
 export const cropOptionNames = [
   "resizeSize",
   "cropSize",
@@ -76,7 +79,7 @@ function checkCropOptions(options: CropOptions): CheckedCropOptions {
   };
 }
 
-/** As Python's round(): halves go to the even neighbour. */
+/** Rounds as Python's round() does: halves go to the even neighbour. */
 function roundHalfEven(value: number): number {
   const floor = Math.floor(value);
   const rest = value - floor;
@@ -84,7 +87,7 @@ function roundHalfEven(value: number): number {
   return rest < 0.5 ? floor : floor + 1;
 }
 
-/** Within an int32 for each size that openImage lets through: 65,535 × 16,384 is the longest resized side. */
+/** Plans the resize. Sizes fit an int32 if openImage accepts the image: the longest resized side is 65,535 × 16,384. */
 export function planResize(
   width: number,
   height: number,
@@ -133,10 +136,10 @@ async function cropOne(
       clearTimeout(timer);
     }
   };
-  // Holds its places until it really ends, which may be after its caller was let go.
+  // Holds its units until it really ends, which may be after the promise of its caller has settled.
   const work = async () => {
     const forDecoder = claim("a decoder to be free");
-    // Those who have a place may take as long as this to read and to get a decoder.
+    // An image that holds a place may take this long to be read and to get a decoder.
     const patienceMs = Math.min(timeoutMs + decodeTimeoutMs, 2 ** 31 - 1);
     const stalled = () =>
       imageError(
@@ -179,7 +182,7 @@ async function cropOne(
   }
 }
 
-/** How many images of an array are read and decoded at a time. */
+/** The number of images of an array that are read and decoded at a time. */
 const maxConcurrent = 4;
 
 async function cropAll(
@@ -215,8 +218,8 @@ async function cropAll(
 }
 
 /**
- * The image as 8-bit pixels (cropSize, cropSize, 3): what a device normalises itself.
- * @param call stands for the call of a user that this is a part of: calls take turns
+ * Returns the cropped image as 8-bit pixels (cropSize, cropSize, 3), which the device normalises.
+ * @param call identifies the user's call that this image belongs to; calls take turns
  * @throws {TypeError|RangeError} an unknown or wrong option
  * @throws {VggError} IMAGE_…, OUT_OF_MEMORY; or the reason of `signal`
  */
@@ -243,7 +246,7 @@ function checkThree(
   return [...value];
 }
 
-/** Rounded to float32 after each step, as torchvision's ToTensor and Normalize are: the results are theirs to the bit. */
+/** Normalises with each step rounded to float32. The results have the same bits as torchvision's ToTensor and Normalize. */
 function normalize(
   crops: Uint8Array,
   count: number,
@@ -270,9 +273,10 @@ function normalize(
 }
 
 /**
- * torchvision's ImageNet preprocessing of one image, or of each image of an array: (N, 3, cropSize, cropSize) float32,
- * resized (bilinear, antialiased), cropped from the middle and normalised. Bytes at hand are copied before this returns.
- * @throws {TypeError|RangeError} no source of an image, an unknown or wrong option
+ * Applies torchvision's ImageNet preprocessing to one image or to each image of an array: resizes (bilinear,
+ * antialiased), crops the centre and normalises. Returns (N, 3, cropSize, cropSize) float32. Images given as bytes are
+ * copied before this returns.
+ * @throws {TypeError|RangeError} not an image source, an unknown or wrong option
  * @throws {VggError} IMAGE_…, OUT_OF_MEMORY; or the reason of `signal`
  */
 export async function preprocess(

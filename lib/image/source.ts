@@ -1,4 +1,4 @@
-// Where an image comes from: bytes at hand, a file, a URL or a stream, each read whole and never beyond a limit.
+// Sources of images: bytes, a file, a URL or a stream. Each is read whole, and never beyond a limit.
 import { constants, open } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import type { ReadableStream } from "node:stream/web";
@@ -12,8 +12,8 @@ import { imageError, reasonOf } from "./errors.js";
 import { downloads, type Limiter, openFiles } from "./limiter.js";
 
 /**
- * An encoded image: a path; an http, https, file or data URL, also as a string; its bytes; or a stream of them, of Node
- * or of the web, which is read to its end or destroyed.
+ * An encoded image: a path; an http, https, file or data URL, also as a string; its bytes; or a stream of bytes, of
+ * Node or of the web, which is read to its end or destroyed.
  */
 export type ImageSource =
   | string
@@ -25,25 +25,28 @@ export type ImageSource =
 
 export interface ReadLimits {
   readonly maxBytes: number;
-  /** For http and https, from the request to the last byte. */
+  /** Time limit for http and https, from the request to the last byte. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
 
 /** A source whose argument was checked and whose bytes, if it has them, were copied. */
 export interface OpenedSource {
-  /** As messages name it. */
+  /** The source's name in messages. */
   readonly name: string;
-  /** One of these is held from before `read` until decoding begins. A stream was opened by the caller. */
+  /** One unit is held from before `read` until decoding begins. A stream needs none: the caller opened it. */
   readonly places: Limiter | undefined;
   /** @throws {VggError} IMAGE_UNREADABLE, IMAGE_TOO_LARGE; or the reason of `signal` */
   read(limits: ReadLimits): Promise<Uint8Array>;
 }
 
-/** @throws {TypeError} no source of an image @throws {RangeError} an empty path, a URL of another kind, a stream in use */
+/**
+ * Checks the argument, and copies its bytes if it has them.
+ * @throws {TypeError} not an image source @throws {RangeError} an empty path, a URL of another kind, a stream in use
+ */
 export function openSource(source: unknown, argument: string): OpenedSource {
   if (types.isUint8Array(source)) return bytesAtHand(source);
-  // A view of a detached one cannot be made.
+  // A detached ArrayBuffer cannot have a view.
   if (types.isArrayBuffer(source))
     return bytesAtHand(source.byteLength === 0 ? new Uint8Array() : new Uint8Array(source));
   if (typeof source === "string") return openString(source, argument);
@@ -63,7 +66,7 @@ export function openSource(source: unknown, argument: string): OpenedSource {
   );
 }
 
-/** All of an array, in an array of its own. @throws as `openSource` */
+/** Opens each source of an array. @throws as `openSource` */
 export function openSources(sources: readonly unknown[], argument: string): OpenedSource[] {
   return Array.from(sources, (source, index) => openSource(source, `${argument}[${index}]`));
 }
@@ -83,7 +86,7 @@ function openUrl(url: URL, argument: string, received: string | URL): OpenedSour
     case "https:": {
       const name = url.href;
       if (url.username !== "" || url.password !== "") {
-        // fetch refuses it too, and repeats the password.
+        // fetch refuses it too, but repeats the password in its message.
         throw rangeError(
           "a URL without user and password",
           argument,
@@ -118,7 +121,7 @@ function checkSize(name: string, bytes: number, maxBytes: number): void {
   }
 }
 
-/** Copied now: the caller may change or transfer the array while the decoder's threads read. */
+/** Copies the bytes now, because the caller may change or transfer the array while the decoder's threads read. */
 function bytesAtHand(bytes: Uint8Array): OpenedSource {
   const copy = new Uint8Array(bytes.byteLength);
   copy.set(bytes);
@@ -135,7 +138,7 @@ function bytesAtHand(bytes: Uint8Array): OpenedSource {
 
 function file(path: string, name: string): OpenedSource {
   const readFile = async ({ maxBytes, signal }: ReadLimits) => {
-    // Without O_NONBLOCK opening a FIFO waits for its writer.
+    // Without O_NONBLOCK, opening a FIFO waits for its writer.
     const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     try {
       const stat = await handle.stat();
@@ -158,7 +161,7 @@ function file(path: string, name: string): OpenedSource {
   return { name, places: openFiles, read };
 }
 
-/** Gives what the system, the network or a stream throws this package's class. */
+/** Converts errors of the system, the network or a stream to a VggError. */
 async function readable(
   name: string,
   { signal }: Pick<ReadLimits, "signal">,
@@ -228,12 +231,12 @@ function hasMethods(value: unknown, names: readonly PropertyKey[]): boolean {
   );
 }
 
-/** Also one of another package, such as readable-stream. */
+/** Whether this is a Node stream, also one of another package such as readable-stream. */
 function isNodeStream(source: unknown): source is Readable {
   return hasMethods(source, ["pipe", "on", "destroy", Symbol.asyncIterator]);
 }
 
-/** Also one of another realm, or of a package. */
+/** Whether this is a web stream, also one of another realm or of a package. */
 function isWebStream(source: unknown): source is ReadableStream {
   return (
     hasMethods(source, ["getReader", "cancel", "pipeTo"]) &&
@@ -243,7 +246,7 @@ function isWebStream(source: unknown): source is ReadableStream {
 
 function nodeStream(stream: Readable): OpenedSource {
   const name = "a stream";
-  // A stream may fail before it is its turn to be read; reading it then tells.
+  // A stream may fail before its turn; reading it then reports the error.
   stream.on("error", () => {});
   const read = (limits: ReadLimits) => {
     const release = onAbort(limits.signal, () => void stream.destroy());
@@ -262,7 +265,7 @@ function webStream(stream: ReadableStream): OpenedSource {
   };
 }
 
-/** The stream's own iterator cannot be stopped while it waits for a chunk. */
+/** Reads a web stream. Its built-in iterator cannot be stopped while it waits for a chunk. */
 async function* readWeb(
   stream: ReadableStream,
   signal: AbortSignal,
@@ -283,7 +286,7 @@ async function* readWeb(
   }
 }
 
-/** Marks a TypeError that is ours: one that `fetch` throws means that the source cannot be read. */
+/** Wraps a TypeError of this package. A TypeError of `fetch` means that the source cannot be read. */
 class NotBytes extends Error {
   readonly refusal: TypeError;
 
@@ -293,7 +296,7 @@ class NotBytes extends Error {
   }
 }
 
-/** Leaving the loop early destroys the stream. */
+/** Reads all chunks. Leaving the loop early destroys the stream. */
 async function collect(
   chunks: AsyncIterable<unknown>,
   name: string,

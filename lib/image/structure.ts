@@ -1,4 +1,4 @@
-// What a decoder gets of a file: what its first image needs, if that costs no more than its pixels justify.
+// Reduces a file to the parts that its first image needs, and rejects it if decoding costs more than its pixels justify.
 import { imageError } from "./errors.js";
 import type { ImageFormat } from "./format.js";
 import { codedPixelsOf } from "./structure/avif.js";
@@ -28,7 +28,7 @@ function limited<T>(name: string, read: () => T): T {
 }
 
 /**
- * A file of the same format with the first image alone.
+ * Returns a file of the same format with only the first image.
  * @param bytes may be changed
  * @throws {VggError} IMAGE_LIMIT
  */
@@ -38,7 +38,7 @@ export function firstImageOf(bytes: Uint8Array, format: ImageFormat, name: strin
 }
 
 /**
- * An AVIF may be made of tiles. A decoder computes all of each, used or not, 30 ms a megapixel.
+ * Checks an AVIF's tiles. A decoder decodes each whole tile, whether or not all of it is used, at 30 ms a megapixel.
  * @throws {VggError} IMAGE_LIMIT
  */
 export function checkTiles(image: Buffer, format: ImageFormat, pixels: number, name: string): void {

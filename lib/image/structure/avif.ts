@@ -1,8 +1,8 @@
-// The items of an AVIF: how many pixels its coded images have, which a grid or overlay may use in part and many times.
+// Counts the pixels of an AVIF's coded images. A grid or overlay may use each of them in part and many times.
 import { ExcessiveWork } from "./pieces.js";
 
 const maxBoxes = 10_000;
-/** Grids of overlays of grids. */
+/** Maximum nesting, such as grids of overlays of grids. */
 const maxDepth = 8;
 
 interface Box {
@@ -11,7 +11,7 @@ interface Box {
   readonly to: number;
 }
 
-/** Boxes of an ISO base media file within [from, to), up to the first that does not fit. */
+/** Yields the boxes of an ISO base media file within [from, to), up to the first that does not fit. */
 function* boxes(bytes: Buffer, from: number, to: number): Generator<Box> {
   let count = 0;
   for (let at = from; at + 8 <= to; ) {
@@ -33,7 +33,7 @@ function find(bytes: Buffer, type: string, from: number, to: number): Box | unde
   return undefined;
 }
 
-/** Big-endian numbers of a full box, one after the other. */
+/** Reads the big-endian numbers of a full box, one after the other. */
 class Fields {
   readonly version: number;
   readonly flags: number;
@@ -59,7 +59,7 @@ class Fields {
   }
 }
 
-/** Reads up to where a box is cut off; decoders go on behind it. */
+/** Ignores the end of a truncated box, because decoders continue after it. */
 function tolerate(read: () => void): void {
   try {
     read();
@@ -68,15 +68,15 @@ function tolerate(read: () => void): void {
   }
 }
 
-/** Items by number. Where a file says a thing twice, decoders differ in what they take. */
+/** Items by number. If a file has a property twice, decoders differ in the one that they use. */
 interface Items {
-  /** The image is one of these. */
+  /** Candidates for the primary item, which is the image. */
   readonly primaries: number[];
-  /** Whether an item is made of its parts alone. */
+  /** Whether an item consists of its parts only. */
   readonly areDerived: Map<number, boolean>;
-  /** Pixels. */
+  /** Pixels of each item. */
   readonly areas: Map<number, number>;
-  /** What an item is derived from, and its alpha. */
+  /** The items that an item is derived from, and its alpha. */
   readonly parts: Map<number, number[]>;
 }
 
@@ -115,7 +115,7 @@ function readTypes(bytes: Buffer, iinf: Box, areDerived: Map<number, boolean>): 
   }
 }
 
-/** Decoders go from one reference to the next by the number of its items, whatever its size is. */
+/** Reads the references. Like decoders, it finds the next reference by the number of items and ignores the box's size. */
 function readReferences(bytes: Buffer, iref: Box, parts: Map<number, number[]>): void {
   const fields = new Fields(bytes, iref);
   const idSize = fields.version === 0 ? 2 : 4;
@@ -132,13 +132,13 @@ function readReferences(bytes: Buffer, iref: Box, parts: Map<number, number[]>):
     for (let count = fields.take(2); count > 0; --count) {
       const to = fields.take(idSize);
       if (type === "dimg") add(from, to);
-      // An auxiliary image names the one that it belongs to.
+      // An auxiliary image names the image that it belongs to.
       if (type === "auxl") add(to, from);
     }
   }
 }
 
-/** Item properties: the sizes, and which items they belong to. */
+/** Reads the item properties: the sizes, and the items that have them. */
 function readAreas(bytes: Buffer, iprp: Box, areas: Map<number, number>): void {
   const container = find(bytes, "ipco", iprp.from, iprp.to);
   if (container === undefined) return;
@@ -174,7 +174,7 @@ function readAssociations(
   }
 }
 
-/** Pixels that are decoded for the image: each coded item as often as it is used. 0 where there is no image. */
+/** Returns the pixels that are decoded for the image, with each coded item as often as it is used. 0 if there is no image. */
 export function codedPixelsOf(bytes: Buffer): number {
   let most = 0;
   for (const box of boxes(bytes, 0, bytes.length))
@@ -188,7 +188,7 @@ function codedPixelsIn({ primaries, areDerived, areas, parts }: Items): number {
     const before = known.get(item);
     if (before !== undefined) return before;
     if (depth > maxDepth) return Number.POSITIVE_INFINITY;
-    // An item that is made of itself would be decoded for ever.
+    // An item that contains itself would be decoded for ever.
     known.set(item, Number.POSITIVE_INFINITY);
     const own = areDerived.get(item) ? 0 : (areas.get(item) ?? 0);
     const total = (parts.get(item) ?? []).reduce((sum, part) => sum + coded(part, depth + 1), own);

@@ -1,21 +1,22 @@
-// The markers of a JPEG: how often its scans pass over the coefficients, and how much coded data they have.
+// Reads the markers of a JPEG and limits its scans' passes over the coefficients and their coded data.
 import { ExcessiveWork } from "./pieces.js";
 
 const maxSegments = 65_536;
 
 /**
- * A scan without data costs a decoder 0.1 ms for each megapixel and component. A plain progressive JPEG costs 9 ms a
- * megapixel, a plain baseline one 4 ms. This many passes cost as much as two more plain files and 50 ms.
+ * The most passes of a progressive JPEG. They cost as much as two more plain files and 50 ms. A scan without data costs
+ * a decoder 0.1 ms for each megapixel and component. A plain progressive JPEG costs 9 ms a megapixel, a plain baseline
+ * one 4 ms.
  */
 const maxPasses = (pixels: number) => 40 + Math.ceil(500e6 / pixels);
 
-/** Components of a sequential JPEG that are coded on their own come once each. */
+/** The most passes of a sequential JPEG. Components that have separate scans come once each. */
 const maxSequentialPasses = 16;
 
-/** Coded data costs 14 ns a byte. Noise in quality 100 has 4 bytes a pixel. */
+/** The most coded data. It costs 14 ns a byte. Noise in quality 100 has 4 bytes a pixel. */
 const maxCodedBytes = (pixels: number) => 8 * pixels + 2 ** 20;
 
-/** Where the next FF is, or the end. Near ones are found sooner without a call of native code. */
+/** Returns the position of the next FF, or the end. A near one is found faster without a call into native code. */
 function nextMarker(bytes: Buffer, from: number): number {
   const near = Math.min(from + 16, bytes.length);
   for (let at = from; at < near; ++at) if (bytes[at] === 0xff) return at;
@@ -23,10 +24,10 @@ function nextMarker(bytes: Buffer, from: number): number {
   return found < 0 ? bytes.length : found;
 }
 
-/** Without a segment: in coded data, and FF01 to FFBF, which decoders pass over or refuse. */
+/** Whether a marker has no segment: in coded data, and FF01 to FFBF, which decoders skip or refuse. */
 const isAlone = (marker: number) => marker < 0xc0 || marker === 0xff || (marker & 0xf8) === 0xd0;
 
-/** @returns the bytes @throws {ExcessiveWork} */
+/** Checks the work of decoding. @returns the bytes @throws {ExcessiveWork} */
 export function checkJpeg(bytes: Buffer): Buffer {
   let pixels = 0;
   let components = 0;
@@ -62,7 +63,7 @@ export function checkJpeg(bytes: Buffer): Buffer {
     }
     if (marker === 0xda) {
       const own = bytes[at + 4] ?? 0;
-      // A decoder reads no second scan after a first of all components.
+      // A decoder reads no second scan after a first one with all components.
       const isOnly = passes === 0 && !isProgressive && own === components;
       if (pixels === 0 || isOnly) return bytes;
       passes += own;

@@ -1,13 +1,13 @@
-// Parts of a file that go to the decoder, and the error for a file that would cost more than its pixels justify.
+// The parts of a file that the decoder receives, and the error for a file that costs more than its pixels justify.
 
-/** A file asks for more work than its pixels justify. The message says which. */
+/** A file needs more work than its pixels justify. The message says which work. */
 export class ExcessiveWork extends Error {
   constructor(expected: string, received: string) {
     super(`Expected ${expected} but it has ${received}`);
   }
 }
 
-/** Ranges of a file, in order. What touches the range before makes it longer. */
+/** Ranges of a file, in order. A range that touches the one before extends it. */
 export class Pieces {
   readonly #bytes: Buffer;
   readonly #ranges: [from: number, to: number][] = [];
@@ -23,7 +23,7 @@ export class Pieces {
       throw new ExcessiveWork("at most 1000 runs of needed chunks", "more");
   }
 
-  /** Without a copy where all of the file, or all but its end, was kept. */
+  /** Joins the ranges. If they are one, because all of the file or all but its end was kept, nothing is copied. */
   join(): Buffer {
     const parts = this.#ranges.map(([from, to]) => this.#bytes.subarray(from, to));
     return parts.length === 1 ? parts[0]! : Buffer.concat(parts);

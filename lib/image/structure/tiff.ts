@@ -1,6 +1,6 @@
-// The first directory of a TIFF: without the link to the next, since a decoder would read all of them.
+// Removes the first directory's link to the next in a TIFF, because a decoder would read all directories.
 
-/** Changes the bytes: files of many pages are large, and a copy would be too. */
+/** Changes the bytes in place: files of many pages are large, and a copy would be too. */
 export function cutTiff(bytes: Buffer): Buffer {
   const isLittle = bytes[0] === 0x49;
   const number = (at: number, size: number): number => {
@@ -12,7 +12,7 @@ export function cutTiff(bytes: Buffer): Buffer {
   const [offsetSize, countSize, entrySize] = isBig ? [8, 8, 20] : [4, 2, 12];
   const directory = number(isBig ? 8 : 4, offsetSize!);
   const link = directory + countSize! + number(directory, countSize!) * entrySize!;
-  // Else the decoder finds that the directory is cut off.
+  // Otherwise the decoder reports that the directory is truncated.
   if (link + offsetSize! <= bytes.length) bytes.fill(0, link, link + offsetSize!);
   return bytes;
 }

@@ -1,12 +1,12 @@
-// The chunks of a WebP: one frame of an animation. To look through n frames costs a decoder n² steps.
+// Reduces an animated WebP to one frame. Scanning n frames costs a decoder n² steps.
 import { Pieces } from "./pieces.js";
 
-/** One of each; the flags of VP8X promise the profile and XMP. */
+/** The chunks that are kept, one of each. The flags of VP8X promise the profile and XMP. */
 const needed = ["VP8X", "ICCP", "ANIM", "ANMF", "ALPH", "VP8 ", "VP8L", "EXIF", "XMP "];
 const header = 12;
 
 export function cutWebp(bytes: Buffer): Buffer {
-  // Only the extended form may have more chunks than one.
+  // Only the extended format may have more than one chunk.
   if (bytes.length < header + 8 || bytes.toString("latin1", header, header + 4) !== "VP8X")
     return bytes;
   const riffEnd = 8 + bytes.readUInt32LE(4);
@@ -18,7 +18,7 @@ export function cutWebp(bytes: Buffer): Buffer {
   while (at + 8 <= riffEnd) {
     const size = bytes.readUInt32LE(at + 4);
     const end = at + 8 + size + (size & 1);
-    // The decoder finds that the chunk is cut off.
+    // The decoder reports that the chunk is truncated.
     if (end > riffEnd) return bytes;
     if (left.delete(bytes.readUInt32BE(at))) pieces.keep(at, end);
     at = end;
