@@ -1,11 +1,14 @@
-// Where this user's caches are: downloaded weights, and what was measured and compiled for GPUs.
+// Finds this user's cache folders: for downloaded weights, and for measurements and compiled kernels of GPUs.
 import { lstatSync, mkdirSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { bare } from "../check.js";
 import { VggError } from "../errors.js";
 
-/** Undefined for a user without HOME and without an entry in passwd, as containers run them, or with an empty HOME. */
+/**
+ * Returns the home folder. Undefined for a user without HOME and without an entry in passwd, as in containers, or with
+ * an empty HOME.
+ */
 function homeFolder(): string | undefined {
   try {
     const home = homedir();
@@ -16,8 +19,8 @@ function homeFolder(): string | undefined {
 }
 
 /**
- * A folder of this user's in the system's for temporary files. Anyone may have made something of its name there: a link, or
- * a folder that others can write to, is not used.
+ * Makes this user's folder in the system's temporary folder. Anyone may have created something with its name there, so a
+ * link or a folder that others can write to is not used.
  * @throws {VggError} FOLDER_UNUSABLE
  */
 function temporaryFolder(): string {
@@ -36,7 +39,7 @@ function temporaryFolder(): string {
     if (code !== "EEXIST") throw unusable(`received ${code}`, cause);
   }
   const stats = lstatSync(path, bare({ throwIfNoEntry: false as const }));
-  // Windows has no such numbers, and the folder for temporary files is the user's own.
+  // Windows has no user ids, and each user has a separate temporary folder.
   const isOwn = user === undefined || (stats?.uid === user && (stats.mode & 0o022) === 0);
   if (!stats?.isDirectory() || !isOwn) throw unusable("it belongs to others or is none");
   return path;
@@ -48,9 +51,9 @@ export function expandHome(path: string): string {
 }
 
 /**
- * The folder for caches of all programs: $XDG_CACHE_HOME if it is absolute (else it counts as unset, by the XDG
- * specification), else ~/.cache, else one for this user in the folder for temporary files.
- * @throws {VggError} FOLDER_UNUSABLE: none of them
+ * Returns the folder for caches of all programs: $XDG_CACHE_HOME if it is absolute (else it counts as unset, by the XDG
+ * specification), else ~/.cache, else this user's folder in the temporary folder.
+ * @throws {VggError} FOLDER_UNUSABLE: none of these can be used
  */
 export function userCacheFolder(): string {
   const chosen = process.env.XDG_CACHE_HOME ?? "";
@@ -59,12 +62,12 @@ export function userCacheFolder(): string {
   return home === undefined ? temporaryFolder() : join(home, ".cache");
 }
 
-/** The folder of this package in it. @throws {VggError} FOLDER_UNUSABLE */
+/** Returns this package's folder in the user's cache folder. @throws {VggError} FOLDER_UNUSABLE */
 export function cacheFolder(): string {
   return join(userCacheFolder(), "vgg-cudnn");
 }
 
-/** Where plans and kernels for GPUs are kept; "" if there is no folder: then none are kept, and a GPU works without. */
+/** Returns the folder for GPU plans and kernels, or "" if there is none. A GPU then works without a cache. */
 export function gpuCacheFolder(): string {
   try {
     return join(cacheFolder(), "cuda");

@@ -1,9 +1,9 @@
-// What the file system refuses, as the public class. No other file reads an errno to choose a code.
+// Converts errors of the file system to VggError. No other file reads an errno to choose a code.
 import { VggError } from "../errors.js";
 
 const diskFullCodes = ["ENOSPC", "EDQUOT", "EFBIG"];
 
-/** DISK_FULL or FOLDER_UNUSABLE; a VggError stays what it is. `kept` says what a full disk leaves behind. */
+/** Returns DISK_FULL or FOLDER_UNUSABLE, or a VggError unchanged. `kept` says what a full disk leaves behind. */
 export function fileError(error: unknown, path: string, kept = "nothing is left of it"): VggError {
   if (error instanceof VggError) return error;
   const { code, message } = error as NodeJS.ErrnoException;
@@ -12,7 +12,7 @@ export function fileError(error: unknown, path: string, kept = "nothing is left 
     : new VggError("FOLDER_UNUSABLE", `Cannot use ${path}: ${message}`, { cause: error });
 }
 
-/** A step with the file or folder `path`. @throws {VggError} DISK_FULL, FOLDER_UNUSABLE */
+/** Runs a step that uses the file or folder `path`. @throws {VggError} DISK_FULL, FOLDER_UNUSABLE */
 export async function withFile<T>(path: string, step: () => Promise<T>, kept?: string): Promise<T> {
   try {
     return await step();
@@ -21,12 +21,12 @@ export async function withFile<T>(path: string, step: () => Promise<T>, kept?: s
   }
 }
 
-/** Whether there is nothing under a path. */
+/** Whether the error says that nothing exists at a path. */
 export function isMissing(error: unknown): boolean {
   return ["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "");
 }
 
-/** For `catch`: undefined if there is nothing under a path. @throws any other error */
+/** A handler for `catch`: returns undefined if nothing exists at a path. @throws any other error */
 export function ifMissing(error: unknown): undefined {
   if (!isMissing(error)) throw error;
 }

@@ -1,10 +1,11 @@
-// Folders made with their parents.
+// Makes folders with their parents.
 import { mkdir, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 
 /**
- * Like mkdir's own `recursive`, which never ends where a folder's parent says that it is missing (below /proc).
- * @throws {NodeJS.ErrnoException} what the system refused
+ * Makes a folder and its parents. mkdir's `recursive` option never returns if an existing parent reports ENOENT, as below
+ * /proc.
+ * @throws {NodeJS.ErrnoException} the system's error
  */
 export async function makeFolder(path: string): Promise<void> {
   const make = () =>

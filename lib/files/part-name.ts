@@ -1,4 +1,5 @@
-// The names of files that are written beside their place: they tell whose they are, so that what a killed process left is removed.
+// The names of temporary files that are later renamed into place. A name identifies the process that writes the file, so
+// that files of killed processes can be removed.
 import { createHash, randomBytes } from "node:crypto";
 import { readFile, readlink, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,7 +9,7 @@ const latin1 = bare({ encoding: "latin1" as const });
 const ageMs = 24 * 60 * 60 * 1000;
 const pattern = /^\.vgg-(?:([0-9a-f]{8})-(\d+)-(\d+)-)?[0-9a-f]{12}\.part$/;
 
-/** When a process started, in ticks since its machine did (proc(5), /proc/pid/stat, field 22). */
+/** Returns when a process started, in ticks since the machine's start (proc(5), /proc/pid/stat, field 22). */
 async function startOf(pid: number): Promise<string> {
   const text = await readFile(`/proc/${pid}/stat`, latin1);
   // The second field is a name in parentheses, which may hold spaces and parentheses.
@@ -16,8 +17,8 @@ async function startOf(pid: number): Promise<string> {
 }
 
 /**
- * Names the space in which a process id means something: one namespace of processes of one start of one machine.
- * Undefined if the system does not tell.
+ * Identifies the scope in which process ids are unique: one pid namespace between two starts of a machine. Undefined if
+ * the system does not provide it.
  */
 async function findHome(): Promise<string | undefined> {
   try {
@@ -34,7 +35,7 @@ async function findHome(): Promise<string | undefined> {
 let home: Promise<string | undefined> | undefined;
 const ownHome = () => (home ??= findHome());
 
-/** `.vgg-HOME-PID-START-RANDOM.part`, or `.vgg-RANDOM.part` if the system does not tell. */
+/** Returns `.vgg-HOME-PID-START-RANDOM.part`, or `.vgg-RANDOM.part` if the system does not provide these. */
 export async function newPartName(): Promise<string> {
   const where = await ownHome();
   const start = await startOf(process.pid).catch(() => undefined);
@@ -52,9 +53,9 @@ function exists(pid: number): boolean {
 }
 
 /**
- * Whether nobody writes a file any more: its process is of this home and has ended, or nobody has written to it for a day.
- * A process of another host or container, or of no known home, is only judged by that day; this process's own files
- * are never stale, since another thread may be at work.
+ * Whether a file has no writer any more: its process has the same home as this one and has ended, or the file has not
+ * changed for a day. Only the second rule applies to a process of another host or container, or without a known home.
+ * This process's files are never stale, since another thread may be writing.
  */
 export async function isStalePart(folder: string, name: string): Promise<boolean> {
   const match = pattern.exec(name);
@@ -63,7 +64,7 @@ export async function isStalePart(folder: string, name: string): Promise<boolean
   if (where !== undefined && where === (await ownHome())) {
     const pid = Number(id);
     if (!exists(pid)) return true;
-    // The id may be another process's by now. Some systems do not show others' processes.
+    // Another process may have the id by now. Some systems do not show the processes of other users.
     return (await startOf(pid).catch(() => start)) !== start;
   }
   const status = await stat(join(folder, name)).catch(() => undefined);

@@ -1,11 +1,11 @@
-// A small file in one piece.
+// Reads a small file whole.
 import { createReadStream } from "node:fs";
 
 /**
- * Node.js's own `readFile` takes a read that brings less than it asked for as the end of the file.
- * @throws {NodeJS.ErrnoException} what the system refused
+ * Reads a file as UTF-8. Node's `readFile` takes a read of fewer bytes than requested for the end of the file.
+ * @throws {NodeJS.ErrnoException} the system's error
  */
 export async function readWhole(path: string): Promise<string> {
   const chunks: Buffer[] = await createReadStream(path).toArray();
-  return new TextDecoder().decode(Buffer.concat(chunks)); // without the mark that some editors put first
+  return new TextDecoder().decode(Buffer.concat(chunks)); // removes the byte order mark that some editors write
 }

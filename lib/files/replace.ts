@@ -1,4 +1,4 @@
-// Writes a file whole or not at all: beside its place first, then into it.
+// Writes a file whole or not at all: first a temporary file in the same folder, then a rename.
 import { unlinkSync } from "node:fs";
 import {
   chmod,
@@ -17,23 +17,23 @@ import { ifMissing, isMissing, withFile } from "./errors.js";
 import { isStalePart, newPartName } from "./part-name.js";
 import { removeAtExit, removeTemporary } from "./temporary-files.js";
 
-/** @throws {TypeError|RangeError} not a path that a file can have */
+/** Checks a path. @throws {TypeError|RangeError} not a path that a file can have */
 export function checkPath(path: unknown, name: string): string {
   if (typeof path !== "string") throw typeError("a path", name, path);
   if (path === "" || path.includes("\0")) throw rangeError("a path", name, path);
   return path;
 }
 
-const maxLinks = 40; // as Linux follows
+const maxLinks = 40; // the limit of Linux
 
-/** The file that a path means behind links, whether or not it exists. */
+/** Resolves a path's links to a file, whether or not it exists. */
 async function followLinks(path: string): Promise<string> {
   let at = path;
   for (let links = 0; links < maxLinks; links++) {
     const found = await realpath(at).catch(ifMissing);
     if (found !== undefined) return found;
     const to = await readlink(at).catch((error: NodeJS.ErrnoException) => {
-      if (!isMissing(error) && error.code !== "EINVAL") throw error; // EINVAL: no link
+      if (!isMissing(error) && error.code !== "EINVAL") throw error; // EINVAL: not a link
     });
     if (to === undefined) return at;
     // Not `resolve`: the system decides what ".." means behind a link to a folder.
@@ -42,7 +42,7 @@ async function followLinks(path: string): Promise<string> {
   throw new Error(`it leads to more than ${maxLinks} links`);
 }
 
-/** The file that the path means, and its permissions where it exists. */
+/** Returns the file that the path leads to, and its permissions if it exists. */
 async function findTarget(path: string): Promise<{ target: string; mode: number | undefined }> {
   const [target, stats] = await withFile(path, async () => {
     const found = await followLinks(path);
@@ -52,7 +52,7 @@ async function findTarget(path: string): Promise<{ target: string; mode: number 
   return { target, mode: stats?.mode };
 }
 
-/** Removes what killed processes left in a folder, as far as the system lets it. */
+/** Removes the files that killed processes left in a folder, as far as the system permits. */
 async function removeStaleParts(folder: string): Promise<void> {
   for (const name of await readdir(folder).catch(() => [])) {
     if (await isStalePart(folder, name))
@@ -60,16 +60,18 @@ async function removeStaleParts(folder: string): Promise<void> {
   }
 }
 
-/** Where `replaceFile` lets the new content go. */
+/** Receives the new content in `replaceFile`. */
 export interface NewFile {
-  /** Appends. @throws {VggError} DISK_FULL, FOLDER_UNUSABLE */
+  /** Appends bytes. @throws {VggError} DISK_FULL, FOLDER_UNUSABLE */
   write(bytes: Uint8Array): Promise<void>;
 }
 
 /**
- * Gives `path` what `write` writes, when all of it is on the disk; nothing is left of a failure. A symbolic link stays one
- * and its target is replaced; a file that is there keeps its permissions; other hard links to it keep the old content.
- * @throws {RangeError} the path is a folder or a device @throws {VggError} DISK_FULL, FOLDER_UNUSABLE; and what `write` throws
+ * Replaces the content of `path` with the bytes that `write` writes, once all of them are on the disk. A failure leaves
+ * nothing behind. If the path is a symbolic link, its target is replaced. An existing file keeps its permissions, and
+ * other hard links to it keep the old content.
+ * @throws {RangeError} the path is a folder or a device
+ * @throws {VggError} DISK_FULL, FOLDER_UNUSABLE; and the errors of `write`
  */
 export async function replaceFile(
   path: string,
@@ -85,7 +87,7 @@ export async function replaceFile(
     const handle = await step(() => open(partial, "wx"));
     try {
       await write({ write: (bytes) => step(() => writeAll(handle, bytes)) });
-      // By its name: Node's permission model has no fchmod.
+      // Uses the path, because Node's permission model has no fchmod.
       if (mode !== undefined) await step(() => chmod(partial, mode & 0o7777));
       await step(() => handle.sync());
     } catch (error) {
@@ -102,7 +104,7 @@ export async function replaceFile(
   }
 }
 
-/** Writes all bytes, from `position` on if there is one. @throws what the system says */
+/** Writes all bytes, from `position` on if it is given. @throws the system's error */
 export async function writeAll(
   handle: FileHandle,
   bytes: Uint8Array,

@@ -1,4 +1,4 @@
-// The temporary files of this process: what is still there when it exits, or a signal ends it, is removed then.
+// Removes this process's remaining temporary files when it exits or a signal ends it.
 import { unlinkSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { bare } from "../check.js";
@@ -6,13 +6,13 @@ import { bare } from "../check.js";
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const removals = new Set<() => void>();
 
-/** Removes what is there, as far as the system lets it; whoever works on it meets an error. */
+/** Removes all temporary files, as far as the system permits. Code that still uses one gets an error. */
 export function removeTemporaryFiles(): void {
   for (const remove of removals) {
     try {
       remove();
     } catch {
-      // It is gone, or stays: the process ends.
+      // The file is gone, or stays because the process ends.
     }
   }
   removals.clear();
@@ -20,8 +20,8 @@ export function removeTemporaryFiles(): void {
 }
 
 /**
- * Listeners of the package signal-exit, which many command lines have. They end the process only if nobody else listens,
- * so this module must not take them for a program that handles the signal.
+ * Counts the listeners of the package signal-exit, which many command-line programs use. They end the process only if
+ * there is no other listener, so this module must not mistake them for a program that handles the signal.
  */
 function countOfSignalExit(): number {
   const counts = [
@@ -31,7 +31,7 @@ function countOfSignalExit(): number {
   return counts.reduce<number>((sum, count) => sum + (typeof count === "number" ? count : 0), 0);
 }
 
-/** A program that listens to the signal decides itself; otherwise the signal ends the process, as it would without this. */
+/** Leaves the signal to a program that listens to it; otherwise removes the files and lets the signal end the process. */
 function onSignal(signal: NodeJS.Signals): void {
   if (process.listenerCount(signal) - 1 > countOfSignalExit()) return;
   removeTemporaryFiles();
@@ -49,8 +49,9 @@ function stopListening(): void {
 }
 
 /**
- * Has `remove`, which may not wait, called when the process exits, until the result is called. A signal that would end the
- * process does so, after that; if the program listens to the signal itself, nothing happens but what it does.
+ * Registers `remove`, which must be synchronous, to be called when the process exits or a signal ends it. A signal to
+ * which the program itself listens has no effect here.
+ * @returns a function that removes the registration
  */
 export function removeAtExit(remove: () => void): () => void {
   if (removals.size === 0) startListening();
