@@ -1,4 +1,4 @@
-// A download that goes on where it stopped: its bytes gather in a partial file, beside which the server's name for them is kept.
+// Downloads that resume: the bytes go to a partial file, and the server's validator for them to a file beside it.
 import { constants } from "node:fs";
 import { type FileHandle, open, rm, stat, writeFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
@@ -10,9 +10,9 @@ import { writeAll } from "../files/replace.js";
 import { type Client, Interrupted, openClient, type Response, shown } from "./http.js";
 
 export interface Progress {
-  /** Of the whole file, those of an earlier call included. */
+  /** Bytes of the whole file, including those of an earlier call. */
   readonly receivedBytes: number;
-  /** Undefined where the server does not say. */
+  /** Undefined if the server does not say. */
   readonly totalBytes: number | undefined;
   /** Another process downloads the file, and this one waits for it. */
   readonly isWaiting?: boolean;
@@ -21,9 +21,9 @@ export interface Progress {
 export interface DownloadOptions {
   readonly signal: AbortSignal;
   readonly timeoutMs: number;
-  /** How many tries in a row may bring no new byte, besides the first. */
+  /** The number of consecutive retries that may bring no new byte. */
   readonly retries: number;
-  /** Before the first retry; each next waits twice as long. */
+  /** The delay before the first retry. Each further retry waits twice as long. */
   readonly retryDelayMs: number;
   readonly onProgress: (progress: Progress) => void;
 }
@@ -33,8 +33,8 @@ const longestDelayMs = 30_000;
 const longestRetryAfterMs = 300_000;
 
 /**
- * How long to wait before the next try, in ms.
- * @param failures tries in a row without a new byte
+ * Returns the delay before the next try, in ms.
+ * @param failures consecutive tries without a new byte
  * @param retryAfter the header: seconds, or a date
  */
 export function retryDelayMs(
@@ -51,19 +51,19 @@ export function retryDelayMs(
   return Number.isNaN(wishMs) ? backOffMs : Math.max(wishMs, backOffMs);
 }
 
-/** Where the file named by ETag or Last-Modified of the bytes so far is kept. */
+/** Returns the path of the file that keeps the ETag or Last-Modified of the bytes so far. */
 function notePath(part: string): string {
   return `${part}.json`;
 }
 
-/** Removes a partial file and what is kept beside it. @throws {VggError} FOLDER_UNUSABLE */
+/** Removes a partial file and its validator. @throws {VggError} FOLDER_UNUSABLE */
 export async function discardPart(part: string): Promise<void> {
   await withFile(part, () =>
     Promise.all([part, notePath(part)].map((path) => rm(path, bare({ force: true })))),
   );
 }
 
-/** Removes a partial file to which no byte came. */
+/** Removes a partial file if it is empty. */
 export async function discardEmptyPart(part: string): Promise<void> {
   const status = await stat(part).catch(() => undefined);
   if (status?.size === 0) await discardPart(part).catch(() => {});
@@ -74,7 +74,7 @@ class Part {
   readonly path: string;
   readonly #file: FileHandle;
   size: number;
-  /** How many responses the bytes come from; two for what an earlier call left, of which nothing is known. */
+  /** The number of responses that the bytes come from. Unknown for bytes of an earlier call, which count as two. */
   responses: number;
 
   private constructor(path: string, file: FileHandle, size: number) {
@@ -120,7 +120,7 @@ class Part {
     return this.#try(() => this.#file.close());
   }
 
-  /** The ETag or Last-Modified of these bytes, if they came from this address. */
+  /** Returns the ETag or Last-Modified of these bytes, if they came from this address. */
   async validator(url: URL): Promise<string | undefined> {
     try {
       const note = JSON.parse(await readWhole(notePath(this.path)));
@@ -132,18 +132,18 @@ class Part {
     }
   }
 
-  /** Keeps what a response calls these bytes. */
+  /** Saves the ETag or Last-Modified of a response. */
   note(url: URL, response: Response): Promise<void> {
     this.responses++;
     const etag = response.header("etag");
-    // A weak ETag may not stand in If-Range (RFC 9110, 13.1.5).
+    // A weak ETag must not be used in If-Range (RFC 9110, 13.1.5).
     const validator = etag?.startsWith('"') ? etag : response.header("last-modified");
     const text = JSON.stringify({ url: shown(url), validator });
     return this.#try(() => writeFile(notePath(this.path), text, utf8));
   }
 }
 
-// "bytes 100-199/200", or "bytes */200" with a 416; undefined where it is something else.
+// Parses "bytes 100-199/200", or "bytes */200" with a 416. Undefined for anything else.
 function parseContentRange(
   value = "",
 ): { start: number | undefined; total: number | undefined } | undefined {
@@ -154,7 +154,10 @@ function parseContentRange(
   return { start: number(match[1]), total: number(match[2]) };
 }
 
-/** What a response brings from which byte on, after the partial file was made fit for it. "complete": nothing is missing. */
+/**
+ * Checks that a response continues the partial file, and clears the file if the response starts at byte 0 or does not fit.
+ * Returns the size of the whole file, or "complete" if no byte is missing.
+ */
 async function accept(
   response: Response,
   part: Part,
@@ -191,7 +194,7 @@ async function accept(
   throw new VggError("DOWNLOAD_FAILED", `Could not download ${shown(url)}: ${problem}`);
 }
 
-/** One request and its body. */
+/** Sends one request and appends its body to the partial file. */
 async function attempt(
   client: Client,
   part: Part,
@@ -204,7 +207,7 @@ async function attempt(
   headers["user-agent"] = "vgg-cudnn";
   if (part.size > 0) {
     headers.range = `bytes=${part.size}-`;
-    // Without it the bytes may be of another file; the hash tells.
+    // Without If-Range the bytes may be of another file; the hash detects that.
     const validator = await part.validator(url);
     if (validator !== undefined) headers["if-range"] = validator;
   }
@@ -236,9 +239,9 @@ async function attempt(
 }
 
 /**
- * Fills a partial file, from the byte on that it has. Its content is not checked here.
- * @returns whether the bytes came from one response: if not, they may not fit together
- * @throws {VggError} DOWNLOAD_FAILED, DISK_FULL, FOLDER_UNUSABLE; HASH_MISMATCH: more than `maxBytes` came
+ * Completes a partial file from its current size on. Does not check the content.
+ * @returns whether all bytes came from one response; if not, they may be of different files
+ * @throws {VggError} DOWNLOAD_FAILED, DISK_FULL, FOLDER_UNUSABLE; HASH_MISMATCH: more than `maxBytes` arrived
  * @throws the signal's reason
  */
 export async function download(
@@ -274,7 +277,7 @@ export async function download(
             { cause: error },
           );
         }
-        // Up to half as much again, so that many clients do not come back at once.
+        // Adds up to half of the delay at random, so that many clients do not retry at once.
         await delay(waitMs * (1 + Math.random() / 2), undefined, bare({ signal })).catch(() => {});
         signal.throwIfAborted();
       }

@@ -1,4 +1,4 @@
-// One HTTP request as a download needs it: through the proxy that the environment names, redirected, given up when no byte comes.
+// HTTP requests for downloads: they use the environment's proxy, follow redirects and time out if no byte arrives.
 import type { Dispatcher } from "undici";
 import { bare, optionOf } from "../check.js";
 import { VggError } from "../errors.js";
@@ -6,9 +6,9 @@ import { onAbort } from "../signal.js";
 
 const maxRedirects = 5;
 
-/** A failure that may pass: worth another try. */
+/** A failure that may be temporary, so a retry is worthwhile. */
 export class Interrupted extends Error {
-  /** What the server asks for in Retry-After, as it wrote it. */
+  /** The value of the server's Retry-After header. */
   readonly retryAfter: string | undefined;
 
   constructor(message: string, options: ErrorOptions & { retryAfter?: string | undefined } = {}) {
@@ -19,9 +19,9 @@ export class Interrupted extends Error {
 
 export interface Response {
   readonly status: number;
-  /** The first value of a header, by its name in lower case. */
+  /** Returns the first value of a header. The name is in lower case. */
   header(name: string): string | undefined;
-  /** The next bytes, undefined at the end. @throws {Interrupted} */
+  /** Returns the next bytes, or undefined at the end. @throws {Interrupted} */
   read(): Promise<Uint8Array | undefined>;
   discard(): void;
 }
@@ -32,7 +32,7 @@ export interface Client {
   close(): Promise<void>;
 }
 
-/** An address without what may be secret: credentials and query. */
+/** Formats an address without the parts that may be secret: credentials and query. */
 export function shown(url: URL): string {
   return `${url.origin}${url.pathname}`;
 }
@@ -62,13 +62,14 @@ function redirected(from: URL, location: string): URL {
 }
 
 /**
- * @param timeoutMs for how long no byte may come
+ * Opens a client for GET requests.
+ * @param timeoutMs a request fails if no byte arrives for this time
  * @param signal stops requests and bodies at once
- * @throws {VggError} DOWNLOAD_FAILED: the environment's proxy is no address
+ * @throws {VggError} DOWNLOAD_FAILED: the environment's proxy is not a valid address
  */
 export async function openClient(timeoutMs: number, signal: AbortSignal): Promise<Client> {
   // Not the global fetch: in Node 20 and 22 it ignores HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
-  // Imported here because it takes 70 ms, which nobody should pay who downloads nothing.
+  // Imported here because it takes 70 ms, which only a download should cost.
   const { EnvHttpProxyAgent, request } = await import("undici");
   let agent: Dispatcher;
   try {
@@ -81,7 +82,7 @@ export async function openClient(timeoutMs: number, signal: AbortSignal): Promis
     );
   }
 
-  /** Awaits one step of the network. */
+  /** Awaits one network operation, and aborts it after `timeoutMs`. */
   async function watched<T>(abort: AbortController, step: () => Promise<T>): Promise<T> {
     const silence = () => abort.abort(new Error(`no byte came for ${timeoutMs / 1000} s`));
     const timer = setTimeout(silence, timeoutMs);
@@ -112,7 +113,7 @@ export async function openClient(timeoutMs: number, signal: AbortSignal): Promis
       release();
       throw error;
     });
-    body.on("error", () => {}); // one that comes when nobody reads any more
+    body.on("error", () => {}); // an error may arrive after reading has stopped
     const chunks = body[Symbol.asyncIterator]();
     return {
       status: statusCode,

@@ -1,4 +1,4 @@
-// Known weights on this machine: found in torch's cache or ours, else downloaded there once and verified.
+// Finds published weights in torch's cache or this package's; otherwise downloads them there once and verifies them.
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { access, copyFile, open, rename, stat } from "node:fs/promises";
@@ -43,21 +43,24 @@ export interface PublishedFile {
 }
 
 export interface PullOptions {
-  /** Where to look and to keep; default: torch's cache where there is one, else `vgg-cudnn` in the user's cache folder. */
+  /**
+   * The folder that is searched and downloaded to. Default: torch's cache if there is one, else `vgg-cudnn` in the user's
+   * cache folder.
+   */
   folder?: string;
-  /** The address that stands for https://download.pytorch.org/models/; default `VGG_WEIGHTS_MIRROR`. */
+  /** The address to use instead of https://download.pytorch.org/models/. Default: `VGG_WEIGHTS_MIRROR`. */
   mirror?: string;
-  /** Stops at once; what came is kept for the next call. */
+  /** Stops at once. The received bytes are kept for the next call. */
   signal?: AbortSignal;
-  /** For how long no byte may come, 1 … 86,400,000 ms, default 30,000. */
+  /** A try fails if no byte arrives for this time, 1 … 86,400,000 ms. Default 30,000. */
   timeoutMs?: number;
-  /** How many tries in a row may bring no new byte, besides the first, 0 … 100, default 4. */
+  /** The number of consecutive retries that may bring no new byte, 0 … 100. Default 4. */
   retries?: number;
-  /** Before the first retry, doubled before each next, 0 … 60,000 ms, default 500. */
+  /** The delay before the first retry, 0 … 60,000 ms. Each further retry waits twice as long. Default 500. */
   retryDelayMs?: number;
-  /** Called as bytes come, and each second while another process downloads the file; not for a file that is here. */
+  /** Called as bytes arrive, and each second while another process downloads the file. Not called for a file found here. */
   onProgress?: (progress: Progress) => void;
-  /** Never use the network; default: whether `VGG_OFFLINE` is set, other than to 0. */
+  /** Never uses the network. Default: true if `VGG_OFFLINE` is set to a value other than 0. */
   offline?: boolean;
 }
 
@@ -78,7 +81,7 @@ function fromEnvironment(name: string): string | undefined {
   return process.env[name] || undefined;
 }
 
-/** Torch's own rule: $TORCH_HOME, else torch/ in the cache folder; then hub/checkpoints. */
+/** Follows torch's rule: $TORCH_HOME, else torch/ in the cache folder; then hub/checkpoints. */
 function torchFolder(cache: string): string {
   const home = fromEnvironment("TORCH_HOME") ?? join(cache, "torch");
   return join(resolve(expandHome(home)), "hub", "checkpoints");
@@ -91,7 +94,7 @@ async function isAllowed(path: string, mode: number): Promise<boolean> {
   );
 }
 
-/** Where to look, and where to keep. */
+/** Returns the folders to search (`all`), and the one to download to (`own`). */
 async function findFolders(folder?: string): Promise<{ all: string[]; own: string }> {
   if (folder !== undefined) return { all: [resolve(folder)], own: resolve(folder) };
   const torch = torchFolder(userCacheFolder());
@@ -137,7 +140,7 @@ interface Hashed {
   readonly sha256: string;
 }
 
-/** A file's size and hash, undefined where there is none. */
+/** Returns a file's size and hash, or undefined if there is no file. */
 async function hashFile(path: string, signal?: AbortSignal): Promise<Hashed | undefined> {
   const hash = createHash("sha256");
   let bytes = 0;
@@ -179,16 +182,16 @@ async function verifiedFile(
   return file !== undefined && isRight(weights, file) ? { path, ...file } : undefined;
 }
 
-/** Gives a file its final name so that a crash leaves either none or the whole. */
+/** Renames a file to its final name. After a crash there is either no file or the whole one. */
 async function publish(part: string, folder: string, file: string): Promise<void> {
   const path = join(folder, file);
   await withFile(path, () => rename(part, path));
-  const handle = await open(folder).catch(() => undefined); // some file systems open no folders
+  const handle = await open(folder).catch(() => undefined); // some file systems cannot open folders
   await handle?.sync().catch(() => {});
   await handle?.close().catch(() => {});
 }
 
-/** Downloads under the lock, verifies, publishes. */
+/** Downloads a file under the lock, verifies it and publishes it. */
 async function fetchVerified(
   folder: string,
   weights: PublishedFile,
@@ -196,7 +199,7 @@ async function fetchVerified(
   options: DownloadOptions & { isHeld: () => Promise<boolean> },
 ): Promise<PulledWeights> {
   const part = join(folder, `${weights.file}.part`);
-  // The stated size is rounded; the limit only keeps a wrong server from filling the disk.
+  // The stated size is rounded. The limit only keeps a faulty server from filling the disk.
   const expectedBytes = optionOf(weights, "bytes");
   const maxBytes = expectedBytes ?? Math.ceil((weights.sizeMiB + 1) * 2 ** 20);
   for (let isSecond = false; ; isSecond = true) {
@@ -206,11 +209,11 @@ async function fetchVerified(
     if (file !== undefined && isRight(weights, file)) {
       if (!(await options.isHeld())) throw new Error("the lock was taken over");
       await publish(part, folder, weights.file);
-      await discardPart(part).catch(() => {}); // the file is there
+      await discardPart(part).catch(() => {}); // the file is published
       return { path: join(folder, weights.file), ...file };
     }
     await discardPart(part);
-    // Pieces of two files that the server did not tell apart deserve one fresh start.
+    // Several responses may have mixed two versions of the file that the server did not tell apart: start again, once.
     if (isOfOneResponse || isSecond) {
       throw new VggError(
         "HASH_MISMATCH",
@@ -221,7 +224,7 @@ async function fetchVerified(
   }
 }
 
-/** A partial file of our own, where a former owner who may be alive can still write to its first one. */
+/** Replaces the partial file with a copy, because a former owner that may be alive can still write to the original. */
 async function separate(part: string): Promise<void> {
   const copy = `${part}.copy`;
   try {
@@ -233,7 +236,7 @@ async function separate(part: string): Promise<void> {
   }
 }
 
-/** Says how far another process is. */
+/** Reports another process's progress. */
 async function showWaiting(
   part: string,
   weights: PublishedFile,
@@ -246,7 +249,7 @@ async function showWaiting(
   onProgress({ receivedBytes, totalBytes: weights.bytes, isWaiting: true });
 }
 
-/** Aborts when any of the signals does, until released. Not AbortSignal.any: Node 20 may collect what it returns. */
+/** Returns a signal that aborts when any of the signals does, until released. Node 20 may collect AbortSignal.any's result. */
 function anyOf(signals: (AbortSignal | undefined)[]): { signal: AbortSignal; release(): void } {
   const controller = new AbortController();
   const releases = signals.map((signal) => onAbort(signal, () => controller.abort(signal?.reason)));
@@ -256,7 +259,7 @@ function anyOf(signals: (AbortSignal | undefined)[]): { signal: AbortSignal; rel
   };
 }
 
-/** Like `pullWeights`, for any published file. */
+/** Does what `pullWeights` does for any published file. */
 export async function pull(
   weights: PublishedFile,
   options: PullOptions = {},
@@ -293,7 +296,7 @@ export async function pull(
     }
     const either = anyOf([signal, lock.lost]);
     try {
-      // Another process may have finished it by now.
+      // Another process may have finished the download by now.
       const found = await verifiedFile(own, weights, signal);
       if (found !== undefined) return found;
       if (lock.isContested) await separate(part);

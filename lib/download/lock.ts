@@ -1,4 +1,5 @@
-// A lock between processes as a file that names its owner, who touches it while at work; one that nobody touches is taken over.
+// A lock between processes: a file that names its owner. The owner touches it while working; an untouched lock is taken
+// over.
 import { randomUUID } from "node:crypto";
 import { readFileSync, unlinkSync } from "node:fs";
 import { lstat, open, rename, rm, utimes } from "node:fs/promises";
@@ -13,13 +14,13 @@ const heartbeatMs = 5_000;
 const staleMs = 60_000;
 
 export interface Lock {
-  /** Another process took it over, because this one was silent for a minute. */
+  /** Aborts when another process takes the lock over, because this one was silent for a minute. */
   readonly lost: AbortSignal;
-  /** It was taken from an owner who may be alive, and may still write. */
+  /** The lock was taken from an owner that may be alive and may still write. */
   readonly isContested: boolean;
-  /** @throws {VggError} FOLDER_UNUSABLE */
+  /** Whether this process still holds the lock. @throws {VggError} FOLDER_UNUSABLE */
   isHeld(): Promise<boolean>;
-  /** Removes it, if it is still held. */
+  /** Removes the lock if it is still held. */
   release(): Promise<void>;
 }
 
@@ -29,7 +30,7 @@ interface Owner {
   token: string;
 }
 
-/** Undefined until the owner has written who he is. */
+/** Parses the owner. Undefined until the owner has written it. */
 function parseOwner(text: string): Owner | undefined {
   try {
     return JSON.parse(text) as Owner;
@@ -38,13 +39,13 @@ function parseOwner(text: string): Owner | undefined {
   }
 }
 
-/** Undefined where there is no lock, or it has no owner's name yet. @throws {VggError} FOLDER_UNUSABLE */
+/** Reads the owner. Undefined if there is no lock or it does not name its owner yet. @throws {VggError} FOLDER_UNUSABLE */
 async function readOwner(path: string): Promise<Owner | undefined> {
   const text = await withFile(path, () => readWhole(path).catch(ifMissing));
   return text === undefined ? undefined : parseOwner(text);
 }
 
-/** Tokens of locks that this process holds no more and could not remove; paths of those that have no owner's name. */
+/** Locks that this process no longer holds but could not remove: their tokens, or their paths if they name no owner. */
 const leftBehind = new Set<string>();
 
 function isDead(path: string, owner: Owner | undefined): boolean {
@@ -58,12 +59,12 @@ function isDead(path: string, owner: Owner | undefined): boolean {
   }
 }
 
-/** What a process that waits for a lock has seen of it. Another host's clock may be wrong, so its own clock measures. */
+/** Watches a lock for a process that waits for it. Another host's clock may be wrong, so this one's clock measures too. */
 export class LockWatch {
   #modifiedMs = Number.NaN;
   #sinceMs = 0;
 
-  /** Whether nobody has touched the lock for a minute: by its date, or as long as it has been watched. */
+  /** Whether the lock has not been touched for a minute, either by its date or while it was watched. */
   isSilent(modifiedMs: number): boolean {
     const nowMs = performance.now();
     if (modifiedMs !== this.#modifiedMs) {
@@ -76,7 +77,7 @@ export class LockWatch {
 
 type Removal = "none" | "of the dead" | "of the silent";
 
-/** Removes a lock whose owner is gone. A rename decides between two processes that see it so at once. */
+/** Removes a lock whose owner is gone. If two processes try at once, a rename decides between them. */
 async function removeStale(path: string, watch: LockWatch): Promise<Removal> {
   const status = await lstat(path).catch(ifMissing);
   if (status === undefined) return "none";
@@ -95,9 +96,9 @@ async function removeStale(path: string, watch: LockWatch): Promise<Removal> {
 }
 
 /**
- * The lock, or undefined while another holds it.
- * @param watch the same for each call of one waiting
- * @throws what the system says, such as EACCES @throws {VggError} FOLDER_UNUSABLE something else is in its place
+ * Takes the lock. Returns undefined while another process holds it.
+ * @param watch the same object in all calls of one wait
+ * @throws the system's error, such as EACCES @throws {VggError} FOLDER_UNUSABLE: the path is not a regular file
  */
 export async function tryLock(path: string, watch: LockWatch): Promise<Lock | undefined> {
   const removal = await removeStale(path, watch);
@@ -118,7 +119,7 @@ export async function tryLock(path: string, watch: LockWatch): Promise<Lock | un
   const lost = new AbortController();
   const isHeld = async () => (await readOwner(path))?.token === token;
   const heartbeat = setInterval(async () => {
-    // What cannot be read now may be at the next beat.
+    // An unreadable lock may be readable at the next heartbeat.
     if (!(await isHeld().catch(() => true)))
       return lost.abort(new Error("the lock was taken over"));
     const now = new Date();
