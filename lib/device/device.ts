@@ -1,4 +1,4 @@
-// Where the work happens: devices, what is known of them, and tensors that live on them.
+// Devices, their options and statistics, and tensors in their memory.
 
 import { checkInteger, formatShape, rangeError, readOptions, typeError } from "../check.js";
 import { arrayTypeOf, type DType, dtypes } from "../dtype.js";
@@ -13,17 +13,17 @@ import { cpuInfo, type DeviceInfo, gpuInfos } from "./diagnosis.js";
 
 export type DeviceId = "auto" | "cpu" | "cuda" | `cuda:${number}`;
 
-/** Devices opened with the same options are one device: the same memory, the same threads. */
+/** Handles opened with the same options share one device: the same memory and the same threads. */
 export interface DeviceOptions {
-  /** CPU only. Default: the cores that the process may use. */
+  /** CPU only: the number of threads. Default: the cores that the process may use. */
   threads?: number;
-  /** CPU only. Default: the best that the machine has. */
+  /** CPU only: the kernels' instruction set. Default: the best that the machine has. */
   instructionSet?: "avx512" | "avx2" | "x86-64-v2" | "neon";
-  /** GPU only: the same bits in each process, for less speed: algorithms are not chosen by time. Default: false. */
+  /** GPU only: the same bits in each process. This is slower, because algorithms are not chosen by time. Default: false. */
   deterministic?: boolean;
   /**
-   * How many bytes calls may copy through this handle and leave waiting. Default: a bound that handles of the device share,
-   * a quarter of the memory that is available when it opens.
+   * The most bytes that calls may copy through this handle and leave waiting. Default: a bound that the device's handles
+   * share, a quarter of the memory that is available when it opens.
    */
   maxQueuedBytes?: number;
 }
@@ -33,14 +33,15 @@ export interface MemoryStats {
   readonly parameterBytes: number;
   readonly activationBytes: number;
   readonly tensorBytes: number;
-  /** On the host: what calls have copied, through the handles that share this bound, for work that waits or runs. */
+  /** Host bytes that calls have copied for work that waits or runs, through all handles that share this bound. */
   readonly queuedBytes: number;
-  /** Beyond it a call that copies rejects with QUEUE_FULL. */
+  /** The bound of queuedBytes. Beyond it a call that copies rejects with QUEUE_FULL. */
   readonly maxQueuedBytes: number;
 }
 
 /**
- * @param id "auto": a GPU that works, else the CPU; also where the GPU was lost earlier in this process
+ * Opens a device.
+ * @param id "auto": a GPU that works, else the CPU; also the CPU if the GPU was lost earlier in this process
  * @throws {TypeError|RangeError} no such id, thread count or instruction set
  * @throws {VggError} LIBRARY_MISSING, DEVICE_UNAVAILABLE, DEVICE_LOST with the reason; UNSUPPORTED instruction set or GPU;
  * OUT_OF_MEMORY; ADDON_MISSING
@@ -72,7 +73,7 @@ export async function openDevice(
   try {
     return await openGpu(Number(id.split(":")[1] ?? 0), deterministic, maxQueuedBytes ?? 0);
   } catch (error) {
-    // Whatever keeps the GPU from working: `diagnose` says it.
+    // `diagnose` says why the GPU does not work.
     if (id === "auto" && error instanceof VggError && error.code !== "ADDON_MISSING")
       return openCpu();
     throw error;
@@ -89,7 +90,7 @@ async function openGpu(
   return new Device(gpuInfos()[ordinal]!, opened, deterministic);
 }
 
-/** A place where graphs run. Everything asked of it happens in order on its own thread. */
+/** A device that runs graphs. It does all of its work in the order of the calls, on one thread. */
 export class Device {
   static {
     markCopy(Device);
@@ -123,7 +124,7 @@ export class Device {
     return this.info.name;
   }
 
-  /** Whether two handles stand for one device: the same memory and the same threads. */
+  /** Whether two handles share one device: the same memory and the same threads. */
   isSameAs(other: Device): boolean {
     return `${this}` === `${other}`;
   }
@@ -141,12 +142,12 @@ export class Device {
     return this.#native;
   }
 
-  /** @throws {VggError} DISPOSED */
+  /** Returns the bytes in use. @throws {VggError} DISPOSED */
   memoryStats(): MemoryStats {
     return callNative(() => this.native.memoryStats());
   }
 
-  /** Lets go of the device. Models and tensors on it go on; nothing new can be made on it. Twice is nothing. */
+  /** Releases the handle. Its models and tensors still work; no new ones can be made. A second call does nothing. */
   dispose(): void {
     this.#native = null;
   }
@@ -156,7 +157,7 @@ export class Device {
   }
 }
 
-/** A tensor in a device's memory: input or output of `forward` without a copy through JavaScript. */
+/** A tensor in a device's memory. As an input or output of `forward` it is not copied through JavaScript. */
 export class DeviceTensor {
   static {
     markCopy(DeviceTensor);
@@ -165,7 +166,7 @@ export class DeviceTensor {
   readonly shape: readonly number[];
   readonly dtype: DType;
   readonly device: Device;
-  /** @internal What reads or writes the memory passes through here. */
+  /** @internal The queue of all reads and writes of the memory. */
   readonly line = new Line();
   #native: NativeDevice;
   #memory: NativeMemory;
@@ -180,8 +181,8 @@ export class DeviceTensor {
   }
 
   /**
-   * Uninitialised memory on the device.
-   * @throws {TypeError|RangeError} no Device, invalid shape or dtype
+   * Allocates uninitialised memory on the device.
+   * @throws {TypeError|RangeError} not a Device, or an invalid shape or dtype
    * @throws {VggError} OUT_OF_MEMORY, DISPOSED
    */
   static allocate(
@@ -224,14 +225,14 @@ export class DeviceTensor {
       : start(data, null));
   }
 
-  /** A copy in JavaScript's memory, made after all that was asked of the device before. @throws {VggError} DISPOSED */
+  /** Copies the tensor to JavaScript's memory, after all earlier calls on the device. @throws {VggError} DISPOSED */
   async read(): Promise<Tensor> {
     const { memory } = this;
     const bytes = await inTurn(this.line, () => awaitNative(() => memory.read()));
     return new Tensor(this.shape, new (arrayTypeOf(this.dtype))(bytes), this.dtype);
   }
 
-  /** Frees the memory when the work that uses it is done. Twice is nothing. */
+  /** Frees the memory when the work that uses it is done. A second call does nothing. */
   dispose(): void {
     if (this.#isDisposed) return;
     this.#isDisposed = true;

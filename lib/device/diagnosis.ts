@@ -1,4 +1,4 @@
-// What this machine has: the devices that work, and for everything else the reason.
+// Lists the devices of this machine that work, and the reason why others do not.
 import { createRequire } from "node:module";
 import { cpus, totalmem } from "node:os";
 import type { Precision } from "../dtype.js";
@@ -12,13 +12,13 @@ export interface DeviceInfo {
   readonly kind: "cpu" | "cuda";
   readonly name: string;
   readonly memoryBytes: number;
-  /** Of a GPU that is open in this process: what nobody uses, at the time of the call. */
+  /** Free memory at the time of the call, for a GPU that is open in this process. */
   readonly memoryFreeBytes?: number;
   readonly precisions: readonly Precision[];
   /** CPU only: the cores that this process may use, and the instruction sets of its kernels, the best first. */
   readonly threads?: number;
   readonly instructionSets?: readonly string[];
-  /** GPU only: "9.0", its multiprocessors, "0000:1B:00.0" and "GPU-…". */
+  /** GPU only: "9.0", the number of multiprocessors, "0000:1B:00.0" and "GPU-…". */
   readonly computeCapability?: string;
   readonly multiprocessors?: number;
   readonly pciBusId?: string;
@@ -33,10 +33,10 @@ export interface Diagnosis {
   readonly cpu: DeviceInfo | null;
   readonly cuda: {
     readonly available: boolean;
-    /** Why there is no GPU to work with, or what was found. */
+    /** Why no GPU can be used, or the GPUs that were found. */
     readonly reason: string;
     readonly devices: readonly DeviceInfo[];
-    /** Driver, cuDNN, cuBLASLt and NVRTC as they were found. */
+    /** The driver, cuDNN, cuBLASLt and NVRTC as they were found. */
     readonly libraries: readonly LibraryReport[];
     /** Every file that was tried. */
     readonly attempts: readonly {
@@ -44,7 +44,7 @@ export interface Diagnosis {
       readonly path: string;
       readonly error: string | null;
     }[];
-    /** Variables of the environment that change what is found or computed, where they are set. */
+    /** The environment variables that are set and change what is found or computed. */
     readonly environment: Readonly<Record<string, string>>;
   };
 }
@@ -71,12 +71,12 @@ export function cpuInfo(): DeviceInfo {
   };
 }
 
-/** The GPUs that the driver shows; none where there is no driver, or it does not start. */
+/** Returns the GPUs that the driver shows; empty if there is no driver or it does not start. */
 export function gpuInfos(): DeviceInfo[] {
   return callNative(() => native().cudaDevices()).map((gpu) => ({ ...gpu, kind: "cuda" as const }));
 }
 
-/** The devices that `openDevice` would open, the fastest first. @throws {VggError} ADDON_MISSING */
+/** Returns the devices that `openDevice` would open, the fastest first. @throws {VggError} ADDON_MISSING */
 export function listDevices(): DeviceInfo[] {
   const gpus = gpuInfos();
   const { libraries } = callNative(() => native().cudaReport());
@@ -84,7 +84,7 @@ export function listDevices(): DeviceInfo[] {
   return [...(isUsable ? gpus : []), cpuInfo()];
 }
 
-/** The library that keeps GPUs from being used. NVRTC is none: compiled kernels may be in the cache. */
+/** Returns the library that prevents the use of GPUs. NVRTC does not: compiled kernels may be in the cache. */
 function missingLibrary(libraries: readonly LibraryReport[]): LibraryReport | undefined {
   return libraries.find(({ name, problem }) => problem !== null && name !== "NVRTC");
 }
@@ -112,7 +112,7 @@ function diagnoseCuda(): Diagnosis["cuda"] {
   return { available, reason, devices, libraries, attempts, environment };
 }
 
-/** Everything that was looked for, where, and what came of it. Throws nothing. */
+/** Returns everything that was searched for, where, and the result. Never throws. */
 export function diagnose(): Diagnosis {
   const addon = addonReport();
   const hasAddon = addon.path !== null;

@@ -1,4 +1,5 @@
-// Ten GPUs as cuDNN's DEVICEPROP descriptor reads them (CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION), from NVIDIA's published numbers.
+// Ten GPUs in the form of cuDNN's DEVICEPROP descriptor (CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION), with NVIDIA's
+// published numbers.
 
 // biome-ignore format: columns
 const rows = {
@@ -15,18 +16,18 @@ const rows = {
   rtx5090: ["NVIDIA GeForce RTX 5090",       1200, 170,         99,     24,    1536,  31,      14001000,      512,    2407000,     96],
 } as const;
 
-/** What `vgg plan --gpu` takes. */
+/** The values of `vgg plan --gpu`. */
 export type GpuName = keyof typeof rows;
 
 export const gpuNames = Object.keys(rows) as GpuName[];
 
-/** As its driver calls it. */
+/** The GPU's name as its driver reports it. */
 export const nameOf = (gpu: GpuName): string => rows[gpu][0];
 
-/** Compute capability, as 90 for 9.0: what NVRTC's -arch=sm_ takes. */
+/** The compute capability as NVRTC's -arch=sm_ takes it: 90 for 9.0. */
 export const architectureOf = (gpu: GpuName): number => rows[gpu][1] / 10;
 
-/** The description as JSON. cuDNN 9.10 to 9.28 ask for these keys and ignore others. */
+/** Returns the description as JSON. cuDNN 9.10 to 9.28 require these keys and ignore others. */
 export function describeGpu(gpu: GpuName): string {
   const [
     deviceName,
