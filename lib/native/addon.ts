@@ -1,4 +1,4 @@
-// The addon's surface as TypeScript sees it.
+// The addon's interface in TypeScript.
 import type { DType, Precision } from "../dtype.js";
 import type { GraphRecord } from "../graph/ops.js";
 
@@ -17,10 +17,10 @@ export interface NativeDevice {
     queuedBytes: number;
     maxQueuedBytes: number;
   };
-  /** What the device reaches at most, measured now; 0 where it cannot be. */
+  /** Measures the most that the device reaches; 0 if that cannot be measured. */
   roofline(precision: Precision): Promise<{ flopsPerSecond: number; bytesPerSecond: number }>;
   allocate(bytes: number): NativeMemory;
-  /** Takes bytes of the queue for a call that must wait before the addon sees it. */
+  /** Reserves bytes of the queue for a call that must wait before it is passed to the addon. */
   reserve(bytes: number): NativeReservation;
   createParameters(
     specs: readonly { name: string; shape: readonly number[] }[],
@@ -29,7 +29,7 @@ export interface NativeDevice {
   createGraph(record: NativeRecord, parameters: NativeParameters): NativeGraph;
 }
 
-/** A graph record with inputs and outputs by their value alone. */
+/** A graph record whose inputs and outputs are given by their value only. */
 export type NativeRecord = Pick<GraphRecord, "rows"> & {
   readonly values: readonly { readonly shape: readonly number[]; readonly dtype: DType }[];
   readonly inputs: readonly number[];
@@ -37,19 +37,22 @@ export type NativeRecord = Pick<GraphRecord, "rows"> & {
 };
 
 export interface NativeReservation {
-  /** Gives the bytes back, unless a call has taken them over. */
+  /** Returns the bytes to the queue, unless a call has taken them over. */
   release(): void;
 }
 
 export interface NativeMemory {
-  /** Copies the bytes before it returns. Like all that copies, it counts them unless they are reserved. */
+  /** Copies the bytes before it returns. Like every call that copies, it counts them in the queue unless they are reserved. */
   write(data: NodeJS.TypedArray, reservation: NativeReservation | null): Promise<void>;
   read(): Promise<ArrayBuffer>;
   dispose(): void;
 }
 
 export interface NativeParameters {
-  /** Elements from `first` on of each, of floating-point dtypes, in one step; copied before it returns. Pieces are not counted. */
+  /**
+   * Writes elements from `first` on of each parameter in one step. The dtypes are floating-point ones. The data are copied
+   * before it returns. Whole parameters are counted in the queue, pieces are not.
+   */
   write(
     indices: readonly number[],
     data: readonly NodeJS.TypedArray[],
@@ -66,7 +69,7 @@ export interface NativeParameters {
 }
 
 export interface NativeHeldParameters {
-  /** After the last read of a parameter it is not held any more. */
+  /** Reads a part of a parameter. With `isLast` the parameter is no longer held. */
   read(index: number, first: number, count: number, isLast: boolean): Promise<ArrayBuffer>;
   dispose(): Promise<void>;
 }
@@ -74,8 +77,9 @@ export interface NativeHeldParameters {
 export interface NativeGraph {
   prepare(batch: number): Promise<void>;
   /**
-   * Copies the inputs before it returns. An output that is null must have become an array of its size before JavaScript's
-   * thread is free: the promise's settling fills it. So arrays are made while the device computes.
+   * Copies the inputs before it returns. Before it yields to the event loop, the caller must replace each null in
+   * `outputs` with an array of the output's size, which is filled when the promise settles. This way arrays are allocated
+   * while the device computes.
    */
   run(
     batch: number,
@@ -84,26 +88,26 @@ export interface NativeGraph {
     cancellation: NativeCancellation | null,
     reservation: NativeReservation | null,
   ): Promise<void>;
-  /** Like `run`, with the time of each step. */
+  /** Does what `run` does, and returns the time of each step. */
   profile(...call: Parameters<NativeGraph["run"]>): Promise<NativeStepTime[]>;
   lastRun(): NativeRunTime;
   dispose(): Promise<void>;
 }
 
-/** Of the run that ended last, in milliseconds. */
+/** Times of the run that ended last, in milliseconds. */
 export interface NativeRunTime {
-  /** From its turn on the device's thread to its end. */
+  /** Time from the run's start on the device's thread to its end. */
   readonly device: number;
-  /** From the call of `run` until its promise is settled. */
+  /** Time from the call of `run` until its promise is settled. */
   readonly call: number;
 }
 
-/** A step by the value that it brings in, makes (of several operations in one, the last) or brings out. */
+/** A step's time. `value` is the input, the output, or the value that it computes (the last one of fused operations). */
 export interface NativeStepTime {
   readonly role: "input" | "operation" | "output";
   readonly value: number;
   readonly milliseconds: number;
-  /** Where its algorithm takes more or less than its definition says. */
+  /** The step's work for its batch, if its algorithm takes more or less than its definition says. */
   readonly work?: { readonly products: number; readonly parameterBytes: number };
 }
 
@@ -123,7 +127,7 @@ export interface NativeGpu {
   readonly uuid: string;
 }
 
-/** A library of NVIDIA's as it was found; `problem` says why it cannot be used and what to do. */
+/** An NVIDIA library as it was found. `problem` says why it cannot be used and what to do. */
 export interface LibraryReport {
   readonly name: string;
   readonly path: string | null;
@@ -132,10 +136,10 @@ export interface LibraryReport {
   readonly code: string | null;
 }
 
-/** What cuDNN offers for one convolution in one form (native/cuda/plan/planning.h). */
+/** The plans that cuDNN offers for one convolution in one form (native/cuda/plan/planning.h). */
 export interface PlannedConvolution {
   readonly weight: string;
-  /** Its precision and shape: one text for one plan in the cache. */
+  /** The convolution's precision and shape, which identify a plan in the cache. */
   readonly problem: string;
   readonly batch: number;
   readonly form: "plain" | "fused";
@@ -153,18 +157,18 @@ export interface PlannedConvolution {
 /** One launch of a forward on a GPU (native/cuda/plan/cost.h). */
 export interface PlannedStep {
   readonly name: string;
-  /** Ours by name, else "cuDNN", "cuBLASLt" or "copy". */
+  /** The name of this package's kernel, else "cuDNN", "cuBLASLt" or "copy". */
   readonly kernel: string;
-  /** Of a kernel of ours, else 0. */
+  /** Blocks of this package's kernel, else 0. */
   readonly blocks: number;
-  /** Of activations, read and written once each. */
+  /** Bytes of activations, read and written once each. */
   readonly bytes: number;
   readonly weightBytes: number;
   /** Additions and multiplications. */
   readonly operations: number;
 }
 
-/** Sizes and offsets in pixels of the upright image; the window's corner lies within the resized image. */
+/** Sizes and offsets in pixels of the upright image. `left` and `top` are the crop's corner in the resized image. */
 export interface ResizePlan {
   readonly width: number;
   readonly height: number;
@@ -173,28 +177,28 @@ export interface ResizePlan {
   readonly left: number;
   readonly top: number;
   readonly cropSize: number;
-  /** The EXIF orientation, 1 to 8. It says how the pixels lie in memory. */
+  /** The EXIF orientation, 1 to 8. It gives the order of the pixels in memory. */
   readonly orientation: number;
 }
 
-/** Places that all threads of the process share. They are given in the order of the calls. Only one wait may be under way. */
+/** A semaphore that all threads of the process share. Waits are served in the order of the calls. Only one may be pending. */
 export interface NativePlaces {
   capacity(): number;
   free(): number;
-  /** Returns the time since any thread was last given a place. */
+  /** Returns the time since any thread was last served. */
   idleMs(): number;
-  /** Returns false if too few are free or if somebody waits. */
+  /** Takes units. Returns false if too few are free or if a wait is pending. */
   take(amount: number): boolean;
-  /** Resolves with the amount that was given: another one after `change`. */
+  /** Waits for units. Resolves with the amount that was taken, which `change` may have changed. */
   wait(amount: number): Promise<number>;
-  /** Changes the amount that the wait under way is for. The wait keeps its turn; 0 ends it. */
+  /** Changes the amount of the pending wait. The wait keeps its turn; 0 ends it. */
   change(amount: number): void;
   give(amount: number): void;
 }
 
 export interface NativeAddon {
   Cancellation: new () => NativeCancellation;
-  /** The first thread that asks for a name says how many places there are. */
+  /** The first thread that uses a name sets its capacity. */
   Places: new (
     name: string,
     capacity: number,
@@ -229,17 +233,20 @@ export interface NativeAddon {
     capability: number,
     cacheFolder: string,
   ): Promise<{ file: string; bytes: number; log: string }[]>;
-  /** Returns how many threads libuv's pool has. */
+  /** Returns the number of threads in libuv's pool. */
   poolThreads(): number;
   cpuInfo(): { cores: number; instructionSets: string[]; precisions: Precision[] };
-  /** Stops all that runs on GPUs, in all threads of JavaScript, and for good. Returns soon. */
+  /** Stops all work on GPUs for good, in all JavaScript threads. Returns soon. */
   halt(): void;
   randomNormal(count: number, seed: number): ArrayBuffer;
-  /** Takes pixels (height, width, 3), or (width, height, 3) from orientation 5 on: no one else may have them, and they are detached when it settles. */
+  /**
+   * Resizes and crops pixels (height, width, 3), or (width, height, 3) from orientation 5 on. Nothing else may use the
+   * pixels, and they are detached when the promise settles.
+   */
   resizeCrop(pixels: Uint8Array, plan: ResizePlan): Promise<ArrayBuffer>;
 }
 
-/** Where the addon was looked for, and what came of each try. */
+/** The paths where the addon was searched for, and the result of each try. */
 export interface AddonReport {
   readonly path: string | null;
   readonly tried: readonly { readonly path: string; readonly error: string | null }[];

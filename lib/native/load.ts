@@ -1,4 +1,4 @@
-// Finds the addon and loads it on first use. Without an addon the error says what was tried and how to build one.
+// Finds the addon and loads it on first use. If that fails, the error says what was tried and how to build it.
 import { createRequire } from "node:module";
 import { arch, platform } from "node:process";
 import { fileURLToPath } from "node:url";
@@ -9,16 +9,16 @@ import type { AddonReport, NativeAddon } from "./addon.js";
 
 const packageRoot = fileURLToPath(new URL("../..", import.meta.url));
 
-/** `VGG_ADDON` names the file to load, and the only one; otherwise the two places where cmake-js leaves it. */
+/** Returns the paths to try: only `VGG_ADDON` if it is set, otherwise the two output paths of cmake-js. */
 function candidates(): string[] {
   const chosen = process.env.VGG_ADDON;
   if (chosen) return [chosen];
   return ["Release", "Debug"].map((config) => `${packageRoot}build/${config}/vgg_cudnn.node`);
 }
 
-/** NVIDIA's libraries crash where a thread is in a call of theirs while they destroy what they hold, at the end of the process. */
+/** Halts GPUs at exit. NVIDIA's libraries crash if a thread is inside a call while they are destroyed at process exit. */
 function haltAtExit({ halt }: NativeAddon): void {
-  // A worker's end leaves the devices to the others. This module may be loaded more than once; the addon is one.
+  // When a worker ends, other threads keep the devices. This module may be loaded more than once, the addon only once.
   if (isMainThread && !process.listeners("exit").includes(halt)) process.on("exit", halt);
 }
 
@@ -44,7 +44,7 @@ function load(): Loaded {
     } catch (error) {
       const typed = translated(error);
       if (typed instanceof VggError) failure = typed;
-      // The first line: Node appends the stack of requires to it.
+      // Keeps the first line only: Node appends the stack of requires.
       tried.push({
         path,
         error: (isError(error) ? error.message : String(error)).split("\n", 1)[0] ?? "",
@@ -54,18 +54,18 @@ function load(): Loaded {
   return { addon: null, report: { path: null, tried }, ...(failure && { failure }) };
 }
 
-/** What `diagnose` says about the addon. Tries to load it; throws nothing. */
+/** Returns what `diagnose` says about the addon. Tries to load it; never throws. */
 export function addonReport(): AddonReport {
   loaded ??= load();
   return loaded.report;
 }
 
 /**
- * The addon, loaded on first use.
- * @throws {VggError} ADDON_MISSING, with every path tried and the command that mends it; OUT_OF_MEMORY
+ * Returns the addon, which is loaded on first use.
+ * @throws {VggError} ADDON_MISSING, with every path tried and the command that builds it; OUT_OF_MEMORY
  */
 export function native(): NativeAddon {
-  // A failure is not kept: `vgg build` may mend it while this process lives.
+  // A failure is not cached: `vgg build` may fix it while this process runs.
   if (!loaded?.addon) loaded = load();
   if (loaded.addon) return loaded.addon;
   if (loaded.failure) throw loaded.failure;
