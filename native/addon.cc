@@ -27,8 +27,8 @@
 
 namespace {
 
-/** cpuInfo() → { cores, instructionSets, precisions } : what this machine offers, without opening
- * it. */
+/** cpuInfo() → { cores, instructionSets, precisions }. Says what the CPU offers without opening it
+ * as a device. */
 Napi::Value cpuInfo(const Napi::CallbackInfo& info) {
   return vgg::napi::guarded(info.Env(), [&]() -> Napi::Value {
     Napi::Object object = Napi::Object::New(info.Env());
@@ -45,8 +45,8 @@ Napi::Value cpuInfo(const Napi::CallbackInfo& info) {
   });
 }
 
-/** poolThreads() → how many threads libuv's pool has, by the variable that libuv reads. A worker's
- * own environment does not count. */
+/** poolThreads() → the number of threads in libuv's pool, from the variable that libuv reads. A
+ * worker's own environment variables have no effect. */
 Napi::Value poolThreads(const Napi::CallbackInfo& info) {
   static const int64_t threads = [] {
     constexpr int64_t kDefault = 4;
@@ -71,7 +71,7 @@ Napi::Value randomNormal(const Napi::CallbackInfo& info) {
   });
 }
 
-/** halt() : stops all that runs on GPUs, in all environments, and for good. */
+/** halt(): permanently stops all work on GPUs, in all environments. */
 void halt(const Napi::CallbackInfo&) { vgg::napi::haltGpus(); }
 
 void define(Napi::Env env, Napi::Object exports) {

@@ -1,6 +1,6 @@
-// The seam between what every device does and how each does it: four classes that a back end
-// implements. All of it happens on the device's own thread (device_thread.h) but for `info`,
-// `memoryStats`, `queue`, `allocate`, `allocateHost`, `createParameters`, `finish` and destruction.
+// The interface of a device: four classes that every back end implements. Every call is made on the
+// device's own thread (device_thread.h) except `info`, `memoryStats`, `queue`, `allocate`,
+// `allocateHost`, `createParameters`, `finish` and destruction.
 #pragma once
 
 #include <atomic>
@@ -34,20 +34,20 @@ struct MemoryStats {
   size_t parameterBytes = 0, activationBytes = 0, tensorBytes = 0;
 };
 
-/** What a device reaches at most, measured on it in this process; 0 where it could not be. */
+/** The peak rates of a device, measured on it in this process. 0 if the measurement failed. */
 struct Roofline {
-  double flopsPerSecond = 0;  // a multiply-add is two
+  double flopsPerSecond = 0;  // a multiply-add counts as two
   double bytesPerSecond = 0;
 };
 
-/** Bytes on a device, uninitialised. Freed when the last owner lets go. */
+/** Uninitialised bytes on a device. Freed when the last owner releases them. */
 class Memory {
  public:
   virtual ~Memory() = default;
   [[nodiscard]] virtual size_t bytes() const = 0;
 };
 
-/** One input or output of a run: bytes of the host, or memory on the device. */
+/** One input or output of a run: bytes on the host, or memory on the device. */
 struct Binding {
   std::byte* host = nullptr;
   Memory* device = nullptr;
@@ -58,24 +58,24 @@ struct ParameterWrite {
   int index;
   size_t first;
   const std::byte* from;
-  DType dtype;  // a floating-point one
+  DType dtype;  // a floating-point type
   size_t count;
 };
 
-/** The named parameters of a model, shared by all programs compiled from it, packed once for the
- * device. */
+/** The named parameters of a model. They are packed once for the device and shared by all programs
+ * compiled from the model. */
 class Parameters {
  public:
   virtual ~Parameters() = default;
   [[nodiscard]] virtual const std::vector<ParameterSpec>& specs() const = 0;
   [[nodiscard]] virtual bool isWritten(int index) const = 0;
-  /** Allocates before it writes: it throws Error kOutOfMemory with nothing written. */
+  /** Allocates before it writes, so nothing is written if it throws Error kOutOfMemory. */
   virtual void write(const std::vector<ParameterWrite>& writes) = 0;
-  /** Elements [first, first + count). Throws Error kMissingParameter, kOutOfMemory. */
+  /** Reads elements [first, first + count). Throws Error kMissingParameter, kOutOfMemory. */
   virtual void read(int index, size_t first, size_t count, float* to) = 0;
   virtual void fill(int index, float value) = 0;
-  /** Normal distribution; element i is a pure function of (seed, stream, i), the same on every
-   * machine. */
+  /** Fills with a normal distribution. Element i is a pure function of (seed, stream, i), the same
+   * on every machine. */
   virtual void fillNormal(int index, float standardDeviation, uint64_t seed, uint32_t stream) = 0;
 };
 
@@ -84,21 +84,21 @@ inline Error missingParameter(const ParameterSpec& spec) {
           "Expected a value for parameter " + spec.name + " but none was set"};
 }
 
-/** Says on any thread, once, that a run has ended: with null, or with what went wrong. */
+/** Called once, on any thread, when a run has ended: with null, or with the error. */
 using Completion = std::function<void(std::exception_ptr)>;
 
-/** What a step does: it brings an input into the device's order, makes a value, or brings an output
- * into the caller's order. */
+/** What a step does: converts an input to the device's layout, computes a value, or converts an
+ * output to the caller's layout. */
 enum class StepRole : std::uint8_t { kInput, kOperation, kOutput };
 
-/** A step by the value that it is about: what it makes, or the last of that where it does several
- * operations in one. */
+/** Identifies a step by the value that it computes. A step that fuses several operations is
+ * identified by the last value. */
 struct StepLabel {
   StepRole role;
   int value;
 };
 
-/** What a step took for its batch, where that is not what its definition says. */
+/** The work of a step for its batch, if it differs from what the operation's definition says. */
 struct StepWork {
   double products;
   double parameterBytes;
@@ -110,21 +110,21 @@ struct StepTime {
   std::optional<StepWork> work;
 };
 
-/** A program made ready for batches up to a size, or in parts of that size. */
+/** A program compiled for batches up to a size, or for parts of that size. */
 class Executable {
  public:
   virtual ~Executable() = default;
   /**
-   * Runs a batch, or starts it: `done` may be called before or after this returns, and until then
-   * all arguments must live. Error kAborted soon after `cancelled` becomes true, kMissingParameter
-   * when one was never written. Throws nothing.
+   * Runs a batch, or starts it. `done` may be called before or after this returns; all arguments
+   * must live until then. `done` receives Error kAborted soon after `cancelled` becomes true, and
+   * kMissingParameter if a parameter was never written. Throws nothing.
    */
   virtual void run(size_t batch, const std::vector<Binding>& inputs,
                    const std::vector<Binding>& outputs, const std::atomic<bool>& cancelled,
                    Completion done) noexcept = 0;
   /**
-   * Runs a batch, returns when it has ended, and says how long each step took: on the device, where
-   * that has a clock. Throws Error as `run` says.
+   * Runs a batch to its end and returns the time of each step, measured by the device's clock if it
+   * has one. Throws the errors that `run` reports.
    */
   virtual std::vector<StepTime> profile(size_t batch, const std::vector<Binding>& inputs,
                                         const std::vector<Binding>& outputs,
@@ -134,34 +134,35 @@ class Executable {
 class Backend {
  public:
   virtual ~Backend() = default;
-  /** What calls may copy and leave waiting, through all handles that have no bound of their own. */
+  /** The limit on the bytes that queued calls copy. It covers all handles without their own limit.
+   */
   [[nodiscard]] const std::shared_ptr<QueueBudget>& queue() const { return queue_; }
   [[nodiscard]] virtual DeviceInfo info() const = 0;
   [[nodiscard]] virtual MemoryStats memoryStats() const = 0;
-  /** Bytes that nobody uses; 0 where the device is lost. */
+  /** Returns the number of free bytes; 0 if the device is lost. */
   [[nodiscard]] virtual size_t freeBytes() = 0;
   virtual DeviceThread& thread() = 0;
-  /** Returns when every run that was started has ended. On any thread. */
+  /** Waits until every started run has ended. Callable on any thread. */
   virtual void finish() {}
-  /** For the end of the process: returns soon, when nothing runs any more that would harm it, nor
-   * will again. */
+  /** Called at process exit. Returns soon, once nothing runs, or will run again, that could harm
+   * the exit. */
   virtual void halt() {}
-  /** Bytes on the host that the device copies from and to fast. On any thread. */
+  /** Allocates host memory that the device copies from and to fast. Callable on any thread. */
   virtual std::shared_ptr<HostMemory> allocateHost(size_t bytes) = 0;
-  /** Throws Error kOutOfMemory with what was asked and what is free. */
+  /** Throws Error kOutOfMemory, which names the requested and the free bytes. */
   virtual std::shared_ptr<Memory> allocate(size_t bytes) = 0;
   virtual void upload(Memory& to, const std::byte* from, size_t bytes) = 0;
   virtual void download(std::byte* to, const Memory& from, size_t bytes) = 0;
-  /** Throws Error kUnsupported where the device lacks the precision. */
+  /** Throws Error kUnsupported if the device lacks the precision. */
   virtual std::shared_ptr<Parameters> createParameters(std::vector<ParameterSpec> specs,
                                                        Precision precision) = 0;
-  /** The size of the executable that a batch runs in: the batch itself, a larger one, or a smaller
-   * one that takes it in parts. Throws Error kUnsupported. */
+  /** Returns the batch size of the executable that runs `batch`: the same size, a larger one, or a
+   * smaller one that runs the batch in parts. Throws Error kUnsupported. */
   [[nodiscard]] virtual size_t paddedBatch(const Program& program, size_t batch) const {
     static_cast<void>(program);
     return batch;
   }
-  /** Takes a second or so. Throws Error kDeviceLost. */
+  /** Takes about a second. Throws Error kDeviceLost. */
   virtual Roofline roofline(Precision precision) = 0;
   virtual std::shared_ptr<Executable> compile(const Program& program,
                                               std::shared_ptr<Parameters> parameters,

@@ -11,8 +11,8 @@ namespace vgg {
 namespace {
 
 constexpr int64_t kMaxDimension = std::numeric_limits<int32_t>::max();
-constexpr int64_t kMaxElements = int64_t{1} << 53;  // what JavaScript counts exactly
-constexpr int kMaxExtent = 65'536;                  // of strides, paddings and windows
+constexpr int64_t kMaxElements = int64_t{1} << 53;  // JavaScript counts exactly up to this
+constexpr int kMaxExtent = 65'536;                  // the limit for strides, paddings and windows
 
 [[noreturn]] void refuse(const std::string& expected, const std::string& name,
                          const std::string& received) {
@@ -41,7 +41,7 @@ void checkValue(const Value& value, const std::string& name) {
   }
 }
 
-/** How many places a window takes along one side. */
+/** Returns the number of window positions along one side. */
 int64_t outputLength(int64_t length, int64_t window, int64_t stride, int64_t padding,
                      const std::string& name) {
   const int64_t padded = length + 2 * padding;
@@ -88,7 +88,7 @@ class Checker {
     return program_.values[id];
   }
 
-  /** A value that an earlier row made, or an input. */
+  /** Returns a value that an earlier row computed, or an input. */
   const Value& use(int id, const std::string& name) const {
     const Value& value = at(id, name);
     if (!isMade_[id]) refuse("a value that was made before", named(name), std::to_string(id));
@@ -125,7 +125,7 @@ class Checker {
     requireShape(parameter(id, name), {length}, named(name));
   }
 
-  /** The shape of a weight (outputs, inputs, …). */
+  /** Returns the shape of a weight (outputs, inputs, …). */
   [[nodiscard]] const Shape& useWeight(int id, size_t rank, int64_t inputs) const {
     const Shape& shape = parameter(id, "weight");
     const bool isPositive = std::ranges::all_of(
@@ -186,7 +186,7 @@ class Checker {
           outputLength(in[2], op.size, op.stride, op.padding, name)});
   }
 
-  /** Its output may have any sides. */
+  /** The output may have any height and width. */
   void checkRow(const AdaptiveAvgPool2d& op) {
     const Shape& in = useFloats(op.input, 3);
     const Shape& out = at(op.output, "output").shape;
@@ -216,7 +216,7 @@ class Checker {
   const Program& program_;
   const std::vector<ParameterSpec>& parameters_;
   std::vector<bool> isMade_;
-  std::string row_;  // what is checked now, as messages name it
+  std::string row_;  // the name, in messages, of the row that is being checked
 };
 
 }  // namespace

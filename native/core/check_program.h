@@ -1,5 +1,5 @@
-// What a program must be before a back end trusts it: every index names something, every shape is
-// what its row gives.
+// Validates a program before a back end trusts it: every index must be in range, and every shape
+// must match its row.
 #pragma once
 
 #include <vector>
@@ -8,7 +8,7 @@
 
 namespace vgg {
 
-/** @param parameters what the rows' parameter ids name. Throws ArgumentError. */
+/** @param parameters the list that the rows' parameter ids index. Throws ArgumentError. */
 void checkProgram(const Program& program, const std::vector<ParameterSpec>& parameters);
 
 }  // namespace vgg

@@ -1,4 +1,4 @@
-// The floating-point types in which weights are stored, as float32.
+// Converts stored floating-point types of weights to float32.
 #pragma once
 
 #include <cstddef>
@@ -7,8 +7,8 @@
 
 namespace vgg {
 
-/** `count` elements of a floating-point dtype → float32: exact, but for float64, which is rounded
- * to nearest. */
+/** Converts `count` elements of a floating-point dtype to float32. The result is exact, except that
+ * float64 is rounded to nearest. */
 void toFloat32(float* to, const std::byte* from, DType dtype, size_t count);
 
 }  // namespace vgg

@@ -1,5 +1,5 @@
-// The exceptions of the native half: a code that JavaScript can act upon and a sentence, or an
-// argument that nobody may give.
+// The exceptions of the native code: Error carries a code that JavaScript can act on and a message;
+// ArgumentError reports an invalid argument.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ enum class Code : std::uint8_t {
   kInternal
 };
 
-/** The names that `VggError.code` has in JavaScript (lib/errors.ts). */
+/** Returns the name of the code in JavaScript: `VggError.code` (lib/errors.ts). */
 constexpr const char* codeName(Code code) {
   switch (code) {
     case Code::kOutOfMemory:
@@ -57,7 +57,7 @@ class Error : public std::runtime_error {
   Code code_;
 };
 
-/** An argument out of its range: a RangeError in JavaScript. */
+/** An argument is out of range: a RangeError in JavaScript. */
 class ArgumentError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -1,16 +1,16 @@
-// The one rewriting that every back end shares: batch normalisation disappears into the convolution
-// before it.
+// The one program rewrite that all back ends share: batch normalisation is folded into the
+// convolution before it.
 #pragma once
 
 #include "core/op.h"
 
 namespace vgg {
 
-/** How often each value is read, an output counting as a read. */
+/** Returns the number of reads of each value. An output of the program counts as a read. */
 std::vector<int> countUses(const Program& program);
 
-/** Merges each BatchNorm into the Conv2d that alone feeds it, unless the value between them is
- * wanted. */
+/** Folds each BatchNorm into the Conv2d before it, unless the value between them has another use.
+ */
 Program foldBatchNorm(const Program& program);
 
 }  // namespace vgg

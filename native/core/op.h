@@ -1,5 +1,5 @@
-// The recorded program: one struct per operation, the mirror of the row types in lib/graph/ops.ts.
-// Values and parameters are named by their index. Shapes in comments include the batch dimension N.
+// The recorded program: one struct per operation, which mirrors the row types in lib/graph/ops.ts.
+// Values and parameters are referred to by index. Shapes in comments include the batch dimension N.
 #pragma once
 
 #include <optional>
@@ -37,14 +37,14 @@ struct Conv2d {
   bool relu;
   std::optional<BatchNorm>
       batchNorm{};    // set by foldBatchNorm: applied to the weights, not at run time
-  bool pool = false;  // set by a back end that takes the 2 × 2 maximum of stride 2 in the same step
+  bool pool = false;  // set by a back end that fuses a 2 × 2 max pool of stride 2 into the step
 };
 
 struct Relu {
   int input, output;
 };
 
-/** input (N, C, H, W) → (N, C, H', W'). Padding never wins; a NaN in a window does. */
+/** input (N, C, H, W) → (N, C, H', W'). Padding is never the max; a NaN in the window always is. */
 struct MaxPool2d {
   int input, output;
   int size, stride, padding;
@@ -72,8 +72,8 @@ struct Softmax {
   int input, output;
 };
 
-/** input (N, F) → values (N, k) in falling order and their indices (N, k) int32. NaN counts as the
- * greatest. */
+/** input (N, F) → values (N, k) in descending order and their indices (N, k) int32. NaN counts as
+ * the greatest. */
 struct TopK {
   int input, output, indices;
   int k;
@@ -96,7 +96,7 @@ struct Program {
   std::vector<Value> values;
   std::vector<Op> ops;
   std::vector<int> inputs,
-      outputs;  // value indices, in the order in which `run` takes and gives them
+      outputs;  // value indices, in the order of the arguments of `run`
 };
 
 /** Calls visit(value) for each value that the operation reads. */
@@ -105,12 +105,12 @@ void forEachInput(const Op& op, Visit visit) {
   std::visit([&](const auto& o) { visit(o.input); }, op);
 }
 
-/** The value that the operation makes; of two, the first. */
+/** Returns the value that the operation computes: the first if there are two. */
 inline int outputOf(const Op& op) {
   return std::visit([](const auto& o) { return o.output; }, op);
 }
 
-/** Calls visit(value) for each value that the operation makes. */
+/** Calls visit(value) for each value that the operation computes. */
 template <typename Visit>
 void forEachOutput(const Op& op, Visit visit) {
   std::visit([&](const auto& o) { visit(o.output); }, op);

@@ -36,7 +36,7 @@ std::shared_ptr<HeldParameters> VersionedParameters::hold() {
 }
 
 void VersionedParameters::preserve(int index) {
-  std::shared_ptr<HostMemory> copy;  // one for all who hold the same value
+  std::shared_ptr<HostMemory> copy;  // shared by all holders of the same value
   for (const std::weak_ptr<HeldParameters>& weak : held_) {
     const std::shared_ptr<HeldParameters> held = weak.lock();
     if (held == nullptr) continue;

@@ -1,4 +1,4 @@
-// Parameters that can be held as they are now while later calls write them.
+// Parameters that can be held (kept at their current values) while later calls write them.
 #pragma once
 
 #include <list>
@@ -13,23 +13,24 @@ class HostMemory;
 class VersionedParameters;
 
 /**
- * The parameters as they were when they were held. Nothing is copied before a later call writes a
- * parameter that this has not dropped. On the device's thread alone, but for destruction.
+ * The parameters with the values that they had when they were held. A value is copied only when a
+ * later call writes a parameter that this object has not dropped. Used on the device's thread only,
+ * except for destruction.
  */
 class HeldParameters {
  public:
   explicit HeldParameters(std::shared_ptr<VersionedParameters> parameters);
 
-  /** Elements [first, first + count). Throws Error kMissingParameter, kOutOfMemory. */
+  /** Reads elements [first, first + count). Throws Error kMissingParameter, kOutOfMemory. */
   void read(int index, size_t first, size_t count, float* to) const;
-  /** This one will not be read again. */
+  /** Declares that this parameter will not be read again. */
   void drop(int index);
 
  private:
   friend class VersionedParameters;
   enum class State : std::uint8_t {
     kCurrent,  // not written since
-    kMissing,  // had no value then
+    kMissing,  // had no value when it was held
     kCopied,
     kDropped
   };
@@ -42,13 +43,13 @@ class HeldParameters {
   std::vector<Entry> entries_;
 };
 
-/** On the device's thread alone, but for construction and destruction. */
+/** Used on the device's thread only, except for construction and destruction. */
 class VersionedParameters : public std::enable_shared_from_this<VersionedParameters> {
  public:
   explicit VersionedParameters(std::shared_ptr<Parameters> current)
       : current_(std::move(current)) {}
 
-  /** What graphs read. */
+  /** Returns the parameters that graphs read. */
   [[nodiscard]] const std::shared_ptr<Parameters>& current() const { return current_; }
 
   std::shared_ptr<HeldParameters> hold();
@@ -60,7 +61,7 @@ class VersionedParameters : public std::enable_shared_from_this<VersionedParamet
   void fillNormal(int index, float standardDeviation, uint64_t seed, uint32_t stream);
 
  private:
-  /** Gives whoever holds the value of `index` a copy of it. */
+  /** Copies the value of `index` for every holder that still reads it. */
   void preserve(int index);
 
   std::shared_ptr<Parameters> current_;

@@ -1,5 +1,4 @@
-// The arithmetic of a model: how weights and activations are kept, and what may be rounded on the
-// way.
+// The arithmetic of a model: how weights and activations are stored, and where rounding may happen.
 #pragma once
 
 #include <cstdint>
@@ -12,12 +11,12 @@ namespace vgg {
 
 enum class Precision : std::uint8_t {
   kFloat32,   // every product in float32
-  kTf32,      // kept in float32, multiplied with 10 bits of mantissa
-  kFloat16,   // kept in float16, added up in float32
-  kBfloat16,  // kept in bfloat16, added up in float32
+  kTf32,      // stored in float32, multiplied with 10 bits of mantissa
+  kFloat16,   // stored in float16, accumulated in float32
+  kBfloat16,  // stored in bfloat16, accumulated in float32
 };
 
-/** The names that `Precision` has in JavaScript (lib/device/device.ts). */
+/** Returns the name of the precision in JavaScript (lib/device/device.ts). */
 constexpr const char* precisionName(Precision precision) {
   switch (precision) {
     case Precision::kFloat32:
@@ -32,7 +31,9 @@ constexpr const char* precisionName(Precision precision) {
   return "float32";
 }
 
-/** Throws Error kUnsupported, which names those that `who` offers, unless the precision is one. */
+/** Throws Error kUnsupported if `precision` is not in `offered`. The message names the offered
+ * ones.
+ */
 inline void requireOffered(Precision precision, const std::vector<Precision>& offered,
                            const std::string& who) {
   std::string names;

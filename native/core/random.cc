@@ -7,11 +7,10 @@
 namespace vgg {
 namespace {
 
-constexpr int kBlock =
-    256;  // counters made at a time: each array below stays in the first-level cache
+constexpr int kBlock = 256;  // counters computed at a time: each array below stays in the L1 cache
 
-/** ln(u) for u in (0, 1]: exponent and mantissa apart, then the series of 2·artanh((m - 1) / (m +
- * 1)), |error| < 1e-9. */
+/** Returns ln(u) for u in (0, 1]. Splits exponent and mantissa, then sums the series of
+ * 2·artanh((m - 1) / (m + 1)); |error| < 1e-9. */
 inline float logarithm(float u) {
   int32_t bits = 0;
   std::memcpy(&bits, &u, sizeof bits);
@@ -26,8 +25,8 @@ inline float logarithm(float u) {
   return static_cast<float>(exponent) * 0.693147180559945F + s * series;
 }
 
-/** cos and sin of 2πv for v in [0, 1]: Taylor series on one eighth of the circle, then a quarter
- * turn at a time. */
+/** Computes cos and sin of 2πv for v in [0, 1]: Taylor series on one eighth of the circle, then
+ * rotation by quarter turns. */
 inline void cosSin(float v, float* cosine, float* sine) {
   // Truncation is right for v ≥ 0 and vectorises.
   // NOLINTNEXTLINE(bugprone-incorrect-roundings)
@@ -47,12 +46,12 @@ inline void cosSin(float v, float* cosine, float* sine) {
   *sine = (quarter & 2) != 0 ? -b : b;
 }
 
-/** A random word as a number in (0, 1). */
+/** Maps a random word to a number in (0, 1). */
 inline float unit(uint32_t word) {
   return (static_cast<float>(static_cast<int32_t>(word >> 1)) + 0.5F) * 0x1p-31F;
 }
 
-/** The four normal numbers of each of the counters [block, block + kBlock). */
+/** Writes the four normal numbers of each counter in [block, block + kBlock). */
 void normalBlock(float* to, uint64_t block, uint64_t seed, uint32_t stream, float scale) {
   alignas(64) uint32_t words[4][kBlock];
   alignas(64) float normal[4][kBlock];

@@ -1,5 +1,5 @@
-// Random numbers that are a pure function of (seed, stream, index): any part can be made by any
-// thread.
+// Random numbers that are a pure function of (seed, stream, index), so any thread can generate any
+// part.
 #pragma once
 
 #include <cstddef>
@@ -14,9 +14,9 @@ namespace vgg {
 void philox(uint32_t counter[4], uint32_t key0, uint32_t key1);
 
 /**
- * Elements [first, first + count) of a sequence of normally distributed numbers times `scale`:
- * Box–Muller over Philox. Element i comes from counter (i / 4 low, i / 4 high, stream, 0) under the
- * key `seed`. The same bits on every machine.
+ * Generates elements [first, first + count) of a sequence of normally distributed numbers, times
+ * `scale`, with Box–Muller over Philox. Element i comes from counter (i / 4 low, i / 4 high,
+ * stream, 0) with the key `seed`. The bits are the same on every machine.
  */
 void fillNormal(float* to, size_t first, size_t count, uint64_t seed, uint32_t stream, float scale);
 

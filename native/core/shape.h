@@ -1,4 +1,4 @@
-// Shapes, element types and the arithmetic on sizes that must not overflow.
+// Shapes, element types and overflow-checked arithmetic on sizes.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +25,7 @@ constexpr size_t byteSize(DType dtype) {
   }
 }
 
-/** The name that a dtype has in JavaScript. */
+/** Returns the name of the dtype in JavaScript. */
 constexpr const char* dtypeName(DType dtype) {
   switch (dtype) {
     case DType::kFloat32:
@@ -44,16 +44,16 @@ constexpr const char* dtypeName(DType dtype) {
   return "float32";
 }
 
-/** Outermost first. The shape of a recorded value leaves out its batch dimension N. */
+/** Outermost dimension first. The shape of a recorded value omits its batch dimension N. */
 using Shape = std::vector<int64_t>;
 
-/** a / b, rounded up; of no negative numbers. */
+/** Returns a / b, rounded up, for nonnegative numbers. */
 template <typename Integer>
 constexpr Integer divideUp(Integer a, std::type_identity_t<Integer> b) {
   return (a + b - 1) / b;
 }
 
-/** a × b. Throws Error kOutOfMemory where size_t cannot hold it: nothing that large can be
+/** Returns a × b. Throws Error kOutOfMemory if it overflows size_t: nothing that large can be
  * allocated. */
 size_t checkedMultiply(size_t a, size_t b);
 

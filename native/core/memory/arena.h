@@ -1,4 +1,4 @@
-// Places all activations of a program in one allocation: values that are never alive together share
+// Places all activations of a program in one allocation. Values with disjoint lifetimes share
 // bytes.
 #pragma once
 
@@ -20,7 +20,8 @@ struct ArenaPlan {
 
 constexpr size_t kArenaAlignment = 64;
 
-/** Greedy by size: the largest block first, each at the lowest offset free during its life. */
+/** Greedy by size: places the largest block first, each at the lowest offset that is free during
+ * its lifetime. */
 ArenaPlan planArena(const std::vector<Lifetime>& lifetimes);
 
 }  // namespace vgg

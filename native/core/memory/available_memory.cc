@@ -17,7 +17,7 @@ namespace {
 
 constexpr size_t kUnlimited = std::numeric_limits<size_t>::max();
 
-/** The number after `key` in a file of "key number" lines. */
+/** Returns the number after `key` in a file of "key number" lines. */
 std::optional<size_t> readEntry(const std::string& path, std::string_view key) {
   std::ifstream file(path);
   for (std::string word; file >> word;) {
@@ -28,7 +28,7 @@ std::optional<size_t> readEntry(const std::string& path, std::string_view key) {
   return std::nullopt;
 }
 
-/** Where a version of control groups keeps its files, and what it calls them. */
+/** The folder and file names of one version of control groups. */
 struct Hierarchy {
   const char* folder;
   const char* limit;
@@ -47,8 +47,8 @@ void narrow(HostLimit& limit, size_t most, size_t used, const char* name) {
   if (left < limit.bytes) limit = {left, name};
 }
 
-/** To what the group at `path` and its parents leave. A container sees its own group as the root.
- */
+/** Narrows `limit` to what the group at `path` and its parents leave. A container sees its own
+ * group as the root. */
 void narrowToGroup(HostLimit& limit, const std::string& root, const Hierarchy& hierarchy,
                    std::string path) {
   for (;;) {
@@ -95,7 +95,7 @@ void narrowToResourceLimits(HostLimit& limit) {
   const size_t space = most(RLIMIT_AS);
   const size_t data = most(RLIMIT_DATA);
   if (space == kUnlimited && data == kUnlimited) return;
-  // In pages: the address space, what is resident, what of that is shared, text, 0, data.
+  // In pages: address space, resident, shared part of resident, text, 0, data.
   std::array<size_t, 6> pages{};
   std::ifstream statm("/proc/self/statm");
   for (size_t& count : pages) statm >> count;

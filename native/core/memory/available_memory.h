@@ -1,4 +1,4 @@
-// How much memory this process may still use.
+// Determines how much memory this process may still use.
 #pragma once
 
 #include <cstddef>
@@ -7,22 +7,23 @@
 
 namespace vgg {
 
-/** How many bytes this process may still allocate, and what says so; null: the machine's memory. */
+/** The bytes that this process may still allocate, and the name of the limit. Null: the machine's
+ * memory. */
 struct HostLimit {
   size_t bytes;
   const char* name;
 };
 
 /**
- * The narrowest: the machine's memory, that of a control group (version 1 or 2) of the process or
- * of a parent, or a resource limit of the process. The largest size_t if the system does not say.
- * `root` is the root of the file system; tests pass a folder of their own.
+ * Returns the lowest limit: the machine's memory, the limit of the process's control group (version
+ * 1 or 2) or of a parent group, or a resource limit of the process. Returns the largest size_t if
+ * the system reports no limit. `root` is the root of the file system; tests pass another folder.
  */
 HostLimit hostLimit(const std::string& root = "");
 
 inline size_t availableHostBytes(const std::string& root = "") { return hostLimit(root).bytes; }
 
-/** The number at the start of a file; none if there is no file, or "max" in it. */
+/** Returns the number at the start of a file; nullopt if the file is missing or says "max". */
 std::optional<size_t> readNumber(const std::string& path);
 
 }  // namespace vgg

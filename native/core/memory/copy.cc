@@ -16,15 +16,15 @@
 namespace vgg {
 namespace {
 
-// Below this the caches hold both ends, and to wake a thread takes as long as the copy.
+// Below this the caches hold source and target, and waking a thread takes as long as the copy.
 constexpr size_t kLarge = size_t{2} << 20;
 constexpr size_t kBlock = size_t{512} << 10;
-// One copies 5 to 20 GB/s, by machine, and PCIe 5.0 takes 50. Half of few cores is left to who
-// computes.
+// One thread copies 5 to 20 GB/s, depending on the machine; PCIe 5.0 carries 50. At most half of
+// the cores are used; the rest compute.
 constexpr int kMostThreads = 4;
 
 struct Copiers {
-  std::mutex mutex;  // held by who copies with them
+  std::mutex mutex;  // held while the pool copies
   std::unique_ptr<ThreadPool> pool;
 
   Copiers() {
@@ -36,13 +36,15 @@ struct Copiers {
   }
 };
 
-// Never destroyed: its threads sleep while static destructors run.
+// Never destroyed, because its threads still sleep while static destructors run.
 Copiers& copiers() {
   static auto* const instance = new Copiers;
   return *instance;
 }
 
-/** memcpy whose stores do not read the lines that they overwrite, nor push others out. */
+/** A memcpy with streaming stores, which neither read the lines that they overwrite nor evict
+ * others.
+ */
 void copyPastCaches(std::byte* to, const std::byte* from, size_t bytes) {
 #ifdef __SSE2__
   constexpr size_t kLine = 64;
@@ -58,7 +60,7 @@ void copyPastCaches(std::byte* to, const std::byte* from, size_t bytes) {
                             _mm_loadu_si128(read + 2), _mm_loadu_si128(read + 3)};
     for (int i = 0; i < 4; ++i) _mm_stream_si128(written + i, line[i]);
   }
-  _mm_sfence();  // others see these stores in order only after it
+  _mm_sfence();  // orders the streaming stores before later ones for other threads
   std::memcpy(to + at, from + at, bytes - at);
 #else
   std::memcpy(to, from, bytes);

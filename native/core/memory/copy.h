@@ -1,4 +1,4 @@
-// Copies between JavaScript's memory and ours, which the event loop waits for.
+// Copies between JavaScript's memory and native memory. The event loop waits for them.
 #pragma once
 
 #include <cstddef>
@@ -8,13 +8,15 @@ namespace vgg {
 class ThreadPool;
 
 /**
- * memcpy; what is large goes past the caches, on several threads where the machine has cores for
- * it. The caller waits until all is copied: what JavaScript cannot detach or resize while it waits,
- * the threads may read and write. On any thread, several at once.
+ * Like memcpy. Large copies bypass the caches and use several threads if the machine has enough
+ * cores. The caller waits until everything is copied; the threads may access JavaScript's memory
+ * because JavaScript cannot detach or resize it during the wait. Callable on any thread, also
+ * concurrently.
  */
 void copyBytes(std::byte* to, const std::byte* from, size_t bytes);
 
-/** The same, however little, on the threads of a pool that nobody else uses meanwhile. */
+/** Does the same for any size on the threads of `pool`, which nobody else may use during the call.
+ */
 void copyOnThreads(ThreadPool& pool, std::byte* to, const std::byte* from, size_t bytes);
 
 }  // namespace vgg

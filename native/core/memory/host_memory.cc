@@ -19,10 +19,11 @@ namespace {
 
 constexpr size_t kSmallAlignment = 64;
 constexpr size_t kHugePage = size_t{2} << 20;
-// Below this a check would cost more than it can save.
+// Below this size a check would cost more than it can save.
 constexpr size_t kCheckedBytes = size_t{64} << 20;
 
-/** Why there are no `bytes`, with the limit if one explains it. */
+/** Returns an error that says why `bytes` cannot be allocated, with the limit if one explains it.
+ */
 Error refusal(size_t bytes, size_t alignment) {
   const HostLimit limit = hostLimit();
   std::string text = "Expected " + std::to_string(bytes) + " bytes of host memory but ";
@@ -38,8 +39,8 @@ Error refusal(size_t bytes, size_t alignment) {
 
 #ifdef __linux__
 /**
- * A block with pages of its own, which the system has back as soon as it is freed: malloc keeps
- * blocks below 32 MiB in heaps, where what lives longer lies between them. Null if there is none.
+ * Maps pages for one block, which return to the system as soon as it is freed. malloc keeps blocks
+ * below 32 MiB in heaps, where longer-lived data lies between them. Returns null on failure.
  */
 std::shared_ptr<void> mapPages(size_t bytes) {
   const size_t length = (bytes + kHugePage - 1) / kHugePage * kHugePage;
@@ -50,7 +51,7 @@ std::shared_ptr<void> mapPages(size_t bytes) {
   const size_t before = (kHugePage - reinterpret_cast<uintptr_t>(start) % kHugePage) % kHugePage;
   if (before > 0) munmap(start, before);
   if (before < kHugePage) munmap(start + before + length, kHugePage - before);
-  // Weights are read from end to end in each forward: fewer, larger pages spare the TLB.
+  // Each forward reads all weights. Fewer, larger pages reduce TLB misses.
   madvise(start + before, length, MADV_HUGEPAGE);
   return {start + before, [length](void* last) { munmap(last, length); }};
 }

@@ -1,5 +1,5 @@
-// Aligned host memory that refuses what the machine cannot give, instead of being killed for using
-// it.
+// Aligned host memory. An allocation that the machine cannot serve throws, so that the process is
+// not killed later for using it.
 #pragma once
 
 #include <atomic>
@@ -13,12 +13,11 @@ namespace vgg {
 class HostMemory final : public Memory {
  public:
   /**
-   * `counter`, if given, is raised by `bytes` for the life of the block and must outlive it.
+   * `counter`, if given, is increased by `bytes` for the lifetime of the block and must outlive it.
    * Throws Error kOutOfMemory.
    */
   static std::shared_ptr<HostMemory> allocate(size_t bytes, std::atomic<size_t>* counter = nullptr);
-  /** A block that somebody else allocated; letting go of `owner`, which must not throw, frees it.
-   */
+  /** Wraps a block that was allocated elsewhere. Releasing `owner` frees it and must not throw. */
   static std::shared_ptr<HostMemory> adopt(std::byte* data, size_t bytes,
                                            std::shared_ptr<void> owner);
   ~HostMemory() override;

@@ -7,7 +7,8 @@
 namespace vgg {
 namespace {
 
-/** Few sizes, so that batches of about a size share them: a quarter of a power of two apart. */
+/** Rounds up to steps of a quarter of a power of two. With few sizes, batches of similar size share
+ * blocks. */
 size_t roundUp(size_t bytes) {
   constexpr size_t kPage = 4096;
   const size_t step = std::max(std::bit_floor(bytes) / 4, kPage);
@@ -16,7 +17,7 @@ size_t roundUp(size_t bytes) {
 
 }  // namespace
 
-/** A block in use: given back when it is let go of. */
+/** A block in use. Its destructor returns the block to the pool. */
 class HostPool::Lease {
  public:
   Lease(std::shared_ptr<HostPool> pool, size_t bytes) : pool_(std::move(pool)) {
@@ -30,7 +31,7 @@ class HostPool::Lease {
 
  private:
   std::shared_ptr<HostPool> pool_;
-  Blocks block_;  // one
+  Blocks block_;  // holds one block
 };
 
 std::shared_ptr<HostMemory> HostPool::allocate(size_t asked) {
@@ -40,15 +41,15 @@ std::shared_ptr<HostMemory> HostPool::allocate(size_t asked) {
   return HostMemory::adopt(data, asked, std::move(lease));
 }
 
-/** The smallest that is large enough, of those the one used last, which the caches may still hold.
- */
+/** Takes the smallest block that is large enough. Among equals it prefers the one used last, which
+ * the caches may still hold. */
 void HostPool::take(size_t bytes, Blocks& to) {
   {
     const std::lock_guard lock(mutex_);
     auto found = idle_.end();
     for (auto i = idle_.begin(); i != idle_.end(); ++i) {
       const size_t size = (*i)->bytes();
-      if (size < bytes || size / 2 > bytes) continue;  // too small, or a waste
+      if (size < bytes || size / 2 > bytes) continue;  // too small or too large
       if (found == idle_.end() || size <= (*found)->bytes()) found = i;
     }
     if (found != idle_.end()) {
@@ -63,14 +64,14 @@ void HostPool::take(size_t bytes, Blocks& to) {
   usedOfLate_ = std::max(usedOfLate_, usedBytes_);
 }
 
-/** Allocates nothing: it runs where memory is let go of. */
+/** Allocates nothing, because it runs when memory is released. */
 void HostPool::giveBack(Blocks& block) {
   Blocks dropped;  // freed after the lock is released
   const std::lock_guard lock(mutex_);
   const size_t bytes = block.front()->bytes();
   usedBytes_ -= bytes;
   if (usedBytes_ == 0) {
-    // Some tens of calls one after the other, and what many at once needed is given up.
+    // After some tens of sequential calls, the memory that concurrent calls needed is released.
     constexpr size_t kSlowness = 64;
     usedOfLate_ -= (usedOfLate_ - usedThisTime_) / kSlowness;
     usedThisTime_ = 0;

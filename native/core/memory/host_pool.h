@@ -1,5 +1,5 @@
-// Blocks of the host's memory that were given back, kept for the next run: new ones cost a page
-// fault for each 4 KiB; pinned ones a call of the driver, which to free them waits for the GPU.
+// Keeps released blocks of host memory for the next run. A new block costs a page fault for each
+// 4 KiB; a pinned block costs a driver call, and freeing it waits for the GPU.
 #pragma once
 
 #include <functional>
@@ -15,18 +15,18 @@ class HostPool : public std::enable_shared_from_this<HostPool> {
  public:
   using Make = std::function<std::shared_ptr<HostMemory>(size_t bytes)>;
   /**
-   * How many bytes to keep for later: twice as many as were in use at once of late, so that calls
-   * of changing sizes find theirs too, but no fewer and no more than these. Calls of one size never
-   * fill more than once.
+   * Bounds on the bytes to keep. Within them the pool keeps twice the recent peak of bytes in use,
+   * so that calls of changing sizes find blocks too. Repeated calls of one size reuse the same
+   * blocks.
    */
   struct Limits {
     size_t least, most;
   };
 
-  /** `make` allocates where nothing fits. */
+  /** `make` allocates a block if no idle one fits. */
   HostPool(Limits limits, Make make) : limits_(limits), make_(std::move(make)) {}
 
-  /** On any thread. Throws what `make` does. */
+  /** Callable on any thread. Throws what `make` throws. */
   std::shared_ptr<HostMemory> allocate(size_t bytes);
 
  private:
@@ -39,10 +39,10 @@ class HostPool : public std::enable_shared_from_this<HostPool> {
   const Limits limits_;
   const Make make_;
   std::mutex mutex_;
-  Blocks idle_;  // the one given back last comes last
+  Blocks idle_;  // in the order of release, the latest last
   size_t idleBytes_ = 0, usedBytes_ = 0;
-  size_t usedOfLate_ = 0;    // the most at once, sinking slowly where it is not reached any more
-  size_t usedThisTime_ = 0;  // the most at once since nothing was in use
+  size_t usedOfLate_ = 0;    // the peak of usedBytes_, which decays slowly if no longer reached
+  size_t usedThisTime_ = 0;  // the peak of usedBytes_ since nothing was in use
 };
 
 }  // namespace vgg

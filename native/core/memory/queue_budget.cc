@@ -10,7 +10,7 @@
 namespace vgg {
 namespace {
 
-// If the system does not say what is available.
+// Used if the system does not report the available memory.
 constexpr size_t kUnknownLimit = size_t{1} << 30;
 
 size_t defaultLimit() {
@@ -23,7 +23,7 @@ size_t defaultLimit() {
 QueueBudget::QueueBudget(size_t limit) : limit_(limit > 0 ? limit : defaultLimit()) {}
 
 std::shared_ptr<QueueBudget::Share> QueueBudget::take(size_t bytes) {
-  // Made before the bytes are counted: it may throw.
+  // Allocate the share before the bytes are counted, because this may throw.
   auto share = std::make_shared<Share>(shared_from_this(), 0);
   const std::lock_guard lock(mutex_);
   if (bytes > 0 && used_ > 0 && (used_ > limit_ || bytes > limit_ - used_)) {

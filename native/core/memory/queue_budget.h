@@ -1,4 +1,4 @@
-// The bound on the bytes that calls copy and that wait for a device.
+// The limit on the bytes that calls have copied and that wait for a device.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@ namespace vgg {
 
 class QueueBudget : public std::enable_shared_from_this<QueueBudget> {
  public:
-  /** The bytes of one call, until it is released or destroyed. */
+  /** The bytes of one call. They count until the share is released or destroyed. */
   class Share {
    public:
     Share(std::shared_ptr<QueueBudget> budget, size_t bytes)
@@ -18,7 +18,7 @@ class QueueBudget : public std::enable_shared_from_this<QueueBudget> {
     ~Share() { release(); }
     Share(const Share&) = delete;
     Share& operator=(const Share&) = delete;
-    /** On any thread. Twice is nothing. */
+    /** Callable on any thread. A second call does nothing. */
     void release();
 
    private:
@@ -27,12 +27,12 @@ class QueueBudget : public std::enable_shared_from_this<QueueBudget> {
     size_t bytes_;  // guarded by the budget's mutex
   };
 
-  /** `limit` 0: a quarter of the memory that is available now. */
+  /** A `limit` of 0 means a quarter of the memory that is available now. */
   explicit QueueBudget(size_t limit);
 
   /**
-   * On any thread. One call of any size is taken when nothing waits, and a call that copies nothing
-   * always is. Throws Error kQueueFull.
+   * Callable on any thread. If nothing waits, a call of any size is accepted; a call that copies
+   * nothing is always accepted. Throws Error kQueueFull.
    */
   std::shared_ptr<Share> take(size_t bytes);
 

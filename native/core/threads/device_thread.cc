@@ -8,8 +8,8 @@
 namespace vgg {
 namespace {
 
-// Who awaits one run after the other asks again within some microseconds: so long the thread looks
-// for a task before it sleeps.
+// A caller that awaits one run after the other posts the next task within microseconds. The thread
+// spins about that long before it sleeps.
 constexpr int kSpins = 3000;
 
 }  // namespace
@@ -92,7 +92,7 @@ void DeviceThread::loop() noexcept {
                [this] { return stopping_ || (!halted_ && (isTaskExpected_ || !tasks_.empty())); });
     isTaskExpected_ = false;
     if (stopping_) return;
-    if (tasks_.empty()) continue;  // looks for the one that is expected
+    if (tasks_.empty()) continue;  // spins for the expected task
     Tasks current;
     current.splice(current.end(), tasks_, tasks_.begin());
     Task& task = current.front();
@@ -101,8 +101,8 @@ void DeviceThread::loop() noexcept {
     runningCancelled_ = task.cancelled;
     lock.unlock();
     task.work();
-    task.work = nullptr;  // what the task kept alive is freed here, before its owner is told that
-                          // it has ended
+    task.work =
+        nullptr;  // frees what the task kept alive before the owner learns that it has ended
     lock.lock();
     isRunning_ = false;
     runningOwner_ = nullptr;

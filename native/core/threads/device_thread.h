@@ -1,5 +1,4 @@
-// The thread on which everything of a device happens, first in, first out. It lives as long as the
-// process.
+// The thread that runs all tasks of a device, first in, first out. It lives as long as the process.
 #pragma once
 
 #include <atomic>
@@ -12,46 +11,45 @@
 
 namespace vgg {
 
-/** Set from any thread to drop a task that waits, or to stop one that runs at its next step. */
+/** Set on any thread to drop a waiting task or to stop a running one at its next step. */
 using Cancellation = std::shared_ptr<std::atomic<bool>>;
 
 class DeviceThread {
  public:
   struct Task {
-    const void* owner;       // who waits for it: the data of one JavaScript environment
+    const void* owner;       // the data of the JavaScript environment that waits for it
     Cancellation cancelled;  // never null
     std::function<void()>
-        work;  // must not throw; where `cancelled` is set it computes nothing and only says so
+        work;  // must not throw; if `cancelled` is set, it computes nothing and only reports that
   };
 
   using Tasks = std::list<Task>;
 
-  /** Throws Error kOutOfMemory if the system starts no more threads. */
+  /** Throws Error kOutOfMemory if the system cannot start another thread. */
   DeviceThread();
   ~DeviceThread();
   DeviceThread(const DeviceThread&) = delete;
   DeviceThread& operator=(const DeviceThread&) = delete;
 
-  /** Tasks that were allocated before: this cannot fail. */
+  /** Posts tasks that are already allocated, so this cannot fail. */
   void post(Tasks tasks) noexcept;
   void post(Task task);
 
-  /** Wakes the thread for a task that will be posted within some microseconds: waking takes it
-   * longer than the caller needs to prepare the task. */
+  /** Wakes the thread for a task that will be posted within microseconds. The wake-up takes longer
+   * than the caller needs to prepare the task. */
   void expectTask();
 
-  /** For the end of the process: what waits and what comes is kept but never runs, nor is it
-   * destroyed. Returns when nothing runs. */
+  /** Called at process exit. Waiting and later tasks are kept but neither run nor destroyed.
+   * Returns when nothing runs. */
   void halt();
 
-  /** Whether the caller runs on this thread. */
+  /** Returns whether the caller runs on this thread. */
   [[nodiscard]] bool isCurrent() const { return std::this_thread::get_id() == thread_.get_id(); }
 
-  /** Takes the owner's waiting tasks that are cancelled out of the queue and ends them on the
-   * calling thread. */
+  /** Removes the owner's cancelled tasks from the queue and ends them on the calling thread. */
   void endCancelled(const void* owner) noexcept;
 
-  /** Forgets the owner's waiting tasks, cancels the one that runs and returns when it has ended. */
+  /** Drops the owner's waiting tasks, cancels the running one and waits until it has ended. */
   void dropOwner(const void* owner) noexcept;
 
  private:
@@ -60,11 +58,11 @@ class DeviceThread {
   std::mutex mutex_;
   std::condition_variable wake_, idle_;
   Tasks tasks_;
-  std::atomic<bool> hasNews_{false};  // since the thread last found nothing to do
+  std::atomic<bool> hasNews_{false};  // tasks came since the thread last found none
   const void* runningOwner_ = nullptr;
   Cancellation runningCancelled_;
   bool isRunning_ = false, isTaskExpected_ = false, stopping_ = false, halted_ = false;
-  std::thread thread_;  // last: it uses all of the above
+  std::thread thread_;  // declared last: it uses all members above
 };
 
 }  // namespace vgg

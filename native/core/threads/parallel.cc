@@ -83,7 +83,7 @@ void ThreadPool::share(size_t count, Call call, const void* context) {
 void ThreadPool::takeBlocks(size_t thread) {
   for (size_t turn = 0; turn < parts_.size(); ++turn) {
     Part& part = parts_[(thread + turn) % parts_.size()];
-    // Looked at before it is taken from: what is used up stays in every core's cache.
+    // Check before the fetch_add: the line of a used-up part stays shared in every core's cache.
     while (part.next.load() < part.last) {
       const size_t i = part.next.fetch_add(1);
       if (i < part.last) call_(context_, i, thread);
@@ -97,7 +97,7 @@ bool ThreadPool::hasNews(uint64_t seen) const {
 }
 
 void ThreadPool::loop(size_t thread) noexcept {
-  uint64_t seen = 0;  // the call of `share` that this worker last helped with
+  uint64_t seen = 0;  // the last call of `share` that this worker helped with
   for (;;) {
     if (!spin(spins_, [&] { return hasNews(seen); })) {
       std::unique_lock lock(mutex_);

@@ -1,5 +1,5 @@
-// A thread pool: each thread takes blocks of work of its own one by one, then those that others
-// have left, so that a busy core costs little.
+// A thread pool with work stealing: each thread takes the blocks of its part one by one, then
+// blocks that remain in other parts. A busy core therefore costs little.
 #pragma once
 
 #include <atomic>
@@ -13,18 +13,19 @@
 
 namespace vgg {
 
-/** The cores that this process may use: its affinity mask, or less where a control group says so.
- * At least 1. */
+/** Returns the number of cores that this process may use: the cores in its affinity mask, or fewer
+ * if a control group limits them. At least 1. */
 int availableCores();
 
 class ThreadPool {
  public:
-  // Layers follow each other within microseconds: a worker looks about half a millisecond for the
-  // next before it sleeps.
+  // Layers follow each other within microseconds. A worker spins about half a millisecond for the
+  // next one before it sleeps.
   static constexpr int kSpins = 20000;
 
-  /** `threads` counts the calling thread: 1 starts none. A worker looks `spins` times for the next
-   * call before it sleeps. Throws Error kOutOfMemory if the system starts no more. */
+  /** `threads` includes the calling thread: 1 starts no worker. A worker checks `spins` times for
+   * the next call before it sleeps. Throws Error kOutOfMemory if the system cannot start another.
+   */
   explicit ThreadPool(int threads, int spins = kSpins);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -33,9 +34,10 @@ class ThreadPool {
   [[nodiscard]] int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
   /** Calls body(i), or body(i, thread) with thread < threads(), once for each i < count, on all
-   * threads, and returns when all are done. Thread t begins at the t-th of as many equal parts of
-   * the indices, so that in call after call it meets what it wrote itself: in its own caches, where
-   * another core's are several times as far. `body` must not throw. */
+   * threads, and returns when all are done. The indices are split into threads() equal parts and
+   * thread t starts with part t. This keeps affinity from call to call: a thread reads its own data
+   * from its own caches, and another core's caches are several times as far. `body` must not throw.
+   */
   template <typename Body>
   void run(size_t count, const Body& body) {
     if (workers_.empty() || count <= 1) {
@@ -62,7 +64,7 @@ class ThreadPool {
     }
   }
 
-  /** The indices that one thread takes first; nobody else's on its cache line. */
+  /** The indices that one thread takes first. Each part has its own cache line. */
   struct alignas(64) Part {
     std::atomic<size_t> next{0};
     size_t last = 0;
@@ -74,9 +76,9 @@ class ThreadPool {
   void loop(size_t thread) noexcept;
   [[nodiscard]] bool hasNews(uint64_t seen) const;
 
-  // One 64-bit word says whether blocks may be taken (bit 16) and how many workers are taking them
-  // (bits 0–15); the rest counts the calls of `share`. A worker that wakes late finds the bit clear
-  // and never delays the others.
+  // Bits 0–15 count the workers that are taking blocks. Bit 16 says whether blocks may be taken.
+  // The remaining bits count the calls of `share`. A worker that wakes late finds bit 16 clear and
+  // never delays the others.
   std::atomic<uint64_t> state_{0};
   std::vector<Part> parts_;
   Call call_ = nullptr;

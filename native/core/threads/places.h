@@ -1,4 +1,4 @@
-// A number of places that all threads of the process share, given first come, first served.
+// A fixed number of places that all threads of the process share, granted first come, first served.
 #pragma once
 
 #include <chrono>
@@ -13,32 +13,29 @@ namespace vgg {
 
 class Places {
  public:
-  /** What one thread of JavaScript holds, and what it waits for. Its calls may come from any
-   * thread.
-   */
+  /** The places that one JavaScript thread holds and waits for. Callable on any thread. */
   class Client {
    public:
-    /** Receives the amount that was given. Called on any thread; must neither throw nor call back.
-     */
+    /** Receives the granted amount. Called on any thread; must neither throw nor call back. */
     using Granted = std::function<void(size_t amount)>;
 
     explicit Client(std::shared_ptr<Places> places);
-    /** Does what `close` does. */
+    /** Calls `close`. */
     ~Client();
     Client(const Client&) = delete;
     Client& operator=(const Client&) = delete;
 
-    /** Takes `amount` places now. False if too few are free or somebody waits. */
+    /** Takes `amount` places now. Returns false if too few are free or somebody waits. */
     bool take(size_t amount);
-    /** Waits behind all others until `amount` places are free. Then it takes them and calls
-     * `granted`. Only one wait may be under way. */
+    /** Waits behind all others until `amount` places are free, then takes them and calls `granted`.
+     * Only one wait may be pending. */
     void wait(size_t amount, Granted granted);
-    /** The wait is for this amount from now on, and keeps its turn; for 0 it ends at once. Nothing
-     * if none is under way. */
+    /** Changes the amount of the pending wait, which keeps its turn. With 0 the wait ends at once.
+     * Does nothing if no wait is pending. */
     void change(size_t amount);
-    /** Gives places back. */
+    /** Releases places. */
     void give(size_t amount);
-    /** Leaves the line and gives all places back. Nothing is granted after it. */
+    /** Leaves the line and releases all places. Nothing is granted afterwards. */
     void close() noexcept;
 
    private:
@@ -49,24 +46,24 @@ class Places {
     size_t wanted_ = 0;
     Granted granted_;
     std::list<Client*>
-        turn_;  // holds this client while it does not wait, so waiting allocates nothing
+        turn_;  // holds this client while it is not in line, so waiting allocates nothing
   };
 
   explicit Places(size_t capacity) : free_(capacity), capacity_(capacity) {}
 
-  /** The process's places of this name. The first who asks says how many there are. */
+  /** Returns the process's places of this name. The first call sets the capacity. */
   static std::shared_ptr<Places> named(const std::string& name, size_t capacity);
 
   [[nodiscard]] size_t capacity() const { return capacity_; }
   [[nodiscard]] size_t free() const;
-  /** Returns the time since anybody was last given a place. */
+  /** Returns the time since a place was last granted. */
   [[nodiscard]] std::chrono::steady_clock::duration idle() const;
 
  private:
-  /** Serves the first in line while there is enough for it: nobody overtakes it, or a large wait
-   * might never end. */
+  /** Serves the first in line while enough places are free. Nobody overtakes it; otherwise a large
+   * wait might never end. */
   void serve();
-  /** Ends the wait of a client in line. */
+  /** Ends the wait of a client that is in line. */
   void grant(Client& client);
   void give(Client& client, size_t amount);
 

@@ -1,4 +1,4 @@
-// A short wait without sleep: a thread that sleeps takes tens of microseconds to wake, on a virtual
+// A short wait without sleep. A sleeping thread takes tens of microseconds to wake, on a virtual
 // machine a hundred.
 #pragma once
 
@@ -14,9 +14,8 @@ inline void pauseThread() {
 #endif
 }
 
-/** Looks `times` times, a few nanoseconds apart, for what another thread will do; whether it was
- * done. Lets others have the core now and then: where all cores spin, JavaScript's thread has none.
- */
+/** Checks the condition up to `times` times, a few nanoseconds apart. Returns whether it came true.
+ * Yields the core now and then: if all cores spin, JavaScript's thread has no core. */
 template <typename Condition>
 bool spin(int times, const Condition& isDone) {
   constexpr int kYieldEvery = 64;

@@ -12,7 +12,7 @@
 namespace vgg {
 namespace {
 
-/** The threads of all processes: "0.34 0.75 0.46 1/234 5678" says 234. */
+/** Returns the number of threads of all processes: "0.34 0.75 0.46 1/234 5678" means 234. */
 size_t threadsOfAll() {
   std::ifstream file("/proc/loadavg");
   double load = 0;
@@ -22,7 +22,7 @@ size_t threadsOfAll() {
   return file >> load >> load >> load >> running >> slash >> all ? all : 0;
 }
 
-/** How many pieces the address space has. */
+/** Returns the number of mappings in the address space. */
 size_t mapsOfProcess() {
   std::ifstream file("/proc/self/maps");
   size_t count = 0;
@@ -30,10 +30,10 @@ size_t mapsOfProcess() {
   return count;
 }
 
-/** The system's answer is the same for all of them: the one that is reached, or, as none says so,
- * the one that cannot be asked. */
+/** The system's error is the same for every limit. Returns the limit that is reached; if none
+ * appears to be, the one that cannot be queried. */
 std::string reachedLimit() {
-  // Others may have ended some since.
+  // Allow 2 % slack: other processes may have ended threads since.
   const auto isReached = [](size_t used, size_t most) {
     return most > 0 && used + most / 50 >= most;
   };

@@ -1,4 +1,4 @@
-// Threads, and the error that names the limit if the system starts no more of them.
+// Starts threads. If the system cannot start another, the error names the limit.
 #pragma once
 
 #include <system_error>
@@ -9,10 +9,10 @@
 
 namespace vgg {
 
-/** Why no thread can be started: the limit that is reached, as Error kOutOfMemory. */
+/** Returns Error kOutOfMemory with the limit that prevents another thread. */
 Error threadRefusal();
 
-/** A thread that runs `body`, which must not throw. Throws Error kOutOfMemory. */
+/** Starts a thread that runs `body`, which must not throw. Throws Error kOutOfMemory. */
 template <typename Body>
 std::thread startThread(Body&& body) {
   try {
