@@ -45,13 +45,13 @@ void AddonData::install(Napi::Env env, std::unique_ptr<AddonData> data) {
   env.SetInstanceData(data.release());
 }
 
-/** The environment ends: what it waits for is dropped, and what runs for it is stopped at its next
+/** Runs when the environment ends: drops its waiting tasks and stops its running one at the next
  * step. */
 void AddonData::cleanup(void* ending) {
   auto* data = static_cast<AddonData*>(ending);
   forEachOpenDevice([data](Backend& backend) {
     backend.thread().dropOwner(data);
-    backend.finish();  // what was started ends in this environment too
+    backend.finish();  // started runs must end within this environment
   });
   for (const auto& place : data->places) {
     if (const auto client = place.lock()) client->close();
@@ -87,7 +87,7 @@ AddonData::Request AddonData::prepare(Cancellation cancelled, std::function<Make
       std::move(cancelled),
       [work = std::move(work)](Job& job) mutable {
         job.makeValue = work();
-        work = nullptr;  // what it kept alive is freed before anybody is told that it has ended
+        work = nullptr;  // frees what it kept alive before the end is reported
         job.end(nullptr);
       },
       nullptr, std::move(kept));
@@ -140,8 +140,8 @@ void AddonData::settle(Napi::Env env, Napi::Function, AddonData* data, Job* job)
 
 void settlePromise(Napi::Env env, const Napi::Promise::Deferred& deferred,
                    const MakeValue& makeValue, const std::exception_ptr& failure) noexcept {
-  // A worker may be terminated at any moment: then every call into it fails, and nobody is left to
-  // tell.
+  // A worker may be terminated at any moment. Then every call into it fails and nobody is left to
+  // receive the error.
   try {
     try {
       if (failure) std::rethrow_exception(failure);
@@ -223,7 +223,7 @@ Napi::ArrayBuffer toArrayBuffer(Napi::Env env, const std::byte* data, size_t byt
   void* to = nullptr;
   napi_value buffer = nullptr;
   if (napi_create_arraybuffer(env, bytes, &to, &buffer) != napi_ok) {
-    // V8 has left an exception of its own.
+    // Clear the exception that V8 has left pending.
     bool isPending = false;
     napi_value exception = nullptr;
     if (napi_is_exception_pending(env, &isPending) == napi_ok && isPending)

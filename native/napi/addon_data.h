@@ -1,4 +1,4 @@
-// What one JavaScript environment (the main thread, or a worker) owns: its promises under way, and
+// The state of one JavaScript environment (the main thread or a worker): its pending promises and
 // how they settle.
 #pragma once
 
@@ -20,18 +20,19 @@
 
 namespace vgg::napi {
 
-/** Makes the promise's value on the JavaScript thread. Holds no handle of JavaScript: it may be
- * dropped on any thread. */
+/** Makes the promise's value on the JavaScript thread. Holds no JavaScript handle, because it may
+ * be destroyed on any thread. */
 using MakeValue = std::function<Napi::Value(Napi::Env)>;
 
-/** An Error with the `code` that lib/errors.ts turns into a VggError. Allocates nothing in C++. */
+/** Makes an Error with the `code` that lib/errors.ts turns into a VggError. Allocates nothing in
+ * C++. */
 Napi::Error toNapiError(Napi::Env env, Code code, const char* message);
 
-/** The exception in flight, whatever it is, as such an Error. Allocates nothing in C++ either. */
+/** Converts the exception in flight, of any type, to such an Error. Allocates nothing in C++. */
 Napi::Error currentError(Napi::Env env);
 
-/** Calls body() and turns what it throws into a JavaScript exception: with a code, or a RangeError
- * for an argument. */
+/** Calls body() and converts its exceptions to JavaScript: an ArgumentError becomes a RangeError,
+ * others an Error with a code. */
 template <typename Body>
 auto guarded(Napi::Env env, const Body& body) -> decltype(body()) {
   try {
@@ -51,18 +52,18 @@ class AddonData {
   ~AddonData();
   AddonData(const AddonData&) = delete;
   AddonData& operator=(const AddonData&) = delete;
-  /** From now on the environment owns it. */
+  /** Hands `data` to the environment, which owns it afterwards. */
   static void install(Napi::Env env, std::unique_ptr<AddonData> data);
   static AddonData& of(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }
 
-  /** A call under way: what its promise takes until it is settled. */
+  /** A pending call: what its promise needs until it is settled. */
   class Job {
    public:
     Job(AddonData& owner, MakeValue value, Napi::ObjectReference kept)
         : makeValue(std::move(value)), owner_(owner), kept_(std::move(kept)) {}
 
-    /** Settles the promise with what makeValue makes, or with what went wrong. Once, on any thread.
-     * Allocates nothing. */
+    /** Settles the promise with the result of makeValue, or with the error. Called once, on any
+     * thread. Allocates nothing. */
     void end(std::exception_ptr failure) noexcept;
 
     MakeValue makeValue;
@@ -75,20 +76,20 @@ class AddonData {
     std::exception_ptr failure_;
   };
 
-  /** A call before it is made, with all the memory that it takes: `submit` needs none. */
+  /** A prepared call with all the memory that it needs, so that `submit` allocates nothing. */
   struct Request {
     std::list<Job> job;
     DeviceThread::Tasks task;
   };
 
   /**
-   * A call that runs start() on a device's thread and goes on until that ends its job, and that
-   * settles with makeValue(). A `cancelled` that is set before it starts makes it Error kAborted.
-   * `kept` is kept from garbage collection until then.
+   * Prepares a call that runs start() on a device's thread. It is pending until start() ends the
+   * job, then settles with makeValue(). If `cancelled` is set before it starts, it ends with Error
+   * kAborted. `kept` is protected from garbage collection until the call settles.
    */
   Request prepareStart(Cancellation cancelled, std::function<void(Job&)> start, MakeValue makeValue,
                        Napi::ObjectReference kept = {});
-  /** The same for work() that has ended when it returns; it makes what makes the value. */
+  /** Does the same for work() that is complete when it returns. It returns the MakeValue. */
   Request prepare(Cancellation cancelled, std::function<MakeValue()> work,
                   Napi::ObjectReference kept = {});
 
@@ -96,22 +97,22 @@ class AddonData {
    * if the environment is ending. */
   Napi::Promise submit(Napi::Env env, Backend& backend, Request request);
 
-  /** The promise of a job that start() hands on, and that settles when that ends the job. */
+  /** Calls start() with a new job and returns its promise, which settles when the job ends. */
   Napi::Promise begin(Napi::Env env, const std::function<void(Job&)>& start);
 
-  /** prepare and submit. */
+  /** Calls prepare, then submit. */
   Napi::Promise post(Napi::Env env, Backend& backend, std::function<MakeValue()> work);
 
   // Closed when the environment ends.
   std::vector<std::weak_ptr<Places::Client>> places;
-  // On their way into a new device.
+  // Handed to the constructor of a new device.
   std::shared_ptr<Backend> opening;
   std::shared_ptr<QueueBudget> openingQueue;
   Napi::FunctionReference deviceConstructor, memoryConstructor, parametersConstructor,
       heldParametersConstructor, reservationConstructor, graphConstructor;
 
  private:
-  /** From now on `job` is under way. */
+  /** Makes `job` pending. */
   Napi::Promise track(Napi::Env env, std::list<Job> job);
   static void settle(Napi::Env env, Napi::Function, AddonData* data, Job* job);
   static void cleanup(void* data);
@@ -119,11 +120,11 @@ class AddonData {
 
   Settled settled_;
   bool isReleased_ = false;
-  std::list<Job> jobs_;  // under way
+  std::list<Job> jobs_;  // pending
 };
 
-/** Lets go of what a wrapper held, on the device's thread after what was asked before. Its memory
- * is allocated together with what it will let go of: disposing cannot fail for want of it. */
+/** Releases what a wrapper held, on the device's thread after all earlier calls. Its memory is
+ * allocated together with the wrapper, so that disposing cannot run out of memory. */
 template <typename T>
 class Disposal {
  public:
@@ -137,7 +138,7 @@ class Disposal {
                                 return [](Napi::Env env) { return env.Undefined(); };
                               })) {}
 
-  /** Resolves when its memory is free. The second time there is nothing to let go of. */
+  /** Resolves when the memory is free. A second call has nothing to release. */
   Napi::Promise run(Napi::Env env, Backend& backend, std::shared_ptr<T> value) {
     AddonData& data = AddonData::of(env);
     if (last_ == nullptr)
@@ -164,12 +165,13 @@ T& unwrap(const Napi::Value& value) {
   throw Napi::TypeError::New(value.Env(), std::string("Expected a native ") + T::kName);
 }
 
-/** Resolves with what makeValue makes, or rejects. Never throws: the environment may be ending. */
+/** Resolves with the result of makeValue, or rejects. Never throws, because the environment may be
+ * ending. */
 void settlePromise(Napi::Env env, const Napi::Promise::Deferred& deferred,
                    const MakeValue& makeValue, const std::exception_ptr& failure) noexcept;
 
-/** Runs work() on libuv's pool, for what belongs to no device, and settles the promise like
- * AddonData::post. */
+/** Runs work() that belongs to no device on libuv's pool. Settles the promise like AddonData::post.
+ */
 Napi::Promise inBackground(Napi::Env env, const char* name, std::function<MakeValue()> work);
 
 /** The bytes of a typed array, valid until JavaScript runs again. */
@@ -179,11 +181,11 @@ struct View {
 };
 View viewOf(const Napi::Value& value);
 
-/** A copy of the bytes on the host, which no transfer or resize in JavaScript can touch. */
+/** Copies the bytes to host memory, which a transfer or resize in JavaScript cannot affect. */
 std::shared_ptr<HostMemory> snapshot(const View& view, std::shared_ptr<HostMemory> to);
 std::shared_ptr<HostMemory> snapshot(const View& view);
 
-/** The value of a finished copy: an ordinary ArrayBuffer. */
+/** Copies the bytes to an ordinary ArrayBuffer. */
 Napi::ArrayBuffer toArrayBuffer(Napi::Env env, const std::byte* data, size_t bytes);
 Napi::Array precisionNames(Napi::Env env, const std::vector<Precision>& precisions);
 

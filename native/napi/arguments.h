@@ -1,5 +1,5 @@
-// What JavaScript hands over, taken by its own type and within its range: anything else is a
-// TypeError or a RangeError. Nothing is coerced, so that no code of a caller's runs in between.
+// Reads arguments from JavaScript. A wrong type is a TypeError, a value out of range a RangeError.
+// Nothing is coerced, so that no code of the caller runs in between.
 #pragma once
 
 #include <napi.h>
@@ -22,11 +22,11 @@ Napi::Object objectOf(const Napi::Value& value, const char* name);
 template <typename T, typename Read>
 std::vector<T> listOf(const Napi::Value& value, const char* name, const Read& read);
 
-/** A property of the object itself, undefined if it has none: Object.prototype may hold
- * anything. */
+/** Returns an own property of the object, or undefined. Object.prototype is ignored, because it may
+ * hold anything. */
 Napi::Value ownProperty(const Napi::Object& object, const char* name);
 
-/** Defines a property: assigning one would call a setter of Object.prototype. */
+/** Defines an own property. An assignment would call a setter of Object.prototype. */
 template <typename T>
 void setOwn(Napi::Object object, const char* name, const T& value) {
   object.DefineProperty(Napi::PropertyDescriptor::Value(

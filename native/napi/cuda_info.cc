@@ -85,7 +85,7 @@ Napi::Object toObject(Napi::Env env, const cuda::Gpu& gpu) {
   setOwn(object, "id", "cuda:" + std::to_string(gpu.ordinal));
   setOwn(object, "name", gpu.name);
   setOwn(object, "memoryBytes", Napi::Number::New(env, static_cast<double>(gpu.memoryBytes)));
-  // Only where the GPU is open: to ask otherwise would take some of its memory.
+  // Only if the GPU is open: a query would otherwise use some of its memory.
   forEachOpenDevice([&](Backend& backend) {
     if (backend.info().id != "cuda:" + std::to_string(gpu.ordinal)) return;
     setOwn(object, "memoryFreeBytes",
@@ -99,7 +99,7 @@ Napi::Object toObject(Napi::Env env, const cuda::Gpu& gpu) {
   return object;
 }
 
-/** As 90 for 9.0. */
+/** Reads a compute capability as an integer: 90 for 9.0. */
 int readCapability(const Napi::Value& value) {
   return static_cast<int>(integerOf(value, "capability", 10, 9999));
 }

@@ -1,24 +1,25 @@
-// What is known of CUDA without opening a GPU: the libraries, the GPUs, and plans for GPUs that are
-// not here.
+// CUDA information that needs no open GPU: the libraries, the GPUs, and plans for GPUs that this
+// machine lacks.
 #pragma once
 
 #include <napi.h>
 
 namespace vgg::napi {
 
-/** cudaDevices() → the GPUs that the driver shows; none where there is no driver or it does not
- * start. */
+/** cudaDevices() → the GPUs that the driver lists; an empty list if there is no driver or it does
+ * not start. */
 Napi::Value cudaDevices(const Napi::CallbackInfo& info);
 
-/** cudaReport() → each library as it was found, and every try. */
+/** cudaReport() → the state of each library and every attempt to load it. */
 Napi::Value cudaReport(const Napi::CallbackInfo& info);
 
 /** planConvolutions(gpu, record, parameters, { precision, batch, limit, cacheFolder }) → Promise of
  * rows */
 Napi::Value planConvolutions(const Napi::CallbackInfo& info);
 
-/** planSteps(record, parameters, { precision, batch, form | null }) → rows; needs none of NVIDIA's
- * libraries */
+/** planSteps(record, parameters, { precision, batch, form | null }) → rows. Needs no NVIDIA
+ * library.
+ */
 Napi::Value planSteps(const Napi::CallbackInfo& info);
 
 /** planKernels(capability, cacheFolder) → Promise of rows */

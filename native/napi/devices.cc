@@ -18,7 +18,7 @@ struct Registry {
   std::map<std::pair<int, bool>, std::shared_ptr<cuda::CudaBackend>> gpus;
 };
 
-// Apart from the registry: the end of an environment reads them, and must not allocate.
+// Kept outside the registry: the end of an environment reads them and must not allocate.
 std::atomic<const OpenDevice*> lastOpened{nullptr};
 std::atomic<bool> hasGpus{false};
 
@@ -47,7 +47,7 @@ std::shared_ptr<Backend> openCpu(int threads, const std::string& instructionSet)
   const std::lock_guard lock(registry().mutex);
   const auto open = registry().cpus.find(key);
   if (open != registry().cpus.end()) return open->second;
-  // Made before it is kept: it may throw.
+  // Create it before it is registered, because this may throw.
   const std::shared_ptr<Backend> backend = std::make_shared<cpu::CpuBackend>(key.first, key.second);
   keep(registry().cpus, key, backend);
   return backend;
@@ -58,7 +58,7 @@ std::shared_ptr<Backend> openCuda(int ordinal, const cuda::CudaOptions& options)
   const std::lock_guard opening(registry().openingGpu);
   {
     const std::lock_guard lock(registry().mutex);
-    // A GPU is lost to the whole process, by whichever of its devices that was seen.
+    // A GPU is lost to the whole process, whichever of its devices noticed it.
     for (const auto& [other, backend] : registry().gpus) {
       if (other.first == ordinal) backend->throwIfLost();
     }

@@ -9,30 +9,30 @@
 
 namespace vgg::napi {
 
-/** The CPU with so many threads (0: all it may use) and that instruction set ("": the best). Opened
- * once, never closed. */
+/** Returns the CPU device with `threads` threads (0: all that it may use) and the instruction set
+ * ("": the best). Opened once, never closed. */
 std::shared_ptr<Backend> openCpu(int threads, const std::string& instructionSet);
 
-/** GPU number `ordinal`. Opened once, never closed. Takes a while: not on the JavaScript thread.
- * Throws Error kDeviceLost if that GPU stopped earlier in this process. */
+/** Returns GPU number `ordinal`. Opened once, never closed. Slow, so do not call it on the
+ * JavaScript thread. Throws Error kDeviceLost if that GPU was lost earlier in this process. */
 std::shared_ptr<Backend> openCuda(int ordinal, const cuda::CudaOptions& options);
 
 /**
- * Stops all that runs on GPUs, and for good. To be called before exit(): NVIDIA's libraries destroy
- * what they made after a device was opened before they come to any handler that was set up then.
+ * Permanently stops all work on GPUs. Must be called before exit(): what NVIDIA's libraries created
+ * after a device was opened is destroyed before any exit handler that was registered at opening.
  */
 void haltGpus();
 
-/** Halts them in exit() before anything is destroyed that exists by now. */
+/** Registers haltGpus to run in exit() before anything that exists now is destroyed. */
 void haltGpusAtExit();
 
-/** A device that is open. None is ever closed: the list is read without a lock. */
+/** An open device. Devices are never closed, so the list is read without a lock. */
 struct OpenDevice {
   std::shared_ptr<Backend> backend;
   const OpenDevice* next;  // opened before
 };
 
-/** The one opened last. */
+/** Returns the device that was opened last. */
 const OpenDevice* openDevices();
 
 /** Allocates nothing. */

@@ -13,12 +13,12 @@ namespace {
 
 constexpr int64_t kMaxInt = std::numeric_limits<int>::max();
 
-/** An index or a size; checkProgram says which are right. */
+/** Reads an index or a size. checkProgram validates it. */
 int integer(const Napi::Object& row, const char* key) {
   return static_cast<int>(integerOf(ownProperty(row, key), key, 0, kMaxInt));
 }
 
-/** A parameter that the row may lack. */
+/** Reads a parameter that the row may lack. */
 int optional(const Napi::Object& row, const char* key) {
   const Napi::Value value = ownProperty(row, key);
   return value.IsUndefined() ? kNone : static_cast<int>(integerOf(value, key, kNone, kMaxInt));

@@ -1,4 +1,4 @@
-// The recorded graph from JavaScript → Program: the mirror of lib/graph/ops.ts.
+// Reads the recorded graph from JavaScript into a Program. Mirrors lib/graph/ops.ts.
 #pragma once
 
 #include <napi.h>
@@ -9,9 +9,9 @@
 
 namespace vgg::napi {
 
-/** A checked program: throws ArgumentError or TypeError unless a back end may trust it. */
+/** Returns a checked program. Throws ArgumentError or TypeError unless a back end may trust it. */
 Program readProgram(const Napi::Value& value, const std::vector<ParameterSpec>& parameters);
-/** A dtype by its name in JavaScript. Throws ArgumentError. */
+/** Reads a dtype by its name in JavaScript. Throws ArgumentError. */
 DType readDType(const Napi::Value& value);
 /** Throws Error kUnsupported for any other name. */
 Precision readPrecision(const Napi::Value& value);

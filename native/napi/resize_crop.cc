@@ -15,10 +15,10 @@ namespace vgg::napi {
 namespace {
 
 /**
- * Reads the caller's bytes in place, which no other call may do: they are what the decoder has just
- * made, up to 300 MB that no user's code has seen, so nobody can transfer or resize them. Holding
- * them keeps the collector away; then they are freed at once, which the collector would do late.
- * libuv's pool, since it takes milliseconds where decoding took more.
+ * Reads the caller's bytes in place, which no other call may do. They are the decoder's fresh
+ * output, up to 300 MB that no user code has seen, so nobody can transfer or resize them. The
+ * reference protects them from the garbage collector; afterwards they are freed at once, which the
+ * collector would do late. Runs on libuv's pool: it takes milliseconds, less than decoding took.
  */
 class ResizeWorker : public Napi::AsyncWorker {
  public:

@@ -1,4 +1,4 @@
-// resizeCrop of lib/native/addon.ts: image/resize.h on libuv's pool.
+// resizeCrop of lib/native/addon.ts: runs image/resize.h on libuv's pool.
 #pragma once
 
 #include <napi.h>

@@ -38,7 +38,7 @@ Napi::Function DeviceWrap::define(Napi::Env env) {
 
 DeviceWrap::DeviceWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   info.This().As<Napi::Object>().TypeTag(&kTypeTag);
-  // Handed over by make(). An External would not be freed where a worker is terminated.
+  // Handed over by make(). An External would not be freed if a worker is terminated.
   backend_ = std::exchange(AddonData::of(info.Env()).opening, nullptr);
   queue_ = std::exchange(AddonData::of(info.Env()).openingQueue, nullptr);
   if (backend_ == nullptr)
@@ -110,7 +110,7 @@ Napi::Value DeviceWrap::memoryStats(const Napi::CallbackInfo& info) {
   return object;
 }
 
-/** roofline(precision) → Promise of { flopsPerSecond, bytesPerSecond }, 0 where not measured */
+/** roofline(precision) → Promise of { flopsPerSecond, bytesPerSecond }, 0 if not measured */
 Napi::Value DeviceWrap::roofline(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const Precision precision = readPrecision(info[0]);

@@ -1,4 +1,4 @@
-// A device in JavaScript: what it is, and the maker of all that lives on it.
+// A device in JavaScript: describes it and creates the objects that live on it.
 #pragma once
 
 #include <napi.h>
@@ -15,7 +15,7 @@ class DeviceWrap : public Napi::ObjectWrap<DeviceWrap> {
   static constexpr const char* kName = "device";
 
   static Napi::Function define(Napi::Env env);
-  /** maxQueuedBytes 0: the bound that the handles of the device share. */
+  /** A maxQueuedBytes of 0 means the limit that the handles of the device share. */
   static Napi::Object make(Napi::Env env, std::shared_ptr<Backend> backend, size_t maxQueuedBytes);
   /** openCpu(threads, instructionSet, maxQueuedBytes) → device */
   static Napi::Value openCpu(const Napi::CallbackInfo& info);
@@ -24,7 +24,7 @@ class DeviceWrap : public Napi::ObjectWrap<DeviceWrap> {
 
   explicit DeviceWrap(const Napi::CallbackInfo& info);
   [[nodiscard]] const std::shared_ptr<Backend>& backend() const { return backend_; }
-  /** What calls may copy and leave waiting for the device through this handle. */
+  /** Returns the limit on the bytes that queued calls copy through this handle. */
   [[nodiscard]] const std::shared_ptr<QueueBudget>& queue() const { return queue_; }
 
  private:

@@ -92,8 +92,8 @@ struct GraphWrap::Bound {
   std::vector<Binding> inputs, outputs;
   std::vector<std::shared_ptr<Memory>> owners;
   std::vector<std::shared_ptr<HostMemory>>
-      results;                                // per output; null where it goes into a DeviceTensor
-  std::shared_ptr<QueueBudget::Share> share;  // of all that is copied in and out
+      results;                                // per output; null if it goes to a DeviceTensor
+  std::shared_ptr<QueueBudget::Share> share;  // counts all bytes that are copied in and out
 
   Binding device(const Napi::Value& value, const Backend& backend, size_t bytes);
 };
@@ -114,7 +114,7 @@ size_t byteCount(const Program& program, int value, size_t batch) {
   return checkedMultiply(checkedMultiply(elementCount(v.shape), byteSize(v.dtype)), batch);
 }
 
-/** Copies results into the typed arrays that the outputs have become meanwhile. */
+/** Copies results into the typed arrays that JavaScript has put into `outputs` since the call. */
 void deliver(Napi::Env env, napi_ref outputs,
              const std::vector<std::shared_ptr<HostMemory>>& results) {
   napi_value list = nullptr;
@@ -159,7 +159,7 @@ Napi::Array toArray(Napi::Env env, const std::vector<StepTime>& times) {
   return list;
 }
 
-/** The first elements of a list. */
+/** Returns the first `count` elements of a list. */
 std::vector<Napi::Value> elementsOf(const Napi::Value& list, const char* name, size_t count) {
   const Napi::Object object = objectOf(list, name);
   std::vector<Napi::Value> elements;
@@ -168,7 +168,7 @@ std::vector<Napi::Value> elementsOf(const Napi::Value& list, const char* name, s
   return elements;
 }
 
-/** How many bytes a run copies from JavaScript's memory and back. */
+/** Returns the number of bytes that a run copies from JavaScript's memory and back. */
 size_t copiedBytes(const Program& program, size_t batch, const std::vector<Napi::Value>& inputs,
                    const std::vector<Napi::Value>& outputs) {
   size_t bytes = 0;
@@ -183,9 +183,9 @@ size_t copiedBytes(const Program& program, size_t batch, const std::vector<Napi:
 
 }  // namespace
 
-/** Of (batch, inputs: (TypedArray | memory)[], outputs: (memory | null)[], cancellation | null,
- * reservation | null): copies what JavaScript holds. A null becomes a TypedArray before the run
- * has ended. */
+/** Binds (batch, inputs: (TypedArray | memory)[], outputs: (memory | null)[], cancellation | null,
+ * reservation | null) and copies the TypedArrays. JavaScript replaces each null output with a
+ * TypedArray before the run ends. */
 std::shared_ptr<GraphWrap::Bound> GraphWrap::bind(const Napi::CallbackInfo& info) const {
   const std::shared_ptr<State> current = state();  // an element's getter may dispose the graph
   const Program& program = current->program;
@@ -297,7 +297,7 @@ Napi::Value GraphWrap::lastRun(const Napi::CallbackInfo& info) {
   });
 }
 
-/** Resolves when the runs asked for before have ended and the graph's memory is free. */
+/** Resolves when all earlier runs have ended and the graph's memory is free. */
 Napi::Value GraphWrap::dispose(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     return disposal_.run(info.Env(), *backend_, std::exchange(state_, nullptr));
@@ -314,7 +314,7 @@ CancellationWrap::CancellationWrap(const Napi::CallbackInfo& info) : ObjectWrap(
   guarded(info.Env(), [&] { flag_ = std::make_shared<std::atomic<bool>>(false); });
 }
 
-/** Allocates nothing: nobody could be told that it failed. */
+/** Allocates nothing, because a failure could not be reported. */
 void CancellationWrap::cancel(const Napi::CallbackInfo& info) {
   *flag_ = true;
   const AddonData* owner = &AddonData::of(info.Env());

@@ -1,4 +1,4 @@
-// A recorded program on a device: one executable for each batch size asked for.
+// A recorded program on a device, with one executable for each padded batch size.
 #pragma once
 
 #include <napi.h>
@@ -22,17 +22,17 @@ class GraphWrap : public Napi::ObjectWrap<GraphWrap> {
   explicit GraphWrap(const Napi::CallbackInfo& info);
 
  private:
-  /** What the device's thread works with; it outlives this object while a run is under way. */
+  /** The state that the device's thread uses. It outlives this object during a run. */
   struct State {
     std::shared_ptr<Backend> backend;
     std::shared_ptr<Parameters> parameters;
     Program program;
     std::map<size_t, std::shared_ptr<Executable>>
-        executables;  // by batch size; the device's thread alone touches it
+        executables;  // by padded batch size; used on the device's thread only
 
     Executable& executable(size_t batch);
   };
-  /** Of the run that ended last, in milliseconds. */
+  /** Times of the run that ended last, in milliseconds. */
   struct Times {
     std::atomic<double> device = 0;  // from its turn on the device's thread to its end
     std::atomic<double> call = 0;    // from the call of `run` until its promise is settled
@@ -55,7 +55,7 @@ class GraphWrap : public Napi::ObjectWrap<GraphWrap> {
   Disposal<State> disposal_;
 };
 
-/** Drops or stops the runs that it is handed to. */
+/** Drops or stops the runs that it was passed to. */
 class CancellationWrap : public Napi::ObjectWrap<CancellationWrap> {
  public:
   static constexpr napi_type_tag kTypeTag{0x92d7306be1a54c8f, 0xcf28b4a1703e6d59};

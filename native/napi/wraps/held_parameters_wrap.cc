@@ -48,8 +48,8 @@ HeldParametersWrap::HeldParametersWrap(const Napi::CallbackInfo& info) : ObjectW
   });
 }
 
-/** read(index, first, count, isLast) → Promise of an ArrayBuffer of float32. After the last read of
- * a parameter it is not held any more. */
+/** read(index, first, count, isLast) → Promise of an ArrayBuffer of float32. The last read of a
+ * parameter drops it. */
 Napi::Value HeldParametersWrap::read(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const auto last = static_cast<int64_t>(counts_.size()) - 1;
@@ -71,7 +71,7 @@ Napi::Value HeldParametersWrap::read(const Napi::CallbackInfo& info) {
   });
 }
 
-/** Resolves when what was held is free. */
+/** Resolves when the held memory is free. */
 Napi::Value HeldParametersWrap::dispose(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     return disposal_.run(info.Env(), *backend_, std::move(held_));

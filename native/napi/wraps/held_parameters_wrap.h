@@ -1,4 +1,4 @@
-// A model's parameters as they were at one place in the order of the calls.
+// A model's parameters with the values that they had at one point in the order of calls.
 #pragma once
 
 #include <napi.h>
@@ -26,9 +26,9 @@ class HeldParametersWrap : public Napi::ObjectWrap<HeldParametersWrap> {
   Napi::Value dispose(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Backend> backend_;
-  std::vector<size_t> counts_;  // elements of each
-  /** What the device's thread has made by the time when it comes to the first read; null in it if
-   * memory was short. Null itself after `dispose`. */
+  std::vector<size_t> counts_;  // elements of each parameter
+  /** The device's thread sets the inner pointer before the first read; it stays null if memory ran
+   * out. The outer pointer is null after `dispose`. */
   std::shared_ptr<std::shared_ptr<HeldParameters>> held_;
   Disposal<std::shared_ptr<HeldParameters>> disposal_;
 };

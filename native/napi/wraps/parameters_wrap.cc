@@ -73,12 +73,12 @@ int ParametersWrap::indexOf(const Napi::Value& value) const {
   return static_cast<int>(integerOf(value, "index", 0, count - 1));
 }
 
-/** write(indices, typedArrays, dtypes, first, isWhole, reservation | null): all of them in one
- * step; `first` is each one's first element. Whole parameters are counted in the queue, pieces are
+/** write(indices, typedArrays, dtypes, first, isWhole, reservation | null) writes all parameters in
+ * one step, each from element `first` on. Whole parameters count towards the queue limit, pieces do
  * not. */
 Napi::Value ParametersWrap::write(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    // All elements are read before any bytes are looked at: a getter may transfer an array.
+    // Read all elements before any view is taken: a getter may transfer an array.
     const auto indices =
         listOf<int>(info[0], "indices", [&](const Napi::Value& value) { return indexOf(value); });
     const auto dtypes = listOf<DType>(info[2], "dtypes", readFloatingDType);
@@ -162,12 +162,12 @@ Napi::Value ParametersWrap::fillNormal(const Napi::CallbackInfo& info) {
   });
 }
 
-/** hold() → the parameters as they are when all that was asked before is done */
+/** hold() → the parameters with their values after all earlier calls */
 Napi::Value ParametersWrap::hold(const Napi::CallbackInfo& info) {
   return AddonData::of(info.Env()).heldParametersConstructor.New({info.This()});
 }
 
-/** Resolves when what was asked of the parameters before is done and their memory is free. */
+/** Resolves when all earlier calls have ended and the parameters' memory is free. */
 Napi::Value ParametersWrap::dispose(const Napi::CallbackInfo& info) {
   return guarded(info.Env(),
                  [&]() -> Napi::Value { return disposal_.run(info.Env(), *backend_, release()); });

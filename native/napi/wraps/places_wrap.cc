@@ -48,7 +48,7 @@ Napi::Value PlacesWrap::free(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(places_->free()));
 }
 
-/** Returns the milliseconds since any thread was last given a place. */
+/** Returns the milliseconds since a place was last granted to any thread. */
 Napi::Value PlacesWrap::idleMs(const Napi::CallbackInfo& info) {
   const std::chrono::duration<double, std::milli> idle = places_->idle();
   return Napi::Number::New(info.Env(), idle.count());
@@ -61,7 +61,7 @@ Napi::Value PlacesWrap::take(const Napi::CallbackInfo& info) {
   });
 }
 
-/** wait(amount) → Promise of the amount that was given: another one after `change`. */
+/** wait(amount) → Promise of the granted amount, which `change` may have altered. */
 Napi::Value PlacesWrap::wait(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const size_t amount = amountOf(info[0]);
@@ -77,7 +77,7 @@ Napi::Value PlacesWrap::wait(const Napi::CallbackInfo& info) {
   });
 }
 
-/** change(amount) : what the wait under way is for. */
+/** change(amount): changes the amount of the pending wait. */
 void PlacesWrap::change(const Napi::CallbackInfo& info) {
   guarded(info.Env(), [&] { client_->change(amountOf(info[0])); });
 }
