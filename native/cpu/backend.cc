@@ -10,7 +10,7 @@
 namespace vgg::cpu {
 namespace {
 
-// More costs too little beside a run to hold memory for it.
+// Larger allocations cost too little compared with a run to keep memory for them.
 constexpr HostPool::Limits kIdleCopyBytes{size_t{32} << 20, size_t{32} << 20};
 
 }  // namespace

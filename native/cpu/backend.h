@@ -12,12 +12,13 @@
 
 namespace vgg::cpu {
 
-/** float32, and where the hardware converts it float16: matrices kept so, arithmetic in float32. */
+/** Returns float32, and float16 if the hardware converts it: matrices are stored in float16,
+ * arithmetic is in float32. */
 std::vector<Precision> precisionsOf(const Kernels& kernels);
 
 class CpuBackend final : public Backend {
  public:
-  /** threads 0: as many as the process may use; instructionSet "": the best. Throws Error
+  /** threads 0: as many as the process may use. instructionSet "": the best. Throws Error
    * kUnsupported. */
   CpuBackend(int threads, const std::string& instructionSet);
 
@@ -41,8 +42,8 @@ class CpuBackend final : public Backend {
   ThreadPool pool_;
   std::atomic<size_t> parameterBytes_{0}, activationBytes_{0}, tensorBytes_{0};
   SharedArena arena_{&activationBytes_};
-  std::shared_ptr<HostPool> copies_;  // of inputs and outputs, while a run is under way
-  DeviceThread thread_;               // last: its tasks use all of the above
+  std::shared_ptr<HostPool> copies_;  // holds copies of inputs and outputs during a run
+  DeviceThread thread_;               // declared last: its tasks use all members above
 };
 
 }  // namespace vgg::cpu

@@ -1,5 +1,5 @@
-// The choices of this back end, all here: the layout and place of each value, which operations run
-// as one step or as none, by which algorithm, and for how many images at once.
+// All choices of this back end: the layout and place of each value, which operations are fused into
+// one step or need none, which algorithm they use, and how many images they process at once.
 #include <algorithm>
 #include <numeric>
 
@@ -10,16 +10,16 @@
 namespace vgg::cpu {
 namespace {
 
-// Filters of up to so many bytes before any transform are better read once for each image, from a
-// cache, than the activations of a whole batch from memory.
+// Up to this filter size (before any transform), process image by image: rereading a cached filter
+// beats streaming the activations of a whole batch from memory.
 constexpr size_t kImagewiseFilterBytes = size_t{3} << 20;
-constexpr ptrdiff_t kThreadsPerImage = 8;  // find work enough in one
+constexpr ptrdiff_t kThreadsPerImage = 8;  // one image has enough work for this many
 
 struct Sides {
   ptrdiff_t height, width;
 };
 
-/** The output of a 3 × 3 convolution of stride 1 before its pool. */
+/** Returns the output size of a 3 × 3 convolution of stride 1 before its pool. */
 Sides sidesOf(const Conv2d& conv, const Buffer& input) {
   const ptrdiff_t added = 2 * static_cast<ptrdiff_t>(conv.padding) - 2;
   return {input.height + added, input.width + added};
@@ -42,8 +42,8 @@ void CpuExecutable::choose() {
   chooseImagewise();
   chooseConvolutions();
 
-  // A flattened value that only linear layers read keeps its bytes: the layers' weights are packed
-  // in its order.
+  // A flattened value that only linear layers read shares the bytes of its input: the layers'
+  // weights are packed in that order.
   std::iota(home_.begin(), home_.end(), 0);
   const std::vector<int> uses = countUses(program_);
   std::vector<int> readByGemm(program_.values.size(), 0);
@@ -60,7 +60,8 @@ void CpuExecutable::choose() {
   }
 }
 
-/** A 2 × 2 pool joins the convolution before it where nobody else reads the value between them. */
+/** Fuses a 2 × 2 pool with the convolution before it if nothing else reads the value between them.
+ */
 void CpuExecutable::joinPools() {
   const std::vector<int> uses = countUses(program_);
   for (size_t i = 0; i + 1 < program_.ops.size(); ++i) {
@@ -75,7 +76,7 @@ void CpuExecutable::joinPools() {
   }
 }
 
-/** Each convolution's algorithm, and what it wants around its input. */
+/** Chooses each convolution's algorithm and the padding around its input. */
 void CpuExecutable::chooseConvolutions() {
   for (size_t i = 0; i < program_.ops.size(); ++i) {
     const auto* conv = std::get_if<Conv2d>(&program_.ops[i]);
@@ -85,14 +86,14 @@ void CpuExecutable::chooseConvolutions() {
     const Shape& weight = parameters_.specs()[conv->weight].shape;
     const auto [height, width] = sidesOf(*conv, input);
     if (!suitsWinograd(*conv, weight, height, width, kernels_)) continue;
-    // As if images went one by one wherever a few at once do: how many depends on the threads.
+    // Imagewise steps choose tiles for one image, because imagesAtOnce_ depends on the threads.
     const bool isImagewise = i < imagewise_;
     const WinogradTiles tiles =
         chooseTiles(parameters_.isHalf(), height, width, isImagewise ? 1 : batch_);
     const WinogradPlan plan = planWinograd(weight, tiles, isImagewise ? imagesAtOnce_ : batch_,
                                            kernels_, pool_.threads());
     winograd_[conv->output] = plan;
-    // Tiles at the edge read past the ring where they cover more than the output.
+    // Tiles at the edge read past the ring if they cover more than the output.
     const auto missing = [&](const WinogradCut& cut, ptrdiff_t length) {
       return cut.pixels() + 2 - conv->padding - length - input.border;
     };
@@ -101,8 +102,8 @@ void CpuExecutable::chooseConvolutions() {
   }
 }
 
-/** The first layers have large activations and small filters: their steps go on image by image, or
- * by a few where threads are many, so that a value is still in a cache when it is read. */
+/** The first layers have large activations and small filters. Their steps run image by image (or a
+ * few images at a time with many threads), so that a value is still in a cache when it is read. */
 void CpuExecutable::chooseImagewise() {
   if (batch_ == 1) {
     imagewise_ = 0;
@@ -119,10 +120,10 @@ void CpuExecutable::chooseImagewise() {
   };
   while (imagewise_ < program_.ops.size() && isImagewise(program_.ops[imagewise_])) ++imagewise_;
   if (imagewise_ == 0) return;
-  // More where more threads want work, as many in each turn.
+  // More images for more threads, the same number in each turn.
   imagesAtOnce_ = std::clamp<ptrdiff_t>(pool_.threads() / kThreadsPerImage, 1, batch_);
   while (batch_ % imagesAtOnce_ != 0) --imagesAtOnce_;
-  // What only these steps touch is held for so many images.
+  // Values that only these steps use hold imagesAtOnce_ images.
   for (const int input : program_.inputs) buffers_[input].images = imagesAtOnce_;
   for (size_t i = 0; i < imagewise_; ++i)
     forEachOutput(program_.ops[i], [&](int value) { buffers_[value].images = imagesAtOnce_; });
@@ -131,8 +132,8 @@ void CpuExecutable::chooseImagewise() {
   for (const int output : program_.outputs) buffers_[output].images = batch_;
 }
 
-/** One arena for all values: liveness → offsets. Step 0 takes the inputs, step i + 1 is op i, the
- * last gives the outputs. */
+/** Places all values in one arena by their lifetimes. Step 0 reads the inputs, step i + 1 is op i,
+ * the last step writes the outputs. */
 void CpuExecutable::place() {
   const int last = static_cast<int>(program_.ops.size()) + 1;
   std::vector<Lifetime> lives(program_.values.size(), Lifetime{0, last, 0});
@@ -147,7 +148,7 @@ void CpuExecutable::place() {
     forEachInput(program_.ops[i], [&](int value) { touch(value, step); });
     forEachOutput(program_.ops[i], [&](int value) {
       touch(value, step);
-      // What gathers image by image is there from the first image on.
+      // A value that is filled image by image lives from the first image on.
       if (i < imagewise_ && buffers_[value].images > imagesAtOnce_) touch(value, 0);
     });
   }
@@ -164,7 +165,7 @@ void CpuExecutable::place() {
         checkedMultiply(pixels, static_cast<size_t>(buffer.channels) * sizeof(float));
     lives[i].bytes = checkedMultiply(image, static_cast<size_t>(buffer.images));
   }
-  // The room that a step needs for itself.
+  // The scratch memory of each step.
   for (size_t i = 0; i < program_.ops.size(); ++i) {
     const int step = static_cast<int>(i) + 1;
     size_t floats = 0;

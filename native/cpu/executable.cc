@@ -151,8 +151,8 @@ void CpuExecutable::use(const Conv2d& op) {
   for (const int index : {norm.weight, norm.bias, norm.mean, norm.variance}) use(index);
 }
 
-/** A step that applies kernels_.affine to each pixel. scale and shift hold one number per channel,
- * or nothing. */
+/** Makes a step that applies kernels_.affine to each pixel. scale and shift hold one number per
+ * channel, or are empty. */
 Step CpuExecutable::perPixelRow(const Buffer& input, const Buffer& output, std::vector<float> scale,
                                 std::vector<float> shift, bool relu) {
   return [=, this](const Run& run) {

@@ -1,5 +1,5 @@
-// A program made ready for one batch size: where each value lies, in which layout, and the steps to
-// run in order.
+// A program compiled for one batch size: the place and layout of each value, and the steps in
+// order.
 #pragma once
 
 #include <atomic>
@@ -18,14 +18,14 @@
 namespace vgg::cpu {
 
 /**
- * Where a value lives in the arena. Activations are channels last, float (N, H, W, C), inside a
- * ring of `border` zero pixels where a padded convolution reads them, and `rowsBelow` and
- * `columnsBeside` more where its tiles reach further, so that it never tests for an edge. A value
- * (N, F) is (N, 1, 1, F).
+ * The place of a value in the arena. Activations are channels last, float (N, H, W, C). If a padded
+ * convolution reads them, a ring of `border` zero pixels surrounds them, plus `rowsBelow` and
+ * `columnsBeside` if its tiles reach further, so that it never tests for an edge. A value (N, F) is
+ * (N, 1, 1, F).
  */
 struct Buffer {
   size_t offset = 0;
-  ptrdiff_t images = 0;  // held at once: the batch, or fewer where the steps go on image by image
+  ptrdiff_t images = 0;  // held at once: the batch, or fewer if the steps run image by image
   ptrdiff_t channels = 0, height = 1, width = 1, border = 0, rowsBelow = 0, columnsBeside = 0;
 
   [[nodiscard]] ptrdiff_t rowStride() const {
@@ -37,18 +37,18 @@ struct Buffer {
   [[nodiscard]] float* image(std::byte* arena, ptrdiff_t n) const {
     return reinterpret_cast<float*>(arena + offset) + (n < images ? n : n % images) * imageStride();
   }
-  /** The first channel of pixel (y, x); -border ≤ y, x. */
+  /** Returns the first channel of pixel (y, x); -border ≤ y, x. */
   [[nodiscard]] float* pixel(std::byte* arena, ptrdiff_t n, ptrdiff_t y, ptrdiff_t x) const {
     return image(arena, n) + (y + border) * rowStride() + (x + border) * channels;
   }
 };
 
-/** Zeroes the ring beside rows [top, bottom) of an image, and above and below where they are the
- * first and last. */
+/** Zeroes the ring beside rows [top, bottom) of an image. Also zeroes the ring above the first row
+ * and below the last row if they are in the range. */
 void clearBorder(const Buffer& buffer, std::byte* arena, ptrdiff_t n, ptrdiff_t top,
                  ptrdiff_t bottom);
 
-/** What a step may touch while it runs, and the images [first, last) that it runs for. */
+/** The memory that a step may access, and the images [first, last) that it runs for. */
 struct Run {
   std::byte* arena;
   const std::vector<Binding>& inputs;
@@ -63,7 +63,7 @@ struct Run {
 };
 
 using Step = std::function<void(const Run&)>;
-/** What the step did when it ran last; null where that is its definition's. */
+/** Returns the work of the step's last run. Null if it is the work of the definition. */
 using Work = std::function<StepWork()>;
 
 struct LabelledStep {
@@ -87,7 +87,7 @@ class CpuExecutable final : public Executable {
                                 const std::atomic<bool>& cancelled) override;
 
  private:
-  /** `times`, if given, has one entry for each step, to which its time is added. */
+  /** `times`, if given, has one entry for each step; the step's time is added to it. */
   void runSteps(const std::vector<Binding>& inputs, const std::vector<Binding>& outputs,
                 const std::atomic<bool>& cancelled, StepTime* times);
   void choose();
@@ -96,7 +96,7 @@ class CpuExecutable final : public Executable {
   void chooseImagewise();
   void place();
 
-  // One overload per operation, each in the file of its name.
+  // One overload per operation, each in the file with the operation's name.
   Step prepare(const Normalize& op);
   Step prepare(const Conv2d& op);
   Step prepare(const BatchNorm& op);
@@ -111,11 +111,11 @@ class CpuExecutable final : public Executable {
   Step prepareWinograd(const Conv2d& op, const WinogradPlan& plan);
   [[nodiscard]] std::shared_ptr<const PackedMatrix> matrixOf(const Gemm& op);
   [[nodiscard]] size_t scratchFloats(const Gemm& op);
-  /** What the algorithm chosen takes, where it is not the definition's. */
+  /** Returns the work of the chosen algorithm, or null if it is the work of the definition. */
   [[nodiscard]] Work workOf(const Op& op);
   [[nodiscard]] Work workOf(const Conv2d& op);
   [[nodiscard]] Work workOf(const Gemm& op);
-  // transpose.cc: between the (N, C, H, W) of the API and the layout of a Buffer.
+  // In transpose.cc: convert between the API's (N, C, H, W) and the layout of a Buffer.
   Step prepareInput(size_t index);
   Step prepareOutput(size_t index);
 
@@ -147,12 +147,12 @@ class CpuExecutable final : public Executable {
 
   std::vector<Buffer> buffers_;  // one per value
   std::vector<int>
-      home_;  // per value: itself, or the value whose bytes it shares (a flatten that is no step)
-  std::vector<std::optional<WinogradPlan>> winograd_;  // per value that a convolution makes so
-  std::vector<std::atomic<ptrdiff_t>> columnsRead_;  // per value that a linear layer makes: in the
-                                                     // last run, of its weight
-  std::vector<size_t> scratch_;  // per value: where the step that makes it may put what it needs
-  size_t imagewise_ = 0;  // so many operations run for `imagesAtOnce_` images, then for the next
+      home_;  // per value: itself, or the value whose bytes it shares (a flatten without a step)
+  std::vector<std::optional<WinogradPlan>> winograd_;  // per value, if Winograd computes it
+  std::vector<std::atomic<ptrdiff_t>> columnsRead_;  // per value of a linear layer: the columns of
+                                                     // its weight that the last run read
+  std::vector<size_t> scratch_;  // per value: the offset of the scratch memory of its step
+  size_t imagewise_ = 0;  // the first operations, which run for `imagesAtOnce_` images at a time
   ptrdiff_t imagesAtOnce_;
   size_t arenaBytes_ = 0;
   std::vector<LabelledStep> imagewiseSteps_, steps_;

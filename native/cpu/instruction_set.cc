@@ -10,7 +10,8 @@ namespace vgg::cpu {
 #ifdef VGG_X86
 namespace {
 
-/** Conversions of float16. Compilers have not always known its name. */
+/** Returns whether the CPU converts float16 (F16C). Older compilers do not know the feature's name.
+ */
 bool hasF16c() {
   unsigned a = 0;
   unsigned b = 0;

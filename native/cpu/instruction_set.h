@@ -1,4 +1,5 @@
-// Which compilation of the kernels this machine can run, and which one it should.
+// Selects among the compiled variants of the kernels: the ones that this machine can run, and the
+// best one.
 #pragma once
 
 #include <string>
@@ -8,11 +9,11 @@
 
 namespace vgg::cpu {
 
-/** The kernels that this machine can run, the fastest first. Never empty. */
+/** Returns the kernels that this machine can run, the fastest first. Never empty. */
 const std::vector<const Kernels*>& availableKernels();
 
-/** The kernels of that name; the fastest for "". Throws Error kUnsupported that names those this
- * machine has. */
+/** Returns the kernels with this name, or the fastest for "". Throws Error kUnsupported, which
+ * names the available ones. */
 const Kernels& chooseKernels(const std::string& name);
 
 }  // namespace vgg::cpu

@@ -1,5 +1,5 @@
-// The inner loops that are compiled once per instruction set (kernels/*.cc), behind one table of
-// pointers.
+// The inner loops, compiled once per instruction set (kernels/*.cc) and called through a table of
+// function pointers.
 #pragma once
 
 #include <cstddef>
@@ -9,9 +9,9 @@ namespace vgg::cpu {
 
 /**
  * A matrix product with one panel: C (rows × panelWidth) = A (rows × segments·depth) · B
- * (segments·depth × panelWidth). A row of A is `segments` runs of `depth` floats, `aSegmentStride`
- * apart: a row of a matrix is one segment; a pixel of a convolution has one for each row of its
- * filter. All strides count floats.
+ * (segments·depth × panelWidth). A row of A consists of `segments` runs of `depth` floats,
+ * `aSegmentStride` apart. A row of a matrix is one segment; a pixel of a convolution has one
+ * segment per row of its filter. All strides count floats.
  */
 struct PanelProduct {
   const float* a;
@@ -20,24 +20,23 @@ struct PanelProduct {
   int segments;
   ptrdiff_t depth;
   const float* b;         // segments·depth × panelWidth
-  const uint16_t* halfB;  // in place of b: B in float16
-  ptrdiff_t bRowStride;   // panelWidth where the rows of B follow each other
-  /** What is brought near meanwhile, as much as B is; null: what follows within B. */
+  const uint16_t* halfB;  // B in float16, used instead of b
+  ptrdiff_t bRowStride;   // panelWidth if the rows of B are contiguous
+  /** Memory to prefetch during the product, as many bytes as B. Null: the bytes that follow B. */
   const void* next;
-  /** Bytes from what is brought near beside a row of B to that beside the next; 0: it is one run.
-   */
+  /** Bytes between the prefetches that belong to consecutive rows of B. 0: `next` is contiguous. */
   ptrdiff_t nextStride;
   float* c;
   ptrdiff_t cRowStride;
-  int columns;        // ≤ panelWidth: how many are stored
+  int columns;        // the number of stored columns, ≤ panelWidth
   const float* bias;  // panelWidth floats, or null
-  bool accumulate;    // add what C holds
+  bool accumulate;    // add the previous value of C
   bool relu;
 };
 
 /**
- * The product for pixels of two lines, `aLineStride` apart, and the 2 × 2 maximum of each four.
- * `rows` counts those; `halfB`, `bRowStride`, `next` and `accumulate` are unused.
+ * The product for pixels of two lines, `aLineStride` apart, fused with a 2 × 2 max pool. `rows`
+ * counts pooled pixels; `halfB`, `bRowStride`, `next` and `accumulate` are unused.
  */
 struct PooledPanelProduct : PanelProduct {
   ptrdiff_t aLineStride;
@@ -45,8 +44,9 @@ struct PooledPanelProduct : PanelProduct {
 
 /**
  * A product with a strip of a linear layer's weight: C (rows × width) = A (rows × depth) · B, rows
- * of `width` elements, a multiple of kStripGrain. Where `places` is given, A has at most
- * kStreamedRows rows and column k of A meets row places[k] of B; else row k. Strides count floats.
+ * of `width` elements, a multiple of kStripGrain. Column k of A is multiplied with row k of B, or
+ * with row places[k] if `places` is given; A then has at most kStreamedRows rows. Strides count
+ * floats.
  */
 struct StripProduct {
   const float* a;
@@ -54,27 +54,28 @@ struct StripProduct {
   ptrdiff_t rows, depth;
   const int32_t* places;
   const float* b;
-  const uint16_t* halfB;  // in place of b: B in float16
+  const uint16_t* halfB;  // B in float16, used instead of b
   ptrdiff_t bRowStride;
   ptrdiff_t width;
   float* c;
   ptrdiff_t cRowStride;
 };
-/** So many elements are whole panels for every instruction set, and whole lines of a cache. */
+/** This many elements are a whole number of panels for every instruction set, and of cache lines.
+ */
 constexpr ptrdiff_t kStripGrain = 32;
-/** A product with a list of places has at most so many rows. */
+/** The max number of rows of a product with a list of places. */
 constexpr int kStreamedRows = 6;
 
-/** The output of one of Winograd's tiles, each side 4 or 6 pixels: F(down × across, 3 × 3). It is
- * made of (down + 2) × (across + 2) input pixels by as many products, of which those of a shorter
- * side are the first. */
+/** The output size of a Winograd tile, each side 4 or 6 pixels: F(down × across, 3 × 3). The tile
+ * takes (down + 2) × (across + 2) input pixels and as many products. The frequencies of a shorter
+ * side are the first ones of a longer side. */
 struct WinogradTile {
   int down, across;
 };
 constexpr int kWinogradSides[] = {4, 6};
 
-/** Pixels at `from` → frequency (y, x) of the tile at to + y·frequencyRow + x·frequencyStride.
- * `channels` is a multiple of the lanes. */
+/** Transforms pixels at `from` to frequencies: (y, x) of the tile goes to to + y·frequencyRow +
+ * x·frequencyStride. `channels` is a multiple of the lanes. */
 struct WinogradInput {
   WinogradTile tile;
   const float* from;
@@ -83,8 +84,8 @@ struct WinogradInput {
   ptrdiff_t frequencyRow, frequencyStride, channels;
 };
 
-/** Frequencies → `rows` × `columns` pixels at `to`, of the tile's, or of their 2 × 2 maxima where
- * pooled. */
+/** Transforms frequencies to `rows` × `columns` pixels of the tile at `to`, or of its 2 × 2 max
+ * pool if `pool` is set. */
 struct WinogradOutput {
   WinogradTile tile;
   const float* from;
@@ -100,26 +101,26 @@ struct Kernels {
   const char* name;
   int lanes;       // floats in a vector
   int panelWidth;  // columns of a panel: two vectors
-  int maxRows;     // rows whose sums the registers hold: for so many a panel is read once
+  int maxRows;     // rows whose sums fit into registers, so that a panel is read once for them
   void (*multiply)(const PanelProduct& product);
   void (*multiplyAndPool)(const PooledPanelProduct& product);
   void (*multiplyStrip)(const StripProduct& product);
   void (*winogradInput)(const WinogradInput& transform);
   void (*winogradOutput)(const WinogradOutput& transform);
-  /** float16 → float32, exactly. Null where the hardware does not convert: no float16 there. */
+  /** Converts float16 to float32, exactly. Null if the hardware cannot: no float16 then. */
   void (*widen)(float* to, const uint16_t* from, ptrdiff_t length);
-  /** float32 → float16, rounded to nearest even. Null as `widen` is. */
+  /** Converts float32 to float16, rounded to nearest even. Null if `widen` is null. */
   void (*narrow)(uint16_t* to, const float* from, ptrdiff_t length);
-  /** to[i] = the greatest of inputs[0..count)[i], or NaN where one is NaN. */
+  /** to[i] = the max of inputs[0..count)[i], or NaN if one is NaN. */
   void (*maximum)(float* to, const float* const* inputs, int count, ptrdiff_t length);
-  /** to[i] = from[i] · scale[i] + shift[i], then ReLU where asked for. scale may be null (1), and
+  /** to[i] = from[i] · scale[i] + shift[i], then ReLU if `relu` is set. scale may be null (1), and
    * shift too (0). */
   void (*affine)(float* to, const float* from, const float* scale, const float* shift,
                  ptrdiff_t length, bool relu);
 };
 
 namespace portable {
-extern const Kernels kernels;  // x86-64-v2, NEON or whatever the compiler targets
+extern const Kernels kernels;  // x86-64-v2, NEON or the compiler's default target
 }
 namespace avx2 {
 extern const Kernels kernels;

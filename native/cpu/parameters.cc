@@ -11,10 +11,10 @@ namespace vgg::cpu {
 namespace {
 
 constexpr size_t kBlock = size_t{1} << 20;  // elements that a thread makes or moves at a time
-constexpr size_t kMadeRows = 32;            // of a matrix, likewise
+constexpr size_t kMadeRows = 32;            // rows of a matrix that a thread makes at a time
 
-/** Into how many parts a matrix is cut for the threads: a few each, so that a slow one holds up
- * little. */
+/** Returns the number of parts that a matrix is cut into: a few per thread, so that a slow thread
+ * delays the others little. */
 size_t partsOf(const ThreadPool& pool) { return static_cast<size_t>(pool.threads()) * 4; }
 
 std::vector<int> parametersOf(const Conv2d& conv) {
@@ -125,8 +125,8 @@ void CpuParameters::read(int index, size_t first, size_t total, float* to) {
   });
 }
 
-/** make(first, count, to) yields elements of the row-major parameter, block by block on all
- * threads. */
+/** Fills a parameter block by block on all threads. make(first, count, to) writes elements of the
+ * row-major parameter. */
 template <typename Make>
 void CpuParameters::make(int index, const Make& make) {
   Slot& slot = slots_[index];
@@ -153,7 +153,7 @@ void CpuParameters::make(int index, const Make& make) {
           slot.matrix->write(first, rows, length, slot.matrix->part(0, 1));
           continue;
         }
-        // In place: a half never reaches a float that is still to be read.
+        // In place: a half never overwrites a float that is still to be read.
         auto* halves = reinterpret_cast<uint16_t*>(rows);
         kernels_.narrow(halves, rows, static_cast<ptrdiff_t>(length));
         slot.matrix->write(first, halves, length, slot.matrix->part(0, 1));
@@ -184,7 +184,7 @@ std::shared_ptr<const PackedMatrix> CpuParameters::matrix(int weight, size_t cha
   if (slot.matrix != nullptr && slot.matrix->channels() == channels) return slot.matrix;
   if (slot.matrix == nullptr) {
     auto packed = create();
-    // Only what is whole takes the place of the only copy.
+    // Replace the only copy only after the new one is complete.
     if (slot.isWritten) {
       const auto halves = allocateHalves(count(weight));
       writeMatrix(*packed, 0, slot.dense->floats(), count(weight), halves.get());
@@ -193,7 +193,7 @@ std::shared_ptr<const PackedMatrix> CpuParameters::matrix(int weight, size_t cha
     slot.matrix = packed;
     return packed;
   }
-  // Kept only when it is whole: `refresh` packs what is kept.
+  // Store it only after it is complete, because `refresh` packs what is stored.
   const std::pair key(weight, channels);
   const auto kept = matrixCopies_.find(key);
   if (kept != matrixCopies_.end()) return kept->second.packed;

@@ -1,5 +1,4 @@
-// The parameters of a model on the CPU: where each lives, and what was packed from it for the
-// kernels.
+// The parameters of a model on the CPU: their storage, and the packed copies for the kernels.
 #pragma once
 
 #include <map>
@@ -17,7 +16,8 @@ namespace vgg::cpu {
 
 class CpuParameters final : public Parameters {
  public:
-  /** isHalf: matrices, and Winograd's filters where they may be, are kept in float16. */
+  /** isHalf: matrices are stored in float16, and so are Winograd filters if their form allows it.
+   */
   CpuParameters(std::vector<ParameterSpec> specs, bool isHalf, const Kernels& kernels,
                 ThreadPool& pool, std::atomic<size_t>* counter);
 
@@ -29,22 +29,22 @@ class CpuParameters final : public Parameters {
   void fill(int index, float value) override;
   void fillNormal(int index, float standardDeviation, uint64_t seed, uint32_t stream) override;
 
-  /** What a compiled program reads at run time. Each is made on first demand and then shared by all
+  /** Return what a compiled program reads at run time. Each is made on first use and shared by all
    * programs. */
   std::shared_ptr<const PackedMatrix> matrix(int weight, size_t channels);
   std::shared_ptr<const PackedFilter> filter(const Conv2d& conv);
   std::shared_ptr<const WinogradFilter> winogradFilter(const Conv2d& conv, WinogradFilterForm form);
-  /** The row-major values; the pointer holds until the parameter becomes a matrix. */
+  /** Returns the row-major values. The pointer is valid until the parameter becomes a matrix. */
   const float* dense(int index);
 
-  /** Packs anew what was written since. Throws Error kMissingParameter when one of `used` was never
-   * written. */
+  /** Repacks what was written since the last call. Throws Error kMissingParameter if one of `used`
+   * was never written. */
   void refresh(const std::vector<int>& used);
 
  private:
   struct Slot {
     std::shared_ptr<HostMemory>
-        dense;  // row-major; null where a matrix is the only copy, or nothing is written yet
+        dense;  // row-major; null if a matrix is the only copy or nothing is written yet
     std::shared_ptr<PackedMatrix> matrix;
     bool isWritten = false;
     uint64_t version = 0;
@@ -54,8 +54,8 @@ class CpuParameters final : public Parameters {
     Conv2d conv;
     uint64_t version = 0;  // the sum of its parameters' versions when it was packed
   };
-  // A second matrix of one weight in another order; rare (one graph reads it flattened, another
-  // not).
+  // A second matrix of one weight in another order. Rare: one graph reads it flattened, another
+  // does not.
   struct MatrixCopy {
     std::shared_ptr<PackedMatrix> packed;
     uint64_t version = 0;
@@ -63,12 +63,12 @@ class CpuParameters final : public Parameters {
 
   [[nodiscard]] size_t count(int index) const { return elementCount(specs_[index].shape); }
   float* denseForWriting(int index);
-  /** What a matrix in float16 needs to write `count` floats; null if it is not kept so. */
+  /** Allocates what a float16 matrix needs to write `count` floats. Null if it is not float16. */
   [[nodiscard]] std::shared_ptr<HostMemory> allocateHalves(size_t count) const;
   void writeMatrix(PackedMatrix& matrix, size_t first, const float* from, size_t count,
                    HostMemory* halves);
-  /** The filter of that layer in Winograd's form (0 frequencies: neither that nor half); made by
-   * create() on first demand. */
+  /** Returns the filter of that layer in the Winograd form (0 frequencies: no Winograd, no
+   * float16). create() makes it on first use. */
   template <typename Packed, typename Create>
   std::shared_ptr<const Packed> filterOf(const Conv2d& conv, WinogradFilterForm form,
                                          const Create& create);

@@ -24,8 +24,8 @@ struct Vector {
   using Type [[gnu::vector_size(kBytes)]] = float;
 };
 
-/** Independent chains of x ← x · factor + term. `seed` holds factor and term: unknown to the
- * compiler. */
+/** Runs independent chains of x ← x · factor + term. `seed` holds factor and term, so that the
+ * compiler does not know them. */
 template <int kBytes>
 [[gnu::always_inline]] inline void multiplyAdd(const float* seed, float* result) {
   using V = typename Vector<kBytes>::Type;
@@ -42,7 +42,7 @@ template <int kBytes>
   *result = sum[0];
 }
 
-/** The sum of a block, in as many chains as keep the memory busy. */
+/** Sums a block, in enough chains to keep the memory busy. */
 template <int kBytes>
 [[gnu::always_inline]] inline void readAll(const float* from, float* result) {
   using V = typename Vector<kBytes>::Type;
@@ -110,7 +110,7 @@ double flopsPerSecond(ThreadPool& pool, const Loops& loops) {
 }
 
 double bytesPerSecond(ThreadPool& pool, const Loops& loops) {
-  // Half of what is free at the most: this must not be what a machine runs out of memory by.
+  // At most half of the free memory: the measurement must not make the machine run out of memory.
   const size_t bytes = std::min(kReadBytes, availableHostBytes() / 2) & ~(4 * kBlockFloats - 1);
   if (bytes < kLeastReadBytes) return 0;
   const std::shared_ptr<HostMemory> memory = HostMemory::allocate(bytes);

@@ -1,4 +1,5 @@
-// What this machine reaches at most: apart from the kernels of layers, which are held against it.
+// Measures the machine's peak rates, independently of the layers' kernels, which are compared with
+// it.
 #pragma once
 
 #include <string_view>
@@ -8,8 +9,8 @@
 
 namespace vgg::cpu {
 
-/** Float32 multiply-adds in registers, and reading memory far larger than any cache, on all threads
- * of the pool; the best of some tries, a second in all. A part that cannot be measured is 0.
+/** Measures float32 multiply-adds in registers, and reads of memory far larger than any cache, on
+ * all threads of the pool. Takes the best of some tries, a second in all. A failed part is 0.
  * instructionSet: the name of the kernels in use (cpu/kernels.h). */
 Roofline measureRoofline(ThreadPool& pool, std::string_view instructionSet);
 

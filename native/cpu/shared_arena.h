@@ -1,5 +1,4 @@
-// The activations of whichever program runs: one block for all programs of a device, because they
-// run in turn.
+// The memory for activations: one block for all programs of a device, because they run in turn.
 #pragma once
 
 #include <memory>
@@ -10,12 +9,12 @@
 
 namespace vgg::cpu {
 
-/** As large as the largest program that exists, and given back when that one is gone. */
+/** As large as the largest existing program needs. Freed when that program is gone. */
 class SharedArena {
  public:
   explicit SharedArena(std::atomic<size_t>* counter) : counter_(counter) {}
 
-  /** Makes room for a program of so many bytes. Throws Error kOutOfMemory. */
+  /** Makes room for a program that needs `bytes`. Throws Error kOutOfMemory. */
   void add(size_t bytes);
   void remove(size_t bytes);
   std::shared_ptr<HostMemory> memory();

@@ -1,4 +1,4 @@
-// Places of the whole process, as one JavaScript thread takes them and waits for them.
+// One JavaScript thread's access to places that the whole process shares.
 #pragma once
 
 #include <napi.h>
@@ -15,7 +15,7 @@ class PlacesWrap : public Napi::ObjectWrap<PlacesWrap> {
   static constexpr const char* kName = "places";
 
   static Napi::Function define(Napi::Env env);
-  /** new(name, capacity). Gives back what it holds when its environment ends. */
+  /** new(name, capacity). The places that it holds are released when its environment ends. */
   explicit PlacesWrap(const Napi::CallbackInfo& info);
 
  private:

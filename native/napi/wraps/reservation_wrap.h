@@ -1,4 +1,4 @@
-// Bytes of a device's queue that a call has taken before it starts.
+// Bytes of a device's queue that are reserved before the call starts.
 #pragma once
 
 #include <napi.h>
@@ -18,7 +18,7 @@ class ReservationWrap : public Napi::ObjectWrap<ReservationWrap> {
   /** new(device, bytes) */
   explicit ReservationWrap(const Napi::CallbackInfo& info);
 
-  /** For the call that it was made for; null if it was released. */
+  /** Hands the share to the call that it was reserved for. Null if it was released. */
   std::shared_ptr<QueueBudget::Share> handOver();
 
  private:
@@ -27,8 +27,8 @@ class ReservationWrap : public Napi::ObjectWrap<ReservationWrap> {
   std::shared_ptr<QueueBudget::Share> share_;
 };
 
-/** What a call takes of the queue: its reservation, or `bytes` now if it has none. Throws
- * Error kQueueFull. */
+/** Returns a call's share of the queue: its reservation, or `bytes` taken now if it has none.
+ * Throws Error kQueueFull. */
 std::shared_ptr<QueueBudget::Share> shareFor(const Napi::Value& reservation, QueueBudget& queue,
                                              size_t bytes);
 
