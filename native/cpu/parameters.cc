@@ -138,7 +138,7 @@ void CpuParameters::make(int index, const Make& make) {
     });
   } else {
     const size_t block = kMadeRows * slot.matrix->columns();
-    // Allocated before the threads start: a task of the pool must not throw.
+    // Allocate before the threads start, because a task of the pool must not throw.
     std::vector<std::shared_ptr<HostMemory>> scratch;
     scratch.reserve(static_cast<size_t>(pool_.threads()));
     for (int i = 0; i < pool_.threads(); ++i)

@@ -1,15 +1,15 @@
-// How long the sums of a product with a panel get, and what is done to them on their way to C.
+// The length of the sums in a panel product, and the final operations before they are stored to C.
 #pragma once
 
 #include "cpu/kernels/vector.h"
 
 namespace vgg::cpu::VGG_KERNELS {
 
-// Sums are kept over at most this many products before they join the total: the rounding error of a
-// long sum grows with its length, that of a sum of short sums hardly.
+// Partial sums have at most this many products before they are added to the total. The rounding
+// error of a long sum grows with its length; the error of a sum of short sums hardly grows.
 constexpr ptrdiff_t kMaxSum = 512;
 
-/** Adds the bias and what C holds, rectifies and stores, as the product says. */
+/** Adds the bias and the previous C, applies ReLU (each if the product asks for it) and stores. */
 template <int Rows>
 [[gnu::always_inline]] inline void finish(const PanelProduct& product, float* to,
                                           Vector (&sums)[Rows][2]) {
@@ -21,7 +21,7 @@ template <int Rows>
       sums[row][1] += bias[1];
     }
   }
-  // The lanes of a short panel pass through a place of their own.
+  // The lanes of a short panel go through a temporary buffer.
   float partial[Rows][kPanelWidth];
   const bool isWhole = product.columns == kPanelWidth;
   float* c = isWhole ? to : partial[0];

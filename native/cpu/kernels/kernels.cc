@@ -1,4 +1,4 @@
-// The table of one instruction set, and the loops that apply one thing to each element.
+// The table of one instruction set, and the elementwise loops.
 #include "cpu/kernels/vector.h"
 
 namespace vgg::cpu::VGG_KERNELS {
@@ -32,7 +32,7 @@ void affine(float* to, const float* from, const float* scale, const float* shift
 }
 
 #ifdef VGG_HALVES
-/** Whole vectors, and the rest by way of one. */
+/** Converts whole vectors, and the rest through a temporary vector. */
 template <typename To, typename From>
 void convert(To* to, const From* from, ptrdiff_t length) {
   ptrdiff_t i = 0;

@@ -1,13 +1,13 @@
-// Matrix products with a panel of which only the maximum over 2 × 2 pixels is kept.
+// Panel products fused with a 2 × 2 max pool: only the max is stored.
 #include "cpu/kernels/finish.h"
 
 namespace vgg::cpu::VGG_KERNELS {
 namespace {
 
-/** Windows pooled pixels, side by side. */
+/** Computes `Windows` adjacent pooled pixels. */
 template <int Windows>
 void poolRows(const PooledPanelProduct& product, const float* first, float* c) {
-  constexpr int kPixels = 4 * Windows;  // pixel 2i and 2i + 1 of either line belong to window i
+  constexpr int kPixels = 4 * Windows;  // pixels 2i and 2i + 1 of both lines belong to window i
   const float* b = product.b;
   const auto offset = [&](int pixel) __attribute__((always_inline)) {
     return pixel % (2 * Windows) * product.aRowStride + pixel / (2 * Windows) * product.aLineStride;

@@ -1,23 +1,24 @@
-// Matrix products with a panel: the loop that nearly all of the time is spent in.
+// Panel products: the loop where nearly all of the time is spent.
 #include "cpu/kernels/finish.h"
 
 namespace vgg::cpu::VGG_KERNELS {
 namespace {
 
-constexpr ptrdiff_t kAhead = 4096;  // bytes of B that are asked for before they are needed
-constexpr ptrdiff_t kAskRows = 8;   // rows of B between two times of asking for what comes next
+constexpr ptrdiff_t kAhead = 4096;  // prefetch distance in B, in bytes
+constexpr ptrdiff_t kAskRows = 8;   // rows of B between two prefetches of the next panel
 
 template <typename Element>
-constexpr ptrdiff_t kRowBytes = kPanelWidth * static_cast<ptrdiff_t>(sizeof(Element));  // of B
+constexpr ptrdiff_t kRowBytes =
+    kPanelWidth * static_cast<ptrdiff_t>(sizeof(Element));  // a row of B
 
-/** How far the rows of B are apart where they follow each other, which the compiler then knows. */
+/** The stride of contiguous rows of B, as a compile-time constant. */
 struct Packed {
   constexpr operator ptrdiff_t() const { return kPanelWidth; }
 };
-/** The same if they are parts of longer rows. */
+/** The stride of rows of B that are parts of longer rows. */
 struct Apart {
   ptrdiff_t floats;
-  ptrdiff_t nextBytes;  // from what is brought near beside a row to that beside the next
+  ptrdiff_t nextBytes;  // bytes between the prefetches of consecutive rows
   constexpr operator ptrdiff_t() const { return floats; }
 };
 template <typename Stride>
@@ -25,18 +26,18 @@ constexpr bool kIsPacked = false;
 template <>
 constexpr bool kIsPacked<Packed> = true;
 
-/** Each is one sum in the order of A's columns, for one row as for many: how many rows a product
- * has may depend on the number of threads, the bits of its sums may not. */
+/** Each sum runs in the order of A's columns, for any number of rows. The number of rows of a
+ * product may depend on the number of threads; the bits of its sums must not. */
 template <int Rows>
 using Sums = Vector[Rows][2];
 
-/** What is brought near in the course of a product. */
+/** The memory to prefetch during a product. */
 struct Ahead {
   const char* next;
-  ptrdiff_t bytes;  // of it for each row of B
+  ptrdiff_t bytes;  // bytes to prefetch for each row of B
 
-  /** Into the second cache: the first is too small for a panel, and what it waits for would hold up
-   * the rows that are multiplied meanwhile. */
+  /** Prefetches into the L2 cache. The L1 cache is too small for a panel, and its pending misses
+   * would delay the rows that are being multiplied. */
   [[gnu::always_inline]] inline void ask(ptrdiff_t rows) {
     const char* end = next + rows * bytes;
 #pragma GCC unroll 1
@@ -64,31 +65,31 @@ template <int Rows, typename Element>
   }
 }
 
-/** sums += A (Rows × length) · B (length × panelWidth, rows `stride` apart). A function of its own:
- * GCC 12 forgets to unroll the same loop inside another one. */
+/** sums += A (Rows × length) · B (length × panelWidth, rows `stride` apart). A separate function,
+ * because GCC 12 does not unroll the same loop inside another one. */
 template <int Rows, typename Element, typename Stride>
 [[gnu::always_inline]] inline void addRows(Sums<Rows>& sums, const float* a, ptrdiff_t aRowStride,
                                            ptrdiff_t length, const Element* b, Stride stride) {
-  asm("" : "+r"(b));  // where a length is constant, the number of rounds then is too: no remainder
+  asm("" : "+r"(b));  // keeps the trip count constant if the length is constant: no remainder loop
 #pragma GCC unroll 4
   for (ptrdiff_t k = 0; k < length; ++k) addRow<Rows>(sums, a + k, aRowStride, b + k * stride);
 }
 
-/** The same, asking for what comes next meanwhile; the end of B is returned. */
+/** Does the same and prefetches `ahead` during the product. Returns the end of B. */
 template <int Rows, typename Element, typename Stride>
 [[gnu::always_inline]] inline const Element* add(Sums<Rows>& sums, const float* a,
                                                  ptrdiff_t aRowStride, ptrdiff_t length,
                                                  const Element* b, Stride stride, Ahead& ahead) {
   if constexpr (!kIsPacked<Stride>) {
-    // B is far: what comes next is asked for as evenly as can be.
+    // B is far away, so spread the prefetches as evenly as possible.
     for (ptrdiff_t k = 0; k < length; ++k) {
       addRow<Rows>(sums, a + k, aRowStride, b + k * stride);
       ahead.askForRow(stride.nextBytes);
     }
     return b + length * stride;
   }
-  // All but the products is kept rare: another thread of the same core may take half of the
-  // instructions that it can start.
+  // Keep everything except the products rare: another thread of the same core may take half of the
+  // issue slots.
   for (; length >= kAskRows; length -= kAskRows) {
     ahead.ask(kAskRows);
     addRows<Rows>(sums, a, aRowStride, kAskRows, b, stride);
@@ -101,14 +102,15 @@ template <int Rows, typename Element, typename Stride>
   return b + length * stride;
 }
 
-/** Whether there is but one sum for each element of C, which is stored as it is. */
+/** Returns whether each element of C is a single sum that is stored unchanged. */
 inline bool isPlain(const PanelProduct& product) {
   return product.segments == 1 && product.depth <= kMaxSum && product.columns == kPanelWidth &&
          product.bRowStride == kPanelWidth && product.bias == nullptr && !product.accumulate &&
          !product.relu;
 }
 
-/** Rows of a plain product: short ones, where every instruction around the sums counts. */
+/** Computes rows of a plain product. These are short, so every instruction around the sums counts.
+ */
 template <int Rows, typename Element>
 void multiplyPlainRows(const float* a, ptrdiff_t aRowStride, ptrdiff_t depth, const Element* b,
                        float* c, ptrdiff_t cRowStride, Ahead ahead) {
@@ -123,7 +125,7 @@ void multiplyPlainRows(const float* a, ptrdiff_t aRowStride, ptrdiff_t depth, co
   }
 }
 
-/** Rows of the product, from `a` to `c`. */
+/** Computes rows of the product, from `a` to `c`. */
 template <int Rows, typename Element, typename Stride>
 void multiplyRows(const PanelProduct& product, const float* a, const Element* b, Stride stride,
                   float* c, Ahead ahead) {
@@ -173,8 +175,8 @@ template <int Rows, typename Element>
   }
 }
 
-/** All rows, in even parts: 14 at most 6 at a time are 5 + 5 + 4, not 6 + 6 + 2. What is asked for
- * is kept as elements of `Kept`. */
+/** Computes all rows in even parts: 14 rows, at most 6 at a time, are 5 + 5 + 4, not 6 + 6 + 2. The
+ * prefetched memory has elements of type `Kept`. */
 template <typename Kept, typename Element>
 void multiplyAll(const PanelProduct& product, const Element* b) {
   const bool plain = isPlain(product);
@@ -187,8 +189,8 @@ void multiplyAll(const PanelProduct& product, const Element* b) {
   }
   const ptrdiff_t parts = (product.rows + kMaxRows - 1) / kMaxRows;
   const ptrdiff_t rows = product.rows / parts;
-  const ptrdiff_t longer = product.rows % parts;  // so many parts have a row more
-  // Each part asks for its share of what comes next; nobody needs it before the last has ended.
+  const ptrdiff_t longer = product.rows % parts;  // the number of parts with one more row
+  // Each part prefetches its share; the data is not needed before the last part has ended.
   const ptrdiff_t bytes = (kRowBytes<Kept> + parts - 1) / parts;
   const ptrdiff_t share = product.nextStride > 0 ? bytes : product.segments * product.depth * bytes;
   const char* next = product.next != nullptr ? static_cast<const char*>(product.next)
@@ -206,8 +208,8 @@ void multiplyAll(const PanelProduct& product, const Element* b) {
 
 #ifdef VGG_HALVES
 void multiplyHalves(const PanelProduct& product) {
-  // Each part of the rows converts B anew, which takes the multipliers' time with vectors of 64
-  // bytes: for many parts, once is better.
+  // Each part of the rows would convert B again, which takes time from the multipliers with 64-byte
+  // vectors. For many parts, converting once is better.
   constexpr ptrdiff_t kFewRows = ptrdiff_t{2} * kMaxRows;
   const ptrdiff_t count = product.segments * product.depth * kPanelWidth;
   const bool isPacked = product.bRowStride == kPanelWidth;

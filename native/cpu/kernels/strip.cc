@@ -1,21 +1,22 @@
-// Products with a strip of a linear layer's weight: with few rows of A as fast as memory gives it,
-// with many panel by panel.
+// Products with a strip of a linear layer's weight: at memory speed for few rows of A, panel by
+// panel for many.
 #include "cpu/kernels/vector.h"
 
 namespace vgg::cpu::VGG_KERNELS {
 namespace {
 
-// Rows of B that are read side by side: eight streams of some 4 KiB are as fast as one through all
-// of memory, wherever they begin. C is read and written once for so many.
+// Rows of B that are read in parallel: eight streams of about 4 KiB are as fast as one stream
+// through all of memory, wherever they begin. C is read and written once per this many rows.
 constexpr int kStreams = 8;
-// Rows of B that panels are cut from: a quarter of a megabyte, while as much is on its way.
+// Rows of B in a block that is cut into panels: a quarter of a megabyte, while as much again is
+// being prefetched.
 constexpr ptrdiff_t kBlockRows = 64;
-// More rows of A than these are worth a copy of each panel, of more rows.
+// Above kFewRows rows of A, each panel is worth a copy, which has kCopiedRows rows of B.
 constexpr ptrdiff_t kFewRows = 40;
 constexpr ptrdiff_t kCopiedRows = 128;
 
-/** C += columns [k, k + Streams) of A · the rows of B that they meet. As many more are asked for
- * meanwhile, into the second cache: the first is too small for them. */
+/** C += columns [k, k + Streams) of A · their rows of B. Prefetches as many further rows into the
+ * L2 cache; the L1 cache is too small for them. */
 template <int Rows, int Streams, typename Element>
 [[gnu::always_inline]] inline void addStreams(const StripProduct& product, const Element* b,
                                               ptrdiff_t k) {
@@ -65,14 +66,14 @@ void multiplyStreams(const StripProduct& product, const Element* b) {
   for (; k < product.depth; ++k) addStreams<Rows, 1>(product, b, k);
 }
 
-/** Block by block of B's rows, panel by panel. */
+/** Computes the product by blocks of B's rows, panel by panel. */
 template <typename Element>
 void multiplyPanels(const StripProduct& product, const Element* b) {
   constexpr ptrdiff_t kStep = kLine / static_cast<ptrdiff_t>(sizeof(Element));
   alignas(kLine) float copied[kCopiedRows * kPanelWidth];
   const bool isCopied = product.rows > kFewRows;
   const ptrdiff_t blockRows = isCopied ? kCopiedRows : kBlockRows;
-  // Of rows that are longer than a line beyond `width`, others multiply the rest.
+  // If rows are more than a line longer than `width`, other tasks multiply the rest of them.
   const bool isPiece = product.bRowStride > product.width + kStep;
   PanelProduct part{};
   part.aRowStride = product.aRowStride;
@@ -88,7 +89,7 @@ void multiplyPanels(const StripProduct& product, const Element* b) {
     part.depth = left < blockRows ? left : blockRows;
     part.accumulate = k > 0;
     const Element* next = b + part.depth * product.bRowStride;
-    // The panels ask for as much as they read; this, for what lies between the rows.
+    // The panels prefetch as much as they read; this loop prefetches what lies between the rows.
     for (ptrdiff_t at = part.depth * product.width; !isPiece && at < next - b; at += kStep)
       __builtin_prefetch(next + at, 0, kSecondCache);
     for (ptrdiff_t column = 0; column < product.width; column += kPanelWidth) {

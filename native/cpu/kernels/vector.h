@@ -1,6 +1,6 @@
 // The vectors of the instruction set that a file is compiled for, in the namespace VGG_KERNELS.
-// Nothing here may come from a header with inline functions of external linkage: the linker keeps
-// one copy of those, perhaps one that this machine cannot run.
+// Nothing here may use a header with inline functions of external linkage: the linker keeps one
+// copy of such a function, perhaps one that this machine cannot run.
 #pragma once
 
 #if defined(__F16C__) || defined(__AVX512F__)
@@ -13,7 +13,7 @@
 
 namespace vgg::cpu::VGG_KERNELS {
 
-// In kernels.cc's table.
+// Entries of the table in kernels.cc.
 void multiply(const PanelProduct& product);
 void multiplyAndPool(const PooledPanelProduct& product);
 void multiplyStrip(const StripProduct& product);
@@ -22,7 +22,7 @@ void winogradOutput(const WinogradOutput& transform);
 
 namespace {
 
-#if defined(VGG_WIDE)  // a test's: AVX-512's shape in whatever the compiler makes of it
+#if defined(VGG_WIDE)  // for a test: AVX-512's shape, compiled for any target
 constexpr ptrdiff_t kLanes = 16;
 constexpr int kMaxRows = 14;
 constexpr const char* kName = "wide";
@@ -43,13 +43,13 @@ constexpr ptrdiff_t kLanes = 4;
 constexpr int kMaxRows = 6;
 constexpr const char* kName = "x86-64-v2";
 #endif
-constexpr ptrdiff_t kLine = 64;  // bytes of a line of a cache, which one prefetch brings
-constexpr int kSecondCache = 2;  // to __builtin_prefetch: not into the first
+constexpr ptrdiff_t kLine = 64;  // bytes of a cache line, which one prefetch loads
+constexpr int kSecondCache = 2;  // locality for __builtin_prefetch: L2, not L1
 constexpr ptrdiff_t kPanelWidth = 2 * kLanes;
-constexpr int kPooledRows = kMaxRows > 6 ? 2 : 1;  // four pixels each, two vectors a pixel
+constexpr int kPooledRows = kMaxRows > 6 ? 2 : 1;  // four pixels each, two vectors per pixel
 
 using Vector = float __attribute__((vector_size(kLanes * sizeof(float))));
-// The attributes stand before the "=": behind it Clang ignores `aligned`.
+// The attributes stand before the "=", because Clang ignores `aligned` after it.
 using Unaligned
     __attribute__((vector_size(kLanes * sizeof(float)), aligned(alignof(float)), may_alias)) =
         float;
@@ -62,7 +62,7 @@ inline void store(float* to, Vector value) { *reinterpret_cast<Unaligned*>(to) =
 #elif defined(__AVX512F__)
 #define VGG_HALVES
 inline Vector load(const uint16_t* from) {
-  // GCC 12 warns of what the unmasked form leaves undefined.
+  // GCC 12 warns about undefined values in the unmasked form.
   return _mm512_maskz_cvtph_ps(static_cast<__mmask16>(-1),
                                _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
 }
@@ -87,9 +87,10 @@ inline void store(uint16_t* to, Vector value) {
   vst1_u16(to, vreinterpret_u16_f16(vcvt_f16_f32(reinterpret_cast<float32x4_t>(value))));
 }
 #endif
-// With VGG_HALVES, vectors of float16 (as bits) are widened and narrowed by the hardware.
+// With VGG_HALVES, the hardware widens and narrows vectors of float16 (as bits).
 
-/** Both are computed here. Clang otherwise starts more products at once than the registers hold. */
+/** Forces both to be computed here. Otherwise Clang starts more products at once than the registers
+ * hold. */
 [[gnu::always_inline]] inline void hold([[maybe_unused]] Vector& a, [[maybe_unused]] Vector& b) {
 #if !defined(__clang__) || defined(VGG_WIDE)  // a wide vector fits no register
 #elif defined(__aarch64__)
@@ -101,7 +102,7 @@ inline void store(uint16_t* to, Vector value) {
 
 // NaN < 0 is false: NaN stays.
 inline Vector rectify(Vector v) { return v < 0.0F ? Vector{} : v; }
-/** The greater, or NaN where either is NaN. */
+/** Returns the max, or NaN if either is NaN. */
 inline Vector greater(Vector a, Vector b) { return ((b > a) | (b != b)) ? b : a; }
 
 }  // namespace

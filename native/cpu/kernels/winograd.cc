@@ -1,10 +1,10 @@
 // Winograd's transforms for tiles of 4 or 6 pixels either way and filters of 3 × 3, vectorised over
 // channels.
 //
-// The points are 0, ±2, ±½ and infinity for 4 pixels, ±1 after them for 6: the frequencies of the
-// smaller are the first of the larger, of the same filters. Lavin and Gray, Fast Algorithms for
-// Convolutional Neural Networks (arXiv:1509.09308); the points' influence: Barabasz and others,
-// arXiv:1803.10986.
+// The points are 0, ±2, ±½ and infinity for 4 pixels, and additionally ±1 for 6. The frequencies of
+// the smaller tile are therefore the first ones of the larger, with the same filters. Sources:
+// Lavin and Gray, Fast Algorithms for Convolutional Neural Networks (arXiv:1509.09308); for the
+// influence of the points, Barabasz and others, arXiv:1803.10986.
 #include "cpu/kernels/vector.h"
 
 namespace vgg::cpu::VGG_KERNELS {
@@ -12,7 +12,7 @@ namespace {
 
 constexpr ptrdiff_t kLineFloats = kLine / static_cast<ptrdiff_t>(sizeof(float));
 
-/** Along one side of a tile. */
+/** The transform along one side of a tile. */
 template <int Pixels>
 struct Transform;
 
@@ -80,10 +80,10 @@ struct Transform<6> {
   }
 };
 
-// The loops below are not unrolled and step their pointers, three lines at a time: few registers
-// then address all vectors.
+// The loops below are not unrolled and advance their pointers three lines at a time, so that few
+// registers address all vectors.
 
-/** Vectors `stride` apart. */
+/** Loads vectors that are `stride` apart. */
 template <int Count>
 [[gnu::always_inline]] inline void loadLine(const float* from, ptrdiff_t stride,
                                             Vector (&to)[Count]) {
@@ -94,7 +94,7 @@ template <int Count>
   }
 }
 
-/** Asks for the lines that the next channels will be stored to: they come from far. */
+/** Stores vectors and prefetches the lines of the next channels' stores, which are far away. */
 template <int Count>
 [[gnu::always_inline]] inline void storeLine(const Vector (&from)[Count], float* to,
                                              ptrdiff_t stride) {

@@ -1,5 +1,5 @@
-// Batch normalisation as a step of its own: only where the value before it is wanted, or no
-// convolution makes it.
+// Batch normalisation as a separate step: only if the value before it has another use or does not
+// come from a convolution.
 #include <cmath>
 
 #include "cpu/executable.h"

@@ -1,5 +1,5 @@
-// Convolution as a matrix product that is never laid out: a pixel's row of A is one run of memory
-// per filter row.
+// Convolution as an implicit matrix product: A is never materialised, because a pixel's row of A is
+// one run of memory per filter row.
 #include <algorithm>
 
 #include "cpu/executable.h"
@@ -8,10 +8,10 @@ namespace vgg::cpu {
 namespace {
 
 constexpr size_t kCacheBytes =
-    size_t{256} << 10;  // what a block of input rows, or a set of panels, may take of the L2
+    size_t{256} << 10;  // max size of a block of input rows, or of a set of panels, in the L2 cache
 
-/** How the output is cut: each task makes `rows` rows of one image for `panels` panels of filters.
- */
+/** How the output is cut: each task computes `rows` rows of one image for `panels` panels of
+ * filters. */
 struct Blocks {
   ptrdiff_t rows, perImage;
   size_t panels, groups;
@@ -21,13 +21,13 @@ Blocks cut(const Buffer& input, const Buffer& output, const PackedFilter& filter
            ptrdiff_t images, int threads) {
   const size_t panelBytes = filter.depth() * filter.panelWidth() * sizeof(float);
   const bool panelsFit = panelBytes * filter.panels() <= kCacheBytes;
-  // Small filters: all panels over few rows, so that the rows are read once. Large ones: one panel
-  // over many rows.
+  // Small filters: all panels over few rows, so that the rows are read once. Large filters: one
+  // panel over many rows.
   const size_t panels = panelsFit ? filter.panels() : 1;
   const size_t groups = filter.panels() / panels;
   const auto rowBytes = static_cast<size_t>(input.rowStride() * stride) * sizeof(float);
   const size_t cacheRows = (panelsFit ? kCacheBytes : 4 * kCacheBytes) / rowBytes;
-  // At least eight tasks per thread, so that none waits long for the last.
+  // At least eight tasks per thread, so that no thread waits long for the last one.
   const size_t wanted = static_cast<size_t>(threads) * 8;
   const size_t tasksPerRowBlock = groups * static_cast<size_t>(images);
   const size_t rowBlocks = std::max<size_t>(1, (wanted + tasksPerRowBlock - 1) / tasksPerRowBlock);
@@ -49,7 +49,7 @@ Step CpuExecutable::prepareDirect(const Conv2d& op) {
   const Buffer input = buffer(op.input);
   const Buffer output = buffer(op.output);
   const std::shared_ptr<const PackedFilter> filter = parameters_.filter(op);
-  // From one pixel of the output to the next; a pooled one takes two each way.
+  // Input pixels between two output pixels. A pooled output covers two each way.
   const ptrdiff_t stride = static_cast<ptrdiff_t>(op.stride) * (op.pool ? 2 : 1);
   const Blocks blocks = cut(input, output, *filter, stride, output.images, pool_.threads());
 

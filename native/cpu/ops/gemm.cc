@@ -1,5 +1,5 @@
-// The linear layer. With few images at a time reading its weight is the limit: a column of it is
-// read only where the input is not zero in all of them, which after a ReLU it often is.
+// The linear layer. With few images, reading its weight is the bottleneck. It skips zeros: a column
+// of the weight is not read if the input is zero in all images, which is frequent after a ReLU.
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -10,24 +10,25 @@
 namespace vgg::cpu {
 namespace {
 
-// Columns of the weight whose products one task sums, at most: for few images, which it lists, and
-// for many. They are the same for any number of threads, because a sum's bits depend on its parts.
+// Max columns of the weight that one task sums: kListedColumns for few images (with a list),
+// kColumns for many. They do not depend on the number of threads, because a sum's bits depend on
+// its parts.
 constexpr ptrdiff_t kListedColumns = 1024;
 constexpr ptrdiff_t kColumns = 2048;
 constexpr ptrdiff_t kColumnGrain = 16;
 // A task computes at least this many outputs of a strip if threads share it.
 constexpr ptrdiff_t kLeastOutputs = 64;
-constexpr ptrdiff_t kOutputs = 128;  // whose sums one task adds up
-// Rows of sums are so many floats more than whole pages apart: a load waits for a store before it
-// where their addresses end alike.
+constexpr ptrdiff_t kOutputs = 128;  // the outputs whose partial sums one task adds up
+// Rows of sums are this many floats more than whole pages apart: a load waits for an earlier store
+// if the low bits of their addresses match.
 constexpr ptrdiff_t kSkew = ptrdiff_t{9} * 16;
 
-/** The columns in which a few images are not all zero, side by side. */
+/** The columns in which not all of a few images are zero, stored contiguously. */
 class ListedColumns {
  public:
-  /** Lists those of the product's A, or all, and makes it a product with the list. */
+  /** Lists these columns of the product's A (or all of them) and makes the product use the list. */
   void replace(StripProduct& product, bool all) {
-    // Bits without the sign: of both zeros none.
+    // The bits without the sign are 0 for +0 and -0.
     std::array<uint32_t, kListedColumns> bits;
     std::fill_n(bits.data(), product.depth, all ? 1 : 0);
     for (ptrdiff_t row = 0; row < product.rows; ++row) {
@@ -55,8 +56,8 @@ class ListedColumns {
   std::array<std::array<float, kListedColumns>, kStreamedRows> inputs_;
 };
 
-/** Pieces, `most` at most, of each of `tasks` equal tasks: as few as leave no thread with a
- * sixteenth more than an even share. */
+/** Returns into how many pieces (at most `most`) each of `tasks` equal tasks is cut: the min number
+ * that leaves no thread with a sixteenth more than an even share. */
 ptrdiff_t piecesFor(ptrdiff_t tasks, ptrdiff_t threads, ptrdiff_t most) {
   const auto isEven = [&](ptrdiff_t count) {
     return divideUp(count, threads) * threads * 16 <= count * 17;
@@ -66,7 +67,7 @@ ptrdiff_t piecesFor(ptrdiff_t tasks, ptrdiff_t threads, ptrdiff_t most) {
   return pieces;
 }
 
-/** One layer at work: what its tasks share. */
+/** What the tasks of one layer share. */
 struct LinearLayer {
   const Kernels& kernels;
   std::shared_ptr<const PackedMatrix> weight;
@@ -74,7 +75,7 @@ struct LinearLayer {
   ptrdiff_t rows;  // images
   bool relu;
   ptrdiff_t columnsPerPart;
-  ptrdiff_t pieces;  // of a strip's outputs
+  ptrdiff_t pieces;  // pieces of a strip's outputs
 
   LinearLayer(const Kernels& kernels, std::shared_ptr<const PackedMatrix> matrix, Buffer input,
               Buffer output, ptrdiff_t rows, bool relu, int threads)
@@ -95,10 +96,10 @@ struct LinearLayer {
   [[nodiscard]] ptrdiff_t strips() const { return static_cast<ptrdiff_t>(weight->strips()); }
   [[nodiscard]] ptrdiff_t width() const { return static_cast<ptrdiff_t>(weight->width()); }
   [[nodiscard]] ptrdiff_t parts() const { return divideUp(columns(), columnsPerPart); }
-  /** Floats from one row's sums to the next one's: sums are [part][row][output]. */
+  /** Floats between the sums of consecutive rows. Sums are [part][row][output]. */
   [[nodiscard]] ptrdiff_t sumStride() const { return strips() * width() + kSkew; }
 
-  /** What one task multiplies: a part of the columns with a piece of a strip. */
+  /** One task multiplies a part of the columns with a piece of a strip. */
   struct Task {
     ptrdiff_t strip, part, piece;
   };
@@ -107,12 +108,12 @@ struct LinearLayer {
     const auto i = static_cast<ptrdiff_t>(index);
     return {i / pieces / parts(), i / pieces % parts(), i % pieces};
   }
-  /** Where a piece of a strip's outputs begins. */
+  /** Returns the first output of a piece of a strip. */
   [[nodiscard]] ptrdiff_t start(ptrdiff_t piece) const {
     return width() / kStripGrain * piece / pieces * kStripGrain;
   }
 
-  /** A task's products; of how many columns is returned. */
+  /** Computes a task's products. Returns the number of columns read. */
   ptrdiff_t multiply(std::byte* arena, const Task& task, float* sums) const {
     const auto [strip, part, piece] = task;
     const ptrdiff_t first = part * columnsPerPart;
@@ -170,7 +171,7 @@ Step CpuExecutable::prepare(const Gemm& op) {
     pool_.run(static_cast<size_t>(layer.tasks()), [&](size_t index) {
       const LinearLayer::Task task = layer.taskAt(index);
       const ptrdiff_t read = layer.multiply(run.arena, task, sums);
-      if (task.strip == 0 && task.piece == 0) columnsRead += read;  // each other reads the same
+      if (task.strip == 0 && task.piece == 0) columnsRead += read;  // the others read the same
     });
     const ptrdiff_t blocks = divideUp(layer.output.channels, kOutputs);
     pool_.run(static_cast<size_t>(layer.rows * blocks), [&](size_t index) {
@@ -190,7 +191,7 @@ Work CpuExecutable::workOf(const Gemm& op) {
   };
 }
 
-/** In the order of the input's bytes, which may be those of (N, H, W, C). */
+/** Returns the matrix in the order of the input's bytes, which may be (N, H, W, C). */
 std::shared_ptr<const PackedMatrix> CpuExecutable::matrixOf(const Gemm& op) {
   return parameters_.matrix(op.weight, static_cast<size_t>(buffer(home_[op.input]).channels));
 }

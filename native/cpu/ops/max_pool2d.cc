@@ -1,4 +1,4 @@
-// Maximum over windows. Padded places are left out rather than read: they can never win.
+// Max over windows. Padded positions are skipped, because padding can never be the max.
 #include <algorithm>
 
 #include "cpu/executable.h"
@@ -14,8 +14,8 @@ Step CpuExecutable::prepare(const MaxPool2d& op) {
       const ptrdiff_t top = std::max<ptrdiff_t>(0, y * op.stride - op.padding);
       const ptrdiff_t bottom =
           std::min<ptrdiff_t>(input.height, y * op.stride - op.padding + op.size);
-      // Row by row of the window, the maximum so far among the inputs, so that a window may have
-      // any size.
+      // Go through the window row by row with the max so far as one of the inputs, so that a window
+      // may have any size.
       constexpr int kMost = 16;
       const float* window[kMost];
       for (ptrdiff_t x = 0; x < output.width; ++x) {

@@ -1,5 +1,5 @@
-// Pixels → network input: uint8 (N, H, W, C) as images are decoded, or float32 (N, C, H, W) in [0,
-// 1].
+// Converts pixels to network input. Pixels are uint8 (N, H, W, C), as images are decoded, or
+// float32 (N, C, H, W) in [0, 1].
 #include "cpu/executable.h"
 
 namespace vgg::cpu {

@@ -1,4 +1,4 @@
-// ReLU as a row of its own: only where the value before it is wanted too. Otherwise it is part of
+// ReLU as a separate row: only if the value before it has another use. Otherwise it is fused into
 // conv2d or gemm.
 #include "cpu/executable.h"
 

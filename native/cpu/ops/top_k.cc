@@ -1,5 +1,5 @@
-// The k greatest of each row in falling order, the lower index first among equals; NaN counts as
-// the greatest.
+// Finds the k greatest of each row in descending order. Among equals the lower index comes first.
+// NaN counts as the greatest.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -16,7 +16,7 @@ Step CpuExecutable::prepare(const TopK& op) {
   const Buffer indices = buffer(op.indices);
   const int k = op.k;
   return [=, this](const Run& run) {
-    // Allocated before the threads start: a task of the pool must not throw.
+    // Allocate before the threads start, because a task of the pool must not throw.
     const auto features = static_cast<size_t>(input.channels);
     std::vector<int32_t> orders(static_cast<size_t>(batch_) * features);
     pool_.run(static_cast<size_t>(batch_), [&](size_t task) {

@@ -1,4 +1,4 @@
-// Between the API's (N, C, H, W) and the channels-last buffers of this back end.
+// Converts between the API's (N, C, H, W) and the channels-last buffers of this back end.
 #include <algorithm>
 #include <cstring>
 
@@ -8,7 +8,7 @@ namespace vgg::cpu {
 namespace {
 
 constexpr ptrdiff_t kBlock =
-    16;  // channels × pixels moved at a time, so that both sides stay in cache
+    16;  // channels × pixels moved at a time, so that source and target stay in cache
 
 /** Calls move(nchw offset, nhwc offset from the start of row y of image n) for each element of the
  * row. */
@@ -41,7 +41,7 @@ Step CpuExecutable::prepareInput(size_t index) {
 Step CpuExecutable::prepareOutput(size_t index) {
   const Buffer from = buffer(program_.outputs[index]);
   return [=, this](const Run& run) {
-    // As 32-bit words: the indices of topK are integers.
+    // Copy 32-bit words, because the indices of topK are integers.
     auto* to = reinterpret_cast<uint32_t*>(run.output(index));
     forEachRow(run, from.height, [&](ptrdiff_t n, ptrdiff_t y) {
       const float* row = from.pixel(run.arena, n, y, 0);

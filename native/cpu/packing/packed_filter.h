@@ -1,5 +1,5 @@
-// A convolution's weight and bias in the order in which the tiles read them, with batch
-// normalisation folded in.
+// A convolution's weight and bias in the order that the kernels read, with batch normalisation
+// folded in.
 #pragma once
 
 #include <memory>
@@ -10,8 +10,7 @@
 
 namespace vgg::cpu {
 
-/** The row-major parameters that a packed filter is made from; those that the layer lacks are null.
- */
+/** The row-major parameters that a packed filter is made from. Null if the layer lacks one. */
 struct FilterSource {
   const float *weight, *bias;  // (K, C, R, S), (K)
   const float *scale, *shift, *mean,
@@ -19,15 +18,15 @@ struct FilterSource {
   float epsilon;
 };
 
-/** Row-major parameters brought into the order of some kernel. */
+/** Row-major parameters, packed in the order of a kernel. */
 class PackedParameters {
  public:
   virtual ~PackedParameters() = default;
   virtual void pack(const FilterSource& source, ThreadPool& pool) = 0;
 };
 
-/** What is left of bias and batch normalisation for filter k: weights times `scale`, sums plus
- * `shift`. */
+/** The folded bias and batch normalisation of filter k: weights are multiplied by `scale`, `shift`
+ * is added to sums. */
 struct FilterScale {
   double scale, shift;
 };

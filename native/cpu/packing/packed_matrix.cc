@@ -9,16 +9,17 @@
 namespace vgg::cpu {
 namespace {
 
-constexpr size_t kRowBytes = 4096;  // of a strip, at most
+constexpr size_t kRowBytes = 4096;  // max bytes in a row of a strip
 constexpr size_t kLine = 64;
 
-/** As few strips as may be share the weight's rows evenly, in whole grains. */
+/** Returns the width of a strip. The min number of strips shares the weight's rows evenly, in whole
+ * grains. */
 size_t widthOf(size_t rows, size_t elementBytes) {
   const size_t strips = divideUp(rows, kRowBytes / elementBytes);
   return divideUp(divideUp(rows, strips), kStripGrain) * kStripGrain;
 }
 
-// Infinities and NaN have all bits of the exponent, no other number has.
+// Only infinities and NaN have all exponent bits set.
 bool isFiniteElement(uint16_t half) { return (half & 0x7c00) != 0x7c00; }
 bool isFiniteElement(float value) { return value - value == 0; }
 
@@ -36,7 +37,7 @@ PackedMatrix::PackedMatrix(size_t rows, size_t columns, size_t channels, bool is
       memory_(HostMemory::allocate(checkedMultiply(checkedMultiply(strips_ * stride_, columns),
                                                    isHalf ? sizeof(uint16_t) : sizeof(float)),
                                    counter)) {
-  // Only the last strip has elements within its width that no row of the weight ever writes.
+  // Only the last strip has elements in its width that no row of the weight ever writes.
   if (strips_ * width_ == rows) return;
   const size_t stripBytes = memory_->bytes() / strips_;
   std::fill_n(memory_->data() + (strips_ - 1) * stripBytes, stripBytes, std::byte{0});
@@ -44,13 +45,13 @@ PackedMatrix::PackedMatrix(size_t rows, size_t columns, size_t channels, bool is
 
 template <typename Element, typename Move>
 void PackedMatrix::forEach(size_t first, size_t count, Columns columns, const Move& move) const {
-  // On the way from one order to the other, a first cache holds a line of each of so many rows.
+  // During the reordering, an L1 cache holds one line of each of this many rows.
   constexpr size_t kTileRows = 32;
   constexpr size_t kTileColumns = kLine / sizeof(Element);
   const size_t end = first + count;
   for (size_t top = first / columns_; top * columns_ < end;) {
-    // The rows of the range that lie in this strip: the first from column `left` on, the last up to
-    // column `right`.
+    // The rows of the range that lie in this strip: the first row from column `left` on, the last
+    // row up to column `right`.
     const size_t strip = top / width_;
     const size_t bottom = std::min((strip + 1) * width_, divideUp(end, columns_));
     const size_t left = top * columns_ < first ? first - top * columns_ : 0;
@@ -58,7 +59,7 @@ void PackedMatrix::forEach(size_t first, size_t count, Columns columns, const Mo
     for (size_t column = columns.begin; column < columns.end;) {
       const size_t from = column < left ? top + 1 : top;
       const size_t to = column < right ? bottom : bottom - 1;
-      // Columns of the same rows.
+      // Columns that cover the same rows.
       size_t next = std::min(columns.end, (column / kTileColumns + 1) * kTileColumns);
       if (column < left) next = std::min(next, left);
       if (column < right) next = std::min(next, right);

@@ -1,5 +1,5 @@
-// A linear layer's weight in the order in which the kernels read it. It is a mere permutation of
-// (O, I), so it is the only copy of the parameter on the device: 133 M values are never held twice.
+// A linear layer's weight in the order that the kernels read. It is only a permutation of (O, I),
+// so it is the only copy of the parameter on the device: 133 M values are never stored twice.
 #pragma once
 
 #include <atomic>
@@ -9,7 +9,7 @@
 
 namespace vgg::cpu {
 
-/** Packed elements, of the type in which they are kept; the other is null. */
+/** Packed elements in their stored type. The other pointer is null. */
 struct PackedElements {
   const float* floats;
   const uint16_t* halves;
@@ -20,20 +20,20 @@ struct PackedElements {
 };
 
 /**
- * weight (O, I) → [strips][I][stride], where the first `width` elements of a row are used and those
- * past O are zero: what one input is multiplied with lies together, some 4 KiB in each strip, so
- * that it is read as fast alone as with its neighbours. A line between the rows keeps them from
- * meeting in few places of a cache.
- * Where the input of the layer was flattened from (channels, pixels), column c·pixels + p becomes
- * row p·channels + c of a strip, because activations are kept channels last.
+ * weight (O, I) → [strips][I][stride]. The first `width` elements of a row are used; elements past
+ * O are zero. The weights of one input are contiguous, about 4 KiB in each strip, so that they are
+ * read as fast alone as with their neighbours. A cache line between the rows keeps them from
+ * mapping to few cache sets. If the input of the layer was flattened from (channels, pixels),
+ * column c·pixels + p becomes row p·channels + c of a strip, because activations are stored
+ * channels last.
  */
 class PackedMatrix {
  public:
-  /** isHalf: kept in float16. */
+  /** isHalf: stored in float16. */
   PackedMatrix(size_t rows, size_t columns, size_t channels, bool isHalf,
                std::atomic<size_t>* counter);
 
-  /** Columns [begin, end) of the row-major weight: threads share a range of elements by them. */
+  /** Columns [begin, end) of the row-major weight. Threads split a range of elements by columns. */
   struct Columns {
     size_t begin, end;
   };
@@ -41,8 +41,9 @@ class PackedMatrix {
     return {columns_ * index / parts, columns_ * (index + 1) / parts};
   }
 
-  /** Elements [first, first + count) of the row-major weight, those of the columns given: float, or
-   * uint16_t where isHalf. Threads may write different columns or different rows. */
+  /** Writes the elements [first, first + count) of the row-major weight that lie in the given
+   * columns: float, or uint16_t if isHalf. Threads may write different columns or different rows.
+   */
   template <typename Element>
   void write(size_t first, const Element* from, size_t count, Columns columns);
   template <typename Element>
@@ -54,10 +55,10 @@ class PackedMatrix {
     return {elements<float>() + offset, nullptr};
   }
   [[nodiscard]] size_t strips() const { return strips_; }
-  [[nodiscard]] size_t width() const { return width_; }    // of a strip
-  [[nodiscard]] size_t stride() const { return stride_; }  // from row to row of a strip
+  [[nodiscard]] size_t width() const { return width_; }    // elements in a row of a strip
+  [[nodiscard]] size_t stride() const { return stride_; }  // elements from row to row of a strip
 
-  /** Whether neither an infinity nor a NaN was ever written: then 0 times any element is 0. */
+  /** Returns whether no infinity and no NaN was ever written. Then 0 times any element is 0. */
   [[nodiscard]] bool isFinite() const { return isFinite_.load(std::memory_order_relaxed); }
 
   [[nodiscard]] size_t rows() const { return rows_; }
@@ -75,7 +76,8 @@ class PackedMatrix {
    * the columns. */
   template <typename Element, typename Move>
   void forEach(size_t first, size_t count, Columns columns, const Move& move) const;
-  /** Where an element of the weight lies; those of the next rows of the strip follow. */
+  /** Returns the place of an element of the weight. The elements of the next rows in the strip
+   * follow it. */
   [[nodiscard]] size_t place(size_t row, size_t column) const;
 
   size_t rows_, columns_, channels_, width_, strips_, stride_;

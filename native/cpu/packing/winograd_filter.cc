@@ -12,7 +12,7 @@ namespace {
 constexpr size_t kMostFrequencies = 8;
 constexpr size_t kMostPanelWidth = 32;
 
-/** G for the points of kernels/winograd.cc; tiles of 4 pixels have the first 6 rows. */
+/** G for the points of kernels/winograd.cc. Tiles of 4 pixels use the first 6 rows. */
 constexpr double kFilterTransform[kMostFrequencies][3] = {{1, 0, 0},
                                                           {1 / 90.0, 2 / 90.0, 4 / 90.0},
                                                           {1 / 90.0, -2 / 90.0, 4 / 90.0},
@@ -22,7 +22,7 @@ constexpr double kFilterTransform[kMostFrequencies][3] = {{1, 0, 0},
                                                           {-2 / 9.0, -2 / 9.0, -2 / 9.0},
                                                           {-2 / 9.0, 2 / 9.0, -2 / 9.0}};
 
-/** filter → G·filter·Gᵀ in double, frequencies² numbers. */
+/** Computes G·filter·Gᵀ in double, frequencies² numbers. */
 void transformFilter(size_t frequencies, const float* filter, double scale, double* to) {
   const auto& g = kFilterTransform;
   double half[kMostFrequencies][3];
@@ -64,7 +64,7 @@ void WinogradFilter::pack(const FilterSource& source, ThreadPool& pool) {
       if (lane < lanes) scales[lane] = scaleOf(source, first + lane);
       bias_->floats()[first + lane] = static_cast<float>(scales[lane].shift);
     }
-    // A row of the panel for each frequency, which then goes to its place at once.
+    // Collects one row of the panel for each frequency, then writes it to its place in one go.
     std::array<std::array<float, kMostPanelWidth>, kMostFrequencies * kMostFrequencies> rows{};
     const size_t count = frequencies_ * frequencies_;
     for (size_t c = 0; c < channels_; ++c) {

@@ -11,7 +11,7 @@
 
 namespace vgg::cpu {
 
-/** A panel of filters, of one frequency. */
+/** A panel of filters for one frequency. */
 struct FilterPanel {
   size_t frequency, panel;
 };
@@ -20,8 +20,8 @@ struct FilterPanel {
  * [frequencies²][⌈K / panelWidth⌉][C][panelWidth]. */
 class WinogradFilter final : public PackedParameters {
  public:
-  /** frequencies: either way, 6 for tiles of 4 × 4 pixels, 8 for tiles of 4 or 6. isHalf: kept in
-   * float16. */
+  /** frequencies: the number per side, 6 for tiles of 4 × 4 pixels, 8 for tiles of 4 or 6. isHalf:
+   * stored in float16. */
   WinogradFilter(const Kernels& kernels, int frequencies, size_t filters, size_t channels,
                  bool isHalf, std::atomic<size_t>* counter);
 
@@ -34,9 +34,9 @@ class WinogradFilter final : public PackedParameters {
     if (isHalf_) return {nullptr, reinterpret_cast<const uint16_t*>(weight_->data()) + offset};
     return {weight_->floats() + offset, nullptr};
   }
-  /** One per filter. */
+  /** Returns one bias per filter. */
   [[nodiscard]] const float* bias() const { return bias_->floats(); }
-  /** What the bias and so many frequencies take. */
+  /** Returns the bytes of the bias and of this many frequencies. */
   [[nodiscard]] size_t bytes(size_t frequencies) const {
     return weight_->bytes() / (frequencies_ * frequencies_) * frequencies + bias_->bytes();
   }

@@ -1,5 +1,5 @@
-// 3 × 3 convolutions of stride 1 by Winograd's F(m × n, 3 × 3): up to 64 products of matrices in
-// place of one, with a quarter or less of the multiplications.
+// 3 × 3 convolutions of stride 1 with Winograd's F(m × n, 3 × 3): up to 64 matrix products instead
+// of one, with a quarter or less of the multiplications.
 #include <algorithm>
 #include <optional>
 
@@ -10,11 +10,11 @@
 namespace vgg::cpu {
 namespace {
 
-constexpr size_t kSharedPanels = 16;  // for which a thread multiplies one frequency at a time
-// A part of a tile has at least so many: whole lines of a cache.
+constexpr size_t kSharedPanels = 16;  // panels that a task multiplies for one frequency
+// Min channels in a part of a tile: whole cache lines.
 constexpr ptrdiff_t kPartChannels = 64;
 
-/** Tiles cut into parts of their channels, so that few tiles are work for many threads. */
+/** Tiles cut into parts of their channels, so that few tiles give work to many threads. */
 class TileParts {
  public:
   TileParts(ptrdiff_t tiles, ptrdiff_t channels, int threads)
@@ -44,7 +44,7 @@ class TileParts {
   ptrdiff_t tiles_, channels_, perTile_;
 };
 
-/** One layer at work: what its tasks share. */
+/** What the tasks of one layer share. */
 struct Layer {
   const Kernels& kernels;
   WinogradPlan plan;
@@ -53,7 +53,7 @@ struct Layer {
   ptrdiff_t padding;
   bool relu, pool;
 
-  /** The zeros about part `part` of the run's rows of output, cut into so many. */
+  /** Zeroes the ring around part `part` of `parts` of the run's output rows. */
   void clear(const Run& run, ptrdiff_t part, ptrdiff_t parts) const {
     const ptrdiff_t rows = (run.last - run.first) * output.height;
     for (ptrdiff_t row = part * rows / parts; row < (part + 1) * rows / parts; ++row) {
@@ -62,8 +62,8 @@ struct Layer {
     }
   }
 
-  /** Channels [c, c + channels) of tile `tile` of the run → a row of each frequency of the block,
-   * that of the first at `to`. */
+  /** Transforms channels [c, c + channels) of tile `tile` of the run to one row of each frequency
+   * of the block. The row of the first frequency is at `to`. */
   void transform(const Run& run, ptrdiff_t tile, ptrdiff_t c, ptrdiff_t channels, float* to) const {
     const auto [shape, n, y, x] = plan.place(tile);
     kernels.winogradInput(
@@ -72,8 +72,8 @@ struct Layer {
          plan.inputFrequency, channels});
   }
 
-  /** What the block holds of a frequency at `inputs` times a panel of filters → panelWidth columns
-   * at `products`; `next` is asked for meanwhile. */
+  /** Multiplies the block's rows of one frequency (at `inputs`) by a panel of filters and stores
+   * panelWidth columns at `products`. Prefetches `next` during the product. */
   void multiply(const FrequencyRows& rows, FilterPanel panel, FilterPanel next, const float* inputs,
                 float* products) const {
     PanelProduct product{};
@@ -93,7 +93,8 @@ struct Layer {
     kernels.multiply(product);
   }
 
-  /** Row of the products at `from` → channels [c, c + channels) of tile `tile` of the run. */
+  /** Transforms the row of products at `from` to channels [c, c + channels) of tile `tile` of the
+   * run. */
   void finish(const Run& run, ptrdiff_t tile, ptrdiff_t c, ptrdiff_t channels,
               const float* from) const {
     const auto [shape, n, top, left] = plan.place(tile);
@@ -158,8 +159,8 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) 
     };
   }
 
-  // Tasks of one frequency and a few panels: its input stays in a thread's cache while the filters
-  // pass by, and many threads find work.
+  // A task has one frequency and a few panels: its input stays in the thread's cache while the
+  // filters stream through, and many threads get work.
   const size_t groups =
       std::min<size_t>(panels, std::max<size_t>((panels + kSharedPanels - 1) / kSharedPanels,
                                                 static_cast<size_t>(pool_.threads()) * 8 /

@@ -8,18 +8,19 @@ namespace vgg::cpu {
 namespace {
 
 constexpr ptrdiff_t kSharedBlockTiles = 112;
-// Filters of more than so many bytes are waited for where they are read again for fewer than so
-// many tiles.
+// Filters larger than kSmallFilterBytes stall the products if they are reread for fewer than
+// kLeastOwnTiles tiles.
 constexpr size_t kSmallFilterBytes = size_t{4} << 20;
 constexpr ptrdiff_t kLeastOwnTiles = 14;
-// Where threads are many their blocks get smaller, down to so many tiles of small filters, and of
-// others: some fewer than kLeastOwnTiles, of which whole blocks seldom come out even.
+// With many threads blocks shrink, to at least this many tiles for small filters and for large
+// ones. The latter is below kLeastOwnTiles, because whole blocks of that size seldom divide the
+// tiles evenly.
 constexpr ptrdiff_t kFewestTiles = 4;
 constexpr ptrdiff_t kFewestTilesOfLarge = 12;
-// A number of a filter takes as long to read from memory as so many products with it.
+// Reading one filter value from memory costs as much as this many multiplications.
 constexpr ptrdiff_t kProductsPerRead = 8;
 
-/** The size of a cache, or `otherwise` where the system does not tell. */
+/** Returns the size of a cache, or `otherwise` if the system does not report it. */
 size_t cacheBytes(int name, size_t otherwise) {
   const long bytes = name < 0 ? 0 : sysconf(name);
   return bytes > 0 ? static_cast<size_t>(bytes) : otherwise;
@@ -33,26 +34,27 @@ constexpr int kLevel2 = -1;
 constexpr int kLevel3 = -1;
 #endif
 
-/** How many tiles, `least` or more, make a block of a thread's own: its input and the products of a
- * panel take most of the second cache, filters pass by in the rest. 0: fewer would. */
+/** Returns the number of tiles in a private block of a thread, at least `least`. Its input and the
+ * products of a panel fill most of the L2 cache; filters stream through the rest. Returns 0 if only
+ * fewer tiles fit. */
 ptrdiff_t ownBlockTiles(ptrdiff_t tileFloats, ptrdiff_t least, ptrdiff_t maxRows) {
   static const auto cache =
       static_cast<ptrdiff_t>(cacheBytes(kLevel2, size_t{512} << 10) / sizeof(float));
   const ptrdiff_t tiles = cache * 3 / 4 / tileFloats / maxRows * maxRows;
   if (tiles >= least) return tiles;
-  // So many, if they overfill it by little.
+  // Accept the min number if it exceeds the cache only slightly.
   const ptrdiff_t more = divideUp(least, maxRows) * maxRows;
   return more * tileFloats <= cache * 9 / 8 ? more : 0;
 }
 
-/** Filters up to this size may be read again for each block of a thread's own: from a cache that
- * holds them beside what else passes. More than 16 MiB are not measured. */
+/** Returns the max filter size that may be reread for each private block: a cache holds the filters
+ * besides other data. More than 16 MiB is not measured. */
 size_t mostOwnFilterBytes() {
   static const size_t bytes = std::min(cacheBytes(kLevel3, size_t{8} << 20) / 2, size_t{16} << 20);
   return bytes;
 }
 
-/** A stride that is an odd number of cache lines: rows then fall into different sets. */
+/** Rounds a stride up to an odd number of cache lines, so that rows map to different cache sets. */
 ptrdiff_t oddLines(ptrdiff_t floats) {
   const ptrdiff_t kLine = 16;
   return (divideUp(floats, kLine) | 1) * kLine;
@@ -60,7 +62,7 @@ ptrdiff_t oddLines(ptrdiff_t floats) {
 
 WinogradCut cutIntoFours(ptrdiff_t length) { return {0, divideUp(length, 4)}; }
 
-/** With the fewest products: all of it even lengths from 6 on without a pixel too many. */
+/** Returns the cut with the fewest products. Even lengths ≥ 6 are covered exactly. */
 WinogradCut cut(ptrdiff_t length) {
   WinogradCut best{divideUp(length, 6), 0};
   for (ptrdiff_t fours = 1; fours <= 2; ++fours) {
@@ -96,9 +98,9 @@ WinogradPlan::Place WinogradPlan::place(ptrdiff_t index) const {
 }
 
 WinogradBlock WinogradPlan::blockAt(ptrdiff_t index) const {
-  // The first frequencies are those of all tiles, the last those of the longer ones alone.
+  // All tiles have the first frequencies; only the longer tiles have the last ones.
   constexpr ptrdiff_t kOfAll = 6;
-  const ptrdiff_t longDown = down.sixes * across.tiles() * images;  // the first so many
+  const ptrdiff_t longDown = down.sixes * across.tiles() * images;  // these tiles come first
   const ptrdiff_t longAcrossFrom = down.sixes * across.fours * images;
   const ptrdiff_t longAcrossTo = longAcrossFrom + down.tiles() * across.sixes * images;
   WinogradBlock block{};
@@ -127,7 +129,7 @@ bool suitsWinograd(const Conv2d& conv, const Shape& weight, ptrdiff_t height, pt
   const auto lanes = static_cast<uint64_t>(kernels.lanes);
   if (weight[2] != 3 || weight[3] != 3 || conv.stride != 1) return false;
   if (weight[0] % lanes != 0 || weight[1] % lanes != 0) return false;
-  // Against 9 products for each pixel; the transforms come on top.
+  // Compare with 9 products for each pixel. The transforms cost extra.
   return cut(height).products() * cut(width).products() * 3 <= height * width * 9 * 2;
 }
 
@@ -136,7 +138,7 @@ WinogradTiles chooseTiles(bool isHalf, ptrdiff_t height, ptrdiff_t width, ptrdif
   auto& [form, down, across] = tiles;
   form.frequencies = static_cast<int>(std::max(down.frequencies(), across.frequencies()));
   form.mayBeHalf = down.fours > down.sixes && across.fours > across.sixes;
-  // Few tiles are sooner done by the shortest alone, which leave nearly half of the filters unread.
+  // Few tiles run faster with only the shortest tiles, which skip nearly half of the filter values.
   const ptrdiff_t perRead = isHalf && form.mayBeHalf ? kProductsPerRead / 2 : kProductsPerRead;
   const auto cost = [=](const WinogradCut& y, const WinogradCut& x) {
     return images * y.products() * x.products() + perRead * y.frequencies() * x.frequencies();
@@ -158,15 +160,15 @@ WinogradPlan planWinograd(const Shape& weight, const WinogradTiles& chosen, ptrd
   static_cast<WinogradTiles&>(plan) = chosen;
   plan.images = images;
   plan.inputRow = oddLines(channels);
-  // A block of its own for each thread: its input and the products of one panel stay in its cache,
-  // and the filters are read again for each block.
+  // Private blocks: the input and the products of one panel stay in the thread's cache, and the
+  // filters are reread for each block.
   const ptrdiff_t tiles = plan.allTiles();
   const ptrdiff_t perTile = plan.frequencies() * (plan.inputRow + kernels.panelWidth);
   const size_t filterBytes =
       elementCount(weight) / 9 * static_cast<size_t>(plan.frequencies()) * sizeof(float);
   const bool isSmall = filterBytes <= kSmallFilterBytes;
   const ptrdiff_t own = ownBlockTiles(perTile, isSmall ? 1 : kLeastOwnTiles, kernels.maxRows);
-  // Two for each thread, so that a busy core costs less, unless they would be short of rows.
+  // Two blocks for each thread, so that a busy core costs less, unless they would have few rows.
   ptrdiff_t each = own == 0 ? 1 : divideUp(tiles, own * threads);
   if (each == 1 && tiles >= ptrdiff_t{2} * threads * kernels.maxRows) each = 2;
   plan.isShared = filterBytes > mostOwnFilterBytes() || own == 0 ||

@@ -1,4 +1,4 @@
-// How a 3 × 3 convolution of stride 1 is cut into Winograd's tiles, and its tiles into blocks.
+// Plans how a 3 × 3 convolution of stride 1 is cut into Winograd tiles, and the tiles into blocks.
 #pragma once
 
 #include <array>
@@ -9,42 +9,42 @@
 
 namespace vgg::cpu {
 
-/** A side of an output, cut into sides of tiles: first those of 6 pixels, then those of 4. */
+/** A side of an output, cut into tile sides: first the tiles of 6 pixels, then the tiles of 4. */
 struct WinogradCut {
   ptrdiff_t sixes, fours;
 
   [[nodiscard]] ptrdiff_t tiles() const { return sixes + fours; }
-  /** Of the longest tile. */
+  /** Returns the frequencies of the longest tile. */
   [[nodiscard]] ptrdiff_t frequencies() const { return sixes > 0 ? 8 : 6; }
-  /** All tiles' frequencies: the products along this side. */
+  /** Returns the frequencies of all tiles: the products along this side. */
   [[nodiscard]] ptrdiff_t products() const { return 8 * sixes + 6 * fours; }
-  /** The pixels that the tiles cover: the side, or up to three more. */
+  /** Returns the pixels that the tiles cover: the length of the side, or up to three more. */
   [[nodiscard]] ptrdiff_t pixels() const { return 6 * sixes + 4 * fours; }
 };
 
-/** How the filters of one layer are kept, whatever the batch. */
+/** How the filters of one layer are stored, for any batch. */
 struct WinogradFilterForm {
-  /** Either way: 8, or 6 where no tile is longer than 4 pixels. */
+  /** Frequencies per side, down and across: 8, or 6 if no tile is longer than 4 pixels. */
   int frequencies;
-  /** Whether float16 may do: longer tiles amplify its rounding. */
+  /** Whether float16 is accurate enough: longer tiles amplify its rounding. */
   bool mayBeHalf;
 };
 
-/** The part of a block's tiles that has a frequency: rows [first, last) of the block. */
+/** The tiles of a block that have a frequency: rows [first, last) of the block. */
 struct FrequencyRows {
   ptrdiff_t frequency;
-  size_t filter;  // the same frequency's number among the filter's
+  size_t filter;  // the index of this frequency in the filter
   ptrdiff_t first, last;
 };
 
-/** Tiles [first, last) of a run, in work at once, and their products. */
+/** Tiles [first, last) of a run, which are processed together, and their products. */
 struct WinogradBlock {
   ptrdiff_t first, last;
   std::array<FrequencyRows, 64> products;
   size_t productCount;
 };
 
-/** The tiles of an output, on which the bits of its sums depend. */
+/** The tiles of an output. The bits of its sums depend on them. */
 struct WinogradTiles {
   WinogradFilterForm form;
   WinogradCut down, across;
@@ -52,29 +52,30 @@ struct WinogradTiles {
 
 /** How the work of one layer is cut. */
 struct WinogradPlan : WinogradTiles {
-  ptrdiff_t images;  // of a run
+  ptrdiff_t images;  // images of a run
   ptrdiff_t blockCount;
-  ptrdiff_t block;  // tiles of the largest
-  /** Whether all threads share a block between them, frequency by frequency, so that each filter is
-   * read once for it; otherwise each has a block of its own, which stays in its cache. */
+  ptrdiff_t block;  // tiles of the largest block
+  /** Whether all threads share one block, frequency by frequency, so that each filter is read once
+   * per block. Otherwise each thread has a private block, which stays in its cache. */
   bool isShared;
-  /** Floats from a tile, and from a frequency, to the next: of the input and of the products. */
+  /** Strides in floats from tile to tile (Row) and from frequency to frequency, in the transformed
+   * input and in the products. */
   ptrdiff_t inputRow, inputFrequency, productRow, productFrequency;
 
   struct Place {
     WinogradTile tile;
     ptrdiff_t image, y, x;
   };
-  /** Tile `index` of a run. Tiles of one shape follow each other, so that those which have a
-   * frequency do: 6 × 4 (down × across), 6 × 6, 4 × 6, 4 × 4. */
+  /** Returns the place of tile `index` of a run. Tiles are ordered by shape: 6 × 4 (down × across),
+   * 6 × 6, 4 × 6, 4 × 4. The tiles that have a given frequency are therefore contiguous. */
   [[nodiscard]] Place place(ptrdiff_t index) const;
   [[nodiscard]] WinogradBlock blockAt(ptrdiff_t index) const;
 
-  /** Of an image, and of a run. */
+  /** Return the number of tiles of an image, and of a run. */
   [[nodiscard]] ptrdiff_t tiles() const { return down.tiles() * across.tiles(); }
   [[nodiscard]] ptrdiff_t allTiles() const { return tiles() * images; }
   [[nodiscard]] ptrdiff_t frequencies() const { return down.frequencies() * across.frequencies(); }
-  /** What a block takes. */
+  /** Returns the scratch floats that a block needs. */
   [[nodiscard]] size_t blockFloats() const {
     return static_cast<size_t>(frequencies() * (inputFrequency + productFrequency));
   }
@@ -83,16 +84,16 @@ struct WinogradPlan : WinogradTiles {
   }
 };
 
-/** Whether Winograd's way is the better one for a convolution of this weight (K, C, R, S) with an
- * output of height × width before its pool. */
+/** Returns whether Winograd is better for a convolution with this weight (K, C, R, S) and an output
+ * of height × width before its pool. */
 bool suitsWinograd(const Conv2d& conv, const Shape& weight, ptrdiff_t height, ptrdiff_t width,
                    const Kernels& kernels);
 
-/** Tiles for an output of height × width before its pool. `images` of them share one read of the
- * filters. `isHalf`: filters that may be in float16 are. */
+/** Chooses the tiles for an output of height × width before its pool. `images` outputs share one
+ * read of the filters. `isHalf`: filters are stored in float16 if their form allows it. */
 WinogradTiles chooseTiles(bool isHalf, ptrdiff_t height, ptrdiff_t width, ptrdiff_t images);
 
-/** For `images` at once. Threads may change who computes a tile, and nothing else. */
+/** Plans for `images` at once. The number of threads affects only which thread computes a tile. */
 WinogradPlan planWinograd(const Shape& weight, const WinogradTiles& chosen, ptrdiff_t images,
                           const Kernels& kernels, int threads);
 
