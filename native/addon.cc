@@ -1,4 +1,5 @@
-// Registers what lib/native/addon.ts describes: the only way from JavaScript into the native half.
+// Registers the functions that lib/native/addon.ts declares: the only entry from JavaScript into
+// the native code.
 #include <napi.h>
 
 #include <algorithm>

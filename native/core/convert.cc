@@ -12,8 +12,7 @@ namespace {
 inline float fromHalf(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000U) << 16;
   uint32_t magnitude = static_cast<uint32_t>(half & 0x7FFFU) << 13;
-  // The exponent biases differ by 112. A multiplication adds that and also handles subnormal
-  // numbers.
+  // The exponent biases differ by 112. A multiplication adds that and also handles subnormals.
   const bool isSpecial = (half & 0x7C00U) == 0x7C00U;
   const float scaled = std::bit_cast<float>(magnitude) * 0x1p112F;
   magnitude = isSpecial ? magnitude | 0x7F800000U : std::bit_cast<uint32_t>(scaled);

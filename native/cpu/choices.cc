@@ -1,5 +1,5 @@
-// All choices of this back end: the layout and place of each value, which operations are fused into
-// one step or need none, which algorithm they use, and how many images they process at once.
+// All choices of this back end: the layout and place of each value, which operations are fused or
+// need no step, which algorithm they use, and how many images they process at once.
 #include <algorithm>
 #include <numeric>
 

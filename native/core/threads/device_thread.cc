@@ -101,8 +101,7 @@ void DeviceThread::loop() noexcept {
     runningCancelled_ = task.cancelled;
     lock.unlock();
     task.work();
-    task.work =
-        nullptr;  // frees what the task kept alive before the owner learns that it has ended
+    task.work = nullptr;  // frees what it kept alive before the owner learns of its end
     lock.lock();
     isRunning_ = false;
     runningOwner_ = nullptr;

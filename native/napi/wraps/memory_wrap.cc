@@ -34,7 +34,7 @@ MemoryWrap::~MemoryWrap() { release(); }
 void MemoryWrap::release() {
   if (memory_ == nullptr) return;
   Napi::MemoryManagement::AdjustExternalMemory(Env(), -static_cast<int64_t>(memory_->bytes()));
-  memory_ = nullptr;  // runs under way keep their own reference
+  memory_ = nullptr;  // pending runs keep their own reference
 }
 
 const std::shared_ptr<Memory>& MemoryWrap::memory() const {
