@@ -5,11 +5,10 @@ namespace vgg::cpu::VGG_KERNELS {
 namespace {
 
 constexpr ptrdiff_t kAhead = 4096;  // prefetch distance in B, in bytes
-constexpr ptrdiff_t kAskRows = 8;   // rows of B between two prefetches of the next panel
+constexpr ptrdiff_t kAskRows = 8;   // rows of B between two prefetches of `next`
 
 template <typename Element>
-constexpr ptrdiff_t kRowBytes =
-    kPanelWidth * static_cast<ptrdiff_t>(sizeof(Element));  // a row of B
+constexpr ptrdiff_t kRowBytes = kPanelWidth * static_cast<ptrdiff_t>(sizeof(Element));  // of B
 
 /** The stride of contiguous rows of B, as a compile-time constant. */
 struct Packed {

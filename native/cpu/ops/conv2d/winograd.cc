@@ -10,7 +10,7 @@
 namespace vgg::cpu {
 namespace {
 
-constexpr size_t kSharedPanels = 16;  // panels that a task multiplies for one frequency
+constexpr size_t kSharedPanels = 16;  // max panels in a task of one frequency
 // Min channels in a part of a tile: whole cache lines.
 constexpr ptrdiff_t kPartChannels = 64;
 
