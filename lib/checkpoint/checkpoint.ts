@@ -1,4 +1,4 @@
-// A file of named tensors, whatever its format: what is in it, and the bytes of each tensor when they are wanted.
+// A file of named tensors in any format: lists its contents, and reads the bytes of a tensor on request.
 import { promisify } from "node:util";
 import { crc32, inflateRaw } from "node:zlib";
 import { bare, checkInteger, typeError } from "../check.js";
@@ -12,11 +12,11 @@ export const maxDimensions = 16;
 export interface Storage {
   readonly dtype: DType;
   readonly elements: number;
-  /** Where its bytes begin in the file. */
+  /** Byte offset in the file. */
   readonly offset: number;
-  /** Undefined if the format has none. */
+  /** CRC-32 of the bytes; undefined if the format has no checksum. */
   readonly crc: number | undefined;
-  /** How many bytes it takes in the file, where it is deflated. */
+  /** Bytes in the file if the storage is deflated; otherwise undefined. */
   readonly deflatedBytes: number | undefined;
 }
 
@@ -29,13 +29,13 @@ export interface StoredTensor {
   readonly storage: Storage;
 }
 
-/** What a format's reader finds. */
+/** The contents of a file, as the reader of its format returns them. */
 export interface Contents {
   readonly format: "pytorch" | "pytorch-legacy" | "safetensors";
   readonly tensors: ReadonlyMap<string, StoredTensor>;
-  /** Strings that go with the tensors: safetensors' `__metadata__`. */
+  /** Strings stored with the tensors: safetensors' `__metadata__`. */
   readonly metadata: ReadonlyMap<string, string>;
-  /** Names of classes that were stored with the weights. */
+  /** Class names stored with the weights. */
   readonly labels: readonly string[] | undefined;
 }
 
@@ -43,7 +43,7 @@ export function bytesOf({ dtype, elements }: Storage): number {
   return elements * arrayTypeOf(dtype).BYTES_PER_ELEMENT;
 }
 
-/** Row-major strides of a shape. */
+/** Returns the row-major strides of a shape. */
 export function contiguousStrides(shape: readonly number[]): number[] {
   const strides = new Array<number>(shape.length).fill(1);
   for (let axis = shape.length - 2; axis >= 0; axis--)
@@ -59,10 +59,11 @@ export function isContiguous({ shape, strides }: Pick<StoredTensor, "shape" | "s
   );
 }
 
-// What a hostile file may make us allocate beyond its own size: inflated storages and strided copies together.
+// Limit what a hostile file can make us allocate for inflated storages and strided copies together:
+// inflationFactor × the file's size + spareBytes.
 const spareBytes = 32 * 2 ** 20;
 const inflationFactor = 4;
-/** Bytes handed on at a time by `chunks`: small enough that their copies reuse memory that is mapped already. */
+/** Bytes of one piece of `chunks`: small enough that its copies reuse memory that is already mapped. */
 const chunkBytes = 4 * 2 ** 20;
 
 const inflate = promisify(inflateRaw) as (
@@ -75,7 +76,7 @@ export class Checkpoint {
   readonly file: CheckpointFile;
   readonly contents: Contents;
   readonly #verify: boolean;
-  /** By place: two dtypes may view the same bytes. */
+  /** Storages by file offset, because two dtypes may view the same bytes. */
   #storages = new Map<number, Promise<ArrayBuffer>>();
   #spentBytes = 0;
   #chunkBuffers: [Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>] | undefined;
@@ -91,7 +92,7 @@ export class Checkpoint {
   }
 
   /**
-   * A tensor in JavaScript's memory. Contiguous tensors of one storage share its bytes, which are read once.
+   * Reads a tensor into JavaScript's memory. Contiguous tensors of one storage share its bytes, which are read once.
    * @throws {VggError} CHECKPOINT_CORRUPT, CHECKPOINT_LIMIT, CHECKPOINT_UNREADABLE, OUT_OF_MEMORY
    */
   async read(tensor: StoredTensor): Promise<Tensor> {
@@ -113,9 +114,9 @@ export class Checkpoint {
   }
 
   /**
-   * The bytes of a tensor in row-major order, a few MiB at a time; each piece is valid until the next is asked for.
-   * A sum that does not fit is thrown after the last piece.
-   * @throws {VggError} as `read`
+   * Yields the bytes of a tensor in row-major order, a few MiB at a time. Each piece is valid until the next is
+   * requested. A wrong checksum is reported after the last piece.
+   * @throws {VggError} the errors of `read`
    */
   async *chunks(tensor: StoredTensor): AsyncGenerator<Uint8Array<ArrayBuffer>> {
     const { dtype, shape, offset, storage } = tensor;
@@ -145,7 +146,7 @@ export class Checkpoint {
     for (let index = 0; next !== undefined; index++) {
       const { bytes, filled } = next;
       await filled;
-      // The next piece is read while this one is summed and used.
+      // Read the next piece while this one is checksummed and used.
       next = index + 1 < count ? start(index + 1) : undefined;
       if (this.#verify && storage.crc !== undefined) sum = crc32(bytes, sum);
       yield bytes;
@@ -153,7 +154,7 @@ export class Checkpoint {
     this.#checkSum(storage, sum);
   }
 
-  /** Lets go of the bytes that were read for a tensor, and for those that share them. */
+  /** Releases the cached bytes of a tensor's storage, which other tensors may share. */
   forget({ storage }: StoredTensor): void {
     this.#storages.delete(storage.offset);
   }
@@ -198,7 +199,7 @@ export class Checkpoint {
   }
 }
 
-/** @throws {VggError} CHECKPOINT_CORRUPT unless the bytes inflate to just so many */
+/** Inflates bytes to exactly `size` bytes. @throws {VggError} CHECKPOINT_CORRUPT if they inflate to another size */
 export async function inflateExactly(
   file: CheckpointFile,
   deflated: Uint8Array,
@@ -222,7 +223,7 @@ export async function inflateExactly(
   return inflated;
 }
 
-/** Fills `to`, row-major, from a strided view of `from`. */
+/** Fills `to` in row-major order from a strided view of `from`. */
 function gather<T extends Tensor["data"]>(
   { shape, strides, offset }: StoredTensor,
   from: T,
@@ -243,8 +244,8 @@ function gather<T extends Tensor["data"]>(
 }
 
 /**
- * A tensor's place, checked: sizes and strides that a file claims are not to be trusted.
- * @throws {VggError} CHECKPOINT_CORRUPT where the view leaves its storage, _LIMIT above 16 dimensions
+ * Checks a tensor's view of its storage, because a file's sizes and strides cannot be trusted.
+ * @throws {VggError} CHECKPOINT_CORRUPT if the view leaves its storage, _LIMIT above 16 dimensions
  */
 export function checkView(file: CheckpointFile, name: string, view: StoredTensor): StoredTensor {
   const { shape, strides, offset, storage } = view;
@@ -261,7 +262,7 @@ export function checkView(file: CheckpointFile, name: string, view: StoredTensor
       `Expected sizes, strides and offset ≥ 0 for ${name} but received (${shape.join(", ")}), (${strides.join(", ")}), ${offset}`,
     );
   }
-  // In BigInt: products of what a file claims leave the safe integers.
+  // Use BigInt: products of the file's numbers may exceed the safe integers.
   const last = shape.reduce(
     (sum, d, axis) => sum + BigInt(Math.max(d - 1, 0)) * BigInt(strides[axis]!),
     BigInt(offset),
@@ -284,11 +285,11 @@ export function checkView(file: CheckpointFile, name: string, view: StoredTensor
 }
 
 export interface ReadOptions {
-  /** Which dictionary of a checkpoint that has several, e.g. "state_dict". Default: the only one that it can be. */
+  /** Which dictionary to read from a checkpoint with several, e.g. "state_dict". Default: the only possible one. */
   key?: string;
-  /** Whether the sums of zip records are compared. Default true. */
+  /** Whether the checksums of zip records are verified. Default true. */
   verify?: boolean;
-  /** The largest header of a safetensors file that is parsed. Default 16 MiB, at most 100,000,000 as in the format. */
+  /** Maximum bytes of a safetensors header. Default 16 MiB; at most 100,000,000, the format's limit. */
   maxHeaderBytes?: number;
 }
 

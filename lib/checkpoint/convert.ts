@@ -1,4 +1,4 @@
-// Floating-point tensors in another precision.
+// Converts floating-point tensors to another precision.
 import { checkOneOf } from "../check.js";
 import type { DType, TensorData } from "../dtype.js";
 import { Tensor } from "../tensor.js";
@@ -9,14 +9,14 @@ export const floatTypes = ["float32", "float16", "bfloat16"] as const satisfies 
 const word = new Uint32Array(1);
 const asFloat = new Float32Array(word.buffer);
 
-/** The bits of a float32 → those of a float16, rounded to nearest, ties to even. */
+/** Converts the bits of a float32 to the bits of a float16. Rounds to nearest, ties to even. */
 function toHalf(bits: number): number {
   const sign = (bits >>> 16) & 0x8000;
   const magnitude = bits & 0x7fffffff;
   if (magnitude > 0x7f800000) return sign | 0x7e00;
   if (magnitude >= 0x477ff000) return sign | 0x7c00; // rounds to 65536 or more
   if (magnitude < 0x38800000) {
-    // Subnormal: in units of 2^-24. Adding 2^52 of them lets the addition round.
+    // A subnormal result counts units of 2^-24. Adding 2^52 units makes the addition round.
     word[0] = magnitude;
     const units = asFloat[0]! * 2 ** 24;
     return sign | (units + 2 ** 52 - 2 ** 52);
@@ -25,7 +25,7 @@ function toHalf(bits: number): number {
   return sign | ((magnitude - 0x38000000 + 0xfff + odd) >>> 13);
 }
 
-/** The bits of a float32 → those of a bfloat16, rounded to nearest, ties to even. */
+/** Converts the bits of a float32 to the bits of a bfloat16. Rounds to nearest, ties to even. */
 function toBfloat16(bits: number): number {
   if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40;
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
@@ -41,9 +41,9 @@ function fromHalf(bits: number): number {
     : sign * (1024 + mantissa) * 2 ** (exponent - 25);
 }
 
-let halves: Float32Array | undefined; // every float16 there is
+let halves: Float32Array | undefined; // the values of all float16 bit patterns
 
-// Whole networks pass through these loops: each is one for the types that it reads and writes.
+// Whole networks pass through these loops, so each loop handles one pair of types.
 
 function toFloats(data: TensorData, dtype: DType): Float32Array {
   if (dtype === "float16") {
@@ -72,7 +72,10 @@ function fromFloats(floats: Float32Array, dtype: FloatType): Float32Array | Uint
 const isFloat = (dtype: DType) =>
   dtype === "float64" || (floatTypes as readonly DType[]).includes(dtype);
 
-/** The tensor in another floating-point type, rounded to nearest; integers and what has that type already are returned as they are. */
+/**
+ * Converts a tensor to another floating-point type. Rounds to nearest.
+ * Returns integer tensors and tensors of that type as they are.
+ */
 export function convertTensor(tensor: Tensor, dtype: FloatType): Tensor {
   checkOneOf(dtype, "dtype", floatTypes);
   if (tensor.dtype === dtype || !isFloat(tensor.dtype)) return tensor;

@@ -1,13 +1,13 @@
-// A checkpoint's file: opened once, read by position, and nothing but a regular file of bearable size.
+// A checkpoint's file: opened once and read by position. It must be a regular file of at most 16 GiB.
 import { constants, type FileHandle, open } from "node:fs/promises";
 import { describe, typeError } from "../check.js";
 import { type ErrorCode, VggError } from "../errors.js";
 
 export const maxFileBytes = 16 * 2 ** 30;
-// Node ends the process at a read of 2 GiB or more.
+// A read of 2 GiB or more makes Node end the process.
 const maxReadBytes = 2 ** 30;
 
-/** An error about a checkpoint; the message opens with the file's name. */
+/** Makes an error about a checkpoint. Its message begins with the file's path. */
 export function checkpointError(
   file: { readonly path: string },
   code: Extract<ErrorCode, `CHECKPOINT_${string}`>,
@@ -21,7 +21,7 @@ export function checkpointError(
   );
 }
 
-/** A step of reading. @throws {VggError} CHECKPOINT_UNREADABLE for what the system refuses */
+/** Runs one step of reading. @throws {VggError} CHECKPOINT_UNREADABLE if the system refuses it */
 async function readable<T>(path: string, step: () => Promise<T>): Promise<T> {
   try {
     return await step();
@@ -32,7 +32,7 @@ async function readable<T>(path: string, step: () => Promise<T>): Promise<T> {
   }
 }
 
-/** What was read stays right, whatever the system says when the file is closed. */
+/** Closes the file and ignores errors: the bytes already read stay valid. */
 async function closeRead(handle: FileHandle): Promise<void> {
   await handle.close().catch(() => {});
 }
@@ -43,12 +43,16 @@ export class CheckpointFile {
   #handle: FileHandle;
   #modifiedMs: number;
 
-  /** @throws {TypeError} not a path @throws {VggError} CHECKPOINT_UNREADABLE: missing, not regular, above 16 GiB, a failing disk */
+  /**
+   * Opens a file.
+   * @throws {TypeError} not a path
+   * @throws {VggError} CHECKPOINT_UNREADABLE: missing, not regular, above 16 GiB, a failing disk
+   */
   static async open(path: string): Promise<CheckpointFile> {
     if (typeof path !== "string") throw typeError("a path", "path", path);
     const unreadable = (message: string) =>
       checkpointError({ path }, "CHECKPOINT_UNREADABLE", message);
-    // Without O_NONBLOCK opening a FIFO waits for its writer.
+    // Without O_NONBLOCK, opening a FIFO waits for its writer.
     const flags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
     const handle = await readable(path, () => open(path, flags));
     try {
@@ -71,7 +75,10 @@ export class CheckpointFile {
     this.#modifiedMs = modifiedMs;
   }
 
-  /** Bytes [offset, offset + length). @throws {VggError} CHECKPOINT_CORRUPT past the end, _UNREADABLE when it shrank, OUT_OF_MEMORY */
+  /**
+   * Reads the bytes [offset, offset + length).
+   * @throws {VggError} CHECKPOINT_CORRUPT past the end, _UNREADABLE if the file shrank, OUT_OF_MEMORY
+   */
   async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
     if (offset < 0 || length < 0 || offset + length > this.size) {
       throw this.corrupt(
@@ -83,7 +90,7 @@ export class CheckpointFile {
     return bytes;
   }
 
-  /** @throws {VggError} OUT_OF_MEMORY */
+  /** Allocates zeroed bytes. @throws {VggError} OUT_OF_MEMORY */
   allocate(length: number): Uint8Array<ArrayBuffer> {
     try {
       return new Uint8Array(length);
@@ -93,7 +100,7 @@ export class CheckpointFile {
     }
   }
 
-  /** Fills an array whose place in the file was checked. @throws {VggError} CHECKPOINT_UNREADABLE */
+  /** Fills an array from a range of the file that was already checked. @throws {VggError} CHECKPOINT_UNREADABLE */
   async readInto(bytes: Uint8Array, offset: number): Promise<void> {
     for (let done = 0; done < bytes.byteLength; ) {
       const length = Math.min(bytes.byteLength - done, maxReadBytes);
@@ -105,7 +112,7 @@ export class CheckpointFile {
     }
   }
 
-  /** @throws {VggError} CHECKPOINT_UNREADABLE when the file was written to since it was opened */
+  /** Checks the size and modification time. @throws {VggError} CHECKPOINT_UNREADABLE if they changed since the opening */
   async checkUnchanged(): Promise<void> {
     const { size, mtimeMs } = await readable(this.path, () => this.#handle.stat());
     if (size !== this.size || mtimeMs !== this.#modifiedMs) throw this.changed();

@@ -1,4 +1,4 @@
-// JSON as safetensors wants it, where JSON.parse is too lax: no key twice, no fraction, no number beyond 2^53.
+// Parses JSON for safetensors more strictly than JSON.parse: refuses repeated keys, fractions and numbers beyond 2^53.
 import { type CheckpointFile, checkpointError } from "./file.js";
 
 export class JsonObject {
@@ -7,16 +7,16 @@ export class JsonObject {
 
 export type JsonValue = null | boolean | number | string | JsonValue[] | JsonObject;
 
-/** Whether a text has no half of a surrogate pair: only then it is the same in UTF-8. */
+/** Whether a text has no lone surrogate. Only such a text survives encoding as UTF-8. */
 export function isWellFormed(text: string): boolean {
   return !/\p{Surrogate}/u.test(text);
 }
 
 const maxDepth = 32;
-// One takes two bytes of the text and some 250 of memory.
+// An object takes 2 bytes of the text and about 250 bytes of memory.
 export const maxObjects = 100_000;
 
-/** @throws {VggError} CHECKPOINT_CORRUPT with the place, CHECKPOINT_LIMIT above 100,000 objects */
+/** Parses a header. @throws {VggError} CHECKPOINT_CORRUPT with the position, CHECKPOINT_LIMIT above 100,000 objects */
 export function parseJson(file: CheckpointFile, bytes: Uint8Array): JsonValue {
   let text: string;
   try {
@@ -53,7 +53,7 @@ export function parseJson(file: CheckpointFile, bytes: Uint8Array): JsonValue {
       const result = JSON.parse(text.slice(start, at)) as string;
       if (isWellFormed(result)) return result;
     } catch {
-      // Said below.
+      // The error is thrown below.
     }
     at = start;
     throw fail("a valid string");

@@ -1,4 +1,4 @@
-// Opens a checkpoint by its first bytes, never by its name.
+// Opens a checkpoint. The first bytes decide the format, never the name.
 import { readOptions } from "../check.js";
 import type { Tensor } from "../tensor.js";
 import {
@@ -18,8 +18,8 @@ const startsWith = (bytes: Uint8Array, prefix: ArrayLike<number>) =>
 
 async function readContents(file: CheckpointFile, options: ReadOptions): Promise<Contents> {
   const head = await file.read(0, Math.min(file.size, 512));
-  // First: a length may begin with the bytes PK. It is never above a few MiB, and JSON begins with a brace; a zip file has
-  // its method there, 0 or 8.
+  // Test for safetensors first, because its length may begin with the bytes PK. The length is never above a few MiB,
+  // and the JSON after it begins with a brace. A zip file has its method there, 0 or 8.
   if (
     head.byteLength >= 9 &&
     startsWith(head.subarray(5, 8), [0, 0, 0]) &&
@@ -47,7 +47,7 @@ async function readContents(file: CheckpointFile, options: ReadOptions): Promise
   );
 }
 
-/** A tar header without the mark of POSIX: its sum over the bytes, in octal at 148. */
+/** Recognizes a tar header without the POSIX magic by its checksum, which stands in octal at byte 148. */
 function isOldTar(head: Uint8Array): boolean {
   if (head.byteLength < 512) return false;
   const sum = head.reduce((total, byte, i) => total + (i >= 148 && i < 156 ? 32 : byte), 0);
@@ -57,7 +57,7 @@ function isOldTar(head: Uint8Array): boolean {
   );
 }
 
-/** @throws {VggError} any CHECKPOINT_ code */
+/** Opens a checkpoint of any format. @throws {VggError} any CHECKPOINT_ code */
 export async function openCheckpoint(path: string, options: ReadOptions = {}): Promise<Checkpoint> {
   const given = readOptions(options, "options", readOptionNames);
   checkReadOptions(given);
@@ -71,8 +71,8 @@ export async function openCheckpoint(path: string, options: ReadOptions = {}): P
 }
 
 /**
- * All tensors of a .pth (zip or legacy) or .safetensors file in its order, executing nothing. Tensors that are views of
- * one storage share memory, as they do in PyTorch.
+ * Reads all tensors of a .pth (zip or legacy) or .safetensors file, in the file's order. Executes nothing from the
+ * file. Tensors that are views of one storage share memory, as in PyTorch.
  * @throws {TypeError} not a path, an unknown option
  * @throws {VggError} CHECKPOINT_UNREADABLE, _FORMAT, _CORRUPT, _UNSAFE, _LIMIT, _UNSUPPORTED; OUT_OF_MEMORY
  */

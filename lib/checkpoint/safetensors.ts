@@ -1,4 +1,4 @@
-// The safetensors format: eight bytes of length, a JSON header, the tensors' bytes without gap or overlap.
+// The safetensors format: eight bytes of header length, a JSON header, the tensors' bytes without gap or overlap.
 // https://github.com/huggingface/safetensors
 
 import { describe, isPlainObject, rangeError, readOptions, typeError } from "../check.js";
@@ -37,7 +37,11 @@ const dtypes: Readonly<Record<string, DType>> = {
 };
 const names = new Map(Object.entries(dtypes).map(([name, dtype]) => [dtype, name]));
 
-/** @throws {VggError} CHECKPOINT_CORRUPT, CHECKPOINT_LIMIT (a header above `maxHeaderBytes`), CHECKPOINT_UNSUPPORTED (a dtype) */
+/**
+ * Reads the header.
+ * @throws {VggError} CHECKPOINT_CORRUPT, CHECKPOINT_LIMIT (a header above `maxHeaderBytes`), CHECKPOINT_UNSUPPORTED (a
+ * dtype)
+ */
 export async function readSafetensors(
   file: CheckpointFile,
   { maxHeaderBytes = defaultMaxHeaderBytes }: ReadOptions,
@@ -144,31 +148,31 @@ function readEntry(file: CheckpointFile, name: string, value: JsonValue, start: 
   };
 }
 
-/** Class names that `Vgg.save` or another program stored as a JSON list. */
+/** Returns the class names that `Vgg.save` or another program stored as a JSON list. */
 function readLabels(metadata: ReadonlyMap<string, string>): readonly string[] | undefined {
   try {
     const list: unknown = JSON.parse(metadata.get("labels") ?? "null");
     if (Array.isArray(list) && list.every((item) => typeof item === "string"))
       return list as string[];
   } catch {
-    // Another program's words: not ours to judge.
+    // Another program may store other text under this key, which is no error.
   }
   return undefined;
 }
 
 export interface WriteOptions {
-  /** Strings to keep with the tensors. */
+  /** Strings to store with the tensors. */
   metadata?: Readonly<Record<string, string>>;
 }
 
-/** A tensor that is made when its turn comes. */
+/** A tensor that is read only when it is written. */
 export interface LazyTensor {
   readonly shape: readonly number[];
   readonly dtype: DType;
   read(): Promise<Tensor>;
 }
 
-/** @throws {RangeError} what `readCheckpoint` refuses of a tensor */
+/** Checks a tensor before it is written. @throws {RangeError} a name or shape that `readCheckpoint` refuses */
 export function checkWritable(name: string, { shape }: LazyTensor): void {
   if (!isWellFormed(name)) throw rangeError("a name that is well-formed Unicode", "tensors", name);
   if (shape.length > maxDimensions)
@@ -177,7 +181,7 @@ export function checkWritable(name: string, { shape }: LazyTensor): void {
     throw rangeError("dimensions below 2^31", name, shape);
 }
 
-/** The JSON of an object, its keys in their order. */
+/** Formats an object as JSON, with its keys in the order given. */
 function objectJson(entries: Iterable<readonly [string, unknown]>): string {
   const members = [...entries].map(
     ([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`,
@@ -186,9 +190,9 @@ function objectJson(entries: Iterable<readonly [string, unknown]>): string {
 }
 
 /**
- * Writes the file beside its place and moves it there when it is whole.
- * @throws {RangeError} no file, or what `readCheckpoint` refuses with its preset options; nothing is written
- * @throws {VggError} DISK_FULL, FOLDER_UNUSABLE; and what a tensor's `read` throws
+ * Writes a temporary file beside the target and renames it when it is complete.
+ * @throws {RangeError} no file, or contents that `readCheckpoint` refuses by default; nothing is written
+ * @throws {VggError} DISK_FULL, FOLDER_UNUSABLE; and errors of a tensor's `read`
  */
 export async function writeTensors(
   path: string,
@@ -201,7 +205,7 @@ export async function writeTensors(
     throw rangeError("well-formed Unicode", "metadata", metadata);
   if (entries.length > 0) header.push(["__metadata__", Object.fromEntries(entries)]);
   let end = 0;
-  // The widest elements first, so that each tensor is aligned to its elements, as the reference writes them.
+  // Write the widest elements first, as the reference does, so that each tensor is aligned to its elements.
   const width = ({ dtype }: LazyTensor) => arrayTypeOf(dtype).BYTES_PER_ELEMENT;
   const ordered = [...tensors].sort(([, a], [, b]) => width(b) - width(a));
   for (const [name, tensor] of ordered) {
@@ -214,7 +218,7 @@ export async function writeTensors(
     );
     header.push([name, { dtype: names.get(dtype), shape, data_offsets: [begin, end] }]);
   }
-  // One object is the header itself.
+  // The header itself counts as one object.
   if (header.length >= maxObjects)
     throw rangeError(`fewer than ${maxObjects} tensors`, "tensors", tensors.size);
   const json = Buffer.from(objectJson(header));
@@ -241,9 +245,9 @@ export async function writeTensors(
 }
 
 /**
- * Writes tensors as safetensors, `metadata` with them.
- * @throws {TypeError} not a path, not a Map or object of Tensors, metadata that is no object of strings
- * @throws {RangeError} no file, or what `readCheckpoint` refuses with its preset options; nothing is written
+ * Writes tensors and `metadata` as safetensors.
+ * @throws {TypeError} not a path, not a Map or object of Tensors, metadata that is not an object of strings
+ * @throws {RangeError} no file, or contents that `readCheckpoint` refuses by default; nothing is written
  * @throws {VggError} DISK_FULL, FOLDER_UNUSABLE
  */
 export async function writeSafetensors(
@@ -262,7 +266,7 @@ export async function writeSafetensors(
   await writeTensors(path, lazy, checked);
 }
 
-/** A copy, each entry read once. @throws {TypeError} not an object of strings */
+/** Copies metadata and reads each entry once. @throws {TypeError} not an object of strings */
 export function checkMetadata(metadata: unknown): Readonly<Record<string, string>> {
   if (!isPlainObject(metadata))
     throw typeError("an object of strings", "options.metadata", metadata);

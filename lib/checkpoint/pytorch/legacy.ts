@@ -10,7 +10,7 @@ import {
   torchHandler,
 } from "./state.js";
 
-/** PROTO 2, LONG1 of 0x1950a86a20f9469cfc6c, STOP: how each such file begins. */
+/** The first bytes of each such file: PROTO 2, LONG1 of 0x1950a86a20f9469cfc6c, STOP. */
 export const legacyMagic = Uint8Array.of(
   0x80,
   0x02,
@@ -29,7 +29,7 @@ export const legacyMagic = Uint8Array.of(
   0x2e,
 );
 
-/** @throws {VggError} any CHECKPOINT_ code */
+/** Reads a legacy file. @throws {VggError} any CHECKPOINT_ code */
 export async function readLegacy(file: CheckpointFile, options: ReadOptions): Promise<Contents> {
   const head = await readHead(file);
   const storages = new Map<string, StorageReference>();
@@ -93,7 +93,7 @@ export async function readLegacy(file: CheckpointFile, options: ReadOptions): Pr
   }));
 }
 
-/** The start of the file, as much as holds the pickles: they say nowhere how long they are. */
+/** Reads the start of the file up to the maximum size of the pickles, because their length is not stored. */
 async function readHead(file: CheckpointFile): Promise<Uint8Array> {
   return file.read(0, Math.min(file.size, maxPickleBytes));
 }

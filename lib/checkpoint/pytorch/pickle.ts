@@ -1,4 +1,4 @@
-// A pickle machine that builds data and calls nothing: names are looked up in a table of what PyTorch's state dicts need.
+// A pickle machine that builds data and calls no code. Its handler allows only the names that state dicts need.
 // Opcodes: https://github.com/python/cpython/blob/main/Lib/pickletools.py
 import { describe } from "../../check.js";
 import { type CheckpointFile, checkpointError } from "../file.js";
@@ -17,7 +17,7 @@ export type PickleValue =
 
 export class Tuple {
   readonly items: readonly PickleValue[];
-  /** Whether it may be a key: kept here because tuples may hold one another many times. */
+  /** Whether the tuple may be a key. Cached because tuples may contain one another many times. */
   readonly isHashable: boolean;
   constructor(items: readonly PickleValue[]) {
     this.items = items;
@@ -25,7 +25,7 @@ export class Tuple {
   }
 }
 
-/** Whether Python takes the value for a dictionary's key. */
+/** Whether Python accepts the value as a dictionary key. */
 export function isHashable(value: PickleValue): boolean {
   return value instanceof Tuple
     ? value.isHashable
@@ -34,14 +34,14 @@ export function isHashable(value: PickleValue): boolean {
 
 export class Dict {
   readonly entries = new Map<PickleValue, PickleValue>();
-  /** An OrderedDict, which may have attributes. */
+  /** Whether this is an OrderedDict, which may have attributes. */
   readonly isOrdered: boolean;
   constructor(isOrdered = false) {
     this.isOrdered = isOrdered;
   }
 }
 
-/** A name that the pickle refers to, as data. */
+/** A name that the pickle refers to, kept as data. */
 export class Name {
   readonly name: string;
   constructor(name: string) {
@@ -49,10 +49,10 @@ export class Name {
   }
 }
 
-/** What the caller's functions make: storages and tensors. */
+/** A value made by the handler: a storage or a tensor. */
 export class Opaque {}
 
-/** Apart from integers: 6.0 is no size. */
+/** A float, kept apart from integers because 6.0 is not a valid size. */
 export class Float extends Opaque {
   readonly value: number;
   constructor(value: number) {
@@ -65,18 +65,18 @@ function isOrderedDict(value: PickleValue): boolean {
   return value instanceof Dict && value.isOrdered;
 }
 
-/** Like `describe`, but a list is not spelled out: it may hold itself. */
+/** Describes a value as `describe` does, but a list only by its length, because a list may contain itself. */
 export function describeValue(value: PickleValue | undefined): string {
   return Array.isArray(value) ? `a list of ${value.length}` : describe(value);
 }
 
-/** What the machine may do for a pickle. */
+/** Decides which names a pickle may use, and makes their values. */
 export interface PickleHandler {
-  /** Whether the name may occur at all. */
+  /** Whether the name may occur. */
   isAllowed(name: string): boolean;
-  /** The value of calling an allowed name; undefined: it may not be called. */
+  /** Returns the result of calling an allowed name, or undefined if it may not be called. */
   reduce(name: string, args: readonly PickleValue[]): PickleValue | undefined;
-  /** The value of a persistent id. */
+  /** Returns the value of a persistent id. */
   persistent(id: PickleValue): PickleValue;
 }
 
@@ -84,9 +84,9 @@ export const maxPickleBytes = 64 * 2 ** 20;
 export const maxStringBytes = 2 ** 20;
 
 const limits = {
-  // Opcodes, and the items of lists that calls take.
+  // Counts opcodes and the items of list arguments.
   steps: 5_000_000,
-  // One takes a byte of the pickle and some 250 of memory.
+  // A dictionary takes one byte of the pickle and about 250 bytes of memory.
   dicts: 100_000,
   stack: 100_000,
   memo: 1_000_000,
@@ -100,7 +100,7 @@ type Cell = PickleValue | typeof mark;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * The value of the pickle that begins at `start`, and where it ends.
+ * Reads the pickle that begins at `start`. Returns its value and its end.
  * @throws {VggError} CHECKPOINT_CORRUPT, CHECKPOINT_UNSAFE (a name or operation that is not allowed), CHECKPOINT_LIMIT
  */
 export function unpickle(
@@ -159,7 +159,7 @@ class Machine {
         if (protocol < 2 || protocol > 5) throw this.#corrupt(`protocol 2 to 5, not ${protocol},`);
         return;
       }
-      case 0x95: // FRAME: only a hint for buffering
+      case 0x95: // FRAME is only a hint for buffering.
         this.#skip(8);
         return;
       case 0x28: // MARK
@@ -271,7 +271,7 @@ class Machine {
       case 0x52: // REDUCE
         this.#reduce();
         return;
-      case 0x62: // BUILD: an OrderedDict's attributes (`_metadata`), which are of no use here
+      case 0x62: // BUILD sets an OrderedDict's attributes (`_metadata`), which are not needed here.
         if (!(this.#pop() instanceof Dict)) throw this.#corrupt("a dictionary of attributes");
         if (!isOrderedDict(this.#top()))
           throw this.#unsafe("the state of an object other than an OrderedDict");
@@ -286,7 +286,7 @@ class Machine {
     const callee = this.#pop();
     if (!(args instanceof Tuple) || !(callee instanceof Name))
       throw this.#corrupt("a name and a tuple to apply it to");
-    // The same long list may be an argument again and again.
+    // Count the items: a pickle may pass the same long list to many calls.
     if (Array.isArray(args.items[0])) this.#count(args.items[0].length);
     const value = this.#handler.reduce(callee.name, args.items);
     if (value === undefined) throw this.#unsafe(`a call of ${callee.name}`);
@@ -361,7 +361,7 @@ class Machine {
     return this.#bytes[this.#skip(1)]!;
   }
 
-  /** Where the next `length` bytes are, which are then behind us. */
+  /** Moves past the next `length` bytes and returns where they begin. */
   #skip(length: number): number {
     const at = this.at;
     if (at + length > this.#bytes.byteLength) throw this.#corrupt(`${length} bytes more`);
@@ -387,7 +387,7 @@ class Machine {
     return text;
   }
 
-  /** Two's complement, little-endian. */
+  /** Reads an integer in two's complement, little-endian. */
   #long(length: number): number | bigint {
     if (length > limits.intBytes) throw this.#limit("bytes in an integer", limits.intBytes);
     const at = this.#skip(length);

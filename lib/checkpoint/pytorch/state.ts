@@ -1,5 +1,5 @@
-// What PyTorch's pickles refer to: the names that may occur, the storages and tensors they stand for, and where in the
-// pickled object the state dict is.
+// The meaning of PyTorch's pickles: the allowed names, the storages and tensors behind them, and the place of the state
+// dict in the pickled object.
 import { describe } from "../../check.js";
 import { arrayTypeOf, type DType } from "../../dtype.js";
 import {
@@ -22,7 +22,7 @@ import {
   Tuple,
 } from "./pickle.js";
 
-/** torch.FloatStorage and its kin. */
+/** The dtypes of torch.FloatStorage and the other typed storages. */
 const storageTypes: Readonly<Record<string, DType>> = {
   "torch.FloatStorage": "float32",
   "torch.DoubleStorage": "float64",
@@ -60,17 +60,17 @@ const dtypeNames: Readonly<Record<string, DType>> = Object.fromEntries(
   ).flatMap(([dtype, alias]) => [dtype, alias ?? dtype].map((name) => [`torch.${name}`, dtype])),
 );
 
-/** Data types that PyTorch has and this package cannot hold: named, to be refused by name. */
+/** The names of PyTorch's data types that this package does not support. Their errors name them. */
 const unsupportedTypes =
   /^torch\.(Complex(Float|Double)|Q(U?Int8|Int32|UInt4x2|UInt2x4)|complex(32|64|128)|c(float|double|half)|q(u?int8|int32)|float8_\w+)(Storage)?$/;
 
-/** A storage as the pickle names it; where its bytes are is known when the pickle has been read. */
+/** A storage as the pickle names it. The position of its bytes is known only after the pickle was read. */
 export class StorageReference extends Opaque {
   readonly key: string;
-  /** undefined: untyped, its elements are bytes. */
+  /** Undefined if the storage is untyped. Then its elements are bytes. */
   readonly dtype: DType | undefined;
   readonly elements: number;
-  /** Legacy files: elements to skip. */
+  /** Elements to skip, in legacy files. */
   readonly viewOffset: number;
 
   constructor(key: string, dtype: DType | undefined, elements: number, viewOffset: number) {
@@ -86,7 +86,7 @@ export function referencedBytes({ dtype, elements }: StorageReference): number {
   return elements * (dtype === undefined ? 1 : arrayTypeOf(dtype).BYTES_PER_ELEMENT);
 }
 
-/** How many elements of a tensor's dtype a storage holds. @throws {VggError} CHECKPOINT_CORRUPT no whole number */
+/** Returns how many elements of `dtype` a storage holds. @throws {VggError} CHECKPOINT_CORRUPT not a whole number */
 export function elementsAs(file: CheckpointFile, storage: StorageReference, dtype: DType): number {
   const elements = referencedBytes(storage) / arrayTypeOf(dtype).BYTES_PER_ELEMENT;
   if (!Number.isInteger(elements))
@@ -94,7 +94,7 @@ export function elementsAs(file: CheckpointFile, storage: StorageReference, dtyp
   return elements;
 }
 
-/** A tensor as the pickle describes it; every number is still a claim. */
+/** A tensor as the pickle describes it. Its numbers are not checked yet. */
 export class TensorReference extends Opaque {
   readonly storage: StorageReference;
   readonly dtype: DType;
@@ -118,7 +118,7 @@ export class TensorReference extends Opaque {
   }
 }
 
-/** How many arguments PyTorch's functions take. */
+/** The minimum and maximum number of arguments of PyTorch's functions. */
 const arities: Readonly<Record<string, readonly [least: number, most: number]>> = {
   "collections.OrderedDict": [0, 1],
   "torch._utils._rebuild_tensor": [4, 4],
@@ -133,7 +133,8 @@ const arities: Readonly<Record<string, readonly [least: number, most: number]>> 
 };
 
 /**
- * The handler of PyTorch's names. `storages` collects what the pickle refers to, by key; `itemCount`: of a persistent id.
+ * Makes the handler of PyTorch's names. It adds each storage that the pickle refers to to `storages`, by key.
+ * @param itemCount the number of items of a persistent id
  */
 export function torchHandler(
   file: CheckpointFile,
@@ -150,7 +151,7 @@ export function torchHandler(
   };
   const claims = (value: PickleValue | undefined, what: string): number[] => {
     if (!(value instanceof Tuple)) throw file.corrupt(`Expected a tuple for ${what}`);
-    // Before they are copied: many tensors may name the same long tuple.
+    // Check before copying: many tensors may name the same long tuple.
     if (value.items.length > maxDimensions) {
       throw checkpointError(
         file,
@@ -297,7 +298,10 @@ function tensorsIn(value: PickleValue | undefined): [string, TensorReference][] 
   );
 }
 
-/** The dictionary of tensors in a pickled object. @throws {VggError} CHECKPOINT_FORMAT none, or several, or not `key` */
+/**
+ * Finds the dictionary of tensors in a pickled object.
+ * @throws {VggError} CHECKPOINT_FORMAT no dictionary, several, or no tensors under `key`
+ */
 function findStateDict(
   file: CheckpointFile,
   root: PickleValue,
@@ -306,7 +310,7 @@ function findStateDict(
   const format = (message: string) => checkpointError(file, "CHECKPOINT_FORMAT", message);
   if (!(root instanceof Dict))
     throw format("Expected a dictionary of tensors; save model.state_dict(), not the model");
-  // Each value once: a dictionary may stand under many names.
+  // Visit each value once: a dictionary may stand under many names.
   const withTensors = new Set(
     [...new Set(root.entries.values())].filter((value) => tensorsIn(value).length > 0),
   );
@@ -329,7 +333,7 @@ function findStateDict(
     );
   }
   const own = tensorsIn(root);
-  // A checkpoint may keep a number beside its state dict as a tensor; a state dict has no dictionary in it.
+  // A checkpoint may store a number as a tensor beside its state dict. A state dict contains no dictionary.
   if (candidates.length === 1 && (usual.length === 1 || own.length === 0))
     return tensorsIn(root.entries.get(candidates[0]!));
   return own;
@@ -346,7 +350,7 @@ function findLabels(root: PickleValue): readonly string[] | undefined {
   return undefined;
 }
 
-/** Everything of a pickled object that this package reads, each tensor's place checked. */
+/** Collects the contents of a pickled object. Checks each tensor's view of its storage. */
 export function torchContents(
   file: CheckpointFile,
   format: Contents["format"],

@@ -23,7 +23,7 @@ const storageNames: Readonly<Partial<Record<DType, string>>> = {
 };
 
 const alignment = 64; // PyTorch aligns storages so that they can be mapped
-const maxBytes = 0xffffffff; // above, each place would need zip64
+const maxBytes = 0xffffffff; // larger offsets would need zip64
 
 const u16 = (value: number) => Buffer.of(value & 255, value >> 8);
 const u32 = (value: number) => {
@@ -44,14 +44,14 @@ const name = (module: string, item: string) => Buffer.from(`c${module}\n${item}\
 const tuple = (items: Buffer[]) => Buffer.concat([Buffer.from("("), ...items, Buffer.from("t")]);
 const orderedDict = Buffer.concat([name("collections", "OrderedDict"), Buffer.from(")R")]);
 
-/** An OrderedDict of tensors, protocol 2; storage i is the i-th tensor's own. */
+/** Pickles an OrderedDict of tensors with protocol 2. Storage i belongs to the i-th tensor alone. */
 function pickleStateDict(tensors: ReadonlyMap<string, LazyTensor>): Buffer {
   const items = [...tensors].map(([key, tensor], index) => {
     checkWritable(key, tensor);
     if (Buffer.byteLength(key) > maxStringBytes)
       throw rangeError(`a name of at most ${maxStringBytes} bytes`, "tensors", key);
     const { dtype, shape } = tensor;
-    // An empty tensor's strides are never used, and may not fit into 64 bits.
+    // An empty tensor's strides are never used and may not fit into 64 bits, so write zeros.
     const strides = contiguousStrides(shape.includes(0) ? shape.map(() => 0) : shape);
     const storageName = optionOf(storageNames, dtype);
     if (storageName === undefined) {
@@ -92,9 +92,9 @@ function pickleStateDict(tensors: ReadonlyMap<string, LazyTensor>): Buffer {
 }
 
 /**
- * Writes the file beside its place and moves it there when it is whole.
+ * Writes a temporary file beside the target and renames it when it is complete.
  * @throws {VggError} CHECKPOINT_UNSUPPORTED a dtype without a storage type, or more than 4 GiB; DISK_FULL, FOLDER_UNUSABLE
- * @throws {RangeError} no file, or what `readCheckpoint` refuses; nothing is written
+ * @throws {RangeError} no file, or contents that `readCheckpoint` refuses; nothing is written
  */
 export async function writePytorch(
   path: string,
@@ -127,7 +127,7 @@ export async function writePytorch(
           `Expected at most ${maxBytes} bytes for a .pth file; write safetensors`,
         );
       }
-      // Version 0, no flags, stored, no time; the sizes and the sum are known.
+      // Version 0, no flags, stored, no time. The sizes and the checksum are known.
       const common = Buffer.concat([
         u16(0),
         u16(0),

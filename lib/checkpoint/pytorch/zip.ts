@@ -1,14 +1,14 @@
-// The directory of a zip file, read strictly: what two readers could take for different files is refused.
+// Reads the directory of a zip file strictly: refuses files that two readers could understand differently.
 // https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
 import { type CheckpointFile, checkpointError } from "../file.js";
 
 export interface ZipRecord {
   readonly name: string;
-  /** Where its bytes begin. */
+  /** Byte offset of the record's data in the file. */
   readonly offset: number;
   /** Bytes in the file. */
   readonly storedBytes: number;
-  /** Bytes when inflated; the same where it is stored. */
+  /** Bytes after inflation. Equal to `storedBytes` if the record is not deflated. */
   readonly bytes: number;
   readonly isDeflated: boolean;
   readonly crc: number;
@@ -27,10 +27,13 @@ const signatures = {
   locator64: 0x07064b50,
 };
 const encryptedFlag = 1;
-const directoryAttribute = 0x10; // of MS-DOS, which other readers heed
+const directoryAttribute = 0x10; // an MS-DOS attribute that other readers respect
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** @throws {VggError} CHECKPOINT_CORRUPT, CHECKPOINT_UNSUPPORTED (encrypted, other methods), CHECKPOINT_LIMIT */
+/**
+ * Reads all records by name.
+ * @throws {VggError} CHECKPOINT_CORRUPT, CHECKPOINT_UNSUPPORTED (encrypted, other methods), CHECKPOINT_LIMIT
+ */
 export async function readZipDirectory(file: CheckpointFile): Promise<Map<string, ZipRecord>> {
   const { count, offset, size } = await findDirectory(file);
   if (count > maxRecords || size > maxDirectoryBytes) {
@@ -72,7 +75,7 @@ export async function readZipDirectory(file: CheckpointFile): Promise<Map<string
   return records;
 }
 
-/** The directory's place: from the end record, or its 64-bit sister where that says so. */
+/** Finds the directory by the end record, or by the zip64 end record if the end record refers to it. */
 async function findDirectory(
   file: CheckpointFile,
 ): Promise<{ count: number; offset: number; size: number }> {
@@ -82,13 +85,14 @@ async function findDirectory(
   const view = new DataView(tail.buffer);
   for (let at = tailBytes - endBytes; at >= 0; at--) {
     if (view.getUint32(at, true) !== signatures.end) continue;
-    // The comment must reach to the end of the file: nothing follows a zip file here.
+    // The comment must reach to the end of the file, because nothing may follow a zip file here.
     if (at + endBytes + view.getUint16(at + 20, true) !== tailBytes) continue;
     const count = view.getUint16(at + 10, true);
     const size = view.getUint32(at + 12, true);
     const offset = view.getUint32(at + 16, true);
     const end = tailOffset + at;
-    // The number of this disk, of the directory's, and of the records on this disk; all ones if zip64 tells.
+    // The fields are the number of this disk, the number of the directory's disk, and the count of records on this
+    // disk. A field is all ones if the zip64 record has the value.
     const isNarrow = (offset: number, value: number) =>
       [value, 0xffff].includes(view.getUint16(at + offset, true));
     if (![isNarrow(4, 0), isNarrow(6, 0), isNarrow(8, count)].every(Boolean))
@@ -143,7 +147,7 @@ function checkDirectory<T extends { offset: number; size: number }>(
   return directory;
 }
 
-/** A 64-bit number that must lie within the file. */
+/** Converts a 64-bit number that must lie within the file. */
 function safe(file: CheckpointFile, value: bigint): number {
   if (value > BigInt(file.size))
     throw file.corrupt(`Expected a place within ${file.size} bytes but received ${value}`);
@@ -207,7 +211,7 @@ function readCentral(
   return { name, rawName, flags, method, crc: view.getUint32(at + 16, true), ...wide, next };
 }
 
-/** Sizes and place of an entry: 32 bits, or 64 in the zip64 field where those are all ones. */
+/** Reads the sizes and offset of an entry: 32 bits each, or 64 from the zip64 field if the 32 bits are all ones. */
 function readWideSizes(
   file: CheckpointFile,
   view: DataView,
@@ -234,21 +238,21 @@ function readWideSizes(
     wide += 8;
     return safeSize(file, view.getBigUint64(wide - 8, true));
   };
-  // The order of the zip64 field.
+  // Read in the order of the zip64 field.
   const bytes = value(24);
   const storedBytes = value(20);
   const localOffset = value(42);
   return { bytes, storedBytes, localOffset };
 }
 
-/** An inflated size may exceed the file, but not what JavaScript can count. */
+/** Converts a 64-bit size. An inflated size may exceed the file, but not the safe integers. */
 function safeSize(file: CheckpointFile, value: bigint): number {
   if (value > BigInt(Number.MAX_SAFE_INTEGER))
     throw file.corrupt(`Expected a size below 2^53 but received ${value}`);
   return Number(value);
 }
 
-/** Where the record's bytes begin, after its own header, which must say the same as the directory. */
+/** Checks that a record's own header agrees with the directory. Returns the offset of the data after it. */
 async function checkLocal(
   file: CheckpointFile,
   entry: CentralEntry,
@@ -259,7 +263,7 @@ async function checkLocal(
   const view = new DataView(header.buffer);
   if (view.getUint32(0, true) !== signatures.local)
     throw file.corrupt(`Expected the header of ${entry.name} at byte ${entry.localOffset}`);
-  // With flag 3 the sizes and sum may stand behind the data: then they are 0 here.
+  // With flag 3 the sizes and checksum may follow the data. Then they are 0 here.
   const isEqual = (offset: number, value: number) =>
     [value, 0, 0xffffffff].includes(view.getUint32(offset, true));
   const isSame =

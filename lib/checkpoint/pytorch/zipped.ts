@@ -1,4 +1,4 @@
-// PyTorch's zip format (since 1.6): NAME/data.pkl, and NAME/data/KEY for each storage.
+// PyTorch's zip format (since 1.6): a record NAME/data.pkl, and a record NAME/data/KEY for each storage.
 
 import { crc32 } from "node:zlib";
 import { describe } from "../../check.js";
@@ -14,7 +14,7 @@ import {
 } from "./state.js";
 import { readZipDirectory, type ZipRecord } from "./zip.js";
 
-/** @throws {VggError} any CHECKPOINT_ code */
+/** Reads a zip file. @throws {VggError} any CHECKPOINT_ code */
 export async function readZipped(file: CheckpointFile, options: ReadOptions): Promise<Contents> {
   const records = await readZipDirectory(file);
   const pickles = [...records.keys()].filter((name) => /^[^/]+\/data\.pkl$/.test(name));
@@ -36,7 +36,7 @@ export async function readZipped(file: CheckpointFile, options: ReadOptions): Pr
   const stray = [...records.keys()].find((name) => !name.startsWith(folder));
   if (stray !== undefined)
     throw file.corrupt(`Expected all records under ${folder} but found ${stray}`);
-  // PyTorch writes 3 and reads 1 to 10.
+  // PyTorch writes version 3 and reads versions 1 to 10.
   const version = records.get(`${folder}version`);
   if (version === undefined)
     throw file.corrupt(`Expected a record ${folder}version but found none`);
@@ -89,7 +89,7 @@ export async function readZipped(file: CheckpointFile, options: ReadOptions): Pr
   });
 }
 
-/** A whole record that is no storage, its sum compared: parsing what is damaged helps nobody. */
+/** Reads a whole record that is not a storage. Verifies its checksum, so that damaged data is never parsed. */
 async function small(
   file: CheckpointFile,
   record: ZipRecord,
