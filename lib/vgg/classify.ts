@@ -1,4 +1,4 @@
-// Images to labels: decoding ahead of the device, and the best classes of each image.
+// Classifies images: decodes the next ones while the device works, and returns the best classes of each.
 
 import { setImmediate } from "node:timers/promises";
 import { GraphBuilder } from "../graph/builder.js";
@@ -13,15 +13,15 @@ import type { Topology } from "./topology.js";
 
 /** One class of an image. */
 export interface Prediction {
-  /** The class's number. */
+  /** The number of the class. */
   readonly index: number;
-  /** Its name, or its number where no names are known. */
+  /** The name of the class, or its number if no names are known. */
   readonly label: string;
-  /** 0 … 1; NaN where the network's answer is. */
+  /** 0 … 1, or NaN if the network's output is NaN. */
   readonly probability: number;
 }
 
-/** Records pixels (N, imageSize, imageSize, 3) uint8 → normalisation → the network → softmax → the `top` best classes. */
+/** Records pixels (N, imageSize, imageSize, 3) uint8 → normalisation → network → softmax → the `top` best classes. */
 export function recordClassify(topology: Topology, top: number): GraphRecord {
   const { imageSize } = topology;
   const builder = new GraphBuilder();
@@ -32,12 +32,12 @@ export function recordClassify(topology: Topology, top: number): GraphRecord {
   return builder.finish({ probabilities: values, indices });
 }
 
-/** How torchvision crops for a network of this size: the shorter side 256 for 224 pixels, and so in proportion. */
+/** Returns torchvision's crop in proportion: for 224 pixels, the shorter side is resized to 256. */
 function cropSizes({ imageSize }: Topology): Pick<CropOptions, "resizeSize" | "cropSize"> {
   return { resizeSize: Math.round((imageSize * 256) / 224), cropSize: imageSize };
 }
 
-/** The classes of pixels (n, imageSize, imageSize, 3) uint8. `labels` may be absent. */
+/** Classifies pixels (n, imageSize, imageSize, 3) uint8. `labels` may be undefined. */
 async function classifyPixels(
   graph: Graph,
   pixels: Tensor,
@@ -63,12 +63,12 @@ async function classifyPixels(
   );
 }
 
-/** What became of one image: its classes, or why it has none. */
+/** The result for one image: its classes, or the error. */
 export type Classification<Source> =
   | { readonly source: Source; readonly predictions: readonly Prediction[] }
   | { readonly source: Source; readonly error: unknown };
 
-/** Not `"error" in`, which asks Object.prototype too. */
+/** Whether an image failed. Does not use `"error" in`, which also finds properties of Object.prototype. */
 export function isFailure<Source>(
   result: Classification<Source>,
 ): result is Extract<Classification<Source>, { error: unknown }> {
@@ -76,8 +76,8 @@ export function isFailure<Source>(
 }
 
 /**
- * Images one after the other, in order: the next batch is decoded while the device works on this one.
- * @param open is called with each source before the iterator is asked again
+ * Classifies images in order. The next batch is decoded while the device works on this one.
+ * @param open opens a source; called before the iterator's next source is requested
  */
 export async function* classifyAll<Source>(
   graph: Graph,
@@ -107,7 +107,7 @@ export async function* classifyAll<Source>(
       const tensor = new Tensor([good.length, imageSize, imageSize, 3], data);
       let predictions: Prediction[][] = [];
       if (good.length > 0) predictions = await classifyPixels(graph, tensor, labels, signal);
-      // Sources may be refused without a turn of the event loop, in which timers and so signals fire.
+      // Yield to the event loop, so that timers and thus signals can fire. Refused sources may not need a turn of it.
       else await setImmediate();
       let taken = 0;
       for (const { source, pixels } of batch) {

@@ -1,4 +1,4 @@
-// The graphs of a model: recorded and compiled on first use, all with the same parameters.
+// The graphs of a model. They are recorded and compiled on first use, and share the parameters.
 import type { Device } from "../device/device.js";
 import { Graph } from "../graph/graph.js";
 import type { GraphRecord } from "../graph/ops.js";
@@ -21,23 +21,26 @@ export class ModelGraphs {
     this.#store = store;
   }
 
-  /** Images (N, inChannels, imageSize, imageSize) float32 → logits (N, numClasses) float32. */
+  /** The graph from images (N, inChannels, imageSize, imageSize) float32 to logits (N, numClasses) float32. */
   get logits(): Graph {
     return this.#graphs.get(logitsName) ?? this.forward([logitsName]);
   }
 
-  /** The same images → these layers' outputs, by torchvision's names. @throws {TypeError|RangeError} an unknown layer */
+  /**
+   * Returns the graph from the same images to the outputs of layers, by torchvision's names.
+   * @throws {TypeError|RangeError} an unknown layer
+   */
   forward(outputs: readonly string[]): Graph {
     const names = [...new Set(outputs)].sort();
     return this.#graph(names.join(","), () => recordForward(this.#topology, names));
   }
 
-  /** Pixels (N, imageSize, imageSize, 3) uint8 → the `top` best classes (N, top) and their probabilities. */
+  /** Returns the graph from pixels (N, imageSize, imageSize, 3) uint8 to the best classes and probabilities (N, top). */
   classify(top: number): Graph {
     return this.#graph(`classify ${top}`, () => recordClassify(this.#topology, top));
   }
 
-  /** Frees all of them when the runs asked for before have ended. */
+  /** Frees all graphs after all earlier runs have ended. */
   async dispose(): Promise<void> {
     await Promise.all([...this.#graphs.values()].map((graph) => graph.dispose()));
   }
@@ -52,7 +55,7 @@ export class ModelGraphs {
     return graph;
   }
 
-  /** Makes room for one more: a caller may ask for any number of combinations of layers. */
+  /** Evicts the oldest graph but the logits' at the limit: a caller may request any number of layer combinations. */
   #forgetOne(): void {
     if (this.#graphs.size < maxGraphs) return;
     const oldest = [...this.#graphs.keys()].find((key) => key !== logitsName)!;

@@ -1,4 +1,5 @@
-// The published weights as data: torchvision's models/vgg.py, whose file names end in the first 8 hex digits of the file's SHA-256.
+// The published weights as data, from torchvision's models/vgg.py. A file's name ends in the first 8 hex digits of its
+// SHA-256.
 import { checkOneOf } from "../check.js";
 import { type PublishedFile, type PullOptions, pull } from "../download/hub.js";
 import { type Architecture, architectures } from "./topology.js";
@@ -6,11 +7,11 @@ import { type Architecture, architectures } from "./topology.js";
 /** Weights of one architecture that torchvision publishes. */
 export interface KnownWeights extends PublishedFile {
   readonly arch: Architecture;
-  /** torchvision's name; `DEFAULT` stands for it too. */
+  /** torchvision's name. `DEFAULT` is an alias. */
   readonly name: "IMAGENET1K_V1";
-  /** Of ImageNet's validation images, in percent: the first answer is right, one of the first five is. */
+  /** Percent of ImageNet's validation images for which the first answer, or one of the first five, is right. */
   readonly accuracy: { readonly top1: number; readonly top5: number };
-  /** 10⁹ multiply-adds for one 224 × 224 image. */
+  /** Multiply-adds for one 224 × 224 image, in 10⁹. */
   readonly gmacs: number;
   readonly parameterCount: number;
 }
@@ -36,7 +37,7 @@ function published(
   });
 }
 
-/** By architecture. */
+/** The published weights by architecture. */
 export const weightsTable: Readonly<Record<Architecture, KnownWeights>> = {
   vgg11: published("vgg11", "8a719046", 506.84, [69.02, 88.628], 7.609, 132_863_336),
   vgg11_bn: published("vgg11_bn", "6002323d", 506.881, [70.37, 89.81], 7.609, 132_868_840),
@@ -52,9 +53,9 @@ export const weightsTable: Readonly<Record<Architecture, KnownWeights>> = {
 };
 
 /**
- * The published weights of an architecture.
+ * Returns the published weights of an architecture.
  * @param name "IMAGENET1K_V1", or "DEFAULT", which is the same
- * @throws {TypeError} not a string @throws {RangeError} an architecture or a name that is not known
+ * @throws {TypeError} not a string @throws {RangeError} an unknown architecture or name
  */
 export function knownWeights(arch: Architecture, name = "DEFAULT"): KnownWeights {
   const weights = weightsTable[checkOneOf(arch, "arch", architectures)];
@@ -62,7 +63,7 @@ export function knownWeights(arch: Architecture, name = "DEFAULT"): KnownWeights
   return weights;
 }
 
-/** All published weights, the smallest network first. */
+/** Lists all published weights, the smallest network first. */
 export function listWeights(): readonly KnownWeights[] {
   return Object.values(weightsTable);
 }
@@ -73,10 +74,10 @@ export function isWeightsName(name: string): boolean {
 }
 
 /**
- * The path of published weights, which are downloaded if they are not on this machine. Each call verifies the file's SHA-256.
- * Processes that ask for the same file at once download it once.
+ * Downloads published weights if they are not on this machine. Returns their path. Each call verifies the file's
+ * SHA-256. Processes that need the same file at the same time download it once.
  * @param name "IMAGENET1K_V1", or "DEFAULT", which is the same
- * @throws {TypeError|RangeError} an argument of another type, or a value that is not known
+ * @throws {TypeError|RangeError} an argument of another type, or an unknown value
  * @throws {VggError} DOWNLOAD_FAILED, OFFLINE, HASH_MISMATCH, DISK_FULL, FOLDER_UNUSABLE
  * @throws the signal's reason
  */

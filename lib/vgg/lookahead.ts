@@ -1,8 +1,8 @@
-// Images of an iterator in batches, decoded ahead of whoever takes them.
+// Takes images from an iterator in batches, and decodes them before the consumer needs them.
 import { typeError } from "../check.js";
 import { follow, unlessAborted } from "../signal.js";
 
-/** An image with its pixels, or with the reason why it has none. */
+/** An image with its pixels, or with the reason why it has no pixels. */
 export interface Decoded<Source> {
   readonly source: Source;
   readonly pixels: PromiseSettledResult<Uint8Array>;
@@ -13,18 +13,18 @@ interface Asked<Source> {
   readonly decoded: Promise<Decoded<Source>>;
 }
 
-/** An iterator of either kind. */
+/** A synchronous or asynchronous iterator. */
 export interface Sources<Source> {
   next(): IteratorResult<Source> | PromiseLike<IteratorResult<Source>>;
   return?(): unknown;
 }
 
-/** What JavaScript calls an object: functions too. */
+/** Whether a value is an object in JavaScript's sense, which includes functions. */
 function isObject(value: unknown): value is object {
   return (typeof value === "object" && value !== null) || typeof value === "function";
 }
 
-/** @throws {TypeError} nothing that is iterable, or what it gives is no iterator */
+/** Opens an iterable. @throws {TypeError} not an iterable, or its iterator is not valid */
 export function iteratorOf<Source>(
   images: Iterable<Source> | AsyncIterable<Source>,
 ): Sources<Source> {
@@ -42,7 +42,7 @@ export function iteratorOf<Source>(
   return iterator;
 }
 
-/** Asks for the next images while there is room for them in a batch. */
+/** Requests the next images while the batch has room. */
 export class Lookahead<Source> {
   readonly #sources: Sources<Source>;
   readonly #next: Sources<Source>["next"];
@@ -51,7 +51,7 @@ export class Lookahead<Source> {
   readonly #stop: AbortController;
   readonly #unfollow: () => void;
   #asked: Asked<Source>[] = [];
-  /** The iterator's last answer, with what it threw. */
+  /** Set when the iterator has ended, with its error if it threw. */
   #end: { readonly failure?: { readonly error: unknown } } | null = null;
   #isAsking = false;
   #changed = Promise.resolve();
@@ -64,7 +64,7 @@ export class Lookahead<Source> {
     signal: AbortSignal | undefined,
   ) {
     this.#sources = sources;
-    // Once, as for…of does.
+    // Read `next` once, as for…of does.
     const { next } = sources;
     this.#next = () => next.call(sources);
     this.#batchSize = batchSize;
@@ -75,8 +75,9 @@ export class Lookahead<Source> {
   }
 
   /**
-   * The next images in order: a whole batch, or fewer if the iterator gives no more for now. None at its end.
-   * @throws what the iterator threw, after the images before it; the reason of `signal`
+   * Returns the next images in order: a whole batch, or fewer if the iterator has no more yet. Returns an empty array
+   * at the end.
+   * @throws the iterator's error, after the images before it; the reason of `signal`
    */
   async take(): Promise<readonly Decoded<Source>[]> {
     const { signal } = this.#stop;
@@ -98,14 +99,14 @@ export class Lookahead<Source> {
     }
   }
 
-  /** Stops decoding and tells the iterator, as for…of does; what it still owes is not waited for. */
+  /** Stops decoding and closes the iterator, as for…of does. Does not wait for an answer that is still pending. */
   async close(): Promise<void> {
     const { signal } = this.#stop;
     const wasAborted = signal.aborted;
     this.#stop.abort();
     this.#unfollow();
     if (this.#end !== null) return;
-    // A generator returns after the answer that was asked for, which may never come.
+    // A generator returns only after its pending answer, which may never come.
     const isWaited = !this.#isAsking && !wasAborted;
     const returned = this.#return();
     if (isWaited) await returned;
@@ -136,7 +137,7 @@ export class Lookahead<Source> {
     this.#isAsking = false;
   }
 
-  /** Async, so that what is thrown and what is rejected are one. */
+  /** Closes the iterator. Async, so that a thrown error becomes a rejection. */
   async #return(): Promise<void> {
     const { return: end } = this.#sources;
     if (end === undefined || end === null) return;
@@ -149,7 +150,7 @@ export class Lookahead<Source> {
     return { source, pixels: pixels! };
   }
 
-  /** Ends the wait for a change, and begins the next. */
+  /** Ends the wait for a change, and begins the next one. */
   #expectChange(): void {
     this.#change();
     this.#changed = new Promise((resolve) => {

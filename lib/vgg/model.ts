@@ -1,4 +1,4 @@
-// Class Vgg: a forward graph with named parameters.
+// The class Vgg: a forward graph with named parameters.
 import { checkInteger, checkSignal, readOptions, typeError } from "../check.js";
 import { readOptionNames } from "../checkpoint/checkpoint.js";
 import { openCheckpoint } from "../checkpoint/open.js";
@@ -46,7 +46,7 @@ export class Vgg {
   readonly imageSize: number;
   readonly device: Device;
   readonly precision: Precision;
-  /** The names of the classes, where they are known. */
+  /** The names of the classes, if they are known. */
   readonly labels: readonly string[] | undefined;
   #topology: Topology;
   #state: ModelState;
@@ -54,7 +54,7 @@ export class Vgg {
   #disposal: Promise<void> | null = null;
 
   /**
-   * A model with fresh parameters, initialised as torchvision does.
+   * Makes a model with new parameters, initialised as in torchvision.
    * @throws {TypeError|RangeError} unknown architecture, device, precision or option, or a number out of its range
    * @throws {VggError} UNSUPPORTED precision, DEVICE_UNAVAILABLE, OUT_OF_MEMORY, ADDON_MISSING
    */
@@ -66,10 +66,12 @@ export class Vgg {
   }
 
   /**
-   * A model with parameters from a file: .pth (zip or legacy) or .safetensors, under torchvision's, timm's or the usual
-   * tutorial's names; or known weights by name ("IMAGENET1K_V1", "DEFAULT"), which are downloaded once.
-   * @throws {TypeError|RangeError} as `create`
-   * @throws {VggError} CHECKPOINT_…, STATE_DICT_MISMATCH with every name that differs; as `create`; those of a download
+   * Makes a model with parameters from a file or from published weights. The file is .pth (zip or legacy) or
+   * .safetensors, with torchvision's, timm's or the usual tutorial's names. Published weights have a name
+   * ("IMAGENET1K_V1", "DEFAULT") and are downloaded once.
+   * @throws {TypeError|RangeError} the errors of `create`
+   * @throws {VggError} CHECKPOINT_…, STATE_DICT_MISMATCH with every name that differs; the errors of `create` and of
+   * a download
    */
   static async load(arch: Architecture, source: string, options: LoadOptions = {}): Promise<Vgg> {
     const known = [...optionNames, ...readOptionNames, "signal"];
@@ -80,7 +82,7 @@ export class Vgg {
     checkSignal(signal);
     signal?.throwIfAborted();
     topology(arch, given);
-    // All that can be wrong without the file, before a download of half a gigabyte.
+    // Check all that can be checked without the file before a download of half a gigabyte.
     const { device, precision } = await openDeviceOf(given);
     checkLabels(given.labels, given.numClasses ?? given.labels?.length ?? 0);
     const path = isWeightsName(source)
@@ -127,7 +129,7 @@ export class Vgg {
     const { device, precision } = await openDeviceOf(options);
     const model = new Vgg(checked, device, precision, labels);
     try {
-      // Before the parameters have values: they are then written into their packed places at once, never held twice.
+      // Compile before the parameters have values, so that values are packed as they are written and never held twice.
       await model.#graphs.logits.prepare(1);
       await fill(model.#state);
       return model;
@@ -155,7 +157,7 @@ export class Vgg {
     this.#graphs = new ModelGraphs(device, checked, this.#state.store);
   }
 
-  /** How many numbers are trained: 132,863,336 for VGG11 with 1000 classes. */
+  /** The number of trainable elements: 132,863,336 for VGG11 with 1000 classes. */
   get parameterCount(): number {
     return this.#state.parameterCount;
   }
@@ -164,20 +166,20 @@ export class Vgg {
     return this.#disposal !== null;
   }
 
-  /** The entries of torchvision's state_dict, in its order. */
+  /** Iterates over the entries of torchvision's state_dict, in its order. */
   parameters(): IterableIterator<ParameterInfo> {
     return this.#state.infos();
   }
 
-  /** A copy. @throws {TypeError|RangeError} unknown name @throws {VggError} DISPOSED, OUT_OF_MEMORY */
+  /** Copies a parameter. @throws {TypeError|RangeError} unknown name @throws {VggError} DISPOSED, OUT_OF_MEMORY */
   async getParameter(name: string): Promise<Tensor> {
     this.#checkLive();
     return this.#state.get(name);
   }
 
   /**
-   * Replaces a parameter for the forwards asked for after this one. The numbers are copied before this returns.
-   * @param tensor float32, or float64, float16 or bfloat16, which become float32
+   * Replaces a parameter for all later forwards. The values are copied before this returns.
+   * @param tensor float32, or float64, float16 or bfloat16, which are converted to float32
    * @throws {TypeError|RangeError} unknown name, another dtype or shape
    * @throws {VggError} DISPOSED, OUT_OF_MEMORY, QUEUE_FULL
    */
@@ -187,7 +189,8 @@ export class Vgg {
   }
 
   /**
-   * Copies of all parameters and statistics, in torchvision's order, as they are at this place in the order of the calls.
+   * Copies all parameters and statistics, in torchvision's order. Includes the writes of earlier calls and of no later
+   * ones.
    * @throws {VggError} DISPOSED, OUT_OF_MEMORY
    */
   async stateDict(): Promise<Map<string, Tensor>> {
@@ -200,8 +203,8 @@ export class Vgg {
   }
 
   /**
-   * Replaces the parameters in one step: a forward finds all of them new, or none. The numbers are copied before this
-   * returns.
+   * Replaces the parameters atomically: a forward sees all new values or only old ones. The values are copied before
+   * this returns.
    * @param options.strict true (default): missing and unexpected keys are errors; false: they are returned
    * @throws {TypeError} not a Map or object of Tensors, another dtype
    * @throws {VggError} STATE_DICT_MISMATCH with every missing, unexpected and misshapen key; DISPOSED, OUT_OF_MEMORY,
@@ -218,10 +221,11 @@ export class Vgg {
   }
 
   /**
-   * Writes the parameters as safetensors, as they are at this place in the order of the calls; the labels go with them.
+   * Writes the parameters and labels as safetensors. Includes the writes of earlier calls and of no later ones.
    * Forwards do not wait for it. A parameter that a later call replaces is copied first.
-   * @throws {TypeError} not a path, metadata that is no object of strings
-   * @throws {RangeError} no file, or what a reader would refuse @throws {VggError} DISPOSED, DISK_FULL, FOLDER_UNUSABLE
+   * @throws {TypeError} not a path, metadata that is not an object of strings
+   * @throws {RangeError} no file, or contents that a reader would refuse
+   * @throws {VggError} DISPOSED, DISK_FULL, FOLDER_UNUSABLE
    */
   async save(path: string, options: WriteOptions = {}): Promise<void> {
     this.#checkLive();
@@ -237,9 +241,9 @@ export class Vgg {
   }
 
   /**
-   * The logits (N, numClasses) float32 of images (N, inChannels, imageSize, imageSize) float32, already normalised.
-   * Runs on the device's own thread. An input in JavaScript's memory is copied before this returns.
-   * With `outputs`, the outputs of those layers by name instead.
+   * Computes the logits (N, numClasses) float32 of normalised images (N, inChannels, imageSize, imageSize) float32.
+   * Runs on the device's thread. An input in JavaScript's memory is copied before this returns.
+   * With `outputs`, returns the outputs of those layers by name instead.
    * @throws {TypeError|RangeError} another rank, shape or dtype, an empty batch, an unknown layer, another device
    * @throws {VggError} DISPOSED, OUT_OF_MEMORY, QUEUE_FULL; or the reason of `signal`
    */
@@ -286,9 +290,9 @@ export class Vgg {
   }
 
   /**
-   * The best classes of an image, by torchvision's preprocessing: a path, URL, bytes or stream; an array gives an array.
-   * Bytes at hand are copied before this returns.
-   * @throws {TypeError|RangeError} another source, `top` out of range, a model of other than 3 channels
+   * Returns the best classes of an image, preprocessed as in torchvision. An image is a path, URL, bytes or stream. An
+   * array of images gives an array of results. Bytes in memory are copied before this returns.
+   * @throws {TypeError|RangeError} another source, `top` out of range, a model with other than 3 channels
    * @throws {VggError} IMAGE_…, DISPOSED, OUT_OF_MEMORY, QUEUE_FULL; or the reason of `signal`
    */
   async classify(image: ImageSource, options?: ClassifyOptions): Promise<readonly Prediction[]>;
@@ -312,10 +316,10 @@ export class Vgg {
   }
 
   /**
-   * Like `classify` for any number of images, which are asked for as they are needed: yields each one's classes, or the
-   * error that it met, in order. One bad image does not stop the rest. Bytes at hand are copied before the iterable is
-   * asked for the next image.
-   * @throws {TypeError|RangeError} no iterable, or one that breaks the protocol; otherwise as `classify`
+   * Classifies any number of images and takes them from the iterable as needed. Yields the classes or the error of each
+   * image, in order. A bad image does not stop the others. Bytes in memory are copied before the iterable's next image
+   * is requested.
+   * @throws {TypeError|RangeError} not an iterable, or one that breaks the protocol; the errors of `classify`
    */
   async *classifyEach<Source extends ImageSource>(
     images: Iterable<Source> | AsyncIterable<Source>,
@@ -326,8 +330,8 @@ export class Vgg {
   }
 
   /**
-   * Makes the model ready for these batch sizes, so that their first forward is as fast as the next.
-   * @throws {TypeError|RangeError} `batchSizes` is no array of positive integers
+   * Prepares the model for these batch sizes, so that their first forward is as fast as the next.
+   * @throws {TypeError|RangeError} `batchSizes` is not an array of positive integers
    * @throws {VggError} DISPOSED, OUT_OF_MEMORY, QUEUE_FULL
    */
   async warmup(batchSizes: readonly number[] = [1]): Promise<void> {
@@ -342,10 +346,11 @@ export class Vgg {
   }
 
   /**
-   * How long each layer takes, by medians over some runs: what the device really runs, so that several modules may be one.
-   * On a GPU by its own clock, each layer outside the recorded graph that `forward` launches.
-   * @param input images as for `forward`, or how many: random ones then
-   * @throws {TypeError|RangeError} as `forward`; `warmup` or `iterations` out of range
+   * Measures the median time of each layer over some runs. Layers are the steps that the device runs, so several
+   * modules may be one layer. A GPU is timed with its own clock, and runs each layer outside the recorded graph that
+   * `forward` launches.
+   * @param input images as for `forward`, or a number of random images
+   * @throws {TypeError|RangeError} the errors of `forward`; `warmup` or `iterations` out of range
    * @throws {VggError} DISPOSED, OUT_OF_MEMORY, QUEUE_FULL; or the reason of `signal`
    */
   async profile(
@@ -358,17 +363,17 @@ export class Vgg {
     return nameSteps(this.#topology, [logitsName], steps);
   }
 
-  /** @internal Of the forward of logits that ended last. */
+  /** @internal Times of the forward of logits that ended last. */
   get lastForward(): NativeRunTime {
     return this.#graphs.logits.lastRun;
   }
 
-  /** Layers, output shapes, parameters and multiply-adds. Printing it, or `String(summary)`, gives a table. */
+  /** Returns layers, output shapes, parameters and multiply-adds. Printing it, or `String(summary)`, gives a table. */
   summary(): Summary {
     return new Summary(this.#topology);
   }
 
-  /** Frees the model when the calls asked for before have ended. Twice is nothing. */
+  /** Frees the model after all earlier calls have ended. A second call has no effect. */
   dispose(): Promise<void> {
     this.#disposal ??= (async () => {
       await this.#graphs.dispose();
@@ -381,7 +386,7 @@ export class Vgg {
     return this.dispose();
   }
 
-  /** Checks the options. @returns what classifies the images of an iterator */
+  /** Checks the options. @returns a function that classifies the images of an iterator */
   #classifier(options: ClassifyOptions) {
     this.#checkLive();
     const given = readOptions(options, "options", ["top", "batchSize", "signal"]);
@@ -400,7 +405,7 @@ export class Vgg {
       classifyAll(graph, this.#topology, this.labels, sources, open, { batchSize, signal });
   }
 
-  /** @throws {RangeError} no number of images */
+  /** Makes a batch of images. @throws {RangeError} not a valid number of images */
   #images(batch: number, name: string, make: (shape: readonly number[]) => Tensor): Tensor {
     checkInteger(batch, name, 1, 2 ** 31 - 1);
     const shape = [batch, this.inChannels, this.imageSize, this.imageSize];

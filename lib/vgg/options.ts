@@ -1,4 +1,4 @@
-// What models are made and called with: the types of the options, and their checks.
+// The options of models and their methods: types and checks.
 import { checkOneOf, describe, optionOf, typeError } from "../check.js";
 import type { ReadOptions } from "../checkpoint/checkpoint.js";
 import { Device, type DeviceId, type DeviceTensor, openDevice } from "../device/device.js";
@@ -8,57 +8,58 @@ import { imagenetLabels } from "./labels.js";
 import type { TopologyOptions } from "./topology.js";
 
 export interface VggOptions extends TopologyOptions {
-  /** Default "auto". A device that is opened here is let go of with the model. */
+  /** Default "auto". A device that the model opened is released with the model. */
   device?: Device | DeviceId;
   /** Default "float32". */
   precision?: Precision;
-  /** The names of the classes, one for each. Default: ImageNet's where there are 1000 classes. */
+  /** The names of the classes, one for each. Default: ImageNet's names if there are 1000 classes. */
   labels?: readonly string[];
 }
 
 export interface CreateOptions extends VggOptions {
-  /** An integer from 0 to 2^53 - 1, default 0: the same parameters on every machine. */
+  /** An integer from 0 to 2^53 - 1, default 0. A seed gives the same parameters on every machine. */
   seed?: number;
 }
 
-/** `inChannels` and `numClasses` are the file's; given as well, they must agree with it. */
+/** Options of `load`. `inChannels` and `numClasses` come from the file; if they are given, they must agree with it. */
 export interface LoadOptions extends VggOptions, ReadOptions {
-  /** Stops a download. */
+  /** Aborts a download. */
   signal?: AbortSignal;
 }
 
 export interface ClassifyOptions {
-  /** How many classes, the best first. Default 5, or all where there are fewer. */
+  /** The number of classes to return, the best first. Default 5, or all if there are fewer. */
   top?: number;
-  /** How many images go to the device at once, default 8. */
+  /** Images of one batch on the device, default 8. */
   batchSize?: number;
   signal?: AbortSignal;
 }
 
 export interface ForwardOptions {
-  /** Drops the work if it has not started, stops it between two layers if it has; forward rejects with the signal's reason. */
+  /** Drops work that has not started, else stops it between two layers. `forward` rejects with the signal's reason. */
   signal?: AbortSignal;
-  /** Where the logits go instead of a new Tensor: (N, numClasses) float32 on the model's device. */
+  /** Receives the logits instead of a new Tensor: (N, numClasses) float32 on the model's device. */
   into?: DeviceTensor;
 }
 
 export interface LayerOptions<Name extends string> {
   signal?: AbortSignal;
-  /** torchvision's module names: the outputs of these layers are returned, before the ReLU that follows them. */
+  /** torchvision's module names of the layers to return. Each output is taken before the ReLU that follows the layer. */
   outputs: readonly Name[];
-  /** Where outputs go instead of a new Tensor, by name. */
+  /** Receive outputs by name instead of new Tensors. */
   into?: Partial<Record<Name, DeviceTensor>>;
 }
 
-/** The names of those of VggOptions. */
+/** The names of the options in VggOptions. */
 export const optionNames = Object.freeze([
   ...["device", "precision"],
   ...["inChannels", "numClasses", "imageSize", "labels"],
 ]);
 
 /**
- * The device, opened, and a precision that it has.
- * @throws {TypeError|RangeError} unknown device or precision @throws {VggError} UNSUPPORTED, DEVICE_UNAVAILABLE, ADDON_MISSING
+ * Opens the device, and checks that it offers the precision.
+ * @throws {TypeError|RangeError} unknown device or precision
+ * @throws {VggError} UNSUPPORTED, DEVICE_UNAVAILABLE, ADDON_MISSING
  */
 export async function openDeviceOf(
   options: VggOptions,
@@ -76,8 +77,8 @@ export async function openDeviceOf(
 }
 
 /**
- * The labels for so many classes: those given, or ImageNet's where there are as many.
- * @throws {TypeError} no array of strings @throws {RangeError} another number of them
+ * Returns the labels of `numClasses` classes: the given ones, or ImageNet's if they have the same number.
+ * @throws {TypeError} not an array of strings @throws {RangeError} another number of labels
  */
 export function checkLabels(labels: unknown, numClasses: number): readonly string[] | undefined {
   if (labels === undefined)

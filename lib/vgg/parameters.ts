@@ -1,4 +1,4 @@
-// The parameters of a topology: torchvision's state_dict as a table, and how PyTorch initialises each entry.
+// The parameters of a topology: torchvision's state_dict as a table, with the initialisation of each entry.
 import type { DType } from "../dtype.js";
 import type { Topology } from "./topology.js";
 
@@ -11,13 +11,13 @@ export interface ParameterInfo {
   readonly name: string;
   readonly shape: readonly number[];
   readonly dtype: DType;
-  /** False for the statistics of batch normalisation, which PyTorch calls buffers and does not count. */
+  /** False for the statistics of batch normalisation, which PyTorch calls buffers and does not count as parameters. */
   readonly isTrainable: boolean;
 }
 
 export interface ParameterEntry extends ParameterInfo {
   readonly initialization: Initialization;
-  /** num_batches_tracked: kept for PyTorch's sake, read by nothing, absent from older files. */
+  /** True for num_batches_tracked, which exists only for PyTorch: no layer reads it, and older files lack it. */
   readonly isOptional: boolean;
 }
 
@@ -44,7 +44,7 @@ function entry(
   };
 }
 
-/** In torchvision's order. Initialisation as in torchvision.models.vgg.VGG.__init__. */
+/** Lists the parameters in torchvision's order. They are initialised as in torchvision.models.vgg.VGG.__init__. */
 export function parameterTable({ modules }: Topology): ParameterEntry[] {
   return modules.flatMap((module) => {
     const { name, kind } = module;

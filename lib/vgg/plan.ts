@@ -1,4 +1,4 @@
-// Plans and kernels for a GPU that is not here: made on one machine, for the cache of another.
+// Makes plans and kernels for a GPU that this machine need not have, for the cache of another machine.
 import { join } from "node:path";
 import { readOptions } from "../check.js";
 import { architectureOf, describeGpu, type GpuName, nameOf } from "../device/gpus.js";
@@ -13,18 +13,18 @@ import { logitsName, type Topology } from "./topology.js";
 export interface PlanOptions {
   precision: Precision;
   batchSizes: readonly number[];
-  /** Where the plans are kept; default: where models look for them. */
+  /** The folder for the plans. Default: the folder where models look for them. */
   folder?: string;
-  /** How many plans to make for each convolution and form; the first is kept. Default: 1. */
+  /** The number of plans to make for each convolution and form. The first is kept. Default: 1. */
   limit?: number;
 }
 
-/** What was made. */
+/** The plans and kernels that were made. */
 export interface PlanReport {
   readonly gpu: string;
   readonly folder: string;
   readonly convolutions: readonly PlannedConvolution[];
-  /** A forward of each batch size, launch by launch, with convolutions in their likeliest form. */
+  /** The launches of a forward for each batch size, with convolutions in their likeliest form. */
   readonly forwards: readonly { readonly batch: number; readonly steps: readonly PlannedStep[] }[];
   readonly kernels: readonly {
     readonly file: string;
@@ -45,8 +45,8 @@ function nativeRecord(topology: Topology) {
 }
 
 /**
- * What a forward on a GPU launches and moves, as far as it is known without one: cuDNN's convolutions in the form asked for,
- * for null each in its likeliest. @throws {VggError} ADDON_MISSING
+ * Returns what a forward on a GPU launches and moves, as far as this is known without a GPU. cuDNN's convolutions have
+ * the given form; with null, each has its likeliest form. @throws {VggError} ADDON_MISSING
  */
 export function planSteps(
   topology: Topology,
@@ -56,7 +56,7 @@ export function planSteps(
   return callNative(() => native().planSteps(record, parameters, options));
 }
 
-/** @throws {VggError} LIBRARY_MISSING, UNSUPPORTED (cuDNN before 9.10.1), ADDON_MISSING */
+/** Makes plans and kernels. @throws {VggError} LIBRARY_MISSING, UNSUPPORTED (cuDNN before 9.10.1), ADDON_MISSING */
 export async function planAhead(
   gpu: GpuName,
   topology: Topology,

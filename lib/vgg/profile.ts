@@ -1,4 +1,4 @@
-// Times of a model's layers: the steps of its graph by torchvision's module names.
+// Times of a model's layers: gives the steps of its graph torchvision's module names.
 import { GraphBuilder } from "../graph/builder.js";
 import type { ValueId } from "../graph/ops.js";
 import type { StepProfile } from "../graph/profile.js";
@@ -6,23 +6,29 @@ import { inputName, recordModules } from "./record.js";
 import type { Topology } from "./topology.js";
 
 export interface LayerProfile {
-  /** torchvision's module names, joined where they run as one: "features.0+features.1+features.2"; "input" and "output". */
+  /**
+   * torchvision's module names, or "input" or "output". Names of modules that run as one step are joined:
+   * "features.0+features.1+features.2".
+   */
   readonly name: string;
-  /** The operations, as "conv2d+maxPool2d" (a ReLU is part of the one before it); or "input" and "output". */
+  /** The operations, such as "conv2d+maxPool2d", or "input" or "output". A ReLU is part of the operation before it. */
   readonly kind: string;
-  /** With the batch dimension. */
+  /** The shape of the output, with the batch dimension. */
   readonly outputShape: readonly number[];
-  /** Milliseconds: of the GPU's own clock where there is one. */
+  /** Milliseconds, measured with the GPU's own clock on a GPU. */
   readonly medianMs: number;
-  /** Products by its definition for the whole batch; a FLOP count is twice that. */
+  /** Products by the layer's definition for the whole batch. A FLOP count is twice that. */
   readonly multiplyAdds: number;
-  /** Products that the device computes: fewer where a convolution runs by Winograd's algorithm, or inputs of a linear layer are zero. On a GPU cuDNN does not say: a convolution's are `multiplyAdds`. */
+  /**
+   * Products that the device computes. They are fewer if a convolution uses Winograd's algorithm or if inputs of a
+   * linear layer are zero. cuDNN does not report them, so for a convolution on a GPU this is `multiplyAdds`.
+   */
   readonly products: number;
-  /** What must move at the least: the input, the parameters that are read, as they are kept, and the output once. */
+  /** The minimum bytes to move: the input, the parameters that are read, as they are stored, and the output once. */
   readonly bytes: number;
 }
 
-/** @param outputs those that the graph was recorded with */
+/** Names the steps of a graph. @param outputs the outputs that the graph was recorded with */
 export function nameSteps(
   topology: Topology,
   outputs: readonly string[],
@@ -36,7 +42,7 @@ export function nameSteps(
   }));
 }
 
-/** The modules that a value is the output of: more than one where they are one row, or compute nothing. */
+/** Maps each value to the modules that output it. Modules share a value if they are one row or compute nothing. */
 function modulesByValue(
   topology: Topology,
   outputs: readonly string[],

@@ -1,4 +1,4 @@
-// A topology as rows of a graph: the forward pass, cut to the layers that are wanted.
+// Records a topology as rows of a graph: the forward pass up to the last requested layer.
 import { checkOneOf } from "../check.js";
 import { GraphBuilder } from "../graph/builder.js";
 import type { GraphRecord } from "../graph/ops.js";
@@ -9,7 +9,7 @@ export const inputName = "input";
 
 /**
  * Records the forward pass of a float32 input (N, inChannels, imageSize, imageSize).
- * Rows after the last output are left out.
+ * Omits rows after the last output.
  * @param outputs torchvision's module names, e.g. "features.8"
  * @throws {RangeError} no such module
  */
@@ -22,8 +22,8 @@ export function recordForward(topology: Topology, outputs: readonly string[]): G
 }
 
 /**
- * Records the modules up to the last one that is wanted, all where none is. A ReLU is part of the layer before it unless
- * that layer's own output is wanted.
+ * Records the modules up to the last requested output, or all modules if `outputs` is empty. A ReLU is part of the
+ * layer before it unless that layer's output is requested.
  * @returns the last value, and the value of each module
  */
 export function recordModules(
@@ -41,7 +41,7 @@ export function recordModules(
       : Math.max(...outputs.map((output) => names.indexOf(output)));
   const made = new Map<string, Value>();
   let value = input;
-  let isRectified = false; // the layer before has already taken the ReLU that follows it
+  let isRectified = false; // the previous layer includes the ReLU that follows it
   for (const [index, module] of modules.slice(0, last + 1).entries()) {
     const next = modules[index + 1];
     const relu = next?.kind === "relu" && !wanted.has(module.name) && index < last;
@@ -89,6 +89,6 @@ function recordModule(builder: GraphBuilder, module: Module, input: Value, relu:
       return builder.gemm(features, parameter("weight", [outFeatures, inFeatures]), { bias, relu });
     }
     case "dropout":
-      return input; // the identity at inference
+      return input; // dropout is the identity at inference
   }
 }

@@ -1,10 +1,10 @@
-// Compares a state dict with what a model needs, before anything is written.
+// Compares a state dict with a model's parameters before anything is written.
 import { formatShape } from "../check.js";
 import { VggError } from "../errors.js";
 import { checkFloatTensor, checkTensor, type Tensor, tensorEntries } from "../tensor.js";
 import type { ParameterEntry } from "./parameters.js";
 
-/** The keys in which a state dict and a model differ, each with its reason where there is one. */
+/** The keys in which a state dict and a model differ. */
 export interface StateDictDifference {
   readonly missing: readonly string[];
   readonly unexpected: readonly string[];
@@ -12,16 +12,16 @@ export interface StateDictDifference {
 
 export type StateDict = ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>;
 
-/** @throws {TypeError} not a Tensor, or one whose numbers cannot become the parameter's */
+/** Checks a tensor for a parameter. @throws {TypeError} not a Tensor, or a dtype that cannot be converted */
 export function checkParameter({ name, dtype }: ParameterEntry, tensor: Tensor): void {
   if (dtype === "float32") checkFloatTensor(tensor, name);
   else checkTensor(tensor, name, dtype);
 }
 
 /**
- * The tensors that have a place in the table, and the keys that differ.
+ * Returns the tensors that are in the table, and the keys that differ.
  * @throws {TypeError} not a Map or object of Tensors, another dtype @throws {RangeError} data that were transferred
- * @throws {VggError} STATE_DICT_MISMATCH with every misshapen and, where `strict`, every missing and unexpected key
+ * @throws {VggError} STATE_DICT_MISMATCH with every misshapen key and, if `strict`, every missing and unexpected key
  */
 export function matchStateDict(
   arch: string,

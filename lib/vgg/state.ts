@@ -1,4 +1,4 @@
-// The state of a model under torchvision's names: what lives on the device, and the few numbers that do not.
+// The state of a model under torchvision's names: the parameters on the device, and the counters that are not there.
 import { formatShape, rangeError, typeError } from "../check.js";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { LazyTensor } from "../checkpoint/safetensors.js";
@@ -21,7 +21,7 @@ export class ModelState {
   readonly store: ParameterStore;
   readonly #arch: string;
   readonly #table: ReadonlyMap<string, ParameterEntry>;
-  /** The entries that no layer reads (num_batches_tracked). An array is never changed, but replaced. */
+  /** The entries that no layer reads (num_batches_tracked). An array is replaced, never changed. */
   readonly #counters = new Map<string, BigInt64Array<ArrayBuffer>>();
 
   constructor(device: Device, topology: Topology, precision: Precision) {
@@ -37,7 +37,7 @@ export class ModelState {
     );
   }
 
-  /** Fresh parameters: entry i of the table is stream i of the seed. */
+  /** Initialises all parameters. Entry i of the table is drawn from stream i of the seed. */
   async initialize(seed: number): Promise<void> {
     const entries = [...this.#table.values()];
     await Promise.all(
@@ -49,7 +49,7 @@ export class ModelState {
     );
   }
 
-  /** What a checkpoint holds, read and packed piece by piece. @throws {VggError} CHECKPOINT_, OUT_OF_MEMORY, DISPOSED */
+  /** Reads and packs a checkpoint piece by piece. @throws {VggError} CHECKPOINT_, OUT_OF_MEMORY, DISPOSED */
   async loadCheckpoint(checkpoint: Checkpoint, { tensors }: IdentifiedWeights): Promise<void> {
     for (const [name, stored] of tensors) {
       if (this.#counters.has(name)) {
@@ -98,7 +98,7 @@ export class ModelState {
     await this.#write([[name, tensor]]);
   }
 
-  /** All of them in one step. */
+  /** Replaces all parameters in one step. */
   async load(tensors: StateDict, strict: boolean): Promise<StateDictDifference> {
     const { fitting, difference } = matchStateDict(this.#arch, this.#table, tensors, strict);
     await this.#write(fitting);
@@ -106,8 +106,8 @@ export class ModelState {
   }
 
   /**
-   * Calls `use` with every entry as it is at this place in the order of the calls. Each can be read once, until `use` has
-   * ended.
+   * Calls `use` with a snapshot of every entry. It includes the writes of earlier calls and of no later ones. Each
+   * entry can be read once, until `use` has ended.
    */
   async hold<T>(use: (entries: ReadonlyMap<string, LazyTensor>) => Promise<T>): Promise<T> {
     const counters = new Map(this.#counters);
@@ -144,7 +144,7 @@ export class ModelState {
     try {
       await written;
     } catch (error) {
-      // Nothing was written; a later call may have replaced them again.
+      // Nothing was written, so restore the counters that no later call has replaced.
       for (const { name, before, now } of replaced)
         if (this.#counters.get(name) === now) this.#counters.set(name, before);
       throw error;

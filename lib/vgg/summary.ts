@@ -1,4 +1,4 @@
-// What a model is made of, as a table in torchinfo's manner.
+// The layers of a model, as a table in torchinfo's style.
 import { inspect } from "node:util";
 import { formatShape } from "../check.js";
 import { elementCount } from "../tensor.js";
@@ -10,17 +10,17 @@ export interface LayerSummary {
   /** torchvision's module name. */
   readonly name: string;
   readonly kind: string;
-  /** With the batch dimension, which is 1. */
+  /** The shape of the output, with the batch dimension, which is 1. */
   readonly outputShape: readonly number[];
   readonly parameters: number;
-  /** Products of convolutions and linear layers for one image; a FLOP count is twice that. */
+  /** Products of convolutions and linear layers for one image. A FLOP count is twice that. */
   readonly multiplyAdds: number;
 }
 
 const megabytes = (bytes: number) => (bytes / 1e6).toFixed(2);
 const integer = (value: number) => value.toLocaleString("en-US");
 
-/** `String(summary)`, or printing it, gives the table; its fields are for programs. Sizes are of batch 1 in float32. */
+/** A summary: `String(summary)`, or printing it, gives the table. Sizes are for a batch of 1 in float32. */
 export class Summary {
   readonly arch: string;
   readonly inputShape: readonly number[];
@@ -28,7 +28,7 @@ export class Summary {
   readonly totalParameters: number;
   readonly totalMultiplyAdds: number;
   readonly inputBytes: number;
-  /** The sum of all layers' outputs, as if each were kept. */
+  /** The sum of all layers' outputs, as if each output were kept. */
   readonly outputBytes: number;
   readonly parameterBytes: number;
 

@@ -1,8 +1,8 @@
-// The published family as data: Simonyan & Zisserman, "Very deep convolutional networks", ICLR 2015, table 1;
-// module and parameter names are torchvision's.
+// The published family as data: Simonyan & Zisserman, "Very deep convolutional networks", ICLR 2015, table 1.
+// Module and parameter names are torchvision's.
 import { checkInteger, checkOneOf, optionOf } from "../check.js";
 
-/** A number is a 3×3 convolution with that many filters, "M" a 2×2 max pool. */
+/** A number stands for a 3×3 convolution with that number of filters, "M" for a 2×2 max pool. */
 const configurations = {
   A: [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
   B: [64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
@@ -65,7 +65,7 @@ export type Module =
     }
   | { readonly name: string; readonly kind: "dropout"; readonly p: number };
 
-/** Numbers that a caller may choose; the rest is the paper's. */
+/** The sizes that a caller may choose. All others are fixed by the paper. */
 export interface TopologyOptions {
   /** 1 … 4096, default 3. */
   inChannels?: number;
@@ -80,14 +80,14 @@ export interface Topology {
   readonly inChannels: number;
   readonly numClasses: number;
   readonly imageSize: number;
-  /** In the order in which they run, which is also torchvision's order of definition. */
+  /** The modules in the order in which they run, which is also torchvision's order of definition. */
   readonly modules: readonly Module[];
 }
 
 const pooledSize = 7;
 const hiddenFeatures = 4096;
 
-/** @throws {TypeError|RangeError} unknown architecture, or a number out of its range */
+/** Builds a topology. @throws {TypeError|RangeError} unknown architecture, or a number out of its range */
 export function topology(arch: Architecture, options: TopologyOptions = {}): Topology {
   const { configuration, hasBatchNorm } = family[checkOneOf(arch, "arch", architectures)];
   const integer = (name: keyof TopologyOptions, usual: number, min: number, max: number) =>

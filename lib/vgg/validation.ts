@@ -1,13 +1,13 @@
-// How right a model is on images whose classes are known: accuracy, and which classes it takes for which.
+// Validates a model on images with known classes: accuracy, and which classes it confuses.
 import type { Prediction } from "./classify.js";
 
 export interface ClassAccuracy {
   readonly index: number;
   readonly label: string;
   readonly images: number;
-  /** 0 … 1: how many of them were named right first. */
+  /** The share of images whose first answer is right, 0 … 1. */
   readonly accuracy: number;
-  /** The class that they were taken for most often, if any was. */
+  /** The most frequent wrong answer, if there is one. */
   readonly confusedWith?: {
     readonly index: number;
     readonly label: string;
@@ -17,27 +17,27 @@ export interface ClassAccuracy {
 
 export interface ValidationSummary {
   readonly images: number;
-  /** 0 … 1: the first answer is right; one of the first five is. */
+  /** The share of images whose first answer is right, 0 … 1. `top5`: one of the first five is right. */
   readonly top1: number;
   readonly top5: number;
   /** The classes with the lowest accuracy, the worst first. */
   readonly worst: readonly ClassAccuracy[];
 }
 
-/** Counts answers as they come. */
+/** Counts the answers of a model. */
 export class Validation {
   readonly #labels: (index: number) => string;
   #images = 0;
   #top1 = 0;
   #top5 = 0;
-  /** true class → class named first → how often */
+  /** The number of images by true class and by first answer. */
   readonly #named = new Map<number, Map<number, number>>();
 
   constructor(labels: (index: number) => string) {
     this.#labels = labels;
   }
 
-  /** @param predictions at least five, or all where there are fewer, the best first */
+  /** Counts an image. @param predictions at least five, or all if there are fewer, the best first */
   add(truth: number, predictions: readonly Prediction[]): void {
     this.#images++;
     const first = predictions[0]!.index;
@@ -48,7 +48,7 @@ export class Validation {
     this.#named.set(truth, row);
   }
 
-  /** @param count how many of the worst classes */
+  /** Summarises the answers. @param count the number of worst classes to return */
   summary(count = 5): ValidationSummary {
     const classes = [...this.#named].map(([index, row]): ClassAccuracy => {
       const images = [...row.values()].reduce((sum, n) => sum + n, 0);
@@ -72,8 +72,8 @@ export class Validation {
 }
 
 /**
- * The class of each folder: by its number or name where every folder has one, else the folders in the order of their
- * names, as torchvision's ImageFolder counts.
+ * Returns the class of each folder. If every folder's name is a number or label of a class, that decides. Otherwise the
+ * classes are numbered in the order of the folders' names, as in torchvision's ImageFolder.
  * @throws {RangeError} neither fits
  */
 export function folderClasses(

@@ -1,4 +1,4 @@
-// The names that other programs give to VGG's parameters, turned into torchvision's.
+// Converts other programs' names of VGG's parameters to torchvision's.
 import { optionOf } from "../check.js";
 import type { StoredTensor } from "../checkpoint/checkpoint.js";
 import { VggError } from "../errors.js";
@@ -6,7 +6,7 @@ import { elementCount } from "../tensor.js";
 import { type ParameterEntry, parameterTable } from "./parameters.js";
 import { type Architecture, architectures, topology } from "./topology.js";
 
-/** What wrappers put before every name. */
+/** Prefixes that wrappers put before every name. */
 const prefixes = ["module.", "_orig_mod."];
 
 type Rename = (name: string) => string;
@@ -17,10 +17,10 @@ const timmLayers: Readonly<Record<string, string>> = {
   "head.fc": "classifier.6",
 };
 
-/** Each scheme turns its names into torchvision's and leaves those that it does not know. */
+/** Each scheme converts its names to torchvision's and keeps unknown names. */
 const schemes: Readonly<Record<string, Rename>> = {
   torchvision: (name) => name,
-  // Its linear layers are convolutions (4096, 512, 7, 7) and (4096, 4096, 1, 1): the same numbers in the same order.
+  // timm's linear layers are convolutions (4096, 512, 7, 7) and (4096, 4096, 1, 1): the same values in the same order.
   timm: (name) => {
     const at = name.lastIndexOf(".");
     const layer = optionOf(timmLayers, name.slice(0, at));
@@ -30,7 +30,7 @@ const schemes: Readonly<Record<string, Rename>> = {
     name.replace(/^conv_layers\./, "features.").replace(/^linear_layers\./, "classifier."),
 };
 
-/** Tensors under torchvision's names, and what their shapes say of the network. */
+/** Tensors under torchvision's names, and the sizes of the network that follow from their shapes. */
 export interface IdentifiedWeights {
   readonly scheme: string;
   readonly tensors: ReadonlyMap<string, StoredTensor>;
@@ -60,6 +60,7 @@ function difference(table: readonly ParameterEntry[], names: ReadonlySet<string>
 }
 
 /**
+ * Finds the scheme of the names and converts them to torchvision's.
  * @throws {VggError} STATE_DICT_MISMATCH with every missing, unexpected and misshapen name of the scheme that fits best
  */
 export function identifyWeights(
@@ -123,7 +124,7 @@ function checkedTopology(path: string, arch: Architecture, inChannels: number, n
   }
 }
 
-/** The same shape, or timm's convolution over the whole input in place of a linear layer. */
+/** Whether the shapes are equal, or `shape` is timm's convolution over the whole input for a linear layer. */
 function isSameLayer(shape: readonly number[], expected: readonly number[]): boolean {
   const isConvolution = shape.length === 4 && expected.length === 2;
   const actual = isConvolution ? [shape[0]!, elementCount(shape.slice(1))] : shape;
@@ -133,7 +134,7 @@ function isSameLayer(shape: readonly number[], expected: readonly number[]): boo
   );
 }
 
-/** What the names look like instead. */
+/** Returns a sentence about the architecture whose names these are, if it is known. */
 function hints(names: ReadonlySet<string>): string[] {
   if (names.has("classifier.1.weight") && names.has("classifier.4.weight")) {
     return [
