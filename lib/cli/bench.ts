@@ -1,4 +1,4 @@
-// `vgg bench`: how fast a model is here, what it needs, and how far that is from what the machine reaches at most.
+// `vgg bench`: measures a model's speed and memory on this machine, and compares the speed with the machine's peak.
 import type { Command } from "commander";
 import { checkInteger, rangeError } from "../check.js";
 import { openDevice } from "../device/device.js";

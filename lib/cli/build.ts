@@ -1,4 +1,4 @@
-// `vgg build`: builds the addon in place. Needs CMake and a compiler, but not the addon, and downloads nothing.
+// `vgg build`: builds the addon in place. It needs CMake and a compiler, but not the addon, and downloads nothing.
 import { spawn, spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
@@ -22,7 +22,7 @@ function cmakeJs(...args: string[]): Promise<number | null> {
     "bin/cmake-js",
   );
   return new Promise((resolve, reject) => {
-    // Its output is progress, not a result.
+    // Send its output to stderr, because it is progress and not a result.
     const child = spawn(process.execPath, [script, ...args, "--directory", packageRoot], {
       stdio: ["ignore", 2, 2],
     });

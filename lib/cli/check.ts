@@ -1,4 +1,4 @@
-// `vgg check`: the model's own proof that the addon computes.
+// `vgg check`: proves that the addon computes, with one forward of the model.
 import type { Command } from "commander";
 import { Tensor } from "../tensor.js";
 import { Vgg } from "../vgg/model.js";

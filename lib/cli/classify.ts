@@ -1,4 +1,4 @@
-// `vgg classify`: what is on the pictures.
+// `vgg classify`: prints the best classes of images.
 import { type Command, Option } from "commander";
 import { checkInteger } from "../check.js";
 import { csvLine } from "../csv.js";
@@ -10,7 +10,7 @@ import { progressLine } from "./progress.js";
 
 type Result = Classification<string>;
 
-/** How results are written: lines as they come, or all at the end. */
+/** How results are written. */
 interface Format {
   begin(): string;
   one(result: Result, isFirst: boolean): string;
@@ -100,7 +100,7 @@ async function classify(words: string[], options: ClassifyOptions): Promise<void
   let failed = 0;
   try {
     let isFirst = true;
-    let text = format.begin(); // written with the first result: a wrong option leaves nothing on stdout
+    let text = format.begin(); // written with the first result, so that a wrong option prints nothing on stdout
     for await (const result of model.classifyEach(files, {
       batchSize,
       ...(top === undefined ? {} : { top }),

@@ -1,4 +1,4 @@
-// `vgg convert`: weights from one file format to another, in half precision if wanted.
+// `vgg convert`: converts weights from one file format to another, optionally to half precision.
 import { extname } from "node:path";
 import { type Command, Option } from "commander";
 import { rangeError } from "../check.js";

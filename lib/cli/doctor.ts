@@ -1,4 +1,4 @@
-// `vgg doctor`: what the package needs against what this machine has, and what to do about the difference.
+// `vgg doctor`: compares the package's requirements with this machine, and says what to do about a difference.
 import type { Command } from "commander";
 import { type Diagnosis, diagnose } from "../device/diagnosis.js";
 import { command, type OutputOptions, print } from "./options.js";
@@ -31,7 +31,7 @@ function describeDiagnosis({ version, node, platform, addon, cpu, cuda }: Diagno
   return lines.join("\n");
 }
 
-/** Required against found: each library, each GPU, and where there is none, what was tried. */
+/** Describes each GPU and each library, and the paths that were tried if CUDA is not available. */
 function describeCuda({
   available,
   reason,
@@ -52,7 +52,7 @@ function describeCuda({
     lines.push(`${problem === null ? "ok   " : "none "} ${name}: ${found}`);
   }
   if (!available) {
-    // A folder that lacks the file is no news unless somebody named it.
+    // Omit folders that lack the file, unless the user named a folder.
     const named = attempts.filter(
       ({ error }) =>
         error !== null && (error !== "no such file" || environment.VGG_CUDA_PATH !== undefined),

@@ -1,4 +1,4 @@
-// Which image files a command line means: files, folders (all below them) and patterns, in order and none twice.
+// Finds the image files of a command line: files, all images below folders, and patterns, in order and without repeats.
 import { stat } from "node:fs/promises";
 import { isAbsolute, join, resolve } from "node:path";
 import { glob, isDynamicPattern } from "tinyglobby";
@@ -6,14 +6,14 @@ import { rangeError } from "../check.js";
 
 const extensions = ["jpg", "jpeg", "png", "webp", "gif", "tif", "tiff", "avif"];
 
-/** Image files below a folder, by their extensions, in the order of their names. */
+/** Finds image files below a folder by their extensions, sorted by name. */
 export async function imagesBelow(folder: string): Promise<string[]> {
   const pattern = `**/*.{${extensions.join(",")}}`;
   const found = await glob(pattern, { cwd: folder, caseSensitiveMatch: false, dot: false });
   return found.sort().map((name) => join(folder, name));
 }
 
-/** @throws {RangeError} a folder or pattern without images */
+/** Expands files, folders, patterns and URLs to paths. @throws {RangeError} a folder or pattern without images */
 export async function expandImages(words: readonly string[]): Promise<string[]> {
   const found = new Map<string, string>();
   for (const word of words) {

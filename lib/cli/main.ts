@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// The command line `vgg`: results on stdout, everything else on stderr. Exit 0: done; 1: it failed; 2: it was asked wrongly.
+// The command line `vgg`: prints results on stdout and everything else on stderr. Exit code 0: success; 1: failure;
+// 2: wrong usage.
 import { Command, CommanderError } from "commander";
 import { version } from "../device/diagnosis.js";
 import { VggError } from "../errors.js";
@@ -33,21 +34,21 @@ const program = new Command("vgg")
   .helpCommand("help [command]", "show what a command takes")
   .helpOption("-h, --help", "show this help")
   .exitOverride()
-  .configureOutput({ outputError: () => {} }); // said below, in one line
+  .configureOutput({ outputError: () => {} }); // `report` prints errors in one line
 for (const command of commands) {
   command.copyInheritedSettings(program);
   program.addCommand(command);
 }
 
-/** One line, or an object for machines; a wrong call is told apart from a failure by the exit code. */
+/** Prints an error as one line, or as JSON with --json. @returns the exit code: 2 for wrong usage, 1 for a failure */
 function report(error: unknown): number {
   const isJson = process.argv.includes("--json");
-  // The library's own words about an argument; any other TypeError is a defect and keeps its stack.
+  // Only the library's messages about arguments are usage errors. Any other TypeError is a defect and keeps its stack.
   const isArgument =
     (error instanceof RangeError || error instanceof TypeError) &&
     error.message.startsWith("Expected");
   const isUsage = error instanceof CommanderError || isArgument;
-  // What the system refuses has a code of its own; anything else is a defect and keeps its stack.
+  // The code of a system error is SYSTEM. Anything else is a defect and keeps its stack.
   const isSystem = error instanceof Error && "syscall" in error;
   if (!isUsage && !isSystem && !(error instanceof VggError)) throw error;
   const message = error.message.replace(/^error: /, "");
@@ -58,7 +59,7 @@ function report(error: unknown): number {
   return isUsage ? 2 : 1;
 }
 
-// A reader that has seen enough (`vgg summary | head -1`) is no failure.
+// A reader that closes the pipe early (`vgg summary | head -1`) is not a failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exit(error.code === "EPIPE" ? 0 : report(error));
 });

@@ -1,4 +1,4 @@
-// The model of a command line: weights from a file or by name, on the device asked for.
+// Loads the model of a command line: weights from a file or by name, on the given device.
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { Device } from "../device/device.js";
 import { openDevice } from "../device/device.js";
@@ -43,7 +43,11 @@ export async function loadModel(options: WeightsOptions): Promise<Vgg> {
   });
 }
 
-/** @throws {InvalidArgumentError} no such file, or no list of strings @throws {VggError} FOLDER_UNUSABLE */
+/**
+ * Reads a file of class names.
+ * @throws {InvalidArgumentError} no such file, or not a list of strings
+ * @throws {VggError} FOLDER_UNUSABLE
+ */
 export async function readLabels(path: string): Promise<string[]> {
   const text = await readWhole(path).catch((cause: NodeJS.ErrnoException) => {
     if (!isMissing(cause) && cause.code !== "EISDIR") throw fileError(cause, path);
@@ -57,7 +61,7 @@ export async function readLabels(path: string): Promise<string[]> {
     if (Array.isArray(list) && list.every((item) => typeof item === "string"))
       return list as string[];
   } catch {
-    // Said below.
+    // The error is thrown below.
   }
   throw new InvalidArgumentError(`Expected a list of strings in ${path}`);
 }

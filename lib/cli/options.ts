@@ -1,4 +1,4 @@
-// The options that several commands share, and how results are printed.
+// The options that several commands share, and the printing of results.
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { DeviceId } from "../device/device.js";
 import { type Precision, precisions } from "../dtype.js";
@@ -20,13 +20,13 @@ export interface OutputOptions {
   json: boolean;
 }
 
-/** An option's value as a whole number; its range is checked where it is used. */
+/** Parses an option's value as a whole number. The code that uses it checks its range. */
 export function integer(value: string): number {
   if (!/^-?\d+$/.test(value)) throw new InvalidArgumentError("Expected a whole number.");
   return Number(value);
 }
 
-/** An option's value as batch sizes: "1,8,32". */
+/** Parses an option's value as batch sizes: "1,8,32". */
 export function batchSizes(value: string): number[] {
   const sizes = value.split(",").map(integer);
   if (sizes.some((size) => size < 1 || size > 65_536))
@@ -34,7 +34,7 @@ export function batchSizes(value: string): number[] {
   return [...new Set(sizes)];
 }
 
-/** A command with `--json`. */
+/** Makes a command with the option `--json`. */
 export function command(name: string, description: string): Command {
   return new Command(name)
     .description(description)
@@ -59,7 +59,7 @@ export function withDevice(of: Command): Command {
     );
 }
 
-/** The result: JSON for machines, or the lines of `text`. */
+/** Prints the result as JSON with `--json`, otherwise the lines of `text`. */
 export function print(options: OutputOptions, result: unknown, text: () => string): void {
   process.stdout.write(`${options.json ? JSON.stringify(result) : text()}\n`);
 }

@@ -1,4 +1,4 @@
-// `vgg plan`: makes plans and kernels for a GPU that this machine need not have, so that the one that has it starts at once.
+// `vgg plan`: makes plans and kernels for a GPU that this machine need not have, so that the GPU's machine starts fast.
 import { type Command, Option } from "commander";
 import { type GpuName, gpuNames } from "../device/gpus.js";
 import { type Precision, precisions } from "../dtype.js";

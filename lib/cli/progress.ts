@@ -1,4 +1,4 @@
-// How far a long command is: one line on stderr, and only on a terminal.
+// Shows the progress of a long command in one line on stderr, only on a terminal.
 import ora from "ora";
 
 export interface ProgressLine {
@@ -6,7 +6,7 @@ export interface ProgressLine {
   stop(): void;
 }
 
-/** `noun` in the plural; `total` of them. */
+/** Starts a line of progress. @param noun the unit, in the plural @param total the number of units */
 export function progressLine(noun: string, total: number): ProgressLine {
   const start = performance.now();
   let done = 0;
@@ -17,13 +17,13 @@ export function progressLine(noun: string, total: number): ProgressLine {
       done === 0 ? "" : `, ${rate.toFixed(1)} a second, ${Math.ceil((total - done) / rate)} s left`;
     return `${done} of ${total} ${noun}${rest}`;
   };
-  // A terminal that does not know its width makes ora write without end.
+  // ora writes without end on a terminal that does not know its width.
   const isTerminal = process.stderr.isTTY && process.stderr.columns > 0;
   const line = ora({
     text: text(),
     isEnabled: isTerminal,
     isSilent: !isTerminal,
-    discardStdin: false, // keys are left alone: else Ctrl-C, Ctrl-Z and Ctrl-\ do nothing
+    discardStdin: false, // otherwise Ctrl-C, Ctrl-Z and Ctrl-\ have no effect
   }).start();
   return {
     advance() {

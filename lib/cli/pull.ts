@@ -1,4 +1,4 @@
-// `vgg pull`: published weights, brought to this machine; their paths on stdout, the progress on a terminal's stderr.
+// `vgg pull`: downloads published weights. Prints their paths on stdout, and progress on stderr if it is a terminal.
 import type { Command } from "commander";
 import { rangeError } from "../check.js";
 import type { Progress } from "../download/download.js";
@@ -72,7 +72,7 @@ function table(): string {
     .join("\n");
 }
 
-/** `vgg16-397923af.pth ██████░░░░ 60 % 316.7 of 527.8 MiB`: the text of the line. */
+/** Formats the line of progress: `vgg16-397923af.pth ██████░░░░ 60 % 316.7 of 527.8 MiB`. */
 export function progressText(
   file: string,
   { receivedBytes, totalBytes, isWaiting }: Progress,
@@ -87,7 +87,7 @@ export function progressText(
   return `${file} ${bar} ${Math.floor(ratio * 100)} % ${mib(receivedBytes)} of ${mib(totalBytes)} MiB`;
 }
 
-/** Elsewhere than on a terminal: one line if another process is waited for. */
+/** Progress without a terminal: prints one line if the download waits for another process. */
 function waitingLine({ file }: KnownWeights): {
   show: (progress: Progress) => void;
   stop: () => void;
@@ -106,10 +106,10 @@ function waitingLine({ file }: KnownWeights): {
 async function progressLine(
   weights: KnownWeights,
 ): Promise<{ show: (progress: Progress) => void; stop: () => void }> {
-  // ora 9.4.1 never ends its first redraw on a terminal that says it has no columns.
+  // ora 9.4.1 never ends its first redraw on a terminal that reports no columns.
   if (!process.stderr.isTTY || !process.stderr.columns) return waitingLine(weights);
   const { default: ora } = await import("ora");
-  // Keys are left alone: Ctrl-C ends the process as ever, and what came is kept.
+  // Do not discard keys, so that Ctrl-C ends the process. The bytes already received are kept.
   const line = ora({ text: weights.file, stream: process.stderr, discardStdin: false });
   return {
     show(progress) {

@@ -1,4 +1,4 @@
-// `vgg summary`: what the network is made of, and what a file of weights holds of it. Needs no addon.
+// `vgg summary`: prints the layers of the network, and the contents of a file of weights. It needs no addon.
 import type { Command } from "commander";
 import { rangeError } from "../check.js";
 import { openCheckpoint } from "../checkpoint/open.js";

@@ -1,6 +1,6 @@
-// Columns of text: words to the left, numbers to the right.
+// Formats tables of text: words are aligned left, numbers right.
 
-/** @param words how many of the first columns are words */
+/** Formats a table as lines. @param words the number of first columns that are words */
 export function textTable(
   heads: readonly string[],
   rows: readonly (readonly string[])[],

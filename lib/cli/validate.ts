@@ -1,4 +1,4 @@
-// `vgg validate`: accuracy over a folder of class folders.
+// `vgg validate`: measures accuracy over a folder with one folder for each class.
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
@@ -30,7 +30,7 @@ async function validate(dir: string, options: ValidateOptions): Promise<void> {
   const names = await readdir(dir).catch((cause: NodeJS.ErrnoException) => {
     throw rangeError("a folder", "DIR", `${dir} (${cause.code})`);
   });
-  // Links to folders count too.
+  // Links to folders count as folders.
   const isFolder = await Promise.all(
     names.map((name) =>
       stat(join(dir, name)).then(

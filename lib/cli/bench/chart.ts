@@ -1,6 +1,6 @@
-// Charts as SVG, written by hand: one frame with title, legend and axes, and in it lines or bars.
+// Draws charts as SVG without a library: a frame with title, legend and axes, and lines or bars in it.
 
-/** Okabe and Ito's colours, which the colour-blind tell apart, and greys for what is no data. */
+/** Okabe and Ito's colours, which the colour-blind can distinguish, and greys for everything but data. */
 export const colours = {
   blue: "#0072b2",
   sky: "#56b4e9",
@@ -21,9 +21,9 @@ export interface Series {
   readonly label: string;
   readonly colour: Colour;
   readonly style: "line" | "dashed";
-  /** y of each x; null where there is none. */
+  /** The y of each x, or null if there is no value. */
   readonly values: readonly (number | null)[];
-  /** At each point, where there is room: the uppermost above its point, the lowest below. */
+  /** Formats the text of a point, shown if there is room: below the lowest of several points, above the others. */
   readonly textOf: (value: number) => string;
 }
 
@@ -40,7 +40,7 @@ export interface LineChart {
   readonly xTitle: string;
   readonly yTitle: string;
   readonly yScale: "linear" | "log";
-  /** The same distance between neighbours. */
+  /** The labels of the x axis, evenly spaced. */
   readonly x: readonly string[];
   readonly series: readonly Series[];
   readonly bands?: readonly Band[];
@@ -50,9 +50,9 @@ export interface Bar {
   readonly label: string;
   readonly detail: string;
   readonly value: number;
-  /** A mark across the bar. */
+  /** A line across the bar. */
   readonly mark: { readonly value: number; readonly colour: Colour } | null;
-  /** The text at its end. */
+  /** The text at the end of the bar. */
   readonly text: string;
 }
 
@@ -85,7 +85,7 @@ interface TextStyle {
   readonly colour?: Colour;
   readonly anchor?: "start" | "middle" | "end";
   readonly weight?: 400 | 600;
-  /** Degrees around its place. */
+  /** Rotation in degrees about (x, y). */
   readonly turn?: number;
 }
 
@@ -95,7 +95,7 @@ function text(x: number, y: number, content: string, style: TextStyle = {}): str
   return `<text x="${round(x)}" y="${round(y)}" font-size="${size}" fill="${colour}" text-anchor="${anchor}" font-weight="${weight}"${turned}>${escaped(content)}</text>`;
 }
 
-/** A text that stays readable where a line crosses it. */
+/** Draws a text with an outline, so that it stays readable over a line. */
 function outlined(x: number, y: number, content: string, style: TextStyle): string[] {
   const outline = `stroke="${colours.paper}" stroke-width="4" stroke-linejoin="round"`;
   return [`<g ${outline}>${text(x, y, content, style)}</g>`, text(x, y, content, style)];
@@ -105,14 +105,14 @@ function line(x1: number, y1: number, x2: number, y2: number, colour: Colour, ex
   return `<line x1="${round(x1)}" y1="${round(y1)}" x2="${round(x2)}" y2="${round(y2)}" stroke="${colour}"${extra}/>`;
 }
 
-/** About how wide a text is: fonts differ, and none is asked. */
+/** Estimates the width of a text without measuring a font. */
 function widthOf(content: string, size = 13): number {
   const narrow = content.match(/[fijlrtI .,:;'|()]/g)?.length ?? 0;
   const wide = content.match(/[mwMWGO%–]/g)?.length ?? 0;
   return size * (0.61 * content.length - 0.25 * narrow + 0.24 * wide);
 }
 
-/** Steps of 1, 2 or 5 times a power of ten from 0 to at least `most`. */
+/** Returns ticks from 0 to at least `most`, in steps of 1, 2 or 5 times a power of ten. */
 export function linearTicks(most: number, count = 6): number[] {
   const rough = (most > 0 ? most : 1) / count;
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -121,7 +121,7 @@ export function linearTicks(most: number, count = 6): number[] {
   return Array.from({ length: last + 1 }, (_, i) => Number((i * step).toPrecision(12)));
 }
 
-/** Powers of ten, with 2 and 5 times them where they are few, from at most `least` to at least `most`. */
+/** Returns powers of ten from at most `least` to at least `most`. Up to three decades also get 2 and 5 times them. */
 export function logTicks(least: number, most: number): number[] {
   const decades = Math.log10(most / least);
   const factors = decades > 3 ? [1] : [1, 2, 5];
@@ -172,7 +172,7 @@ function frame(
 
 const top = 140;
 
-/** Lines over a few places that are in order, such as batch sizes. */
+/** Draws lines over a few ordered categories, such as batch sizes. */
 export function lineChart(chart: LineChart): string {
   const { series, bands = [], x, yScale } = chart;
   const height = 560;
@@ -183,7 +183,7 @@ export function lineChart(chart: LineChart): string {
   ].filter((value) => value > 0);
   const most = numbers.length > 0 ? Math.max(...numbers) : 1;
   const least = numbers.length > 0 ? Math.min(...numbers) : 1;
-  // Room for the texts beyond the outermost points.
+  // Leave room for the texts beyond the outermost points.
   const ticks = yScale === "log" ? logTicks(least / 1.25, most * 1.25) : linearTicks(most * 1.08);
   const scale = yScale === "log" ? Math.log10 : (value: number) => value;
   const [lowest, highest] = [scale(ticks[0]!), scale(ticks.at(-1)!)];
@@ -212,14 +212,14 @@ export function lineChart(chart: LineChart): string {
     const upper = to.map((value, i) => `${round(placeX(i))},${round(placeY(value))}`);
     const lower = from.map((value, i) => `${round(placeX(i))},${round(placeY(value))}`).reverse();
     const points = [...upper, ...lower].join(" ");
-    // With one place, or none between, a band has no area: its outline shows it.
+    // Draw an outline, because a band has no area with a single x or if `from` equals `to`.
     body.push(
       `<polygon points="${points}" fill="${colour}" fill-opacity="0.22" stroke="${colour}" stroke-opacity="0.45" stroke-width="1.5"/>`,
     );
   }
   const points = series.map(({ values }) =>
     values.map((value, i) =>
-      // A logarithm has no place for 0.
+      // A logarithmic axis cannot show 0.
       value === null || (value <= 0 && yScale === "log")
         ? null
         : { value, x: placeX(i), y: placeY(value) },
@@ -261,7 +261,7 @@ export function lineChart(chart: LineChart): string {
   return frame(chart, keys, height, body);
 }
 
-/** Bars from left to right, one below the other, each with a mark that it is held against. */
+/** Draws horizontal bars one below the other, each with a mark to compare it with. */
 export function barChart(chart: BarChart): string {
   const { bars, marks, barLabel, colour } = chart;
   const rowHeight = 30;
@@ -293,7 +293,7 @@ export function barChart(chart: BarChart): string {
     );
     if (mark !== null) {
       const at = placeX(mark.value);
-      // Its outline would hide a bar that is hardly longer.
+      // Omit the mark's outline if the mark is near the axis, because the outline would hide a short bar.
       if (at - left > 6) body.push(line(at, y - 4, at, y + 22, colours.paper, ' stroke-width="6"'));
       body.push(line(at, y - 4, at, y + 22, mark.colour, ' stroke-width="3"'));
     }

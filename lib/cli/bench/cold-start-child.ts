@@ -1,4 +1,4 @@
-// The process that a cold start is measured in: makes a model, answers twice, and prints when each part was done.
+// The process in which a cold start is measured: makes a model, runs two forwards, and prints the time of each part.
 const nodeMs = performance.now(); // from the start of the process
 const { openDevice, Tensor, Vgg } = await import("../../index.js");
 const importedMs = performance.now();
@@ -9,7 +9,7 @@ const model = await (weights === undefined
   ? Vgg.create(arch, { ...options, device })
   : Vgg.load(arch, weights, { ...options, device }));
 const madeMs = performance.now();
-const input = Tensor.randn([1, model.inChannels, model.imageSize, model.imageSize]); // zeros would spare the linear layers
+const input = Tensor.randn([1, model.inChannels, model.imageSize, model.imageSize]); // linear layers would skip zeros
 const startedMs = performance.now();
 await model.forward(input);
 const totalMs = performance.now();

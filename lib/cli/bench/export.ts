@@ -1,4 +1,4 @@
-// A benchmark's report as files: JSON, CSV, and each figure as SVG and PNG.
+// Writes a benchmark's report as files: JSON, CSV, and each figure as SVG and PNG.
 import { access, constants } from "node:fs/promises";
 import { join } from "node:path";
 import { csvLine } from "../../csv.js";
@@ -9,7 +9,7 @@ import { checkPath, replaceFile } from "../../files/replace.js";
 import { figures } from "./figures.js";
 import type { BenchReport } from "./report.js";
 
-/** Makes the folder where there is none. @throws {VggError} FOLDER_UNUSABLE */
+/** Makes the folder if it does not exist. @throws {VggError} FOLDER_UNUSABLE */
 export async function prepareFolder(folder: string): Promise<void> {
   checkPath(folder, "--export");
   await withFile(folder, async () => {
@@ -68,9 +68,9 @@ function layersCsv({ batches }: BenchReport): string {
 }
 
 /**
- * Writes a report's files into a folder, replacing those of an earlier one.
- * @returns their names
- * @throws {VggError} DISK_FULL, FOLDER_UNUSABLE; ADDON_MISSING where sharp, which draws the PNGs, cannot be loaded
+ * Writes a report's files into a folder. Replaces the files of an earlier report.
+ * @returns the names of the files
+ * @throws {VggError} DISK_FULL, FOLDER_UNUSABLE; ADDON_MISSING if sharp, which draws the PNGs, cannot be loaded
  */
 export async function exportReport(report: BenchReport, folder: string): Promise<string[]> {
   const { default: sharp } = await import("sharp").catch((cause: unknown) => {

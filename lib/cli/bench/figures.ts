@@ -1,8 +1,8 @@
-// The figures of a benchmark: which numbers of the report are drawn, and how they are called.
+// The figures of a benchmark: chooses the numbers of the report to draw, and their names.
 import { type Bar, barChart, colours, lineChart } from "./chart.js";
 import { type BatchReport, type BenchReport, type LayerReport, profileRuns } from "./report.js";
 
-/** Three digits, and no exponent: 0.0123, 1.23, 123, 12,346. */
+/** Formats a number with three digits and no exponent: 0.0123, 1.23, 123, 12,346. */
 export function threeDigits(value: number): string {
   if (value === 0) return "0";
   const digits = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))));
@@ -15,7 +15,7 @@ export function threeDigits(value: number): string {
 const duration = (ms: number) =>
   ms > 0 && ms < 0.1 ? `${threeDigits(ms * 1000)} µs` : `${threeDigits(ms)} ms`;
 
-/** "features.0+features.1+features.2" → "features.0–2" */
+/** Shortens the joined names of modules: "features.0+features.1+features.2" → "features.0–2". */
 export function shortName(name: string): string {
   const names = name.split("+");
   const [first, last] = [names[0]!, names.at(-1)!];
@@ -139,7 +139,7 @@ function layersFigure(report: BenchReport, { batch, layers, iterations }: BatchR
   });
 }
 
-/** SVG by a name for its file. */
+/** Draws all figures. @returns SVG by the name of its file */
 export function figures(report: BenchReport): ReadonlyMap<string, string> {
   return new Map([
     ["latency", latencyFigure(report)],

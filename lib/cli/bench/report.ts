@@ -1,11 +1,11 @@
-// What a benchmark found, as plain data: what `vgg bench --json` prints. Nothing that was not measured is a number.
+// The results of a benchmark as plain data, which `vgg bench --json` prints. Values that were not measured are null.
 import type { MemoryStats } from "../../device/device.js";
 import type { DeviceInfo } from "../../device/diagnosis.js";
 import type { Precision } from "../../dtype.js";
 import type { LayerProfile } from "../../vgg/profile.js";
 import type { Architecture } from "../../vgg/topology.js";
 
-/** Layers are timed in at most so many runs of each batch size. */
+/** The maximum number of runs that time the layers, for each batch size. */
 export const profileRuns = 10;
 
 export interface Latency {
@@ -15,22 +15,22 @@ export interface Latency {
   readonly p99: number;
 }
 
-/** What the device reaches at most, measured in the same run. */
+/** The device's peak rates, measured in the same run. */
 export interface RooflineReport {
   readonly gigaflopsPerSecond: number | null;
   readonly gigabytesPerSecond: number | null;
-  /** By what it was measured. */
+  /** How the rate was measured. */
   readonly arithmetic: string;
   readonly memory: string;
 }
 
-/** A process of its own, from its start to its first answer. */
+/** Times of a separate process, from its start to its first output. */
 export interface ColdStartReport {
-  /** Until the first line of JavaScript. */
+  /** From the start of the process to the first line of JavaScript. */
   readonly nodeMs: number;
   readonly importMs: number;
   readonly openMs: number;
-  /** Parameters: made from a seed, or loaded from the file. */
+  /** Includes the parameters: made from a seed, or loaded from the file. */
   readonly modelMs: number;
   readonly firstForwardMs: number;
   readonly totalMs: number;
@@ -38,36 +38,36 @@ export interface ColdStartReport {
   readonly peakRssBytes: number;
 }
 
-/** A layer against the least time that the roofline allows it. */
+/** A layer, compared with its minimum time by the roofline. */
 export interface LayerReport extends LayerProfile {
-  /** Its products at the measured peak. */
+  /** The time of its products at the measured peak. */
   readonly arithmeticMs: number | null;
-  /** Its bytes at the measured bandwidth. */
+  /** The time of its bytes at the measured bandwidth. */
   readonly memoryMs: number | null;
-  /** The larger of the two. */
+  /** The maximum of `arithmeticMs` and `memoryMs`. */
   readonly floorMs: number | null;
   readonly bound: "arithmetic" | "memory" | null;
-  /** floorMs / medianMs. Above 1 where caches hold the bytes. */
+  /** floorMs / medianMs. It is above 1 if caches hold the bytes. */
   readonly share: number | null;
 }
 
 export interface BatchReport {
   readonly batch: number;
-  /** Forwards that were timed. */
+  /** The number of timed forwards. */
   readonly iterations: number;
   readonly latencyMs: Latency;
-  /** One forward after the other, at the median. */
+  /** Images per second at the median latency, one forward after the other. */
   readonly imagesPerSecond: number;
-  /** With `inFlight` forwards under way. */
+  /** Images per second with `inFlight` overlapping forwards. */
   readonly imagesPerSecondInFlight: number;
   readonly teraflopsPerSecond: number;
   /** The sum of the layers' floors. */
   readonly floorMs: number | null;
   /** floorMs / latencyMs.p50 */
   readonly rooflineShare: number | null;
-  /** Above the device's time, at the median: checks, copies in and out, changes of thread. */
+  /** The median time beyond the device's time: checks, copies in and out, thread switches. */
   readonly overheadUs: number;
-  /** Of that, what is spent in JavaScript: before the addon is called, and after it has settled its promise. */
+  /** The part of `overheadUs` in JavaScript: before the addon is called, and after it has settled its promise. */
   readonly javascriptUs: number;
   readonly memory: MemoryStats;
   readonly layers: readonly LayerReport[];
@@ -88,9 +88,9 @@ export interface BenchReport {
   readonly warmup: number;
   readonly inFlight: number;
   readonly roofline: RooflineReport;
-  /** null: the process failed, for want of memory most likely. */
+  /** Null if the process failed, most likely because memory ran out. */
   readonly coldStart: ColdStartReport | null;
-  /** Of this process, before the roofline is measured. */
+  /** Memory of this process before the roofline is measured. */
   readonly memory: { readonly rssBytes: number; readonly peakRssBytes: number };
   readonly batches: readonly BatchReport[];
 }

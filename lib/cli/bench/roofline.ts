@@ -1,4 +1,4 @@
-// The least time that a device needs by its measured peak and bandwidth: what layers are held against.
+// Computes the minimum time of a layer from the device's measured peak and bandwidth.
 import { optionOf } from "../../check.js";
 import type { Device } from "../../device/device.js";
 import type { Precision } from "../../dtype.js";
@@ -6,7 +6,7 @@ import { awaitNative } from "../../errors.js";
 import type { LayerProfile } from "../../vgg/profile.js";
 import type { LayerReport, RooflineReport } from "./report.js";
 
-/** @throws {VggError} DISPOSED, DEVICE_LOST */
+/** Measures the peak rates. @throws {VggError} DISPOSED, DEVICE_LOST */
 export async function measureRoofline(
   device: Device,
   precision: Precision,

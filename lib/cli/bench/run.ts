@@ -1,4 +1,4 @@
-// The benchmark itself: a cold start, each batch size, memory, and last the roofline, which takes memory of its own.
+// Runs the benchmark: a cold start, each batch size, memory, and last the roofline, because it allocates memory too.
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -24,20 +24,20 @@ export interface ModelChoice {
   arch: Architecture;
   precision: Precision;
   imageSize: number;
-  /** The file's where there is one. */
+  /** Not given with `weights`: then the file decides. */
   inChannels?: number;
   numClasses?: number;
-  /** Parameters from a file; random ones without. */
+  /** A file of parameters. Default: random parameters. */
   weights?: string;
 }
 
 export interface BenchOptions {
   batches: readonly number[];
-  /** Forwards before the first that counts. */
+  /** The number of forwards before the first timed one. */
   warmup: number;
-  /** Forwards that are timed of each batch size; undefined: as many as fit into three seconds, from 5 to 1000. */
+  /** Timed forwards for each batch size. Undefined: as many as fit into three seconds, from 5 to 1000. */
   iterations: number | undefined;
-  /** Called when a part is done; there are `parts(options)` of them. */
+  /** Called after each of the `parts(options)` parts. */
   onProgress?: () => void;
 }
 
@@ -47,8 +47,9 @@ const secondsPerBatch = 3;
 export const parts = ({ batches }: BenchOptions): number => batches.length + 2;
 
 /**
- * Takes a few seconds for each batch size and two for the rest, with all that is printed and plotted.
- * @throws {TypeError|RangeError|VggError} as Vgg.create, Vgg.load and forward
+ * Runs the benchmark. It takes a few seconds for each batch size and two seconds for the rest.
+ * @returns all that is printed and plotted
+ * @throws {TypeError|RangeError|VggError} the errors of Vgg.create, Vgg.load and forward
  */
 export async function runBench(
   device: Device,
@@ -56,7 +57,7 @@ export async function runBench(
   options: BenchOptions,
 ): Promise<BenchReport> {
   const onProgress = optionOf(options, "onProgress");
-  // First, while this process has no model: two would need twice the memory.
+  // Measure the cold start first, while this process has no model, because two models need twice the memory.
   const coldStart = await measureColdStart(device.id as DeviceId, choice);
   onProgress?.();
   const { arch, weights: _, ...rest } = choice;
@@ -111,7 +112,7 @@ async function measureColdStart(
     const { stdout } = await promisify(execFile)(process.execPath, [script, argument]);
     return JSON.parse(stdout) as ColdStartReport;
   } catch {
-    return null; // what keeps a model from being made is said when this process makes one
+    return null; // if a model cannot be made, this process reports the reason when it makes its own
   }
 }
 
