@@ -1,4 +1,4 @@
-// What a forward of VGG11 costs on a GPU, as far as the addon knows without one: launches, bytes, operations. Keeps docs/gpu-cost.md.
+// What a forward of VGG11 costs on a GPU, as far as the addon knows without one: launches, bytes, operations. Keeps docs/generated/gpu-cost.md.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { PlannedStep } from "../../lib/native/addon.ts";
@@ -29,7 +29,7 @@ const floorOf = (step: PlannedStep, precision: Precision, terabytes: number) =>
 
 /** Registers, shared memory and occupancy on sm_90 by kernel, as NVRTC reported them. */
 const compiled = new Map(
-  readFileSync(new URL("../../docs/kernels.md", import.meta.url), "utf8")
+  readFileSync(new URL("../../docs/generated/kernels.md", import.meta.url), "utf8")
     .split("\n")
     .map((line) => line.split("|").map((cell) => cell.trim()))
     .filter((cells) => /^\w+_\w+$/.test(cells[1] ?? ""))
@@ -37,7 +37,7 @@ const compiled = new Map(
 );
 
 /** What is written by hand: from this heading on. */
-const page = readFileSync(new URL("../../docs/gpu-cost.md", import.meta.url), "utf8");
+const page = readFileSync(new URL("../../docs/generated/gpu-cost.md", import.meta.url), "utf8");
 const written = page.slice(page.indexOf("## Between floor and goal")).trimEnd();
 
 const row = (cells: readonly (string | number)[]) => `| ${cells.join(" | ")} |`;
@@ -147,8 +147,8 @@ describe("a forward on a GPU", () => {
     expect(bytes[1]! / bytes[0]!).toBeLessThan(0.9);
   });
 
-  it("costs what docs/gpu-cost.md says", async () => {
+  it("costs what docs/generated/gpu-cost.md says", async () => {
     // Stale: npm run cost:report
-    await expect(report()).toMatchFileSnapshot("../../docs/gpu-cost.md");
+    await expect(report()).toMatchFileSnapshot("../../docs/generated/gpu-cost.md");
   });
 });

@@ -1,4 +1,4 @@
-// Every convolution that the addon asks cuDNN for, planned by the real cuDNN for every GPU of lib/device/gpus.ts. Keeps docs/plans.md.
+// Every convolution that the addon asks cuDNN for, planned by the real cuDNN for every GPU of lib/device/gpus.ts. Keeps docs/generated/plans.md.
 import { describe, expect, it } from "vitest";
 import { type GpuName, gpuNames, nameOf } from "../../lib/device/gpus.ts";
 import type { PlannedConvolution } from "../../lib/native/addon.ts";
@@ -130,8 +130,8 @@ describe.runIf(librarySets.length > 0)("plans", () => {
     },
   );
 
-  it("are as docs/plans.md has them", async () => {
+  it("are as docs/generated/plans.md has them", async () => {
     // Stale: npm run plans:report
-    await expect(report()).toMatchFileSnapshot("../../docs/plans.md");
+    await expect(report()).toMatchFileSnapshot("../../docs/generated/plans.md");
   });
 });
