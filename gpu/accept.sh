@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Accepts this machine's GPU: checks and measures the package there, each step on its own, and writes what came of it.
-# Usage: bash accept.sh [STEP...]; the steps are doctor abi logits forms choices bench sanitizer cores suite. See docs/gpu-servers.md.
+# Usage: bash accept.sh [STEP...]; the steps are doctor abi logits forms choices bench sanitizer cores suite. See docs/gpu.md.
 # Reads OUT (where results go, ./results), VGG_ACCEPT_QUICK, VGG_STEP_TIMEOUT and VGG_TOTAL_TIMEOUT (seconds), VGG_PYTHON,
 # VGG_SUITE_WORKERS, VGG_BENCH_SECONDS, VGG_BENCH_ONLY, VGG_BENCH_PEERS, VGG_BENCH_COMPILE.
 set -uo pipefail

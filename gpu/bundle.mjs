@@ -1,5 +1,5 @@
 // Makes build/gpu-bundle: all that a machine with a GPU and without a network needs to check and measure this package.
-// Usage: npm run gpu:bundle; then copy that folder and run `bash accept.sh` in it (docs/gpu-servers.md).
+// Usage: npm run gpu:bundle; then copy that folder and run `bash accept.sh` in it (docs/gpu.md).
 import { execFileSync, spawnSync } from "node:child_process";
 import {
   chmodSync,

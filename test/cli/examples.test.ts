@@ -16,7 +16,7 @@ describe("examples", () => {
 
   it("README.md", () => {
     const program = readFileSync(`${root}README.md`, "utf8").match(
-      /```js\n(import \{ Tensor.*?)```/s,
+      /```ts\n(import \{ Tensor.*?)```/s,
     )![1]!;
     const { status, stdout, stderr } = run(["--input-type=module", "--eval", program]);
     expect([status, stderr]).toEqual([0, ""]);

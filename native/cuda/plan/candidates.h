@@ -14,7 +14,7 @@ bool isGemv(int64_t batch);
 
 /** Whether the kernel for inputs that are often zero is a candidate for a linear layer: of one
  * image, after a ReLU, and with a weight that is worth a second copy. Always of one image with
- * VGG_CUDA_LINEAR=sparse, never with dense (docs/gpu-servers.md). */
+ * VGG_CUDA_LINEAR=sparse, never with dense (docs/gpu.md). */
 bool isSparse(const Gemm& op, const Choices& choices);
 
 /** VGG_CUDA_LINEAR=dense|sparse: for comparing the kernels of linear layers with one another. Empty
@@ -22,7 +22,7 @@ bool isSparse(const Gemm& op, const Choices& choices);
 std::string_view wantedLinear();
 
 /** VGG_CUDA_FORM=plain|fused|cudnn|direct: for comparing the forms with one another
- * (docs/gpu-servers.md). Empty where it is not set. Throws Error kUnsupported for another value. */
+ * (docs/gpu.md). Empty where it is not set. Throws Error kUnsupported for another value. */
 std::string_view wantedForm();
 
 /** The convolution as cuDNN gets it, and the forms that it can take, the likeliest first. */

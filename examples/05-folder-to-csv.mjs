@@ -1,0 +1,22 @@
+// Classifies all images of a folder and prints CSV. Usage: node 05-folder-to-csv.mjs [FOLDER] [WEIGHTS]; without WEIGHTS the parameters are random.
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { Vgg } from "vgg-cudnn";
+
+const [folder = "test/golden/images", weights] = process.argv.slice(2);
+const model = weights ? await Vgg.load("vgg11", weights) : await Vgg.create("vgg11", { seed: 1 });
+
+const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+const images = entries
+  .filter((entry) => entry.isFile() && /\.(jpe?g|png|webp|gif|tiff?|avif)$/i.test(entry.name))
+  .map((entry) => join(entry.parentPath, entry.name))
+  .sort();
+
+const quoted = (text) => `"${String(text).replaceAll('"', '""')}"`;
+console.log("file,label,probability,error");
+for await (const { source, predictions, error } of model.classifyEach(images, { top: 1 })) {
+  const [best] = predictions ?? [];
+  const cells = best ? [best.label, best.probability.toFixed(4), ""] : ["", "", error.message];
+  console.log([source, ...cells].map(quoted).join(","));
+}
+await model.dispose();
