@@ -10,7 +10,7 @@ import { writeAll } from "../files/replace.js";
 import { type Client, Interrupted, openClient, type Response, shown } from "./http.js";
 
 export interface Progress {
-  /** Bytes of the whole file, including those of an earlier call. */
+  /** Bytes of the whole file, including the bytes from earlier calls. */
   readonly receivedBytes: number;
   /** Undefined if the server does not say. */
   readonly totalBytes: number | undefined;

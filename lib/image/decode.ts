@@ -11,7 +11,7 @@ import { checkTiles, firstImageOf } from "./structure.js";
  * is (width, height, 3) from orientation 5 on.
  */
 export interface Pixels {
-  /** The width and height are those of the upright image. */
+  /** The size of the upright image, in pixels. */
   readonly width: number;
   readonly height: number;
   /** The EXIF orientation, 1 to 8. 1 means upright. */

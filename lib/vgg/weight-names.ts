@@ -138,12 +138,12 @@ function isSameLayer(shape: readonly number[], expected: readonly number[]): boo
 function hints(names: ReadonlySet<string>): string[] {
   if (names.has("classifier.1.weight") && names.has("classifier.4.weight")) {
     return [
-      "They are those of torchvision before March 2017 (classifier.1, .4, .6), whose images were BGR from 0 to 255.",
+      "They are the names of torchvision before March 2017 (classifier.1, .4, .6), whose images were BGR from 0 to 255.",
     ];
   }
   const other = architectures.find((candidate) => {
     const { missing, unexpected } = difference(parameterTable(topology(candidate)), names);
     return missing.length === 0 && unexpected.length === 0;
   });
-  return other === undefined ? [] : [`They are those of ${other}.`];
+  return other === undefined ? [] : [`They are the names of ${other}.`];
 }

@@ -353,6 +353,6 @@ describe("vgg summary --weights", () => {
     });
     const { status: other, stderr } = vgg("summary", "--weights", weights, "--arch", "vgg13");
     expect(other).toBe(1);
-    expect(stderr).toContain("They are those of vgg11.");
+    expect(stderr).toContain("They are the names of vgg11.");
   });
 });

@@ -189,7 +189,7 @@ describe("Vgg.save and Vgg.load", () => {
     };
     const other = await refuse("vgg13", saved);
     expect(other.code).toBe("STATE_DICT_MISMATCH");
-    expect(other.message).toContain("They are those of vgg11.");
+    expect(other.message).toContain("They are the names of vgg11.");
     expect(other.message).toContain("Missing keys: features.2.weight, features.2.bias");
     expect((await refuse("vgg11", saved, { numClasses: 11 })).message).toContain(
       "Expected numClasses 11 as in the options but the file has 10",
