@@ -139,7 +139,11 @@ export async function openImage(
     peakBytes: pixels * perPixel + width * Math.min(height, heldRows) * heldBytesPerPixel,
     decode: async (timeoutMs) => {
       const pipeline = makeSharp(image, options).removeAlpha().toColourspace("srgb").raw();
-      if (timeoutMs !== undefined) pipeline.timeout(bare({ seconds: Math.ceil(timeoutMs / 1000) }));
+      if (timeoutMs !== undefined) {
+        // sharp takes at most an hour.
+        const seconds = Math.min(Math.ceil(timeoutMs / 1000), 3600);
+        pipeline.timeout(bare({ seconds }));
+      }
       const { data, info } = await decoded(
         pipeline.toBuffer(bare({ resolveWithObject: true as const })),
       );

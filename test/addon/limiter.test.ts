@@ -298,6 +298,14 @@ describe("images under way in the process", () => {
     expect([decoders.free, decodedBytes.free]).toEqual([decoders.capacity, all]);
   });
 
+  it("may take all the time that the options allow", async () => {
+    const longest = 2 ** 31 - 1;
+    for (const source of [path, drawing]) {
+      const { size } = await preprocess(source, { timeoutMs: longest, decodeTimeoutMs: longest });
+      expect(size).toBe(150_528);
+    }
+  });
+
   it("are let go while the pool's threads, which read their headers, are busy", async () => {
     const pool = Number(process.env.UV_THREADPOOL_SIZE) || 4;
     const derive = promisify(pbkdf2);
