@@ -16,7 +16,7 @@ constexpr int kTries = 8;
 constexpr int kChains = 12;  // more than any core's latency times its ports, fewer than registers
 constexpr size_t kRounds = 100'000;
 constexpr size_t kReadBytes = size_t{512} << 20;
-constexpr size_t kLeastReadBytes = size_t{64} << 20;
+constexpr size_t kMinReadBytes = size_t{64} << 20;
 constexpr size_t kBlockFloats = size_t{1} << 18;
 
 template <int kBytes>
@@ -112,7 +112,7 @@ double flopsPerSecond(ThreadPool& pool, const Loops& loops) {
 double bytesPerSecond(ThreadPool& pool, const Loops& loops) {
   // At most half of the free memory: the measurement must not make the machine run out of memory.
   const size_t bytes = std::min(kReadBytes, availableHostBytes() / 2) & ~(4 * kBlockFloats - 1);
-  if (bytes < kLeastReadBytes) return 0;
+  if (bytes < kMinReadBytes) return 0;
   const std::shared_ptr<HostMemory> memory = HostMemory::allocate(bytes);
   const size_t blocks = bytes / sizeof(float) / kBlockFloats;
   std::vector<float> results(blocks);

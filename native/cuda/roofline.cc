@@ -21,8 +21,8 @@ constexpr size_t kWorkspace = size_t{32} << 20;
 // measured. A GPU that is slow to get there is not waited for.
 constexpr double kLongEnoughMs = 2;
 constexpr std::chrono::milliseconds kPatience{500};
-constexpr int64_t kLeastSide = 64, kGreatestSide = 8192;
-constexpr size_t kLeastCopy = size_t{1} << 20, kGreatestCopy = size_t{1} << 30;
+constexpr int64_t kMinSide = 64, kMaxSide = 8192;
+constexpr size_t kMinCopy = size_t{1} << 20, kMaxCopy = size_t{1} << 30;
 
 /** The best of some tries, after one that loads what it needs. Nothing where the work fails here.
  */
@@ -66,7 +66,7 @@ struct Numbers {
 double copyBytesPerSecond(Context& context) {
   const Clock::time_point start = Clock::now();
   double found = 0;
-  for (size_t bytes = kLeastCopy; bytes <= kGreatestCopy; bytes *= 2) {
+  for (size_t bytes = kMinCopy; bytes <= kMaxCopy; bytes *= 2) {
     const Numbers from(context, bytes);
     const Numbers to(context, bytes);
     const auto taken = milliseconds(context, [&] {
@@ -85,7 +85,7 @@ double matmulFlopsPerSecond(Context& context, Precision precision) {
   const Type type = typeOf(precision);
   const Clock::time_point start = Clock::now();
   double best = 0;
-  for (int64_t side = kLeastSide; side <= kGreatestSide; side *= 2) {
+  for (int64_t side = kMinSide; side <= kMaxSide; side *= 2) {
     const size_t bytes = static_cast<size_t>(side * side) * byteSize(type);
     const Numbers weight(context, bytes);
     const Numbers x(context, bytes);

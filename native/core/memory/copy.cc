@@ -21,7 +21,7 @@ constexpr size_t kLarge = size_t{2} << 20;
 constexpr size_t kBlock = size_t{512} << 10;
 // One thread copies 5 to 20 GB/s, depending on the machine; PCIe 5.0 carries 50. At most half of
 // the cores are used; the rest compute.
-constexpr int kMostThreads = 4;
+constexpr int kMaxThreads = 4;
 
 struct Copiers {
   std::mutex mutex;  // held while the pool copies
@@ -29,7 +29,7 @@ struct Copiers {
 
   Copiers() {
     try {
-      pool = std::make_unique<ThreadPool>(std::clamp(availableCores() / 2, 1, kMostThreads), 0);
+      pool = std::make_unique<ThreadPool>(std::clamp(availableCores() / 2, 1, kMaxThreads), 0);
     } catch (const Error&) {
       pool = std::make_unique<ThreadPool>(1);  // the system allows no more threads
     }

@@ -209,10 +209,10 @@ void multiplyAll(const PanelProduct& product, const Element* b) {
 void multiplyHalves(const PanelProduct& product) {
   // Each part of the rows would convert B again, which takes time from the multipliers with 64-byte
   // vectors. For many parts, converting once is better.
-  constexpr ptrdiff_t kFewRows = ptrdiff_t{2} * kMaxRows;
+  constexpr ptrdiff_t kMaxRowsInPlace = ptrdiff_t{2} * kMaxRows;
   const ptrdiff_t count = product.segments * product.depth * kPanelWidth;
   const bool isPacked = product.bRowStride == kPanelWidth;
-  if (kLanes < 16 || product.rows <= kFewRows || count > kMaxSum * kPanelWidth || !isPacked)
+  if (kLanes < 16 || product.rows <= kMaxRowsInPlace || count > kMaxSum * kPanelWidth || !isPacked)
     return multiplyAll<uint16_t>(product, product.halfB);
   alignas(kLine) float b[kMaxSum * kPanelWidth];
   for (ptrdiff_t i = 0; i < count; i += kLanes) store(b + i, load(product.halfB + i));

@@ -11,8 +11,8 @@ constexpr int kStreams = 8;
 // Rows of B in a block that is cut into panels: a quarter of a megabyte, while as much again is
 // being prefetched.
 constexpr ptrdiff_t kBlockRows = 64;
-// Above kFewRows rows of A, each panel is worth a copy, which has kCopiedRows rows of B.
-constexpr ptrdiff_t kFewRows = 40;
+// Above kMaxRowsInPlace rows of A, each panel is worth a copy, which has kCopiedRows rows of B.
+constexpr ptrdiff_t kMaxRowsInPlace = 40;
 constexpr ptrdiff_t kCopiedRows = 128;
 
 /** C += columns [k, k + Streams) of A · their rows of B. Prefetches as many further rows into the
@@ -71,7 +71,7 @@ template <typename Element>
 void multiplyPanels(const StripProduct& product, const Element* b) {
   constexpr ptrdiff_t kStep = kLine / static_cast<ptrdiff_t>(sizeof(Element));
   alignas(kLine) float copied[kCopiedRows * kPanelWidth];
-  const bool isCopied = product.rows > kFewRows;
+  const bool isCopied = product.rows > kMaxRowsInPlace;
   const ptrdiff_t blockRows = isCopied ? kCopiedRows : kBlockRows;
   // If rows are more than a line longer than `width`, other tasks multiply the rest of them.
   const bool isPiece = product.bRowStride > product.width + kStep;

@@ -17,7 +17,7 @@ constexpr ptrdiff_t kListedColumns = 1024;
 constexpr ptrdiff_t kColumns = 2048;
 constexpr ptrdiff_t kColumnGrain = 16;
 // A task computes at least this many outputs of a strip if threads share it.
-constexpr ptrdiff_t kLeastOutputs = 64;
+constexpr ptrdiff_t kMinOutputs = 64;
 constexpr ptrdiff_t kOutputs = 128;  // the outputs whose partial sums one task adds up
 // Rows of sums are this many floats more than whole pages apart: a load waits for an earlier store
 // if the low bits of their addresses match.
@@ -87,8 +87,7 @@ struct LinearLayer {
         relu(relu) {
     const ptrdiff_t fewest = divideUp(columns(), isListed() ? kListedColumns : kColumns);
     columnsPerPart = divideUp(divideUp(columns(), fewest), kColumnGrain) * kColumnGrain;
-    pieces =
-        piecesFor(strips() * parts(), threads, std::max<ptrdiff_t>(1, width() / kLeastOutputs));
+    pieces = piecesFor(strips() * parts(), threads, std::max<ptrdiff_t>(1, width() / kMinOutputs));
   }
 
   [[nodiscard]] bool isListed() const { return rows <= kStreamedRows; }

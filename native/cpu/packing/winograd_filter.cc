@@ -9,23 +9,23 @@
 namespace vgg::cpu {
 namespace {
 
-constexpr size_t kMostFrequencies = 8;
-constexpr size_t kMostPanelWidth = 32;
+constexpr size_t kMaxFrequencies = 8;
+constexpr size_t kMaxPanelWidth = 32;
 
 /** G for the points of kernels/winograd.cc. Tiles of 4 pixels use the first 6 rows. */
-constexpr double kFilterTransform[kMostFrequencies][3] = {{1, 0, 0},
-                                                          {1 / 90.0, 2 / 90.0, 4 / 90.0},
-                                                          {1 / 90.0, -2 / 90.0, 4 / 90.0},
-                                                          {32 / 45.0, 16 / 45.0, 8 / 45.0},
-                                                          {32 / 45.0, -16 / 45.0, 8 / 45.0},
-                                                          {0, 0, 1},
-                                                          {-2 / 9.0, -2 / 9.0, -2 / 9.0},
-                                                          {-2 / 9.0, 2 / 9.0, -2 / 9.0}};
+constexpr double kFilterTransform[kMaxFrequencies][3] = {{1, 0, 0},
+                                                         {1 / 90.0, 2 / 90.0, 4 / 90.0},
+                                                         {1 / 90.0, -2 / 90.0, 4 / 90.0},
+                                                         {32 / 45.0, 16 / 45.0, 8 / 45.0},
+                                                         {32 / 45.0, -16 / 45.0, 8 / 45.0},
+                                                         {0, 0, 1},
+                                                         {-2 / 9.0, -2 / 9.0, -2 / 9.0},
+                                                         {-2 / 9.0, 2 / 9.0, -2 / 9.0}};
 
 /** Computes G·filter·Gᵀ in double, frequencies² numbers. */
 void transformFilter(size_t frequencies, const float* filter, double scale, double* to) {
   const auto& g = kFilterTransform;
-  double half[kMostFrequencies][3];
+  double half[kMaxFrequencies][3];
   for (size_t i = 0; i < frequencies; ++i) {
     for (size_t x = 0; x < 3; ++x)
       half[i][x] = g[i][0] * filter[x] + g[i][1] * filter[3 + x] + g[i][2] * filter[6 + x];
@@ -59,17 +59,17 @@ void WinogradFilter::pack(const FilterSource& source, ThreadPool& pool) {
   pool.run(panels_, [&](size_t panel) {
     const size_t first = panel * panelWidth_;
     const size_t lanes = std::min(panelWidth_, filters_ - first);
-    std::array<FilterScale, kMostPanelWidth> scales{};
+    std::array<FilterScale, kMaxPanelWidth> scales{};
     for (size_t lane = 0; lane < panelWidth_; ++lane) {
       if (lane < lanes) scales[lane] = scaleOf(source, first + lane);
       bias_->floats()[first + lane] = static_cast<float>(scales[lane].shift);
     }
     // Collects one row of the panel for each frequency, then writes it to its place in one go.
-    std::array<std::array<float, kMostPanelWidth>, kMostFrequencies * kMostFrequencies> rows{};
+    std::array<std::array<float, kMaxPanelWidth>, kMaxFrequencies * kMaxFrequencies> rows{};
     const size_t count = frequencies_ * frequencies_;
     for (size_t c = 0; c < channels_; ++c) {
       for (size_t lane = 0; lane < lanes; ++lane) {
-        double frequencies[kMostFrequencies * kMostFrequencies];
+        double frequencies[kMaxFrequencies * kMaxFrequencies];
         transformFilter(frequencies_, source.weight + ((first + lane) * channels_ + c) * 9,
                         scales[lane].scale, frequencies);
         for (size_t f = 0; f < count; ++f) rows[f][lane] = static_cast<float>(frequencies[f]);

@@ -34,13 +34,13 @@ bool isGemv(int64_t batch) {
 }
 
 bool isSparse(const Gemm& op, const Choices& choices) {
-  constexpr size_t kLeastWeight = size_t{64} << 20;  // bytes
+  constexpr size_t kMinWeight = size_t{64} << 20;  // bytes
   const Buffer& input = choices.buffers[op.input];
   const Buffer& output = choices.buffers[op.output];
   if (input.batch != 1 || wantedLinear() == "dense") return false;
   const auto weights = static_cast<size_t>(output.padded * input.pixels() * input.padded);
   return wantedLinear() == "sparse" ||
-         (choices.isRectified[op.input] && weights * byteSize(input.type) >= kLeastWeight);
+         (choices.isRectified[op.input] && weights * byteSize(input.type) >= kMinWeight);
 }
 
 std::string_view wantedForm() {

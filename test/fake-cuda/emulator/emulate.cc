@@ -254,10 +254,10 @@ const Slots& meet(Collective kind, std::initializer_list<uint32_t> mine, void (*
 void Kernel::launch(Dim3 grid, Dim3 block, size_t sharedBytes, void** parameters,
                     unsigned cluster) const {
   const uint64_t threads = uint64_t{block.x} * block.y * block.z;
-  constexpr size_t kMostShared = size_t{227} << 10;
+  constexpr size_t kMaxShared = size_t{227} << 10;
   uint64_t count = cluster == 0 ? 0 : uint64_t{grid.x / cluster} * grid.y * grid.z;
   if (threads == 0 || threads > maxThreads || count == 0 || grid.x % cluster != 0 ||
-      grid.x > 0x7fffffff || grid.y > 0xffff || grid.z > 0xffff || sharedBytes > kMostShared ||
+      grid.x > 0x7fffffff || grid.y > 0xffff || grid.z > 0xffff || sharedBytes > kMaxShared ||
       (!usesBarriers && (cluster > 1 || sharedBytes > 0)) || (cluster > 1 && threads % 32 != 0)) {
     throw LaunchError(Fault::kConfiguration, "a launch outside the limits of " + std::string(name));
   }

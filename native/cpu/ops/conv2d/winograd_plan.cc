@@ -9,14 +9,14 @@ namespace {
 
 constexpr ptrdiff_t kSharedBlockTiles = 112;
 // Filters larger than kSmallFilterBytes stall the products if they are reread for fewer than
-// kLeastOwnTiles tiles.
+// kMinOwnTiles tiles.
 constexpr size_t kSmallFilterBytes = size_t{4} << 20;
-constexpr ptrdiff_t kLeastOwnTiles = 14;
+constexpr ptrdiff_t kMinOwnTiles = 14;
 // With many threads blocks shrink, to at least this many tiles for small filters and for large
-// ones. The latter is below kLeastOwnTiles, because whole blocks of that size seldom divide the
+// ones. The latter is below kMinOwnTiles, because whole blocks of that size seldom divide the
 // tiles evenly.
-constexpr ptrdiff_t kFewestTiles = 4;
-constexpr ptrdiff_t kFewestTilesOfLarge = 12;
+constexpr ptrdiff_t kMinTiles = 4;
+constexpr ptrdiff_t kMinTilesOfLarge = 12;
 // Reading one filter value from memory costs as much as this many multiplications.
 constexpr ptrdiff_t kProductsPerRead = 8;
 
@@ -167,12 +167,12 @@ WinogradPlan planWinograd(const Shape& weight, const WinogradTiles& chosen, ptrd
   const size_t filterBytes =
       elementCount(weight) / 9 * static_cast<size_t>(plan.frequencies()) * sizeof(float);
   const bool isSmall = filterBytes <= kSmallFilterBytes;
-  const ptrdiff_t own = ownBlockTiles(perTile, isSmall ? 1 : kLeastOwnTiles, kernels.maxRows);
+  const ptrdiff_t own = ownBlockTiles(perTile, isSmall ? 1 : kMinOwnTiles, kernels.maxRows);
   // Two blocks for each thread, so that a busy core costs less, unless they would have few rows.
   ptrdiff_t each = own == 0 ? 1 : divideUp(tiles, own * threads);
   if (each == 1 && tiles >= ptrdiff_t{2} * threads * kernels.maxRows) each = 2;
   plan.isShared = filterBytes > mostOwnFilterBytes() || own == 0 ||
-                  divideUp(tiles, each * threads) < (isSmall ? kFewestTiles : kFewestTilesOfLarge);
+                  divideUp(tiles, each * threads) < (isSmall ? kMinTiles : kMinTilesOfLarge);
   if (plan.isShared) {
     plan.blockCount = divideUp(tiles, kSharedBlockTiles);
     plan.productRow = oddLines(divideUp(filters, kernels.panelWidth) * kernels.panelWidth);

@@ -9,7 +9,7 @@
 namespace vgg::cuda {
 namespace {
 
-constexpr int64_t kMostWeightBytes = int64_t{4} << 20;
+constexpr int64_t kMaxWeightBytes = int64_t{4} << 20;
 // This many rows of the weight differ, then they repeat. No tile, strip or block has 61 rows.
 constexpr int64_t kRows = 61;
 
@@ -17,7 +17,7 @@ constexpr int64_t kRows = 61;
 LinearShape withFewOutputs(LinearShape layer) {
   const auto elementBytes = static_cast<int64_t>(byteSize(layer.type));
   const int64_t vector = 16 / elementBytes;
-  const int64_t most = kMostWeightBytes / (layer.inputs * elementBytes) / vector * vector;
+  const int64_t most = kMaxWeightBytes / (layer.inputs * elementBytes) / vector * vector;
   layer.outputs = std::min(layer.outputs, std::max(most, vector));
   return layer;
 }
