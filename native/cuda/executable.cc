@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "core/fold.h"
-#include "core/random.h"
 
 namespace vgg::cuda {
 namespace {
@@ -47,6 +46,9 @@ void CudaExecutable::prepareAll() {
   }
   lease_.emplace(shared_.arena, choices_.activationBytes);
   makeSlots();
+  Run trial = runOf(*slots_.front(), 0);
+  stopwatch_ = std::make_unique<Stopwatch>(shared_, program_, batch_, std::move(trial.inputs),
+                                           std::move(trial.outputs));
   for (size_t i = 0; i < program_.inputs.size(); ++i) {
     const int value = program_.inputs[i];
     if (!choices_.isExternal[value]) steps_.push_back({{StepRole::kInput, value}, prepareInput(i)});
@@ -70,7 +72,7 @@ void CudaExecutable::prepareAll() {
 }
 
 void CudaExecutable::captureSteps(Slot& slot) {
-  slot.graph = capture([this, run = runOf(slot, workspace())] { runSteps(run); });
+  slot.graph = capture(context_, [this, run = runOf(slot, workspace())] { runSteps(run); });
   slot.generation = shared_.arena.generation();
 }
 
@@ -106,25 +108,6 @@ void CudaExecutable::makeSlots() {
   }
 }
 
-void CudaExecutable::fillInputs(const Slot& slot) {
-  for (size_t i = 0; i < program_.inputs.size(); ++i) {
-    const Value& value = program_.values[program_.inputs[i]];
-    std::vector<float> draws(elementCount(value.shape) * static_cast<size_t>(batch_));
-    fillNormal(draws.data(), 0, draws.size(), 0, static_cast<uint32_t>(i), 1);
-    std::vector<uint8_t> bytes(draws.size());
-    std::ranges::transform(draws, bytes.begin(), [](float draw) {
-      return static_cast<uint8_t>(std::clamp(128 + 64 * draw, 0.0F, 255.0F));
-    });
-    const void* from =
-        value.dtype == DType::kUint8 ? static_cast<const void*>(bytes.data()) : draws.data();
-    context_.check(context_.api().cuMemcpyHtoDAsync_v2(slot.inputs[i]->address(), from,
-                                                       draws.size() * byteSize(value.dtype),
-                                                       context_.compute()),
-                   "cuMemcpyHtoDAsync");
-    context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
-  }
-}
-
 Run CudaExecutable::runOf(const Slot& slot, CUdeviceptr workspace) {
   Run run{shared_.arena.address(), workspace, {}, {}};
   for (const auto& memory : slot.inputs) run.inputs.push_back(memory->address());
@@ -134,38 +117,6 @@ Run CudaExecutable::runOf(const Slot& slot, CUdeviceptr workspace) {
 
 void CudaExecutable::runSteps(const Run& run) {
   for (const LabelledStep& step : steps_) step.function(run);
-}
-
-/** What work() enqueues on the compute stream, as a graph that is ready to be launched there. */
-GraphExec CudaExecutable::capture(const std::function<void()>& work) {
-  const Api& api = context_.api();
-  // Thread-local: other threads may allocate meanwhile.
-  context_.check(
-      api.cuStreamBeginCapture_v2(context_.compute(), CU_STREAM_CAPTURE_MODE_THREAD_LOCAL),
-      "cuStreamBeginCapture");
-  std::exception_ptr failure;
-  try {
-    work();
-  } catch (...) {
-    failure = std::current_exception();
-  }
-  CUgraph captured = nullptr;
-  const CUresult ended = api.cuStreamEndCapture(context_.compute(), &captured);
-  const Handle<CUgraph, &Api::cuGraphDestroy> graph(context_, captured);
-  if (ended != CUDA_SUCCESS && !context_.isLost()) {
-    // The stream must not go on recording.
-    CUgraph rest = nullptr;
-    api.cuStreamEndCapture(context_.compute(), &rest);
-    const Handle<CUgraph, &Api::cuGraphDestroy> dropped(context_, rest);
-  }
-  if (failure) std::rethrow_exception(failure);
-  context_.check(ended, "cuStreamEndCapture");
-  CUgraphExec executable = nullptr;
-  context_.check(api.cuGraphInstantiateWithFlags(&executable, graph.get(), 0),
-                 "cuGraphInstantiate");
-  GraphExec ready(context_, executable);
-  context_.check(api.cuGraphUpload(executable, context_.compute()), "cuGraphUpload");
-  return ready;
 }
 
 size_t CudaExecutable::inputIndex(int value) const {
@@ -200,40 +151,6 @@ CUdeviceptr CudaExecutable::constants(std::vector<float> values) {
                  "cuMemcpyHtoDAsync");
   context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
   return constants_.emplace_back(std::move(memory))->address();
-}
-
-double CudaExecutable::measure(const std::function<void()>& work) {
-  constexpr int kTimed = 10;
-  context_.throwIfInterrupted();
-  const Api& api = context_.api();
-  const Event start = context_.makeEvent(CU_EVENT_DEFAULT);
-  const Event end = context_.makeEvent(CU_EVENT_DEFAULT);
-  // Libraries load what they need, and engines may fail, only when they run for the first time.
-  work();
-  context_.check(api.cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
-  // As it will run, in a graph: one launch after the other would measure the host.
-  const GraphExec graph = capture([&] {
-    for (int i = 0; i < kTimed; ++i) work();
-  });
-  context_.check(api.cuGraphLaunch(graph.get(), context_.compute()), "cuGraphLaunch");
-  context_.check(api.cuEventRecord(start.get(), context_.compute()), "cuEventRecord");
-  context_.check(api.cuGraphLaunch(graph.get(), context_.compute()), "cuGraphLaunch");
-  context_.check(api.cuEventRecord(end.get(), context_.compute()), "cuEventRecord");
-  context_.check(api.cuEventSynchronize(end.get()), "cuEventSynchronize");
-  float milliseconds = 0;
-  context_.check(api.cuEventElapsedTime(&milliseconds, start.get(), end.get()),
-                 "cuEventElapsedTime");
-  return milliseconds / kTimed;
-}
-
-std::optional<double> CudaExecutable::timeOf(const Step& step, size_t workspaceBytes) {
-  try {
-    const DeviceMemory scratch(context_, workspaceBytes, nullptr);
-    return measure([&, run = trial(&scratch)] { step(run); });
-  } catch (const Error& error) {
-    if (error.code() == Code::kDeviceLost) throw;
-    return std::nullopt;
-  }
 }
 
 }  // namespace vgg::cuda

@@ -9,11 +9,9 @@
 #include <mutex>
 #include <optional>
 
-#include "cuda/completions.h"
 #include "cuda/nvidia/convolution.h"
 #include "cuda/parameters.h"
-#include "cuda/plan/choices.h"
-#include "cuda/shared_arena.h"
+#include "cuda/stopwatch.h"
 
 namespace vgg::cuda {
 
@@ -23,31 +21,6 @@ struct LinearBuffers;
 
 /** A kernel of ours for a linear layer. */
 using LinearKernel = std::function<void(const LinearBuffers&)>;
-
-/** What all executables of a GPU share. */
-struct Shared {
-  Context& context;
-  Kernels& kernels;
-  SharedArena& arena;
-  Completions& completions;
-  const DiskCache& cache;
-  bool deterministic;  // the same bits in each process: choices are cuDNN's estimates, nothing is
-                       // timed
-  std::atomic<size_t>* activationBytes;
-};
-
-/** What a step may touch: addresses on the GPU. */
-struct Run {
-  CUdeviceptr arena, workspace;
-  std::vector<CUdeviceptr> inputs, outputs;
-};
-
-using Step = std::function<void(const Run&)>;
-
-struct LabelledStep {
-  StepLabel label;
-  Step function;
-};
 
 class CudaExecutable final : public Executable {
  public:
@@ -99,10 +72,6 @@ class CudaExecutable final : public Executable {
   Step prepareOutput(size_t index);
 
   [[nodiscard]] const Buffer& buffer(int value) const { return choices_.buffers[value]; }
-  [[nodiscard]] static CUdeviceptr address(const Run& run, const Buffer& buffer) {
-    return buffer.output == kNone ? run.arena + buffer.offset
-                                  : run.outputs[static_cast<size_t>(buffer.output)];
-  }
   [[nodiscard]] CUdeviceptr workspace();
   void needWorkspace(size_t bytes);
   [[nodiscard]] size_t inputIndex(int value) const;
@@ -176,10 +145,6 @@ class CudaExecutable final : public Executable {
   void forEachPlan(Search& search, const Visit& visit);
   void tryOut(const Search& search, const Plan& plan);
   void checkPlan(Search& search, const Plan& plan);
-  /** Milliseconds of work(), which enqueues on the compute stream. */
-  double measure(const std::function<void()>& work);
-  /** The same of a step; nothing where it fails here. */
-  std::optional<double> timeOf(const Step& step, size_t workspaceBytes);
 
   struct Call;
   void startPart(size_t first, size_t batch, const std::shared_ptr<Call>& call);
@@ -191,16 +156,9 @@ class CudaExecutable final : public Executable {
   void makeSlots();
   /** Of a value as the API has it. */
   [[nodiscard]] size_t byteCount(int value, size_t images) const;
-  GraphExec capture(const std::function<void()>& work);
   void captureSteps(Slot& slot);
-  /** With random images. */
-  void fillInputs(const Slot& slot);
   void runSteps(const Run& run);
   Run runOf(const Slot& slot, CUdeviceptr workspace);
-  /** For trying steps out while they are prepared, with a workspace of their own. */
-  Run trial(const DeviceMemory* scratch = nullptr) {
-    return runOf(*slots_.front(), scratch == nullptr ? 0 : scratch->address());
-  }
   void start(Slot& slot, size_t first, size_t batch, const Call& call);
   bool startDirect(Slot& slot, const Call& call);
   std::vector<StepTime> profilePart(size_t first, size_t batch, const Call& call);
@@ -224,6 +182,7 @@ class CudaExecutable final : public Executable {
   std::mutex slotMutex_;
   std::condition_variable slotFree_;
   std::vector<std::unique_ptr<Slot>> slots_;
+  std::unique_ptr<Stopwatch> stopwatch_;  // once there are slots, with the memory of the first
 
   /** A graph that reads and writes memory of the caller's, without copies. */
   struct Direct {

@@ -233,7 +233,7 @@ bool CudaExecutable::startDirect(Slot& slot, const Call& call) {
   Direct& direct = direct_.front();
   if (!direct.graph || direct.generation != shared_.arena.generation()) {
     const Run run{shared_.arena.address(), workspace(), direct.inputs, direct.outputs};
-    direct.graph = capture([&] { runSteps(run); });
+    direct.graph = capture(context_, [&] { runSteps(run); });
     direct.generation = shared_.arena.generation();
   }
   context_.check(context_.api().cuGraphLaunch(direct.graph.get(), context_.compute()),

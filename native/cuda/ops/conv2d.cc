@@ -93,7 +93,7 @@ Step CudaExecutable::prepare(const Conv2d& op) {
   const auto known = direct && !isWanted ? shared_.cache.read(key) : std::nullopt;
   const bool isCandidate = direct && known != kPlanText;
   const std::optional<bool> isDirectRight =
-      isCandidate ? isRight(candidates, direct, directBuffers(trial())) : false;
+      isCandidate ? isRight(candidates, direct, directBuffers(stopwatch_->trial())) : false;
   if (isDirectRight == true && (isWanted || known == kDirectText)) return directStep;
 
   const auto plan = std::make_shared<const Plan>(choosePlan(candidates));
@@ -105,8 +105,8 @@ Step CudaExecutable::prepare(const Conv2d& op) {
   if (isCandidate && !isWanted && isDirectRight) {
     bool isFaster = *isDirectRight;
     if (isFaster) {
-      const std::optional<double> own = timeOf(directStep, 0);
-      const std::optional<double> other = timeOf(planStep, plan->workspaceBytes());
+      const std::optional<double> own = stopwatch_->timeOf(directStep, 0);
+      const std::optional<double> other = stopwatch_->timeOf(planStep, plan->workspaceBytes());
       isFaster = own && (!other || *own < *other);
     }
     shared_.cache.write(key, isFaster ? kDirectText : kPlanText);
@@ -135,14 +135,14 @@ struct CudaExecutable::Search {
 /** Runs a plan: an engine may fail only then. Throws Error. */
 void CudaExecutable::tryOut(const Search& search, const Plan& plan) {
   const DeviceMemory scratch(context_, plan.workspaceBytes(), nullptr);
-  plan.execute(context_.cudnn(), search.candidates.buffers(trial(&scratch)));
+  plan.execute(context_.cudnn(), search.candidates.buffers(stopwatch_->trial(&scratch)));
   context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
 }
 
 /** Runs a plan, whose numbers must be right. Throws Error. */
 void CudaExecutable::checkPlan(Search& search, const Plan& plan) {
   const DeviceMemory scratch(context_, plan.workspaceBytes(), nullptr);
-  const ConvolutionBuffers buffers = search.candidates.buffers(trial(&scratch));
+  const ConvolutionBuffers buffers = search.candidates.buffers(stopwatch_->trial(&scratch));
   if (!search.check) search.check.emplace(context_, search.candidates.forms.problem, buffers.input);
   if (search.check->passes(plan, buffers)) return;
   throw Error(Code::kUnsupported, std::string("an engine of the ") + nameOf(plan.form()) +
@@ -226,8 +226,8 @@ std::optional<Plan> CudaExecutable::fastestPlan(Search& search) {
         scratch = std::make_unique<DeviceMemory>(context_, plan.workspaceBytes(), nullptr);
       }
       const Step after = search.candidates.after(plan.form());
-      const Run run = trial(scratch.get());
-      const double time = measure([&, buffers = search.candidates.buffers(run)] {
+      const Run run = stopwatch_->trial(scratch.get());
+      const double time = stopwatch_->measure([&, buffers = search.candidates.buffers(run)] {
         plan.execute(context_.cudnn(), buffers);
         if (after) after(run);
       });

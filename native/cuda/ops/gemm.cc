@@ -93,7 +93,7 @@ Step CudaExecutable::chooseLinear(const Linear& layer, bool addsBias) {
     };
   };
   const auto timeOfProduct = [&](const Algorithm& algorithm) {
-    return timeOf(productStep(algorithm), algorithm.workspaceSize);
+    return stopwatch_->timeOf(productStep(algorithm), algorithm.workspaceSize);
   };
   const auto stepOf = [&](const std::string& text) -> Step {
     if (text == kGemvText) return gemvStep(layer);
@@ -120,7 +120,7 @@ Step CudaExecutable::chooseLinear(const Linear& layer, bool addsBias) {
     least = time;
     best = text;
   };
-  if (gemv) consider(kGemvText, timeOf(gemv, 0));
+  if (gemv) consider(kGemvText, stopwatch_->timeOf(gemv, 0));
   for (const Algorithm& algorithm : matmul->algorithms(kMatmulWorkspace, kAlgorithms)) {
     if (shared_.deterministic && least) break;
     consider(toText(algorithm), timeOfProduct(algorithm));

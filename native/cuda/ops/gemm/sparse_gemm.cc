@@ -146,13 +146,15 @@ std::optional<double> CudaExecutable::timeOfSparse(const Linear& layer) {
   for (size_t i = 0; i < count; ++i) {
     if (draws[i] > 0) inputs[i * elementBytes] = std::byte{1};
   }
-  context_.check(context_.api().cuMemcpyHtoDAsync_v2(address(trial(), layer.input), inputs.data(),
-                                                     inputs.size(), context_.compute()),
-                 "cuMemcpyHtoDAsync");
+  context_.check(
+      context_.api().cuMemcpyHtoDAsync_v2(address(stopwatch_->trial(), layer.input), inputs.data(),
+                                          inputs.size(), context_.compute()),
+      "cuMemcpyHtoDAsync");
   context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
   // No time depends on what the weights are: before there is a copy, the matrix as it lies will do.
   const auto scratch = sparseScratch(splitOf(layer, layer.outputs()), nullptr);
-  return timeOf(sparseGemvStep(layer, layer.matrix.memory->address(), 0, scratch->address()), 0);
+  return stopwatch_->timeOf(
+      sparseGemvStep(layer, layer.matrix.memory->address(), 0, scratch->address()), 0);
 }
 
 /** Of a step whose counts have been read. */
@@ -175,7 +177,7 @@ void CudaExecutable::challenge(const Linear& layer, const std::string& key, doub
 /** What a forward's steps before the challenger's and `last` in its place make of the layer. */
 std::vector<float> CudaExecutable::valueBy(const Step& last, const Challenger& challenger) {
   const DeviceMemory workspace(context_, workspaceBytes_, nullptr);
-  const Run run = trial(&workspace);
+  const Run run = stopwatch_->trial(&workspace);
   const Buffer& output = buffer(challenger.value);
   const auto count = static_cast<size_t>(output.batch * output.pixels() * output.padded);
   poison(context_, address(run, output), count * byteSize(output.type));
@@ -202,14 +204,15 @@ void CudaExecutable::settleChallenges() {
   if (challengers_.empty()) return;
   std::vector<Challenger> challengers;
   challengers.swap(challengers_);
-  fillInputs(*slots_.front());
+  stopwatch_->fillInputs();
   const Step forward = [this](const Run& run) { runSteps(run); };
   for (Challenger& challenger : challengers) {
     const bool isRight = isSame(challenger);
-    const std::optional<double> before = timeOf(forward, workspaceBytes_);
+    const std::optional<double> before = stopwatch_->timeOf(forward, workspaceBytes_);
     Step& step = steps_[challenger.index].function;
     step.swap(challenger.step);
-    const std::optional<double> after = isRight ? timeOf(forward, workspaceBytes_) : std::nullopt;
+    const std::optional<double> after =
+        isRight ? stopwatch_->timeOf(forward, workspaceBytes_) : std::nullopt;
     if (!before || !after || *before < *after * kForwardGain) {
       step.swap(challenger.step);
       usedInputs_.erase(challenger.value);
