@@ -1,13 +1,13 @@
-// Blocks that share their memory in a cluster, from compute capability 9.0 on, and shared memory
-// whose size the launch says. Each function has a plain C++ twin, too.
+// Clusters of blocks that read each other's shared memory, from compute capability 9.0 on, and
+// shared memory whose size the launch sets. Each function has a plain C++ twin.
 #pragma once
 
 #include "ptx.h"
 
 #ifdef __CUDACC_RTC__
 
-// The block's shared memory whose size the launch says. It begins at a multiple of 1024 bytes where
-// the kernel declares no other.
+// Returns the block's shared memory whose size the launch sets. It begins at a multiple of 1024
+// bytes if the kernel declares no other shared memory.
 __forceinline__ uint4* launchedShared() {
   extern __shared__ uint4 memory[];
   return memory;
@@ -21,12 +21,12 @@ __forceinline__ unsigned sharedAddress(const void* at) {
   return address;
 }
 
-// Waits for all threads of the cluster; what they wrote into shared memory can be seen by all.
+// Waits for all threads of the cluster. What they wrote into shared memory is then visible to all.
 __forceinline__ void synchronizeCluster() {
   asm volatile("barrier.cluster.arrive.release.aligned; barrier.cluster.wait.acquire.aligned;" ::
                    : "memory");
 }
-// Four numbers from where `at` lies in the block of that rank, or in this one where it is -1.
+// Loads four numbers from the place of `at` in the block of that rank. Rank -1 is this block.
 __forceinline__ void loadFrom(int rank, const float* at, float (&to)[4]) {
   unsigned there = sharedAddress(at);
   if (rank >= 0) {

@@ -1,12 +1,12 @@
-// A 3 × 3 convolution of a few images with bias, ReLU and, for the pooled form, the maximum over
-// 2 × 2, on the tensor cores of compute capability 9.0. Where a layer has less work than the GPU
-// has multiprocessors, cuDNN's engines leave most of them idle, and launches cost what work does.
+// A 3 × 3 convolution of a few images with bias, ReLU and optional 2 × 2 max pooling, on the tensor
+// cores of compute capability 9.0. If a layer has less work than the GPU has multiprocessors,
+// cuDNN's engines leave most of them idle, and launches cost as much as the work.
 //
-// A block makes 8 × 16 pixels of 64 filters from 64 of the channels, and has all it multiplies in
-// shared memory at once; the blocks of the other channels are its cluster and sum up what they have
-// through each other's shared memory. The pixels are there once, and the nine taps are nine places
-// to begin in them: a product takes its operand from pixels that lie 8 by 8, in rows of any
-// distance.
+// A block computes 8 × 16 pixels of 64 filters from 64 of the channels, and holds all its operands
+// in shared memory at once. The blocks for the other channels form its cluster. They add up their
+// sums through each other's shared memory. The pixels are stored once, and each of the nine taps
+// begins at another place in them: a product reads its operand from 8 × 8 pixels, whose rows may
+// lie any distance apart.
 #include "vector.h"
 #include "warpgroup.h"
 
@@ -23,12 +23,13 @@ using geometry::kConvolutionTileWidth;
 
 constexpr int kTaps = 9;
 constexpr int kPatchWidth = kConvolutionTileWidth + 2;
-// Vectors in a row of channels. Eight threads side by side have one row.
+// Vectors in a row of channels. Eight neighbouring threads load one row.
 constexpr int kVectors = 8;
 constexpr int kRowsAtATime = geometry::kThreads / kVectors;
-// The sums of a pixel, apart so far that the lanes of a fragment meet no two in one bank.
+// Floats from one pixel's sums to the next. The padding keeps the lanes of a fragment in different
+// banks.
 constexpr int kSumsRow = kConvolutionFilters + 8;
-// Taps that are waited for together.
+// Taps that the block waits for together.
 constexpr int kTapsAtATime = 3;
 
 template <int kChannels, typename T>
@@ -81,8 +82,8 @@ __forceinline__ void convolve(const T* x, const T* filter, const float* bias, T*
   uint4* const patch = launchedShared();
   uint4* const taps = patch + kConvolutionPatchRows * kVectors;
 
-  // Most of the filter is on its way while the kernel that makes x still runs; the rest is while
-  // the first taps are multiplied.
+  // Most of the filter is loaded while the kernel that makes x still runs, and the rest while the
+  // first taps are multiplied.
   filter += static_cast<long long>(firstFilter) * kTaps * kChannels + part * kConvolutionChannels;
   fetchTaps<kChannels>(taps, filter, 0);
   fetchTaps<kChannels>(taps, filter, 3);
@@ -116,7 +117,7 @@ __forceinline__ void convolve(const T* x, const T* filter, const float* bias, T*
   }
   waitForProducts();
 
-  // Sums into shared memory, (pixel, filter), in the place of what was multiplied.
+  // Store the sums into shared memory as (pixel, filter), over the operands.
   __syncthreads();
   float* const mine = reinterpret_cast<float*>(patch);
   {
@@ -134,7 +135,7 @@ __forceinline__ void convolve(const T* x, const T* filter, const float* bias, T*
     synchronizeCluster();
   }
 
-  // Each block finishes its share: windows of 2 × 2 pixels, each of four filters.
+  // Each block finishes its share of the windows of 2 × 2 pixels and four filters.
   constexpr int kAcross = kConvolutionTileWidth / 2;
   constexpr int kFours = kConvolutionFilters / 4;
   constexpr int kShare = kConvolutionTileHeight / 2 * kAcross * kFours / kParts;
@@ -181,7 +182,7 @@ __forceinline__ void convolve(const T* x, const T* filter, const float* bias, T*
       }
     }
   }
-  // Nobody leaves while another reads its sums.
+  // No block ends while another reads its sums.
   if constexpr (kParts > 1) synchronizeCluster();
 }
 

@@ -1,11 +1,11 @@
 // The first layer in one pass, on tensor cores: normalise, convolve 3 channels 3×3, add the bias,
-// relu and, for the pooled form, the maximum over 2×2. Separate passes would move the padded input
-// once and the unpooled output twice.
+// apply ReLU and optional 2×2 max pooling. Separate passes would move the padded input once and the
+// unpooled output twice.
 #include "first_layer_input.h"
 
 namespace {
 
-// A group is what one lane stores as a vector: its kV channels, over 4 lanes. Column n of the
+// A group is the channels that 4 lanes store, one vector of kV channels each. Column n of the
 // group's product j stands for channel n / 2 * kV + 2j + n % 2, so that a lane's sums over all
 // products of the group are neighbours.
 template <typename T>
@@ -16,7 +16,8 @@ struct Group {
   static constexpr int kWords = Staged<T>::kWords;
 };
 
-/** Of a warp, which keeps their filter in registers; the warps that share a row make the others. */
+/** Channels of a warp, which keeps their filter in registers. The warps that share its row compute
+ * the others. */
 constexpr int kWarpChannels = 32;
 constexpr int kShares = geometry::kFirstLayerChannels / kWarpChannels;
 
@@ -39,7 +40,7 @@ __forceinline__ void multiply(float, float (&d)[4], const unsigned (&a)[2][8], c
 }
 #endif
 
-// The words of a lane for each product of a group.
+// Loads the words of a lane for each product of a group.
 template <typename T>
 __forceinline__ void loadFilter(const T* filter, int firstChannel, int k,
                                 unsigned (&b)[Group<T>::kProducts][Group<T>::kWords]) {
@@ -72,7 +73,7 @@ __forceinline__ void loadBias(const float* bias, int channel, int k, float (&ter
   }
 }
 
-// A lane's vector of channels at one pixel, made two channels at a time.
+// A lane's vector of channels at one pixel, filled two channels at a time.
 template <typename T>
 struct Vector {
   unsigned words[4];
@@ -100,19 +101,19 @@ struct Output {
   }
 };
 
-// A block makes one tile after the other, of up to kFirstLayerChannels channels: while it computes
-// one, the next is on its way. A warp makes two rows, 16 columns at a time, as two products with 16
-// pixels: the even columns and the odd ones, each with 8 pixels of the upper row and the 8 below.
-// So the 4 pixels of a pooling window meet in one lane.
+// A block computes one tile after the other, of up to kFirstLayerChannels channels. It loads the
+// next tile while it computes one. A warp computes two rows, 16 columns at a time, as two products
+// with 16 pixels: the even columns and the odd ones, each with 8 pixels of the upper row and the 8
+// below. So one lane has the 4 pixels of a pooling window.
 template <typename T, bool kBytes, bool kPool>
 __forceinline__ void firstLayer(const Image<kBytes>& from, const T* filter, const float* bias, T* y,
                                 int n, int k, int relu) {
   using G = Group<T>;
   constexpr int kV = G::kV;
   constexpr int kGroups = kWarpChannels / G::kChannels;
-  // Four-byte types leave no registers for it.
+  // Four-byte types leave no registers for loading ahead.
   constexpr bool kAhead = sizeof(T) == 2;
-  // Two, so that a warp may go on to the next tile while others still read this one.
+  // Two buffers, so that a warp may start the next tile while others still read this one.
   __shared__ Staged<T> staged[2];
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int g = static_cast<int>(threadIdx.x) % 32 / 4;
@@ -167,7 +168,7 @@ __forceinline__ void firstLayer(const Image<kBytes>& from, const T* filter, cons
         }
         for (int group = 0; group < kGroups; ++group) {
           const int channel = firstChannel + group * G::kChannels + t * kV;
-          // By pixel: one when pooled, else the upper even and odd and the lower even and odd.
+          // By pixel: one if pooled, otherwise the upper even, upper odd, lower even and lower odd.
           Vector<T> v[kPool ? 1 : 4];
           for (int j = 0; j < G::kProducts; ++j) {
             float d[2][4] = {};
@@ -178,7 +179,7 @@ __forceinline__ void firstLayer(const Image<kBytes>& from, const T* filter, cons
                            maxOrNan(high + terms[group][2 * j + 1], least));
             };
             if constexpr (kPool) {
-              // Adding the bias and relu commute with the maximum.
+              // Adding the bias and ReLU commute with the maximum.
               finish(0, maxOrNan(maxOrNan(d[0][0], d[1][0]), maxOrNan(d[0][2], d[1][2])),
                      maxOrNan(maxOrNan(d[0][1], d[1][1]), maxOrNan(d[0][3], d[1][3])));
             } else {

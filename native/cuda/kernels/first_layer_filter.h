@@ -1,16 +1,16 @@
-// The order in which the first layer's filter is packed: that of its products. Needs nothing but
-// ptx.h.
+// The order in which the first layer's filter is packed, which is the order of its products. Needs
+// ptx.h only.
 #pragma once
 
 #include "ptx.h"
 
-/** What a lane of a warp holds of a filter's row, or of a pixel's window. */
+/** Elements that a lane of a warp holds of a filter's row, or of a pixel's window. */
 constexpr int kLaneElements = geometry::kFirstLayerRow / 4;
 
-// The order of the 27 products is free as long as both operands agree. Here a lane's elements lie
-// such that two-byte ones are pairs of neighbours in a row of the window (9 elements: 3 pixels with
-// their channels side by side); the ninth elements of the three rows fill the rest. Gives the place
-// in the window, or -1 for a zero.
+// Returns the place in the window of a lane's element, or -1 for a zero. The order of the 27
+// products is free as long as both operands agree. In this order a lane's two-byte elements are
+// pairs of neighbours in a row of the window. Such a row has 9 elements: 3 pixels with their
+// channels side by side. The ninth elements of the three rows fill the rest.
 template <typename T>
 __forceinline__ int tapOf(int t, int element) {
   if (element < 6)

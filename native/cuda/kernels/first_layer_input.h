@@ -1,5 +1,5 @@
-// The input of the first layer: a tile of the image with its border, normalised, in shared memory,
-// and what the tensor cores take of it. A part of first_layer.cu: as often as that is compiled.
+// The input of the first layer: a normalised tile of the image with its border in shared memory,
+// and the operands that tensor cores read from it. Only first_layer.cu includes it.
 
 #include "first_layer_filter.h"
 #include "vector.h"
@@ -9,25 +9,25 @@ namespace {
 constexpr int kTileHeight = geometry::kFirstLayerTileHeight;
 constexpr int kTileWidth = geometry::kFirstLayerTileWidth;
 constexpr int kStagedHeight = kTileHeight + 2;
-// Pixels are loaded in fours, so four more on each side, of which one is needed.
+// Pixels are loaded in fours, so each side has four more, though only one is needed.
 constexpr int kFour = 4;
 constexpr int kFoursInRow = kTileWidth / kFour + 2;
 constexpr int kStagedRow = kFoursInRow * kFour * 3;
 
-// Of a tile.
+// The first pixel of a tile.
 struct Corner {
   int image, top, left;
 };
 
-// The input of a tile with a border: rows of pixels, their 3 channels side by side.
+// The input of a tile with its border: rows of pixels, their 3 channels side by side.
 template <typename T>
 struct Staged {
   static constexpr int kPerWord = 4 / static_cast<int>(sizeof(T));
   static constexpr int kWords = kLaneElements / kPerWord;
   alignas(16) unsigned words[kStagedHeight][kStagedRow / kPerWord];
 
-  // What the product's lane t needs of the window around a pixel: the left or the right one of the
-  // tile's two columns from 2 * pair on.
+  // Gives the words that lane t of the product needs of the window around a pixel: the left or the
+  // right one of the tile's columns 2 * pair and 2 * pair + 1.
   template <bool kRight>
   __forceinline__ void window(int row, int pair, int t, unsigned (&to)[kWords]) const {
     constexpr int kFirst = (kFour - 1 + kRight) * 3;
@@ -47,8 +47,8 @@ struct Staged {
   }
 };
 
-// What a thread loads of a tile: four neighbouring pixels, as they are in memory. Those outside the
-// image are zero.
+// Four neighbouring pixels, which a thread loads of a tile, as they are in memory. Pixels outside
+// the image are zero.
 template <bool kBytes>
 struct Pixels {
   unsigned raw[kBytes ? kFour * 3 / 4 : kFour * 3];
@@ -67,7 +67,7 @@ struct Image {
   const float* shift;
   int h, w;
 
-  // Where this thread's pixels lie; below the last row where it has none.
+  // The row of this thread's pixels. A thread without pixels gets the one below the last row.
   [[nodiscard]] __forceinline__ int rowOf(const Corner& tile) const {
     const int row = static_cast<int>(threadIdx.x) / kFoursInRow;
     return row < kStagedHeight ? tile.top - 1 + row : h;
@@ -76,7 +76,7 @@ struct Image {
     return tile.left - kFour + static_cast<int>(threadIdx.x) % kFoursInRow * kFour;
   }
 
-  // Whether four pixels are whole words, or vectors: never half inside.
+  // Whether four pixels are whole words or vectors, so that they never lie half inside the image.
   [[nodiscard]] __forceinline__ bool hasFours() const {
     return w % kFour == 0 && reinterpret_cast<unsigned long long>(x) % (kBytes ? 4 : 16) == 0;
   }
@@ -118,7 +118,7 @@ struct Image {
     }
   }
 
-  // The padding follows the normalisation.
+  // Normalises and then pads.
   template <typename T>
   __forceinline__ void stage(const Corner& tile, const Pixels<kBytes>& pixels,
                              Staged<T>& to) const {

@@ -1,16 +1,16 @@
-// Linear layers for a few inputs at a time: nothing but a stream of weights, each read once for all
-// columns. From 4 columns on, tensor cores multiply.
+// Linear layers for a few images at a time. Reading the weights takes nearly all the time, so each
+// is read once for all columns. From 4 columns on, tensor cores multiply.
 #include "vector.h"
 
 namespace {
 
 // Rows that a thread multiplies at a time.
 constexpr int kRows = 4;
-// Vectors of each row that a thread asks for before it uses any.
+// Vectors of each row that a thread loads before it uses any.
 constexpr int kAhead = 2;
 
 // Sums each of the N values over the warp. Every step halves the values that a lane is responsible
-// for, so that N = 32 costs 31 shuffles, not 160. Lane l ends with the sum of value l * N / 32.
+// for, so N = 32 costs 31 shuffles instead of 160. Lane l ends with the sum of value l * N / 32.
 template <int N>
 __forceinline__ float sumOverWarp(float (&values)[N]) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -27,8 +27,8 @@ __forceinline__ float sumOverWarp(float (&values)[N]) {
   return values[0];
 }
 
-// y (B, O) = relu(x (B, I) weight (O, I)^T + bias): kRows outputs of every column, the threads of
-// the block side by side along the rows.
+// Computes kRows outputs of every column of y (B, O) = relu(x (B, I) weight (O, I)^T + bias). The
+// threads of the block lie side by side along the rows.
 template <typename T, typename U, int kColumns>
 __forceinline__ void multiplyRows(int firstRow, const T* weight, const T* x, const float* bias,
                                   U* y, int outputs, int inputs, int relu) {
@@ -50,14 +50,14 @@ __forceinline__ void multiplyRows(int firstRow, const T* weight, const T* x, con
       }
     }
   };
-  // The first weights are under way while the kernel that makes x still runs.
+  // The first weights are loaded while the kernel that makes x still runs.
   fetch(thread);
   float total = thread < kSums ? loadConstant(bias + firstRow + thread % kRows) : 0;
   waitForPrevious();
 
   float sums[kSums] = {};
   for (int from = thread; from < vectors;) {
-    // Where registers allow it, x is asked for while the weights are still on their way.
+    // If registers allow it, x is loaded while the weights are still on their way.
     uint4 column[kAhead];
     UNROLL for (int u = 0; u < kAhead; ++u) {
       const int at = from + u * geometry::kThreads;
@@ -96,9 +96,10 @@ __forceinline__ void multiplyRows(int firstRow, const T* weight, const T* x, con
   store(y + column * outputs + firstRow + thread % kRows, rounded);
 }
 
-// The same for 8 rows and up to 8 columns on tensor cores, where conversions and multiplications
-// would take longer than the weights. x is the operand with 16 rows, the unused ones zero; a lane's
-// 16 bytes of a row serve for two products, in an order of k that both operands share.
+// Does the same for 8 rows and up to 8 columns on tensor cores, because conversions and
+// multiplications would take longer than reading the weights. x is the operand with 16 rows; the
+// unused rows are zero. A lane's 16 bytes of a row are enough for two products, in an order of k
+// that both operands share.
 template <typename T, typename U, int kColumns>
 __forceinline__ void multiplyTile(const T* weight, const T* x, const float* bias, U* y, int outputs,
                                   int inputs, int relu) {
@@ -156,7 +157,7 @@ __forceinline__ void multiplyTile(const T* weight, const T* x, const float* bias
   store(y + static_cast<long long>(columnIndex) * outputs + firstRow + thread % kTile, rounded);
 }
 
-// Whether the tensor cores take the type.
+// Whether the tensor cores multiply this type.
 template <typename T>
 constexpr bool kHasProducts = false;
 template <>

@@ -1,4 +1,4 @@
-// Between the layouts of the outside (channels first, bytes) and the device's: channels last,
+// Converts between the caller's layouts (channels first, bytes) and the device's: channels last,
 // padded with zeros to whole vectors.
 #include "vector.h"
 
@@ -6,8 +6,7 @@ namespace {
 
 constexpr int kTile = geometry::kTransposeTile;
 
-// A tile of 32 channels × 32 pixels, whose row length lets both directions pass without bank
-// conflicts.
+// A tile of 32 channels × 32 pixels. Its row length avoids bank conflicts in both directions.
 struct Tile {
   float values[kTile][kTile + 1];
 };
@@ -22,7 +21,7 @@ __forceinline__ Place tilePlace(int pixels) {
           static_cast<int>(blockIdx.y) * kTile};
 }
 
-// x (N, C, P) → y (N, P, Cp), x * scale[c] + shift[c] where there is a scale.
+// x (N, C, P) → y (N, P, Cp), as x * scale[c] + shift[c] if there is a scale.
 template <typename T>
 __forceinline__ void toChannelsLast(const float* x, T* y, const float* scale, const float* shift,
                                     int channels, int padded, int pixels) {

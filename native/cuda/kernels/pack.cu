@@ -1,6 +1,6 @@
-// Parameters from the outside's layouts to the device's, once per load: nothing here is hot. None
-// of these kernels lets the next one start early, because gemv and firstLayer read parameters
-// before they wait.
+// Packs parameters from the caller's layouts into the device's, once per load, so speed matters
+// little. None of these kernels lets the next one start early, because gemv and firstLayer read
+// parameters before they wait.
 #include "first_layer_filter.h"
 #include "vector.h"
 
@@ -60,8 +60,7 @@ __forceinline__ void readMatrix(const T* packed, float* to, long long first, lon
   }
 }
 
-// from (rows, columns) → to (columns, rows); hasSpecial becomes 1 where an element is infinite or
-// NaN.
+// from (rows, columns) → to (columns, rows). hasSpecial becomes 1 if an element is infinite or NaN.
 template <typename T>
 __forceinline__ void transposeMatrix(const T* from, T* to, int* hasSpecial, int rows, int columns) {
   constexpr int kTile = geometry::kTransposeTile;
@@ -84,7 +83,7 @@ __forceinline__ void transposeMatrix(const T* from, T* to, int* hasSpecial, int 
   }
 }
 
-// weight (K, C, taps) → filter (Kp, taps, Cp), times scale[k] where there is one.
+// weight (K, C, taps) → filter (Kp, taps, Cp), times scale[k] if there is a scale.
 template <typename T>
 __forceinline__ void packFilter(const float* weight, const float* scale, T* filter, int k, int c,
                                 int taps, int paddedK, int paddedC) {
@@ -105,7 +104,7 @@ __forceinline__ void packFilter(const float* weight, const float* scale, T* filt
   storeVector(filter, index, v);
 }
 
-// weight (K, 3, 3, 3) → filter (K, 32): the elements of four lanes.
+// weight (K, 3, 3, 3) → filter (K, 32), the elements of four lanes.
 template <typename T>
 __forceinline__ void packFirstFilter(const float* weight, const float* scale, T* filter, int k) {
   constexpr int kV = kVector<T>;
@@ -120,13 +119,13 @@ __forceinline__ void packFirstFilter(const float* weight, const float* scale, T*
     if (tap < 0) continue;
     v[i] = load(weight + row * geometry::kFirstLayerTaps + tap % 3 * 9 + tap / 3);
     if (scale) v[i] *= load(scale + row);
-    // Only tf32 filters are kept in four bytes.
+    // Filters of four bytes are tf32.
     if constexpr (sizeof(T) == 4) v[i] = roundToTf32(v[i]);
   }
   storeVector(filter, index, v);
 }
 
-// bias * scale + shift, each of which may be missing, as float and in the activations' type.
+// bias * scale + shift, as float and in the activations' type. Each of the three may be missing.
 template <typename T>
 __forceinline__ void packBias(const float* bias, const float* scale, const float* shift,
                               float* biasFloat, T* biasTyped, int k, int paddedK) {
@@ -177,7 +176,7 @@ PACK_FIRST(f16, Half)
 PACK_FIRST(bf16, Bfloat)
 PACK_FIRST(tf32, float)
 
-// Batch normalisation as one multiplication and one addition per channel.
+// Folds batch normalisation into one multiplication and one addition per channel.
 KERNEL foldBatchNorm(const float* weight, const float* bias, const float* mean,
                      const float* variance, float epsilon, float* scale, float* shift, int channels,
                      int padded) {

@@ -1,9 +1,9 @@
-// What is done to each element alone.
+// Operations on single elements.
 #include "vector.h"
 
 namespace {
 
-// y = x * scale[c] + shift[c], either of which may be missing.
+// y = x * scale[c] + shift[c]. Either may be missing.
 template <typename T>
 __forceinline__ void affine(const T* x, const float* scale, const float* shift, T* y,
                             long long vectors, int channels, int relu) {

@@ -1,9 +1,10 @@
-// Pooling over windows, channels last: one thread makes one vector of channels of one output pixel.
+// Pooling over windows, channels last. One thread computes a vector of channels of one output
+// pixel.
 #include "vector.h"
 
 namespace {
 
-// y (N, OH, OW, C) = relu(greatest of the window + bias). Places in the padding never win.
+// y (N, OH, OW, C) = relu(max of the window + bias). The padding never counts.
 template <typename T>
 __forceinline__ void maxPool2d(const T* x, const float* bias, T* y, int n, int h, int w, int c,
                                int oh, int ow, int size, int stride, int padding, int relu) {
@@ -54,7 +55,7 @@ __forceinline__ void maxPool2d(const T* x, const float* bias, T* y, int n, int h
   storeVector(y, index, best);
 }
 
-// The i-th of `count` bins over `length` places, as PyTorch cuts them: they may overlap.
+// Returns the i-th of `count` bins over `length` positions, as PyTorch cuts them. Bins may overlap.
 struct Bin {
   int begin, end;
 };

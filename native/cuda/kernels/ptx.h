@@ -1,6 +1,6 @@
 // What kernels need beyond plain C++: conversions, loads with cache hints, tensor-core products and
 // launch overlap in PTX. Each function has a plain C++ twin, so that the same kernels also run on a
-// CPU (there after test/fake-cuda/emulate.h).
+// CPU (there they are included after test/fake-cuda/emulator/emulate.h).
 #pragma once
 
 #include "launch.h"
@@ -15,10 +15,10 @@ struct Bfloat {
 #ifdef __CUDACC_RTC__
 
 #define KERNEL extern "C" __global__ void __launch_bounds__(geometry::kThreads)
-// So many blocks to a multiprocessor at least, whatever registers that leaves.
+// Limits the registers so that at least `blocks` blocks fit into a multiprocessor.
 #define KERNEL_RESIDENT(blocks) \
   extern "C" __global__ void __launch_bounds__(geometry::kThreads, blocks)
-// For loops over arrays that must stay in registers, where the compiler does not unroll by itself.
+// For loops over arrays that must stay in registers, if the compiler does not unroll by itself.
 #define UNROLL _Pragma("unroll")
 #define UNROLL_BY(count) _Pragma(VGG_QUOTED(unroll count))
 #define VGG_QUOTED(text) #text
@@ -32,7 +32,7 @@ __forceinline__ float toFloat(Half h) {
   return f;
 }
 
-// Both values rounded to the nearest, ties to even; `low` comes first in memory.
+// Rounds both values to nearest, ties to even. `low` comes first in memory.
 __forceinline__ unsigned toPair(Half, float low, float high) {
   unsigned pair;
 #if __CUDA_ARCH__ >= 800
@@ -45,14 +45,14 @@ __forceinline__ unsigned toPair(Half, float low, float high) {
   return pair;
 }
 
-// Activations: plain loads, because with overlapping launches they were not constant during the
-// whole life of the kernel, as the read-only path demands.
+// Loads an activation. Plain loads, because the read-only path demands data that are constant
+// during the whole life of the kernel, and with overlapping launches activations are not.
 template <typename T>
 __forceinline__ T load(const T* from) {
   return *from;
 }
 
-// Parameters, constant while any kernel that reads them runs.
+// Loads a parameter, which is constant while any kernel that reads it runs.
 template <typename T>
 __forceinline__ T loadConstant(const T* from) {
   return __ldg(from);
@@ -60,9 +60,9 @@ __forceinline__ T loadConstant(const T* from) {
 __forceinline__ Half loadConstant(const Half* from) { return {__ldg(&from->bits)}; }
 __forceinline__ Bfloat loadConstant(const Bfloat* from) { return {__ldg(&from->bits)}; }
 
-// Weights that are read once: kept out of the first-level cache. Not by the read-only path: the
-// compiler moves such loads behind the wait for the kernel ahead, and they are there to come before
-// it.
+// Loads weights that are read once, without a place in the L1 cache. It does not use the read-only
+// path, because the compiler moves such loads behind the wait for the previous kernel, and these
+// must come before it.
 __forceinline__ uint4 loadStream(const uint4* from) {
   uint4 v;
 #if __CUDA_ARCH__ >= 800
@@ -83,8 +83,9 @@ __forceinline__ void store(T* to, T value) {
   *to = value;
 }
 
-// Adds one to a counter of several blocks and says what it was. What a block stored before is seen
-// by those that count after it; a barrier before and after makes that all of its threads'.
+// Adds one to a counter that several blocks share, and returns its former value. Blocks that count
+// later see what this thread stored before. With a barrier before and after, they see what all
+// threads of the block stored.
 __forceinline__ int countUp(int* counter) {
   int before;
   asm volatile("atom.acq_rel.gpu.global.add.s32 %0, [%1], 1;"
@@ -94,12 +95,12 @@ __forceinline__ int countUp(int* counter) {
   return before;
 }
 
-// A word from shared memory that was written in smaller pieces.
+// Reads a word from shared memory that was written in smaller pieces.
 __forceinline__ unsigned sharedWord(const void* from) {
   return *static_cast<const unsigned*>(from);
 }
 
-// Waits until the kernels ahead have ended and their stores can be seen.
+// Waits until the previous kernels have ended and their stores are visible.
 __forceinline__ void waitForPrevious() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
@@ -178,7 +179,7 @@ inline void launchNext() {}
 #endif
 
 #if !defined(__CUDACC_RTC__) || __CUDA_ARCH__ < 800
-// Rounding in integers, where the GPU has no instruction for it. NaN must not round to infinity.
+// Rounds in integers, for GPUs without an instruction for it. NaN must not round to infinity.
 __forceinline__ unsigned short roundToBfloat(float f) {
   const unsigned bits = bitsOf(f);
   if (f != f) return static_cast<unsigned short>((bits >> 16) | 0x40);
@@ -187,7 +188,7 @@ __forceinline__ unsigned short roundToBfloat(float f) {
 __forceinline__ unsigned toPair(Bfloat, float low, float high) {
   return roundToBfloat(low) | static_cast<unsigned>(roundToBfloat(high)) << 16;
 }
-// The nearest of the 19-bit floats that the tensor cores take, ties away from zero.
+// Rounds to the nearest 19-bit float, which is what tensor cores read, ties away from zero.
 __forceinline__ float roundToTf32(float f) {
   return f - f == 0 ? floatOf((bitsOf(f) + 0x1000) & 0xffffe000) : f;
 }
@@ -204,7 +205,7 @@ __forceinline__ float roundToTf32(float f) {
 }
 #endif
 
-// The greater one; NaN is greater than everything.
+// Returns the greater value. NaN is greater than everything.
 __forceinline__ float maxOrNan(float a, float b) {
 #if defined(__CUDACC_RTC__) && __CUDA_ARCH__ >= 800
   float greater;
@@ -215,12 +216,12 @@ __forceinline__ float maxOrNan(float a, float b) {
 #endif
 }
 
-// Tensor cores: d (16, 8) += a (16, k) b (k, 8) by one warp, sums in float. Fragments as in the PTX
-// manual, "Matrix Fragments for mma.m16n8k8 / m16n8k16"; with g = lane / 4 and t = lane % 4:
-// d: rows g, g, g+8, g+8 and columns 2t, 2t+1, 2t, 2t+1.
+// Tensor cores: one warp computes d (16, 8) += a (16, k) b (k, 8), with sums in float. The PTX
+// manual has the fragments in "Matrix Fragments for mma.m16n8k8 / m16n8k16". With g = lane / 4 and
+// t = lane % 4, d has rows g, g, g+8, g+8 and columns 2t, 2t+1, 2t, 2t+1.
 #ifdef __CUDACC_RTC__
 
-// a: words (g, 2t), (g+8, 2t); b: word (2t, g); a word holds two neighbours in k.
+// a: words (g, 2t), (g+8, 2t). b: word (2t, g). A word holds two neighbours in k.
 __forceinline__ void multiply16x8x8(float (&d)[4], unsigned a0, unsigned a1, unsigned b) {
   asm volatile(
       "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 "
@@ -263,7 +264,7 @@ __forceinline__ void multiplyTf32(float (&d)[4], const unsigned (&a)[4], unsigne
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// The first half of that.
+// The same product for the first half of k.
 __forceinline__ void multiplyTf32(float (&d)[4], unsigned a0, unsigned a1, unsigned b) {
   asm volatile(
       "mma.sync.aligned.m16n8k4.row.col.f32.tf32.tf32.f32 "

@@ -10,7 +10,7 @@ struct Sum {
   static __forceinline__ float of(float a, float b) { return a + b; }
 };
 
-// Combines the value of every thread of the block; all get the result.
+// Combines the values of all threads of the block. All get the result.
 template <typename Combine>
 __forceinline__ float overBlock(float value, float (&perWarp)[geometry::kWarps]) {
   for (int mask = 16; mask > 0; mask /= 2) {
@@ -23,8 +23,8 @@ __forceinline__ float overBlock(float value, float (&perWarp)[geometry::kWarps])
   return value;
 }
 
-// One block per row of `padded` elements, of which `count` are real. A NaN reaches every element
-// through the maximum.
+// One block computes a row of `padded` elements, the first `count` of them real. A NaN reaches
+// every element through the maximum.
 template <typename T>
 __forceinline__ void softmax(const T* x, T* y, int count, int padded) {
   constexpr int kV = kVector<T>;

@@ -1,9 +1,9 @@
-// A linear layer of one image whose inputs are often zero, as after a ReLU: what a zero is
-// multiplied with is not read. The weight lies the other way round, (inputs, outputs), so that the
-// weights of one input are neighbours.
+// A linear layer of one image whose inputs are often zero, as after a ReLU. The weights of an input
+// that is zero are not read. The weight is transposed, (inputs, outputs), so that the weights of
+// one input are neighbours.
 //
-// A block takes a strip of outputs and a part of the inputs; the last block of a strip to end sums
-// up what the strip's blocks have, always in the same order.
+// A block computes a strip of outputs from a part of the inputs. The last block of a strip to end
+// adds up the sums of the strip's blocks, always in the same order.
 #include "vector.h"
 
 namespace {
@@ -15,25 +15,25 @@ using geometry::kSparseListed;
 
 // Rows of the weight that a block reads side by side, kSparseLanes vectors of each.
 constexpr int kRows = geometry::kThreads / kSparseLanes;
-// Rows that a thread asks for before it uses the first: before x is there, those of the head.
+// Rows that a thread loads before it uses the first. Before x is there, these are the head's rows.
 constexpr int kAhead = kSparseHead / kRows;
 // An input that is not zero, and its number.
 using Entry = uint2;
 
-// Inputs are dealt out to the parts by vectors in turn: zeros often lie together, and so each part
-// has its share of them.
+// The parts take the vectors of inputs in turn. Zeros often lie together, and so each part gets its
+// share of them.
 struct Part {
   int index, count;
 };
 
-// An element of one of the part's vectors.
+// Returns the input that is this element of one of the part's vectors.
 template <typename T>
 __forceinline__ int inputOf(const Part& part, int vector, int element) {
   return (vector * part.count + part.index) * kVector<T> + element;
 }
 
-// Lists those of the part's inputs that are not zero, or all of them, from its vector `first` on,
-// the head on top of the list; says how many.
+// Lists the part's inputs that are not zero, or all of them, from its vector `first` on, with the
+// head at the top of the list. Returns how many.
 template <typename T>
 __forceinline__ int listInputs(const T* x, const Part& part, int first, int vectors, bool all,
                                bool hasHead, Entry* list, int* counts) {
@@ -43,7 +43,7 @@ __forceinline__ int listInputs(const T* x, const Part& part, int first, int vect
   const int lane = thread % 32;
   const int warp = thread / 32;
   uint4 raw[kLoads];
-  // Calls visit(input, value, lanes that have one to list) for each element of this thread's.
+  // Calls visit(input, value, lanes that have an input to list) for each of this thread's elements.
   const auto forEach = [&](const auto& visit) {
     UNROLL for (int u = 0; u < kLoads; ++u) {
       const int at = first + u * geometry::kThreads + thread;
@@ -84,9 +84,9 @@ __forceinline__ int listInputs(const T* x, const Part& part, int first, int vect
   return total;
 }
 
-// y (O) = relu(x (I) weight (I, O) + bias). used (parts): how many inputs were multiplied.
-// sums (parts, O) is for what the blocks have, ended (strips) for how many have ended: 0, as it is
-// left.
+// Computes y (O) = relu(x (I) weight (I, O) + bias). used (parts): how many inputs were multiplied.
+// sums (parts, O): scratch for the blocks' sums. ended (strips): how many blocks have ended, 0
+// before and after.
 template <typename T, typename U>
 __forceinline__ void sparseGemv(const T* weight, const int* hasSpecial, const T* x,
                                 const float* bias, U* y, int* used, float* sums, int* ended,
@@ -118,7 +118,7 @@ __forceinline__ void sparseGemv(const T* weight, const int* hasSpecial, const T*
       ahead[u] = loadRow(inputOf<T>(part, at % kSparseHeadVectors, at / kSparseHeadVectors));
     }
   }
-  // 0 * infinity is NaN: a weight that has any is read whole.
+  // 0 * infinity is NaN, so a weight with an infinity or a NaN is read whole.
   const bool all = hasSpecial != nullptr && loadConstant(hasSpecial) != 0;
   waitForPrevious();
 
@@ -151,7 +151,7 @@ __forceinline__ void sparseGemv(const T* weight, const int* hasSpecial, const T*
   }
   if (strip == 0 && thread == 0) store(used + part.index, total);
 
-  // The rows' sums take the place of the list.
+  // The rows' sums overwrite the list.
   __syncthreads();
   float* const ofRows = reinterpret_cast<float*>(list);
   static_assert(sizeof list >= kRows * kStrip * sizeof(float));
@@ -159,7 +159,7 @@ __forceinline__ void sparseGemv(const T* weight, const int* hasSpecial, const T*
     ofRows[row * kStrip + thread % kSparseLanes * kV + i] = sum[i];
   }
   __syncthreads();
-  // Calls visit(output, its number in the strip) for each of this thread's.
+  // Calls visit(output, its number in the strip) for each of this thread's outputs.
   const auto forEachOutput = [&](const auto& visit) {
     UNROLL for (int i = thread; i < kStrip; i += geometry::kThreads) {
       if (strip * kStrip + i < outputs) visit(strip * kStrip + i, i);

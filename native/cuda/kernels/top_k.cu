@@ -1,11 +1,11 @@
-// The k greatest of each row in falling order, the lower index first among equals; NaN counts as
-// the greatest.
+// The k greatest elements of each row in descending order. Among equals the lower index comes
+// first. NaN counts as the greatest.
 #include "vector.h"
 
 namespace {
 
-// One number whose order is the wanted one: the value's bits made monotonic, then the index
-// backwards. Never 0 and never all ones.
+// Returns a number that sorts as wanted: the value's bits made monotonic, then the inverted index.
+// It is never 0 and never all ones.
 __forceinline__ unsigned long long keyOf(float value, int index) {
   const unsigned bits = bitsOf(value);
   unsigned order = bits >> 31 ? ~bits : bits | 0x80000000;
@@ -18,7 +18,7 @@ __forceinline__ unsigned long long greater(unsigned long long a, unsigned long l
   return a > b ? a : b;
 }
 
-// One block per row; each round finds the greatest element that comes after the last one found.
+// One block per row. Each round finds the greatest element that comes after the last one found.
 template <typename T>
 __forceinline__ void topK(const T* x, T* values, int* indices, int count, int padded, int k,
                           int paddedK) {
@@ -42,7 +42,7 @@ __forceinline__ void topK(const T* x, T* values, int* indices, int count, int pa
     for (int mask = 16; mask > 0; mask /= 2) {
       best = greater(best, __shfl_xor_sync(~0U, best, mask));
     }
-    // Two sets in turn: a slow warp may still read the last round's.
+    // Two sets take turns, because a slow warp may still read the last round's set.
     if (thread % 32 == 0) perWarp[round % 2][thread / 32] = best;
     __syncthreads();
     last = perWarp[round % 2][0];

@@ -1,5 +1,5 @@
-// 16-byte vectors of any element type as floats, and small things that all kernels share. Needs
-// nothing but ptx.h.
+// Loads and stores 16-byte vectors of any element type as floats, and holds small functions that
+// all kernels share. Needs ptx.h only.
 #pragma once
 
 #include "ptx.h"
@@ -56,15 +56,15 @@ __forceinline__ void storeVector(T* to, long long index, const float (&from)[kVe
   store(reinterpret_cast<uint4*>(to) + index, pack<T>(from));
 }
 
-// NaN < 0 is false: NaN stays.
+// NaN < 0 is false, so NaN stays.
 __forceinline__ float rectify(float f) { return f < 0 ? 0.0F : f; }
 
 __forceinline__ long long threadIndex() {
   return static_cast<long long>(blockIdx.x) * geometry::kThreads + threadIdx.x;
 }
 
-/** Takes index % count off the index: one digit of a mixed-radix number. Sizes beyond 32 bits are
- * rare and 64-bit division is slow. */
+/** Returns index % count and divides the index by count: one digit of a mixed-radix number. Indices
+ * of 32 bits have a separate path, because 64-bit division is slow. */
 __forceinline__ int takeDigit(long long& index, int count) {
   if (index >> 32 == 0) {
     const unsigned narrow = static_cast<unsigned>(index);

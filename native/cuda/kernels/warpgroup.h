@@ -1,31 +1,32 @@
-// What compute capability 9.0 has for convolutions: copies into shared memory that nobody waits for
-// at once, and products of 128 threads straight from shared memory. Each function has a plain C++
-// twin, too.
+// What compute capability 9.0 has for convolutions: asynchronous copies into shared memory, and
+// asynchronous products by 128 threads straight from shared memory. Each function has a plain C++
+// twin.
 #pragma once
 
 #include "cluster.h"
 
-// Where vector `index` of a row of eight vectors lies in it: so neither eight vectors of one row
-// nor one of each of eight rows meet in a bank. Rows count from the start of the shared memory.
+// Returns where vector `index` of a row of eight vectors lies. With this order neither the eight
+// vectors of one row nor one vector from each of eight rows conflict in a bank. Rows count from the
+// start of the shared memory.
 __forceinline__ int swizzled(int row, int index) { return row * 8 + (index ^ row % 8); }
 
 #ifdef __CUDACC_RTC__
 
-// 16 bytes from global to shared memory, or 16 zeros.
+// Copies 16 bytes from global to shared memory asynchronously, or writes 16 zeros.
 __forceinline__ void copyLater(uint4* to, const void* from, bool isThere) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(sharedAddress(to)), "l"(from),
                "r"(isThere ? 16 : 0)
                : "memory");
 }
-// The copies asked for since the last call are one group.
+// Makes one group of the copies that were started since the last call.
 __forceinline__ void endGroup() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-// Waits until all but the last `kLeft` groups of this thread are there, for products as well.
+// Waits until all but the last `kLeft` groups of this thread have arrived, also for products.
 template <int kLeft>
 __forceinline__ void waitForGroups() {
   asm volatile("cp.async.wait_group %0; fence.proxy.async.shared::cta;" ::"n"(kLeft) : "memory");
 }
 
-// Before the first product, and where sums were touched between two.
+// Call it before the first product, and when sums were accessed between two products.
 __forceinline__ void beginProducts() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __forceinline__ void endProducts() {
   asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
@@ -34,15 +35,15 @@ __forceinline__ void waitForProducts() {
   asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
 }
 
-// A matrix in shared memory, 16 elements deep: rows (of a) or columns (of b) of 128 bytes, eight
-// one after the other and `across` bytes to the next eight. Their 16-byte vectors are where
-// `swizzled` puts them.
+// A matrix in shared memory, 16 elements deep: rows (of a) or columns (of b) of 128 bytes. Eight of
+// them are adjacent, and the next eight begin `across` bytes later. `swizzled` gives the order of
+// their 16-byte vectors.
 class Operand {
  public:
   __forceinline__ Operand(const void* start, int across)
       : descriptor_(static_cast<unsigned long long>((sharedAddress(start) & 0x3ffff) >> 4) |
                     1ULL << 16 | static_cast<unsigned long long>(across >> 4) << 32 | 1ULL << 62) {}
-  // The same so many vectors further on.
+  // Returns the operand that begins that many vectors later.
   [[nodiscard]] __forceinline__ Operand at(int vectors) const {
     Operand other = *this;
     other.descriptor_ += static_cast<unsigned long long>(vectors);
@@ -67,8 +68,9 @@ class Operand {
       : SUMS8(0), SUMS8(8), SUMS8(16), SUMS8(24)                                          \
       : "l"(a.descriptor()), "l"(b.descriptor()), "r"(adds ? 1 : 0))
 
-// d (64, 64) = a (64, 16) b (16, 64), or += where it adds, by four warps, later. With g = lane / 4
-// and t = lane % 4, d[4 * j]: rows g, g, g+8, g+8 of the warp's 16 and columns 8j + 2t, +1, +0, +1.
+// Starts d (64, 64) = a (64, 16) b (16, 64), or += if `adds`, by four warps. With g = lane / 4 and
+// t = lane % 4, d[4 * j] and the three after it have rows g, g, g+8, g+8 of the warp's 16 and
+// columns 8j + 2t, +1, +0, +1.
 __forceinline__ void multiplyLater(Half, float (&d)[32], const Operand& a, const Operand& b,
                                    bool adds) {
   PRODUCT_64_64_16("f16.f16");
