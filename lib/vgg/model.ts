@@ -1,22 +1,20 @@
 // The class Vgg: a forward graph with named parameters.
-import { checkInteger, checkSignal, readOptions, typeError } from "../check.js";
-import { readOptionNames } from "../checkpoint/checkpoint.js";
-import { openCheckpoint } from "../checkpoint/open.js";
+import { checkInteger, readOptions, typeError } from "../check.js";
 import { checkMetadata, type WriteOptions, writeTensors } from "../checkpoint/safetensors.js";
-import { type Device, DeviceTensor } from "../device/device.js";
-
+import type { Device, DeviceTensor } from "../device/device.js";
 import type { Precision } from "../dtype.js";
 import { VggError } from "../errors.js";
 import { checkPath } from "../files/replace.js";
 import type { ProfileOptions } from "../graph/profile.js";
-import { type ImageSource, type OpenedSource, openSource, openSources } from "../image/source.js";
+import { type ImageSource, openSource, openSources } from "../image/source.js";
 import type { NativeRunTime } from "../native/addon.js";
-import { elementCount, Tensor } from "../tensor.js";
-import { type Classification, classifyAll, isFailure, type Prediction } from "./classify.js";
+import type { Tensor } from "../tensor.js";
+import { type Classification, isFailure, type Prediction } from "./classify.js";
 import { ModelGraphs } from "./graphs.js";
-import { isWeightsName, pullWeights } from "./known-weights.js";
+import { classifier, forwardImages, profileForward, warmUp } from "./infer.js";
 import { imagenetLabels } from "./labels.js";
-import { iteratorOf, type Sources } from "./lookahead.js";
+import { loadWeights } from "./load.js";
+import { iteratorOf } from "./lookahead.js";
 import {
   type ClassifyOptions,
   type CreateOptions,
@@ -29,15 +27,11 @@ import {
   type VggOptions,
 } from "./options.js";
 import type { ParameterInfo } from "./parameters.js";
-import { type LayerProfile, nameSteps } from "./profile.js";
-import { inputName } from "./record.js";
+import type { LayerProfile } from "./profile.js";
 import { ModelState } from "./state.js";
 import type { StateDict, StateDictDifference } from "./state-dict.js";
 import { Summary } from "./summary.js";
-import { type Architecture, logitsName, type Topology, topology } from "./topology.js";
-import { identifyWeights } from "./weight-names.js";
-
-const forwardOptionNames = ["signal", "into", "outputs"];
+import { type Architecture, type Topology, topology } from "./topology.js";
 
 export class Vgg {
   readonly arch: Architecture;
@@ -74,49 +68,7 @@ export class Vgg {
    * a download
    */
   static async load(arch: Architecture, source: string, options: LoadOptions = {}): Promise<Vgg> {
-    const known = [...optionNames, ...readOptionNames, "signal"];
-    const given = readOptions(options, "options", known);
-    if (typeof source !== "string")
-      throw typeError("a path or the name of known weights", "source", source);
-    const { key, verify, maxHeaderBytes, signal } = given;
-    checkSignal(signal);
-    signal?.throwIfAborted();
-    topology(arch, given);
-    // Check all that can be checked without the file before a download of half a gigabyte.
-    const { device, precision } = await openDeviceOf(given);
-    checkLabels(given.labels, given.numClasses ?? given.labels?.length ?? 0);
-    const path = isWeightsName(source)
-      ? await pullWeights(arch, source, signal === undefined ? {} : { signal })
-      : source;
-    const reading = {
-      ...(key === undefined ? {} : { key }),
-      ...(verify === undefined ? {} : { verify }),
-      ...(maxHeaderBytes === undefined ? {} : { maxHeaderBytes }),
-    };
-    const checkpoint = await openCheckpoint(path, reading);
-    try {
-      const weights = identifyWeights(path, arch, checkpoint.tensors);
-      for (const name of ["inChannels", "numClasses"] as const) {
-        if (given[name] !== undefined && given[name] !== weights[name]) {
-          const message = `${path}: Expected ${name} ${given[name]} as in the options but the file has ${weights[name]}`;
-          throw new VggError("STATE_DICT_MISMATCH", message);
-        }
-      }
-      const { inChannels, numClasses } = weights;
-      const stored = checkpoint.contents.labels;
-      const labels = given.labels ?? (stored?.length === numClasses ? stored : undefined);
-      const complete = {
-        ...given,
-        device,
-        precision,
-        inChannels,
-        numClasses,
-        ...(labels === undefined ? {} : { labels }),
-      };
-      return await Vgg.#open(arch, complete, (state) => state.loadCheckpoint(checkpoint, weights));
-    } finally {
-      await checkpoint.close();
-    }
+    return loadWeights(arch, source, options, (complete, fill) => Vgg.#open(arch, complete, fill));
   }
 
   static async #open(
@@ -264,29 +216,7 @@ export class Vgg {
     options?: ForwardOptions | LayerOptions<string>,
   ): Promise<Tensor | DeviceTensor | Record<string, Tensor | DeviceTensor>> {
     this.#checkLive();
-    if (options === undefined) {
-      const { [logitsName]: logits } = await this.#graphs.logits.run({ [inputName]: input });
-      return logits!;
-    }
-    const given = readOptions(options, "options", forwardOptionNames);
-    const { signal, into } = given;
-    const outputs = "outputs" in given ? given.outputs : undefined;
-    if (outputs !== undefined && (!Array.isArray(outputs) || outputs.length === 0)) {
-      throw typeError("an array of layer names", "options.outputs", outputs);
-    }
-    if (outputs === undefined && into !== undefined && !(into instanceof DeviceTensor)) {
-      throw typeError("a DeviceTensor", "options.into", into);
-    }
-    const graph = outputs === undefined ? this.#graphs.logits : this.#graphs.forward(outputs);
-    const targets = outputs === undefined && into !== undefined ? { [logitsName]: into } : into;
-    const results = await graph.run(
-      { [inputName]: input },
-      {
-        ...(signal === undefined ? {} : { signal }),
-        ...(targets === undefined ? {} : { into: targets as Record<string, DeviceTensor> }),
-      },
-    );
-    return outputs === undefined ? results[logitsName]! : results;
+    return forwardImages(this.#graphs, input, options);
   }
 
   /**
@@ -336,13 +266,7 @@ export class Vgg {
    */
   async warmup(batchSizes: readonly number[] = [1]): Promise<void> {
     this.#checkLive();
-    if (!Array.isArray(batchSizes))
-      throw typeError("an array of batch sizes", "batchSizes", batchSizes);
-    for (const batch of batchSizes) checkInteger(batch, "batchSizes", 1, 2 ** 31 - 1);
-    for (const batch of batchSizes) {
-      await this.#graphs.logits.prepare(batch);
-      await this.forward(this.#images(batch, "batchSizes", Tensor.zeros));
-    }
+    await warmUp(this.#graphs, this.#topology, batchSizes, (images) => this.forward(images));
   }
 
   /**
@@ -358,9 +282,7 @@ export class Vgg {
     options: ProfileOptions = {},
   ): Promise<readonly LayerProfile[]> {
     this.#checkLive();
-    const images = typeof input === "number" ? this.#images(input, "input", Tensor.randn) : input;
-    const { steps } = await this.#graphs.logits.profile({ [inputName]: images }, options);
-    return nameSteps(this.#topology, [logitsName], steps);
+    return profileForward(this.#graphs, this.#topology, input, options);
   }
 
   /** @internal Times of the forward of logits that ended last. */
@@ -386,35 +308,9 @@ export class Vgg {
     return this.dispose();
   }
 
-  /** Checks the options. @returns a function that classifies the images of an iterator */
   #classifier(options: ClassifyOptions) {
     this.#checkLive();
-    const given = readOptions(options, "options", ["top", "batchSize", "signal"]);
-    const { top = Math.min(5, this.numClasses), batchSize = 8, signal } = given;
-    checkSignal(signal);
-    signal?.throwIfAborted();
-    checkInteger(top, "options.top", 1, this.numClasses);
-    checkInteger(batchSize, "options.batchSize", 1, 4096);
-    if (this.inChannels !== 3) {
-      throw new RangeError(
-        `Expected a model of 3 channels for classify but this one has ${this.inChannels}`,
-      );
-    }
-    const graph = this.#graphs.classify(top);
-    return <Source>(sources: Sources<Source>, open: (source: Source) => OpenedSource) =>
-      classifyAll(graph, this.#topology, this.labels, sources, open, { batchSize, signal });
-  }
-
-  /** Makes a batch of images. @throws {RangeError} not a valid number of images */
-  #images(batch: number, name: string, make: (shape: readonly number[]) => Tensor): Tensor {
-    checkInteger(batch, name, 1, 2 ** 31 - 1);
-    const shape = [batch, this.inChannels, this.imageSize, this.imageSize];
-    try {
-      return make(shape);
-    } catch (cause) {
-      const message = `Expected ${4 * elementCount(shape)} bytes of host memory for the images but they are not available`;
-      throw new VggError("OUT_OF_MEMORY", message, { cause });
-    }
+    return classifier(this.#graphs, this.#topology, this.labels, options);
   }
 
   #checkLive(): void {

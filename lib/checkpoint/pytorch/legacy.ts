@@ -1,14 +1,11 @@
 // PyTorch's format before 1.6: five pickles (magic, protocol, system, object, keys), then each storage's count and bytes.
 import type { Contents, ReadOptions } from "../checkpoint.js";
 import { type CheckpointFile, checkpointError } from "../file.js";
-import { Dict, describeValue, maxPickleBytes, unpickle } from "./pickle.js";
-import {
-  elementsAs,
-  referencedBytes,
-  type StorageReference,
-  torchContents,
-  torchHandler,
-} from "./state.js";
+import { TorchHandler } from "./handler.js";
+import { maxPickleBytes, unpickle } from "./pickle.js";
+import { Dict, describeValue } from "./pickle-values.js";
+import { elementsAs, referencedBytes } from "./references.js";
+import { torchContents } from "./state.js";
 
 /** The first bytes of each such file: PROTO 2, LONG1 of 0x1950a86a20f9469cfc6c, STOP. */
 export const legacyMagic = Uint8Array.of(
@@ -32,8 +29,8 @@ export const legacyMagic = Uint8Array.of(
 /** Reads a legacy file. @throws {VggError} any CHECKPOINT_ code */
 export async function readLegacy(file: CheckpointFile, options: ReadOptions): Promise<Contents> {
   const head = await readHead(file);
-  const storages = new Map<string, StorageReference>();
-  const handler = torchHandler(file, storages, 6);
+  const handler = new TorchHandler(file, 6);
+  const { storages } = handler;
   let at = legacyMagic.byteLength;
   const next = () => {
     const { value, end } = unpickle(file, head, at, handler);

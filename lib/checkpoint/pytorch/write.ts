@@ -7,7 +7,8 @@ import { replaceFile } from "../../files/replace.js";
 import { nativeData } from "../../tensor.js";
 import { contiguousStrides } from "../checkpoint.js";
 import { checkWritable, type LazyTensor } from "../safetensors.js";
-import { maxPickleBytes, maxStringBytes } from "./pickle.js";
+import { maxPickleBytes } from "./pickle.js";
+import { maxStringBytes } from "./pickle-reader.js";
 
 const storageNames: Readonly<Partial<Record<DType, string>>> = {
   float32: "FloatStorage",

@@ -4,14 +4,10 @@ import { crc32 } from "node:zlib";
 import { describe } from "../../check.js";
 import { type Contents, inflateExactly, type ReadOptions } from "../checkpoint.js";
 import { type CheckpointFile, checkpointError } from "../file.js";
+import { TorchHandler } from "./handler.js";
 import { maxPickleBytes, unpickle } from "./pickle.js";
-import {
-  elementsAs,
-  referencedBytes,
-  type StorageReference,
-  torchContents,
-  torchHandler,
-} from "./state.js";
+import { elementsAs, referencedBytes } from "./references.js";
+import { torchContents } from "./state.js";
 import { readZipDirectory, type ZipRecord } from "./zip.js";
 
 /** Reads a zip file. @throws {VggError} any CHECKPOINT_ code */
@@ -64,8 +60,7 @@ export async function readZipped(file: CheckpointFile, options: ReadOptions): Pr
     records.get(pickles[0]!)!,
     Math.min(maxPickleBytes, 4 * file.size + 2 ** 20),
   );
-  const storages = new Map<string, StorageReference>();
-  const { value, end } = unpickle(file, pickle, 0, torchHandler(file, storages, 5));
+  const { value, end } = unpickle(file, pickle, 0, new TorchHandler(file, 5));
   if (end !== pickle.byteLength)
     throw file.corrupt(`Expected the pickle to end at its byte ${end}`);
 

@@ -1,0 +1,58 @@
+// What a pickle says of a storage and of a tensor, before the bytes behind them are found.
+import { arrayTypeOf, type DType } from "../../dtype.js";
+import type { CheckpointFile } from "../file.js";
+import { Opaque } from "./pickle-values.js";
+
+/** A storage as the pickle names it. The position of its bytes is known only after the pickle was read. */
+export class StorageReference extends Opaque {
+  readonly key: string;
+  /** Undefined if the storage is untyped. Then its elements are bytes. */
+  readonly dtype: DType | undefined;
+  readonly elements: number;
+  /** Elements to skip, in legacy files. */
+  readonly viewOffset: number;
+
+  constructor(key: string, dtype: DType | undefined, elements: number, viewOffset: number) {
+    super();
+    this.key = key;
+    this.dtype = dtype;
+    this.elements = elements;
+    this.viewOffset = viewOffset;
+  }
+}
+
+export function referencedBytes({ dtype, elements }: StorageReference): number {
+  return elements * (dtype === undefined ? 1 : arrayTypeOf(dtype).BYTES_PER_ELEMENT);
+}
+
+/** Returns how many elements of `dtype` a storage holds. @throws {VggError} CHECKPOINT_CORRUPT not a whole number */
+export function elementsAs(file: CheckpointFile, storage: StorageReference, dtype: DType): number {
+  const elements = referencedBytes(storage) / arrayTypeOf(dtype).BYTES_PER_ELEMENT;
+  if (!Number.isInteger(elements))
+    throw file.corrupt(`Expected whole elements of ${dtype} in storage ${storage.key}`);
+  return elements;
+}
+
+/** A tensor as the pickle describes it. Its numbers are not checked yet. */
+export class TensorReference extends Opaque {
+  readonly storage: StorageReference;
+  readonly dtype: DType;
+  readonly offset: number;
+  readonly shape: readonly number[];
+  readonly strides: readonly number[];
+
+  constructor(
+    storage: StorageReference,
+    dtype: DType,
+    offset: number,
+    shape: readonly number[],
+    strides: readonly number[],
+  ) {
+    super();
+    this.storage = storage;
+    this.dtype = dtype;
+    this.offset = offset;
+    this.shape = shape;
+    this.strides = strides;
+  }
+}
