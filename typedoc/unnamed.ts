@@ -1,0 +1,22 @@
+/**
+ * Types of fields, arguments and results. The package does not export their names.
+ * @module
+ */
+export type { Inputs, Results } from "../lib/graph/call.ts";
+export type {
+  AdaptiveAvgPool2dRow,
+  BatchNormRow,
+  Conv2dRow,
+  FlattenRow,
+  GemmRow,
+  MaxPool2dRow,
+  NormalizeRow,
+  ParameterId,
+  ParameterRecord,
+  ReluRow,
+  SoftmaxRow,
+  TopKRow,
+  ValueId,
+  ValueRecord,
+} from "../lib/graph/ops.ts";
+export type { AddonReport, LibraryReport } from "../lib/native/addon.ts";
