@@ -31,11 +31,11 @@ function speedTable({ rows, prepare }) {
   return table(
     [
       "precision, batch",
-      "ms a forward, queued",
+      "ms per forward, queued",
       "images/s",
-      ...peers.map((name) => `${name}, ms (ours faster by)`),
-      "ms from the call to its promise",
-      "pixels from the host, queued, images/s",
+      ...peers.map((name) => `${name}, ms (our speedup)`),
+      "ms from call to promise",
+      "images/s from host pixels, queued",
       "relative error",
       "first call, s",
     ],
@@ -60,6 +60,17 @@ function speedTable({ rows, prepare }) {
   );
 }
 
+/** The goals, and what was measured. */
+const goalsTable = (verdicts) =>
+  [
+    "| goal | measured | wanted | |",
+    "| --- | ---: | ---: | --- |",
+    ...verdicts.map(({ goal, value, wanted, reached }) => {
+      const measured = value > 1000 ? Math.round(value) : value.toFixed(3);
+      return `| ${goal} | ${measured} | ${wanted} | ${reached ? "reached" : "**missed**"} |`;
+    }),
+  ].join("\n");
+
 /** The time of each step by the GPU's clock against the larger of its two floors, where the peaks were measured. */
 function stepsTable({ precision, batch, steps }, roofline, layers) {
   const { copyGBs, bfloat16TFLOPs } = roofline ?? { copyGBs: Infinity, bfloat16TFLOPs: Infinity };
@@ -81,7 +92,9 @@ function stepsTable({ precision, batch, steps }, roofline, layers) {
 
 /** A section in Markdown, of the JSON that gpu/bench.mjs writes. */
 export function gpuSection(report) {
-  const { gpu, title, software, date, rounds, peers, profiles, verdicts, notes } = report;
+  const { gpu, title, software, date, rounds, peers, verdicts, notes } = report;
+  // A newer run of the same GPU has the times of the steps.
+  const profiles = report.areStepsSuperseded ? [] : report.profiles;
   const roofline = peers.PyTorch?.roofline;
   const libraries = Object.entries(software.libraries).map(
     ([name, version]) => `${name} ${version}`,
@@ -97,21 +110,18 @@ export function gpuSection(report) {
     `### ${[gpu.name, title].filter(Boolean).join(", ")}`,
     `${date.slice(0, 10)}, Node ${software.node.slice(1)}, ${[...libraries, ...others].join(", ")}. Medians of ${rounds} rounds in turns.` +
       (roofline
-        ? ` A copy moved ${Math.round(roofline.copyGBs)} GB/s, read and written; a bfloat16 product of 8192 × 8192 random matrices ran at ` +
-          `${Math.round(roofline.bfloat16TFLOPs)} TFLOP/s in the same run.`
+        ? ` In the same run a copy moved ${Math.round(roofline.copyGBs)} GB/s (bytes read and written), and a bfloat16 product of ` +
+          `8192 × 8192 random matrices ran at ${Math.round(roofline.bfloat16TFLOPs)} TFLOP/s.`
         : ""),
     speedTable(report),
-    verdicts
-      .map(
-        ({ goal, value, wanted, reached }) =>
-          `- ${goal}: ${value > 1000 ? Math.round(value) : value.toFixed(3)}, ${wanted}: ${reached ? "reached" : "**missed**"}`,
-      )
-      .join("\n"),
+    goalsTable(verdicts),
     notes.map((note) => `- ${note}`).join("\n"),
-    "Step by step, by events around each one, which add 3 to 5 µs." +
-      (roofline
-        ? " Floors by the two peaks above, half of the second for tf32; some convolutions beat that product."
-        : ""),
+    profiles.length === 0
+      ? ""
+      : "The time of each step, measured with CUDA events around it. The events add 3 to 5 µs." +
+        (roofline
+          ? " The floors follow from the two peaks above; for tf32 half of the second counts. Some convolutions are faster than that product."
+          : ""),
     ...profiles
       .filter(
         ({ steps, precision, batch }, i) =>

@@ -32,7 +32,7 @@ export function installPython(hasTorch) {
     const reason =
       failure ??
       (engine === "PyTorch" && !hasTorch
-        ? "asks for 5 GB: --torch installs it"
+        ? "needs 5 GB; --torch installs it"
         : run(python, "-m", "pip", "install", "--only-binary=:all:", ...wanted));
     if (reason !== null) absent.set(engine, reason);
   }

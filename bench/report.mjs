@@ -40,7 +40,10 @@ function headline(results, batches) {
 
 function timesTable(results, batches, trials) {
   return table(
-    ["median ms (quartiles), speed against onnxruntime-node", ...batches.map((n) => `batch ${n}`)],
+    [
+      "median ms (quartiles), speed relative to onnxruntime-node",
+      ...batches.map((n) => `batch ${n}`),
+    ],
     trials.map(({ trial, engine, version }) => [
       `${bold(engine, trial)} (${version})`,
       ...batches.map((batch) => {
@@ -81,8 +84,7 @@ function costsTable(results, batches, trials) {
 }
 
 const layersIntroduction =
-  "Where the time goes at batch 1 (`npx vgg bench --batch 1 --layers`). The floor is what the machine's own peaks, measured in the same " +
-  "run, allow: the products of the algorithm used (Winograd's where it is), and the bytes of input, the parameters that are read, as they are kept, and output.";
+  "The time of each step at batch 1 (`npx vgg bench --batch 1 --layers`). [Method](#layers-and-floors) explains the columns.";
 
 /** Each step's time, its rate as if computed directly, and its floor. */
 function layersTable(layers) {
@@ -102,7 +104,7 @@ function layersTable(layers) {
 }
 
 function section(name, report) {
-  const { machine, threads, skipped, results, layers } = report;
+  const { machine, threads, skipped, results, layers, notes = [] } = report;
   const batches = unique(results.map(({ batch }) => batch));
   const trials = unique(results.map(({ trial }) => trial)).map((trial) =>
     results.find((row) => row.trial === trial),
@@ -111,13 +113,14 @@ function section(name, report) {
   return [
     `### ${instructionSetName(machine.instructionSets)}: ${machine.cpu}, ${machine.cores} cores`,
     `${machine.date}, Node ${machine.node}, ${machine.system}, ${threads} threads, medians of ${rounds} round${rounds === 1 ? "" : "s"}. ${describeBystanders(machine)}`,
+    notes.join("\n"),
     headline(results, batches).join("\n"),
     `![Speed against onnxruntime-node](images/${name}-speed.svg)`,
     `![Images a second by batch size](images/${name}-throughput.svg)`,
     timesTable(results, batches, trials),
     costsTable(results, batches, trials),
     layers === null ? "" : `${layersIntroduction}\n\n${layersTable(layers)}`,
-    skipped.map(({ trial, reason }) => `Absent: ${trial} (${reason}).`).join("\n"),
+    skipped.map(({ trial, reason }) => `Not run: ${trial} (${reason}).`).join("\n"),
   ]
     .filter((part) => part !== "")
     .join("\n\n");

@@ -60,10 +60,11 @@ export function summarize(samples) {
 /** Engines that split their work evenly suffer most from a core that is taken. */
 export function describeBystanders({ othersShare }) {
   if (othersShare === null)
-    return "What others took of the machine during the run is not known here.";
+    return "How much of the cores' time others took during the run is unknown on this system.";
   const share = `${(othersShare * 100).toFixed(1)} %`;
-  if (othersShare <= 0.05) return `Others took ${share} of the cores' time during the run.`;
-  return `**Do not trust these numbers**: others took ${share} of the cores' time during the run.`;
+  if (othersShare <= 0.05)
+    return `Other processes and guests took ${share} of the cores' time during the run.`;
+  return `**Do not trust these numbers**: other processes and guests took ${share} of the cores' time during the run.`;
 }
 
 const times = (ratio) => (ratio === null ? "–" : `${ratio.toFixed(2)} ×`);

@@ -56,7 +56,7 @@ export function verdictsOf(rows) {
   if (onDevice && fromHost) {
     const share = fromHost.imagesPerSecond / onDevice.imagesPerSecond;
     judge(
-      "float16, batch 256, from the host by on the device",
+      "float16, batch 256, speed from host pixels ÷ speed on the device",
       share,
       "at least 0.9",
       share >= 0.9,
