@@ -36,11 +36,11 @@ export function benchCommand(): Command {
     withModel(command("bench", "measure latency, throughput, memory, cold start and each layer")),
   )
     .option("--weights <file>", "parameters from a file (default: random ones)")
-    .option("--batch <sizes>", "batch sizes, with commas between them", batchSizes, [1, 8, 32])
-    .option("--warmup <count>", "forwards before the first that counts", integer, 3)
+    .option("--batch <sizes>", "comma-separated batch sizes", batchSizes, [1, 8, 32])
+    .option("--warmup <count>", "forwards before the timed ones", integer, 3)
     .option(
       "--iterations <count>",
-      "forwards timed of each batch size (default: what fits into 3 seconds, from 5 to 1000)",
+      "timed forwards for each batch size (default: what fits into 3 seconds, from 5 to 1000)",
       integer,
     )
     .option("--layers", "print each layer's time against its floor", false)

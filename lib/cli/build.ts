@@ -12,7 +12,7 @@ const packageRoot = fileURLToPath(new URL("../..", import.meta.url));
 
 export function buildCommand(): Command {
   return command("build", "build the native addon in place")
-    .option("--clean", "remove what an earlier build left, first", false)
+    .option("--clean", "first remove the files of an earlier build", false)
     .action(build);
 }
 

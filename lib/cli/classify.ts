@@ -77,11 +77,11 @@ const formats: Readonly<Record<string, Format>> = {
 };
 
 export function classifyCommand(): Command {
-  return withWeights(command("classify", "name what is on pictures"))
+  return withWeights(command("classify", "say what images show"))
     .argument("<images...>", "files, folders, patterns or URLs")
     .option(
       "--top <count>",
-      "how many classes of each (default: 5, or all where there are fewer)",
+      "classes to print for each image (default: 5, or all if there are fewer)",
       integer,
     )
     .addOption(

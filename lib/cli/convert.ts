@@ -21,11 +21,12 @@ export function convertCommand(): Command {
     .argument("<in>", "a .pth (zip or legacy) or .safetensors file")
     .argument("<out>", "a name that ends in .safetensors, .pth or .pt")
     .addOption(
-      new Option("--precision <name>", "of floating-point tensors (default: as they are)").choices(
-        floatTypes,
-      ),
+      new Option(
+        "--precision <name>",
+        "precision of floating-point tensors (default: unchanged)",
+      ).choices(floatTypes),
     )
-    .option("--key <name>", "which dictionary of a checkpoint that has several")
+    .option("--key <name>", "which state dict to use if the checkpoint has several")
     .action(convert);
 }
 

@@ -31,7 +31,7 @@ const commands = [
 const program = new Command("vgg")
   .description("VGG11 and its family in Node.js at the speed of the hardware")
   .version(version, "-V, --version", "print the version")
-  .helpCommand("help [command]", "show what a command takes")
+  .helpCommand("help [command]", "show the help of a command")
   .helpOption("-h, --help", "show this help")
   .exitOverride()
   .configureOutput({ outputError: () => {} }); // `report` prints errors in one line

@@ -19,14 +19,14 @@ export interface WeightsOptions extends DeviceOptions {
 
 export function withWeights(of: Command): Command {
   return withDevice(of)
-    .addOption(new Option("--arch <name>", "which network").choices(architectures).default("vgg11"))
+    .addOption(new Option("--arch <name>", "network").choices(architectures).default("vgg11"))
     .requiredOption(
       "--weights <file>",
       "a .pth or .safetensors file, or DEFAULT for torchvision's own",
     )
-    .option("--key <name>", "which dictionary of a checkpoint that has several")
-    .option("--image-size <pixels>", "height and width that the network sees", integer, 224)
-    .option("--labels <file>", "the names of the classes: one a line, or a JSON list")
+    .option("--key <name>", "which state dict to use if the checkpoint has several")
+    .option("--image-size <pixels>", "height and width of the network's input", integer, 224)
+    .option("--labels <file>", "names of the classes: one a line, or a JSON list")
     .option("--batch-size <count>", "images that go to the device at once", integer, 8);
 }
 

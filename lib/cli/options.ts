@@ -45,7 +45,7 @@ export function command(name: string, description: string): Command {
 
 export function withModel(of: Command): Command {
   return of
-    .addOption(new Option("--arch <name>", "which network").choices(architectures).default("vgg11"))
+    .addOption(new Option("--arch <name>", "network").choices(architectures).default("vgg11"))
     .option("--in-channels <count>", "channels of the image", integer, 3)
     .option("--num-classes <count>", "outputs of the last layer", integer, 1000)
     .option("--image-size <pixels>", "height and width of the image, at least 32", integer, 224);

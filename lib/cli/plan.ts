@@ -24,22 +24,24 @@ interface Options extends ModelOptions, OutputOptions {
 
 export function planCommand(): Command {
   return withModel(
-    command("plan", "make a GPU's plans and kernels ahead of time, on a machine without it"),
+    command("plan", "make a GPU's plans and kernels ahead of time, on a machine without that GPU"),
   )
-    .addOption(new Option("--gpu <name>", "for which GPU").choices(gpuNames).makeOptionMandatory())
+    .addOption(
+      new Option("--gpu <name>", "GPU to make them for").choices(gpuNames).makeOptionMandatory(),
+    )
     .addOption(
       new Option("--precision <name>", "arithmetic")
         .choices(precisions.filter((name) => name !== "float8"))
         .default("float16"),
     )
-    .option("--batch <sizes>", "batch sizes, with commas between them", batchSizes, [1])
+    .option("--batch <sizes>", "comma-separated batch sizes", batchSizes, [1])
     .option(
       "--limit <count>",
       "plans to make for each convolution and form; the first is kept",
       integer,
       1,
     )
-    .option("--out <folder>", "where to keep them (default: where models on this machine look)")
+    .option("--out <folder>", "where to store them (default: where models on this machine look)")
     .action(async (options: Options) => {
       const { gpu, arch, precision, batch, limit, out } = options;
       const report = await planAhead(gpu, topology(arch, options), {

@@ -17,8 +17,8 @@ interface Options extends OutputOptions {
 export function pullCommand(): Command {
   return command("pull", "download published weights, and print where they are")
     .argument("[names...]", `architectures: ${architectures.join(", ")}`)
-    .option("--folder <path>", "where to keep them (default: torch's cache, else the user's)")
-    .option("--mirror <url>", "in place of https://download.pytorch.org/models/")
+    .option("--folder <path>", "where to store them (default: torch's cache, otherwise the user's)")
+    .option("--mirror <url>", "used instead of https://download.pytorch.org/models/")
     .option("--offline", "never use the network")
     .option("--list", "print what can be pulled", false)
     .action(run);

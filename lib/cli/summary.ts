@@ -14,8 +14,8 @@ interface SummaryOptions extends ModelOptions, OutputOptions {
 
 export function summaryCommand(): Command {
   return withModel(command("summary", "print layers, output shapes, parameters and multiply-adds"))
-    .option("--weights <file>", "take channels and classes from a file, and say what it is")
-    .option("--key <name>", "which dictionary of a checkpoint that has several")
+    .option("--weights <file>", "take channels and classes from a file, and describe it")
+    .option("--key <name>", "which state dict to use if the checkpoint has several")
     .action(summarize);
 }
 

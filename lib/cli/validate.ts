@@ -15,11 +15,11 @@ interface ValidateOptions extends WeightsOptions, OutputOptions {
 
 export function validateCommand(): Command {
   return withWeights(
-    command("validate", "accuracy over a folder that has one folder for each class"),
+    command("validate", "measure accuracy on a folder that has one folder for each class"),
   )
     .argument(
       "<dir>",
-      "DIR/CLASS/image.jpg; folders are classes by number, by label, or in the order of their names",
+      "holds CLASS/image.jpg; a folder's class is its number, its label, or its place in the order of names",
     )
     .option("--worst <count>", "how many of the worst classes to print", integer, 5)
     .action(validate);

@@ -1,4 +1,4 @@
-// Antialiased bilinear resize of an 8-bit RGB image, of which only one window is computed.
+// Antialiased bilinear resize of an 8-bit RGB image. Only one window of it is computed.
 #pragma once
 
 #include <cstddef>
