@@ -72,7 +72,7 @@ export function translated(error: unknown): unknown {
   if (!isError(error) || error instanceof VggError) return error;
   // If the addon had no memory for the call itself, the C++ exception arrives unconverted.
   if (error.message === "std::bad_alloc")
-    return new VggError("OUT_OF_MEMORY", "The host has no memory left");
+    return new VggError("OUT_OF_MEMORY", "The host is out of memory");
   if (!Object.hasOwn(error, "code") || !("code" in error)) return error;
   return isErrorCode(error.code) ? new VggError(error.code, error.message) : error;
 }

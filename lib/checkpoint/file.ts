@@ -126,7 +126,7 @@ export class CheckpointFile {
     return checkpointError(
       this,
       "CHECKPOINT_UNREADABLE",
-      "Expected the file to stay but it changed while it was read",
+      "Expected an unchanged file but it changed while it was read",
     );
   }
 

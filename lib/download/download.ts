@@ -268,7 +268,9 @@ export async function download(
         const waitMs = retryDelayMs(failures, options.retryDelayMs, error.retryAfter);
         if (failures > retries || waitMs > longestRetryAfterMs) {
           const later =
-            failures > retries ? "" : ` and asks for ${Math.ceil(waitMs / 1000)} s of patience`;
+            failures > retries
+              ? ""
+              : ` and asks for a wait of ${Math.ceil(waitMs / 1000)} s before the next try`;
           const tries = failures <= 1 ? "" : ` (${failures} tries)`;
           const kept = part.size === 0 ? "" : `; ${part.size} bytes are kept for the next call`;
           throw new VggError(

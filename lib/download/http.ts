@@ -54,7 +54,7 @@ function authorization(url: URL): Record<string, string> {
 
 function redirected(from: URL, location: string): URL {
   if (!URL.canParse(location, from.href))
-    throw failure(`Expected an address from ${shown(from)} but it redirects to nowhere`);
+    throw failure(`Expected an address from ${shown(from)} but its redirect has no address`);
   const to = new URL(location, from);
   const isSafe = to.protocol === "https:" || (to.protocol === "http:" && from.protocol === "http:");
   if (!isSafe) throw failure(`${shown(from)} redirects to ${shown(to)}, which is not https`);

@@ -148,7 +148,7 @@ export async function openImage(
         pipeline.toBuffer(bare({ resolveWithObject: true as const })),
       );
       if (info.channels !== 3) {
-        const message = `Expected colours but it has ${info.channels} channels`;
+        const message = `Expected a grey or colour image but it has ${info.channels} channels`;
         throw imageError(name, "IMAGE_FORMAT", message);
       }
       const [width, height] =

@@ -24,7 +24,7 @@ Napi::Error currentError(Napi::Env env) {
   } catch (const Error& error) {
     return toNapiError(env, error.code(), error.what());
   } catch (const std::bad_alloc&) {
-    return toNapiError(env, Code::kOutOfMemory, "The host has no memory left");
+    return toNapiError(env, Code::kOutOfMemory, "The host is out of memory");
   } catch (const std::exception& error) {
     return toNapiError(env, Code::kInternal, error.what());
   } catch (...) {

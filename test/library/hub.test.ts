@@ -233,7 +233,9 @@ describe("pull", () => {
 
   it("does not wait for hours", async () => {
     server.plan.push(answerWith(503, { "retry-after": "86400" }));
-    await expect(pulled()).rejects.toThrow("answered 503 and asks for 86400 s of patience");
+    await expect(pulled()).rejects.toThrow(
+      "answered 503 and asks for a wait of 86400 s before the next try",
+    );
   });
 
   it("says why it cannot connect", async () => {

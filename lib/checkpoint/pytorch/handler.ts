@@ -157,7 +157,7 @@ export class TorchHandler implements PickleHandler {
     }
     const before = this.storages.get(key);
     if (before !== undefined && (before.dtype !== dtype || before.elements !== count)) {
-      throw file.corrupt(`Expected storage ${key} to be one and the same wherever it is named`);
+      throw file.corrupt(`Expected storage ${key} to be the same each time it is named`);
     }
     const reference = new StorageReference(key, dtype, count, viewOffset);
     if (before === undefined) this.storages.set(key, reference);
@@ -174,7 +174,8 @@ export class TorchHandler implements PickleHandler {
       const [key, value] = Array.isArray(items) && items.length === 2 ? items : [];
       if (key === undefined || value === undefined)
         throw file.corrupt("Expected a pair for an OrderedDict");
-      if (!isHashable(key)) throw file.corrupt("Expected a key that is no list and no dictionary");
+      if (!isHashable(key))
+        throw file.corrupt("Expected a key that is neither a list nor a dictionary");
       dict.entries.set(key, value);
     }
     return dict;

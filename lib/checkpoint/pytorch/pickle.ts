@@ -274,7 +274,7 @@ class Machine {
       throw this.#reader.corrupt("a dictionary and pairs to set in it");
     for (let i = 0; i < items.length; i += 2) {
       if (!isHashable(items[i]!))
-        throw this.#reader.corrupt("a key that is no list and no dictionary");
+        throw this.#reader.corrupt("a key that is neither a list nor a dictionary");
       dict.entries.set(items[i]!, items[i + 1]!);
     }
   }

@@ -69,7 +69,9 @@ export async function readZipDirectory(file: CheckpointFile): Promise<Map<string
   for (const [i, span] of spans.entries()) {
     const next = spans[i + 1];
     if (next !== undefined && span.end > next.start) {
-      throw file.corrupt(`Expected records apart but ${span.name} and ${next.name} overlap`);
+      throw file.corrupt(
+        `Expected records that do not overlap but ${span.name} and ${next.name} overlap`,
+      );
     }
   }
   return records;
@@ -194,7 +196,7 @@ function readCentral(
     throw checkpointError(
       file,
       "CHECKPOINT_UNSUPPORTED",
-      `Expected ${name} to be readable but it is encrypted`,
+      `Expected ${name} to be a plain record but it is encrypted`,
     );
   if (method !== 0 && method !== 8) {
     throw checkpointError(
@@ -275,7 +277,7 @@ async function checkLocal(
     isEqual(18, entry.storedBytes) &&
     isEqual(22, entry.bytes);
   if (!isSame)
-    throw file.corrupt(`Expected the header of ${entry.name} to say what the directory says`);
+    throw file.corrupt(`Expected the header of ${entry.name} to agree with the directory`);
   const data = entry.localOffset + 30 + nameBytes + view.getUint16(28, true);
   if (data + entry.storedBytes > directoryOffset) {
     throw file.corrupt(

@@ -100,6 +100,6 @@ async function small(
   const stored = await file.read(record.offset, record.storedBytes);
   const bytes = record.isDeflated ? await inflateExactly(file, stored, record.bytes) : stored;
   if (crc32(bytes) !== record.crc)
-    throw file.corrupt(`Expected the CRC-32 of ${record.name} to fit its bytes`);
+    throw file.corrupt(`Expected the CRC-32 of ${record.name} to match its bytes`);
   return bytes;
 }

@@ -58,7 +58,8 @@ bool Places::Client::take(size_t amount) {
 void Places::Client::wait(size_t amount, Granted granted) {
   const std::lock_guard lock(places_->mutex_);
   if (turn_.empty()) throw Error(Code::kInternal, "Expected one wait at a time");
-  if (amount > places_->capacity_) throw Error(Code::kInternal, "Expected fewer places");
+  if (amount > places_->capacity_)
+    throw Error(Code::kInternal, "Expected at most as many places as there are");
   wanted_ = amount;
   granted_ = std::move(granted);
   places_->line_.splice(places_->line_.end(), turn_);
@@ -68,7 +69,8 @@ void Places::Client::wait(size_t amount, Granted granted) {
 void Places::Client::change(size_t amount) {
   const std::lock_guard lock(places_->mutex_);
   if (!turn_.empty()) return;
-  if (amount > places_->capacity_) throw Error(Code::kInternal, "Expected fewer places");
+  if (amount > places_->capacity_)
+    throw Error(Code::kInternal, "Expected at most as many places as there are");
   wanted_ = amount;
   if (amount == 0) places_->grant(*this);
   places_->serve();

@@ -99,13 +99,13 @@ void Session::throwIfLost() const {
   if (!isLost()) return;
   throwIfInterrupted();
   throw Error(Code::kDeviceLost,
-              "The GPU stopped after an earlier error. Start the process anew to use it again");
+              "The GPU stopped after an earlier error. Restart the process to use it again");
 }
 
 void Session::lose(const std::string& reason) {
   isLost_ = true;
   throw Error(Code::kDeviceLost,
-              "The GPU stopped: " + reason + ". Start the process anew to use it again");
+              "The GPU stopped: " + reason + ". Restart the process to use it again");
 }
 
 void Session::check(CUresult result, const char* call) {

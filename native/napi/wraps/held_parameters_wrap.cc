@@ -13,7 +13,7 @@ namespace {
 HeldParameters& required(const std::shared_ptr<HeldParameters>& held) {
   if (held == nullptr)
     throw Error(Code::kOutOfMemory,
-                "Expected host memory to hold the parameters but there is none");
+                "Expected host memory for the parameters but none is available");
   return *held;
 }
 
