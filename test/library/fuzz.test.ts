@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { readCheckpoint, writeSafetensors } from "../../lib/index.ts";
-import { type Corpus, formats, mutant } from "../support/mutate.ts";
+import { type Corpus, formats, mutant } from "../support/mutate/mutant.ts";
 import { parseZip, zip } from "../support/zip.ts";
 
 const folder = fileURLToPath(new URL("../golden/checkpoints/", import.meta.url));

@@ -1,0 +1,252 @@
+// Images of every format: decoded as PIL does, or refused with a class and a code.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import sharp from "sharp";
+import { describe, expect, it } from "vitest";
+import { preprocess } from "../../lib/index.ts";
+
+import {
+  cropOf,
+  drawing,
+  expectCode,
+  expectSame,
+  folder,
+  golden,
+  goldens,
+  photo,
+  pixelsOf,
+  plain,
+  raw,
+  scratch,
+  tiff,
+} from "../support/images.ts";
+
+describe("decoding", () => {
+  const colour = [200, 100, 50];
+  it.each<[string, () => Promise<Uint8Array>, number]>([
+    ["PNG", () => plain(64, 48).png().toBuffer(), 0],
+    ["JPEG", () => plain(64, 48).jpeg({ quality: 95 }).toBuffer(), 2],
+    ["WebP", () => plain(64, 48).webp({ lossless: true }).toBuffer(), 0],
+    ["GIF", () => plain(64, 48).gif().toBuffer(), 0],
+    ["TIFF", () => plain(64, 48).tiff({ compression: "lzw" }).toBuffer(), 0],
+    ["BigTIFF", () => plain(64, 48).tiff({ bigtiff: true, compression: "none" }).toBuffer(), 0],
+    ["AVIF", () => plain(64, 48).avif({ lossless: true }).toBuffer(), 1],
+    ["PNG of 16 bits", () => plain(64, 48).toColourspace("rgb16").png().toBuffer(), 0],
+    ["CMYK JPEG", () => plain(64, 48).toColourspace("cmyk").jpeg({ quality: 100 }).toBuffer(), 32],
+    ["CMYK TIFF", () => plain(64, 48).toColourspace("cmyk").tiff().toBuffer(), 32],
+  ])("reads %s", async (_, make, tolerance) => {
+    const { width, height, data } = await pixelsOf(await make());
+    expect([width, height, data.length]).toEqual([64, 48, 64 * 48 * 3]);
+    for (const [channel, value] of colour.entries()) {
+      expect(Math.abs(data[channel]! - value)).toBeLessThanOrEqual(tolerance);
+    }
+  });
+
+  it("drops alpha and leaves the colour below it", async () => {
+    const image = raw(2, 1, 4, [9, 50, 70, 0, 8, 9, 10, 128]);
+    for (const bytes of [
+      await image.clone().png().toBuffer(),
+      await image.clone().webp({ lossless: true, exact: true }).toBuffer(),
+      await image.clone().tiff({ compression: "none" }).toBuffer(),
+    ]) {
+      expect([...(await pixelsOf(bytes)).data]).toEqual([9, 50, 70, 8, 9, 10]);
+    }
+  });
+
+  it("expands grey, grey with alpha, one bit and palettes", async () => {
+    const expectPixels = async (bytes: Uint8Array, pixels: number[]) =>
+      expect([...(await pixelsOf(bytes)).data]).toEqual(pixels);
+    await expectPixels(await raw(2, 1, 1, [3, 200]).png().toBuffer(), [3, 3, 3, 200, 200, 200]);
+    await expectPixels(await raw(2, 1, 2, [9, 0, 8, 255]).png().toBuffer(), [9, 9, 9, 8, 8, 8]);
+    await expectPixels(
+      await raw(2, 1, 1, [0, 255]).toColourspace("b-w").tiff({ bitdepth: 1 }).toBuffer(),
+      [0, 0, 0, 255, 255, 255],
+    );
+    await expectPixels(
+      await raw(2, 1, 3, [255, 0, 0, 0, 0, 255]).png({ palette: true }).toBuffer(),
+      [255, 0, 0, 0, 0, 255],
+    );
+  });
+
+  it("keeps the high byte of 16 bits", async () => {
+    const samples = new Uint16Array([0x00ff, 0x1234, 0xff00, 0x80ff]);
+    const image = sharp(samples, { raw: { width: 4, height: 1, channels: 1 } });
+    const { data } = await pixelsOf(await image.toColourspace("grey16").png().toBuffer());
+    expect([data[0], data[3], data[6], data[9]]).toEqual([0, 0x12, 0xff, 0x80]);
+    const little = Uint8Array.of(0xff, 0x80, 0, 0x90);
+    expect([...(await pixelsOf(tiff(16, 1, little))).data]).toEqual([
+      0x80, 0x80, 0x80, 0x90, 0x90, 0x90,
+    ]);
+  });
+
+  it("ignores colour profiles, as PIL does", async () => {
+    const bytes = await plain(8, 8).withIccProfile("p3").png().toBuffer();
+    expect((await sharp(bytes).metadata()).icc).toBeDefined();
+    const stored = await sharp(bytes, { ignoreIcc: true }).raw().toBuffer();
+    expect([...(await pixelsOf(bytes)).data.subarray(0, 3)]).toEqual([...stored.subarray(0, 3)]);
+  });
+
+  it("takes the first frame of animations and the first page of TIFF", async () => {
+    const frame = (value: number) => plain(8, 8, { r: value, g: 0, b: 0 }).png().toBuffer();
+    const both = sharp([await frame(255), await frame(0)], { join: { animated: true } });
+    for (const bytes of [
+      await both.clone().gif().toBuffer(),
+      await both.clone().webp({ lossless: true }).toBuffer(),
+      await both.clone().tiff({ compression: "none" }).toBuffer(),
+    ]) {
+      expect((await sharp(bytes).metadata()).pages).toBe(2);
+      const { height, data } = await pixelsOf(bytes);
+      expect([height, data[0]]).toEqual([8, 255]);
+    }
+  });
+
+  it.each([
+    [1, [1, 2, 3, 4, 5, 6, 7, 8, 9]],
+    [2, [3, 2, 1, 6, 5, 4, 9, 8, 7]],
+    [3, [9, 8, 7, 6, 5, 4, 3, 2, 1]],
+    [4, [7, 8, 9, 4, 5, 6, 1, 2, 3]],
+    [5, [1, 4, 7, 2, 5, 8, 3, 6, 9]],
+    [6, [7, 4, 1, 8, 5, 2, 9, 6, 3]],
+    [7, [9, 6, 3, 8, 5, 2, 7, 4, 1]],
+    [8, [3, 6, 9, 2, 5, 8, 1, 4, 7]],
+  ])("turns EXIF orientation %i upright", async (orientation, expected) => {
+    const image = raw(3, 3, 1, [1, 2, 3, 4, 5, 6, 7, 8, 9]).withMetadata({ orientation });
+    const crop = await cropOf(await image.png().toBuffer(), { resizeSize: 3, cropSize: 3 });
+    expect([...crop].filter((_, i) => i % 3 === 0)).toEqual(expected);
+  });
+
+  it.each([1, 2, 3, 4, 5, 6, 7, 8])(
+    "gives the same crop as the turned file, EXIF orientation %i",
+    async (orientation) => {
+      for (const upright of [photo, drawing]) {
+        // Undone by the orientation: 6 and 8 undo each other.
+        const lying = await sharp(
+          await sharp(upright)
+            .withMetadata({ orientation: [1, 2, 3, 4, 5, 8, 7, 6][orientation - 1]! })
+            .png()
+            .toBuffer(),
+        )
+          .autoOrient()
+          .png()
+          .toBuffer();
+        const file = await sharp(lying).withMetadata({ orientation }).png().toBuffer();
+        const { width, height } = await pixelsOf(upright);
+        const turned = await pixelsOf(file);
+        expect([turned.width, turned.height]).toEqual([width, height]);
+        expectSame(await cropOf(file), await cropOf(upright));
+      }
+    },
+  );
+
+  it("does not mind an unknown tag, or bytes after the end", async () => {
+    expect([...(await pixelsOf(tiff(8, 1, Uint8Array.of(7, 9), [65000]))).data]).toEqual([
+      7, 7, 7, 9, 9, 9,
+    ]);
+    for (const bytes of [photo, drawing])
+      expect((await pixelsOf(Buffer.concat([bytes, Buffer.from("more")]))).width).toBeGreaterThan(
+        1,
+      );
+  });
+
+  it("leaves the caller's own sharp as it is", async () => {
+    await preprocess(drawing);
+    const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="3" height="2"/>');
+    expect((await sharp(svg).metadata()).width).toBe(3);
+  });
+});
+
+describe("what is no image", () => {
+  const damaged = Buffer.from(drawing);
+  damaged[50_000]! ^= 1;
+  const huge = Buffer.from(photo);
+  const frame = huge.indexOf(Buffer.of(0xff, 0xc0));
+  huge.writeUInt16BE(65500, frame + 5);
+  huge.writeUInt16BE(65500, frame + 7);
+  const hugePng = Buffer.from(drawing);
+  hugePng.writeUInt32BE(65500, 16);
+  hugePng.writeUInt32BE(65500, 20);
+  const noWidth = Buffer.from(drawing);
+  noWidth.writeUInt32BE(0, 16);
+  const box = (brands: string) => Buffer.from(`\0\0\0\x18ftyp${brands}`.padEnd(64, "\0"), "latin1");
+
+  it.each<[string, Uint8Array, string, RegExp]>([
+    ["nothing", new Uint8Array(), "IMAGE_FORMAT", /^a buffer of 0 bytes: .* but it is empty$/],
+    ["text", Buffer.from("not an image"), "IMAGE_FORMAT", /it is text$/],
+    ["SVG", Buffer.from("<svg xmlns='http://www.w3.org/2000/svg'/>"), "IMAGE_FORMAT", /SVG/],
+    ["SVG after a blank", Buffer.from("\n<?xml version='1.0'?><svg/>"), "IMAGE_FORMAT", /SVG/],
+    ["PDF", Buffer.from("%PDF-1.7\n%\xe2\xe3"), "IMAGE_FORMAT", /PDF/],
+    ["HEIC", box("heic\0\0\0\0mif1heic"), "IMAGE_FORMAT", /HEIC/],
+    ["HEIC that is also mif1", box("mif1\0\0\0\0avifheic"), "IMAGE_FORMAT", /HEIC/],
+    ["JPEG XL", box("").fill("\0\0\0\x0cJXL \r\n", 0, 10, "latin1"), "IMAGE_FORMAT", /JPEG XL/],
+    ["BMP", Buffer.from("BM\0\0\0\0"), "IMAGE_FORMAT", /BMP/],
+    ["a pointer of Git LFS", Buffer.from("version https://git-lfs.x"), "IMAGE_FORMAT", /Git LFS/],
+    ["zeros", new Uint8Array(64), "IMAGE_FORMAT", /begins with 0000000000000000$/],
+    ["two bytes of a JPEG", photo.subarray(0, 2), "IMAGE_FORMAT", /begins with ffd8$/],
+    ["a RIFF that is no WebP", Buffer.from("RIFF\0\0\0\0WAVEfmt "), "IMAGE_FORMAT", /52494646/],
+    ["TIFF of float32", tiff(32, 3, new Uint8Array(8)), "IMAGE_FORMAT", /samples are float/],
+    ["TIFF of 32 bits", tiff(32, 1, new Uint8Array(8)), "IMAGE_FORMAT", /samples are uint/],
+    ["ten bytes of a JPEG", photo.subarray(0, 10), "IMAGE_CORRUPT", /whole JPEG/],
+    ["half a JPEG", photo.subarray(0, photo.length >> 1), "IMAGE_CORRUPT", /premature end/],
+    ["a JPEG without its end", photo.subarray(0, -2), "IMAGE_CORRUPT", /premature end/],
+    ["twenty bytes of a PNG", drawing.subarray(0, 20), "IMAGE_CORRUPT", /whole PNG/],
+    ["half a PNG", drawing.subarray(0, drawing.length >> 1), "IMAGE_CORRUPT", /whole PNG/],
+    ["a PNG with a wrong checksum", damaged, "IMAGE_CORRUPT", /whole PNG/],
+    ["a PNG of no width", noWidth, "IMAGE_CORRUPT", /whole PNG/],
+    ["half a GIF", golden("palette.gif").subarray(0, 9000), "IMAGE_CORRUPT", /whole GIF/],
+    ["half a WebP", golden("photo.webp").subarray(0, 9000), "IMAGE_CORRUPT", /whole WebP/],
+    ["half a TIFF", tiff(8, 1, new Uint8Array(2)).subarray(0, 60), "IMAGE_CORRUPT", /whole TIFF/],
+    ["an AVIF of nothing", box("avif\0\0\0\0mif1avif"), "IMAGE_CORRUPT", /whole AVIF/],
+    ["a JPEG that claims 65500²", huge, "IMAGE_TOO_LARGE", /65500 × 65500/],
+    ["a PNG that claims 65500²", hugePng, "IMAGE_TOO_LARGE", /65500 × 65500/],
+  ])("refuses %s", async (_, bytes, code, message) => {
+    await expectCode(preprocess(bytes), code, message);
+  });
+
+  it("refuses half an AVIF", async () => {
+    const bytes = await plain(64, 48).avif().toBuffer();
+    await expectCode(preprocess(bytes.subarray(0, -20)), "IMAGE_CORRUPT", /whole AVIF/);
+  });
+
+  it("goes by the bytes and not by the name", async () => {
+    const svg = join(scratch, "image.png");
+    writeFileSync(svg, "<svg/>");
+    await expectCode(preprocess(svg), "IMAGE_FORMAT", svg);
+    const png = join(scratch, "image.svg");
+    writeFileSync(png, drawing);
+    expect((await preprocess(png)).size).toBe(3 * 224 * 224);
+  });
+
+  it("keeps to maxPixels and maxBytes, which may be met", async () => {
+    const maxPixels = 500 * 375;
+    expect((await preprocess(drawing, { maxPixels })).size).toBe(150_528);
+    await expectCode(
+      preprocess(drawing, { maxPixels: maxPixels - 1 }),
+      "IMAGE_TOO_LARGE",
+      "Expected at most 187499 pixels but it has 500 × 375",
+    );
+    const path = join(folder, "landscape.png");
+    for (const source of [drawing, path, pathToFileURL(path)]) {
+      expect((await preprocess(source, { maxBytes: drawing.length })).size).toBe(150_528);
+      await expectCode(preprocess(source, { maxBytes: drawing.length - 1 }), "IMAGE_TOO_LARGE");
+    }
+  });
+
+  it("lives on after bytes that were changed at random", async () => {
+    let random = 1;
+    const next = (below: number) => {
+      random = (random * 1664525 + 1013904223) >>> 0;
+      return random % below;
+    };
+    for (const name of goldens) {
+      for (let round = 0; round < 8; ++round) {
+        const bytes = Buffer.from(golden(name).subarray(0, 4096 + next(40_000)));
+        for (let i = 0; i < 12; ++i) bytes[next(i < 6 ? 256 : bytes.length)] = next(256);
+        await preprocess(bytes).catch((error) => {
+          expect(error.code).toMatch(/^IMAGE_(FORMAT|CORRUPT|TOO_LARGE|LIMIT)$/);
+        });
+      }
+    }
+    expect((await preprocess(drawing)).size).toBe(150_528);
+  });
+});

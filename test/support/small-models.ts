@@ -1,0 +1,17 @@
+// Small models for the tests of loading: their options, and their tensors as a writer takes them.
+import type { LazyTensor } from "../../lib/checkpoint/safetensors.ts";
+import type { Tensor } from "../../lib/index.ts";
+import { testDevice } from "./devices.ts";
+
+/** A VGG with ten classes of images of 32 × 32. */
+export const small = { device: testDevice, imageSize: 32, numClasses: 10 } as const;
+/** A batch of its images. */
+export const shape = [2, 3, 32, 32];
+/** The tensors, each read when it is written. */
+export const lazy = (tensors: ReadonlyMap<string, Tensor>): Map<string, LazyTensor> =>
+  new Map(
+    [...tensors].map(([name, t]) => [
+      name,
+      { shape: t.shape, dtype: t.dtype, read: async () => t },
+    ]),
+  );
