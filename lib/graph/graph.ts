@@ -34,7 +34,7 @@ import {
   type Results,
   type Targets,
 } from "./call.js";
-import type { GraphRecord, ValueId } from "./ops.js";
+import { type GraphRecord, parametersOf, type ValueId } from "./ops.js";
 import { ParameterStore } from "./parameter-store.js";
 import { describeSteps, type ProfileOptions, type StepProfile } from "./profile.js";
 
@@ -124,13 +124,8 @@ export class Graph {
   #rows(rows: GraphRecord["rows"]): GraphRecord["rows"] {
     if (this.#ownsParameters) return rows;
     const shared = this.record.parameters.map(({ name }) => this.parameters.index(name));
-    const keys = ["weight", "bias", "mean", "variance"] as const;
     return rows.map((row) => {
-      if (row.kind !== "conv2d" && row.kind !== "gemm" && row.kind !== "batchNorm") return row;
-      const ids = keys.flatMap((key) => {
-        if (!Object.hasOwn(row, key)) return [];
-        return [[key, shared[(row as Record<typeof key, number>)[key]]!] as const];
-      });
+      const ids = Object.entries(parametersOf(row)).map(([field, id]) => [field, shared[id]!]);
       return { ...row, ...Object.fromEntries(ids) };
     });
   }

@@ -109,6 +109,55 @@ export type Row =
   | SoftmaxRow
   | TopKRow;
 
+/** The names of fields that refer to values or parameters. */
+interface References<Field> {
+  readonly inputs: readonly Field[];
+  readonly outputs: readonly Field[];
+  /** A row may lack one of these. */
+  readonly parameters: readonly Field[];
+}
+
+const references: {
+  readonly [Kind in Row["kind"]]: References<Exclude<keyof Extract<Row, { kind: Kind }>, "kind">>;
+} = {
+  normalize: { inputs: ["input"], outputs: ["output"], parameters: [] },
+  conv2d: { inputs: ["input"], outputs: ["output"], parameters: ["weight", "bias"] },
+  batchNorm: {
+    inputs: ["input"],
+    outputs: ["output"],
+    parameters: ["weight", "bias", "mean", "variance"],
+  },
+  relu: { inputs: ["input"], outputs: ["output"], parameters: [] },
+  maxPool2d: { inputs: ["input"], outputs: ["output"], parameters: [] },
+  adaptiveAvgPool2d: { inputs: ["input"], outputs: ["output"], parameters: [] },
+  flatten: { inputs: ["input"], outputs: ["output"], parameters: [] },
+  gemm: { inputs: ["input"], outputs: ["output"], parameters: ["weight", "bias"] },
+  softmax: { inputs: ["input"], outputs: ["output"], parameters: [] },
+  topK: { inputs: ["input"], outputs: ["output", "indices"], parameters: [] },
+};
+
+/** The values that a row reads. */
+export function inputsOf(row: Row): ValueId[] {
+  return read(row, references[row.kind].inputs).map(([, id]) => id);
+}
+
+/** The values that a row computes. The first one identifies its step. */
+export function outputsOf(row: Row): ValueId[] {
+  return read(row, references[row.kind].outputs).map(([, id]) => id);
+}
+
+/** The parameters that a row reads, by field. */
+export function parametersOf(row: Row): Record<string, ParameterId> {
+  return Object.fromEntries(read(row, references[row.kind].parameters));
+}
+
+function read(row: Row, fields: readonly string[]): [string, number][] {
+  const ids = row as Row & Readonly<Record<string, unknown>>;
+  return fields
+    .filter((field) => Object.hasOwn(row, field))
+    .map((field) => [field, ids[field] as number]);
+}
+
 /** A value's dtype, and its shape without the batch dimension N, which every value has. */
 export interface ValueRecord {
   readonly shape: readonly number[];

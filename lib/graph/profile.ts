@@ -5,7 +5,14 @@ import { arrayTypeOf } from "../dtype.js";
 import type { NativeStepTime } from "../native/addon.js";
 import { median } from "../statistics.js";
 import { elementCount } from "../tensor.js";
-import type { GraphRecord, Row, ValueId } from "./ops.js";
+import {
+  type GraphRecord,
+  inputsOf,
+  outputsOf,
+  parametersOf,
+  type Row,
+  type ValueId,
+} from "./ops.js";
 
 export interface ProfileOptions {
   /** Runs before the measured ones, default 1. */
@@ -86,11 +93,13 @@ export function describeSteps(
     }
     const indices = rowsOfStep(record, value, made);
     const rows = indices.map((row) => record.rows[row]!);
-    const parameters = rows.flatMap(parametersOf);
+    const parameters = rows.flatMap((row) => Object.values(parametersOf(row)));
     const parameterBytes = parameters.reduce(
       (sum, id) => sum + elementCount(record.parameters[id]!.shape) * elementBytes[kept.weights],
       0,
     );
+    const inside = new Set(rows.flatMap(outputsOf));
+    const moved = rows.flatMap(inputsOf).filter((input) => !inside.has(input));
     const direct = batch * rows.reduce((sum, row) => sum + multiplyAdds(record, row), 0);
     return {
       kind: rows.map(({ kind }) => kind).join("+"),
@@ -99,33 +108,24 @@ export function describeSteps(
       ...shared,
       multiplyAdds: direct,
       products: work?.products ?? direct,
-      bytes: bytesOf(rows[0]!.input) + bytesOf(value) + (work?.parameterBytes ?? parameterBytes),
+      bytes:
+        moved.reduce((sum, input) => sum + bytesOf(input), bytesOf(value)) +
+        (work?.parameterBytes ?? parameterBytes),
     };
   });
 }
 
-/** The rows that one step ran: from a value back to the output of another step. */
+/** The rows that one step ran: from a value back to the outputs of other steps. */
 function rowsOfStep(record: GraphRecord, value: ValueId, made: ReadonlySet<ValueId>): number[] {
-  const rows: number[] = [];
-  for (let wanted = value; wanted === value || !made.has(wanted); ) {
-    const index = record.rows.findIndex(({ output }) => output === wanted);
-    if (index < 0) break; // an input of the graph
-    rows.unshift(index);
-    wanted = record.rows[index]!.input;
-  }
-  return rows;
-}
-
-function parametersOf(row: Row): number[] {
-  switch (row.kind) {
-    case "conv2d":
-    case "gemm":
-      return Object.hasOwn(row, "bias") ? [row.weight, row.bias!] : [row.weight];
-    case "batchNorm":
-      return [row.weight, row.bias, row.mean, row.variance];
-    default:
-      return [];
-  }
+  const rows = new Set<number>();
+  const add = (wanted: ValueId) => {
+    const index = record.rows.findIndex((row) => outputsOf(row)[0] === wanted);
+    if (index < 0) return; // an input of the graph
+    rows.add(index);
+    for (const input of inputsOf(record.rows[index]!)) if (!made.has(input)) add(input);
+  };
+  add(value);
+  return [...rows].sort((a, b) => a - b);
 }
 
 /** Multiplications of a convolution or linear layer for one image; 0 for other rows. */

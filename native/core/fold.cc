@@ -4,7 +4,9 @@ namespace vgg {
 
 std::vector<int> countUses(const Program& program) {
   std::vector<int> uses(program.values.size(), 0);
-  for (const Op& op : program.ops) forEachInput(op, [&](int value) { ++uses[value]; });
+  for (const Op& op : program.ops) {
+    for (const int value : inputsOf(op)) ++uses[value];
+  }
   for (const int output : program.outputs) ++uses[output];
   return uses;
 }
@@ -26,7 +28,7 @@ Program foldBatchNorm(const Program& program) {
       }
     }
     const int index = static_cast<int>(folded.ops.size());
-    forEachOutput(op, [&](int value) { producer[value] = index; });
+    for (const int value : outputsOf(op)) producer[value] = index;
     folded.ops.push_back(op);
   }
   return folded;

@@ -2,6 +2,9 @@
 // Values and parameters are referred to by index. Shapes in comments include the batch dimension N.
 #pragma once
 
+#include <array>
+#include <concepts>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <variant>
@@ -12,6 +15,24 @@
 namespace vgg {
 
 constexpr int kNone = -1;
+
+/** A few values or parameters, without entries that are kNone. */
+class Indices {
+ public:
+  constexpr Indices(std::initializer_list<int> list) {
+    for (const int index : list) {
+      if (index != kNone) list_[size_++] = index;
+    }
+  }
+  [[nodiscard]] constexpr const int* begin() const { return list_.data(); }
+  [[nodiscard]] constexpr const int* end() const { return list_.data() + size_; }
+  /** Returns the first entry, which must exist. */
+  [[nodiscard]] constexpr int front() const { return list_.front(); }
+
+ private:
+  std::array<int, 4> list_{};
+  size_t size_ = 0;
+};
 
 /** input uint8 (N, H, W, C), scaled by 1/255, or float32 (N, C, H, W) → (x - mean[c]) / std[c], (N,
  * C, H, W). */
@@ -99,22 +120,66 @@ struct Program {
       outputs;  // value indices, in the order of the arguments of `run`
 };
 
-/** Calls visit(value) for each value that the operation reads. */
-template <typename Visit>
-void forEachInput(const Op& op, Visit visit) {
-  std::visit([&](const auto& o) { visit(o.input); }, op);
+// The values that an operation reads and computes, and the parameters that it reads. An operation
+// without these three overloads is a compile error.
+
+inline Indices inputsOf(const Normalize& op) { return {op.input}; }
+inline Indices outputsOf(const Normalize& op) { return {op.output}; }
+inline Indices parametersOf(const Normalize&) { return {}; }
+
+inline Indices inputsOf(const Conv2d& op) { return {op.input}; }
+inline Indices outputsOf(const Conv2d& op) { return {op.output}; }
+inline Indices parametersOf(const Conv2d& op) { return {op.weight, op.bias}; }
+
+inline Indices inputsOf(const BatchNorm& op) { return {op.input}; }
+inline Indices outputsOf(const BatchNorm& op) { return {op.output}; }
+inline Indices parametersOf(const BatchNorm& op) {
+  return {op.weight, op.bias, op.mean, op.variance};
+}
+
+inline Indices inputsOf(const Relu& op) { return {op.input}; }
+inline Indices outputsOf(const Relu& op) { return {op.output}; }
+inline Indices parametersOf(const Relu&) { return {}; }
+
+inline Indices inputsOf(const MaxPool2d& op) { return {op.input}; }
+inline Indices outputsOf(const MaxPool2d& op) { return {op.output}; }
+inline Indices parametersOf(const MaxPool2d&) { return {}; }
+
+inline Indices inputsOf(const AdaptiveAvgPool2d& op) { return {op.input}; }
+inline Indices outputsOf(const AdaptiveAvgPool2d& op) { return {op.output}; }
+inline Indices parametersOf(const AdaptiveAvgPool2d&) { return {}; }
+
+inline Indices inputsOf(const Flatten& op) { return {op.input}; }
+inline Indices outputsOf(const Flatten& op) { return {op.output}; }
+inline Indices parametersOf(const Flatten&) { return {}; }
+
+inline Indices inputsOf(const Gemm& op) { return {op.input}; }
+inline Indices outputsOf(const Gemm& op) { return {op.output}; }
+inline Indices parametersOf(const Gemm& op) { return {op.weight, op.bias}; }
+
+inline Indices inputsOf(const Softmax& op) { return {op.input}; }
+inline Indices outputsOf(const Softmax& op) { return {op.output}; }
+inline Indices parametersOf(const Softmax&) { return {}; }
+
+inline Indices inputsOf(const TopK& op) { return {op.input}; }
+inline Indices outputsOf(const TopK& op) { return {op.output, op.indices}; }
+inline Indices parametersOf(const TopK&) { return {}; }
+
+// Templates, because a kind of operation must not become an Op for want of its overload.
+template <std::same_as<Op> AnyOp>
+Indices inputsOf(const AnyOp& op) {
+  return std::visit([](const auto& o) { return inputsOf(o); }, op);
+}
+template <std::same_as<Op> AnyOp>
+Indices outputsOf(const AnyOp& op) {
+  return std::visit([](const auto& o) { return outputsOf(o); }, op);
+}
+template <std::same_as<Op> AnyOp>
+Indices parametersOf(const AnyOp& op) {
+  return std::visit([](const auto& o) { return parametersOf(o); }, op);
 }
 
 /** Returns the value that the operation computes: the first if there are two. */
-inline int outputOf(const Op& op) {
-  return std::visit([](const auto& o) { return o.output; }, op);
-}
-
-/** Calls visit(value) for each value that the operation computes. */
-template <typename Visit>
-void forEachOutput(const Op& op, Visit visit) {
-  std::visit([&](const auto& o) { visit(o.output); }, op);
-  if (const auto* topK = std::get_if<TopK>(&op)) visit(topK->indices);
-}
+inline int outputOf(const Op& op) { return outputsOf(op).front(); }
 
 }  // namespace vgg

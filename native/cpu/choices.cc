@@ -125,10 +125,12 @@ void CpuExecutable::chooseImagewise() {
   while (batch_ % imagesAtOnce_ != 0) --imagesAtOnce_;
   // Values that only these steps use hold imagesAtOnce_ images.
   for (const int input : program_.inputs) buffers_[input].images = imagesAtOnce_;
-  for (size_t i = 0; i < imagewise_; ++i)
-    forEachOutput(program_.ops[i], [&](int value) { buffers_[value].images = imagesAtOnce_; });
-  for (size_t i = imagewise_; i < program_.ops.size(); ++i)
-    forEachInput(program_.ops[i], [&](int value) { buffers_[value].images = batch_; });
+  for (size_t i = 0; i < imagewise_; ++i) {
+    for (const int value : outputsOf(program_.ops[i])) buffers_[value].images = imagesAtOnce_;
+  }
+  for (size_t i = imagewise_; i < program_.ops.size(); ++i) {
+    for (const int value : inputsOf(program_.ops[i])) buffers_[value].images = batch_;
+  }
   for (const int output : program_.outputs) buffers_[output].images = batch_;
 }
 
@@ -145,12 +147,12 @@ void CpuExecutable::place() {
   for (const int input : program_.inputs) touch(input, 0);
   for (size_t i = 0; i < program_.ops.size(); ++i) {
     const int step = static_cast<int>(i) + 1;
-    forEachInput(program_.ops[i], [&](int value) { touch(value, step); });
-    forEachOutput(program_.ops[i], [&](int value) {
+    for (const int value : inputsOf(program_.ops[i])) touch(value, step);
+    for (const int value : outputsOf(program_.ops[i])) {
       touch(value, step);
       // A value that is filled image by image lives from the first image on.
       if (i < imagewise_ && buffers_[value].images > imagesAtOnce_) touch(value, 0);
-    });
+    }
   }
   for (const int output : program_.outputs) touch(output, last);
 
@@ -180,8 +182,8 @@ void CpuExecutable::place() {
   arenaBytes_ = plan.bytes;
   for (size_t i = 0; i < buffers_.size(); ++i) buffers_[i].offset = plan.offsets[home_[i]];
   for (size_t i = 0; i < program_.ops.size(); ++i) {
-    forEachOutput(program_.ops[i],
-                  [&](int value) { scratch_[value] = plan.offsets[buffers_.size() + i]; });
+    for (const int value : outputsOf(program_.ops[i]))
+      scratch_[value] = plan.offsets[buffers_.size() + i];
   }
 }
 

@@ -17,12 +17,11 @@ constexpr size_t kMadeRows = 32;            // rows of a matrix that a thread ma
  * delays the others little. */
 size_t partsOf(const ThreadPool& pool) { return static_cast<size_t>(pool.threads()) * 4; }
 
-std::vector<int> parametersOf(const Conv2d& conv) {
-  std::vector<int> list{conv.weight};
-  if (conv.bias != kNone) list.push_back(conv.bias);
+std::vector<int> sourcesOf(const Conv2d& conv) {
+  std::vector<int> list;
+  for (const int index : parametersOf(conv)) list.push_back(index);
   if (conv.batchNorm) {
-    const BatchNorm& norm = *conv.batchNorm;
-    list.insert(list.end(), {norm.weight, norm.bias, norm.mean, norm.variance});
+    for (const int index : parametersOf(*conv.batchNorm)) list.push_back(index);
   }
   return list;
 }
@@ -243,7 +242,7 @@ void CpuParameters::refresh(const std::vector<int>& used) {
     copy.version = slot.version;
   }
   for (auto& [key, entry] : filters_) {
-    const std::vector<int> parameters = parametersOf(entry.conv);
+    const std::vector<int> parameters = sourcesOf(entry.conv);
     uint64_t version = 0;
     bool isComplete = true;
     for (const int index : parameters) {

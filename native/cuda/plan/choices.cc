@@ -88,8 +88,9 @@ void Chooser::chooseTypes() {
   for (auto op = program_.ops.rbegin(); op != program_.ops.rend(); ++op) {
     const bool passesOn = isOneOf<Relu, Softmax, TopK, Flatten>(*op);
     bool isNeeded = !passesOn;
-    forEachOutput(*op, [&](int value) { isNeeded = isNeeded || isRead[value]; });
-    if (isNeeded) forEachInput(*op, [&](int value) { isRead[value] = true; });
+    for (const int value : outputsOf(*op)) isNeeded = isNeeded || isRead[value];
+    if (!isNeeded) continue;
+    for (const int value : inputsOf(*op)) isRead[value] = true;
   }
   const auto isFloatInput = [&](int value) {
     return program_.values[value].dtype == DType::kFloat32 && !isRead[value];
@@ -101,9 +102,7 @@ void Chooser::chooseTypes() {
     if (const auto* gemm = std::get_if<Gemm>(&op)) {
       if (!isRead[gemm->output]) choices_.buffers[gemm->output].type = Type::kFloat32;
     } else if (isOneOf<Relu, Softmax, TopK, Flatten>(op)) {
-      std::visit(
-          [&](const auto& o) { choices_.buffers[o.output].type = choices_.buffers[o.input].type; },
-          op);
+      choices_.buffers[outputOf(op)].type = choices_.buffers[inputsOf(op).front()].type;
     }
   }
 }
@@ -114,7 +113,7 @@ void Chooser::chooseMerges() {
   std::vector<const MaxPool2d*> pool(program_.values.size(), nullptr);
   std::vector<int> readByGemm(program_.values.size(), 0);
   for (const Op& op : program_.ops) {
-    forEachOutput(op, [&](int value) { maker[value] = &op; });
+    for (const int value : outputsOf(op)) maker[value] = &op;
     if (const auto* maxPool = std::get_if<MaxPool2d>(&op)) pool[maxPool->input] = maxPool;
     if (const auto* gemm = std::get_if<Gemm>(&op)) ++readByGemm[gemm->input];
   }
@@ -205,9 +204,7 @@ void Chooser::findRectified() {
     bool passesOn = isOneOf<MaxPool2d, Flatten>(op);
     if (const auto* pool = std::get_if<AdaptiveAvgPool2d>(&op))
       passesOn = program_.values[pool->input].shape == program_.values[pool->output].shape;
-    bool isInput = false;
-    forEachInput(op, [&](int value) { isInput = choices_.isRectified[value]; });
-    return passesOn && isInput;
+    return passesOn && choices_.isRectified[inputsOf(op).front()];
   };
   for (const Op& op : program_.ops) choices_.isRectified[outputOf(op)] = isRectified(op);
 }
@@ -225,14 +222,14 @@ void Chooser::place() {
   for (const int input : program_.inputs) touch(input, 0);
   for (size_t i = 0; i < program_.ops.size(); ++i) {
     const int step = static_cast<int>(i) + 1;
-    forEachInput(program_.ops[i], [&](int value) { touch(value, step); });
-    forEachOutput(program_.ops[i], [&](int value) {
+    for (const int value : inputsOf(program_.ops[i])) touch(value, step);
+    for (const int value : outputsOf(program_.ops[i])) {
       touch(value, step);
       // A merged pool writes its output in the step of its convolution.
       const MaxPool2d* maxPool = choices_.firstLayers[value] ? choices_.firstLayers[value]->maxPool
                                                              : choices_.pooledBy[value];
       if (maxPool != nullptr) touch(maxPool->output, step);
-    });
+    }
   }
   for (const int output : program_.outputs) touch(output, last);
 
