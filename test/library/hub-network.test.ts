@@ -48,7 +48,7 @@ describe("redirects", () => {
   it.each([
     ["round and round", "/again", "more than 5 times"],
     ["to another protocol", "ftp://127.0.0.1/a", "which is not https"],
-    ["to nowhere", "http://[", "to nowhere"],
+    ["to nowhere", "http://[", "its redirect has no address"],
   ])("are not followed %s", async (_, location, message) => {
     server.plan.push(...Array.from({ length: 9 }, () => answerWith(302, { location })));
     await expect(pulled()).rejects.toMatchObject({
