@@ -1,7 +1,7 @@
 // torchvision's ImageNet preprocessing: shorter side to 256, crop of the central 224 × 224, ImageNet's mean and deviation.
 import { checkInteger, checkSignal, rangeError, readOptions, typeError } from "../check.js";
 import { awaitNative } from "../errors.js";
-import type { ResizePlan } from "../native/addon.js";
+import type { ResizeGeometry } from "../native/addon.js";
 import { native } from "../native/load.js";
 import { follow, unlessAborted } from "../signal.js";
 import { Tensor } from "../tensor.js";
@@ -87,14 +87,14 @@ function roundHalfEven(value: number): number {
   return rest < 0.5 ? floor : floor + 1;
 }
 
-/** Plans the resize. Sizes fit an int32 if openImage accepts the image: the longest resized side is 65,535 × 16,384. */
-export function planResize(
+/** Returns what the addon resizes and crops. Sizes fit an int32 if openImage accepts the image: the longest resized side is 65,535 × 16,384. */
+export function resizeGeometry(
   width: number,
   height: number,
   resizeSize: number,
   cropSize: number,
   orientation: number,
-): ResizePlan {
+): ResizeGeometry {
   const short = Math.min(width, height);
   const resized = (side: number) => Math.trunc((resizeSize * side) / short);
   const middle = (side: number) => roundHalfEven((resized(side) - cropSize) / 2);
@@ -165,8 +165,8 @@ async function cropOne(
           const { width, height, orientation, data } = await image.decode(decodeTimeoutMs);
           stop.signal.throwIfAborted();
           const { resizeSize, cropSize } = options;
-          const plan = planResize(width, height, resizeSize, cropSize, orientation);
-          return new Uint8Array(await awaitNative(() => native().resizeCrop(data, plan)));
+          const geometry = resizeGeometry(width, height, resizeSize, cropSize, orientation);
+          return new Uint8Array(await awaitNative(() => native().resizeCrop(data, geometry)));
         });
       } finally {
         giveBack();

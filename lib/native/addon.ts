@@ -169,7 +169,7 @@ export interface PlannedStep {
 }
 
 /** Sizes and offsets in pixels of the upright image. `left` and `top` are the crop's corner in the resized image. */
-export interface ResizePlan {
+export interface ResizeGeometry {
   readonly width: number;
   readonly height: number;
   readonly resizedWidth: number;
@@ -243,7 +243,7 @@ export interface NativeAddon {
    * Resizes and crops pixels (height, width, 3), or (width, height, 3) from orientation 5 on. Nothing else may use the
    * pixels, and they are detached when the promise settles.
    */
-  resizeCrop(pixels: Uint8Array, plan: ResizePlan): Promise<ArrayBuffer>;
+  resizeCrop(pixels: Uint8Array, geometry: ResizeGeometry): Promise<ArrayBuffer>;
 }
 
 /** The paths where the addon was searched for, and the result of each try. */

@@ -154,35 +154,35 @@ void startAt(Filter& filter, int64_t first) {
 
 }  // namespace
 
-void checkResizePlan(const ResizePlan& plan) {
+void checkGeometry(const ResizeGeometry& geometry) {
   const auto within = [](int64_t from, int64_t to, int64_t offset, int64_t count) {
     return from >= 1 && to >= 1 && offset >= 0 && count >= 1 && count <= to && offset <= to - count;
   };
-  if (!within(plan.width, plan.resizedWidth, plan.left, plan.cropWidth) ||
-      !within(plan.height, plan.resizedHeight, plan.top, plan.cropHeight)) {
+  if (!within(geometry.width, geometry.resizedWidth, geometry.left, geometry.cropWidth) ||
+      !within(geometry.height, geometry.resizedHeight, geometry.top, geometry.cropHeight)) {
     throw Error(Code::kInternal, "Expected a window within the resized image");
   }
-  if (plan.orientation < 1 || plan.orientation > 8)
+  if (geometry.orientation < 1 || geometry.orientation > 8)
     throw Error(Code::kInternal, "Expected an orientation from 1 to 8");
 }
 
-void resizeAndCrop(const uint8_t* pixels, const ResizePlan& plan, uint8_t* cropped) {
-  checkResizePlan(plan);
-  const Layout layout = layoutOf(plan.orientation);
-  const Filter alongRows =
-      triangleFilter(plan.width, plan.resizedWidth, plan.left, plan.cropWidth, layout.mirrorsRows);
-  Filter alongColumns = triangleFilter(plan.height, plan.resizedHeight, plan.top, plan.cropHeight,
-                                       layout.mirrorsColumns);
+void resizeAndCrop(const uint8_t* pixels, const ResizeGeometry& geometry, uint8_t* cropped) {
+  checkGeometry(geometry);
+  const Layout layout = layoutOf(geometry.orientation);
+  const Filter alongRows = triangleFilter(geometry.width, geometry.resizedWidth, geometry.left,
+                                          geometry.cropWidth, layout.mirrorsRows);
+  Filter alongColumns = triangleFilter(geometry.height, geometry.resizedHeight, geometry.top,
+                                       geometry.cropHeight, layout.mirrorsColumns);
   // What lies outside this span of each column is not part of the window.
   const Span span = spanOf(alongColumns);
   startAt(alongColumns, span.first);
   const auto first = static_cast<size_t>(span.first);
   const auto height = static_cast<size_t>(span.end - span.first);
-  const size_t cropRow = static_cast<size_t>(plan.cropWidth) * kChannels;
+  const size_t cropRow = static_cast<size_t>(geometry.cropWidth) * kChannels;
 
   if (layout.isTransposed) {
     // Computes one column of the narrow image at a time. It is a row in memory.
-    const size_t stride = static_cast<size_t>(plan.height) * kChannels;
+    const size_t stride = static_cast<size_t>(geometry.height) * kChannels;
     std::vector<uint8_t> column(checkedMultiply(height, kChannels));
     for (const Tap& tap : alongRows.taps) {
       sumRows(pixels + first * kChannels, stride, tap, alongRows, column.size(), column.data());
@@ -191,7 +191,7 @@ void resizeAndCrop(const uint8_t* pixels, const ResizePlan& plan, uint8_t* cropp
     }
     return;
   }
-  const size_t stride = static_cast<size_t>(plan.width) * kChannels;
+  const size_t stride = static_cast<size_t>(geometry.width) * kChannels;
   std::vector<uint8_t> narrow(checkedMultiply(height, cropRow));
   for (size_t y = 0; y < height; ++y)
     resizeRow(pixels + (first + y) * stride, alongRows, narrow.data() + y * cropRow, kChannels);

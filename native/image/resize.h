@@ -11,7 +11,7 @@ namespace vgg::image {
  * the resized image. `orientation` is the EXIF orientation, 1 to 8. It says how the pixels lie in
  * memory.
  */
-struct ResizePlan {
+struct ResizeGeometry {
   int64_t width, height;
   int64_t resizedWidth, resizedHeight;
   int64_t left, top;
@@ -21,7 +21,7 @@ struct ResizePlan {
 
 /** Throws Error kInternal unless all sizes are at least 1, the window lies within the resized image
  * and the orientation is one of the eight. */
-void checkResizePlan(const ResizePlan& plan);
+void checkGeometry(const ResizeGeometry& geometry);
 
 /**
  * (height, width, 3) → (cropHeight, cropWidth, 3), to the bit as Pillow's BILINEAR does: a triangle
@@ -29,6 +29,6 @@ void checkResizePlan(const ResizePlan& plan);
  * with weights in fixed point and its result rounded to 8 bits. From orientation 5 on `pixels` is
  * (width, height, 3). The pixels are read where they lie: turning them first would cost more.
  */
-void resizeAndCrop(const uint8_t* pixels, const ResizePlan& plan, uint8_t* cropped);
+void resizeAndCrop(const uint8_t* pixels, const ResizeGeometry& geometry, uint8_t* cropped);
 
 }  // namespace vgg::image

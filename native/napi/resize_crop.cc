@@ -22,22 +22,22 @@ namespace {
  */
 class ResizeWorker : public Napi::AsyncWorker {
  public:
-  ResizeWorker(const Napi::Object& pixels, const View& view, const image::ResizePlan& plan)
+  ResizeWorker(const Napi::Object& pixels, const View& view, const image::ResizeGeometry& geometry)
       : Napi::AsyncWorker(pixels.Env(), "vgg-cudnn:resizeCrop"),
         deferred_(Napi::Promise::Deferred::New(pixels.Env())),
         held_(Napi::Persistent(pixels)),
         pixels_(reinterpret_cast<const uint8_t*>(view.data)),
-        plan_(plan) {}
+        geometry_(geometry) {}
 
   [[nodiscard]] Napi::Promise promise() const { return deferred_.Promise(); }
 
  protected:
   void Execute() override {
     try {
-      const size_t pixels = checkedMultiply(static_cast<size_t>(plan_.cropWidth),
-                                            static_cast<size_t>(plan_.cropHeight));
+      const size_t pixels = checkedMultiply(static_cast<size_t>(geometry_.cropWidth),
+                                            static_cast<size_t>(geometry_.cropHeight));
       cropped_.resize(checkedMultiply(pixels, 3));
-      image::resizeAndCrop(pixels_, plan_, reinterpret_cast<uint8_t*>(cropped_.data()));
+      image::resizeAndCrop(pixels_, geometry_, reinterpret_cast<uint8_t*>(cropped_.data()));
     } catch (...) {
       failure_ = std::current_exception();
     }
@@ -66,7 +66,7 @@ class ResizeWorker : public Napi::AsyncWorker {
   Napi::Promise::Deferred deferred_;
   Napi::ObjectReference held_;
   const uint8_t* pixels_;
-  image::ResizePlan plan_;
+  image::ResizeGeometry geometry_;
   std::vector<std::byte> cropped_;
   std::exception_ptr failure_;
 };
@@ -75,11 +75,11 @@ class ResizeWorker : public Napi::AsyncWorker {
 
 Napi::Value resizeCrop(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const Napi::Object object = objectOf(info[1], "plan");
+    const Napi::Object object = objectOf(info[1], "geometry");
     const auto number = [&](const char* name) {
       return integerOf(ownProperty(object, name), name, 0, kMaxDimension);
     };
-    const image::ResizePlan plan{
+    const image::ResizeGeometry geometry{
         .width = number("width"),
         .height = number("height"),
         .resizedWidth = number("resizedWidth"),
@@ -90,14 +90,14 @@ Napi::Value resizeCrop(const Napi::CallbackInfo& info) {
         .cropHeight = number("cropSize"),
         .orientation = number("orientation"),
     };
-    image::checkResizePlan(plan);
-    const View view = viewOf(info[0]);  // after the plan's getters, which may transfer it
-    const size_t row = checkedMultiply(static_cast<size_t>(plan.width), 3);
-    if (view.bytes != checkedMultiply(static_cast<size_t>(plan.height), row)) {
+    image::checkGeometry(geometry);
+    const View view = viewOf(info[0]);  // after the geometry's getters, which may transfer it
+    const size_t row = checkedMultiply(static_cast<size_t>(geometry.width), 3);
+    if (view.bytes != checkedMultiply(static_cast<size_t>(geometry.height), row)) {
       throw Error(Code::kInternal, "Expected three bytes for each pixel");
     }
     // Deletes itself once it has settled its promise.
-    auto worker = std::make_unique<ResizeWorker>(info[0].As<Napi::Object>(), view, plan);
+    auto worker = std::make_unique<ResizeWorker>(info[0].As<Napi::Object>(), view, geometry);
     const Napi::Promise promise = worker->promise();
     worker.release()->Queue();
     return promise;

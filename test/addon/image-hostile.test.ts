@@ -5,7 +5,7 @@ import { describe, expect, it, vi } from "vitest";
 import { maxSide, openImage } from "../../lib/image/decode.ts";
 import { reasonOfDecoder } from "../../lib/image/errors.ts";
 import { formatOf } from "../../lib/image/format.ts";
-import { planResize } from "../../lib/image/preprocess.ts";
+import { resizeGeometry } from "../../lib/image/preprocess.ts";
 import { firstImageOf } from "../../lib/image/structure.ts";
 import { preprocess } from "../../lib/index.ts";
 import {
@@ -83,8 +83,8 @@ describe("an image of extreme shape", () => {
       expect(shape).toEqual([1, 3, 1, 1]);
       for (const resizeSize of [1, 16_384]) {
         for (const cropSize of [1, resizeSize]) {
-          const plan = planResize(width, height, resizeSize, cropSize, 1);
-          for (const value of Object.values(plan)) {
+          const geometry = resizeGeometry(width, height, resizeSize, cropSize, 1);
+          for (const value of Object.values(geometry)) {
             expect(value).toBeGreaterThanOrEqual(0);
             expect(value).toBeLessThan(2 ** 31);
           }

@@ -148,9 +148,9 @@ describe("the addon's resizeCrop", () => {
     );
     const cropSize = Math.min(toWidth, toHeight);
     const [left, top] = [toWidth - cropSize, toHeight - cropSize];
-    const plan = { width, height, resizedWidth: toWidth, resizedHeight: toHeight, left, top };
+    const geometry = { width, height, resizedWidth: toWidth, resizedHeight: toHeight, left, top };
     const resize = async (taken: Uint8Array, orientation: number) => {
-      const all = { ...plan, cropSize, orientation };
+      const all = { ...geometry, cropSize, orientation };
       const crop = new Uint8Array(await native().resizeCrop(taken, all));
       expect(taken.length).toBe(0);
       return crop;
@@ -178,9 +178,9 @@ describe("the addon's resizeCrop", () => {
 
   it("refuses pixels and windows that do not fit", () => {
     const window = { width: 2, height: 2, resizedWidth: 4, resizedHeight: 4, left: 0, top: 0 };
-    const plan = { ...window, cropSize: 4, orientation: 1 };
+    const geometry = { ...window, cropSize: 4, orientation: 1 };
     const call = (bytes: number, change: object) => () =>
-      native().resizeCrop(new Uint8Array(bytes), { ...plan, ...change });
+      native().resizeCrop(new Uint8Array(bytes), { ...geometry, ...change });
     for (const refused of [
       call(11, {}),
       call(12, { left: 1 }),

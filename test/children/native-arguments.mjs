@@ -33,7 +33,7 @@ const options = {
   cacheFolder: "/nonexistent",
   form: null,
 };
-const plan = {
+const geometry = {
   width: 2,
   height: 2,
   resizedWidth: 2,
@@ -59,7 +59,7 @@ const entries = [
   [addon, "cpuInfo", []],
   [addon, "poolThreads", []],
   [addon, "randomNormal", [4, 1]],
-  [addon, "resizeCrop", [new Uint8Array(12), plan]],
+  [addon, "resizeCrop", [new Uint8Array(12), geometry]],
   [addon, "planSteps", [record, specs, options]],
   [addon, "planConvolutions", [gpu, record, specs, options]],
   [addon, "planKernels", [90, "/nonexistent"]],
@@ -223,7 +223,7 @@ Object.defineProperty(inputs, 0, {
 const late = (async () => disposed.run(1, inputs, [null], null))().catch(() => {});
 await late;
 const transferred = new Uint8Array(12);
-const lateSize = { ...plan };
+const lateSize = { ...geometry };
 Object.defineProperty(lateSize, "cropSize", {
   get() {
     if (transferred.byteLength > 0)
