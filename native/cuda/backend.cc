@@ -20,7 +20,7 @@ std::shared_ptr<HostMemory> allocatePinned(const std::shared_ptr<Context>& conte
   if (result != CUDA_SUCCESS) {
     // Some containers and systems pin nothing. Throws only where the device is lost.
     try {
-      context->check(result, "cuMemHostAlloc");
+      context->check(context->api().cuMemHostAlloc, result);
     } catch (const Error& error) {
       if (error.code() == Code::kDeviceLost) throw;
     }
@@ -72,7 +72,7 @@ size_t CudaBackend::freeBytes() {
   const Context::Visit visit(*context_);
   size_t free = 0;
   size_t total = 0;
-  context_->check(context_->api().cuMemGetInfo_v2(&free, &total), "cuMemGetInfo");
+  context_->call(context_->api().cuMemGetInfo_v2, &free, &total);
   return free;
 }
 
@@ -91,10 +91,9 @@ void CudaBackend::upload(Memory& to, const std::byte* from, size_t bytes) {
   if (bytes == 0) return;
   const auto& memory = static_cast<DeviceMemory&>(to);
   memory.awaitUse(context_->transfer());
-  context_->check(
-      context_->api().cuMemcpyHtoDAsync_v2(memory.address(), from, bytes, context_->transfer()),
-      "cuMemcpyHtoDAsync");
-  context_->check(context_->api().cuStreamSynchronize(context_->transfer()), "cuStreamSynchronize");
+  context_->call(context_->api().cuMemcpyHtoDAsync_v2, memory.address(), from, bytes,
+                 context_->transfer());
+  context_->call(context_->api().cuStreamSynchronize, context_->transfer());
 }
 
 void CudaBackend::download(std::byte* to, const Memory& from, size_t bytes) {
@@ -102,10 +101,9 @@ void CudaBackend::download(std::byte* to, const Memory& from, size_t bytes) {
   if (bytes == 0) return;
   const auto& memory = static_cast<const DeviceMemory&>(from);
   memory.awaitUse(context_->transfer());
-  context_->check(
-      context_->api().cuMemcpyDtoHAsync_v2(to, memory.address(), bytes, context_->transfer()),
-      "cuMemcpyDtoHAsync");
-  context_->check(context_->api().cuStreamSynchronize(context_->transfer()), "cuStreamSynchronize");
+  context_->call(context_->api().cuMemcpyDtoHAsync_v2, to, memory.address(), bytes,
+                 context_->transfer());
+  context_->call(context_->api().cuStreamSynchronize, context_->transfer());
 }
 
 std::shared_ptr<Parameters> CudaBackend::createParameters(std::vector<ParameterSpec> specs,

@@ -45,7 +45,7 @@ void Completions::wait(CUevent event) {
   const auto end = std::chrono::steady_clock::now() + kPolled;
   while (api.cuEventQuery(event) == CUDA_ERROR_NOT_READY && std::chrono::steady_clock::now() < end)
     std::this_thread::yield();
-  context_.check(api.cuEventSynchronize(event), "cuEventSynchronize");
+  context_.call(api.cuEventSynchronize, event);
 }
 
 void Completions::loop() {

@@ -67,7 +67,7 @@ void CudaExecutable::prepareAll() {
   lease_.emplace(shared_.arena, choices_.activationBytes + workspaceBytes_);
   // Libraries load what they need at the first execution, which a capture would not survive.
   runSteps(runOf(*slots_.front(), workspace()));
-  context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
+  context_.call(context_.api().cuStreamSynchronize, context_.compute());
   for (const auto& slot : slots_) captureSteps(*slot);
 }
 
@@ -93,9 +93,8 @@ void CudaExecutable::makeSlots() {
       slot->inputs.push_back(
           std::make_unique<DeviceMemory>(context_, size, shared_.activationBytes));
       // Images beyond a smaller batch are computed too.
-      context_.check(context_.api().cuMemsetD8Async(slot->inputs.back()->address(), 0,
-                                                    std::max<size_t>(size, 1), context_.compute()),
-                     "cuMemsetD8Async");
+      context_.call(context_.api().cuMemsetD8Async, slot->inputs.back()->address(), 0,
+                    std::max<size_t>(size, 1), context_.compute());
     }
     for (const int value : program_.outputs) {
       slot->outputs.push_back(std::make_unique<DeviceMemory>(context_, byteCount(value, batch),
@@ -146,10 +145,9 @@ CUfunction CudaExecutable::kernel(const std::string& file, const std::string& na
 CUdeviceptr CudaExecutable::constants(std::vector<float> values) {
   const size_t bytes = values.size() * sizeof(float);
   auto memory = std::make_unique<DeviceMemory>(context_, bytes, shared_.activationBytes);
-  context_.check(context_.api().cuMemcpyHtoDAsync_v2(memory->address(), values.data(), bytes,
-                                                     context_.compute()),
-                 "cuMemcpyHtoDAsync");
-  context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
+  context_.call(context_.api().cuMemcpyHtoDAsync_v2, memory->address(), values.data(), bytes,
+                context_.compute());
+  context_.call(context_.api().cuStreamSynchronize, context_.compute());
   return constants_.emplace_back(std::move(memory))->address();
 }
 

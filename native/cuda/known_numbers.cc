@@ -6,28 +6,25 @@ namespace vgg::cuda {
 namespace {
 
 void synchronize(Context& context) {
-  context.check(context.api().cuStreamSynchronize(context.compute()), "cuStreamSynchronize");
+  context.call(context.api().cuStreamSynchronize, context.compute());
 }
 
 }  // namespace
 
 void upload(Context& context, CUdeviceptr to, const std::vector<std::byte>& bytes) {
-  context.check(
-      context.api().cuMemcpyHtoDAsync_v2(to, bytes.data(), bytes.size(), context.compute()),
-      "cuMemcpyHtoDAsync");
+  context.call(context.api().cuMemcpyHtoDAsync_v2, to, bytes.data(), bytes.size(),
+               context.compute());
   synchronize(context);
 }
 
 void poison(Context& context, CUdeviceptr at, size_t bytes) {
-  context.check(context.api().cuMemsetD8Async(at, 0xff, bytes, context.compute()),
-                "cuMemsetD8Async");
+  context.call(context.api().cuMemsetD8Async, at, 0xff, bytes, context.compute());
 }
 
 std::vector<float> download(Context& context, CUdeviceptr from, DType type, size_t count) {
   std::vector<std::byte> bytes(count * byteSize(type));
-  context.check(
-      context.api().cuMemcpyDtoHAsync_v2(bytes.data(), from, bytes.size(), context.compute()),
-      "cuMemcpyDtoHAsync");
+  context.call(context.api().cuMemcpyDtoHAsync_v2, bytes.data(), from, bytes.size(),
+               context.compute());
   synchronize(context);
   std::vector<float> values(count);
   toFloat32(values.data(), bytes.data(), type, count);

@@ -53,10 +53,8 @@ const Matrix& CudaParameters::matrix(int weight, int64_t channels, int64_t pixel
                         const auto floats = HostMemory::allocate(total * sizeof(float));
                         read(weight, 0, total, floats->floats());
                         const DeviceMemory staging(context_, total * sizeof(float), nullptr);
-                        context_.check(context_.api().cuMemcpyHtoDAsync_v2(
-                                           staging.address(), floats->floats(),
-                                           total * sizeof(float), context_.compute()),
-                                       "cuMemcpyHtoDAsync");
+                        context_.call(context_.api().cuMemcpyHtoDAsync_v2, staging.address(),
+                                      floats->floats(), total * sizeof(float), context_.compute());
                         writeMatrix(copy, staging.as<float>(), 0, total);
                         synchronize();
                       }});
@@ -81,9 +79,8 @@ std::shared_ptr<const Transposed> CudaParameters::transposed(int weight, const M
 
 void CudaParameters::transposeInto(const Transposed& to, CUdeviceptr from, int64_t rows,
                                    int64_t columns) {
-  context_.check(
-      context_.api().cuMemsetD8Async(to.hasSpecial->address(), 0, sizeof(int), context_.compute()),
-      "cuMemsetD8Async");
+  context_.call(context_.api().cuMemsetD8Async, to.hasSpecial->address(), 0, sizeof(int),
+                context_.compute());
   kernels_.launch(context_.compute(),
                   kernels_.function("pack", std::string("transposeMatrix_") + suffixOf(type())),
                   {static_cast<size_t>(geometry::matrixTiles(columns)),

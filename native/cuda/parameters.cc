@@ -32,14 +32,13 @@ CudaParameters::CudaParameters(Context& context, Kernels& kernels, std::vector<P
       slots_(specs_.size()) {}
 
 void CudaParameters::synchronize() {
-  context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
+  context_.call(context_.api().cuStreamSynchronize, context_.compute());
 }
 
 std::unique_ptr<DeviceMemory> CudaParameters::zeros(size_t bytes) {
   auto memory = std::make_unique<DeviceMemory>(context_, bytes, counter_);
-  context_.check(context_.api().cuMemsetD8Async(memory->address(), 0, std::max<size_t>(bytes, 1),
-                                                context_.compute()),
-                 "cuMemsetD8Async");
+  context_.call(context_.api().cuMemsetD8Async, memory->address(), 0, std::max<size_t>(bytes, 1),
+                context_.compute());
   return memory;
 }
 
@@ -93,9 +92,8 @@ void CudaParameters::writeFloats(int index, size_t first, const float* from, siz
   Slot& slot = slots_[index];
   if (count > 0) {
     const auto upload = [&](CUdeviceptr to, const float* source, size_t length) {
-      context_.check(context_.api().cuMemcpyHtoDAsync_v2(to, source, length * sizeof(float),
-                                                         context_.compute()),
-                     "cuMemcpyHtoDAsync");
+      context_.call(context_.api().cuMemcpyHtoDAsync_v2, to, source, length * sizeof(float),
+                    context_.compute());
     };
     if (slot.matrix == nullptr) {
       upload(denseForWriting(index) + first * sizeof(float), from, count);
@@ -126,9 +124,8 @@ void CudaParameters::writeMatrix(const Matrix& matrix, const float* from, size_t
 void CudaParameters::readFloats(int index, size_t first, size_t count, float* to) {
   const Slot& slot = slots_[index];
   const auto download = [&](CUdeviceptr from) {
-    context_.check(
-        context_.api().cuMemcpyDtoHAsync_v2(to, from, count * sizeof(float), context_.compute()),
-        "cuMemcpyDtoHAsync");
+    context_.call(context_.api().cuMemcpyDtoHAsync_v2, to, from, count * sizeof(float),
+                  context_.compute());
     synchronize();
   };
   if (slot.matrix == nullptr) {

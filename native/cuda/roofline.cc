@@ -35,12 +35,12 @@ std::optional<double> milliseconds(Context& context, const std::function<void()>
     double best = std::numeric_limits<double>::infinity();
     work();
     for (int i = 0; i < kTries; ++i) {
-      context.check(api.cuEventRecord(start.get(), context.compute()), "cuEventRecord");
+      context.call(api.cuEventRecord, start.get(), context.compute());
       work();
-      context.check(api.cuEventRecord(end.get(), context.compute()), "cuEventRecord");
-      context.check(api.cuEventSynchronize(end.get()), "cuEventSynchronize");
+      context.call(api.cuEventRecord, end.get(), context.compute());
+      context.call(api.cuEventSynchronize, end.get());
       float taken = 0;
-      context.check(api.cuEventElapsedTime(&taken, start.get(), end.get()), "cuEventElapsedTime");
+      context.call(api.cuEventElapsedTime, &taken, start.get(), end.get());
       best = std::min(best, static_cast<double>(taken));
     }
     return best;
@@ -54,9 +54,8 @@ std::optional<double> milliseconds(Context& context, const std::function<void()>
 /** Ordinary numbers: about 1 in float16, 0.01 in the other types. */
 struct Numbers {
   Numbers(Context& context, size_t bytes) : memory(context, bytes, nullptr) {
-    context.check(context.api().cuMemsetD8Async(memory.address(), 0x3C, bytes, context.compute()),
-                  "cuMemsetD8Async");
-    context.check(context.api().cuStreamSynchronize(context.compute()), "cuStreamSynchronize");
+    context.call(context.api().cuMemsetD8Async, memory.address(), 0x3C, bytes, context.compute());
+    context.call(context.api().cuStreamSynchronize, context.compute());
   }
   [[nodiscard]] CUdeviceptr address() const { return memory.address(); }
 
@@ -70,9 +69,8 @@ double copyBytesPerSecond(Context& context) {
     const Numbers from(context, bytes);
     const Numbers to(context, bytes);
     const auto taken = milliseconds(context, [&] {
-      context.check(context.api().cuMemcpyDtoDAsync_v2(to.address(), from.address(), bytes,
-                                                       context.compute()),
-                    "cuMemcpyDtoDAsync");
+      context.call(context.api().cuMemcpyDtoDAsync_v2, to.address(), from.address(), bytes,
+                   context.compute());
     });
     if (!taken) return 0;
     found = 2e3 * static_cast<double>(bytes) / *taken;

@@ -167,11 +167,10 @@ std::vector<StepTime> CudaExecutable::timeSteps(const Slot& slot) {
   for (size_t i = 0; i <= steps_.size(); ++i)
     events.push_back(context_.makeEvent(CU_EVENT_DEFAULT));
   const auto record = [&](size_t i) {
-    context_.check(api.cuEventRecord(events[i].get(), context_.compute()), "cuEventRecord");
+    context_.call(api.cuEventRecord, events[i].get(), context_.compute());
   };
   // The steps write the outputs again.
-  context_.check(api.cuStreamWaitEvent(context_.compute(), slot.downloaded.get(), 0),
-                 "cuStreamWaitEvent");
+  context_.call(api.cuStreamWaitEvent, context_.compute(), slot.downloaded.get(), 0);
   const Run run = runOf(slot, workspace());
   record(0);
   for (size_t i = 0; i < steps_.size(); ++i) {
@@ -179,16 +178,14 @@ std::vector<StepTime> CudaExecutable::timeSteps(const Slot& slot) {
     record(i + 1);
   }
   for (auto& [value, used] : usedInputs_) {
-    context_.check(api.cuMemcpyDtoHAsync_v2(used.counts.data(), used.memory->address(),
-                                            used.counts.size() * sizeof(int), context_.compute()),
-                   "cuMemcpyDtoHAsync");
+    context_.call(api.cuMemcpyDtoHAsync_v2, used.counts.data(), used.memory->address(),
+                  used.counts.size() * sizeof(int), context_.compute());
   }
-  context_.check(api.cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
+  context_.call(api.cuStreamSynchronize, context_.compute());
   std::vector<StepTime> times;
   for (size_t i = 0; i < steps_.size(); ++i) {
     float milliseconds = 0;
-    context_.check(api.cuEventElapsedTime(&milliseconds, events[i].get(), events[i + 1].get()),
-                   "cuEventElapsedTime");
+    context_.call(api.cuEventElapsedTime, &milliseconds, events[i].get(), events[i + 1].get());
     const StepLabel& label = steps_[i].label;
     const auto used =
         label.role == StepRole::kOperation ? usedInputs_.find(label.value) : usedInputs_.end();
@@ -223,7 +220,7 @@ bool CudaExecutable::startDirect(Slot& slot, const Call& call) {
   if (found == direct_.end()) {
     // What a graph is destroyed for may still run it.
     if (direct_.size() == kKept) {
-      context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
+      context_.call(context_.api().cuStreamSynchronize, context_.compute());
       direct_.pop_back();
     }
     direct_.push_front(std::move(wanted));
@@ -236,13 +233,11 @@ bool CudaExecutable::startDirect(Slot& slot, const Call& call) {
     direct.graph = capture(context_, [&] { runSteps(run); });
     direct.generation = shared_.arena.generation();
   }
-  context_.check(context_.api().cuGraphLaunch(direct.graph.get(), context_.compute()),
-                 "cuGraphLaunch");
+  context_.call(context_.api().cuGraphLaunch, direct.graph.get(), context_.compute());
   for (const auto* bindings : {&call.inputs, &call.outputs}) {
     for (const Binding& binding : *bindings) static_cast<DeviceMemory*>(binding.device)->markUsed();
   }
-  context_.check(context_.api().cuEventRecord(slot.downloaded.get(), context_.compute()),
-                 "cuEventRecord");
+  context_.call(context_.api().cuEventRecord, slot.downloaded.get(), context_.compute());
   return true;
 }
 
@@ -264,51 +259,43 @@ void CudaExecutable::start(Slot& slot, size_t first, size_t batch, const Call& c
     const int value = program_.inputs[i];
     const size_t bytes = byteCount(value, batch);
     if (call.inputs[i].device != nullptr || bytes == 0) continue;
-    context_.check(api.cuMemcpyHtoDAsync_v2(slot.inputs[i]->address(),
-                                            call.inputs[i].host + byteCount(value, first), bytes,
-                                            context_.copyIn()),
-                   "cuMemcpyHtoDAsync");
+    context_.call(api.cuMemcpyHtoDAsync_v2, slot.inputs[i]->address(),
+                  call.inputs[i].host + byteCount(value, first), bytes, context_.copyIn());
   }
   if (std::ranges::any_of(call.inputs, isOnHost)) {
-    context_.check(api.cuEventRecord(slot.uploaded.get(), context_.copyIn()), "cuEventRecord");
-    context_.check(api.cuStreamWaitEvent(context_.compute(), slot.uploaded.get(), 0),
-                   "cuStreamWaitEvent");
+    context_.call(api.cuEventRecord, slot.uploaded.get(), context_.copyIn());
+    context_.call(api.cuStreamWaitEvent, context_.compute(), slot.uploaded.get(), 0);
   }
   for (size_t i = 0; i < call.inputs.size(); ++i) {
     const int value = program_.inputs[i];
     if (call.inputs[i].device == nullptr) continue;
-    context_.check(
-        api.cuMemcpyDtoDAsync_v2(slot.inputs[i]->address(), addressOf(call.inputs[i].device, value),
-                                 byteCount(value, batch), context_.compute()),
-        "cuMemcpyDtoDAsync");
+    context_.call(api.cuMemcpyDtoDAsync_v2, slot.inputs[i]->address(),
+                  addressOf(call.inputs[i].device, value), byteCount(value, batch),
+                  context_.compute());
     markUsed(call.inputs[i].device);
   }
-  context_.check(api.cuGraphLaunch(slot.graph.get(), context_.compute()), "cuGraphLaunch");
+  context_.call(api.cuGraphLaunch, slot.graph.get(), context_.compute());
   for (size_t i = 0; i < call.outputs.size(); ++i) {
     const int value = program_.outputs[i];
     if (call.outputs[i].device == nullptr) continue;
-    context_.check(api.cuMemcpyDtoDAsync_v2(addressOf(call.outputs[i].device, value),
-                                            slot.outputs[i]->address(), byteCount(value, batch),
-                                            context_.compute()),
-                   "cuMemcpyDtoDAsync");
+    context_.call(api.cuMemcpyDtoDAsync_v2, addressOf(call.outputs[i].device, value),
+                  slot.outputs[i]->address(), byteCount(value, batch), context_.compute());
     markUsed(call.outputs[i].device);
   }
   if (std::ranges::none_of(call.outputs, isOnHost)) {
-    context_.check(api.cuEventRecord(slot.downloaded.get(), context_.compute()), "cuEventRecord");
+    context_.call(api.cuEventRecord, slot.downloaded.get(), context_.compute());
     return;
   }
-  context_.check(api.cuEventRecord(slot.computed.get(), context_.compute()), "cuEventRecord");
-  context_.check(api.cuStreamWaitEvent(context_.copyOut(), slot.computed.get(), 0),
-                 "cuStreamWaitEvent");
+  context_.call(api.cuEventRecord, slot.computed.get(), context_.compute());
+  context_.call(api.cuStreamWaitEvent, context_.copyOut(), slot.computed.get(), 0);
   for (size_t i = 0; i < call.outputs.size(); ++i) {
     const int value = program_.outputs[i];
     const size_t bytes = byteCount(value, batch);
     if (call.outputs[i].device != nullptr || bytes == 0) continue;
-    context_.check(api.cuMemcpyDtoHAsync_v2(call.outputs[i].host + byteCount(value, first),
-                                            slot.outputs[i]->address(), bytes, context_.copyOut()),
-                   "cuMemcpyDtoHAsync");
+    context_.call(api.cuMemcpyDtoHAsync_v2, call.outputs[i].host + byteCount(value, first),
+                  slot.outputs[i]->address(), bytes, context_.copyOut());
   }
-  context_.check(api.cuEventRecord(slot.downloaded.get(), context_.copyOut()), "cuEventRecord");
+  context_.call(api.cuEventRecord, slot.downloaded.get(), context_.copyOut());
 }
 
 }  // namespace vgg::cuda

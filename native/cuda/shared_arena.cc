@@ -26,7 +26,7 @@ void SharedArena::fit(size_t bytes) {
   if (memory_ != nullptr && memory_->bytes() >= bytes) return;
   if (memory_ != nullptr) {
     // Runs under way still use the old block.
-    context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
+    context_.call(context_.api().cuStreamSynchronize, context_.compute());
     memory_ = nullptr;
   }
   memory_ = std::make_unique<DeviceMemory>(context_, bytes, counter_);

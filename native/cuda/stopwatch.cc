@@ -9,8 +9,7 @@ namespace vgg::cuda {
 GraphExec capture(Context& context, const std::function<void()>& work) {
   const Api& api = context.api();
   // Thread-local: other threads may allocate while this one records.
-  context.check(api.cuStreamBeginCapture_v2(context.compute(), CU_STREAM_CAPTURE_MODE_THREAD_LOCAL),
-                "cuStreamBeginCapture");
+  context.call(api.cuStreamBeginCapture_v2, context.compute(), CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
   std::exception_ptr failure;
   try {
     work();
@@ -27,11 +26,11 @@ GraphExec capture(Context& context, const std::function<void()>& work) {
     const Handle<CUgraph, &Api::cuGraphDestroy> dropped(context, rest);
   }
   if (failure) std::rethrow_exception(failure);
-  context.check(ended, "cuStreamEndCapture");
+  context.check(api.cuStreamEndCapture, ended);
   CUgraphExec executable = nullptr;
-  context.check(api.cuGraphInstantiateWithFlags(&executable, graph.get(), 0), "cuGraphInstantiate");
+  context.call(api.cuGraphInstantiateWithFlags, &executable, graph.get(), 0);
   GraphExec ready(context, executable);
-  context.check(api.cuGraphUpload(executable, context.compute()), "cuGraphUpload");
+  context.call(api.cuGraphUpload, executable, context.compute());
   return ready;
 }
 
@@ -59,10 +58,9 @@ void Stopwatch::fillInputs() {
     });
     const void* from =
         value.dtype == DType::kUint8 ? static_cast<const void*>(bytes.data()) : draws.data();
-    context_.check(context_.api().cuMemcpyHtoDAsync_v2(
-                       inputs_[i], from, draws.size() * byteSize(value.dtype), context_.compute()),
-                   "cuMemcpyHtoDAsync");
-    context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
+    context_.call(context_.api().cuMemcpyHtoDAsync_v2, inputs_[i], from,
+                  draws.size() * byteSize(value.dtype), context_.compute());
+    context_.call(context_.api().cuStreamSynchronize, context_.compute());
   }
 }
 
@@ -74,19 +72,18 @@ double Stopwatch::measure(const std::function<void()>& work) {
   const Event end = context_.makeEvent(CU_EVENT_DEFAULT);
   // Libraries load what they need, and engines may fail, only when they run for the first time.
   work();
-  context_.check(api.cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
+  context_.call(api.cuStreamSynchronize, context_.compute());
   // Time it inside a graph, as it will run: separate launches would measure the host.
   const GraphExec graph = capture(context_, [&] {
     for (int i = 0; i < kTimed; ++i) work();
   });
-  context_.check(api.cuGraphLaunch(graph.get(), context_.compute()), "cuGraphLaunch");
-  context_.check(api.cuEventRecord(start.get(), context_.compute()), "cuEventRecord");
-  context_.check(api.cuGraphLaunch(graph.get(), context_.compute()), "cuGraphLaunch");
-  context_.check(api.cuEventRecord(end.get(), context_.compute()), "cuEventRecord");
-  context_.check(api.cuEventSynchronize(end.get()), "cuEventSynchronize");
+  context_.call(api.cuGraphLaunch, graph.get(), context_.compute());
+  context_.call(api.cuEventRecord, start.get(), context_.compute());
+  context_.call(api.cuGraphLaunch, graph.get(), context_.compute());
+  context_.call(api.cuEventRecord, end.get(), context_.compute());
+  context_.call(api.cuEventSynchronize, end.get());
   float milliseconds = 0;
-  context_.check(api.cuEventElapsedTime(&milliseconds, start.get(), end.get()),
-                 "cuEventElapsedTime");
+  context_.call(api.cuEventElapsedTime, &milliseconds, start.get(), end.get());
   return milliseconds / kTimed;
 }
 

@@ -3,7 +3,7 @@
 
 namespace {
 
-#define FAKE_ADDRESS(result, name, parameters) .name = &::name,
+#define FAKE_ADDRESS(result, name, parameters) .name = {#name, &::name},
 [[maybe_unused]] const vgg::cuda::Api kAll{VGG_CUDA_DRIVER(FAKE_ADDRESS) VGG_CUDNN(FAKE_ADDRESS)
                                                VGG_CUBLASLT(FAKE_ADDRESS) VGG_NVRTC(FAKE_ADDRESS)};
 #undef FAKE_ADDRESS

@@ -97,19 +97,19 @@ int main() {
   VGG_ELEMENT(cublasOperation_t)
   VGG_ELEMENT(cudaDataType)
 
-  // The values that are not in VGG_CUDA_VALUES.
+  // The values that are in no table.
   std::printf("value CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR %d\n",
               static_cast<int>(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR));
   std::printf("value CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION %d\n",
               static_cast<int>(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION));
 
   const vgg::cuda::Api api;
-#define VGG_DRIVER(result, name, parameters) printFunction("driver", #name, api.name);
+#define VGG_DRIVER(result, name, parameters) printFunction("driver", #name, api.name.pointer);
   VGG_CUDA_DRIVER(VGG_DRIVER)
-#define VGG_DNN(result, name, parameters) printFunction("cudnn", #name, api.name);
+#define VGG_DNN(result, name, parameters) printFunction("cudnn", #name, api.name.pointer);
   VGG_CUDNN(VGG_DNN)
-#define VGG_BLAS(result, name, parameters) printFunction("cublasLt", #name, api.name);
+#define VGG_BLAS(result, name, parameters) printFunction("cublasLt", #name, api.name.pointer);
   VGG_CUBLASLT(VGG_BLAS)
-#define VGG_RTC(result, name, parameters) printFunction("nvrtc", #name, api.name);
+#define VGG_RTC(result, name, parameters) printFunction("nvrtc", #name, api.name.pointer);
   VGG_NVRTC(VGG_RTC)
 }

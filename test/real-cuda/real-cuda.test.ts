@@ -70,7 +70,10 @@ for (const set of librarySets)
     });
 
     it("is found by the addon's loader, and its cuDNN takes the description of every GPU", () => {
-      const program = compileProgram("loads", ["cuda/nvidia/library.cc"]);
+      const program = compileProgram("loads", [
+        "cuda/nvidia/library.cc",
+        "cuda/nvidia/library_folders.cc",
+      ]);
       // The addon's own variable alone: parts that are opened by name later must be open by then.
       const env = { ...environmentOf(set, "h200"), LD_LIBRARY_PATH: "" };
       const { status, stdout, log } = run(program, gpus.map(gpuFile), env);

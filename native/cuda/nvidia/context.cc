@@ -38,6 +38,18 @@ std::string nameOf(const Api& api, CUresult result) {
   return name == nullptr ? "error " + std::to_string(result) : name;
 }
 
+std::string failureOf(const Api& api, std::string_view call, CUresult result) {
+  return std::string(call) + " failed: " + nameOf(api, result);
+}
+
+/** Calls the driver before there is a context. Throws Error kDeviceUnavailable. */
+template <typename Result, typename... Parameters>
+void callWithoutContext(const Api& api, const DriverFunction<Result(Parameters...)>& function,
+                        std::type_identity_t<Parameters>... arguments) {
+  if (const CUresult result = function(arguments...); result != CUDA_SUCCESS)
+    throw Error(Code::kDeviceUnavailable, failureOf(api, function.name(), result));
+}
+
 std::string hex(const CUuuid& uuid) {
   std::string text = "GPU-";
   for (size_t i = 0; i < sizeof uuid.bytes; ++i) {
@@ -50,26 +62,22 @@ std::string hex(const CUuuid& uuid) {
 }
 
 Gpu describe(const Api& api, int ordinal) {
-  const auto check = [&](CUresult result, const char* call) {
-    if (result != CUDA_SUCCESS)
-      throw Error(Code::kDeviceUnavailable, std::string(call) + " failed: " + nameOf(api, result));
-  };
   Gpu gpu;
   gpu.ordinal = ordinal;
   CUdevice device = 0;
-  check(api.cuDeviceGet(&device, ordinal), "cuDeviceGet");
+  callWithoutContext(api, api.cuDeviceGet, &device, ordinal);
   std::array<char, 256> text{};
-  check(api.cuDeviceGetName(text.data(), text.size(), device), "cuDeviceGetName");
+  callWithoutContext(api, api.cuDeviceGetName, text.data(), text.size(), device);
   gpu.name = text.data();
-  check(api.cuDeviceGetPCIBusId(text.data(), text.size(), device), "cuDeviceGetPCIBusId");
+  callWithoutContext(api, api.cuDeviceGetPCIBusId, text.data(), text.size(), device);
   gpu.pciBusId = text.data();
   CUuuid uuid{};
-  check(api.cuDeviceGetUuid_v2(&uuid, device), "cuDeviceGetUuid");
+  callWithoutContext(api, api.cuDeviceGetUuid_v2, &uuid, device);
   gpu.uuid = hex(uuid);
-  check(api.cuDeviceTotalMem_v2(&gpu.memoryBytes, device), "cuDeviceTotalMem");
+  callWithoutContext(api, api.cuDeviceTotalMem_v2, &gpu.memoryBytes, device);
   const auto attribute = [&](CUdevice_attribute name) {
     int value = 0;
-    check(api.cuDeviceGetAttribute(&value, name, device), "cuDeviceGetAttribute");
+    callWithoutContext(api, api.cuDeviceGetAttribute, &value, name, device);
     return value;
   };
   gpu.major = attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR);
@@ -83,8 +91,7 @@ Gpu describe(const Api& api, int ordinal) {
 std::vector<Gpu> listGpus(const Libraries& libraries) {
   const Api& api = libraries.api;
   int count = 0;
-  if (const CUresult result = api.cuDeviceGetCount(&count); result != CUDA_SUCCESS)
-    throw Error(Code::kDeviceUnavailable, "cuDeviceGetCount failed: " + nameOf(api, result));
+  callWithoutContext(api, api.cuDeviceGetCount, &count);
   std::vector<Gpu> gpus;
   gpus.reserve(static_cast<size_t>(count));
   for (int i = 0; i < count; ++i) gpus.push_back(describe(api, i));
@@ -108,9 +115,8 @@ void Session::lose(const std::string& reason) {
               "The GPU stopped: " + reason + ". Restart the process to use it again");
 }
 
-void Session::check(CUresult result, const char* call) {
-  if (result == CUDA_SUCCESS) return;
-  const std::string reason = std::string(call) + " failed: " + nameOf(api(), result);
+void Session::failDriver(CUresult result, std::string_view call) {
+  const std::string reason = failureOf(api(), call, result);
   if (isSticky(result) || (result == CUDA_ERROR_UNKNOWN && isEnd(ask()))) lose(reason);
   throw Error(result == CUDA_ERROR_OUT_OF_MEMORY ? Code::kOutOfMemory : Code::kInternal, reason);
 }
@@ -124,11 +130,10 @@ void Session::probe(const std::string& reason) {
 CUresult Session::ask() {
   size_t free = 0;
   size_t total = 0;
-  return api().cuMemGetInfo_v2 == nullptr ? CUDA_SUCCESS : api().cuMemGetInfo_v2(&free, &total);
+  return api().cuMemGetInfo_v2 ? api().cuMemGetInfo_v2(&free, &total) : CUresult{CUDA_SUCCESS};
 }
 
-void Session::checkCudnn(cudnnStatus_t status, const char* call) {
-  if (status == CUDNN_STATUS_SUCCESS) return;
+void Session::failCudnn(cudnnStatus_t status, std::string_view call) {
   std::array<char, 512> text{};
   api().cudnnGetLastErrorString(text.data(), text.size());
   const std::string reason = std::string(call) + " failed: " + api().cudnnGetErrorString(status) +
@@ -143,8 +148,7 @@ void Session::checkCudnn(cudnnStatus_t status, const char* call) {
               reason);
 }
 
-void Session::checkCublasLt(cublasStatus_t status, const char* call) {
-  if (status == CUBLAS_STATUS_SUCCESS) return;
+void Session::failCublasLt(cublasStatus_t status, std::string_view call) {
   const std::string reason =
       std::string(call) + " failed: " + api().cublasLtGetStatusString(status);
   if (status == CUBLAS_STATUS_EXECUTION_FAILED || status == CUBLAS_STATUS_INTERNAL_ERROR)
@@ -172,19 +176,19 @@ Context::Context(std::shared_ptr<const Libraries> libraries, int ordinal)
                 gpu_.name + " has compute capability " + std::to_string(gpu_.major) + "." +
                     std::to_string(gpu_.minor) + ", and 7.5 is the least that works");
   }
-  const auto checkOpening = [this](CUresult result, const char* call) {
+  const auto callOpening = [this](const auto& function, auto... arguments) {
+    const CUresult result = function(arguments...);
     if (result == CUDA_ERROR_UNKNOWN)
-      throw Error(Code::kDeviceUnavailable,
-                  std::string(call) + " failed: " + nameOf(api(), result));
-    check(result, call);
+      throw Error(Code::kDeviceUnavailable, failureOf(api(), function.name(), result));
+    check(function, result);
   };
-  checkOpening(api().cuDeviceGet(&device_, ordinal), "cuDeviceGet");
-  checkOpening(api().cuDevicePrimaryCtxRetain(&context_, device_), "cuDevicePrimaryCtxRetain");
+  callOpening(api().cuDeviceGet, &device_, ordinal);
+  callOpening(api().cuDevicePrimaryCtxRetain, &context_, device_);
   try {
     const Visit visit(*this);
     const auto makeStream = [&] {
       CUstream stream = nullptr;
-      check(api().cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), "cuStreamCreate");
+      call(api().cuStreamCreate, &stream, CU_STREAM_NON_BLOCKING);
       return Stream(*this, stream);
     };
     compute_ = makeStream();
@@ -192,11 +196,11 @@ Context::Context(std::shared_ptr<const Libraries> libraries, int ordinal)
     copyOut_ = makeStream();
     transfer_ = makeStream();
     cudnnHandle_t cudnn = nullptr;
-    checkCudnn(api().cudnnCreate(&cudnn), "cudnnCreate");
+    call(api().cudnnCreate, &cudnn);
     cudnn_ = {*this, cudnn};
-    checkCudnn(api().cudnnSetStream(cudnn, compute()), "cudnnSetStream");
+    call(api().cudnnSetStream, cudnn, compute());
     cublasLtHandle_t cublasLt = nullptr;
-    checkCublasLt(api().cublasLtCreate(&cublasLt), "cublasLtCreate");
+    call(api().cublasLtCreate, &cublasLt);
     cublasLt_ = {*this, cublasLt};
   } catch (...) {
     close();
@@ -237,12 +241,12 @@ std::string Context::identity() const {
 
 void Context::enter() {
   throwIfLost();
-  check(api().cuCtxSetCurrent(context_), "cuCtxSetCurrent");
+  call(api().cuCtxSetCurrent, context_);
 }
 
 Context::Visit::Visit(Context& context) : context_(context), isEntered_(true) {
   context.throwIfLost();
-  context.check(context.api().cuCtxPushCurrent_v2(context.context_), "cuCtxPushCurrent");
+  context.call(context.api().cuCtxPushCurrent_v2, context.context_);
 }
 
 Context::Visit::Visit(Context& context, std::nothrow_t) noexcept
@@ -256,7 +260,7 @@ Context::Visit::~Visit() {
 
 Event Context::makeEvent(unsigned int flags) {
   CUevent event = nullptr;
-  check(api().cuEventCreate(&event, flags), "cuEventCreate");
+  call(api().cuEventCreate, &event, flags);
   return {*this, event};
 }
 
@@ -292,18 +296,18 @@ DeviceMemory::DeviceMemory(Context& context, size_t bytes, std::atomic<size_t>* 
                                         std::to_string(total) + " bytes free, and " +
                                         std::to_string(bytes) + " were asked for");
   }
-  context.check(result, "cuMemAlloc");
+  context.check(context.api().cuMemAlloc_v2, result);
   if (counter_ != nullptr) *counter_ += bytes_;
 }
 
 void DeviceMemory::markUsed() {
   if (!used_) used_ = context_.makeEvent(CU_EVENT_DISABLE_TIMING);
-  context_.check(context_.api().cuEventRecord(used_.get(), context_.compute()), "cuEventRecord");
+  context_.call(context_.api().cuEventRecord, used_.get(), context_.compute());
 }
 
 void DeviceMemory::awaitUse(CUstream stream) const {
   if (!used_) return;
-  context_.check(context_.api().cuStreamWaitEvent(stream, used_.get(), 0), "cuStreamWaitEvent");
+  context_.call(context_.api().cuStreamWaitEvent, stream, used_.get(), 0);
 }
 
 DeviceMemory::~DeviceMemory() {

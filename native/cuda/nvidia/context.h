@@ -7,6 +7,8 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -41,11 +43,27 @@ class Session {
   [[nodiscard]] const Api& api() const { return libraries_->api; }
   [[nodiscard]] const Libraries& libraries() const { return *libraries_; }
 
-  /** Throw Error kDeviceLost for failures after which the context is dead, kOutOfMemory, else
-   * kInternal. */
-  void check(CUresult result, const char* call);
-  void checkCudnn(cudnnStatus_t status, const char* call);
-  void checkCublasLt(cublasStatus_t status, const char* call);
+  /** Calls a function and checks what it returns. Code that must not throw calls the function
+   * directly. Throws Error kDeviceLost for a failure after which the context is dead, kOutOfMemory,
+   * kUnsupported, else kInternal. */
+  template <Owner kOwner, typename Result, typename... Parameters>
+  void call(const Function<kOwner, Result(Parameters...)>& function,
+            std::type_identity_t<Parameters>... arguments) {
+    check(function, function(arguments...));
+  }
+  /** Checks what a function has returned. Throws as `call` does. */
+  template <typename Type>
+  void check(const DriverFunction<Type>& function, CUresult result) {
+    if (result != CUDA_SUCCESS) failDriver(result, function.name());
+  }
+  template <typename Type>
+  void check(const CudnnFunction<Type>& function, cudnnStatus_t status) {
+    if (status != CUDNN_STATUS_SUCCESS) failCudnn(status, function.name());
+  }
+  template <typename Type>
+  void check(const CublasLtFunction<Type>& function, cublasStatus_t status) {
+    if (status != CUBLAS_STATUS_SUCCESS) failCublasLt(status, function.name());
+  }
 
   [[nodiscard]] bool isLost() const { return isLost_.load(); }
   /** Throws Error kDeviceLost. */
@@ -64,6 +82,9 @@ class Session {
   virtual CUresult ask();
 
  private:
+  [[noreturn]] void failDriver(CUresult result, std::string_view call);
+  [[noreturn]] void failCudnn(cudnnStatus_t status, std::string_view call);
+  [[noreturn]] void failCublasLt(cublasStatus_t status, std::string_view call);
   [[noreturn]] void lose(const std::string& reason);
   void probe(const std::string& reason);
 

@@ -275,8 +275,7 @@ void Plan::execute(cudnnHandle_t handle, const ConvolutionBuffers& buffers) cons
   pack.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, addresses);
   pack.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, buffers.workspace);
   pack.finalize();
-  session_->checkCudnn(session_->api().cudnnBackendExecute(handle, plan_.get(), pack.get()),
-                       "cudnnBackendExecute");
+  session_->call(session_->api().cudnnBackendExecute, handle, plan_.get(), pack.get());
 }
 
 }  // namespace vgg::cuda

@@ -13,8 +13,7 @@ class Descriptor {
   Descriptor() = default;
   Descriptor(Session& session, cudnnBackendDescriptorType_t type) : session_(&session) {
     cudnnBackendDescriptor_t descriptor = nullptr;
-    session.checkCudnn(session.api().cudnnBackendCreateDescriptor(type, &descriptor),
-                       "cudnnBackendCreateDescriptor");
+    session.call(session.api().cudnnBackendCreateDescriptor, type, &descriptor);
     handle_ = {session, descriptor};
   }
 
@@ -40,20 +39,18 @@ class Descriptor {
   /** Returns the status where cuDNN does not support what was described. Throws on any other
    * failure. */
   cudnnStatus_t tryFinalize() {
-    const cudnnStatus_t status = session_->api().cudnnBackendFinalize(get());
-    if (status / 1000 != 3) session_->checkCudnn(status, "cudnnBackendFinalize");
+    const auto& finalize = session_->api().cudnnBackendFinalize;
+    const cudnnStatus_t status = finalize(get());
+    if (status / 1000 != 3) session_->check(finalize, status);
     return status;
   }
   /** Throws Error kUnsupported, kOutOfMemory, kDeviceLost, kInternal. */
-  void finalize() {
-    session_->checkCudnn(session_->api().cudnnBackendFinalize(get()), "cudnnBackendFinalize");
-  }
+  void finalize() { session_->call(session_->api().cudnnBackendFinalize, get()); }
 
   [[nodiscard]] int64_t getInteger(cudnnBackendAttributeName_t name) const {
     int64_t value = 0;
     int64_t count = 0;
-    check(
-        session_->api().cudnnBackendGetAttribute(get(), name, CUDNN_TYPE_INT64, 1, &count, &value));
+    getArray(name, CUDNN_TYPE_INT64, 1, &count, &value);
     return value;
   }
   /** At most `limit` of them. */
@@ -62,17 +59,15 @@ class Descriptor {
                                           int64_t limit = 32) const {
     std::vector<int> notes(static_cast<size_t>(limit));
     int64_t count = 0;
-    check(session_->api().cudnnBackendGetAttribute(get(), name, type, limit, &count, notes.data()));
+    getArray(name, type, limit, &count, notes.data());
     notes.resize(static_cast<size_t>(count));
     return notes;
   }
   [[nodiscard]] std::string getText(cudnnBackendAttributeName_t name) const {
     int64_t count = 0;
-    check(
-        session_->api().cudnnBackendGetAttribute(get(), name, CUDNN_TYPE_CHAR, 0, &count, nullptr));
+    getArray(name, CUDNN_TYPE_CHAR, 0, &count, nullptr);
     std::string text(static_cast<size_t>(count), '\0');
-    check(session_->api().cudnnBackendGetAttribute(get(), name, CUDNN_TYPE_CHAR, count, &count,
-                                                   text.data()));
+    getArray(name, CUDNN_TYPE_CHAR, count, &count, text.data());
     return text;
   }
   /** The descriptors that an attribute holds; the caller has to make them before they are filled.
@@ -81,17 +76,13 @@ class Descriptor {
                                                        cudnnBackendDescriptorType_t type,
                                                        bool isList) const {
     int64_t count = 1;
-    if (isList)
-      check(session_->api().cudnnBackendGetAttribute(get(), name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0,
-                                                     &count, nullptr));
+    if (isList) getArray(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &count, nullptr);
     std::vector<Descriptor> made;
     std::vector<cudnnBackendDescriptor_t> raw;
     made.reserve(static_cast<size_t>(count));
     raw.reserve(static_cast<size_t>(count));
     for (int64_t i = 0; i < count; ++i) raw.push_back(made.emplace_back(*session_, type).get());
-    if (count > 0)
-      check(session_->api().cudnnBackendGetAttribute(get(), name, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                                                     count, &count, raw.data()));
+    if (count > 0) getArray(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, count, &count, raw.data());
     made.resize(static_cast<size_t>(count));
     return made;
   }
@@ -99,11 +90,13 @@ class Descriptor {
  private:
   void setArray(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t count,
                 const void* values) {
-    session_->checkCudnn(session_->api().cudnnBackendSetAttribute(get(), name, type, count, values),
-                         "cudnnBackendSetAttribute");
+    session_->call(session_->api().cudnnBackendSetAttribute, get(), name, type, count, values);
   }
-  void check(cudnnStatus_t status) const {
-    session_->checkCudnn(status, "cudnnBackendGetAttribute");
+  /** Copies at most `limit` elements, and stores how many there are. */
+  void getArray(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t limit,
+                int64_t* count, void* values) const {
+    session_->call(session_->api().cudnnBackendGetAttribute, get(), name, type, limit, count,
+                   values);
   }
 
   Session* session_ = nullptr;

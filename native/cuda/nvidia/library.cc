@@ -1,102 +1,15 @@
 #include "cuda/nvidia/library.h"
 
 #include <dlfcn.h>
-#include <glob.h>
 #include <link.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cstdlib>
-#include <filesystem>
 #include <mutex>
-#include <sstream>
+
+#include "cuda/nvidia/library_folders.h"
 
 namespace vgg::cuda {
 namespace {
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nothing here sets it
-  return value == nullptr ? "" : value;
-}
-
-std::vector<std::string> split(const std::string& list) {
-  std::vector<std::string> parts;
-  std::istringstream in(list);
-  for (std::string part; std::getline(in, part, ':');) {
-    if (!part.empty()) parts.push_back(part);
-  }
-  return parts;
-}
-
-void addMatches(std::vector<std::string>& folders, const std::string& pattern) {
-  glob_t found{};
-  if (glob(pattern.c_str(), GLOB_NOSORT, nullptr, &found) == 0) {
-    std::vector<std::string> matches(found.gl_pathv, found.gl_pathv + found.gl_pathc);
-    std::sort(matches.rbegin(), matches.rend());  // the newest version first
-    folders.insert(folders.end(), matches.begin(), matches.end());
-  }
-  globfree(&found);
-}
-
-/** The folders of Python's wheels (nvidia/...) below a folder of packages. */
-void addWheels(std::vector<std::string>& folders, const std::string& packages) {
-  for (const char* name : {"cudnn", "cu13", "cublas", "cuda_nvrtc"})
-    addMatches(folders, packages + "/nvidia/" + name + "/lib");
-}
-
-/** A folder given by name: it, its lib folder, or the root of Python's wheels. */
-std::vector<std::string> explicitFolders() {
-  std::vector<std::string> folders;
-  for (const std::string& folder : split(environment("VGG_CUDA_PATH"))) {
-    folders.push_back(folder);
-    for (const char* below :
-         {"lib", "lib64", "cudnn/lib", "cu13/lib", "cublas/lib", "cuda_nvrtc/lib"})
-      addMatches(folders, folder + "/" + below);
-    addWheels(folders, folder);
-  }
-  return folders;
-}
-
-std::vector<std::string> knownFolders() {
-  std::vector<std::string> folders;
-  for (const char* name : {"CUDA_PATH", "CUDA_HOME"}) {
-    if (const std::string root = environment(name); !root.empty()) {
-      folders.push_back(root + "/lib64");
-      folders.push_back(root + "/lib");
-    }
-  }
-  for (const char* pattern : {"/usr/local/cuda/lib64", "/usr/local/cuda-1[23]*/lib64",
-                              "/usr/local/cuda/targets/*-linux/lib", "/usr/lib/wsl/lib"})
-    addMatches(folders, pattern);
-  if (const std::string conda = environment("CONDA_PREFIX"); !conda.empty()) {
-    addMatches(folders, conda + "/lib");
-    addMatches(folders, conda + "/targets/*-linux/lib");
-    addWheels(folders, conda + "/lib/python3.*/site-packages");
-  }
-  if (const std::string venv = environment("VIRTUAL_ENV"); !venv.empty())
-    addWheels(folders, venv + "/lib/python3.*/site-packages");
-  if (const std::string home = environment("HOME"); !home.empty())
-    addWheels(folders, home + "/.local/lib/python3.*/site-packages");
-  for (const char* packages :
-       {"/usr/local/lib/python3.*/dist-packages", "/usr/local/lib/python3.*/site-packages",
-        "/usr/lib/python3/dist-packages"})
-    addWheels(folders, packages);
-  return folders;
-}
-
-/** Where an open library lies. */
-std::string pathOf(void* handle) {
-  link_map* map = nullptr;
-  return dlinfo(handle, RTLD_DI_LINKMAP, static_cast<void*>(&map)) == 0 && map != nullptr
-             ? map->l_name
-             : "";
-}
-
-std::string folderOf(const std::string& path) {
-  std::error_code failure;
-  const std::filesystem::path real = std::filesystem::canonical(path, failure);
-  return (failure ? std::filesystem::path(path) : real).parent_path().string();
-}
 
 std::string dottedVersion(size_t version) {  // 92801 → 9.28.1
   return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
@@ -123,12 +36,9 @@ class Loader {
           "with --gpus all";
       return;
     }
-    const auto find = [&](const char* name) { return symbol(handle, name, driver); };
-// NOLINTBEGIN(bugprone-macro-parentheses): a type cannot be in parentheses.
-#define VGG_RESOLVE(result, name, parameters) \
-  libraries.api.name = reinterpret_cast<result(*) parameters>(find(#name));
-    // NOLINTEND(bugprone-macro-parentheses)
+#define VGG_RESOLVE(result, name, parameters) resolve(libraries.api.name, handle, driver);
     VGG_CUDA_DRIVER(VGG_RESOLVE)
+#undef VGG_RESOLVE
     if (!driver.problem.empty()) return;
     driver.code = Code::kDeviceUnavailable;
     if (const CUresult result = libraries.api.cuInit(0); result != CUDA_SUCCESS) {
@@ -188,7 +98,7 @@ class Loader {
   /** The folders that were named, what the process has already, the loader's own search, and the
    * folders that are known. */
   void* open(const std::string& soname, Library& library) {
-    void* handle = tryFolders(explicitFolders(), soname);
+    void* handle = tryFolders(namedFolders(), soname);
     if (handle == nullptr) handle = tryOpen(soname, soname, RTLD_NOLOAD);
     if (handle == nullptr) handle = tryOpen(soname, soname, 0);
     if (handle == nullptr) handle = tryFolders(knownFolders(), soname);
@@ -200,12 +110,13 @@ class Loader {
     return handle;
   }
 
-  static void* symbol(void* handle, const char* name, Library& library) {
-    void* address = dlsym(handle, name);
+  template <typename AnyFunction>
+  static void resolve(AnyFunction& function, void* handle, Library& library) {
+    void* address = dlsym(handle, function.symbol);
     if (address == nullptr)
-      library.problem =
-          library.path + " lacks " + name + ": it is too old, or only a part of the library";
-    return address;
+      library.problem = library.path + " lacks " + function.symbol +
+                        ": it is too old, or only a part of the library";
+    function.pointer = reinterpret_cast<typename AnyFunction::Pointer>(address);
   }
 
   /** A part of a library that is opened by its bare name later: opened now, from beside the whole.
@@ -236,8 +147,9 @@ class Loader {
       if (access((folder + "/" + part).c_str(), F_OK) == 0) preload(folder, part);
     }
     if (!cudnn.problem.empty()) return;
-    const auto find = [&](const char* name) { return symbol(handle, name, cudnn); };
+#define VGG_RESOLVE(result, name, parameters) resolve(libraries.api.name, handle, cudnn);
     VGG_CUDNN(VGG_RESOLVE)
+#undef VGG_RESOLVE
     if (!cudnn.problem.empty()) return;
     const Api& api = libraries.api;
     const size_t version = api.cudnnGetVersion();
@@ -284,8 +196,9 @@ class Loader {
     Library& cublasLt = libraries.cublasLt;
     void* handle = open(soname, cublasLt);
     if (handle == nullptr) return;
-    const auto find = [&](const char* name) { return symbol(handle, name, cublasLt); };
+#define VGG_RESOLVE(result, name, parameters) resolve(libraries.api.name, handle, cublasLt);
     VGG_CUBLASLT(VGG_RESOLVE)
+#undef VGG_RESOLVE
     if (!cublasLt.problem.empty()) return;
     cublasLt.version = dottedVersion(libraries.api.cublasLtGetVersion());
   }
@@ -294,7 +207,7 @@ class Loader {
     Library& nvrtc = libraries.nvrtc;
     void* handle = open(soname, nvrtc);
     if (handle == nullptr) return;
-    const auto find = [&](const char* name) { return symbol(handle, name, nvrtc); };
+#define VGG_RESOLVE(result, name, parameters) resolve(libraries.api.name, handle, nvrtc);
     VGG_NVRTC(VGG_RESOLVE)
 #undef VGG_RESOLVE
     if (!nvrtc.problem.empty()) return;

@@ -11,17 +11,14 @@ cudaDataType dataType(Type type) {
 
 template <typename T>
 void Matmul::set(cublasLtMatmulDescAttributes_t attribute, const T& value) {
-  context_.checkCublasLt(context_.api().cublasLtMatmulDescSetAttribute(
-                             description_.get(), attribute, &value, sizeof value),
-                         "cublasLtMatmulDescSetAttribute");
+  context_.call(context_.api().cublasLtMatmulDescSetAttribute, description_.get(), attribute,
+                &value, sizeof value);
 }
 
 MatrixLayout Matmul::layout(Type type, int64_t rows, int64_t columns) const {
   cublasLtMatrixLayout_t layout = nullptr;
-  context_.checkCublasLt(context_.api().cublasLtMatrixLayoutCreate(
-                             &layout, dataType(type), static_cast<uint64_t>(rows),
-                             static_cast<uint64_t>(columns), rows),
-                         "cublasLtMatrixLayoutCreate");
+  context_.call(context_.api().cublasLtMatrixLayoutCreate, &layout, dataType(type),
+                static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), rows);
   return {context_, layout};
 }
 
@@ -31,10 +28,8 @@ MatrixLayout Matmul::layout(Type type, int64_t rows, int64_t columns) const {
 Matmul::Matmul(Context& context, const MatmulShape& shape, const std::optional<Epilogue>& epilogue)
     : context_(context) {
   cublasLtMatmulDesc_t description = nullptr;
-  context.checkCublasLt(
-      context.api().cublasLtMatmulDescCreate(
-          &description, shape.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F),
-      "cublasLtMatmulDescCreate");
+  context.call(context.api().cublasLtMatmulDescCreate, &description,
+               shape.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F);
   description_ = {context, description};
   set(CUBLASLT_MATMUL_DESC_TRANSA, cublasOperation_t{CUBLAS_OP_T});
   set(CUBLASLT_MATMUL_DESC_TRANSB, cublasOperation_t{CUBLAS_OP_N});
@@ -53,26 +48,22 @@ std::vector<cublasLtMatmulHeuristicResult_t> Matmul::algorithms(size_t workspace
                                                                 int limit) const {
   const Api& api = context_.api();
   cublasLtMatmulPreference_t made = nullptr;
-  context_.checkCublasLt(api.cublasLtMatmulPreferenceCreate(&made),
-                         "cublasLtMatmulPreferenceCreate");
+  context_.call(api.cublasLtMatmulPreferenceCreate, &made);
   const MatmulPreference preference(context_, made);
   const uint64_t bytes = workspaceLimit;
   // Where a sum is split, its parts are added in float32, not in the type of the output.
   const uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
-  context_.checkCublasLt(
-      api.cublasLtMatmulPreferenceSetAttribute(made, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-                                               &reduction, sizeof reduction),
-      "cublasLtMatmulPreferenceSetAttribute");
-  context_.checkCublasLt(api.cublasLtMatmulPreferenceSetAttribute(
-                             made, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes, sizeof bytes),
-                         "cublasLtMatmulPreferenceSetAttribute");
+  context_.call(api.cublasLtMatmulPreferenceSetAttribute, made,
+                CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reduction, sizeof reduction);
+  context_.call(api.cublasLtMatmulPreferenceSetAttribute, made,
+                CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes, sizeof bytes);
   std::vector<cublasLtMatmulHeuristicResult_t> results(static_cast<size_t>(limit));
   int count = 0;
   const cublasStatus_t status = api.cublasLtMatmulAlgoGetHeuristic(
       context_.cublasLt(), description_.get(), weight_.get(), x_.get(), y_.get(), y_.get(), made,
       limit, results.data(), &count);
   if (status == CUBLAS_STATUS_NOT_SUPPORTED) return {};
-  context_.checkCublasLt(status, "cublasLtMatmulAlgoGetHeuristic");
+  context_.check(api.cublasLtMatmulAlgoGetHeuristic, status);
   results.resize(static_cast<size_t>(count));
   std::erase_if(results, [](const auto& result) { return result.state != CUBLAS_STATUS_SUCCESS; });
   return results;
@@ -83,12 +74,10 @@ void Matmul::run(const cublasLtMatmulAlgo_t& algorithm, CUdeviceptr weight, CUde
   const float one = 1;
   const float zero = 0;
   const auto pointer = [](CUdeviceptr address) { return reinterpret_cast<void*>(address); };
-  context_.checkCublasLt(
-      context_.api().cublasLtMatmul(context_.cublasLt(), description_.get(), &one, pointer(weight),
-                                    weight_.get(), pointer(x), x_.get(), &zero, pointer(y),
-                                    y_.get(), pointer(y), y_.get(), &algorithm, pointer(workspace),
-                                    workspaceBytes, context_.compute()),
-      "cublasLtMatmul");
+  context_.call(context_.api().cublasLtMatmul, context_.cublasLt(), description_.get(), &one,
+                pointer(weight), weight_.get(), pointer(x), x_.get(), &zero, pointer(y), y_.get(),
+                pointer(y), y_.get(), &algorithm, pointer(workspace), workspaceBytes,
+                context_.compute());
 }
 
 }  // namespace vgg::cuda

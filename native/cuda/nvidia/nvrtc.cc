@@ -16,18 +16,25 @@ const char* textOf(const std::string& file) {
   throw Error(Code::kInternal, "There is no kernel source " + file);
 }
 
-void check(const Api& api, nvrtcResult result, const char* call) {
+template <typename Type>
+void check(const Api& api, const NvrtcFunction<Type>& function, nvrtcResult result) {
   if (result == NVRTC_SUCCESS) return;
   throw Error(result == NVRTC_ERROR_OUT_OF_MEMORY ? Code::kOutOfMemory : Code::kInternal,
-              std::string(call) + " failed: " + api.nvrtcGetErrorString(result));
+              std::string(function.name()) + " failed: " + api.nvrtcGetErrorString(result));
+}
+
+template <typename Result, typename... Parameters>
+void call(const Api& api, const NvrtcFunction<Result(Parameters...)>& function,
+          std::type_identity_t<Parameters>... arguments) {
+  check(api, function, function(arguments...));
 }
 
 /** Machine code for the GPU where NVRTC knows it, else PTX that the driver finishes. */
 std::string architecture(const Api& api, int capability) {
   int count = 0;
-  check(api, api.nvrtcGetNumSupportedArchs(&count), "nvrtcGetNumSupportedArchs");
+  call(api, api.nvrtcGetNumSupportedArchs, &count);
   std::vector<int> known(static_cast<size_t>(count));
-  check(api, api.nvrtcGetSupportedArchs(known.data()), "nvrtcGetSupportedArchs");
+  call(api, api.nvrtcGetSupportedArchs, known.data());
   // "a": with what no other GPU has (kernels/warpgroup.h).
   if (std::count(known.begin(), known.end(), capability) > 0)
     return "sm_" + std::to_string(capability) + (capability == 90 ? "a" : "");
@@ -48,10 +55,8 @@ class Program {
       names.push_back(source.name);
       headers.push_back(source.text);
     }
-    check(api_,
-          api_.nvrtcCreateProgram(&program_, textOf(file), file.c_str(),
-                                  static_cast<int>(names.size()), headers.data(), names.data()),
-          "nvrtcCreateProgram");
+    call(api_, api_.nvrtcCreateProgram, &program_, textOf(file), file.c_str(),
+         static_cast<int>(names.size()), headers.data(), names.data());
   }
   ~Program() { api_.nvrtcDestroyProgram(&program_); }
   Program(const Program&) = delete;
@@ -89,17 +94,17 @@ CompiledKernels compileKernels(const Libraries& libraries, const std::string& fi
       api.nvrtcCompileProgram(program.get(), static_cast<int>(options.size()), options.data());
   if (result == NVRTC_ERROR_COMPILATION)
     throw Error(Code::kInternal, "NVRTC refused " + file + " for " + target + ": " + program.log());
-  check(api, result, "nvrtcCompileProgram");
+  check(api, api.nvrtcCompileProgram, result);
   CompiledKernels compiled{{}, program.log()};
   size_t bytes = 0;
   if (target.starts_with("sm_")) {
-    check(api, api.nvrtcGetCUBINSize(program.get(), &bytes), "nvrtcGetCUBINSize");
+    call(api, api.nvrtcGetCUBINSize, program.get(), &bytes);
     compiled.image.resize(bytes);
-    check(api, api.nvrtcGetCUBIN(program.get(), compiled.image.data()), "nvrtcGetCUBIN");
+    call(api, api.nvrtcGetCUBIN, program.get(), compiled.image.data());
   } else {
-    check(api, api.nvrtcGetPTXSize(program.get(), &bytes), "nvrtcGetPTXSize");
+    call(api, api.nvrtcGetPTXSize, program.get(), &bytes);
     compiled.image.resize(bytes);
-    check(api, api.nvrtcGetPTX(program.get(), compiled.image.data()), "nvrtcGetPTX");
+    call(api, api.nvrtcGetPTX, program.get(), compiled.image.data());
   }
   return compiled;
 }
@@ -137,13 +142,12 @@ CUmodule Kernels::load(const std::string& file) {
         result == CUDA_ERROR_INVALID_IMAGE || result == CUDA_ERROR_NO_BINARY_FOR_GPU ||
         result == CUDA_ERROR_INVALID_PTX || result == CUDA_ERROR_UNSUPPORTED_PTX_VERSION;
     if (!isUnfit) {
-      context_.check(result, "cuModuleLoadData");
+      context_.check(context_.api().cuModuleLoadData, result);
       return module;
     }
   }
   const CompiledKernels compiled = compileKernels(libraries, file, capability);
-  context_.check(context_.api().cuModuleLoadData(&module, compiled.image.c_str()),
-                 "cuModuleLoadData");
+  context_.call(context_.api().cuModuleLoadData, &module, compiled.image.c_str());
   cache_.write(key, compiled.image);
   return module;
 }
@@ -153,8 +157,7 @@ CUfunction Kernels::function(const std::string& file, const std::string& name) {
   if (known != functions_.end()) return known->second;
   if (!modules_.contains(file)) modules_.emplace(file, load(file + ".cu"));
   CUfunction function = nullptr;
-  context_.check(context_.api().cuModuleGetFunction(&function, modules_.at(file), name.c_str()),
-                 "cuModuleGetFunction");
+  context_.call(context_.api().cuModuleGetFunction, &function, modules_.at(file), name.c_str());
   functions_.emplace(name, function);
   return function;
 }
@@ -202,8 +205,7 @@ void Kernels::enqueue(CUstream stream, CUfunction function, Grid grid, unsigned 
   config.sharedMemBytes = grid.sharedBytes;
   config.attrs = attributes.data();
   config.numAttrs = count;
-  context_.check(context_.api().cuLaunchKernelEx(&config, function, parameters, nullptr),
-                 "cuLaunchKernelEx");
+  context_.call(context_.api().cuLaunchKernelEx, &config, function, parameters, nullptr);
 }
 
 }  // namespace vgg::cuda

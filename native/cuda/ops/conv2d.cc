@@ -136,7 +136,7 @@ struct CudaExecutable::Search {
 void CudaExecutable::tryOut(const Search& search, const Plan& plan) {
   const DeviceMemory scratch(context_, plan.workspaceBytes(), nullptr);
   plan.execute(context_.cudnn(), search.candidates.buffers(stopwatch_->trial(&scratch)));
-  context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
+  context_.call(context_.api().cuStreamSynchronize, context_.compute());
 }
 
 /** Runs a plan, whose numbers must be right. Throws Error. */

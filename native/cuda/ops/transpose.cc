@@ -20,8 +20,7 @@ Step CudaExecutable::prepareOutput(size_t index) {
   const int value = program_.outputs[index];
   const Buffer from = buffer(value);
   const auto copy = [this](CUdeviceptr to, CUdeviceptr source, size_t bytes) {
-    context_.check(context_.api().cuMemcpyDtoDAsync_v2(to, source, bytes, context_.compute()),
-                   "cuMemcpyDtoDAsync");
+    context_.call(context_.api().cuMemcpyDtoDAsync_v2, to, source, bytes, context_.compute());
   };
   const size_t count = elementCount(program_.values[value].shape) * static_cast<size_t>(batch_);
   if (program_.values[value].dtype == DType::kUint8) {

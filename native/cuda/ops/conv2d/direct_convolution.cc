@@ -31,10 +31,8 @@ DirectConvolution CudaExecutable::prepareDirect(const Conv2d& op) {
              std::string(maxPool == nullptr ? "convolution_flat" : "convolution_pool") +
                  std::to_string(parts),
              output.type);
-  context_.check(
-      context_.api().cuFuncSetAttribute(function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
-                                        geometry::kConvolutionSharedBytes),
-      "cuFuncSetAttribute");
+  context_.call(context_.api().cuFuncSetAttribute, function,
+                CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, geometry::kConvolutionSharedBytes);
   const Grid grid{static_cast<size_t>(geometry::convolutionTilesAcross(input.width) * parts),
                   static_cast<size_t>(output.padded / geometry::kConvolutionFilters),
                   static_cast<size_t>(geometry::convolutionTilesDown(input.height) * input.batch),

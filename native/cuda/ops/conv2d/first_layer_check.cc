@@ -109,7 +109,7 @@ bool isFirstLayerRight(Context& context, Kernels& kernels, CUfunction kernel,
                  geometry::kThreads, weight.address(), CUdeviceptr{0}, filter.address(),
                  static_cast<int>(s.filters));
   // The kernel reads its filter early.
-  context.check(context.api().cuStreamSynchronize(context.compute()), "cuStreamSynchronize");
+  context.call(context.api().cuStreamSynchronize, context.compute());
 
   const int64_t window = s.isPooled ? 2 : 1;
   const int64_t elements = s.batch * (s.height / window) * (s.width / window) * s.filters;

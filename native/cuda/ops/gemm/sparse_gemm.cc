@@ -66,8 +66,7 @@ std::unique_ptr<DeviceMemory> CudaExecutable::sparseScratch(const SparseSplit& s
                                                             std::atomic<size_t>* bytes) {
   const size_t size = split.bytes();
   auto scratch = std::make_unique<DeviceMemory>(context_, size, bytes);
-  context_.check(context_.api().cuMemsetD8Async(scratch->address(), 0, size, context_.compute()),
-                 "cuMemsetD8Async");
+  context_.call(context_.api().cuMemsetD8Async, scratch->address(), 0, size, context_.compute());
   return scratch;
 }
 
@@ -146,11 +145,9 @@ std::optional<double> CudaExecutable::timeOfSparse(const Linear& layer) {
   for (size_t i = 0; i < count; ++i) {
     if (draws[i] > 0) inputs[i * elementBytes] = std::byte{1};
   }
-  context_.check(
-      context_.api().cuMemcpyHtoDAsync_v2(address(stopwatch_->trial(), layer.input), inputs.data(),
-                                          inputs.size(), context_.compute()),
-      "cuMemcpyHtoDAsync");
-  context_.check(context_.api().cuStreamSynchronize(context_.compute()), "cuStreamSynchronize");
+  context_.call(context_.api().cuMemcpyHtoDAsync_v2, address(stopwatch_->trial(), layer.input),
+                inputs.data(), inputs.size(), context_.compute());
+  context_.call(context_.api().cuStreamSynchronize, context_.compute());
   // No time depends on what the weights are: before there is a copy, the matrix as it lies will do.
   const auto scratch = sparseScratch(splitOf(layer, layer.outputs()), nullptr);
   return stopwatch_->timeOf(
