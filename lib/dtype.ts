@@ -19,7 +19,9 @@ export const arrayTypes = Object.freeze({
   uint64: BigUint64Array,
 } as const);
 
+/** The type of a tensor's elements. */
 export type DType = keyof typeof arrayTypes;
+/** The typed arrays that a tensor's data may be. */
 export type TensorData =
   | Float32Array
   | Float64Array
@@ -38,6 +40,7 @@ export function arrayTypeOf(dtype: DType): (typeof arrayTypes)[DType] {
   return arrayTypes[dtype];
 }
 
+/** The arithmetic of a device, and the type in which it keeps weights and activations. */
 export type Precision = "float32" | "tf32" | "float16" | "bfloat16" | "float8";
 export const precisions = Object.freeze([
   ...(["float32", "tf32", "float16", "bfloat16", "float8"] as const),

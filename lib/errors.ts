@@ -41,6 +41,7 @@ export const errorCodes = Object.freeze({
   INTERNAL: "a defect of this package; please report it",
 } as const);
 
+/** A key of `errorCodes`. */
 export type ErrorCode = keyof typeof errorCodes;
 
 /**
@@ -54,7 +55,9 @@ export type ErrorCode = keyof typeof errorCodes;
  * }
  */
 export class VggError extends Error {
+  /** The name of the class. */
   override readonly name = "VggError";
+  /** What went wrong. `errorCodes` says when each code occurs. */
   readonly code: ErrorCode;
 
   constructor(code: ErrorCode, message: string, options?: ErrorOptions) {

@@ -70,8 +70,11 @@ export class Tensor {
     markCopy(Tensor);
   }
 
+  /** Dimensions, the outermost first. */
   readonly shape: readonly number[];
+  /** The type of the elements. */
   readonly dtype: DType;
+  /** The elements in row-major order. */
   readonly data: TensorData;
 
   /**
@@ -102,7 +105,11 @@ export class Tensor {
     if (new.target === Tensor) Object.freeze(this);
   }
 
-  /** Makes a tensor of zeros. @throws {RangeError} the shape is invalid or too large for one array */
+  /**
+   * Makes a tensor of zeros.
+   * @throws {RangeError} the shape is invalid or too large for one array
+   * @example const images = Tensor.zeros([1, 3, 224, 224]);
+   */
   static zeros(shape: readonly number[], dtype: DType = "float32"): Tensor {
     if (!dtypes.includes(dtype)) throw rangeError(`one of ${dtypes.join(", ")}`, "dtype", dtype);
     const count = elementCount(checkShape(shape, "shape"));
@@ -121,6 +128,7 @@ export class Tensor {
    * on every machine.
    * @param seed an integer ≥ 0, default 0
    * @throws {TypeError|RangeError} the shape or the seed is invalid
+   * @example const images = Tensor.randn([1, 3, 224, 224], 7);
    */
   static randn(shape: readonly number[], seed = 0): Tensor {
     const count = elementCount(checkShape(shape, "shape"));

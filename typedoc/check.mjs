@@ -14,7 +14,8 @@ const documented =
 /** Methods that every class has: a docstring would repeat their names. */
 const usual = /^(toString|\[.*\])$/;
 /** A unit, or the thing that is counted. A name may have the unit at its end. */
-const unit = /\b(ms|milliseconds|pixels|bytes|[KMG]iB|integer|number of|images|runs)\b/i;
+const unit =
+  /\b(ms|milliseconds|pixels|bytes|[KMG]iB|integer|number of|number above|images|runs)\b/i;
 const unitOfName = /(Ms|Bytes|Pixels)$/;
 
 const textOf = (comment) => (comment?.summary ?? []).map(({ text }) => text).join("");
@@ -74,16 +75,20 @@ function isChecked(one) {
     return false;
   // The messages of the codes say what they mean.
   if (one.parent?.parent?.name === "errorCodes") return false;
-  // The fields of unnamed types follow from the method that records them.
+  // The fields of unnamed types that are no options follow from the method that records them.
   const path = one.getFullName().split(".");
-  return path[0] !== "unnamed" || path.length === 2;
+  return path[0] !== "unnamed" || path.length === 2 || isOption(one);
 }
 
 const app = await Application.bootstrapWithPlugins({
   options: fileURLToPath(new URL("typedoc.json", import.meta.url)),
+  validation: { notExported: true },
+  // The keys of these tables are the values of Architecture and DType.
+  intentionallyNotExported: ["lib/dtype.ts:arrayTypes", "lib/vgg/topology.ts:family"],
 });
 const project = await app.convert();
 if (project === undefined) process.exit(1);
+project.packageName = "vgg-cudnn"; // typedoc looks only for unexported types of the entry's own package
 app.validate(project);
 const declarations = Object.values(project.reflections).filter(isChecked);
 const lines = declarations.flatMap((one) =>

@@ -19,4 +19,11 @@ export type {
   ValueId,
   ValueRecord,
 } from "../lib/graph/ops.ts";
+export type {
+  BatchNormOptions,
+  Conv2dOptions,
+  GemmOptions,
+  MaxPool2dOptions,
+  NormalizeOptions,
+} from "../lib/graph/row-options.ts";
 export type { AddonReport, LibraryReport } from "../lib/native/addon.ts";

@@ -284,6 +284,7 @@ export function checkView(file: CheckpointFile, name: string, view: StoredTensor
   return view;
 }
 
+/** Options of `readCheckpoint` and `Vgg.load` that concern the file. */
 export interface ReadOptions {
   /** Which dictionary to read from a checkpoint with several, e.g. "state_dict". Default: the only possible one. */
   key?: string;

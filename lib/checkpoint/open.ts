@@ -75,6 +75,9 @@ export async function openCheckpoint(path: string, options: ReadOptions = {}): P
  * file. Tensors that are views of one storage share memory, as in PyTorch.
  * @throws {TypeError} not a path, an unknown option
  * @throws {VggError} CHECKPOINT_UNREADABLE, _FORMAT, _CORRUPT, _UNSAFE, _LIMIT, _UNSUPPORTED; OUT_OF_MEMORY
+ * @example
+ * const tensors = await readCheckpoint("vgg11.pth");
+ * for (const [name, { shape, dtype }] of tensors) console.log(name, shape, dtype);
  */
 export async function readCheckpoint(
   path: string,

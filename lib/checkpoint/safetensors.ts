@@ -160,6 +160,7 @@ function readLabels(metadata: ReadonlyMap<string, string>): readonly string[] | 
   return undefined;
 }
 
+/** Options of `writeSafetensors` and `Vgg.save`. */
 export interface WriteOptions {
   /** Strings to store with the tensors. */
   metadata?: Readonly<Record<string, string>>;
@@ -249,6 +250,7 @@ export async function writeTensors(
  * @throws {TypeError} not a path, not a Map or object of Tensors, metadata that is not an object of strings
  * @throws {RangeError} no file, or contents that `readCheckpoint` refuses by default; nothing is written
  * @throws {VggError} DISK_FULL, FOLDER_UNUSABLE
+ * @example await writeSafetensors("mean.safetensors", { mean: Tensor.zeros([3]) });
  */
 export async function writeSafetensors(
   path: string,

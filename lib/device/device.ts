@@ -11,11 +11,12 @@ import { markCopy } from "../realm.js";
 import { byteCount, checkShape, checkTensor, nativeData, Tensor } from "../tensor.js";
 import { cpuInfo, type DeviceInfo, gpuInfos } from "./diagnosis.js";
 
+/** Names a device: "auto" is a GPU that works, else the CPU; "cuda" is the first GPU. */
 export type DeviceId = "auto" | "cpu" | "cuda" | `cuda:${number}`;
 
 /** Handles opened with the same options share one device: the same memory and the same threads. */
 export interface DeviceOptions {
-  /** CPU only: the number of threads. Default: the cores that the process may use. */
+  /** CPU only: the number of threads. Default: the number of cores that the process may use. */
   threads?: number;
   /** CPU only: the kernels' instruction set. Default: the best that the machine has. */
   instructionSet?: "avx512" | "avx2" | "x86-64-v2" | "neon";
@@ -30,8 +31,11 @@ export interface DeviceOptions {
 
 /** Bytes in use on a device by all models of this process. */
 export interface MemoryStats {
+  /** Bytes of parameters, packed and unpacked. */
   readonly parameterBytes: number;
+  /** Bytes of the values that graphs compute between their layers. */
   readonly activationBytes: number;
+  /** Bytes of DeviceTensors. */
   readonly tensorBytes: number;
   /** Host bytes that calls have copied for work that waits or runs, through all handles that share this bound. */
   readonly queuedBytes: number;
@@ -45,6 +49,8 @@ export interface MemoryStats {
  * @throws {TypeError|RangeError} no such id, thread count or instruction set
  * @throws {VggError} LIBRARY_MISSING, DEVICE_UNAVAILABLE, DEVICE_LOST with the reason; UNSUPPORTED instruction set or GPU;
  * OUT_OF_MEMORY; ADDON_MISSING
+ * @example
+ * const device = await openDevice("cpu", { threads: 2 });
  */
 export async function openDevice(
   id: DeviceId = "auto",
@@ -90,12 +96,19 @@ async function openGpu(
   return new Device(gpuInfos()[ordinal]!, opened, deterministic);
 }
 
-/** A device that runs graphs. It does all of its work in the order of the calls, on one thread. */
+/**
+ * A device that runs graphs. It does all of its work in the order of the calls, on one thread.
+ * @example
+ * const device = await openDevice();
+ * console.log(`${device.id}: ${device.name}, ${device.info.precisions.join(", ")}`);
+ * const model = await Vgg.create("vgg11", { device });
+ */
 export class Device {
   static {
     markCopy(Device);
   }
 
+  /** What the device is, and what it offers. */
   readonly info: DeviceInfo;
   #native: NativeDevice | null;
 
@@ -112,19 +125,25 @@ export class Device {
         : info;
   }
 
+  /** The id that opens it: "cpu" or "cuda:N". */
   get id(): string {
     return this.info.id;
   }
 
+  /** The back end that does the work. */
   get kind(): "cpu" | "cuda" {
     return this.info.kind;
   }
 
+  /** The name that its manufacturer gave the processor. */
   get name(): string {
     return this.info.name;
   }
 
-  /** Whether two handles share one device: the same memory and the same threads. */
+  /**
+   * Whether two handles share one device: the same memory and the same threads.
+   * @example const isShared = device.isSameAs(await openDevice("cpu"));
+   */
   isSameAs(other: Device): boolean {
     return `${this}` === `${other}`;
   }
@@ -142,12 +161,19 @@ export class Device {
     return this.#native;
   }
 
-  /** Returns the bytes in use. @throws {VggError} DISPOSED */
+  /**
+   * Returns the bytes in use.
+   * @throws {VggError} DISPOSED
+   * @example const { parameterBytes, queuedBytes } = device.memoryStats();
+   */
   memoryStats(): MemoryStats {
     return callNative(() => this.native.memoryStats());
   }
 
-  /** Releases the handle. Its models and tensors still work; no new ones can be made. A second call does nothing. */
+  /**
+   * Releases the handle. Its models and tensors still work; no new ones can be made. A second call does nothing.
+   * @example device.dispose();
+   */
   dispose(): void {
     this.#native = null;
   }
@@ -157,14 +183,25 @@ export class Device {
   }
 }
 
-/** A tensor in a device's memory. As an input or output of `forward` it is not copied through JavaScript. */
+/**
+ * A tensor in a device's memory. As an input or output of `forward` it is not copied through JavaScript.
+ * @example
+ * const images = DeviceTensor.allocate(model.device, [8, 3, 224, 224]);
+ * const logits = DeviceTensor.allocate(model.device, [8, 1000]);
+ * await images.write(Tensor.randn([8, 3, 224, 224]));
+ * await model.forward(images, { into: logits });
+ * const { data } = await logits.read();
+ */
 export class DeviceTensor {
   static {
     markCopy(DeviceTensor);
   }
 
+  /** Dimensions, the outermost first. */
   readonly shape: readonly number[];
+  /** The type of the elements. */
   readonly dtype: DType;
+  /** The device that has the memory. */
   readonly device: Device;
   /** @internal The queue of all reads and writes of the memory. */
   readonly line = new Line();
@@ -184,6 +221,7 @@ export class DeviceTensor {
    * Allocates uninitialised memory on the device.
    * @throws {TypeError|RangeError} not a Device, or an invalid shape or dtype
    * @throws {VggError} OUT_OF_MEMORY, DISPOSED
+   * @example const images = DeviceTensor.allocate(device, [8, 3, 224, 224]);
    */
   static allocate(
     device: Device,
@@ -203,6 +241,7 @@ export class DeviceTensor {
     return this.#memory;
   }
 
+  /** Whether `dispose` was called. */
   get isDisposed(): boolean {
     return this.#isDisposed;
   }
@@ -210,6 +249,7 @@ export class DeviceTensor {
   /**
    * Copies a tensor of the same shape and dtype to the device. The data are read before this returns.
    * @throws {TypeError|RangeError} another shape or dtype @throws {VggError} DISPOSED, QUEUE_FULL, OUT_OF_MEMORY
+   * @example await deviceTensor.write(Tensor.zeros(deviceTensor.shape));
    */
   async write(tensor: Tensor): Promise<void> {
     checkTensor(tensor, "tensor", this.dtype);
@@ -225,14 +265,21 @@ export class DeviceTensor {
       : start(data, null));
   }
 
-  /** Copies the tensor to JavaScript's memory, after all earlier calls on the device. @throws {VggError} DISPOSED */
+  /**
+   * Copies the tensor to JavaScript's memory, after all earlier calls on the device.
+   * @throws {VggError} DISPOSED
+   * @example const { shape, data } = await deviceTensor.read();
+   */
   async read(): Promise<Tensor> {
     const { memory } = this;
     const bytes = await inTurn(this.line, () => awaitNative(() => memory.read()));
     return new Tensor(this.shape, new (arrayTypeOf(this.dtype))(bytes), this.dtype);
   }
 
-  /** Frees the memory when the work that uses it is done. A second call does nothing. */
+  /**
+   * Frees the memory when the work that uses it is done. A second call does nothing.
+   * @example deviceTensor.dispose();
+   */
   dispose(): void {
     if (this.#isDisposed) return;
     this.#isDisposed = true;

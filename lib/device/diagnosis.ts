@@ -7,41 +7,63 @@ import type { AddonReport, LibraryReport } from "../native/addon.js";
 import { addonReport, native } from "../native/load.js";
 import { isError } from "../realm.js";
 
+/** What a device is, and what it offers. */
 export interface DeviceInfo {
+  /** The id that opens the device: "cpu" or "cuda:N". */
   readonly id: string;
+  /** The back end that does the work. */
   readonly kind: "cpu" | "cuda";
+  /** The name that its manufacturer gave the processor. */
   readonly name: string;
+  /** All memory of the machine or GPU. */
   readonly memoryBytes: number;
   /** Free memory at the time of the call, for a GPU that is open in this process. */
   readonly memoryFreeBytes?: number;
+  /** The values of the option `precision` that the device takes. */
   readonly precisions: readonly Precision[];
-  /** CPU only: the cores that this process may use, and the instruction sets of its kernels, the best first. */
+  /** CPU only: the number of cores that this process may use. */
   readonly threads?: number;
+  /** CPU only: the instruction sets for which there are kernels and which the machine has, the best first. */
   readonly instructionSets?: readonly string[];
-  /** GPU only: "9.0", the number of multiprocessors, "0000:1B:00.0" and "GPU-…". */
+  /** GPU only: the version of its instruction set, such as "9.0". */
   readonly computeCapability?: string;
+  /** GPU only: the number of multiprocessors. */
   readonly multiprocessors?: number;
+  /** GPU only: its place on the bus, such as "0000:1B:00.0". */
   readonly pciBusId?: string;
+  /** GPU only: "GPU-…", as nvidia-smi prints it. */
   readonly uuid?: string;
 }
 
+/** What this package finds on this machine. `vgg doctor` prints it. */
 export interface Diagnosis {
+  /** The version of this package. */
   readonly version: string;
+  /** The version of Node. */
   readonly node: string;
+  /** The operating system and the architecture, such as "linux-x64". */
   readonly platform: string;
+  /** The addon's file, and the files that were tried. */
   readonly addon: AddonReport;
+  /** The CPU; null without the addon. */
   readonly cpu: DeviceInfo | null;
+  /** The GPUs, and what they need. */
   readonly cuda: {
+    /** Whether a GPU can be opened. */
     readonly available: boolean;
     /** Why no GPU can be used, or the GPUs that were found. */
     readonly reason: string;
+    /** The GPUs that the driver shows. */
     readonly devices: readonly DeviceInfo[];
     /** The driver, cuDNN, cuBLASLt and NVRTC as they were found. */
     readonly libraries: readonly LibraryReport[];
     /** Every file that was tried. */
     readonly attempts: readonly {
+      /** The library that was looked for. */
       readonly library: string;
+      /** The file. */
       readonly path: string;
+      /** Why it was not taken; null for the file in use. */
       readonly error: string | null;
     }[];
     /** The environment variables that are set and change what is found or computed. */
@@ -49,9 +71,8 @@ export interface Diagnosis {
   };
 }
 
-export const { version } = createRequire(import.meta.url)("../../package.json") as {
-  version: string;
-};
+/** The version of this package. */
+export const version: string = createRequire(import.meta.url)("../../package.json").version;
 
 const cudaVariables = [
   ...(["VGG_CUDA_PATH", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "CUDA_PATH"] as const),
@@ -76,7 +97,11 @@ export function gpuInfos(): DeviceInfo[] {
   return callNative(() => native().cudaDevices()).map((gpu) => ({ ...gpu, kind: "cuda" as const }));
 }
 
-/** Returns the devices that `openDevice` would open, the fastest first. @throws {VggError} ADDON_MISSING */
+/**
+ * Returns the devices that `openDevice` would open, the fastest first.
+ * @throws {VggError} ADDON_MISSING
+ * @example for (const { id, name, precisions } of listDevices()) console.log(id, name, precisions);
+ */
 export function listDevices(): DeviceInfo[] {
   const gpus = gpuInfos();
   const { libraries } = callNative(() => native().cudaReport());
@@ -112,7 +137,12 @@ function diagnoseCuda(): Diagnosis["cuda"] {
   return { available, reason, devices, libraries, attempts, environment };
 }
 
-/** Returns everything that was searched for, where, and the result. Never throws. */
+/**
+ * Returns everything that was searched for, where, and the result. Never throws.
+ * @example
+ * const { cuda } = diagnose();
+ * if (!cuda.available) console.log(`no GPU: ${cuda.reason}`);
+ */
 export function diagnose(): Diagnosis {
   const addon = addonReport();
   const hasAddon = addon.path !== null;

@@ -9,6 +9,7 @@ import { readWhole } from "../files/read-whole.js";
 import { writeAll } from "../files/replace.js";
 import { type Client, Interrupted, openClient, type Response, shown } from "./http.js";
 
+/** How far a download is. */
 export interface Progress {
   /** Bytes of the whole file, including the bytes from earlier calls. */
   readonly receivedBytes: number;

@@ -30,7 +30,9 @@ import { LockWatch, tryLock } from "./lock.js";
 
 /** A file that its publisher names by its hash. */
 export interface PublishedFile {
+  /** The name of the file. */
   readonly file: string;
+  /** The publisher's address of the file. */
   readonly url: string;
   /** The first hexadecimal digits of the file's SHA-256. */
   readonly hashPrefix: string;
@@ -42,6 +44,7 @@ export interface PublishedFile {
   readonly sizeMiB: number;
 }
 
+/** Options of `pullWeights`. */
 export interface PullOptions {
   /**
    * The folder that is searched and downloaded to. Default: torch's cache if there is one, else `vgg-cudnn` in the user's

@@ -10,12 +10,21 @@ import {
 } from "../check.js";
 import type { DType } from "../dtype.js";
 import { elementCount } from "../tensor.js";
+import { finish } from "./finished.js";
 import type { GraphRecord, ParameterRecord, Row, ValueId, ValueRecord } from "./ops.js";
+import type {
+  BatchNormOptions,
+  Conv2dOptions,
+  GemmOptions,
+  MaxPool2dOptions,
+  NormalizeOptions,
+} from "./row-options.js";
 import {
   checkExtents,
   checkFeatures,
   checkFloat,
   checkImage,
+  checkNumbers,
   checkParameter,
   checkValue,
   checkVector,
@@ -26,31 +35,6 @@ import {
 } from "./value.js";
 
 const maxExtent = 65_536;
-
-/** The records whose shapes a builder has checked. Native code relies on these checks. */
-const finished = new WeakSet<GraphRecord>();
-
-/** @throws {TypeError} not a record that `GraphBuilder.finish` returned */
-export function checkRecord(record: GraphRecord): void {
-  if (typeof record !== "object" || record === null || !finished.has(record)) {
-    throw typeError("a record of GraphBuilder.finish", "record", record);
-  }
-}
-
-function freeze<T extends object>(tree: T): T {
-  for (const item of Object.values(tree))
-    if (typeof item === "object" && item !== null) freeze(item);
-  return Object.freeze(tree);
-}
-
-/** Reads one finite number for each channel, each once. @throws {RangeError} */
-function checkNumbers(list: readonly number[], channels: number, name: string): number[] {
-  const numbers = Array.isArray(list) && list.length === channels ? Array.from(list) : [];
-  if (numbers.length !== channels || !numbers.every((item) => Number.isFinite(item))) {
-    throw rangeError(`${channels} finite numbers, one for each channel,`, name, list);
-  }
-  return numbers;
-}
 
 /**
  * Records a graph of operations, which `Graph.compile` prepares for a device.
@@ -70,6 +54,7 @@ export class GraphBuilder {
    * Adds an input.
    * @param shape without the batch dimension: [C, H, W] or [F] for "float32", [H, W, C] for "uint8"
    * @throws {TypeError|RangeError} the name is empty or in use, or the shape or dtype is invalid
+   * @example const pixels = builder.input("pixels", [224, 224, 3], "uint8");
    */
   input(name: string, shape: readonly number[], dtype: "float32" | "uint8" = "float32"): Value {
     if (typeof name !== "string" || name === "") throw typeError("a name", "input", name);
@@ -89,7 +74,11 @@ export class GraphBuilder {
     return value;
   }
 
-  /** Adds a parameter. A second call with the same name returns the same one. @throws {RangeError} the name has another shape */
+  /**
+   * Adds a parameter. A second call with the same name returns the same one.
+   * @throws {RangeError} the name has another shape
+   * @example const bias = builder.parameter("features.0.bias", [64]);
+   */
   parameter(name: string, shape: readonly number[]): ParameterValue {
     if (typeof name !== "string" || name === "") throw typeError("a name", "parameter", name);
     const checked = checkExtents(shape, `the shape of parameter ${name}`);
@@ -107,8 +96,11 @@ export class GraphBuilder {
     return record(new ParameterValue(this, id, name, checked));
   }
 
-  /** input uint8 (N, H, W, C) or float32 (N, C, H, W) in [0, 1] → (N, C, H, W) float32, (x - mean) / std by channel */
-  normalize(input: Value, options: { mean: readonly number[]; std: readonly number[] }): Value {
+  /**
+   * Normalises each channel: uint8 (N, H, W, C) or float32 (N, C, H, W) in [0, 1] → (N, C, H, W) float32, (x - mean) / std.
+   * @example const image = builder.normalize(pixels, { mean: [0.5, 0.5, 0.5], std: [0.2, 0.2, 0.2] });
+   */
+  normalize(input: Value, options: NormalizeOptions): Value {
     const given = readOptions(options, "options of normalize", ["mean", "std"]);
     checkValue(this, input, "normalize", "input");
     if (input.shape.length !== 3)
@@ -122,12 +114,11 @@ export class GraphBuilder {
     return this.#row({ kind: "normalize", input: input.id, output: output.id, mean, std }, output);
   }
 
-  /** input (N, C, H, W), weight (K, C, R, S), bias (K) → (N, K, H', W') */
-  conv2d(
-    input: Value,
-    weight: ParameterValue,
-    options: { bias?: ParameterValue; stride?: number; padding?: number; relu?: boolean } = {},
-  ): Value {
+  /**
+   * Adds a convolution: input (N, C, H, W), weight (K, C, R, S), bias (K) → (N, K, H', W').
+   * @example const y = builder.conv2d(x, weight, { bias, padding: 1, relu: true });
+   */
+  conv2d(input: Value, weight: ParameterValue, options: Conv2dOptions = {}): Value {
     const known = ["bias", "stride", "padding", "relu"];
     const given = readOptions(options, "options of conv2d", known);
     const { bias, stride = 1, padding = 0, relu = false } = given;
@@ -169,18 +160,11 @@ export class GraphBuilder {
     );
   }
 
-  /** input (N, C, H, W), parameters (C) → (N, C, H, W) */
-  batchNorm(
-    input: Value,
-    options: {
-      weight: ParameterValue;
-      bias: ParameterValue;
-      mean: ParameterValue;
-      variance: ParameterValue;
-      epsilon?: number;
-      relu?: boolean;
-    },
-  ): Value {
+  /**
+   * Adds a batch normalisation by known statistics: input (N, C, H, W), parameters (C) → (N, C, H, W).
+   * @example const y = builder.batchNorm(x, { weight, bias, mean, variance, relu: true });
+   */
+  batchNorm(input: Value, options: BatchNormOptions): Value {
     const vectors = ["weight", "bias", "mean", "variance"] as const;
     const known = [...vectors, "epsilon", "relu"];
     const given = readOptions(options, "options of batchNorm", known);
@@ -207,8 +191,9 @@ export class GraphBuilder {
   }
 
   /**
-   * input of any shape → the same shape. The `relu` option of conv2d, gemm and batchNorm costs less; use this if the
-   * value before it is an output too.
+   * Adds a ReLU: input of any shape → the same shape. The `relu` option of conv2d, gemm and batchNorm costs less; use
+   * this if the value before it is an output too.
+   * @example const y = builder.relu(x);
    */
   relu(input: Value): Value {
     checkFloat(this, input, "relu");
@@ -216,11 +201,11 @@ export class GraphBuilder {
     return this.#row({ kind: "relu", input: input.id, output: output.id }, output);
   }
 
-  /** input (N, C, H, W) → (N, C, H', W') */
-  maxPool2d(
-    input: Value,
-    options: { size?: number; stride?: number; padding?: number } = {},
-  ): Value {
+  /**
+   * Adds a maximum of windows: input (N, C, H, W) → (N, C, H', W').
+   * @example const y = builder.maxPool2d(x, { size: 3, stride: 2, padding: 1 });
+   */
+  maxPool2d(input: Value, options: MaxPool2dOptions = {}): Value {
     const given = readOptions(options, "options of maxPool2d", ["size", "stride", "padding"]);
     const { size = 2, stride = size, padding = 0 } = given;
     const [channels, height, width] = checkImage(this, input, "maxPool2d");
@@ -243,7 +228,11 @@ export class GraphBuilder {
     );
   }
 
-  /** input (N, C, H, W) → (N, C, H', W') */
+  /**
+   * Adds an average of PyTorch's bins: input (N, C, H, W) → (N, C, H', W').
+   * @param outputSize [H', W']
+   * @example const y = builder.adaptiveAvgPool2d(x, [7, 7]);
+   */
   adaptiveAvgPool2d(input: Value, outputSize: readonly [number, number]): Value {
     const [channels] = checkImage(this, input, "adaptiveAvgPool2d");
     if (!Array.isArray(outputSize) || outputSize.length !== 2) {
@@ -256,19 +245,21 @@ export class GraphBuilder {
     return this.#row({ kind: "adaptiveAvgPool2d", input: input.id, output: output.id }, output);
   }
 
-  /** input (N, C, H, W) → (N, C·H·W) */
+  /**
+   * Makes a row of each image: input (N, C, H, W) → (N, C·H·W).
+   * @example const row = builder.flatten(x);
+   */
   flatten(input: Value): Value {
     checkImage(this, input, "flatten");
     const output = this.#value([elementCount(input.shape)], "float32");
     return this.#row({ kind: "flatten", input: input.id, output: output.id }, output);
   }
 
-  /** input (N, I), weight (O, I), bias (O) → (N, O) */
-  gemm(
-    input: Value,
-    weight: ParameterValue,
-    options: { bias?: ParameterValue; relu?: boolean } = {},
-  ): Value {
+  /**
+   * Adds a linear layer: input (N, I), weight (O, I), bias (O) → (N, O).
+   * @example const logits = builder.gemm(row, builder.parameter("weight", [10, ...row.shape]));
+   */
+  gemm(input: Value, weight: ParameterValue, options: GemmOptions = {}): Value {
     const { bias, relu = false } = readOptions(options, "options of gemm", ["bias", "relu"]);
     const features = checkFeatures(this, input, "gemm");
     checkParameter(this, weight, "gemm", "weight");
@@ -291,15 +282,21 @@ export class GraphBuilder {
     );
   }
 
-  /** input (N, F) → (N, F) */
+  /**
+   * Adds a softmax: input (N, F) → (N, F). Each row sums to 1.
+   * @example const probabilities = builder.softmax(logits);
+   */
   softmax(input: Value): Value {
     checkFeatures(this, input, "softmax");
     const output = this.#value(input.shape, "float32");
     return this.#row({ kind: "softmax", input: input.id, output: output.id }, output);
   }
 
-  /** input (N, F) → values (N, k) float32 in descending order, indices (N, k) int32 */
-  topK(input: Value, k: number): { values: Value; indices: Value } {
+  /**
+   * Finds the greatest: input (N, F) → values (N, k) float32 in descending order, indices (N, k) int32.
+   * @example const { values, indices } = builder.topK(probabilities, 5);
+   */
+  topK(input: Value, k: number): Record<"values" | "indices", Value> {
     const features = checkFeatures(this, input, "topK");
     checkInteger(k, "k of topK", 1, features);
     const values = this.#value([k], "float32");
@@ -308,7 +305,11 @@ export class GraphBuilder {
     return { values, indices };
   }
 
-  /** Returns the record with these outputs. @throws {TypeError|RangeError} no output, or one that no row of this graph computes */
+  /**
+   * Returns the record with these outputs.
+   * @throws {TypeError|RangeError} no output, or one that no row of this graph computes
+   * @example const record = builder.finish({ logits });
+   */
   finish(outputs: Readonly<Record<string, Value>>): GraphRecord {
     if (!isPlainObject(outputs)) throw typeError("an object of values", "outputs", outputs);
     const entries = Object.entries<Value>(outputs);
@@ -319,15 +320,13 @@ export class GraphBuilder {
         throw rangeError("a computed value", `output ${name}`, "an input");
       }
     }
-    const graph = freeze({
+    return finish({
       values: [...this.#values],
       parameters: [...this.#parameters],
       rows: [...this.#rows],
       inputs: { ...this.#inputs },
       outputs: Object.fromEntries(entries.map(([name, value]) => [name, value.id])),
     });
-    finished.add(graph);
-    return graph;
   }
 
   #value(shape: readonly number[], dtype: DType): Value {

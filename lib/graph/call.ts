@@ -9,6 +9,7 @@ import { copyArray } from "../order.js";
 import { onAbort } from "../signal.js";
 import { nativeData, Tensor } from "../tensor.js";
 
+/** The inputs of a run by name: the values of one batch. */
 export type Inputs = Readonly<Record<string, Tensor | DeviceTensor>>;
 export type Targets = Readonly<Record<string, DeviceTensor>>;
 export type NativeInputs = readonly (NodeJS.TypedArray | NativeMemory)[];
@@ -25,6 +26,7 @@ export interface Port {
   readonly dtype: DType;
 }
 
+/** The outputs of a run by name. */
 export type Results = Record<string, Tensor | DeviceTensor>;
 
 /** A call whose arguments were checked. */

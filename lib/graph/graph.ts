@@ -20,7 +20,6 @@ import type {
 } from "../native/addon.js";
 import { inTurn, type Line, mustWait, waitWithCopies } from "../order.js";
 import { byteCount, elementCount, Tensor } from "../tensor.js";
-import { checkRecord } from "./builder.js";
 import {
   bind,
   type Call,
@@ -34,10 +33,12 @@ import {
   type Results,
   type Targets,
 } from "./call.js";
+import { checkRecord } from "./finished.js";
 import { type GraphRecord, parametersOf, type ValueId } from "./ops.js";
 import { ParameterStore } from "./parameter-store.js";
 import { describeSteps, type ProfileOptions, type StepProfile } from "./profile.js";
 
+/** Options of `run`. */
 export interface RunOptions {
   /**
    * Drops the run if it has not started, or stops it between two layers if it has. The run rejects with the signal's
@@ -50,7 +51,9 @@ export interface RunOptions {
 
 /** The result of `profile`: the outputs of the last run, and each step in the order in which they ran. */
 export interface GraphProfile {
+  /** The outputs of the last run by name. */
   readonly outputs: Record<string, Tensor>;
+  /** The steps in the order in which they ran. */
   readonly steps: readonly StepProfile[];
 }
 
@@ -64,8 +67,11 @@ export interface GraphProfile {
  * await graph.dispose();
  */
 export class Graph {
+  /** The device that runs it. */
   readonly device: Device;
+  /** The record that was compiled. */
   readonly record: GraphRecord;
+  /** The numbers of its parameters. */
   readonly parameters: ParameterStore;
   readonly #inputs: readonly Port[];
   readonly #outputs: readonly Port[];
@@ -81,6 +87,7 @@ export class Graph {
    * @param parameters to share with other graphs; default: new ones, disposed with the graph
    * @throws {TypeError|RangeError} not a record of `GraphBuilder.finish`; parameters of another device or shape
    * @throws {VggError} DISPOSED
+   * @example const graph = Graph.compile(await openDevice(), record);
    */
   static compile(device: Device, record: GraphRecord, parameters?: ParameterStore): Graph {
     if (!(device instanceof Device)) throw typeError("a Device", "device", device);
@@ -134,6 +141,7 @@ export class Graph {
    * Plans the memory and packs the weights for a batch size now rather than at its first run.
    * @throws {TypeError|RangeError} batch is not an integer ≥ 1
    * @throws {VggError} DISPOSED, OUT_OF_MEMORY, MISSING_PARAMETER
+   * @example await graph.prepare(8);
    */
   async prepare(batch: number): Promise<void> {
     checkInteger(batch, "batch", 1, 2 ** 31 - 1);
@@ -148,6 +156,7 @@ export class Graph {
    * @returns each output by name: a new Tensor, or the DeviceTensor of `into`
    * @throws {TypeError|RangeError} a missing or unknown input or output, another shape, dtype or device
    * @throws {VggError} DISPOSED, OUT_OF_MEMORY, QUEUE_FULL, MISSING_PARAMETER; or the reason of `signal`
+   * @example const { y } = await graph.run({ x: Tensor.randn([1, 3, 32, 32]) });
    */
   async run(inputs: Inputs, options?: RunOptions): Promise<Results> {
     this.#checkLive();
@@ -167,6 +176,7 @@ export class Graph {
    * outside the recorded graph that `run` launches.
    * @param inputs as for `run`, copied before this returns
    * @throws {TypeError|RangeError} as `run`; `warmup` or `iterations` out of range @throws {VggError} as `run`
+   * @example const { steps } = await graph.profile({ x: Tensor.randn([1, 3, 32, 32]) });
    */
   async profile(inputs: Inputs, options: ProfileOptions = {}): Promise<GraphProfile> {
     this.#checkLive();
@@ -313,7 +323,10 @@ export class Graph {
       throw new VggError("DISPOSED", "Expected a live graph but it was disposed");
   }
 
-  /** Frees the graph when earlier runs have ended. A second call does nothing more. */
+  /**
+   * Frees the graph when earlier runs have ended. A second call does nothing more.
+   * @example await graph.dispose();
+   */
   dispose(): Promise<void> {
     this.#disposal ??= (async () => {
       await inTurn(this.parameters.line, () => awaitNative(() => this.#native.dispose()));

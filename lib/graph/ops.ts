@@ -6,7 +6,7 @@ export type ValueId = number;
 /** Index into `GraphRecord.parameters`. */
 export type ParameterId = number;
 
-/** input uint8 (N, H, W, C), scaled by 1/255, or float32 (N, C, H, W) → (x - mean[c]) / std[c], (N, C, H, W) */
+/** Normalises uint8 (N, H, W, C), scaled by 1/255, or float32 (N, C, H, W): (x - mean[c]) / std[c] → (N, C, H, W). */
 export interface NormalizeRow {
   readonly kind: "normalize";
   readonly input: ValueId;
@@ -15,7 +15,7 @@ export interface NormalizeRow {
   readonly std: readonly number[];
 }
 
-/** input (N, C, H, W), weight (K, C, R, S), bias (K) → (N, K, H', W'), then ReLU if `relu` */
+/** Convolution: input (N, C, H, W), weight (K, C, R, S), bias (K) → (N, K, H', W'), then ReLU if `relu`. */
 export interface Conv2dRow {
   readonly kind: "conv2d";
   readonly input: ValueId;
@@ -27,7 +27,7 @@ export interface Conv2dRow {
   readonly relu: boolean;
 }
 
-/** input (N, C, H, W), parameters (C) → (x - mean) / √(variance + epsilon) · weight + bias, then ReLU if `relu` */
+/** Batch normalisation: input (N, C, H, W), parameters (C) → (x - mean) / √(variance + epsilon) · weight + bias, then ReLU if `relu`. */
 export interface BatchNormRow {
   readonly kind: "batchNorm";
   readonly input: ValueId;
@@ -40,14 +40,14 @@ export interface BatchNormRow {
   readonly relu: boolean;
 }
 
-/** input of any shape → the same shape. After a convolution or linear layer, that row's `relu` costs less. */
+/** ReLU: input of any shape → the same shape. After a convolution or linear layer, that row's `relu` costs less. */
 export interface ReluRow {
   readonly kind: "relu";
   readonly input: ValueId;
   readonly output: ValueId;
 }
 
-/** input (N, C, H, W) → (N, C, H', W'); padding is never the maximum, NaN always is */
+/** Maximum of windows: input (N, C, H, W) → (N, C, H', W'). Padding is never the maximum, NaN always is. */
 export interface MaxPool2dRow {
   readonly kind: "maxPool2d";
   readonly input: ValueId;
@@ -57,21 +57,21 @@ export interface MaxPool2dRow {
   readonly padding: number;
 }
 
-/** input (N, C, H, W) → (N, C, H', W') with PyTorch's bins */
+/** Average of bins: input (N, C, H, W) → (N, C, H', W'). The bins are PyTorch's. */
 export interface AdaptiveAvgPool2dRow {
   readonly kind: "adaptiveAvgPool2d";
   readonly input: ValueId;
   readonly output: ValueId;
 }
 
-/** input (N, C, H, W) → (N, C·H·W); before a linear layer it costs nothing */
+/** Makes rows: input (N, C, H, W) → (N, C·H·W). Before a linear layer it costs nothing. */
 export interface FlattenRow {
   readonly kind: "flatten";
   readonly input: ValueId;
   readonly output: ValueId;
 }
 
-/** input (N, I), weight (O, I), bias (O) → (N, O), then ReLU if `relu` */
+/** Linear layer: input (N, I), weight (O, I), bias (O) → (N, O), then ReLU if `relu`. */
 export interface GemmRow {
   readonly kind: "gemm";
   readonly input: ValueId;
@@ -81,14 +81,14 @@ export interface GemmRow {
   readonly relu: boolean;
 }
 
-/** input (N, F) → (N, F), each row summing to 1 */
+/** Softmax: input (N, F) → (N, F). Each row sums to 1. */
 export interface SoftmaxRow {
   readonly kind: "softmax";
   readonly input: ValueId;
   readonly output: ValueId;
 }
 
-/** input (N, F) → values (N, k) in descending order (`output`) and their indices (N, k) int32; NaN is the greatest */
+/** The greatest: input (N, F) → values (N, k) in descending order (`output`) and their indices (N, k) int32. NaN is the greatest. */
 export interface TopKRow {
   readonly kind: "topK";
   readonly input: ValueId;
@@ -97,6 +97,7 @@ export interface TopKRow {
   readonly k: number;
 }
 
+/** One operation of a graph. */
 export type Row =
   | NormalizeRow
   | Conv2dRow
@@ -164,6 +165,7 @@ export interface ValueRecord {
   readonly dtype: DType;
 }
 
+/** The name and shape of a parameter. */
 export interface ParameterRecord {
   readonly name: string;
   readonly shape: readonly number[];
@@ -171,9 +173,14 @@ export interface ParameterRecord {
 
 /** A whole graph: rows in the order in which they run. Plain data: it can be printed, compared and stored. */
 export interface GraphRecord {
+  /** The values, by id. */
   readonly values: readonly ValueRecord[];
+  /** The parameters, by id. */
   readonly parameters: readonly ParameterRecord[];
+  /** The operations in the order in which they run. */
   readonly rows: readonly Row[];
+  /** The ids of the inputs, by name. */
   readonly inputs: Readonly<Record<string, ValueId>>;
+  /** The ids of the outputs, by name. */
   readonly outputs: Readonly<Record<string, ValueId>>;
 }

@@ -40,9 +40,11 @@ export class ParameterStore {
     markCopy(ParameterStore);
   }
 
+  /** The device that has the parameters. */
   readonly device: Device;
   /** The arithmetic of the graphs that read them. */
   readonly precision: Precision;
+  /** The names and shapes. */
   readonly records: readonly ParameterRecord[];
   /** @internal The queue of calls that read or write the parameters. */
   readonly line = new Line();
@@ -74,7 +76,11 @@ export class ParameterStore {
     return this.#native;
   }
 
-  /** The index of a parameter in `records`. @throws {RangeError} no such parameter */
+  /**
+   * The index of a parameter in `records`.
+   * @throws {RangeError} no such parameter
+   * @example const { shape } = parameters.records[parameters.index("weight")]!;
+   */
   index(name: string): number {
     const index = typeof name === "string" ? this.#indices.get(name) : undefined;
     if (index === undefined) throw rangeError("the name of a parameter", "name", name);
@@ -86,6 +92,7 @@ export class ParameterStore {
    * @param tensor float32; or float64, float16 or bfloat16, which are converted to float32
    * @throws {TypeError|RangeError} unknown name, another dtype or shape
    * @throws {VggError} OUT_OF_MEMORY, QUEUE_FULL, DISPOSED
+   * @example await parameters.set("bias", Tensor.zeros([64]));
    */
   async set(name: string, tensor: Tensor): Promise<void> {
     await this.write([[name, tensor]]);
@@ -95,6 +102,7 @@ export class ParameterStore {
    * Sets several parameters in one step: no other call sees some new and some old.
    * @param tensors a Map or an object
    * @throws {TypeError|RangeError} as `set` @throws {VggError} as `set`; nothing was written
+   * @example await parameters.setAll({ weight: Tensor.randn([10, 64]), bias: Tensor.zeros([10]) });
    */
   async setAll(
     tensors: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
@@ -125,15 +133,18 @@ export class ParameterStore {
    * submitted. Later calls of these parameters wait until the last piece is written. It holds two pieces at a time,
    * which do not count towards the queue's limit. If it fails, the pieces before the failure stay written.
    * @param pieces Uint8Arrays of whole elements; together they are all elements of the parameter
-   * @param options.signal ends the wait for a piece
    * @throws {TypeError|RangeError} unknown name, another dtype, not an iterable, pieces of another type or size
    * @throws {VggError} OUT_OF_MEMORY, DISPOSED; what `pieces` throws; or the reason of `signal`
+   * @example await parameters.setPieces("weight", "float32", createReadStream("weight.bin"));
    */
   async setPieces(
     name: string,
     dtype: DType,
     pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-    options: { signal?: AbortSignal } = {},
+    options: {
+      /** Ends the wait for a piece. The call rejects with the signal's reason. */
+      signal?: AbortSignal;
+    } = {},
   ): Promise<void> {
     const index = this.index(name);
     checkOneOf(dtype, "dtype", parameterDtypes);
@@ -172,7 +183,11 @@ export class ParameterStore {
     }
   }
 
-  /** Checks a parameter's shape. @throws {RangeError} unknown name, or it has another shape */
+  /**
+   * Checks a parameter's shape.
+   * @throws {RangeError} unknown name, or it has another shape
+   * @example parameters.checkShape("bias", [64]);
+   */
   checkShape(name: string, shape: readonly number[]): void {
     const expected = formatShape(this.records[this.index(name)]!.shape);
     if (formatShape(shape) !== expected)
@@ -181,7 +196,11 @@ export class ParameterStore {
       );
   }
 
-  /** Copies a parameter, as float32. @throws {RangeError} unknown name @throws {VggError} MISSING_PARAMETER, OUT_OF_MEMORY, DISPOSED */
+  /**
+   * Copies a parameter, as float32.
+   * @throws {RangeError} unknown name @throws {VggError} MISSING_PARAMETER, OUT_OF_MEMORY, DISPOSED
+   * @example const { data } = await parameters.get("bias");
+   */
   async get(name: string): Promise<Tensor> {
     const index = this.index(name);
     const bytes = await inTurn(this.line, () => awaitNative(() => this.#native.read(index)));
@@ -191,6 +210,7 @@ export class ParameterStore {
   /**
    * Copies all parameters, as they are after all earlier calls and before all later ones.
    * @throws {VggError} MISSING_PARAMETER, OUT_OF_MEMORY, DISPOSED
+   * @example await writeSafetensors("weights.safetensors", await parameters.getAll());
    */
   async getAll(): Promise<Map<string, Tensor>> {
     const held = this.hold();
@@ -220,7 +240,11 @@ export class ParameterStore {
     return new Tensor(shape, await held.read(index, elementCount(shape)));
   }
 
-  /** Sets every element to one value. @throws {TypeError|RangeError} unknown name, not a number */
+  /**
+   * Sets every element to one value.
+   * @throws {TypeError|RangeError} unknown name, not a number
+   * @example await parameters.fill("bias", 0);
+   */
   async fill(name: string, value: number): Promise<void> {
     const index = this.index(name);
     if (typeof value !== "number") throw typeError("a number", "value", value);
@@ -230,6 +254,7 @@ export class ParameterStore {
   /**
    * Fills a parameter with numbers of N(0, standardDeviation²). Streams of one seed give different numbers.
    * @throws {TypeError|RangeError} unknown name; the deviation is not finite; the seed or stream is not an integer ≥ 0
+   * @example await parameters.fillNormal("weight", Math.sqrt(2 / 576), 1);
    */
   async fillNormal(name: string, standardDeviation: number, seed = 0, stream = 0): Promise<void> {
     const index = this.index(name);
@@ -243,7 +268,10 @@ export class ParameterStore {
     );
   }
 
-  /** Frees the parameters when earlier calls have ended. */
+  /**
+   * Frees the parameters when earlier calls have ended.
+   * @example await parameters.dispose();
+   */
   async dispose(): Promise<void> {
     const ended = [...this.#held].map((held) => held.ended);
     await inTurn(this.line, () => awaitNative(() => this.#native.dispose()));

@@ -14,6 +14,7 @@ import {
   type ValueId,
 } from "./ops.js";
 
+/** Options of `profile`. */
 export interface ProfileOptions {
   /** Runs before the measured ones, default 1. */
   warmup?: number;
@@ -23,6 +24,7 @@ export interface ProfileOptions {
   signal?: AbortSignal;
 }
 
+/** The work and time of one step of a run. */
 export interface StepProfile {
   /** The kinds of its rows, as "conv2d+maxPool2d"; or "input" and "output", which convert to and from the device's layout. */
   readonly kind: string;

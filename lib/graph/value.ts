@@ -8,15 +8,24 @@ import type { ParameterId, ValueId } from "./ops.js";
 /** The values and parameters that builders made; only their ids are trusted. They are frozen, and constructors add none. */
 const recorded = new WeakSet<Value | ParameterValue>();
 
-/** A recorded value. Its shape omits the batch dimension N. */
+/**
+ * A recorded value. Its shape omits the batch dimension N.
+ * @example
+ * const value: Value = builder.input("x", [3, 32, 32]);
+ * console.log(value.shape, value.dtype);
+ */
 export class Value {
   static {
     markCopy(Value);
   }
 
+  /** The builder that recorded it. */
   readonly builder: object;
+  /** Its index in `values` of the record. */
   readonly id: ValueId;
+  /** Dimensions without the batch, the outermost first. */
   readonly shape: readonly number[];
+  /** The type of the elements. */
   readonly dtype: DType;
 
   /** @internal Use the methods of GraphBuilder: a value made here belongs to no graph. */
@@ -29,15 +38,24 @@ export class Value {
   }
 }
 
-/** A recorded parameter: a name and a shape; its numbers are set on the compiled graph. */
+/**
+ * A recorded parameter: a name and a shape. Its numbers are set on the compiled graph.
+ * @example
+ * const weight: ParameterValue = builder.parameter("weight", [8, 3, 3, 3]);
+ * console.log(weight.name, weight.shape);
+ */
 export class ParameterValue {
   static {
     markCopy(ParameterValue);
   }
 
+  /** The builder that recorded it. */
   readonly builder: object;
+  /** Its index in `parameters` of the record. */
   readonly id: ParameterId;
+  /** The name by which its numbers are set. */
   readonly name: string;
+  /** Dimensions, the outermost first. */
   readonly shape: readonly number[];
 
   /** @internal Use GraphBuilder.parameter: a parameter made here belongs to no graph. */
@@ -127,4 +145,13 @@ export function checkVector(
   if (formatShape(parameter.shape) !== expected) {
     throw rangeError(`shape ${expected}`, `${name} ${parameter.name} of ${row}`, parameter.shape);
   }
+}
+
+/** Reads one finite number for each channel, each once. @throws {RangeError} */
+export function checkNumbers(list: readonly number[], channels: number, name: string): number[] {
+  const numbers = Array.isArray(list) && list.length === channels ? Array.from(list) : [];
+  if (numbers.length !== channels || !numbers.every((item) => Number.isFinite(item))) {
+    throw rangeError(`${channels} finite numbers, one for each channel,`, name, list);
+  }
+  return numbers;
 }

@@ -10,6 +10,7 @@ import { imageError } from "./errors.js";
 import { type Claim, decodedBytes, decoders } from "./limiter.js";
 import { type ImageSource, type OpenedSource, openSource, openSources } from "./source.js";
 
+/** Options of `preprocess` that concern reading, resizing and cropping. */
 export interface CropOptions {
   /** Length of the shorter side before cropping, in pixels. Default 256. */
   resizeSize?: number;
@@ -17,19 +18,20 @@ export interface CropOptions {
   cropSize?: number;
   /** Stops reading and waiting. The promise rejects with the signal's reason. */
   signal?: AbortSignal;
-  /** Limit of width times height of the image. Default 100 million. */
+  /** Limit of width times height of the image, in pixels. Default 100 million. */
   maxPixels?: number;
   /** Limit of the encoded image's size. Default 256 MiB. */
   maxBytes?: number;
-  /** Time limit for http and https URLs, from the request to the last byte. Default 30,000. */
+  /** Time limit for http and https URLs, from the request to the last byte, in ms. Default 30,000. */
   timeoutMs?: number;
   /**
-   * Time limit for decoding and resizing one image, and for waiting while no decoder or no memory becomes free.
+   * Time limit in ms for decoding and resizing one image, and for waiting while no decoder or no memory becomes free.
    * Default 30,000.
    */
   decodeTimeoutMs?: number;
 }
 
+/** Options of `preprocess`. */
 export interface PreprocessOptions extends CropOptions {
   /** Mean of red, green and blue, for samples in [0, 1]. Default ImageNet's: 0.485, 0.456, 0.406. */
   mean?: readonly number[];
@@ -278,6 +280,7 @@ function normalize(
  * copied before this returns.
  * @throws {TypeError|RangeError} not an image source, an unknown or wrong option
  * @throws {VggError} IMAGE_…, OUT_OF_MEMORY; or the reason of `signal`
+ * @example const images = await preprocess(["cat.jpg", "dog.png"]); // (2, 3, 224, 224)
  */
 export async function preprocess(
   source: ImageSource | readonly ImageSource[],

@@ -65,8 +65,18 @@ async function classifyPixels(
 
 /** The result for one image: its classes, or the error. */
 export type Classification<Source> =
-  | { readonly source: Source; readonly predictions: readonly Prediction[] }
-  | { readonly source: Source; readonly error: unknown };
+  | {
+      /** The image as it was given. */
+      readonly source: Source;
+      /** Its classes, the best first. */
+      readonly predictions: readonly Prediction[];
+    }
+  | {
+      /** The image as it was given. */
+      readonly source: Source;
+      /** Why it was not classified. */
+      readonly error: unknown;
+    };
 
 /** Whether an image failed. Does not use `"error" in`, which also finds properties of Object.prototype. */
 export function isFailure<Source>(

@@ -6,13 +6,20 @@ import { type Architecture, architectures } from "./topology.js";
 
 /** Weights of one architecture that torchvision publishes. */
 export interface KnownWeights extends PublishedFile {
+  /** The architecture that the weights are for. */
   readonly arch: Architecture;
   /** torchvision's name. `DEFAULT` is an alias. */
   readonly name: "IMAGENET1K_V1";
-  /** Percent of ImageNet's validation images for which the first answer, or one of the first five, is right. */
-  readonly accuracy: { readonly top1: number; readonly top5: number };
+  /** Percent of ImageNet's validation images that are classified correctly. */
+  readonly accuracy: {
+    /** Percent of images whose first answer is right. */
+    readonly top1: number;
+    /** Percent of images for which one of the first five answers is right. */
+    readonly top5: number;
+  };
   /** Multiply-adds for one 224 × 224 image, in 10⁹. */
   readonly gmacs: number;
+  /** The number of trainable elements. */
   readonly parameterCount: number;
 }
 
@@ -56,6 +63,7 @@ export const weightsTable: Readonly<Record<Architecture, KnownWeights>> = {
  * Returns the published weights of an architecture.
  * @param name "IMAGENET1K_V1", or "DEFAULT", which is the same
  * @throws {TypeError} not a string @throws {RangeError} an unknown architecture or name
+ * @example const { url, accuracy } = knownWeights("vgg11");
  */
 export function knownWeights(arch: Architecture, name = "DEFAULT"): KnownWeights {
   const weights = weightsTable[checkOneOf(arch, "arch", architectures)];
@@ -63,7 +71,10 @@ export function knownWeights(arch: Architecture, name = "DEFAULT"): KnownWeights
   return weights;
 }
 
-/** Lists all published weights, the smallest network first. */
+/**
+ * Lists all published weights, the smallest network first.
+ * @example for (const { arch, sizeMiB } of listWeights()) console.log(arch, sizeMiB);
+ */
 export function listWeights(): readonly KnownWeights[] {
   return Object.values(weightsTable);
 }
@@ -80,6 +91,10 @@ export function isWeightsName(name: string): boolean {
  * @throws {TypeError|RangeError} an argument of another type, or an unknown value
  * @throws {VggError} DOWNLOAD_FAILED, OFFLINE, HASH_MISMATCH, DISK_FULL, FOLDER_UNUSABLE
  * @throws the signal's reason
+ * @example
+ * const path = await pullWeights("vgg11", "DEFAULT", {
+ *   onProgress: ({ receivedBytes, totalBytes }) => console.log(receivedBytes, totalBytes),
+ * });
  */
 export async function pullWeights(
   arch: Architecture,

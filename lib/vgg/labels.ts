@@ -1,5 +1,6 @@
-// ImageNet's 1000 class names, in the order of the classes, as torchvision spells them
-// (torchvision/models/_meta.py, BSD 3-Clause, © Soumith Chintala 2016).
+// ImageNet's class names (torchvision/models/_meta.py, BSD 3-Clause, © Soumith Chintala 2016).
+
+/** ImageNet's 1000 class names, in the order of the classes, as torchvision spells them. */
 // biome-ignore format: one class a line would take 1000 lines
 export const imagenetLabels: readonly string[] = Object.freeze([
   "tench", "goldfish", "great white shark", "tiger shark", "hammerhead", "electric ray", "stingray", "cock", "hen",

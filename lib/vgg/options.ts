@@ -7,15 +7,17 @@ import { VggError } from "../errors.js";
 import { imagenetLabels } from "./labels.js";
 import type { TopologyOptions } from "./topology.js";
 
+/** Options that `Vgg.create` and `Vgg.load` share. */
 export interface VggOptions extends TopologyOptions {
-  /** Default "auto". A device that the model opened is released with the model. */
+  /** The device, or its id. Default "auto". A device that the model opened is released with the model. */
   device?: Device | DeviceId;
-  /** Default "float32". */
+  /** The arithmetic, one of `device.info.precisions`. Default "float32". */
   precision?: Precision;
   /** The names of the classes, one for each. Default: ImageNet's names if there are 1000 classes. */
   labels?: readonly string[];
 }
 
+/** Options of `Vgg.create`. */
 export interface CreateOptions extends VggOptions {
   /** An integer from 0 to 2^53 - 1, default 0. A seed gives the same parameters on every machine. */
   seed?: number;
@@ -27,14 +29,17 @@ export interface LoadOptions extends VggOptions, ReadOptions {
   signal?: AbortSignal;
 }
 
+/** Options of `classify` and `classifyEach`. */
 export interface ClassifyOptions {
   /** The number of classes to return, the best first. Default 5, or all if there are fewer. */
   top?: number;
   /** Images of one batch on the device, default 8. */
   batchSize?: number;
+  /** Stops the decoding and the device's work. The call rejects with the signal's reason. */
   signal?: AbortSignal;
 }
 
+/** Options of `forward` for the logits. */
 export interface ForwardOptions {
   /** Drops work that has not started, else stops it between two layers. `forward` rejects with the signal's reason. */
   signal?: AbortSignal;
@@ -42,7 +47,9 @@ export interface ForwardOptions {
   into?: DeviceTensor;
 }
 
+/** Options of `forward` for the outputs of layers. */
 export interface LayerOptions<Name extends string> {
+  /** Drops work that has not started, else stops it between two layers. `forward` rejects with the signal's reason. */
   signal?: AbortSignal;
   /** torchvision's module names of the layers to return. Each output is taken before the ReLU that follows the layer. */
   outputs: readonly Name[];

@@ -8,8 +8,11 @@ export type Initialization =
 
 /** One entry of the state_dict. */
 export interface ParameterInfo {
+  /** torchvision's name, such as "features.0.weight". */
   readonly name: string;
+  /** Dimensions, the outermost first. */
   readonly shape: readonly number[];
+  /** The type of the elements in a state dict. */
   readonly dtype: DType;
   /** False for the statistics of batch normalisation, which PyTorch calls buffers and does not count as parameters. */
   readonly isTrainable: boolean;

@@ -5,6 +5,7 @@ import type { StepProfile } from "../graph/profile.js";
 import { inputName, recordModules } from "./record.js";
 import type { Topology } from "./topology.js";
 
+/** The work and time of a layer of a model. */
 export interface LayerProfile {
   /**
    * torchvision's module names, or "input" or "output". Names of modules that run as one step are joined:

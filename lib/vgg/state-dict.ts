@@ -6,10 +6,13 @@ import type { ParameterEntry } from "./parameters.js";
 
 /** The keys in which a state dict and a model differ. */
 export interface StateDictDifference {
+  /** Names that the model has and the state dict lacks. */
   readonly missing: readonly string[];
+  /** Names that the state dict has and the model lacks. */
   readonly unexpected: readonly string[];
 }
 
+/** Tensors by name. */
 export type StateDict = ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>;
 
 /** Checks a tensor for a parameter. @throws {TypeError} not a Tensor, or a dtype that cannot be converted */

@@ -6,12 +6,15 @@ import { parameterTable } from "./parameters.js";
 import { inputName, recordForward } from "./record.js";
 import type { Topology } from "./topology.js";
 
+/** One layer of a summary. */
 export interface LayerSummary {
   /** torchvision's module name. */
   readonly name: string;
+  /** The operation, such as "conv2d". */
   readonly kind: string;
   /** The shape of the output, with the batch dimension, which is 1. */
   readonly outputShape: readonly number[];
+  /** The number of trainable elements. */
   readonly parameters: number;
   /** Products of convolutions and linear layers for one image. A FLOP count is twice that. */
   readonly multiplyAdds: number;
@@ -22,14 +25,21 @@ const integer = (value: number) => value.toLocaleString("en-US");
 
 /** A summary: `String(summary)`, or printing it, gives the table. Sizes are for a batch of 1 in float32. */
 export class Summary {
+  /** The architecture. */
   readonly arch: string;
+  /** [1, inChannels, imageSize, imageSize]. */
   readonly inputShape: readonly number[];
+  /** The layers in the order in which they run. */
   readonly layers: readonly LayerSummary[];
+  /** The number of trainable elements. */
   readonly totalParameters: number;
+  /** Products of all convolutions and linear layers for one image. A FLOP count is twice that. */
   readonly totalMultiplyAdds: number;
+  /** Bytes of one image. */
   readonly inputBytes: number;
   /** The sum of all layers' outputs, as if each output were kept. */
   readonly outputBytes: number;
+  /** Bytes of all trainable elements. */
   readonly parameterBytes: number;
 
   constructor(topology: Topology) {

@@ -43,7 +43,9 @@ const family = {
   vgg19_bn: { configuration: "E", hasBatchNorm: true },
 } as const;
 
+/** The names of the networks, as in torchvision. */
 export type Architecture = keyof typeof family;
+/** All architectures, the smallest first. */
 export const architectures = Object.freeze(Object.keys(family)) as readonly Architecture[];
 
 export type Module =
@@ -67,9 +69,9 @@ export type Module =
 
 /** The sizes that a caller may choose. All others are fixed by the paper. */
 export interface TopologyOptions {
-  /** 1 … 4096, default 3. */
+  /** The number of channels of an image, 1 … 4096. Default 3. */
   inChannels?: number;
-  /** 1 … 1,000,000, default 1000. */
+  /** The number of classes, 1 … 1,000,000. Default 1000. */
   numClasses?: number;
   /** Height and width in pixels, 32 … 8192, default 224. */
   imageSize?: number;
