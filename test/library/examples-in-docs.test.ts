@@ -1,0 +1,87 @@
+// The examples in docstrings are true: each compiles against the built package.
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import * as publicNames from "../../dist/index.js";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const compiler = join(root, "node_modules/typescript/bin/tsc");
+/** Below the root, so that "vgg-cudnn" is the package itself. */
+const folder = join(root, ".cache/examples-in-docs");
+
+/** What an example may use without saying where it comes from. */
+const given = `
+import type * as vgg from "vgg-cudnn";
+declare global {
+  const model: vgg.Vgg;
+  const device: vgg.Device;
+  const deviceTensor: vgg.DeviceTensor;
+  const builder: vgg.GraphBuilder;
+  const record: vgg.GraphRecord;
+  const graph: vgg.Graph;
+  const parameters: vgg.ParameterStore;
+  const x: vgg.Value, pixels: vgg.Value, row: vgg.Value, logits: vgg.Value, probabilities: vgg.Value;
+  const weight: vgg.ParameterValue, bias: vgg.ParameterValue;
+  const mean: vgg.ParameterValue, variance: vgg.ParameterValue;
+}
+`;
+
+interface Example {
+  /** The file and line of the tag. */
+  readonly place: string;
+  readonly code: string;
+}
+
+/** The examples of one source file. */
+function examplesOf(path: string): Example[] {
+  const text = readFileSync(join(root, path), "utf8");
+  const lineAt = (offset: number) => text.slice(0, offset).split("\n").length;
+  return [...text.matchAll(/\/\*\*(?:(?!\*\/)[\s\S])*@example[\s\S]*?\*\//g)].flatMap((docstring) =>
+    [...docstring[0].matchAll(/@example([\s\S]*?)(?=\n\s*\* @[a-z]|\n?\s*\*\/)/g)].map((tag) => ({
+      place: `${path}:${lineAt(docstring.index + tag.index)}`,
+      code: tag[1]!.replace(/^\s*\* ?/gm, "").trim(),
+    })),
+  );
+}
+
+const hasSources = existsSync(join(root, "lib")) && existsSync(compiler);
+const examples = hasSources
+  ? readdirSync(join(root, "lib"), { recursive: true, encoding: "utf8" })
+      .filter((path) => path.endsWith(".ts"))
+      .sort()
+      .flatMap((path) => examplesOf(`lib/${path}`))
+  : [];
+
+/** An example as a module. Its imports take one line, so that its first line is the second. */
+function moduleOf({ code }: Example): string {
+  const names = [...Object.keys(publicNames), "Value", "ParameterValue"].filter((name) =>
+    new RegExp(`\\b${name}\\b`).test(code),
+  );
+  return `import { ${[...new Set(names)].join(", ")} } from "vgg-cudnn"; import { createReadStream } from "node:fs";\n${code}\nexport {};\n`;
+}
+
+describe.runIf(hasSources)("the examples in docstrings", () => {
+  it("are found", () => {
+    expect(examples.length).toBeGreaterThan(20);
+    expect(examples.filter(({ code }) => code === "")).toEqual([]);
+  });
+
+  it("compile", () => {
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { recursive: true });
+    const extended = { extends: "../../tsconfig.json", include: ["*.ts"] };
+    const compilerOptions = { noUnusedLocals: false, verbatimModuleSyntax: false };
+    writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ ...extended, compilerOptions }));
+    writeFileSync(join(folder, "given.d.ts"), given);
+    for (const [index, example] of examples.entries())
+      writeFileSync(join(folder, `example-${index}.ts`), moduleOf(example));
+    const { stdout } = spawnSync(process.execPath, [compiler, "-p", folder], { encoding: "utf8" });
+    const failures = stdout.replace(
+      /^.*?example-(\d+)\.ts/gm,
+      (_, index) => examples[Number(index)]!.place,
+    );
+    expect(failures).toBe("");
+  });
+});
