@@ -1,20 +1,34 @@
 import { defineConfig } from "vitest/config";
 
-// `.ci/run` names a folder: each run of vitest writes a report of its own there.
-const folder = process.env.VGG_TEST_REPORT;
+/** `.ci/run` names a folder: each run of vitest writes its own report there. */
+const reports = process.env.VGG_TEST_REPORT;
+
+/** What a run has as a whole. */
+export const run = {
+  // No more than two files at once: a whole VGG11 with its golden weights takes 2 GB.
+  maxWorkers: 2,
+  ...(reports && {
+    reporters: ["default", "json"],
+    outputFile: { json: `${reports}/${process.pid}.json` },
+  }),
+};
+
+/** What each file has: a process, and time. */
+export const file = {
+  pool: "forks" as const,
+  execArgv: ["--expose-gc"],
+  testTimeout: 240_000,
+  hookTimeout: 240_000,
+};
+
+/** The folders of test/, by what their tests need (docs/ci.md): `vitest run --project library`. */
+export const folders = ["library", "addon", "device", "fake-gpu", "cli", "real-cuda"];
 
 export default defineConfig({
   test: {
-    ...(folder && {
-      reporters: ["default", "json"],
-      outputFile: { json: `${folder}/${process.pid}.json` },
-    }),
-    include: ["test/**/*.test.ts"],
-    // Each file in its own process, no more than two at once: a whole VGG11 with its golden weights takes 2 GB.
-    pool: "forks",
-    maxWorkers: 2,
-    execArgv: ["--expose-gc"],
-    testTimeout: 240_000,
-    hookTimeout: 240_000,
+    ...run,
+    projects: folders.map((name) => ({
+      test: { ...file, name, include: [`test/${name}/**/*.test.ts`] },
+    })),
   },
 });

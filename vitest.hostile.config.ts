@@ -1,6 +1,6 @@
 // `npm run test:hostile`: a good part of the suite while Object.prototype has a value for every name that the package knows.
 import { defineConfig } from "vitest/config";
-import base from "./vitest.config.ts";
+import { file, run } from "./vitest.config.ts";
 
 // Not what downloads: undici and Node's http take options from their own objects.
 const files = [
@@ -12,7 +12,8 @@ const files = [
 
 export default defineConfig({
   test: {
-    ...base.test,
+    ...run,
+    ...file,
     include: files.map((name) => `test/${name}.test.ts`),
     setupFiles: ["test/hostile/prototypes.ts"],
   },

@@ -1,7 +1,12 @@
 // `npm run test:order`: the random sequences of calls, many more than in `npm test`.
 import { defineConfig } from "vitest/config";
-import base from "./vitest.config.ts";
+import { file, run } from "./vitest.config.ts";
 
 export default defineConfig({
-  test: { ...base.test, include: ["test/device/order.test.ts"], env: { VGG_SEQUENCES: "20000" } },
+  test: {
+    ...run,
+    ...file,
+    include: ["test/device/order.test.ts"],
+    env: { VGG_SEQUENCES: "20000" },
+  },
 });
