@@ -1,0 +1,106 @@
+# shellcheck shell=bash
+# The steps of .ci/run, in their order: NAME | the steps that it needs first | COMMAND | what it does.
+# docs/ci.md lists them with their times.
+steps=$(
+  cat <<'END'
+setup        |                  | readme_line 1               | README's set-up of a clone
+test         | setup            | readme_test                 | README's test command, the whole suite
+lint         | setup            | npm run lint                | Biome, types, phrases
+realms       | setup            | npm run test:realms         | a part of the suite in other realms
+tools        |                  | tools                       | clang-format and clang-tidy of fixed versions
+clang-format | tools            | clang_format                | the format of the native code
+clang-tidy   | setup tools      | clang_tidy                  | static analysis of the native code
+packed       | setup            | node .ci/packed.mjs         | README's commands with the package as npm publishes it
+node-gyp     | setup            | gyp                         | the addon built by node-gyp
+arm64        |                  | arm64                       | the core's tests under emulation
+order        | setup            | npm run test:order          | 20,000 random sequences of calls
+clang        | setup            | clang                       | the native code built by Clang, and its tests
+hostile      | setup            | npm run test:hostile        | a part of the suite with a hostile Object.prototype
+kernels      | setup            | npm run test:kernels        | our CUDA kernels against plain loops
+fake-cuda    | setup            | npm run test:fake-cuda      | the suite of the back ends on the fake GPU
+faults       | setup            | npm run test:faults -- 7    | every seventh injected fault
+cuda-fetch   | setup            | npm run cuda:fetch          | NVIDIA's libraries from PyPI
+real-cuda    | setup cuda-fetch | npm run test:real-cuda      | NVIDIA's libraries take every graph and kernel
+gpu-bundle   | setup            | gpu_bundle                  | the archive for a GPU server, run with the fake GPU
+bench-peers  |                  | npm ci --prefix bench --ignore-scripts | the engines that the benchmark compares with
+bench-smoke  | setup bench-peers | npm run bench -- --smoke   | the answers of all engines compared
+sanitizers   | setup            | npm run test:asan           | the native tests under AddressSanitizer and UndefinedBehaviorSanitizer
+END
+)
+
+# What an earlier run left: a step that needs it need not make it again.
+has_setup() { [ -d node_modules ] && [ -x dist/cli/main.js ] && [ -e build/Release/vgg_cudnn.node ]; }
+has_bench_peers() { [ bench/node_modules/.package-lock.json -nt bench/package-lock.json ]; }
+
+# debian COMMAND PACKAGE...: installs packages unless the command is there.
+debian() {
+  local sudo=()
+  [ "$(id -u)" -eq 0 ] || sudo=(sudo)
+  command -v "$1" >/dev/null ||
+    { "${sudo[@]}" apt-get update -q && "${sudo[@]}" apt-get install -qy --no-install-recommends "${@:2}"; } >/dev/null
+}
+
+# readme_line N: line N of README's first block of sh, as it stands there.
+readme_line() {
+  bash -c "$(awk '/^```sh$/ { inside = 1; next } /^```$/ && inside { exit } inside' README.md | sed -n "${1}p")"
+}
+
+readme_test() {
+  debian script bsdutils # a terminal for the tests of the command line
+  readme_line 2
+}
+
+tools() {
+  [ -x .cache/tools/bin/clang-tidy ] && return
+  python3 -m venv .cache/tools && .cache/tools/bin/pip install -q clang-format==19.1.7 clang-tidy==19.1.0
+}
+
+clang_format() {
+  git ls-files -z '*.cc' '*.h' '*.cu' | xargs -0 .cache/tools/bin/clang-format --dry-run --Werror
+}
+
+# It needs build/compile_commands.json and the generated sources, which node-gyp removes.
+clang_tidy() {
+  npm run build:addon &&
+    git ls-files -z 'native/*.cc' | xargs -0 -n 8 -P 2 .cache/tools/bin/clang-tidy -p build --quiet --warnings-as-errors='*' \
+      2>/dev/null
+}
+
+# binding.gyp's way to the same addon.
+gyp() {
+  rm -f build/Release/vgg_cudnn.node
+  npx --yes node-gyp rebuild --jobs 2 && node dist/cli/main.js doctor
+}
+
+# The core for arm64: compiled, and its tests run under emulation.
+arm64() {
+  debian aarch64-linux-gnu-g++ g++-aarch64-linux-gnu && debian qemu-aarch64 qemu-user || return
+  cmake -S . -B build-arm64 -DCMAKE_BUILD_TYPE=Release -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+    -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ >/dev/null && cmake --build build-arm64 --target core_test -j 2 >/dev/null &&
+    qemu-aarch64 -L /usr/aarch64-linux-gnu build-arm64/core_test
+}
+
+# The addon and its core by the other compiler, without a warning, and the tests that call native code.
+# The fake GPU stays GCC's: Clang 14 has no _Float16 on x86.
+clang() {
+  debian clang++-14 clang-14 || return
+  local build=(npx cmake-js compile --out build-clang --log-level warn --parallel 4 --cc clang-14 --cxx clang++-14 --CDCMAKE_CXX_FLAGS=-Werror)
+  "${build[@]}" && "${build[@]}" --target core_test && npm run build && npm run build:fake-cuda || return
+  VGG_ADDON=$PWD/build-clang/Release/vgg_cudnn.node npx vitest run --project addon --project device --project fake-gpu
+}
+
+# What a GPU server gets, run there as far as the fake libraries go: without npm, network or a node in PATH.
+gpu_bundle() {
+  local tools folder status
+  tools=$(mktemp -d) && folder=$(mktemp -d) || return
+  for tool in bash sh env cat cp mv rm mkdir mktemp ls ln tar xz date sleep timeout kill ps grep sed awk head tail tee tr cut wc sort \
+    dirname basename readlink realpath uname python3 g++ nproc getconf ldd; do
+    ln -s "$(command -v "$tool")" "$tools/$tool" 2>/dev/null
+  done
+  npm run build:fake-cuda && npm run gpu:bundle && cp build/gpu-bundle/* "$folder" &&
+    (cd "$folder" && env -i PATH="$tools" HOME="$HOME" VGG_CUDA_PATH="$OLDPWD/build/fake-cuda" VGG_ACCEPT_QUICK=1 bash accept.sh)
+  status=$?
+  [ "$status" -eq 0 ] || tail -50 "$folder/results/log.txt"
+  rm -rf "$tools" "$folder"
+  return "$status"
+}
