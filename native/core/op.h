@@ -4,8 +4,6 @@
 
 #include <array>
 #include <concepts>
-#include <initializer_list>
-#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -18,11 +16,13 @@ constexpr int kNone = -1;
 
 /** A few values or parameters, without entries that are kNone. */
 class Indices {
+  static constexpr size_t kMax = 4;
+
  public:
-  constexpr Indices(std::initializer_list<int> list) {
-    for (const int index : list) {
-      if (index != kNone) list_[size_++] = index;
-    }
+  template <std::same_as<int>... Ints>
+    requires(sizeof...(Ints) <= kMax)
+  constexpr Indices(Ints... list) {
+    ((list == kNone ? void() : void(list_[size_++] = list)), ...);
   }
   [[nodiscard]] constexpr const int* begin() const { return list_.data(); }
   [[nodiscard]] constexpr const int* end() const { return list_.data() + size_; }
@@ -30,7 +30,7 @@ class Indices {
   [[nodiscard]] constexpr int front() const { return list_.front(); }
 
  private:
-  std::array<int, 4> list_{};
+  std::array<int, kMax> list_{};
   size_t size_ = 0;
 };
 
@@ -41,6 +41,14 @@ struct Normalize {
   std::vector<float> mean, std;
 };
 
+/** input (N, C, H, W), weight (K, C, R, S), bias (K) → (N, K, H', W'). */
+struct Conv2d {
+  int input, output;
+  int weight, bias;  // bias may be kNone
+  int stride, padding;
+  bool relu;
+};
+
 /** input (N, C, H, W), scale, shift, mean, variance (C) → (x - mean) / √(variance + epsilon) ·
  * scale + shift. */
 struct BatchNorm {
@@ -48,17 +56,6 @@ struct BatchNorm {
   int weight, bias, mean, variance;
   float epsilon;
   bool relu;
-};
-
-/** input (N, C, H, W), weight (K, C, R, S), bias (K) → (N, K, H', W'). */
-struct Conv2d {
-  int input, output;
-  int weight, bias;  // bias may be kNone
-  int stride, padding;
-  bool relu;
-  std::optional<BatchNorm>
-      batchNorm{};    // set by foldBatchNorm: applied to the weights, not at run time
-  bool pool = false;  // set by a back end that fuses a 2 × 2 max pool of stride 2 into the step
 };
 
 struct Relu {

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "core/error.h"
-#include "core/fold.h"
 
 namespace vgg::cpu {
 
@@ -36,21 +35,18 @@ void clearBorder(const Buffer& buffer, std::byte* arena, ptrdiff_t n, ptrdiff_t 
 CpuExecutable::CpuExecutable(const Program& program, std::shared_ptr<CpuParameters> parameters,
                              size_t batch, const Kernels& kernels, ThreadPool& pool,
                              SharedArena& arena)
-    : program_(foldBatchNorm(program)),
+    : folded_(foldBatchNorm(program)),
+      program_(folded_.program),
       owner_(std::move(parameters)),
       parameters_(*owner_),
       batch_(static_cast<ptrdiff_t>(batch)),
       kernels_(kernels),
       pool_(pool),
       arena_(arena),
-      buffers_(program_.values.size()),
-      home_(program_.values.size()),
-      winograd_(program_.values.size()),
+      choices_(choose(program_, parameters_.specs(), parameters_.isHalf(), batch, kernels,
+                      pool.threads())),
       columnsRead_(program_.values.size()),
-      scratch_(program_.values.size()),
-      imagesAtOnce_(batch_) {
-  choose();
-  place();
+      used_(parametersOf(folded_)) {
   for (size_t i = 0; i < program_.inputs.size(); ++i) {
     const int value = program_.inputs[i];
     if (!isExternal(value))
@@ -58,19 +54,18 @@ CpuExecutable::CpuExecutable(const Program& program, std::shared_ptr<CpuParamete
   }
   for (size_t i = 0; i < program_.ops.size(); ++i) {
     const Op& op = program_.ops[i];
-    const auto* flatten = std::get_if<Flatten>(&op);
-    if (flatten != nullptr && home_[flatten->output] != flatten->output) continue;
-    std::vector<LabelledStep>& steps = i < imagewise_ ? imagewiseSteps_ : steps_;
-    steps.push_back({{StepRole::kOperation, outputOf(op)},
+    if (choices_.isMergedAway(op)) continue;
+    std::vector<LabelledStep>& steps = i < choices_.imagewise ? imagewiseSteps_ : steps_;
+    steps.push_back({{StepRole::kOperation, choices_.madeWith(outputOf(op))},
                      std::visit([this](const auto& o) { return prepare(o); }, op),
                      workOf(op)});
   }
   for (size_t i = 0; i < program_.outputs.size(); ++i)
     steps_.push_back({{StepRole::kOutput, program_.outputs[i]}, prepareOutput(i), {}});
-  arena_.add(arenaBytes_);
+  arena_.add(choices_.arenaBytes);
 }
 
-CpuExecutable::~CpuExecutable() { arena_.remove(arenaBytes_); }
+CpuExecutable::~CpuExecutable() { arena_.remove(choices_.arenaBytes); }
 
 void CpuExecutable::run(size_t, const std::vector<Binding>& inputs,
                         const std::vector<Binding>& outputs, const std::atomic<bool>& cancelled,
@@ -126,8 +121,9 @@ void CpuExecutable::runSteps(const std::vector<Binding>& inputs,
       (time++)->milliseconds += taken.count();
     }
   };
-  for (ptrdiff_t first = 0; first < batch_; first += imagesAtOnce_)
-    runAll(imagewiseSteps_, first, std::min(first + imagesAtOnce_, batch_), times);
+  const ptrdiff_t atOnce = choices_.imagesAtOnce;
+  for (ptrdiff_t first = 0; first < batch_; first += atOnce)
+    runAll(imagewiseSteps_, first, std::min(first + atOnce, batch_), times);
   runAll(steps_, 0, batch_, times == nullptr ? nullptr : times + imagewiseSteps_.size());
 }
 
@@ -136,19 +132,6 @@ size_t CpuExecutable::inputIndex(int value) const {
   if (at == program_.inputs.end())
     throw Error(Code::kInternal, "Expected a uint8 value to be an input");
   return static_cast<size_t>(at - program_.inputs.begin());
-}
-
-int CpuExecutable::use(int parameter) {
-  if (parameter != kNone) used_.push_back(parameter);
-  return parameter;
-}
-
-void CpuExecutable::use(const Conv2d& op) {
-  use(op.weight);
-  use(op.bias);
-  if (!op.batchNorm) return;
-  const BatchNorm& norm = *op.batchNorm;
-  for (const int index : {norm.weight, norm.bias, norm.mean, norm.variance}) use(index);
 }
 
 /** Makes a step that applies kernels_.affine to each pixel. scale and shift hold one number per

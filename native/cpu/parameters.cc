@@ -17,15 +17,6 @@ constexpr size_t kMadeRows = 32;            // rows of a matrix that a thread ma
  * delays the others little. */
 size_t partsOf(const ThreadPool& pool) { return static_cast<size_t>(pool.threads()) * 4; }
 
-std::vector<int> sourcesOf(const Conv2d& conv) {
-  std::vector<int> list;
-  for (const int index : parametersOf(conv)) list.push_back(index);
-  if (conv.batchNorm) {
-    for (const int index : parametersOf(*conv.batchNorm)) list.push_back(index);
-  }
-  return list;
-}
-
 }  // namespace
 
 CpuParameters::CpuParameters(std::vector<ParameterSpec> specs, bool isHalf, const Kernels& kernels,
@@ -200,28 +191,31 @@ std::shared_ptr<const PackedMatrix> CpuParameters::matrix(int weight, size_t cha
 }
 
 template <typename Packed, typename Create>
-std::shared_ptr<const Packed> CpuParameters::filterOf(const Conv2d& conv, WinogradFilterForm form,
+std::shared_ptr<const Packed> CpuParameters::filterOf(const Conv2d& conv, const FoldedNorm& folded,
+                                                      WinogradFilterForm form,
                                                       const Create& create) {
   const BatchNorm norm =
-      conv.batchNorm.value_or(BatchNorm{kNone, kNone, kNone, kNone, kNone, kNone, 0, false});
+      folded.value_or(BatchNorm{kNone, kNone, kNone, kNone, kNone, kNone, 0, false});
   const std::tuple key(form.frequencies, form.mayBeHalf, conv.weight, conv.bias, norm.weight,
                        norm.bias, norm.mean, norm.variance, norm.epsilon);
   auto kept = filters_.find(key);
   if (kept == filters_.end())
-    kept = filters_.emplace(key, Filter{create(specs_[conv.weight].shape), conv}).first;
+    kept = filters_.emplace(key, Filter{create(specs_[conv.weight].shape), conv, folded}).first;
   return std::static_pointer_cast<const Packed>(kept->second.packed);
 }
 
-std::shared_ptr<const PackedFilter> CpuParameters::filter(const Conv2d& conv) {
-  return filterOf<PackedFilter>(conv, {0, false}, [this](const Shape& shape) {
+std::shared_ptr<const PackedFilter> CpuParameters::filter(const Conv2d& conv,
+                                                          const FoldedNorm& norm) {
+  return filterOf<PackedFilter>(conv, norm, {0, false}, [this](const Shape& shape) {
     return std::make_shared<PackedFilter>(kernels_, shape[0], shape[1], shape[2], shape[3],
                                           counter_);
   });
 }
 
 std::shared_ptr<const WinogradFilter> CpuParameters::winogradFilter(const Conv2d& conv,
+                                                                    const FoldedNorm& norm,
                                                                     WinogradFilterForm form) {
-  return filterOf<WinogradFilter>(conv, form, [&](const Shape& shape) {
+  return filterOf<WinogradFilter>(conv, norm, form, [&](const Shape& shape) {
     return std::make_shared<WinogradFilter>(kernels_, form.frequencies, shape[0], shape[1],
                                             isHalf_ && form.mayBeHalf, counter_);
   });
@@ -242,7 +236,7 @@ void CpuParameters::refresh(const std::vector<int>& used) {
     copy.version = slot.version;
   }
   for (auto& [key, entry] : filters_) {
-    const std::vector<int> parameters = sourcesOf(entry.conv);
+    const std::vector<int> parameters = parametersOf(entry.conv, entry.norm);
     uint64_t version = 0;
     bool isComplete = true;
     for (const int index : parameters) {
@@ -253,7 +247,7 @@ void CpuParameters::refresh(const std::vector<int>& used) {
     const auto values = [&](int index) { return index == kNone ? nullptr : dense(index); };
     FilterSource source{
         values(entry.conv.weight), values(entry.conv.bias), nullptr, nullptr, nullptr, nullptr, 0};
-    if (const auto& norm = entry.conv.batchNorm) {
+    if (const FoldedNorm& norm = entry.norm) {
       source.scale = values(norm->weight);
       source.shift = values(norm->bias);
       source.mean = values(norm->mean);

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "core/backend.h"
+#include "core/fold.h"
 #include "core/memory/host_memory.h"
 #include "cpu/ops/conv2d/winograd_plan.h"
 #include "cpu/packing/packed_filter.h"
@@ -32,8 +33,9 @@ class CpuParameters final : public Parameters {
   /** Return what a compiled program reads at run time. Each is made on first use and shared by all
    * programs. */
   std::shared_ptr<const PackedMatrix> matrix(int weight, size_t channels);
-  std::shared_ptr<const PackedFilter> filter(const Conv2d& conv);
-  std::shared_ptr<const WinogradFilter> winogradFilter(const Conv2d& conv, WinogradFilterForm form);
+  std::shared_ptr<const PackedFilter> filter(const Conv2d& conv, const FoldedNorm& norm);
+  std::shared_ptr<const WinogradFilter> winogradFilter(const Conv2d& conv, const FoldedNorm& norm,
+                                                       WinogradFilterForm form);
   /** Returns the row-major values. The pointer is valid until the parameter becomes a matrix. */
   const float* dense(int index);
 
@@ -52,6 +54,7 @@ class CpuParameters final : public Parameters {
   struct Filter {
     std::shared_ptr<PackedParameters> packed;
     Conv2d conv;
+    FoldedNorm norm;
     uint64_t version = 0;  // the sum of its parameters' versions when it was packed
   };
   // A second matrix of one weight in another order. Rare: one graph reads it flattened, another
@@ -70,8 +73,8 @@ class CpuParameters final : public Parameters {
   /** Returns the filter of that layer in the Winograd form (0 frequencies: no Winograd, no
    * float16). create() makes it on first use. */
   template <typename Packed, typename Create>
-  std::shared_ptr<const Packed> filterOf(const Conv2d& conv, WinogradFilterForm form,
-                                         const Create& create);
+  std::shared_ptr<const Packed> filterOf(const Conv2d& conv, const FoldedNorm& norm,
+                                         WinogradFilterForm form, const Create& create);
   template <typename Make>
   void make(int index, const Make& make);
 

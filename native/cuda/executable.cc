@@ -24,10 +24,12 @@ CudaExecutable::CudaExecutable(const Program& program, std::shared_ptr<CudaParam
                                size_t batch, const Shared& shared)
     : shared_(shared),
       context_(shared.context),
-      program_(foldBatchNorm(program)),
+      folded_(foldBatchNorm(program)),
+      program_(folded_.program),
       parameters_(std::move(parameters)),
       batch_(static_cast<int64_t>(batch)),
-      choices_(cuda::choose(program_, parameters_->specs(), parameters_->precision(), batch_)) {
+      choices_(cuda::choose(program_, parameters_->specs(), parameters_->precision(), batch_)),
+      used_(parametersOf(folded_)) {
   try {
     prepareAll();
   } catch (...) {
@@ -123,11 +125,6 @@ size_t CudaExecutable::inputIndex(int value) const {
   if (at == program_.inputs.end())
     throw Error(Code::kInternal, "Expected an image to be an input of the graph");
   return static_cast<size_t>(at - program_.inputs.begin());
-}
-
-int CudaExecutable::use(int parameter) {
-  if (parameter != kNone) used_.push_back(parameter);
-  return parameter;
 }
 
 CUdeviceptr CudaExecutable::workspace() {

@@ -75,7 +75,6 @@ class CudaExecutable final : public Executable {
   [[nodiscard]] CUdeviceptr workspace();
   void needWorkspace(size_t bytes);
   [[nodiscard]] size_t inputIndex(int value) const;
-  int use(int parameter);
   /** A kernel whose name ends in the type of its elements. */
   CUfunction kernel(const std::string& file, const std::string& name, Type type);
   template <typename... Arguments>
@@ -166,7 +165,8 @@ class CudaExecutable final : public Executable {
 
   Shared shared_;
   Context& context_;
-  Program program_;
+  FoldedProgram folded_;
+  const Program& program_;
   std::shared_ptr<CudaParameters> parameters_;
   int64_t batch_;
 

@@ -11,11 +11,10 @@ namespace {
 
 size_t blocks(int64_t threads) { return static_cast<size_t>(geometry::blocksFor(threads)); }
 
-std::string keyOf(const Conv2d& conv) {
+std::string keyOf(const Conv2d& conv, const FoldedNorm& norm) {
   std::string key = std::to_string(conv.weight) + " " + std::to_string(conv.bias);
-  if (const auto& norm = conv.batchNorm) {
-    for (const int index : {norm->weight, norm->bias, norm->mean, norm->variance})
-      key += " " + std::to_string(index);
+  if (norm) {
+    for (const int index : parametersOf(*norm)) key += " " + std::to_string(index);
     key += " " + std::to_string(norm->epsilon);
   }
   return key;
@@ -127,8 +126,7 @@ const Bias& CudaParameters::bias(int bias, int64_t count) {
 
 const Affine& CudaParameters::affine(const BatchNorm& norm) {
   std::string key;
-  for (const int index : {norm.weight, norm.bias, norm.mean, norm.variance})
-    key += std::to_string(index) + " ";
+  for (const int index : parametersOf(norm)) key += std::to_string(index) + " ";
   key += std::to_string(norm.epsilon);
   if (const auto known = affines_.find(key); known != affines_.end()) return known->second;
   const int64_t channels = specs_[norm.weight].shape[0];
@@ -147,7 +145,8 @@ const Affine& CudaParameters::affine(const BatchNorm& norm) {
   return packed;
 }
 
-const Filter& CudaParameters::makeFilter(const std::string& key, const Conv2d& conv, bool isFirst) {
+const Filter& CudaParameters::makeFilter(const std::string& key, const Conv2d& conv,
+                                         const FoldedNorm& folded, bool isFirst) {
   if (const auto known = filters_.find(key); known != filters_.end()) return known->second;
   const Shape& shape = specs_[conv.weight].shape;
   const int64_t taps = shape[2] * shape[3];
@@ -157,16 +156,12 @@ const Filter& CudaParameters::makeFilter(const std::string& key, const Conv2d& c
                                                     : paddedFilters * taps * paddedChannels);
   const auto filters = static_cast<size_t>(paddedFilters);
   // Before the filter in `derived_`, so that it is up to date when the filter is packed.
-  const Affine* norm = conv.batchNorm ? &affine(*conv.batchNorm) : nullptr;
+  const Affine* norm = folded ? &affine(*folded) : nullptr;
   Filter made{zeros(elements * byteSize(type())), zeros(filters * sizeof(float)),
               zeros(filters * byteSize(type()))};
   const Filter& filter = filters_.emplace(key, std::move(made)).first->second;
-  std::vector<int> sources{conv.weight};
-  if (conv.bias != kNone) sources.push_back(conv.bias);
-  if (const auto& fold = conv.batchNorm)
-    sources.insert(sources.end(), {fold->weight, fold->bias, fold->mean, fold->variance});
   derived_.push_back(
-      {sources, [=, this, &filter] {
+      {parametersOf(conv, folded), [=, this, &filter] {
          const CUdeviceptr scale = norm == nullptr ? 0 : norm->scale->address();
          if (isFirst) {
            const std::string suffix = precision_ == Precision::kTf32 ? "tf32" : suffixOf(type());
@@ -189,12 +184,12 @@ const Filter& CudaParameters::makeFilter(const std::string& key, const Conv2d& c
   return filter;
 }
 
-const Filter& CudaParameters::filter(const Conv2d& conv) {
-  return makeFilter(keyOf(conv), conv, false);
+const Filter& CudaParameters::filter(const Conv2d& conv, const FoldedNorm& norm) {
+  return makeFilter(keyOf(conv, norm), conv, norm, false);
 }
 
-const Filter& CudaParameters::firstFilter(const Conv2d& conv) {
-  return makeFilter("first " + keyOf(conv), conv, true);
+const Filter& CudaParameters::firstFilter(const Conv2d& conv, const FoldedNorm& norm) {
+  return makeFilter("first " + keyOf(conv, norm), conv, norm, true);
 }
 
 void CudaParameters::refresh(const std::vector<int>& used) {

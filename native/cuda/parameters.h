@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "core/fold.h"
 #include "cuda/nvidia/nvrtc.h"
 #include "cuda/plan/choices.h"
 
@@ -66,9 +67,9 @@ class CudaParameters final : public Parameters {
   /** A copy of (rows, columns) elements the other way round. Throws Error kOutOfMemory. */
   Transposed transpose(CUdeviceptr from, int64_t rows, int64_t columns);
   const Bias& bias(int bias, int64_t count);
-  const Filter& filter(const Conv2d& conv);
+  const Filter& filter(const Conv2d& conv, const FoldedNorm& norm);
   /** As firstLayer wants them: (K, 32), taps and channels in one row. */
-  const Filter& firstFilter(const Conv2d& conv);
+  const Filter& firstFilter(const Conv2d& conv, const FoldedNorm& norm);
   const Affine& affine(const BatchNorm& norm);
 
   /** Packs anew what was written since. Throws Error kMissingParameter when one of `used` was never
@@ -100,7 +101,8 @@ class CudaParameters final : public Parameters {
   void writeMatrix(const Matrix& matrix, const float* from, size_t first, size_t count);
   void readFloats(int index, size_t first, size_t count, float* to);
   Matrix makeMatrix(int weight, int64_t channels, int64_t pixels);
-  const Filter& makeFilter(const std::string& key, const Conv2d& conv, bool isFirst);
+  const Filter& makeFilter(const std::string& key, const Conv2d& conv, const FoldedNorm& norm,
+                           bool isFirst);
   void packBias(const DeviceMemory& values, const DeviceMemory& typed, int bias,
                 const Affine* affine, int64_t count);
   template <typename Make>

@@ -39,4 +39,40 @@ ArenaPlan planArena(const std::vector<Lifetime>& lifetimes) {
   return plan;
 }
 
+ArenaPlaces placeValues(const Program& program, const ArenaSizes& sizes,
+                        const std::vector<int>& storage) {
+  const size_t count = program.values.size();
+  const int last = static_cast<int>(program.ops.size()) + 1;
+  std::vector<Lifetime> lives(count, Lifetime{0, last, 0});
+  const auto touch = [&](int value, int step) {
+    Lifetime& life = lives[storage[value]];
+    life.first = std::min(life.first, step);
+    life.last = std::max(life.last, step);
+  };
+  for (const int input : program.inputs) touch(input, 0);
+  for (size_t i = 0; i < program.ops.size(); ++i) {
+    const int step = static_cast<int>(i) + 1;
+    for (const int value : inputsOf(program.ops[i])) touch(value, step);
+    for (const int value : outputsOf(program.ops[i])) {
+      touch(value, step);
+      if (sizes.firstSteps[value] != kNone) touch(value, sizes.firstSteps[value]);
+    }
+  }
+  for (const int output : program.outputs) touch(output, last);
+
+  for (size_t i = 0; i < count; ++i) {
+    const bool isUsed = lives[i].first <= lives[i].last;
+    if (isUsed && storage[i] == static_cast<int>(i)) lives[i].bytes = sizes.values[i];
+  }
+  for (size_t i = 0; i < program.ops.size(); ++i) {
+    const int step = static_cast<int>(i) + 1;
+    lives.push_back({sizes.scratch[i], step, step});
+  }
+  const ArenaPlan plan = planArena(lives);
+  ArenaPlaces places{{}, {}, plan.bytes};
+  for (const int value : storage) places.values.push_back(plan.offsets[value]);
+  places.scratch.assign(plan.offsets.begin() + static_cast<ptrdiff_t>(count), plan.offsets.end());
+  return places;
+}
+
 }  // namespace vgg

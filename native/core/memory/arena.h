@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <vector>
 
+#include "core/op.h"
+
 namespace vgg {
 
 /** A block of `bytes` that is in use from step `first` to step `last`, both included. */
@@ -23,5 +25,29 @@ constexpr size_t kArenaAlignment = 64;
 /** Greedy by size: places the largest block first, each at the lowest offset that is free during
  * its lifetime. */
 ArenaPlan planArena(const std::vector<Lifetime>& lifetimes);
+
+/** What a program keeps in its arena. Step 0 reads the inputs, step i + 1 is operation i, the last
+ * step writes the outputs. */
+struct ArenaSizes {
+  explicit ArenaSizes(const Program& program)
+      : values(program.values.size(), 0),
+        scratch(program.ops.size(), 0),
+        firstSteps(program.values.size(), kNone) {}
+
+  std::vector<size_t> values;   // Bytes of each value; 0 if it lies elsewhere or is never computed
+  std::vector<size_t> scratch;  // Bytes that each operation uses in its step alone
+  std::vector<int> firstSteps;  // per value: a step before its operation's that writes it, or kNone
+};
+
+/** Offsets of each value, and of the scratch memory of each operation. */
+struct ArenaPlaces {
+  std::vector<size_t> values, scratch;
+  size_t bytes = 0;
+};
+
+/** Places all values of a program by their lifetimes. storage[i] is i, or the value whose bytes
+ * value i shares. */
+ArenaPlaces placeValues(const Program& program, const ArenaSizes& sizes,
+                        const std::vector<int>& storage);
 
 }  // namespace vgg

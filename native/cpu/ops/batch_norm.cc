@@ -7,7 +7,6 @@
 namespace vgg::cpu {
 
 Step CpuExecutable::prepare(const BatchNorm& op) {
-  for (const int index : {op.weight, op.bias, op.mean, op.variance}) use(index);
   const Buffer input = buffer(op.input);
   const Buffer output = buffer(op.output);
   const auto channels = static_cast<size_t>(output.channels);

@@ -39,18 +39,19 @@ Blocks cut(const Buffer& input, const Buffer& output, const PackedFilter& filter
 }  // namespace
 
 Step CpuExecutable::prepare(const Conv2d& op) {
-  use(op);
-  const std::optional<WinogradPlan>& plan = winograd_[op.output];
+  const std::optional<WinogradPlan>& plan = choices_.winograd[op.output];
   return plan ? prepareWinograd(op, *plan) : prepareDirect(op);
 }
 
 Step CpuExecutable::prepareDirect(const Conv2d& op) {
   const Shape& shape = parameters_.specs()[op.weight].shape;
   const Buffer input = buffer(op.input);
-  const Buffer output = buffer(op.output);
-  const std::shared_ptr<const PackedFilter> filter = parameters_.filter(op);
+  const Buffer output = buffer(choices_.madeWith(op.output));
+  const std::shared_ptr<const PackedFilter> filter =
+      parameters_.filter(op, folded_.norms[op.output]);
+  const bool pool = choices_.pooledBy[op.output] != nullptr;
   // Input pixels between two output pixels. A pooled output covers two each way.
-  const ptrdiff_t stride = static_cast<ptrdiff_t>(op.stride) * (op.pool ? 2 : 1);
+  const ptrdiff_t stride = static_cast<ptrdiff_t>(op.stride) * (pool ? 2 : 1);
   const Blocks blocks = cut(input, output, *filter, stride, output.images, pool_.threads());
 
   PooledPanelProduct proto{};
@@ -64,7 +65,6 @@ Step CpuExecutable::prepareDirect(const Conv2d& op) {
   proto.cRowStride = output.channels;
   proto.relu = op.relu;
   const ptrdiff_t padding = op.padding;
-  const bool pool = op.pool;
 
   return [=, this](const Run& run) {
     const auto perImage = static_cast<size_t>(blocks.perImage) * blocks.groups;

@@ -1,5 +1,5 @@
 // (N, C, H, W) → (N, C·H·W) for readers that depend on the order. Before a linear layer it needs no
-// step: see choose().
+// step: see choices.cc.
 #include "cpu/executable.h"
 
 namespace vgg::cpu {

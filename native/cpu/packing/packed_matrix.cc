@@ -12,12 +12,7 @@ namespace {
 constexpr size_t kRowBytes = 4096;  // max bytes in a row of a strip
 constexpr size_t kLine = 64;
 
-/** Returns the width of a strip. The min number of strips shares the weight's rows evenly, in whole
- * grains. */
-size_t widthOf(size_t rows, size_t elementBytes) {
-  const size_t strips = divideUp(rows, kRowBytes / elementBytes);
-  return divideUp(divideUp(rows, strips), kStripGrain) * kStripGrain;
-}
+size_t elementBytes(bool isHalf) { return isHalf ? sizeof(uint16_t) : sizeof(float); }
 
 // Only infinities and NaN have all exponent bits set.
 bool isFiniteElement(uint16_t half) { return (half & 0x7c00) != 0x7c00; }
@@ -25,22 +20,27 @@ bool isFiniteElement(float value) { return value - value == 0; }
 
 }  // namespace
 
+/** The min number of strips shares the weight's rows evenly, in whole grains. */
+Strips stripsOf(size_t rows, bool isHalf) {
+  const size_t count = divideUp(rows, kRowBytes / elementBytes(isHalf));
+  const size_t width = divideUp(divideUp(rows, count), kStripGrain) * kStripGrain;
+  return {divideUp(rows, width), width, width + kLine / elementBytes(isHalf)};
+}
+
 PackedMatrix::PackedMatrix(size_t rows, size_t columns, size_t channels, bool isHalf,
                            std::atomic<size_t>* counter)
     : rows_(rows),
       columns_(columns),
       channels_(channels),
-      width_(widthOf(rows, isHalf ? sizeof(uint16_t) : sizeof(float))),
-      strips_(divideUp(rows, width_)),
-      stride_(width_ + kLine / (isHalf ? sizeof(uint16_t) : sizeof(float))),
+      strips_(stripsOf(rows, isHalf)),
       isHalf_(isHalf),
-      memory_(HostMemory::allocate(checkedMultiply(checkedMultiply(strips_ * stride_, columns),
-                                                   isHalf ? sizeof(uint16_t) : sizeof(float)),
-                                   counter)) {
+      memory_(HostMemory::allocate(
+          checkedMultiply(checkedMultiply(strips() * stride(), columns), elementBytes(isHalf)),
+          counter)) {
   // Only the last strip has elements in its width that no row of the weight ever writes.
-  if (strips_ * width_ == rows) return;
-  const size_t stripBytes = memory_->bytes() / strips_;
-  std::fill_n(memory_->data() + (strips_ - 1) * stripBytes, stripBytes, std::byte{0});
+  if (strips() * width() == rows) return;
+  const size_t stripBytes = memory_->bytes() / strips();
+  std::fill_n(memory_->data() + (strips() - 1) * stripBytes, stripBytes, std::byte{0});
 }
 
 template <typename Element, typename Move>
@@ -52,8 +52,8 @@ void PackedMatrix::forEach(size_t first, size_t count, Columns columns, const Mo
   for (size_t top = first / columns_; top * columns_ < end;) {
     // The rows of the range that lie in this strip: the first row from column `left` on, the last
     // row up to column `right`.
-    const size_t strip = top / width_;
-    const size_t bottom = std::min((strip + 1) * width_, divideUp(end, columns_));
+    const size_t strip = top / width();
+    const size_t bottom = std::min((strip + 1) * width(), divideUp(end, columns_));
     const size_t left = top * columns_ < first ? first - top * columns_ : 0;
     const size_t right = std::min(columns_, end - (bottom - 1) * columns_);
     for (size_t column = columns.begin; column < columns.end;) {
@@ -80,7 +80,7 @@ void PackedMatrix::forEach(size_t first, size_t count, Columns columns, const Mo
 size_t PackedMatrix::place(size_t row, size_t column) const {
   const size_t pixels = columns_ / channels_;
   const size_t line = column % pixels * channels_ + column / pixels;
-  return (row / width_ * columns_ + line) * stride_ + row % width_;
+  return (row / width() * columns_ + line) * stride() + row % width();
 }
 
 template <typename Element>

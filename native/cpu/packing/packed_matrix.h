@@ -19,6 +19,15 @@ struct PackedElements {
   }
 };
 
+/** The strips that the rows of a weight are cut into. */
+struct Strips {
+  size_t count;
+  size_t width;   // elements in a row of a strip
+  size_t stride;  // elements from row to row of a strip
+};
+/** isHalf: stored in float16. */
+Strips stripsOf(size_t rows, bool isHalf);
+
 /**
  * weight (O, I) → [strips][I][stride]. The first `width` elements of a row are used; elements past
  * O are zero. The weights of one input are contiguous, about 4 KiB in each strip, so that they are
@@ -50,13 +59,13 @@ class PackedMatrix {
   void read(size_t first, Element* to, size_t count, Columns columns) const;
 
   [[nodiscard]] PackedElements strip(size_t index) const {
-    const size_t offset = index * columns_ * stride_;
+    const size_t offset = index * columns_ * strips_.stride;
     if (isHalf_) return {nullptr, elements<uint16_t>() + offset};
     return {elements<float>() + offset, nullptr};
   }
-  [[nodiscard]] size_t strips() const { return strips_; }
-  [[nodiscard]] size_t width() const { return width_; }    // elements in a row of a strip
-  [[nodiscard]] size_t stride() const { return stride_; }  // elements from row to row of a strip
+  [[nodiscard]] size_t strips() const { return strips_.count; }
+  [[nodiscard]] size_t width() const { return strips_.width; }
+  [[nodiscard]] size_t stride() const { return strips_.stride; }
 
   /** Returns whether no infinity and no NaN was ever written. Then 0 times any element is 0. */
   [[nodiscard]] bool isFinite() const { return isFinite_.load(std::memory_order_relaxed); }
@@ -80,7 +89,8 @@ class PackedMatrix {
    * follow it. */
   [[nodiscard]] size_t place(size_t row, size_t column) const;
 
-  size_t rows_, columns_, channels_, width_, strips_, stride_;
+  size_t rows_, columns_, channels_;
+  Strips strips_;
   bool isHalf_;
   std::atomic<bool> isFinite_{true};
   std::shared_ptr<HostMemory> memory_;

@@ -17,7 +17,6 @@ Step CudaExecutable::affineStep(const Buffer& input, const Buffer& output, CUdev
 }
 
 Step CudaExecutable::prepare(const BatchNorm& op) {
-  for (const int index : {op.weight, op.bias, op.mean, op.variance}) use(index);
   const Affine& affine = parameters_->affine(op);
   return affineStep(buffer(op.input), buffer(op.output), affine.scale->address(),
                     affine.shift->address(), op.relu);

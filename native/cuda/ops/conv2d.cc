@@ -49,20 +49,13 @@ std::optional<bool> CudaExecutable::isRight(const Candidates& candidates,
 }
 
 Step CudaExecutable::prepare(const Conv2d& op) {
-  use(op.weight);
-  use(op.bias);
-  if (op.batchNorm) {
-    for (const int index :
-         {op.batchNorm->weight, op.batchNorm->bias, op.batchNorm->mean, op.batchNorm->variance})
-      use(index);
-  }
   if (const auto& layer = choices_.firstLayers[op.output]) return prepareFirstLayer(op, *layer);
 
   const Buffer input = buffer(op.input);
   const Buffer output = buffer(op.output);
   const MaxPool2d* maxPool = choices_.pooledBy[op.output];
   const Buffer made = maxPool == nullptr ? output : buffer(maxPool->output);
-  const Filter& filter = parameters_->filter(op);
+  const Filter& filter = parameters_->filter(op, folded_.norms[op.output]);
   const CUdeviceptr weight = filter.weight->address();
   const CUdeviceptr bias = filter.bias->address();
   const CUdeviceptr typedBias = filter.typedBias->address();

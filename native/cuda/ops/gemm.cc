@@ -135,8 +135,6 @@ Step CudaExecutable::chooseLinear(const Linear& layer, bool addsBias) {
 }
 
 Step CudaExecutable::prepare(const Gemm& op) {
-  use(op.weight);
-  use(op.bias);
   const Buffer input = buffer(op.input);
   const Buffer output = buffer(op.output);
   const Matrix& matrix = parameters_->matrix(op.weight, input.channels, input.pixels());

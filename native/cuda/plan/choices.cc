@@ -28,7 +28,7 @@ class Chooser {
         mergesFirst_(mergesFirst) {
     const size_t count = program.values.size();
     choices_.buffers.resize(count);
-    choices_.home.resize(count);
+    choices_.storage.resize(count);
     choices_.isExternal.resize(count);
     choices_.isMerged.resize(count);
     choices_.isRectified.resize(count);
@@ -132,14 +132,14 @@ void Chooser::chooseMerges() {
   // A flattened value that only linear layers read, or that is only an output, keeps its bytes: the
   // layers' weights are packed in its order, and an output is put into order on its way out.
   // So does an average over bins of one pixel.
-  std::iota(choices_.home.begin(), choices_.home.end(), 0);
+  std::iota(choices_.storage.begin(), choices_.storage.end(), 0);
   for (const Op& op : program_.ops) {
     const auto* pool = std::get_if<AdaptiveAvgPool2d>(&op);
     if (pool != nullptr &&
         program_.values[pool->input].shape == program_.values[pool->output].shape &&
         choices_.buffers[pool->input].type == choices_.buffers[pool->output].type &&
         !choices_.isExternal[pool->input]) {
-      choices_.home[pool->output] = choices_.home[pool->input];
+      choices_.storage[pool->output] = choices_.storage[pool->input];
       choices_.isMerged[pool->output] = true;
       continue;
     }
@@ -148,7 +148,7 @@ void Chooser::chooseMerges() {
     const auto asOutput =
         std::count(program_.outputs.begin(), program_.outputs.end(), flatten->output);
     if (readByGemm[flatten->output] + asOutput != uses[flatten->output]) continue;
-    choices_.home[flatten->output] = choices_.home[flatten->input];
+    choices_.storage[flatten->output] = choices_.storage[flatten->input];
     choices_.isMerged[flatten->output] = true;
   }
 }
@@ -187,9 +187,9 @@ void Chooser::mergeFirstLayer(const Conv2d& conv, const std::vector<int>& uses,
 /** What lies as the API has it is made where the caller gets it from. */
 void Chooser::chooseOutputs() {
   for (size_t i = 0; i < program_.outputs.size(); ++i) {
-    const int home = choices_.home[program_.outputs[i]];
-    Buffer& buffer = choices_.buffers[home];
-    if (buffer.output == kNone && buffer.isPlain() && !choices_.isExternal[home])
+    const int stored = choices_.storage[program_.outputs[i]];
+    Buffer& buffer = choices_.buffers[stored];
+    if (buffer.output == kNone && buffer.isPlain() && !choices_.isExternal[stored])
       buffer.output = static_cast<int>(i);
   }
 }
@@ -209,47 +209,29 @@ void Chooser::findRectified() {
   for (const Op& op : program_.ops) choices_.isRectified[outputOf(op)] = isRectified(op);
 }
 
-/** One arena for all other values: liveness → offsets. Step 0 takes the inputs, step i + 1 is op i,
- * the last gives the outputs. */
+/** Places all other values in one arena. */
 void Chooser::place() {
-  const int last = static_cast<int>(program_.ops.size()) + 1;
-  std::vector<Lifetime> lives(program_.values.size(), Lifetime{0, last, 0});
-  const auto touch = [&](int value, int step) {
-    Lifetime& life = lives[choices_.home[value]];
-    life.first = std::min(life.first, step);
-    life.last = std::max(life.last, step);
-  };
-  for (const int input : program_.inputs) touch(input, 0);
-  for (size_t i = 0; i < program_.ops.size(); ++i) {
-    const int step = static_cast<int>(i) + 1;
-    for (const int value : inputsOf(program_.ops[i])) touch(value, step);
-    for (const int value : outputsOf(program_.ops[i])) {
-      touch(value, step);
-      // A merged pool writes its output in the step of its convolution.
-      const MaxPool2d* maxPool = choices_.firstLayers[value] ? choices_.firstLayers[value]->maxPool
-                                                             : choices_.pooledBy[value];
-      if (maxPool != nullptr) touch(maxPool->output, step);
-    }
-  }
-  for (const int output : program_.outputs) touch(output, last);
-
-  for (size_t i = 0; i < lives.size(); ++i) {
-    if (choices_.home[i] != static_cast<int>(i) || choices_.isExternal[i] ||
-        choices_.buffers[i].output != kNone || lives[i].first > lives[i].last)
-      continue;
+  ArenaSizes sizes(program_);
+  for (size_t i = 0; i < sizes.values.size(); ++i) {
     const Buffer& b = choices_.buffers[i];
+    if (choices_.isExternal[i] || b.output != kNone) continue;
     const size_t row = checkedMultiply(static_cast<size_t>(b.padded), byteSize(b.type));
     const size_t image = checkedMultiply(
         row, checkedMultiply(static_cast<size_t>(b.height), static_cast<size_t>(b.width)));
     const size_t bytes = checkedMultiply(image, static_cast<size_t>(batch_));
-    lives[i].bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    sizes.values[i] = (bytes + kAlignment - 1) / kAlignment * kAlignment;
   }
-  const ArenaPlan plan = planArena(lives);
-  choices_.activationBytes = plan.bytes;
-  for (size_t i = 0; i < lives.size(); ++i) {
-    choices_.buffers[i].offset = plan.offsets[choices_.home[i]];
-    if (choices_.home[i] != static_cast<int>(i))
-      choices_.buffers[i] = choices_.buffers[choices_.home[i]];
+  // A merged pool writes its output in the step of its convolution.
+  for (size_t i = 0; i < program_.ops.size(); ++i) {
+    const int made = choices_.madeBy(program_.ops[i]);
+    if (made != outputOf(program_.ops[i])) sizes.firstSteps[made] = static_cast<int>(i) + 1;
+  }
+  const ArenaPlaces places = placeValues(program_, sizes, choices_.storage);
+  choices_.activationBytes = places.bytes;
+  for (size_t i = 0; i < places.values.size(); ++i) {
+    choices_.buffers[i].offset = places.values[i];
+    if (choices_.storage[i] != static_cast<int>(i))
+      choices_.buffers[i] = choices_.buffers[choices_.storage[i]];
   }
 }
 

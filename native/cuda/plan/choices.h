@@ -54,7 +54,7 @@ struct FirstLayer {
 /** One entry per value. The pointers are into the program, which must outlive this. */
 struct Choices {
   std::vector<Buffer> buffers;
-  std::vector<int> home;          // itself, or the value whose bytes it shares
+  std::vector<int> storage;       // itself, or the value whose bytes it shares
   std::vector<bool> isExternal;   // read from the input itself, or never made
   std::vector<bool> isMerged;     // made by another operation's step
   std::vector<bool> isRectified;  // by a ReLU, or the greatest of such: many are zero

@@ -187,7 +187,7 @@ class Estimator {
 
 std::vector<StepCost> costsOf(const Program& program, const std::vector<ParameterSpec>& specs,
                               Precision precision, int64_t batch, std::optional<Form> wanted) {
-  const Program folded = foldBatchNorm(program);
+  const Program folded = foldBatchNorm(program).program;
   return Estimator(folded, specs, precision, batch, wanted).estimate();
 }
 

@@ -99,7 +99,7 @@ std::vector<PlannedConvolution> planConvolutions(const NamedGpu& gpu, const Prog
                                                  const PlanOptions& options,
                                                  const DiskCache& cache) {
   Planner planner(gpu, options, cache);
-  const Program folded = foldBatchNorm(program);
+  const Program folded = foldBatchNorm(program).program;
   const Choices choices = choose(folded, specs, options.precision, options.batch);
   std::vector<PlannedConvolution> rows;
   for (const Op& op : folded.ops) {

@@ -115,15 +115,15 @@ struct Layer {
 }  // namespace
 
 Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) {
-  const size_t scratch = scratch_[op.output];
+  const size_t scratch = choices_.scratch[op.output];
   const Layer layer{kernels_,
                     plan,
                     buffer(op.input),
-                    buffer(op.output),
-                    parameters_.winogradFilter(op, plan.form),
+                    buffer(choices_.madeWith(op.output)),
+                    parameters_.winogradFilter(op, folded_.norms[op.output], plan.form),
                     op.padding,
                     op.relu,
-                    op.pool};
+                    choices_.pooledBy[op.output] != nullptr};
   const ptrdiff_t width = kernels_.panelWidth;
   const ptrdiff_t filters = layer.output.channels;
   const auto panels = layer.filter->panels();
@@ -203,13 +203,13 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) 
 }
 
 Work CpuExecutable::workOf(const Conv2d& op) {
-  const std::optional<WinogradPlan>& plan = winograd_[op.output];
+  const std::optional<WinogradPlan>& plan = choices_.winograd[op.output];
   if (!plan) return nullptr;
   const Shape& weight = parameters_.specs()[op.weight].shape;
   const auto products =
       static_cast<double>(batch_ * plan->down.products() * plan->across.products()) *
       static_cast<double>(weight[0] * weight[1]);
-  const auto filter = parameters_.winogradFilter(op, plan->form);
+  const auto filter = parameters_.winogradFilter(op, folded_.norms[op.output], plan->form);
   const StepWork work{products,
                       static_cast<double>(filter->bytes(static_cast<size_t>(plan->frequencies())))};
   return [work] { return work; };

@@ -51,7 +51,7 @@ Step CudaExecutable::prepareFirstLayer(const Conv2d& conv, const FirstLayer& lay
   const Shape& image =
       program_.values[conv.input].shape;  // (C, H, W), also where the input is uint8 (H, W, C)
   const bool isUint8 = program_.values[layer.input].dtype == DType::kUint8;
-  const Filter& filter = parameters_->firstFilter(conv);
+  const Filter& filter = parameters_->firstFilter(conv, folded_.norms[conv.output]);
   CUdeviceptr scale = 0;
   CUdeviceptr shift = 0;
   if (layer.normalize != nullptr) {

@@ -1,0 +1,59 @@
+#include "cpu/ops/gemm/linear_plan.h"
+
+#include <algorithm>
+
+#include "cpu/kernels.h"
+#include "cpu/packing/packed_matrix.h"
+
+namespace vgg::cpu {
+namespace {
+
+constexpr ptrdiff_t kColumns = 2048;  // as kListedColumns, for many images
+constexpr ptrdiff_t kColumnGrain = 16;
+// A task computes at least this many outputs of a strip if threads share it.
+constexpr ptrdiff_t kMinOutputs = 64;
+// Rows of sums are this many floats more than whole pages apart: a load waits for an earlier store
+// if the low bits of their addresses match.
+constexpr ptrdiff_t kSkew = ptrdiff_t{9} * 16;
+
+/** Returns into how many pieces (at most `most`) each of `tasks` equal tasks is cut: the min number
+ * that leaves no thread with a sixteenth more than an even share. */
+ptrdiff_t piecesFor(ptrdiff_t tasks, ptrdiff_t threads, ptrdiff_t most) {
+  const auto isEven = [&](ptrdiff_t count) {
+    return divideUp(count, threads) * threads * 16 <= count * 17;
+  };
+  ptrdiff_t pieces = 1;
+  while (pieces < most && !isEven(tasks * pieces)) ++pieces;
+  return pieces;
+}
+
+}  // namespace
+
+bool LinearPlan::isListed() const { return images <= kStreamedRows; }
+
+ptrdiff_t LinearPlan::sumStride() const { return strips * width + kSkew; }
+
+size_t LinearPlan::scratchFloats() const {
+  return checkedMultiply(static_cast<size_t>(parts() * images), static_cast<size_t>(sumStride()));
+}
+
+ptrdiff_t LinearPlan::start(ptrdiff_t piece) const {
+  return width / kStripGrain * piece / pieces * kStripGrain;
+}
+
+LinearPlan planLinear(const Shape& weight, bool isHalf, ptrdiff_t images, int threads) {
+  const Strips strips = stripsOf(static_cast<size_t>(weight[0]), isHalf);
+  LinearPlan plan{images,
+                  static_cast<ptrdiff_t>(weight[1]),
+                  static_cast<ptrdiff_t>(strips.count),
+                  static_cast<ptrdiff_t>(strips.width),
+                  1,
+                  1};
+  const ptrdiff_t fewest = divideUp(plan.columns, plan.isListed() ? kListedColumns : kColumns);
+  plan.columnsPerPart = divideUp(divideUp(plan.columns, fewest), kColumnGrain) * kColumnGrain;
+  plan.pieces = piecesFor(plan.strips * plan.parts(), threads,
+                          std::max<ptrdiff_t>(1, plan.width / kMinOutputs));
+  return plan;
+}
+
+}  // namespace vgg::cpu

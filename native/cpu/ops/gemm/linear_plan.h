@@ -1,0 +1,47 @@
+// Plans how the products of a linear layer are cut into tasks.
+#pragma once
+
+#include <cstddef>
+
+#include "core/shape.h"
+
+namespace vgg::cpu {
+
+// Max columns of the weight that one task sums, for few images, which list the columns. A sum's
+// bits depend on its parts, so the parts do not depend on the number of threads.
+constexpr ptrdiff_t kListedColumns = 1024;
+
+/** How the work of one layer is cut. A task multiplies a part of the columns with a piece of a
+ * strip. */
+struct LinearPlan {
+  ptrdiff_t images;
+  ptrdiff_t columns;        // of the weight
+  ptrdiff_t strips, width;  // of the packed weight
+  ptrdiff_t columnsPerPart;
+  ptrdiff_t pieces;  // pieces of a strip's outputs
+
+  /** Returns whether a task lists the columns that it reads. */
+  [[nodiscard]] bool isListed() const;
+  [[nodiscard]] ptrdiff_t parts() const { return divideUp(columns, columnsPerPart); }
+  /** Floats between the sums of consecutive images. Sums are [part][image][output]. */
+  [[nodiscard]] ptrdiff_t sumStride() const;
+  /** Returns the scratch floats that the sums need. */
+  [[nodiscard]] size_t scratchFloats() const;
+
+  struct Task {
+    ptrdiff_t strip, part, piece;
+  };
+  [[nodiscard]] ptrdiff_t tasks() const { return strips * parts() * pieces; }
+  [[nodiscard]] Task taskAt(size_t index) const {
+    const auto i = static_cast<ptrdiff_t>(index);
+    return {i / pieces / parts(), i / pieces % parts(), i % pieces};
+  }
+  /** Returns the first output of a piece of a strip. */
+  [[nodiscard]] ptrdiff_t start(ptrdiff_t piece) const;
+};
+
+/** Plans for `images` at once and a weight (O, I). `isHalf`: the weight is stored in float16. The
+ * number of threads affects only the pieces. */
+LinearPlan planLinear(const Shape& weight, bool isHalf, ptrdiff_t images, int threads);
+
+}  // namespace vgg::cpu
