@@ -73,6 +73,8 @@ function* lacksOf(one) {
 function isChecked(one) {
   if (!one.kindOf(documented) || one.inheritedFrom !== undefined || usual.test(one.name))
     return false;
+  // A property that must be absent, as `outputs?: never`.
+  if (one.type?.name === "undefined") return false;
   // The messages of the codes say what they mean.
   if (one.parent?.parent?.name === "errorCodes") return false;
   // The fields of unnamed types that are no options follow from the method that records them.

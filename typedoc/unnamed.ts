@@ -27,3 +27,4 @@ export type {
   NormalizeOptions,
 } from "../lib/graph/row-options.ts";
 export type { AddonReport, LibraryReport } from "../lib/native/addon.ts";
+export type { LoadStateDictOptions } from "../lib/vgg/state-dict.ts";

@@ -3,9 +3,9 @@ import { checkInteger, checkSignal, readOptions, typeError } from "../check.js";
 import { DeviceTensor } from "../device/device.js";
 import { VggError } from "../errors.js";
 import type { ProfileOptions } from "../graph/profile.js";
-import type { OpenedSource } from "../image/source.js";
+import { type ImageSource, type OpenedSource, openSource, openSources } from "../image/source.js";
 import { elementCount, Tensor } from "../tensor.js";
-import { classifyAll } from "./classify.js";
+import { classifyAll, isFailure, type Prediction } from "./classify.js";
 import type { ModelGraphs } from "./graphs.js";
 import type { Sources } from "./lookahead.js";
 import type { ClassifyOptions, ForwardOptions, LayerOptions } from "./options.js";
@@ -97,6 +97,21 @@ export function classifier(
   const graph = graphs.classify(top);
   return <Source>(sources: Sources<Source>, open: (source: Source) => OpenedSource) =>
     classifyAll(graph, topology, labels, sources, open, { batchSize, signal });
+}
+
+/** Classifies one image or each image of an array, all of them or none. `classify` is what `classifier` returns. */
+export async function classifyImages(
+  classify: ReturnType<typeof classifier>,
+  images: ImageSource | readonly ImageSource[],
+): Promise<readonly Prediction[] | (readonly Prediction[])[]> {
+  const isArray = Array.isArray(images);
+  const sources = isArray ? openSources(images, "images") : [openSource(images, "image")];
+  const predictions: (readonly Prediction[])[] = [];
+  for await (const classified of classify(sources.values(), (source) => source)) {
+    if (isFailure(classified)) throw classified.error;
+    predictions.push(classified.predictions);
+  }
+  return isArray ? predictions : predictions[0]!;
 }
 
 /** Makes a batch of images. @throws {RangeError} not a valid number of images */

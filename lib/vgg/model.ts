@@ -1,18 +1,16 @@
 // The class Vgg: a forward graph with named parameters.
 import { checkInteger, readOptions, typeError } from "../check.js";
-import { checkMetadata, type WriteOptions, writeTensors } from "../checkpoint/safetensors.js";
+import type { WriteOptions } from "../checkpoint/safetensors.js";
 import type { Device, DeviceTensor } from "../device/device.js";
 import type { Precision } from "../dtype.js";
 import { VggError } from "../errors.js";
-import { checkPath } from "../files/replace.js";
 import type { ProfileOptions } from "../graph/profile.js";
-import { type ImageSource, openSource, openSources } from "../image/source.js";
+import { type ImageSource, openSource } from "../image/source.js";
 import type { NativeRunTime } from "../native/addon.js";
 import type { Tensor } from "../tensor.js";
-import { type Classification, isFailure, type Prediction } from "./classify.js";
+import type { Classification, Prediction } from "./classify.js";
 import { ModelGraphs } from "./graphs.js";
-import { classifier, forwardImages, profileForward, warmUp } from "./infer.js";
-import { imagenetLabels } from "./labels.js";
+import { classifier, classifyImages, forwardImages, profileForward, warmUp } from "./infer.js";
 import { loadWeights } from "./load.js";
 import { iteratorOf } from "./lookahead.js";
 import {
@@ -28,17 +26,31 @@ import {
 } from "./options.js";
 import type { ParameterInfo } from "./parameters.js";
 import type { LayerProfile } from "./profile.js";
+import { saveModel } from "./save.js";
 import { ModelState } from "./state.js";
-import type { StateDict, StateDictDifference } from "./state-dict.js";
+import type { LoadStateDictOptions, StateDict, StateDictDifference } from "./state-dict.js";
 import { Summary } from "./summary.js";
 import { type Architecture, type Topology, topology } from "./topology.js";
 
+/**
+ * A network of the VGG family on a device, with its parameters by torchvision's names.
+ * @example
+ * const model = await Vgg.load("vgg11", "DEFAULT");
+ * console.log(await model.classify("cat.jpg"));
+ * await model.dispose();
+ */
 export class Vgg {
+  /** The architecture. */
   readonly arch: Architecture;
+  /** The number of channels of an image. */
   readonly inChannels: number;
+  /** The number of classes. */
   readonly numClasses: number;
+  /** Height and width of an image, in pixels. */
   readonly imageSize: number;
+  /** The device that has the parameters and runs the network. */
   readonly device: Device;
+  /** The arithmetic. */
   readonly precision: Precision;
   /** The names of the classes, if they are known. */
   readonly labels: readonly string[] | undefined;
@@ -51,6 +63,7 @@ export class Vgg {
    * Makes a model with new parameters, initialised as in torchvision.
    * @throws {TypeError|RangeError} unknown architecture, device, precision or option, or a number out of its range
    * @throws {VggError} UNSUPPORTED precision, DEVICE_UNAVAILABLE, OUT_OF_MEMORY, ADDON_MISSING
+   * @example const model = await Vgg.create("vgg16_bn", { numClasses: 10, imageSize: 64, seed: 1 });
    */
   static async create(arch: Architecture, options: CreateOptions = {}): Promise<Vgg> {
     const given = readOptions(options, "options", [...optionNames, "seed"]);
@@ -66,6 +79,7 @@ export class Vgg {
    * @throws {TypeError|RangeError} the errors of `create`
    * @throws {VggError} CHECKPOINT_…, STATE_DICT_MISMATCH with every name that differs; the errors of `create` and of
    * a download
+   * @example const model = await Vgg.load("vgg11", "ants-and-bees.pth", { labels: ["ants", "bees"] });
    */
   static async load(arch: Architecture, source: string, options: LoadOptions = {}): Promise<Vgg> {
     return loadWeights(arch, source, options, (complete, fill) => Vgg.#open(arch, complete, fill));
@@ -114,16 +128,24 @@ export class Vgg {
     return this.#state.parameterCount;
   }
 
+  /** Whether `dispose` was called. */
   get isDisposed(): boolean {
     return this.#disposal !== null;
   }
 
-  /** Iterates over the entries of torchvision's state_dict, in its order. */
+  /**
+   * Iterates over the entries of torchvision's state_dict, in its order.
+   * @example for (const { name, shape } of model.parameters()) console.log(name, shape);
+   */
   parameters(): IterableIterator<ParameterInfo> {
     return this.#state.infos();
   }
 
-  /** Copies a parameter. @throws {TypeError|RangeError} unknown name @throws {VggError} DISPOSED, OUT_OF_MEMORY */
+  /**
+   * Copies a parameter.
+   * @throws {TypeError|RangeError} unknown name @throws {VggError} DISPOSED, OUT_OF_MEMORY
+   * @example const { shape, data } = await model.getParameter("classifier.6.bias");
+   */
   async getParameter(name: string): Promise<Tensor> {
     this.#checkLive();
     return this.#state.get(name);
@@ -134,6 +156,7 @@ export class Vgg {
    * @param tensor float32, or float64, float16 or bfloat16, which are converted to float32
    * @throws {TypeError|RangeError} unknown name, another dtype or shape
    * @throws {VggError} DISPOSED, OUT_OF_MEMORY, QUEUE_FULL
+   * @example await model.setParameter("classifier.6.bias", Tensor.zeros([1000]));
    */
   async setParameter(name: string, tensor: Tensor): Promise<void> {
     this.#checkLive();
@@ -144,27 +167,24 @@ export class Vgg {
    * Copies all parameters and statistics, in torchvision's order. Includes the writes of earlier calls and of no later
    * ones.
    * @throws {VggError} DISPOSED, OUT_OF_MEMORY
+   * @example const bias = (await model.stateDict()).get("classifier.6.bias");
    */
   async stateDict(): Promise<Map<string, Tensor>> {
     this.#checkLive();
-    return this.#state.hold(async (entries) => {
-      const tensors = new Map<string, Tensor>();
-      for (const [name, entry] of entries) tensors.set(name, await entry.read());
-      return tensors;
-    });
+    return this.#state.tensors();
   }
 
   /**
    * Replaces the parameters atomically: a forward sees all new values or only old ones. The values are copied before
    * this returns.
-   * @param options.strict true (default): missing and unexpected keys are errors; false: they are returned
    * @throws {TypeError} not a Map or object of Tensors, another dtype
    * @throws {VggError} STATE_DICT_MISMATCH with every missing, unexpected and misshapen key; DISPOSED, OUT_OF_MEMORY,
    * QUEUE_FULL; nothing was written
+   * @example await model.loadStateDict(await readCheckpoint("vgg11.safetensors"));
    */
   async loadStateDict(
     tensors: StateDict,
-    options: { strict?: boolean } = {},
+    options: LoadStateDictOptions = {},
   ): Promise<StateDictDifference> {
     this.#checkLive();
     const { strict = true } = readOptions(options, "options", ["strict"]);
@@ -178,35 +198,37 @@ export class Vgg {
    * @throws {TypeError} not a path, metadata that is not an object of strings
    * @throws {RangeError} no file, or contents that a reader would refuse
    * @throws {VggError} DISPOSED, DISK_FULL, FOLDER_UNUSABLE
+   * @example await model.save("ants-and-bees.safetensors", { metadata: { trained: "2026-11-30" } });
    */
   async save(path: string, options: WriteOptions = {}): Promise<void> {
     this.#checkLive();
-    checkPath(path, "path");
-    const { metadata = {} } = readOptions(options, "options", ["metadata"]);
-    const checked = checkMetadata(metadata);
-    const labels =
-      this.labels === undefined || this.labels === imagenetLabels
-        ? {}
-        : { labels: JSON.stringify(this.labels) };
-    const described = { format: "pt", arch: this.arch, ...labels, ...checked };
-    await this.#state.hold((entries) => writeTensors(path, entries, described));
+    await saveModel(this.#state, this, path, options);
   }
 
   /**
    * Computes the logits (N, numClasses) float32 of normalised images (N, inChannels, imageSize, imageSize) float32.
    * Runs on the device's thread. An input in JavaScript's memory is copied before this returns.
-   * With `outputs`, returns the outputs of those layers by name instead.
+   * This form writes the logits to `into` and returns it.
    * @throws {TypeError|RangeError} another rank, shape or dtype, an empty batch, an unknown layer, another device
    * @throws {VggError} DISPOSED, OUT_OF_MEMORY, QUEUE_FULL; or the reason of `signal`
+   * @example await model.forward(Tensor.randn([1, 3, 224, 224]), { into: deviceTensor });
    */
   async forward(
     input: Tensor | DeviceTensor,
-    options: ForwardOptions & { into: DeviceTensor },
+    options: ForwardOptions & Required<Pick<ForwardOptions, "into">>,
   ): Promise<DeviceTensor>;
+  /**
+   * Computes the logits as a new Tensor.
+   * @example const { data } = await model.forward(Tensor.randn([1, 3, 224, 224]));
+   */
   async forward(
     input: Tensor | DeviceTensor,
     options?: ForwardOptions & { outputs?: never },
   ): Promise<Tensor>;
+  /**
+   * Computes the outputs of layers by name.
+   * @example const { avgpool } = await model.forward(await preprocess("cat.jpg"), { outputs: ["avgpool"] });
+   */
   async forward<Name extends string>(
     input: Tensor | DeviceTensor,
     options: LayerOptions<Name>,
@@ -220,12 +242,17 @@ export class Vgg {
   }
 
   /**
-   * Returns the best classes of an image, preprocessed as in torchvision. An image is a path, URL, bytes or stream. An
-   * array of images gives an array of results. Bytes in memory are copied before this returns.
+   * Returns the best classes of an image, preprocessed as in torchvision. An image is a path, URL, bytes or stream.
+   * Bytes in memory are copied before this returns.
    * @throws {TypeError|RangeError} another source, `top` out of range, a model with other than 3 channels
    * @throws {VggError} IMAGE_…, DISPOSED, OUT_OF_MEMORY, QUEUE_FULL; or the reason of `signal`
+   * @example const [best] = await model.classify("cat.jpg", { top: 1 });
    */
   async classify(image: ImageSource, options?: ClassifyOptions): Promise<readonly Prediction[]>;
+  /**
+   * Returns the best classes of each image of an array. If an image fails, the call rejects with its error.
+   * @example const [cat, dog] = await model.classify(["cat.jpg", "dog.png"]);
+   */
   async classify(
     images: readonly ImageSource[],
     options?: ClassifyOptions,
@@ -234,15 +261,7 @@ export class Vgg {
     images: ImageSource | readonly ImageSource[],
     options: ClassifyOptions = {},
   ): Promise<readonly Prediction[] | (readonly Prediction[])[]> {
-    const classify = this.#classifier(options);
-    const isArray = Array.isArray(images);
-    const sources = isArray ? openSources(images, "images") : [openSource(images, "image")];
-    const predictions: (readonly Prediction[])[] = [];
-    for await (const classified of classify(sources.values(), (source) => source)) {
-      if (isFailure(classified)) throw classified.error;
-      predictions.push(classified.predictions);
-    }
-    return isArray ? predictions : predictions[0]!;
+    return classifyImages(this.#classifier(options), images);
   }
 
   /**
@@ -250,6 +269,9 @@ export class Vgg {
    * image, in order. A bad image does not stop the others. Bytes in memory are copied before the iterable's next image
    * is requested.
    * @throws {TypeError|RangeError} not an iterable, or one that breaks the protocol; the errors of `classify`
+   * @example
+   * for await (const result of model.classifyEach(["cat.jpg", "dog.png"]))
+   *   console.log(result.source, "error" in result ? result.error : result.predictions);
    */
   async *classifyEach<Source extends ImageSource>(
     images: Iterable<Source> | AsyncIterable<Source>,
@@ -263,6 +285,7 @@ export class Vgg {
    * Prepares the model for these batch sizes, so that their first forward is as fast as the next.
    * @throws {TypeError|RangeError} `batchSizes` is not an array of positive integers
    * @throws {VggError} DISPOSED, OUT_OF_MEMORY, QUEUE_FULL
+   * @example await model.warmup([1, 8]);
    */
   async warmup(batchSizes: readonly number[] = [1]): Promise<void> {
     this.#checkLive();
@@ -276,6 +299,7 @@ export class Vgg {
    * @param input images as for `forward`, or a number of random images
    * @throws {TypeError|RangeError} the errors of `forward`; `warmup` or `iterations` out of range
    * @throws {VggError} DISPOSED, OUT_OF_MEMORY, QUEUE_FULL; or the reason of `signal`
+   * @example for (const { name, medianMs } of await model.profile(1)) console.log(name, medianMs);
    */
   async profile(
     input: number | Tensor | DeviceTensor,
@@ -290,12 +314,18 @@ export class Vgg {
     return this.#graphs.logits.lastRun;
   }
 
-  /** Returns layers, output shapes, parameters and multiply-adds. Printing it, or `String(summary)`, gives a table. */
+  /**
+   * Returns layers, output shapes, parameters and multiply-adds. Printing it, or `String(summary)`, gives a table.
+   * @example console.log(String(model.summary()));
+   */
   summary(): Summary {
     return new Summary(this.#topology);
   }
 
-  /** Frees the model after all earlier calls have ended. A second call has no effect. */
+  /**
+   * Frees the model after all earlier calls have ended. A second call has no effect.
+   * @example await model.dispose();
+   */
   dispose(): Promise<void> {
     this.#disposal ??= (async () => {
       await this.#graphs.dispose();

@@ -12,6 +12,12 @@ export interface StateDictDifference {
   readonly unexpected: readonly string[];
 }
 
+/** Options of `loadStateDict`. */
+export interface LoadStateDictOptions {
+  /** Whether missing and unexpected keys are errors. Otherwise they are returned. Default true. */
+  strict?: boolean;
+}
+
 /** Tensors by name. */
 export type StateDict = ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>;
 

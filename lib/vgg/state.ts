@@ -128,6 +128,15 @@ export class ModelState {
     }
   }
 
+  /** Copies every entry, as `hold` gives it. */
+  async tensors(): Promise<Map<string, Tensor>> {
+    return this.hold(async (entries) => {
+      const tensors = new Map<string, Tensor>();
+      for (const [name, entry] of entries) tensors.set(name, await entry.read());
+      return tensors;
+    });
+  }
+
   async dispose(): Promise<void> {
     await this.store.dispose();
   }
