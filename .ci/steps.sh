@@ -6,6 +6,7 @@ steps=$(
 setup        |                  | readme_line 1               | README's set-up of a clone
 test         | setup            | readme_test                 | README's test command, the whole suite
 lint         | setup            | npm run lint                | Biome, types, phrases
+docs-check   | setup            | docs_check                  | the docstrings of the public names are complete
 realms       | setup            | npm run test:realms         | a part of the suite in other realms
 tools        |                  | tools                       | clang-format and clang-tidy of fixed versions
 clang-format | tools            | clang_format                | the format of the native code
@@ -48,6 +49,11 @@ readme_line() {
 readme_test() {
   debian script bsdutils # a terminal for the tests of the command line
   readme_line 2
+}
+
+docs_check() {
+  [ typedoc/node_modules/.package-lock.json -nt typedoc/package-lock.json ] || npm ci --prefix typedoc --ignore-scripts || return
+  npm run docs:check
 }
 
 tools() {
