@@ -208,4 +208,15 @@ describe("vitest's projects", () => {
       .map((path) => path.split("/")[0]!);
     expect([...new Set(found)].sort()).toEqual([...folders].sort());
   });
+
+  it.runIf(hasCi).each(["realms", "hostile", "order"])(
+    "are not in vitest.%s.config.ts, which names files that exist",
+    async (name) => {
+      const config = await import(join(root, `vitest.${name}.config.ts`));
+      const { include, projects } = config.default.test;
+      expect(projects).toBeUndefined();
+      expect(include.filter((path: string) => !existsSync(join(root, path)))).toEqual([]);
+      expect(new Set(include).size).toBe(include.length);
+    },
+  );
 });
