@@ -7,13 +7,13 @@ const { trialsFor } = await load("trials.mjs");
 const { summarize } = await load("results.mjs");
 
 describe("statistics", () => {
-  it("takes the weighted mean between two values", () => {
+  it("interpolates quantiles between two values", () => {
     expect(quantile([4, 1, 3, 2], 0.5)).toBe(2.5);
     expect(quantile([3, 1, 2], 0.25)).toBe(1.5);
     expect(quantile([7], 0.75)).toBe(7);
   });
 
-  it("compares times of the same round, as far as both ran", () => {
+  it("compares times of the same round, for the rounds that both ran", () => {
     expect(speedAgainst([10, 100, 12], [5, 50, 6])).toBe(2);
     expect(speedAgainst([10, 30, 100], [5, 10])).toBe(2.5);
   });
@@ -24,7 +24,7 @@ describe("statistics", () => {
 });
 
 describe("trials", () => {
-  it("have distinct names, whatever the machine and the threads", () => {
+  it("have distinct names on any machine and for any number of threads", () => {
     for (const instructionSet of ["avx512", "avx2", "neon"]) {
       for (const threads of [1, 2, 8]) {
         const names = trialsFor(threads, instructionSet).map(({ name }: { name: string }) => name);
@@ -55,7 +55,7 @@ describe("summarize", () => {
       })),
     }));
 
-  it("sets each trial against onnxruntime-node and the strongest peer that is as exact", () => {
+  it("compares each trial with onnxruntime-node and with the strongest peer that is at least as exact", () => {
     const rows = summarize(samples);
     const row = (name: string) => rows.find(({ trial }: { trial: string }) => trial === name);
     expect(row("vgg-cudnn")).toMatchObject({
@@ -65,7 +65,7 @@ describe("summarize", () => {
     expect(row("ncnn, half").strongest).toBe("ncnn, half");
   });
 
-  it("says nothing of peers that did not run", () => {
+  it("gives null for peers that did not run", () => {
     const [row] = summarize(samples.slice(0, 1));
     expect(row).toMatchObject({ speedAgainstOnnxruntime: null, strongest: null });
   });

@@ -73,7 +73,7 @@ describe("GraphBuilder", () => {
     expect(record.outputs).toEqual({ values: 6, indices: 7 });
   });
 
-  it("gives one parameter for one name", () => {
+  it("returns the same parameter for the same name", () => {
     const builder = new GraphBuilder();
     expect(builder.parameter("w", [2]).id).toBe(builder.parameter("w", [2]).id);
     expect(() => builder.parameter("w", [3])).toThrow(
@@ -90,7 +90,7 @@ describe("GraphBuilder", () => {
   const other = new GraphBuilder().input("x", [3, 8, 8]);
   it.each([
     [
-      "a weight of other channels",
+      "a weight with the wrong number of channels",
       () => g.conv2d(image, g.parameter("w5", [4, 5, 3, 3])),
       "Expected shape (K, 3, R, S) for weight w5 of conv2d but received [4, 5, 3, 3]",
     ],
@@ -100,7 +100,7 @@ describe("GraphBuilder", () => {
       "Expected shape (K, 3, R, S) for weight b of conv2d but received [4]",
     ],
     [
-      "a bias of another length",
+      "a bias of the wrong length",
       () => g.conv2d(image, w, { bias: g.parameter("b5", [5]) }),
       "Expected shape (4) for bias b5 of conv2d but received [5]",
     ],
@@ -110,17 +110,17 @@ describe("GraphBuilder", () => {
       "Expected an image of at least 3 × 3 with its padding for input of conv2d but received [3, 2, 2]",
     ],
     [
-      "rows where an image is due",
+      "rows instead of an image",
       () => g.conv2d(row, w),
       'Expected (N, C, H, W) for input of conv2d but received (N, 10) "float32"',
     ],
     [
-      "an image where rows are due",
+      "an image instead of rows",
       () => g.gemm(image, g.parameter("v", [2, 192])),
       'Expected (N, F) for input of gemm but received (N, 3, 8, 8) "float32"',
     ],
     [
-      "a weight of other features",
+      "a weight with the wrong number of features",
       () => g.gemm(row, g.parameter("v9", [2, 9])),
       "Expected shape (O, 10) for weight v9 of gemm but received [2, 9]",
     ],
@@ -140,12 +140,12 @@ describe("GraphBuilder", () => {
       "Expected a recorded value for input of relu but received 3",
     ],
     [
-      "an option that it does not know",
+      "an unknown option",
       () => g.conv2d(image, w, { dilation: 2 } as never),
       'Expected only the options bias, stride, padding, relu for options of conv2d but received "dilation"',
     ],
     [
-      "a parameter instead of its options",
+      "a parameter instead of options",
       () => g.conv2d(image, w, b as never),
       "Expected an object for options of conv2d",
     ],
@@ -170,12 +170,12 @@ describe("GraphBuilder", () => {
       "Expected 3 finite numbers, one for each channel, for mean of normalize but received [0, 0]",
     ],
     [
-      "a deviation of 0",
+      "a standard deviation of 0",
       () => g.normalize(image, { mean: [0, 0, 0], std: [1, 0, 1] }),
       "Expected numbers other than 0 for std of normalize but received [1, 0, 1]",
     ],
     [
-      "more of the top than there is",
+      "a k above the number of features",
       () => g.topK(row, 11),
       "Expected an integer from 1 to 10 for k of topK but received 11",
     ],
@@ -190,7 +190,7 @@ describe("GraphBuilder", () => {
       'Expected a computed value for output image but received "an input"',
     ],
     [
-      "a name in use",
+      "a name already in use",
       () => g.input("row", [3]),
       'Expected a name not yet in use for input but received "row"',
     ],

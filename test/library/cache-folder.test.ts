@@ -1,4 +1,4 @@
-// Where caches go by the environment, and for users who have no home folder.
+// Which cache folder the environment selects, and which one users without a home folder get.
 import { spawnSync } from "node:child_process";
 import { chmodSync, lstatSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
@@ -10,12 +10,12 @@ const scratch = mkdtempSync(join(tmpdir(), "vgg-cache-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
 
 const dist = new URL("../../dist/", import.meta.url).href;
-// What os.homedir does for a user without HOME and without an entry in passwd.
+// Makes os.homedir fail as it does for a user without HOME and without an entry in passwd.
 const homeless = `import os from "node:os"; import { syncBuiltinESMExports } from "node:module";
   os.homedir = () => { throw Object.assign(new Error("uv_os_homedir"), { code: "ERR_SYSTEM_ERROR" }); };
   syncBuiltinESMExports();`;
 
-/** What a program prints as JSON in a separate process, with these variables and no others of its kind. */
+/** Runs a program in a separate process with these environment variables, PATH and TMPDIR. Returns the JSON that it prints. */
 function run(code: string, env: Record<string, string>, before = "", command: string[] = []) {
   const program = `${before}; const say = (value) => console.log(JSON.stringify(value));
     const caught = (error) => ({ name: error.constructor.name, code: error.code, message: error.message }); ${code}`;
@@ -53,14 +53,14 @@ describe("the user's cache folder", () => {
     expect(run(folders, {})).toBe(join(homedir(), ".cache"));
   });
 
-  it("is this user's alone below the folder for temporary files if there is no home folder", () => {
+  it("is a private folder below the folder for temporary files if there is no home folder", () => {
     expect(run(folders, { HOME: "" })).toBe(own);
     expect(lstatSync(own).mode & 0o777).toBe(0o700);
     expect(run(folders, {}, homeless)).toBe(own);
     expect(run(folders, { HOME: "relative" })).toBe(own);
   });
 
-  it("is refused there if others could write to it, or a link leads elsewhere", () => {
+  it("is refused there if others can write to it, or if it is a link", () => {
     const refused = { name: "VggError", code: "FOLDER_UNUSABLE" };
     mkdirSync(own);
     chmodSync(own, 0o777);
@@ -77,14 +77,14 @@ describe("the user's cache folder", () => {
 });
 
 describe("without a home folder", () => {
-  it('"auto" opens the CPU, also if no folder can be made', () => {
-    // Libraries from nowhere: a machine with a GPU must not decide.
+  it('"auto" opens the CPU, even if no folder can be created', () => {
+    // A folder without libraries, so that a GPU of this machine is not opened.
     const none = { VGG_CUDA_PATH: scratch, CUDA_VISIBLE_DEVICES: "" };
     expect(run(devices, none, homeless)).toBe("cpu");
     expect(run(devices, { ...none, TMPDIR: "/dev/null" }, homeless)).toBe("cpu");
   });
 
-  it("a download asks for a folder, as a VggError", () => {
+  it("a download fails with a VggError that asks for a folder", () => {
     const code = `const { pullWeights } = await import("${dist}index.js");
       say(await pullWeights("vgg11", "DEFAULT", { offline: true }).then(String, caught));`;
     expect(run(code, {}, homeless)).toMatchObject({ name: "VggError", code: "OFFLINE" });

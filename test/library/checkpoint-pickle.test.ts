@@ -1,4 +1,4 @@
-// The pickles in checkpoints: what they may hold, and what they are refused for.
+// The pickles in checkpoints: what they may hold, and why they are refused.
 import { describe, expect, it } from "vitest";
 import { readCheckpoint } from "../../lib/index.ts";
 import { file, refusal, stateDict, tensor, write } from "../support/checkpoint-files.ts";
@@ -33,7 +33,7 @@ describe("a pickle", () => {
       stateDict(`ctorch._utils\n_rebuild_tensor_v2\n(${storage(int(6), "../0")}${int(0)})))tR`),
       "CHECKPOINT_CORRUPT",
     ],
-    // What PyTorch refuses too.
+    // PyTorch refuses these too.
     ["a dictionary as key", pickle("}}Ns"), "CHECKPOINT_CORRUPT"],
     ["a list in a tuple as key", pickle("}]\x85Ns"), "CHECKPOINT_CORRUPT"],
     ["a set as key", pickle("}cbuiltins\nset\n(]tRNs"), "CHECKPOINT_CORRUPT"],
@@ -49,7 +49,7 @@ describe("a pickle", () => {
     ],
     ["attributes of a plain dictionary", pickle("}}b"), "CHECKPOINT_UNSAFE"],
     [
-      "attributes that are no dictionary",
+      "attributes that are not a dictionary",
       pickle("ccollections\nOrderedDict\n)RNb"),
       "CHECKPOINT_CORRUPT",
     ],
@@ -108,7 +108,7 @@ describe("a pickle", () => {
       "CHECKPOINT_CORRUPT",
     ],
     [
-      "as many strides as sizes",
+      "fewer strides than sizes",
       stateDict(tensor(int(6), int(0), int(2) + int(3), int(1))),
       "CHECKPOINT_CORRUPT",
     ],
@@ -140,12 +140,12 @@ describe("a pickle", () => {
     expect((await refusal(file(data))).code).toBe(code);
   });
 
-  it("that is nested or refers to itself is read without harm", async () => {
+  it("that is nested or refers to itself is read safely", async () => {
     const deep = pickle("}", text("w"), "(".repeat(50_000), "t".repeat(50_000), "s");
     expect((await readCheckpoint(write(file(deep)))).size).toBe(0);
     const loop = pickle("}q\x00", text("self"), "h\x00s");
     expect((await readCheckpoint(write(file(loop)))).size).toBe(0);
-    // Ten lists of ten of the list before: 10^10 leaves in a few bytes.
+    // Each of ten lists holds the list before it ten times: 10^10 leaves in a few bytes.
     const laughs = pickle(
       "]q\x00",
       ...Array.from(
@@ -158,9 +158,9 @@ describe("a pickle", () => {
   });
 });
 
-describe("a pickle that asks for much", () => {
+describe("a pickle that demands much memory or time", () => {
   const lists = {
-    "a list of itself": "]q\x00h\x00a",
+    "a list that holds itself": "]q\x00h\x00a",
     "a list of 8^30 leaves": `]q\x00${`0(${"h\x00".repeat(8)}lq\x00`.repeat(30)}`,
   };
   const many = (count: number, item: (i: number) => string) =>

@@ -1,4 +1,4 @@
-// Reading checkpoints: what PyTorch wrote, bit for bit; and everything else refused with the right code.
+// Checkpoints are read bit for bit as PyTorch wrote them, and everything else is refused with the right code.
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -52,7 +52,7 @@ describe("a checkpoint that PyTorch wrote", () => {
     expect(tensors.get("offset")!.data.buffer).toBe(tensors.get("whole")!.data.buffer);
   });
 
-  it("is chosen from several dictionaries by key, and only then", async () => {
+  it("with several dictionaries is read by key, and an unknown key is refused", async () => {
     const path = `${folder}nested-checkpoint.pth`;
     const chosen = await readCheckpoint(path, { key: "state_dict" });
     expect([...chosen.keys()]).toEqual([...(await readCheckpoint(path)).keys()]);
@@ -98,7 +98,7 @@ describe("a zip checkpoint", () => {
   const entry = (list: ZipEntry[], suffix: string) =>
     list.find(({ name }) => name.endsWith(suffix))!;
 
-  it("reads when written by another zip program: deflated, with zip64 fields, or with a comment", async () => {
+  it("is read if another zip program wrote it: deflated, with zip64 fields, or with a comment", async () => {
     const expected = await readCheckpoint(`${folder}zip.pth`);
     const variants = [
       zip(entries()),
@@ -109,7 +109,7 @@ describe("a zip checkpoint", () => {
     for (const variant of variants) expect(await readCheckpoint(write(variant))).toEqual(expected);
   });
 
-  it("detects each flipped bit of each record", async () => {
+  it("detects a flip of any bit of any record", async () => {
     let at = 0;
     for (const { name } of entries()) at = Math.max(at, bytes.lastIndexOf(name));
     const directory = bytes.indexOf(Buffer.from([0x50, 0x4b, 1, 2]));
@@ -119,7 +119,7 @@ describe("a zip checkpoint", () => {
       const copy = Buffer.from(bytes);
       copy[i]! ^= 1 << (i % 8);
       flipped++;
-      // A bit of the padding between records, or of a time stamp, changes nothing that is read.
+      // A flip in the padding between records, or in a time stamp, changes nothing that is read.
       const read = await readCheckpoint(write(copy)).catch((error) => error);
       if (read instanceof VggError) detected++;
       else expect(read).toEqual(await readCheckpoint(`${folder}zip.pth`));
@@ -161,7 +161,7 @@ describe("a zip checkpoint", () => {
       "CHECKPOINT_CORRUPT",
     ],
     [
-      "a path upwards",
+      "a path to a parent folder",
       edited((l) => [...l, { ...entry(l, "data/0"), name: "../../etc/passwd" }]),
       "CHECKPOINT_CORRUPT",
     ],
@@ -183,7 +183,7 @@ describe("a zip checkpoint", () => {
       "CHECKPOINT_CORRUPT",
     ],
     [
-      "a storage too short",
+      "a storage that is too short",
       edited((l) =>
         l.map((e) => (e.name.endsWith("data/1") ? { ...e, data: e.data.subarray(4) } : e)),
       ),
@@ -206,14 +206,14 @@ describe("a zip checkpoint", () => {
 
   it("refuses records that overlap", async () => {
     const copy = Buffer.from(zip(entries()));
-    // The second entry's place becomes the first one's: names differ, so the header contradicts; the same names overlap.
+    // The second entry gets the first one's offset. Different names contradict the header; equal names overlap.
     const first = copy.indexOf(Buffer.from([0x50, 0x4b, 1, 2]));
     const second = copy.indexOf(Buffer.from([0x50, 0x4b, 1, 2]), first + 4);
     copy.copy(copy, second + 42, first + 42, first + 46);
     expect((await refusal(copy)).code).toBe("CHECKPOINT_CORRUPT");
   });
 
-  it("refuses a bomb before it inflates it", async () => {
+  it("refuses a zip bomb before inflating it", async () => {
     const zeros = Buffer.alloc(200 * 2 ** 20);
     const packed = deflateRawSync(zeros);
     const bomb = zip([
@@ -252,7 +252,7 @@ describe("a legacy checkpoint", () => {
     expect((await refusal(data)).code).toBe(code);
   });
 
-  it("is refused with another count before a storage", async () => {
+  it("is refused if the count before a storage is wrong", async () => {
     const copy = Buffer.from(bytes);
     const count = Buffer.alloc(8);
     count.writeBigInt64LE(108n);
@@ -264,7 +264,7 @@ describe("a legacy checkpoint", () => {
     }
   });
 
-  it("may hold tensors of another dtype than their storage", async () => {
+  it("may hold tensors whose dtype differs from their storage's", async () => {
     const other = (type: string, elements: number, dtype: string) =>
       stateDict(
         `ctorch._utils\n_rebuild_tensor_v3\n(${storage(`${int(elements)}N`, "0", type)}${int(0)}(${int(3)}t(${int(1)}t\x89}ctorch\n${dtype}\ntR`,
@@ -294,7 +294,7 @@ describe("a legacy checkpoint", () => {
     }
   });
 
-  it("is refused with a list of itself as a key or a protocol", async () => {
+  it("is refused if a key or the protocol is a list that holds itself", async () => {
     const list = pickle("]q\x00h\x00a");
     const magic = bytes.subarray(0, 15);
     expect((await refusal(Buffer.concat([magic, list]))).code).toBe("CHECKPOINT_FORMAT");
@@ -303,7 +303,7 @@ describe("a legacy checkpoint", () => {
     expect((await refusal(data)).code).toBe("CHECKPOINT_CORRUPT");
   });
 
-  it("as a tar file of 2017 is refused with advice", async () => {
+  it("in the tar format of 2017 is refused with advice", async () => {
     const path = write(bytes, "inner.pth");
     for (const format of ["ustar", "v7"]) {
       const tar = join(scratch, `${format}.tar`);
@@ -317,7 +317,7 @@ describe("a legacy checkpoint", () => {
 });
 
 describe("a file", () => {
-  it("is read at most 1 GiB at a time: Node ends the process at 2", async () => {
+  it("is read at most 1 GiB at a time, because Node ends the process at 2 GiB", async () => {
     const short = await CheckpointFile.open(write(Buffer.from("short")));
     await expect(short.readInto(new Uint8Array(2 ** 31), 0)).rejects.toMatchObject({
       code: "CHECKPOINT_UNREADABLE",

@@ -1,4 +1,4 @@
-// .ci/run: what it runs and counts, with small lists of steps, and that the workflow and docs/ci.md have the same steps.
+// What .ci/run runs and counts, with small lists of steps, and whether the workflow and docs/ci.md have the same steps.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -23,14 +23,14 @@ function ci(names: string[], env: NodeJS.ProcessEnv = {}) {
   return { status, stderr, stdout, lines: lines.map((line) => line.replace(/ \d+ s$/, " N s")) };
 }
 
-/** Runs steps of a small list, whose commands are functions of the shell. */
+/** Runs steps of a small list whose commands are shell functions. */
 function runOf(steps: string, functions: string, ...names: string[]) {
   const path = join(scratch, "steps.sh");
   writeFileSync(path, `steps='${steps}'\n${functions}\n`);
   return ci(names, { VGG_CI_STEPS: path });
 }
 
-/** A report as vitest writes it, of one file. */
+/** A report on one file, as vitest writes it. */
 function report(tests: Record<string, string>, status = "passed", message = "") {
   const assertionResults = Object.entries(tests).map(([fullName, state]) => ({
     fullName: ` ${fullName}`,
@@ -41,7 +41,7 @@ function report(tests: Record<string, string>, status = "passed", message = "") 
 }
 
 describe.runIf(hasCi)(".ci/run", () => {
-  it("runs all steps in their order, and ends with the counts", () => {
+  it("runs all steps in order, and prints the counts at the end", () => {
     const { status, lines } = runOf("one | | echo first | a\ntwo | one | echo second | b", "");
     expect(lines).toEqual([
       "=== one: echo first",
@@ -55,7 +55,7 @@ describe.runIf(hasCi)(".ci/run", () => {
     expect(status).toBe(0);
   });
 
-  it("runs what a named step needs before it, once, unless an earlier run has left it", () => {
+  it("runs what a named step needs before it, once, unless an earlier run has produced it", () => {
     const steps =
       "one-a | | echo 1 | a\ntwo | one-a | echo 2 | b\nthree | one-a two | echo 3 | c\nfour | | echo 4 | d";
     const order = (functions: string, ...names: string[]) =>
@@ -77,7 +77,7 @@ describe.runIf(hasCi)(".ci/run", () => {
     expect(stderr).toBe(".ci/run: unknown step: on; the steps are one two\n");
   });
 
-  it("goes on after a failure, and ends with what failed and a status other than 0", () => {
+  it("continues after a failure, then lists what failed and ends with a nonzero status", () => {
     const { status, lines } = runOf(
       "dies | | dies | a\nfails | | false | b\nworks | | true | c",
       "dies() { bash -c 'kill -9 $$'; }",
@@ -90,7 +90,7 @@ describe.runIf(hasCi)(".ci/run", () => {
     expect(status).toBe(1);
   });
 
-  it("counts the tests of vitest and native tests, and never a report of an earlier step", () => {
+  it("counts vitest's tests and native tests, and ignores an earlier step's report", () => {
     writeFileSync(join(scratch, "good.json"), report({ a: "passed", b: "passed", c: "skipped" }));
     writeFileSync(join(scratch, "bad.json"), report({ d: "passed", e: "failed" }, "failed"));
     const { status, lines } = runOf(
@@ -108,7 +108,7 @@ describe.runIf(hasCi)(".ci/run", () => {
     expect(status).toBe(1);
   });
 
-  it("counts a file that vitest cannot import, and fails although no test did", () => {
+  it("counts a file that vitest cannot import as a failure, although no test failed", () => {
     const folder = mkdtempSync(join(scratch, "vitest-"));
     writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
     writeFileSync(join(folder, "good.test.ts"), 'it("works", () => {});');
@@ -143,12 +143,12 @@ describe.runIf(hasCi)(".ci/report.mjs", () => {
     return result.stdout.trimEnd().split("\n");
   }
 
-  it("counts a step alone", () => {
+  it("counts a step without a report as one test", () => {
     expect(counted()).toEqual(["1 0"]);
     expect(counted(3)).toEqual(["0 1", "FAILED step step (status 3)"]);
   });
 
-  it("adds up several reports, and counts failed tests although the step's status is 0", () => {
+  it("adds up several reports, and counts failed tests even if the step's status is 0", () => {
     writeFileSync(join(reports, "1.json"), report({ a: "passed", b: "failed" }, "failed"));
     writeFileSync(join(reports, "2.json"), report({ c: "passed", d: "pending", e: "todo" }));
     expect(counted()).toEqual(["3 1", "FAILED step: test/a.test.ts: b"]);
@@ -160,7 +160,7 @@ describe.runIf(hasCi)(".ci/report.mjs", () => {
     expect(counted()).toEqual(["1 1", "FAILED step: test/a.test.ts: Cannot find module x"]);
   });
 
-  it("counts a report that is torn as one failure", () => {
+  it("counts a truncated report as one failure", () => {
     writeFileSync(join(reports, "1.json"), report({ a: "passed" }).slice(0, 40));
     const [counts, failure] = counted();
     expect(counts).toBe("1 1");
@@ -171,7 +171,7 @@ describe.runIf(hasCi)(".ci/report.mjs", () => {
 describe.runIf(hasCi)("the steps of CI", () => {
   const listed = () => ci(["--list"]).lines.map((line) => line.split(" ")[0]!);
 
-  it("are README's two commands, then others, and no step needs a later one", () => {
+  it("begin with README's two commands, and no step needs a later one", () => {
     const rows = [
       ...read(".ci/steps.sh").matchAll(/^([a-z0-9-]+) +\|([^|\n]*)\|[^|\n]*\|[^|\n]*$/gm),
     ];
@@ -193,7 +193,7 @@ describe.runIf(hasCi)("the steps of CI", () => {
     expect(minutes).toBeLessThanOrEqual(60);
   });
 
-  it("are in the jobs of the workflow, each once", () => {
+  it("are each in the jobs of the workflow once", () => {
     const runs = read(".github/workflows/ci.yml").matchAll(/^ +- run: \.ci\/run (.+)$/gm);
     const called = [...runs].flatMap(([, names]) => names!.split(" "));
     expect(called.sort()).toEqual(listed().sort());
@@ -201,7 +201,7 @@ describe.runIf(hasCi)("the steps of CI", () => {
 });
 
 describe("vitest's projects", () => {
-  it("have every file of tests", () => {
+  it("include every test file", () => {
     const files = readdirSync(join(root, "test"), { recursive: true, encoding: "utf8" });
     const found = files
       .filter((path) => path.endsWith(".test.ts"))

@@ -1,4 +1,4 @@
-// The conversion between float32 and the types of 16 bits.
+// The conversion between float32 and the 16-bit types.
 import { describe, expect, it } from "vitest";
 import { convertTensor } from "../../lib/checkpoint/convert.ts";
 import { Tensor } from "../../lib/index.ts";
@@ -34,7 +34,7 @@ describe("convertTensor", () => {
     );
   });
 
-  it("is exact on the way back, for every half precision number", () => {
+  it("returns every 16-bit number unchanged through float32 and back", () => {
     for (const dtype of ["float16", "bfloat16"] as const) {
       const all = new Tensor(
         [65536],

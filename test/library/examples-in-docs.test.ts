@@ -1,4 +1,4 @@
-// The examples in docstrings are true: each compiles against the built package.
+// Each example in a docstring compiles against the built package.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ const compiler = join(root, "node_modules/typescript/bin/tsc");
 /** Below the root, so that "vgg-cudnn" is the package itself. */
 const folder = join(root, ".cache/examples-in-docs");
 
-/** What an example may use without saying where it comes from. */
+/** Names that an example may use without declaring them. */
 const given = `
 import type * as vgg from "vgg-cudnn";
 declare global {
@@ -54,7 +54,7 @@ const examples = hasSources
       .flatMap((path) => examplesOf(`lib/${path}`))
   : [];
 
-/** An example as a module. Its imports take one line, so that its first line is the second. */
+/** Returns an example as a module. The imports take one line, so the example starts on line 2. */
 function moduleOf({ code }: Example): string {
   const names = [...Object.keys(publicNames), "Value", "ParameterValue"].filter((name) =>
     new RegExp(`\\b${name}\\b`).test(code),

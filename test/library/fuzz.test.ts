@@ -1,4 +1,4 @@
-// Damaged checkpoints, tens of thousands: each is read or refused, soon, in bounded memory, and nothing else happens.
+// Reads tens of thousands of damaged checkpoints: each is read or refused quickly, in bounded memory, and nothing else happens.
 // VGG_FUZZ_MUTANTS (20000), VGG_FUZZ_SEED (1) and VGG_FUZZ_FIRST (0) choose which.
 import { type ChildProcess, fork } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -17,16 +17,16 @@ const mutants = setting("MUTANTS", 20_000);
 const seed = setting("SEED", 1);
 const first = setting("FIRST", 0);
 
-/** Of processor time: a loaded machine makes nothing fail. */
+/** Seconds of processor time, so that a loaded machine makes nothing fail. */
 const maxSeconds = 2;
 const hangMs = 60_000;
 const spareBytes = 64 * 2 ** 20;
-/** Files under way to the child, so that both processes are busy. */
+/** Files in flight to the child. More than one keeps both processes busy. */
 const windowSize = 16;
 
 let scratch: string;
 beforeAll(() => {
-  // In memory where there is such a folder: a new file for each mutant.
+  // Each mutant is a new file, so use a folder in memory if there is one.
   const parent = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
   scratch = mkdtempSync(join(parent, "vgg-fuzz-"));
   mkdirSync(join(scratch, "cwd"));
@@ -58,22 +58,22 @@ async function makeCorpus(): Promise<Corpus> {
 }
 
 interface Answer {
-  /** Why the file was refused; absent where it was read. */
+  /** Why the file was refused. Absent if it was read. */
   code?: string;
   seconds?: number;
-  /** What is neither. */
+  /** Any other outcome. */
   failure?: string;
-  /** The most memory that the process ever had. */
+  /** Peak memory of the process. */
   peakBytes?: number;
 }
 
-/** A process that reads files, and answers in their order. */
+/** A process that reads files and answers in order. */
 class Reader {
   #child: ChildProcess;
   #waiting: { resolve: (answer: Answer) => void; timer: NodeJS.Timeout }[] = [];
 
   constructor() {
-    // A sanitizer would be measured with it, and nothing native is read with.
+    // A sanitizer's memory would count too, and no native code reads the files.
     const { LD_PRELOAD: _, ...env } = process.env;
     this.#child = fork(script, [join(scratch, "mutant")], {
       cwd: join(scratch, "cwd"),
@@ -94,7 +94,7 @@ class Reader {
     waiting?.resolve(answer);
   }
 
-  /** Reads a file; without one: says how much memory it took so far. */
+  /** Reads a file. Without one, asks for the peak memory so far. */
   ask(bytes?: Buffer): Promise<Answer> {
     return new Promise((resolve) => {
       const timer = setTimeout(() => this.#child.kill("SIGKILL"), hangMs);
@@ -109,7 +109,7 @@ class Reader {
 }
 
 it(
-  "A damaged checkpoint is read or refused, soon, in bounded memory, and nothing else happens",
+  "a damaged checkpoint is read or refused quickly, in bounded memory, and nothing else happens",
   async () => {
     const corpus = await makeCorpus();
     const tally = new Map(formats.map((format) => [format, { read: 0, refused: 0 }]));
@@ -168,7 +168,7 @@ it(
     }
     expect(readdirSync(join(scratch, "cwd"))).toEqual([]);
 
-    // A mutator that breaks everything, or nothing, tests little. Few mutants say nothing of that.
+    // A mutator that breaks everything, or nothing, tests little. A small number of mutants cannot show that.
     if (mutants < 1000) return;
     for (const [format, { read, refused }] of tally) {
       expect(read / (read + refused), format).toBeGreaterThan(0.05);

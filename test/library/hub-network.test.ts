@@ -1,4 +1,4 @@
-// Downloads through redirects, proxies and failures that are tried again, and none where the machine is offline.
+// Downloads through redirects, proxies and retried failures, and no downloads if the machine is offline.
 import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, request as httpRequest } from "node:http";
 import { describe, expect, it, vi } from "vitest";
@@ -20,7 +20,7 @@ import {
 } from "../support/hub-server.ts";
 
 describe("redirects", () => {
-  it("are followed, with the range", async () => {
+  it("are followed, and keep the requested range", async () => {
     writeFileSync(partPath(), content.subarray(0, half));
     server.plan.push(
       answerWith(302, { location: "/b" }),
@@ -31,7 +31,7 @@ describe("redirects", () => {
     expect(new Set(server.ranges)).toEqual(new Set([`bytes=${half}-`]));
   });
 
-  it("do not carry credentials to another server, nor do messages", async () => {
+  it("do not carry credentials to another server or into messages", async () => {
     await using other = await new FileServer(content).start();
     server.plan.push(answerWith(301, { location: other.url }));
     other.plan.push(answerWith(404));
@@ -46,9 +46,9 @@ describe("redirects", () => {
   });
 
   it.each([
-    ["round and round", "/again", "more than 5 times"],
+    ["in a circle", "/again", "more than 5 times"],
     ["to another protocol", "ftp://127.0.0.1/a", "which is not https"],
-    ["to nowhere", "http://[", "its redirect has no address"],
+    ["to an invalid address", "http://[", "its redirect has no address"],
   ])("are not followed %s", async (_, location, message) => {
     server.plan.push(...Array.from({ length: 9 }, () => answerWith(302, { location })));
     await expect(pulled()).rejects.toMatchObject({
@@ -106,7 +106,7 @@ describe("proxies", () => {
     ]);
   });
 
-  it.each(["https_proxy", "HTTPS_PROXY"])("get a tunnel's request by %s", async (name) => {
+  it.each(["https_proxy", "HTTPS_PROXY"])("are asked for a tunnel if %s is set", async (name) => {
     await using proxy = await openProxy();
     vi.stubEnv(name, proxy.url);
     const failed = pull(weights, { folder, retries: 0 });
@@ -117,7 +117,7 @@ describe("proxies", () => {
     expect(proxy.seen).toEqual(["CONNECT download.pytorch.org:443"]);
   });
 
-  it.each(["no_proxy", "NO_PROXY"])("are skipped for the hosts of %s", async (name) => {
+  it.each(["no_proxy", "NO_PROXY"])("are skipped for the hosts in %s", async (name) => {
     await using proxy = await openProxy();
     vi.stubEnv("http_proxy", proxy.url);
     vi.stubEnv(name, "example.org,127.0.0.1");
@@ -132,7 +132,7 @@ describe("proxies", () => {
     await proxy.close();
   });
 
-  it("that are no address are named", async () => {
+  it("with an invalid address are named in the error", async () => {
     vi.stubEnv("http_proxy", "nonsense");
     await expect(pulled()).rejects.toMatchObject({
       code: "DOWNLOAD_FAILED",
@@ -142,7 +142,7 @@ describe("proxies", () => {
 });
 
 describe("offline", () => {
-  it.each([{ offline: true }, {}])("says which file belongs where", async (options) => {
+  it.each([{ offline: true }, {}])("says which file to put where", async (options) => {
     vi.stubEnv("VGG_OFFLINE", "1");
     const error = await pull(knownWeights("vgg16"), { folder, ...options }).catch((error) => error);
     expect(error).toMatchObject({ name: "VggError", code: "OFFLINE" });
@@ -152,7 +152,7 @@ describe("offline", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it("is not meant by VGG_OFFLINE=0, nor where the option says so", async () => {
+  it("is off with VGG_OFFLINE=0, or if the option says so", async () => {
     vi.stubEnv("VGG_OFFLINE", "0");
     vi.stubEnv("VGG_WEIGHTS_MIRROR", server.url);
     expect(await pull(weights, { folder })).toEqual(expected());

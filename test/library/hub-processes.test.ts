@@ -42,13 +42,13 @@ describe("folders", () => {
   const inCache = (...parts: string[]) => join(folder, ...parts);
   const url = () => ({ mirror: server.url, retryDelayMs: 0 });
 
-  it("are ours in the user's cache where torch has none", async () => {
+  it("are ours in the user's cache if torch has none", async () => {
     vi.stubEnv("XDG_CACHE_HOME", folder);
     const { path } = await pull(weights, url());
     expect(path).toBe(inCache("vgg-cudnn", weights.file));
   });
 
-  it("are torch's where it has one, in its order", async () => {
+  it("are torch's if it has one, in torch's order", async () => {
     vi.stubEnv("XDG_CACHE_HOME", folder);
     mkdirSync(inCache("torch", "hub", "checkpoints"), { recursive: true });
     const first = await pull(weights, url());
@@ -68,14 +68,14 @@ describe("folders", () => {
     expect(await pull(weights, { offline: true })).toEqual(first);
   });
 
-  it("are the user's own without variables", async () => {
+  it("are in the user's .cache if no variable is set", async () => {
     const entry = entryOf(content, { file: "of-no-one.pth" });
     await expect(pull(entry, { offline: true })).rejects.toThrow(
       `${join(homedir(), ".cache", "torch", "hub", "checkpoints")} or ${join(homedir(), ".cache", "vgg-cudnn")}`,
     );
   });
 
-  it("that are files are named", async () => {
+  it("that are files are named in the error", async () => {
     const path = join(folder, "file");
     writeFileSync(path, "");
     for (const place of [path, join(path, "below")]) {
@@ -89,7 +89,7 @@ describe("folders", () => {
     expect(server.requests).toHaveLength(0);
   });
 
-  it.skipIf(process.getuid?.() === 0)("that are read-only are named", async () => {
+  it.skipIf(process.getuid?.() === 0)("that are read-only are named in the error", async () => {
     chmodSync(folder, 0o555);
     await expect(pulled()).rejects.toMatchObject({
       code: "FOLDER_UNUSABLE",
@@ -99,8 +99,8 @@ describe("folders", () => {
 });
 
 describe("processes", () => {
-  it("that pull at once download once", async () => {
-    // The first response ends when the other process runs too.
+  it("that pull at the same time download once", async () => {
+    // The first response ends when the other process is running too.
     let waitedFor = 3;
     const arrived = () => {
       if (--waitedFor === 0) server.release();
@@ -118,13 +118,13 @@ describe("processes", () => {
     expectOnlyFile();
   });
 
-  it("that pull twice at once download once", async () => {
+  it("that pull several times at the same time download once", async () => {
     expect(await Promise.all([pulled(), pulled(), pulled()])).toEqual(Array(3).fill(expected()));
     expect(server.requests).toHaveLength(1);
     expectOnlyFile();
   });
 
-  it("that died leave a lock that is taken over, and bytes that are used", async () => {
+  it("that died leave a lock that is taken over, and bytes that are reused", async () => {
     server.plan.push(server.holdAt(half));
     const child = spawn(process.execPath, [puller, task()]);
     const ended = once(child, "close");
@@ -138,7 +138,7 @@ describe("processes", () => {
     expectOnlyFile();
   });
 
-  it("that are silent for a minute lose their lock, and cannot write any more", async () => {
+  it("that are silent for a minute lose their lock, and can no longer write", async () => {
     const lock = `${finalPath()}.lock`;
     writeFileSync(lock, JSON.stringify({ pid: process.pid, host: hostname(), token: "old" }));
     utimesSync(lock, new Date(0), new Date(0));
@@ -151,7 +151,7 @@ describe("processes", () => {
     expectOnlyFile();
   });
 
-  it("whose lock has no owner's name yet are waited for, but not for ever", async () => {
+  it("whose lock does not name its owner yet are waited for, but not forever", async () => {
     const lock = `${finalPath()}.lock`;
     writeFileSync(lock, "");
     await expect(pulled({ signal: AbortSignal.timeout(50) })).rejects.toThrow("timeout");
@@ -159,7 +159,7 @@ describe("processes", () => {
     expect(await pulled()).toEqual(expected());
   });
 
-  it("whose clock is ahead lose their lock when it was watched for a minute", async () => {
+  it("whose clock is ahead lose their lock after it was watched for a minute", async () => {
     const path = join(folder, "lock");
     const token = "of another host";
     writeFileSync(path, JSON.stringify({ pid: 1, host: "another", token }));
@@ -182,7 +182,7 @@ describe("processes", () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  it("are not waited for if a lock's place holds something else", async () => {
+  it("are not waited for if the lock's path holds something else", async () => {
     mkdirSync(`${finalPath()}.lock`);
     await expect(pulled()).rejects.toMatchObject({
       code: "FOLDER_UNUSABLE",
@@ -190,7 +190,7 @@ describe("processes", () => {
     });
   });
 
-  it("are waited for in sight of the caller", async () => {
+  it("are waited for, and the caller is told", async () => {
     const lock = (await tryLock(`${finalPath()}.lock`, new LockWatch()))!;
     writeFileSync(partPath(), content.subarray(0, half));
     const seen: unknown[] = [];
@@ -202,14 +202,14 @@ describe("processes", () => {
     expect(seen[0]).toEqual({ receivedBytes: half, totalBytes: undefined, isWaiting: true });
   });
 
-  it("that got no byte leave no partial file", async () => {
+  it("that received no byte leave no partial file", async () => {
     await expect(pulled({ mirror: "http://127.0.0.1:1/", retries: 0 })).rejects.toMatchObject({
       code: "DOWNLOAD_FAILED",
     });
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it("that run out of space keep what came, and say so", async () => {
+  it("that run out of disk space keep what arrived, and say so", async () => {
     const command = `ulimit -f 200; exec "${process.execPath}" "${puller}" "$1"`;
     const { stdout } = await finished("sh", ["-c", command, "sh", task()]);
     const { code, message } = JSON.parse(stdout);
@@ -243,7 +243,7 @@ describe("vgg pull", () => {
     expectOnlyFile();
   });
 
-  it("gives one JSON object for each file", async () => {
+  it("prints one JSON object for each file", async () => {
     const { status, stdout } = await vgg(["vgg11", "--folder", folder, "--json"], {
       VGG_WEIGHTS_MIRROR: server.url,
     });
@@ -264,10 +264,10 @@ describe("vgg pull", () => {
 
   it.each([
     ["no name", [], "Expected architectures, or --list, for NAME"],
-    ["a name that is not known", ["vgg11", "vgg12"], 'for arch but received "vgg12"'],
+    ["an unknown name", ["vgg11", "vgg12"], 'for arch but received "vgg12"'],
     ["a name beside --list", ["--list", "vgg11"], "no name beside --list"],
     [
-      "a mirror that is none",
+      "a mirror that is not a URL",
       ["vgg11", "--mirror", "nowhere"],
       'for mirror but received "nowhere"',
     ],
@@ -291,7 +291,7 @@ describe("vgg pull", () => {
     });
   });
 
-  it("shows how far it is", () => {
+  it("shows its progress", () => {
     const totalBytes = 2 ** 20;
     expect(progressText("a.pth", { receivedBytes: 2 ** 19, totalBytes })).toBe(
       `a.pth ${"█".repeat(12)}${"░".repeat(12)} 50 % 0.5 of 1.0 MiB`,

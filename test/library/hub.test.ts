@@ -35,7 +35,7 @@ describe("known weights", () => {
       expect(url).toBe(`https://download.pytorch.org/models/${file}`);
       const { totalParameters } = new Summary(topology(arch));
       expect(parameterCount).toBe(totalParameters);
-      // Four bytes each, running statistics and the file's own overhead.
+      // A parameter takes four bytes. The rest is running statistics and the file's overhead.
       expect(sizeMiB * 2 ** 20 - 4 * totalParameters).toBeGreaterThan(0);
       expect(sizeMiB * 2 ** 20 - 4 * totalParameters).toBeLessThan(120_000);
     }
@@ -68,13 +68,13 @@ describe("arguments", () => {
   it.each([
     ["an unknown architecture", () => pullWeights("vgg12" as never), RangeError, "for arch"],
     ["an unknown option", () => pulled({ folders: "." } as never), TypeError, '"folders"'],
-    ["options that are no object", () => pull(weights, 7 as never), TypeError, "for options"],
+    ["options that are not an object", () => pull(weights, 7 as never), TypeError, "for options"],
     ["a folder that is a number", () => pulled({ folder: 7 as never }), TypeError, "for folder"],
     ["an empty folder", () => pulled({ folder: "" }), RangeError, "for folder"],
-    ["a mirror that is no address", () => pulled({ mirror: "mirror" }), RangeError, "https://"],
-    ["a mirror of files", () => pulled({ mirror: "file:///tmp" }), RangeError, "https://"],
+    ["a mirror that is not an address", () => pulled({ mirror: "mirror" }), RangeError, "https://"],
+    ["a file URL as mirror", () => pulled({ mirror: "file:///tmp" }), RangeError, "https://"],
     ["a mirror that is null", () => pulled({ mirror: null as never }), TypeError, "for mirror"],
-    ["no time at all", () => pulled({ timeoutMs: 0 }), RangeError, "for timeoutMs"],
+    ["a timeout of 0", () => pulled({ timeoutMs: 0 }), RangeError, "for timeoutMs"],
     ["NaN retries", () => pulled({ retries: Number.NaN }), RangeError, "for retries"],
     [
       "a delay that is a string",
@@ -82,9 +82,14 @@ describe("arguments", () => {
       TypeError,
       "for retry",
     ],
-    ["a signal that is none", () => pulled({ signal: {} as never }), TypeError, "for signal"],
     [
-      "a progress that is no function",
+      "a signal that is not an AbortSignal",
+      () => pulled({ signal: {} as never }),
+      TypeError,
+      "for signal",
+    ],
+    [
+      "an onProgress that is not a function",
       () => pulled({ onProgress: 1 as never }),
       TypeError,
       "for on",
@@ -122,7 +127,7 @@ describe("pull", () => {
     expectOnlyFile();
   });
 
-  it("takes a body of unknown length", async () => {
+  it("accepts a body of unknown length", async () => {
     server.plan.push((_, response) => void response.end(content));
     const seen: Progress[] = [];
     await pulled({ onProgress: (progress) => seen.push(progress) });
@@ -130,7 +135,7 @@ describe("pull", () => {
     expectOnlyFile();
   });
 
-  it("goes on where a connection was cut, as often as it brings more", async () => {
+  it("continues where a connection was cut, as long as each attempt brings more", async () => {
     server.plan.push(server.holdAt(half), server.holdAt(half + 1), server.holdAt(half + 2));
     const onProgress = ({ receivedBytes }: Progress) => {
       if (receivedBytes >= half && receivedBytes <= half + 2) server.cut();
@@ -142,14 +147,14 @@ describe("pull", () => {
     expectOnlyFile();
   });
 
-  it("goes on from an earlier call, also with another server", async () => {
+  it("continues an earlier call's download, even from another server", async () => {
     writeFileSync(partPath(), content.subarray(0, half));
     expect(await pulled()).toEqual(expected());
     expect(server.ranges).toEqual([`bytes=${half}-`]);
     expect(server.requests[0]!.headers["if-range"]).toBeUndefined();
   });
 
-  it("asks for nothing when all bytes came before", async () => {
+  it("makes no request if all bytes arrived earlier", async () => {
     writeFileSync(partPath(), content);
     const entry = entryOf(content, { bytes: content.length, sha256: sha256(content) });
     expect(await pulled({}, entry)).toEqual(expected());
@@ -157,13 +162,13 @@ describe("pull", () => {
     expectOnlyFile();
   });
 
-  it("knows a whole part by status 416", async () => {
+  it("recognises a complete partial file by status 416", async () => {
     writeFileSync(partPath(), content);
     expect(await pulled()).toEqual(expected());
     expect(server.ranges).toEqual([`bytes=${content.length}-`]);
   });
 
-  it("starts over after status 416 for a part that is too long", async () => {
+  it("starts over after status 416 for a partial file that is too long", async () => {
     writeFileSync(partPath(), new Uint8Array(content.length + 1));
     expect(await pulled()).toEqual(expected());
     expect(server.ranges).toEqual([`bytes=${content.length + 1}-`, undefined]);
@@ -202,14 +207,14 @@ describe("pull", () => {
     expectOnlyFile();
   });
 
-  it("starts over once when the pieces do not fit together", async () => {
+  it("starts over once if the ranges do not fit together", async () => {
     writeFileSync(partPath(), new Uint8Array(half));
     expect(await pulled()).toEqual(expected());
     expect(server.ranges).toEqual([`bytes=${half}-`, undefined]);
     expectOnlyFile();
   });
 
-  it.each([400, 401, 403, 404, 410])("does not try again after status %i", async (code) => {
+  it.each([400, 401, 403, 404, 410])("does not retry after status %i", async (code) => {
     server.plan.push(answerWith(code));
     const error = await pulled().catch((error) => error);
     expect(error).toMatchObject({ name: "VggError", code: "DOWNLOAD_FAILED" });
@@ -218,7 +223,7 @@ describe("pull", () => {
     expect(existsSync(`${finalPath()}.lock`)).toBe(false);
   });
 
-  it.each([408, 429, 500, 502, 503])("tries again after status %i", async (code) => {
+  it.each([408, 429, 500, 502, 503])("retries after status %i", async (code) => {
     server.plan.push(answerWith(code), answerWith(code, { "retry-after": "0" }));
     expect(await pulled()).toEqual(expected());
     expect(server.requests).toHaveLength(3);
@@ -231,7 +236,7 @@ describe("pull", () => {
     expect(server.requests).toHaveLength(3);
   });
 
-  it("does not wait for hours", async () => {
+  it("refuses to wait for hours", async () => {
     server.plan.push(answerWith(503, { "retry-after": "86400" }));
     await expect(pulled()).rejects.toThrow(
       "answered 503 and asks for a wait of 86400 s before the next try",
@@ -248,7 +253,7 @@ describe("pull", () => {
     });
   });
 
-  it("removes a file with another hash, and says both", async () => {
+  it("removes a file with the wrong hash, and names both hashes", async () => {
     const entry = entryOf(new Uint8Array(7), { sizeMiB: 1 });
     const error = await pulled({}, entry).catch((error) => error);
     expect(error).toMatchObject({ name: "VggError", code: "HASH_MISMATCH" });
@@ -258,12 +263,12 @@ describe("pull", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it("checks all digits of the hash where they are known", async () => {
+  it("checks all digits of the hash if they are known", async () => {
     const entry = { ...weights, sha256: `${weights.hashPrefix}${"0".repeat(56)}` };
     await expect(pulled({}, entry)).rejects.toMatchObject({ code: "HASH_MISMATCH" });
   });
 
-  it("stops a server that sends without end", async () => {
+  it("stops reading from a server that sends without end", async () => {
     server.plan.push((_, response) => {
       const more = () => void (response.destroyed || response.write(content, more));
       more();
@@ -274,7 +279,7 @@ describe("pull", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it("keeps what came when a body ends too early", async () => {
+  it("keeps what arrived if a body ends too early", async () => {
     server.plan.push(server.holdAt(half), ...Array.from({ length: 9 }, () => server.holdAt(half)));
     const onProgress = ({ receivedBytes }: Progress) => {
       if (receivedBytes === half) server.cut();
@@ -289,7 +294,7 @@ describe("pull", () => {
     expect(await pulled()).toEqual(expected());
   });
 
-  it("breaks a silence", async () => {
+  it("ends a download if no byte arrives in time", async () => {
     server.plan.push(server.holdAt(half));
     expect(await pulled({ timeoutMs: 200, retries: 100 })).toEqual(expected());
     const silent = entryOf(content, { file: "silent.pth" });
@@ -298,7 +303,7 @@ describe("pull", () => {
     await expect(failed).rejects.toThrow("no byte came for 0.05 s");
   });
 
-  it("stops when it is told to, and goes on in the next call", async () => {
+  it("stops when the signal fires, and continues in the next call", async () => {
     server.plan.push(server.holdAt(half));
     const controller = new AbortController();
     const reason = new Error("enough");
@@ -316,7 +321,7 @@ describe("pull", () => {
     expectOnlyFile();
   });
 
-  it("stops while it waits for its next try, and for another process", async () => {
+  it("stops while it waits for its next attempt or for another process", async () => {
     const controller = new AbortController();
     server.plan.push((_, response) => {
       response.writeHead(500).end();

@@ -1,4 +1,4 @@
-// What is installed with the package: names, versions and licences, compared with the committed list.
+// Compares what is installed with the package, its names, versions and licences, with the committed list.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -17,17 +17,17 @@ interface Locked {
 const root = new URL("../../", import.meta.url);
 const text = readFileSync(new URL("package-lock.json", root), "utf8");
 const { "": own, ...locked } = JSON.parse(text).packages as Record<string, Locked>;
-/** By path: the whole tree of dependencies of production, optional packages of all platforms included. */
+/** The whole tree of production dependencies by path, including the optional packages of all platforms. */
 const installed = Object.entries(locked).filter(([, { dev }]) => dev !== true);
 const nameOf = (path: string) => path.slice(path.lastIndexOf("node_modules/") + 13);
 
 const allowed = [
   ...["MIT", "Apache-2.0", "ISC", "BSD-2-Clause", "BSD-3-Clause", "0BSD", "BlueOak-1.0.0"],
 ];
-// libvips, as libraries that sharp loads at run time, or beside sharp's own addon.
+// Packages of libvips, either as libraries that sharp loads at run time or together with sharp's own addon.
 const ofLibvips = /^@img\/sharp-(libvips-[a-z0-9-]+|wasm32|win32-[a-z0-9]+)$/;
 
-/** Whether an SPDX expression of ANDs alone, or of ORs alone, allows what we do. */
+/** Whether an SPDX expression that has only ANDs, or only ORs, allows our use. */
 function isAllowed(name: string, licence: string | undefined): boolean {
   const words = (licence ?? "").replace(/^\(|\)$/g, "");
   const isOne = (one: string) =>
@@ -75,7 +75,7 @@ describe("the packages that are installed with this one", () => {
     }
   });
 
-  it("are known by their hashes, from no particular registry, and run no scripts", () => {
+  it("are pinned by hashes, name no registry, and run no scripts", () => {
     for (const [path, { integrity, resolved, hasInstallScript }] of Object.entries(locked)) {
       const fault = integrity?.startsWith("sha512-") ? undefined : path;
       expect([fault, resolved]).toEqual([undefined, undefined]);

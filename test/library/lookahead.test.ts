@@ -6,7 +6,7 @@ import { failure } from "../support/images.ts";
 const never = new Promise<never>(() => {});
 const turn = () => new Promise(setImmediate);
 const pixels = Uint8Array.of(1);
-/** As an image is: some turns of the event loop. */
+/** Takes some turns of the event loop, as decoding an image does. */
 const decode = async () => {
   await turn();
   await turn();
@@ -22,7 +22,7 @@ const sizes = async (ahead: Lookahead<number>) => {
 };
 const numbers = (count: number) => Array.from({ length: count }, (_, index) => index);
 
-it("fills its batches from a fast iterator, of either kind", async () => {
+it("fills its batches from a fast iterator, synchronous or asynchronous", async () => {
   const expected = [[0, 1, 2, 3], [4, 5, 6, 7], [8]];
   const plain = new Lookahead(numbers(9).values(), 4, decode, undefined);
   expect(await sizes(plain)).toEqual(expected);
@@ -32,7 +32,7 @@ it("fills its batches from a fast iterator, of either kind", async () => {
   expect(await sizes(new Lookahead(fast(), 4, decode, undefined))).toEqual(expected);
 });
 
-it("asks for no more than a batch before it is taken", async () => {
+it("asks for no more than a batch before the batch is taken", async () => {
   let asked = 0;
   function* endless() {
     for (;;) yield asked++;
@@ -46,7 +46,7 @@ it("asks for no more than a batch before it is taken", async () => {
   await ahead.close();
 });
 
-it("gives what there is when the iterator lets it wait", async () => {
+it("returns what has arrived if the iterator makes it wait", async () => {
   let goOn = () => {};
   async function* slow() {
     yield* [0, 1, 2];
@@ -62,7 +62,7 @@ it("gives what there is when the iterator lets it wait", async () => {
   expect(await ahead.take()).toEqual([]);
 });
 
-it("gives each image's failure in its place, and the iterator's after the images before it", async () => {
+it("returns each image's failure at its position, and the iterator's after the images before it", async () => {
   async function* failing() {
     yield* [0, 1, 2];
     throw new Error("no more");
@@ -76,7 +76,7 @@ it("gives each image's failure in its place, and the iterator's after the images
   await ahead.close();
 });
 
-it("rejects at once when the signal fires while the iterator owes an answer", async () => {
+it("rejects at once when the signal fires while the iterator's answer is pending", async () => {
   const calls: string[] = [];
   const hanging = {
     next: () => never,
@@ -95,7 +95,7 @@ it("rejects at once when the signal fires while the iterator owes an answer", as
   expect(calls).toEqual(["return"]);
 });
 
-it("closes without what the iterator owes, whatever becomes of it, and stops decoding", async () => {
+it("closes without waiting for a pending answer, however it settles, and stops decoding", async () => {
   const stopped: AbortSignal[] = [];
   let fail = (_: Error) => {};
   const answers = [{ value: 0, done: false as const }];
@@ -126,7 +126,7 @@ it("closes without what the iterator owes, whatever becomes of it, and stops dec
   await turn();
 });
 
-it("waits for the end of an iterator at rest, as for…of does, and passes its error on", async () => {
+it("waits for the return of an idle iterator, as for…of does, and passes its error on", async () => {
   const events: string[] = [];
   async function* images() {
     try {
@@ -175,23 +175,35 @@ it.each<[string, unknown]>([
     `Expected an object for an answer of the iterator's next() but received ${answer}`,
   );
   await ahead.close();
-  // As for await does: an iterator that breaks the protocol is not called again.
+  // As in for await, an iterator that breaks the protocol is not called again.
   expect(isTold).toBe(false);
 });
 
 it.each<[string, unknown, string]>([
-  ["no object", 7, "an iterable of images for images but received 7"],
+  ["a number", 7, "an iterable of images for images but received 7"],
   ["a string", "abc", 'an iterable of images for images but received "abc"'],
-  ["no method", { [Symbol.iterator]: 7 }, "an iterable of images for images but received"],
-  ["no iterator", { [Symbol.iterator]: () => null }, "next for the iterator of images"],
-  ["no next", { [Symbol.asyncIterator]: () => ({}) }, "next for the iterator of images"],
-])("refuses an iterable that has %s", (_, images, message) => {
+  [
+    "an object whose Symbol.iterator is a number",
+    { [Symbol.iterator]: 7 },
+    "an iterable of images for images but received",
+  ],
+  [
+    "an iterable whose iterator is null",
+    { [Symbol.iterator]: () => null },
+    "next for the iterator of images",
+  ],
+  [
+    "an iterable whose iterator has no next",
+    { [Symbol.asyncIterator]: () => ({}) },
+    "next for the iterator of images",
+  ],
+])("refuses %s", (_, images, message) => {
   expect(() => iteratorOf(images as never)).toThrow(TypeError);
   expect(() => iteratorOf(images as never)).toThrow(message);
 });
 
-it("takes an iterator as for await does", async () => {
-  // An asynchronous iterator that is null is none, `done` may be any truth, and `next` is not read for each answer.
+it("reads an iterator as for await does", async () => {
+  // A null Symbol.asyncIterator counts as absent, `done` may be any truthy value, and `next` is read once.
   let reads = 0;
   const answers = [{ value: 4 }, { value: 5 }, { value: 6 }, { done: 1 }];
   const iterator = {
@@ -207,7 +219,7 @@ it("takes an iterator as for await does", async () => {
   expect(reads).toBe(2);
 });
 
-it("closes with a clear error if the iterator's return is no function", async () => {
+it("closes with a clear error if the iterator's return is not a function", async () => {
   const iterator = { next: () => ({ value: 0 }), return: 7 };
   const ahead = new Lookahead(iterator as never, 1, decode, undefined);
   await ahead.take();
@@ -217,7 +229,7 @@ it("closes with a clear error if the iterator's return is no function", async ()
   );
 });
 
-it("lets the signal's reason stand when the iterator's return throws", async () => {
+it("keeps the signal's reason if the iterator's return throws", async () => {
   const controller = new AbortController();
   const iterator = {
     next: () => ({ value: 0 }),

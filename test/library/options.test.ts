@@ -11,7 +11,7 @@ const read = (value: object) =>
   readOptions<{ top?: number; signal?: unknown }>(value, "options", known);
 
 describe("options", () => {
-  it("are read once each, in a separate frozen object", () => {
+  it("are each read once, into a separate frozen object", () => {
     let reads = 0;
     const options = read({
       get top() {
@@ -51,13 +51,13 @@ describe("options", () => {
     expect(() => read(value as never)).toThrow("Expected an object for options but received");
   });
 
-  it("are never of another name", () => {
+  it("have known names only", () => {
     expect(() => read({ Top: 1 })).toThrow(
       'Expected only the options top, signal for options but received "Top"',
     );
   });
 
-  it("are checked in the value that is used", async () => {
+  it("are checked and used as the same value", async () => {
     const device = await openDevice("cpu");
     const builder = new GraphBuilder();
     const vector = (name: string) => builder.parameter(name, [4]);
@@ -93,7 +93,7 @@ describe("options", () => {
 });
 
 describe("named tensors", () => {
-  it("are read once each and only from the object itself", () => {
+  it("are each read once, and only from the object itself", () => {
     let reads = 0;
     const named = {
       get x() {
@@ -106,7 +106,7 @@ describe("named tensors", () => {
   });
 });
 
-describe("what a builder gives", () => {
+describe("what a builder returns", () => {
   it("cannot be changed", () => {
     const builder = new GraphBuilder();
     const x = builder.input("x", [4]);

@@ -1,4 +1,4 @@
-// Properties of the checkpoint readers for inputs that fast-check invents: views, safetensors, JSON.
+// Properties of the checkpoint readers for inputs that fast-check generates: views, safetensors, JSON.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -28,7 +28,7 @@ describe("a view of a storage", () => {
     strides: number[];
   }
 
-  /** What slicing, permuting and expanding make of a contiguous tensor of this shape. */
+  /** Views that slicing, permuting and expanding make of a contiguous tensor of this shape. */
   const viewOf = (dimensions: readonly number[]): fc.Arbitrary<View> => {
     const axes = dimensions.map((size, axis) => {
       const stride = dimensions.slice(axis + 1).reduce((product, d) => product * d, 1);
@@ -59,7 +59,7 @@ describe("a view of a storage", () => {
       });
   };
 
-  /** Element by element, by the definition. */
+  /** Reads a view element by element, by the definition. */
   function naive({ offset, shape, strides }: View): number[] {
     const [size, ...shapes] = shape;
     const [stride, ...rest] = strides;
@@ -90,7 +90,7 @@ describe("a view of a storage", () => {
     }),
   );
 
-  it("reads as indexing each element by its definition gives", async () => {
+  it("reads the same values as indexing each element by the definition", async () => {
     await fc.assert(
       fc.asyncProperty(
         stored,
@@ -134,7 +134,7 @@ describe("a view of a storage", () => {
 
 describe("safetensors", () => {
   const name = fc.string({ unit: "binary", maxLength: 12 });
-  /** Includes the names that every object has. */
+  /** Any name, including those that every object inherits. */
   const anyName = fc.oneof(
     name.filter((text) => !/\p{Surrogate}/u.test(text)),
     fc.constantFrom("__proto__", "constructor", "toString", "0", "1", "", "labels"),
@@ -170,7 +170,7 @@ describe("safetensors", () => {
         async (list, strings) => {
           const tensors = new Map(list);
           const path = join(scratch, "all.safetensors");
-          // fromEntries defines its properties: __proto__ is a key like another.
+          // fromEntries defines properties, so __proto__ is an ordinary key.
           await writeSafetensors(path, tensors, { metadata: Object.fromEntries(strings) });
           const back = await readCheckpoint(path);
           expect(new Set(back.keys())).toEqual(new Set(tensors.keys()));
@@ -198,7 +198,7 @@ describe("parseJson", () => {
   });
   afterAll(() => file.close());
 
-  /** As JSON.parse would give it; `fromEntries` keeps __proto__ as a key. */
+  /** The value as JSON.parse returns it. `fromEntries` keeps __proto__ as a key. */
   const plain = (value: JsonValue): unknown => {
     if (value instanceof JsonObject)
       return Object.fromEntries([...value.entries].map(([key, item]) => [key, plain(item)]));
@@ -212,7 +212,7 @@ describe("parseJson", () => {
       throw error;
     }
   };
-  /** Accepts nothing that JSON.parse refuses, and finds what it finds. */
+  /** Whether parseJson accepts the text. If it does, JSON.parse must accept it and return the same value. */
   const agrees = (json: string): boolean => {
     const ours = parse(json);
     if (ours !== undefined) expect(ours.value).toEqual(JSON.parse(json));
@@ -233,7 +233,7 @@ describe("parseJson", () => {
     ),
   })).value;
 
-  it("accepts each text of integers ≥ 0, strings, lists and objects, however it is spaced", () => {
+  it("accepts any text of integers ≥ 0, strings, lists and objects, with any white space", () => {
     fc.assert(
       fc.property(integers, fc.constantFrom("", " ", "\t", "\n  "), (value, indent) => {
         expect(agrees(JSON.stringify(value, null, indent))).toBe(true);
@@ -282,7 +282,7 @@ describe("parseJson", () => {
     );
   });
 
-  it("accepts only what JSON.parse accepts of a text with a part changed", () => {
+  it("accepts only what JSON.parse accepts if a part of a text is changed", () => {
     fc.assert(
       fc.property(
         fc.json({ maxDepth: 3 }),
@@ -299,7 +299,7 @@ describe("parseJson", () => {
     );
   });
 
-  it("refuses bytes that are no UTF-8, as a reader of UTF-8 must", () => {
+  it("refuses bytes that are not UTF-8, as a reader of UTF-8 must", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 6 }), (inner) => {
         const bytes = Buffer.concat([Buffer.from('"'), inner, Buffer.from('"')]);

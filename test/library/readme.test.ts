@@ -46,7 +46,7 @@ describe.runIf(hasDocs)("README.md", () => {
     expect(readme.split(/\s+/).filter((word) => word !== "").length).toBeLessThanOrEqual(450);
   });
 
-  it("has the set-up of a clone as its first block of sh, from which CI takes its first steps", () => {
+  it("has the set-up of a clone as its first sh block, from which CI takes its first steps", () => {
     expect(readme.match(/^```sh\n([\s\S]*?)^```$/m)![1]).toBe(
       "npm install && npx vgg check\nnpm test\n",
     );
@@ -54,14 +54,14 @@ describe.runIf(hasDocs)("README.md", () => {
 });
 
 describe.runIf(hasDocs)("each page", () => {
-  it.each(pages)("%s links to what exists", (page) => {
+  it.each(pages)("%s links only to targets that exist", (page) => {
     for (const { link, target, anchor } of linksOf(page)) {
       expect(existsSync(join(root, target)), link).toBe(true);
       if (anchor !== undefined) expect(anchorsOf(target), link).toContain(anchor);
     }
   });
 
-  it.each(pages)("%s links to what is in the package", (page) => {
+  it.each(pages)("%s links only to files in the package", (page) => {
     const packed = [...manifest.files, "README.md", "LICENSE"] as string[];
     for (const { link, target } of linksOf(page)) {
       const isPacked = packed.some((path) => !relative(path, target).startsWith(".."));

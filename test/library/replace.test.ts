@@ -1,4 +1,4 @@
-// Files that are replaced whole: links, what killed processes leave, and that everything that is written is read back.
+// Files that are replaced whole: links, leftovers of killed processes, and round trips of everything that is written.
 import { execFile } from "node:child_process";
 import {
   linkSync,
@@ -35,7 +35,7 @@ const put = (path: string, text = "new") =>
 const textOf = (path: string) => readFileSync(path, "utf8");
 
 describe("a saved file", () => {
-  it("takes the place of a link's target, through a chain and a linked folder, and the links stay", async () => {
+  it("replaces a link's target through a chain and a linked folder, and keeps the links", async () => {
     mkdirSync(at("deep", "inner"), { recursive: true });
     symlinkSync("deep/inner", at("folder"));
     symlinkSync("folder/second", at("first"));
@@ -61,7 +61,7 @@ describe("a saved file", () => {
     await expect(put(at("lost"))).rejects.toMatchObject({ code: "FOLDER_UNUSABLE" });
   });
 
-  it("leaves other hard links to the old content", async () => {
+  it("leaves the old content to other hard links", async () => {
     writeFileSync(at("a"), "old");
     linkSync(at("a"), at("b"));
     await put(at("a"));
@@ -93,7 +93,7 @@ describe("partial files", () => {
     utimesSync(at(name), date, date);
   };
 
-  it("of dead processes and of another day are removed by the next save, and no others", async () => {
+  it("of dead processes, or older than a day, are removed by the next save, and no others", async () => {
     const own = await newPartName();
     const isLinux = process.platform === "linux";
     const [, home, , start] =
@@ -113,7 +113,7 @@ describe("partial files", () => {
     expect(new Set(readdirSync(folder))).toEqual(new Set([...kept, "file"]));
   });
 
-  it("of a process that ends are removed by itself, and of a killed one by the next save", async () => {
+  it("are removed by the process itself when it ends, or by the next save if it was killed", async () => {
     const code = `const { replaceFile } = await import(${JSON.stringify(new URL("../../dist/files/replace.js", import.meta.url).href)});
       await replaceFile(${JSON.stringify(at("file"))}, async (file) => {
         await file.write(Buffer.alloc(1000));
@@ -128,7 +128,7 @@ describe("partial files", () => {
       ]).catch((error) => error);
     expect((await run("process.kill(process.pid, 'SIGKILL')")).signal).toBe("SIGKILL");
     expect(partials()).toHaveLength(1);
-    // Without /proc nobody knows that its process has ended.
+    // Without /proc it is unknown that the process has ended.
     if (process.platform === "linux") await put(at("file"));
     else rmSync(at(partials()[0]!));
     expect(partials()).toEqual([]);
@@ -139,14 +139,14 @@ describe("partial files", () => {
         await new Promise((resolve) => setTimeout(resolve, 60_000));`);
       expect(ended).toBe(signal);
     }
-    // signal-exit, which ends a process if nobody else listens, is no program that handles the signal.
+    // signal-exit ends a process if nobody else listens, so it does not count as a handler of the signal.
     const other = new URL("../../node_modules/signal-exit/dist/mjs/index.js", import.meta.url).href;
     const both = await run(`(await import(${JSON.stringify(other)})).onExit(() => {});
       process.kill(process.pid, "SIGTERM");
       await new Promise((resolve) => setTimeout(resolve, 60_000));`);
     expect(both.signal).toBe("SIGTERM");
     expect(readdirSync(folder)).toEqual([]);
-    // A program that listens to the signal goes on, and its save too.
+    // A program that listens to the signal continues, and so does its save.
     const { stdout } = await run(`process.once("SIGTERM", () => console.log("heard"));
       process.kill(process.pid, "SIGTERM");
       await new Promise((resolve) => setTimeout(resolve, 100));`);
@@ -179,7 +179,7 @@ describe("what is written", () => {
   });
 
   it.each(["safetensors", "pth"])(
-    "as %s is read back the same, or is refused before",
+    "as %s is read back unchanged, or is refused beforehand",
     async (format) => {
       const path = at(`file.${format}`);
       await fc.assert(
@@ -220,7 +220,7 @@ describe("what is written", () => {
     },
   );
 
-  it("may have a header of any length, also one that begins like a zip file", async () => {
+  it("may have a header of any length, even one that begins like a zip file", async () => {
     const path = at("file.safetensors");
     for (const bytes of [19_280, 19_280 + 65_536]) {
       const empty = JSON.stringify({ __metadata__: { x: "" } }).length;
@@ -230,7 +230,7 @@ describe("what is written", () => {
     }
   });
 
-  it("is refused if no reader takes its header, and nothing is left", async () => {
+  it("is refused if no reader accepts its header, and leaves nothing behind", async () => {
     const path = at("file.safetensors");
     const huge = { metadata: { x: "y".repeat(16 * 2 ** 20) } };
     await expect(writeSafetensors(path, {}, huge)).rejects.toThrow(

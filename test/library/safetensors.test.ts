@@ -1,4 +1,4 @@
-// safetensors: read and written bit for bit, and what is refused.
+// safetensors files are read and written bit for bit, and damaged ones are refused.
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -89,7 +89,7 @@ describe("safetensors", () => {
     ["an unfinished header", header('{"a":'), "CHECKPOINT_CORRUPT"],
     ["text after the header", header("{}x"), "CHECKPOINT_CORRUPT"],
     [
-      "bytes that are no UTF-8",
+      "bytes that are not UTF-8",
       header(Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d])),
       "CHECKPOINT_CORRUPT",
     ],
@@ -134,7 +134,7 @@ describe("safetensors", () => {
       "CHECKPOINT_CORRUPT",
     ],
     [
-      "another size than its offsets",
+      "a size that contradicts its offsets",
       one('"dtype":"F32","shape":[3],"data_offsets":[0,8]'),
       "CHECKPOINT_CORRUPT",
     ],
@@ -177,14 +177,14 @@ describe("safetensors", () => {
   });
 
   it.each<[string, () => Promise<void>]>([
-    ["a path that is none", () => writeSafetensors(3 as never, {})],
+    ["a path that is a number", () => writeSafetensors(3 as never, {})],
     ["an array", () => writeSafetensors(join(scratch, "x"), { a: new Float32Array(1) as never })],
     [
       "metadata of numbers",
       () => writeSafetensors(join(scratch, "x"), {}, { metadata: { x: 1 as never } }),
     ],
     [
-      "the name of the metadata",
+      "a tensor under the metadata's name",
       () => writeSafetensors(join(scratch, "x"), { __metadata__: Tensor.zeros([1]) }),
     ],
   ])("is not written from %s", async (_, call) => {

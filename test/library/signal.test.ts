@@ -1,4 +1,4 @@
-// One listener on a signal for any number of calls, and nothing of them left when they end.
+// One listener on a signal serves any number of calls, and nothing is left when they end.
 import { getEventListeners } from "node:events";
 import { describe, expect, it } from "vitest";
 import { Tensor, Vgg } from "../../lib/index.ts";
@@ -13,7 +13,7 @@ describe("onAbort", () => {
     expect(listeners(signal)).toBe(1);
     for (const release of releases) release();
     expect(listeners(signal)).toBe(0);
-    releases[0]!(); // twice is nothing
+    releases[0]!(); // A second release does nothing.
     const again = onAbort(signal, () => {});
     expect(listeners(signal)).toBe(1);
     releases[1]!();
@@ -68,7 +68,7 @@ describe("onAbort", () => {
 });
 
 describe("unlessAborted", () => {
-  it("gives the value, the error, or the signal's reason, and leaves no listener", async () => {
+  it("settles with the value, the error, or the signal's reason, and leaves no listener", async () => {
     const controller = new AbortController();
     const { signal } = controller;
     expect(await unlessAborted(Promise.resolve(1), signal)).toBe(1);

@@ -62,7 +62,7 @@ describe("the family", () => {
     ]);
   });
 
-  it("fuses each ReLU unless the layer before it is wanted, and stops after the last layer wanted", () => {
+  it("fuses each ReLU unless the layer before it is requested, and stops after the last requested layer", () => {
     const kinds = (outputs: string[]) =>
       recordForward(topology("vgg11"), outputs).rows.map(({ kind }) => kind);
     expect(kinds(["classifier.6"])).toEqual([
@@ -76,7 +76,7 @@ describe("the family", () => {
     expect(recordForward(topology("vgg11"), ["features.1"]).rows[0]).toMatchObject({ relu: true });
   });
 
-  it("prints a summary as a table and gives it as data", () => {
+  it("prints a summary as a table and returns it as data", () => {
     const summary = new Summary(topology("vgg11"));
     const text = String(summary);
     expect(text).toContain(

@@ -1,9 +1,9 @@
-// What `vgg validate` makes of folders and answers: which class a folder is, and how answers add up.
+// How `vgg validate` maps folders to classes and adds up answers.
 import { describe, expect, it } from "vitest";
 import { folderClasses, Validation } from "../../lib/vgg/validation.ts";
 
 describe("vgg validate", () => {
-  it("counts folders by number, by label or in order", () => {
+  it("maps folders to classes by number, by label or in order", () => {
     expect([...folderClasses(["7", "1"], 10, undefined)]).toEqual([
       ["1", 1],
       ["7", 7],
@@ -20,7 +20,7 @@ describe("vgg validate", () => {
     expect(() => folderClasses(["01", "1", "x"], 9, undefined)).toThrow(RangeError);
   });
 
-  it("sums up what was named how", () => {
+  it("summarises accuracy and confusions", () => {
     const validation = new Validation((index) => `class ${index}`);
     const answer = (...indices: number[]) =>
       indices.map((index) => ({ index, label: "", probability: 0 }));
