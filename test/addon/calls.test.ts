@@ -1,4 +1,4 @@
-// Ten thousand calls leave nothing behind: not in V8's heap, not beside it, not in the process.
+// Ten thousand calls leak nothing: in V8's heap, in external memory, or in the process.
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -13,7 +13,7 @@ interface Growth {
 }
 
 describe("10,000 calls", () => {
-  it("leave the memory as it was, however they end", () => {
+  it("leak no memory, however they end", () => {
     const { stdout, stderr, status } = spawnSync(process.execPath, ["--expose-gc", script], {
       encoding: "utf8",
     });
@@ -22,7 +22,7 @@ describe("10,000 calls", () => {
     const kinds: [string, Growth][] = Object.entries(JSON.parse(stdout));
     expect(kinds).toHaveLength(6);
     for (const [kind, { heapUsed, external, arrayBuffers, rss }] of kinds) {
-      // 50 bytes a call: what V8 keeps varies, and a leaked object takes a hundred.
+      // 50 bytes a call. What V8 keeps varies, and a leaked object takes a hundred bytes.
       expect(heapUsed, `heapUsed, ${kind}`).toBeLessThan(500_000);
       expect(external, `external, ${kind}`).toBeLessThan(100_000);
       expect(arrayBuffers, `arrayBuffers, ${kind}`).toBeLessThan(100_000);

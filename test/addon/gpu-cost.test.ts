@@ -1,4 +1,4 @@
-// What a forward of VGG11 costs on a GPU, as far as the addon knows without one: launches, bytes, operations. Keeps docs/generated/gpu-cost.md.
+// The launches, bytes and operations of a VGG11 forward on a GPU, as the addon counts them without one. Writes docs/generated/gpu-cost.md.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { PlannedStep } from "../../lib/native/addon.ts";
@@ -9,10 +9,10 @@ const batches = [1, 8, 64, 256];
 const forms = ["plain", "fused"] as const;
 type Form = (typeof forms)[number] | null;
 
-/** TFLOP/s and TB/s that an H200 was seen to reach in a matrix product and a copy (data sheet: 989 and 4.8); TF32 half of it. */
+/** TFLOP/s and TB/s that an H200 reached in a matrix product and a copy (data sheet: 989 and 4.8). TF32 is half of float16. */
 const peaks = { float16: 790, tf32: 395, float32: 60 } as const;
 type Precision = keyof typeof peaks;
-/** The H100's is the same share of its 3.35 TB/s. */
+/** TB/s. The H100's figure is the same share of its 3.35 TB/s. */
 const bandwidths = { H200: 4.3, H100: 3.0 } as const;
 
 const network = topology("vgg11");
@@ -23,7 +23,7 @@ const bytesOf = (step: PlannedStep) => step.bytes + step.weightBytes;
 const sum = (steps: readonly PlannedStep[], of: (step: PlannedStep) => number) =>
   steps.reduce((total, step) => total + of(step), 0);
 
-/** µs: each step by what it needs most of, one after the other. */
+/** µs that a step takes at least: the larger of its arithmetic and its memory traffic. */
 const floorOf = (step: PlannedStep, precision: Precision, terabytes: number) =>
   Math.max(step.operations / peaks[precision], bytesOf(step) / terabytes) / 1e6;
 
@@ -36,7 +36,7 @@ const compiled = new Map(
     .map((cells) => [cells[1]!, cells[6]!] as const),
 );
 
-/** What is written by hand: from this heading on. */
+/** The page is written by hand from this heading on. */
 const page = readFileSync(new URL("../../docs/generated/gpu-cost.md", import.meta.url), "utf8");
 const written = page.slice(page.indexOf("## Between floor and goal")).trimEnd();
 
@@ -122,7 +122,7 @@ const report = () =>
   ].join("\n")}\n`;
 
 describe("a forward on a GPU", () => {
-  it("has one launch for each layer, and one for each pool but the first layer's", () => {
+  it("has one launch for each layer, and one for each pool except the first layer's", () => {
     for (const batch of batches) {
       expect(stepsOf("float16", batch, null).length).toBe(11 + 4);
       // If no pool follows, bias and ReLU are a separate launch.
@@ -136,13 +136,13 @@ describe("a forward on a GPU", () => {
         const steps = stepsOf(precision, batch, null);
         expect(sum(steps, ({ operations }) => operations) / batch / 2e9).toBeCloseTo(7.61, 2);
         const bytes = precision === "float16" ? 2 : 4;
-        // 132,863,336 parameters without the biases, the first layer's rows padded from 27 to 32 or its channels to a vector.
+        // 132,863,336 parameters without the biases. The first layer's rows are padded from 27 to 32, or its channels to a vector.
         const weights = sum(steps, ({ weightBytes }) => weightBytes) / bytes;
         expect(weights / (132_863_336 - 11_944 + 64 * 5)).toBeCloseTo(1, 4);
       }
   });
 
-  it("moves less where more is fused", () => {
+  it("moves fewer bytes if more is fused", () => {
     const bytes = forms.map((form) => sum(stepsOf("float16", 256, form), bytesOf));
     expect(bytes[1]! / bytes[0]!).toBeLessThan(0.9);
   });

@@ -32,7 +32,7 @@ describe("decoding", () => {
     ["TIFF", () => plain(64, 48).tiff({ compression: "lzw" }).toBuffer(), 0],
     ["BigTIFF", () => plain(64, 48).tiff({ bigtiff: true, compression: "none" }).toBuffer(), 0],
     ["AVIF", () => plain(64, 48).avif({ lossless: true }).toBuffer(), 1],
-    ["PNG of 16 bits", () => plain(64, 48).toColourspace("rgb16").png().toBuffer(), 0],
+    ["16-bit PNG", () => plain(64, 48).toColourspace("rgb16").png().toBuffer(), 0],
     ["CMYK JPEG", () => plain(64, 48).toColourspace("cmyk").jpeg({ quality: 100 }).toBuffer(), 32],
     ["CMYK TIFF", () => plain(64, 48).toColourspace("cmyk").tiff().toBuffer(), 32],
   ])("reads %s", async (_, make, tolerance) => {
@@ -43,7 +43,7 @@ describe("decoding", () => {
     }
   });
 
-  it("drops alpha and leaves the colour below it", async () => {
+  it("drops alpha and keeps the colour under it", async () => {
     const image = raw(2, 1, 4, [9, 50, 70, 0, 8, 9, 10, 128]);
     for (const bytes of [
       await image.clone().png().toBuffer(),
@@ -54,7 +54,7 @@ describe("decoding", () => {
     }
   });
 
-  it("expands grey, grey with alpha, one bit and palettes", async () => {
+  it("expands grey, grey with alpha, one-bit images and palettes", async () => {
     const expectPixels = async (bytes: Uint8Array, pixels: number[]) =>
       expect([...(await pixelsOf(bytes)).data]).toEqual(pixels);
     await expectPixels(await raw(2, 1, 1, [3, 200]).png().toBuffer(), [3, 3, 3, 200, 200, 200]);
@@ -69,7 +69,7 @@ describe("decoding", () => {
     );
   });
 
-  it("keeps the high byte of 16 bits", async () => {
+  it("keeps the high byte of 16-bit samples", async () => {
     const samples = new Uint16Array([0x00ff, 0x1234, 0xff00, 0x80ff]);
     const image = sharp(samples, { raw: { width: 4, height: 1, channels: 1 } });
     const { data } = await pixelsOf(await image.toColourspace("grey16").png().toBuffer());
@@ -117,10 +117,10 @@ describe("decoding", () => {
   });
 
   it.each([1, 2, 3, 4, 5, 6, 7, 8])(
-    "gives the same crop as the turned file, EXIF orientation %i",
+    "gives the same crop as the upright file, EXIF orientation %i",
     async (orientation) => {
       for (const upright of [photo, drawing]) {
-        // Undone by the orientation: 6 and 8 undo each other.
+        // The file's orientation undoes this one: 6 and 8 undo each other.
         const lying = await sharp(
           await sharp(upright)
             .withMetadata({ orientation: [1, 2, 3, 4, 5, 8, 7, 6][orientation - 1]! })
@@ -139,7 +139,7 @@ describe("decoding", () => {
     },
   );
 
-  it("does not mind an unknown tag, or bytes after the end", async () => {
+  it("accepts an unknown tag, and bytes after the end", async () => {
     expect([...(await pixelsOf(tiff(8, 1, Uint8Array.of(7, 9), [65000]))).data]).toEqual([
       7, 7, 7, 9, 9, 9,
     ]);
@@ -149,14 +149,14 @@ describe("decoding", () => {
       );
   });
 
-  it("leaves the caller's own sharp as it is", async () => {
+  it("does not change the caller's own sharp", async () => {
     await preprocess(drawing);
     const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="3" height="2"/>');
     expect((await sharp(svg).metadata()).width).toBe(3);
   });
 });
 
-describe("what is no image", () => {
+describe("what is not an image", () => {
   const damaged = Buffer.from(drawing);
   damaged[50_000]! ^= 1;
   const huge = Buffer.from(photo);
@@ -174,29 +174,34 @@ describe("what is no image", () => {
     ["nothing", new Uint8Array(), "IMAGE_FORMAT", /^a buffer of 0 bytes: .* but it is empty$/],
     ["text", Buffer.from("not an image"), "IMAGE_FORMAT", /it is text$/],
     ["SVG", Buffer.from("<svg xmlns='http://www.w3.org/2000/svg'/>"), "IMAGE_FORMAT", /SVG/],
-    ["SVG after a blank", Buffer.from("\n<?xml version='1.0'?><svg/>"), "IMAGE_FORMAT", /SVG/],
+    ["SVG after white space", Buffer.from("\n<?xml version='1.0'?><svg/>"), "IMAGE_FORMAT", /SVG/],
     ["PDF", Buffer.from("%PDF-1.7\n%\xe2\xe3"), "IMAGE_FORMAT", /PDF/],
     ["HEIC", box("heic\0\0\0\0mif1heic"), "IMAGE_FORMAT", /HEIC/],
     ["HEIC that is also mif1", box("mif1\0\0\0\0avifheic"), "IMAGE_FORMAT", /HEIC/],
     ["JPEG XL", box("").fill("\0\0\0\x0cJXL \r\n", 0, 10, "latin1"), "IMAGE_FORMAT", /JPEG XL/],
     ["BMP", Buffer.from("BM\0\0\0\0"), "IMAGE_FORMAT", /BMP/],
-    ["a pointer of Git LFS", Buffer.from("version https://git-lfs.x"), "IMAGE_FORMAT", /Git LFS/],
+    ["a Git LFS pointer", Buffer.from("version https://git-lfs.x"), "IMAGE_FORMAT", /Git LFS/],
     ["zeros", new Uint8Array(64), "IMAGE_FORMAT", /begins with 0000000000000000$/],
     ["two bytes of a JPEG", photo.subarray(0, 2), "IMAGE_FORMAT", /begins with ffd8$/],
-    ["a RIFF that is no WebP", Buffer.from("RIFF\0\0\0\0WAVEfmt "), "IMAGE_FORMAT", /52494646/],
+    [
+      "a RIFF file that is not WebP",
+      Buffer.from("RIFF\0\0\0\0WAVEfmt "),
+      "IMAGE_FORMAT",
+      /52494646/,
+    ],
     ["TIFF of float32", tiff(32, 3, new Uint8Array(8)), "IMAGE_FORMAT", /samples are float/],
-    ["TIFF of 32 bits", tiff(32, 1, new Uint8Array(8)), "IMAGE_FORMAT", /samples are uint/],
+    ["32-bit TIFF", tiff(32, 1, new Uint8Array(8)), "IMAGE_FORMAT", /samples are uint/],
     ["ten bytes of a JPEG", photo.subarray(0, 10), "IMAGE_CORRUPT", /whole JPEG/],
     ["half a JPEG", photo.subarray(0, photo.length >> 1), "IMAGE_CORRUPT", /premature end/],
     ["a JPEG without its end", photo.subarray(0, -2), "IMAGE_CORRUPT", /premature end/],
     ["twenty bytes of a PNG", drawing.subarray(0, 20), "IMAGE_CORRUPT", /whole PNG/],
     ["half a PNG", drawing.subarray(0, drawing.length >> 1), "IMAGE_CORRUPT", /whole PNG/],
     ["a PNG with a wrong checksum", damaged, "IMAGE_CORRUPT", /whole PNG/],
-    ["a PNG of no width", noWidth, "IMAGE_CORRUPT", /whole PNG/],
+    ["a PNG of zero width", noWidth, "IMAGE_CORRUPT", /whole PNG/],
     ["half a GIF", golden("palette.gif").subarray(0, 9000), "IMAGE_CORRUPT", /whole GIF/],
     ["half a WebP", golden("photo.webp").subarray(0, 9000), "IMAGE_CORRUPT", /whole WebP/],
     ["half a TIFF", tiff(8, 1, new Uint8Array(2)).subarray(0, 60), "IMAGE_CORRUPT", /whole TIFF/],
-    ["an AVIF of nothing", box("avif\0\0\0\0mif1avif"), "IMAGE_CORRUPT", /whole AVIF/],
+    ["an empty AVIF", box("avif\0\0\0\0mif1avif"), "IMAGE_CORRUPT", /whole AVIF/],
     ["a JPEG that claims 65500²", huge, "IMAGE_TOO_LARGE", /65500 × 65500/],
     ["a PNG that claims 65500²", hugePng, "IMAGE_TOO_LARGE", /65500 × 65500/],
   ])("refuses %s", async (_, bytes, code, message) => {
@@ -208,7 +213,7 @@ describe("what is no image", () => {
     await expectCode(preprocess(bytes.subarray(0, -20)), "IMAGE_CORRUPT", /whole AVIF/);
   });
 
-  it("goes by the bytes and not by the name", async () => {
+  it("recognises the format by the bytes, not by the name", async () => {
     const svg = join(scratch, "image.png");
     writeFileSync(svg, "<svg/>");
     await expectCode(preprocess(svg), "IMAGE_FORMAT", svg);
@@ -217,7 +222,7 @@ describe("what is no image", () => {
     expect((await preprocess(png)).size).toBe(3 * 224 * 224);
   });
 
-  it("keeps to maxPixels and maxBytes, which may be met", async () => {
+  it("refuses what exceeds maxPixels or maxBytes, and accepts what equals them", async () => {
     const maxPixels = 500 * 375;
     expect((await preprocess(drawing, { maxPixels })).size).toBe(150_528);
     await expectCode(
@@ -232,7 +237,7 @@ describe("what is no image", () => {
     }
   });
 
-  it("lives on after bytes that were changed at random", async () => {
+  it("survives random changes of bytes", async () => {
     let random = 1;
     const next = (below: number) => {
       random = (random * 1664525 + 1013904223) >>> 0;

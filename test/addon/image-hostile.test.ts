@@ -1,4 +1,4 @@
-// Images that cost far more than their pixels justify: refused before a decoder sees them, or read without what costs.
+// Images that cost far more than their pixels justify are refused before a decoder sees them, or read without the costly parts.
 import { deflateSync } from "node:zlib";
 import sharp from "sharp";
 import { describe, expect, it, vi } from "vitest";
@@ -28,12 +28,12 @@ import {
   tiff,
 } from "../support/images.ts";
 
-/** What the decoder gets. */
+/** Returns the bytes that the decoder gets. */
 const cut = (bytes: Uint8Array) => {
   const own = Uint8Array.from(bytes);
   return firstImageOf(own, formatOf(own)!, "test");
 };
-/** What the decoder gets is small, and gives the pixels of `same`. */
+/** Expects that the decoder gets few bytes, and that they decode to the pixels of `same`. */
 async function expectCut(bytes: Buffer, maxBytes: number, same: Uint8Array) {
   expect(cut(bytes).length).toBeLessThanOrEqual(maxBytes);
   const [received, expected] = [await pixelsOf(Uint8Array.from(bytes)), await pixelsOf(same)];
@@ -43,7 +43,7 @@ async function expectCut(bytes: Buffer, maxBytes: number, same: Uint8Array) {
 
 describe("ordinary files", () => {
   it.each(goldens.filter((name) => /jpg|avif|tiff?$/.test(name)))(
-    "stay as they are: %s",
+    "reach the decoder unchanged: %s",
     (name) => {
       expect(cut(golden(name)).equals(golden(name))).toBe(true);
     },
@@ -93,14 +93,14 @@ describe("an image of extreme shape", () => {
     }
   });
 
-  it("is reckoned with the rows that a decoder holds", async () => {
+  it("counts the rows that a decoder holds", async () => {
     const { peakBytes } = await openImage(blackPng(maxSide, 100), "test", 1e8);
-    // Measured: 40 MiB.
+    // Measured as 40 MiB.
     expect(peakBytes).toBeGreaterThan(40 * 2 ** 20);
   });
 });
 
-describe("what a decoder lacks", () => {
+describe("a decoder's lack of memory or threads", () => {
   it.each([
     "glib: Error creating thread: Resource temporarily unavailable",
     "vips_image_write_to_memory: out of memory -- size == 102MB",
@@ -108,12 +108,12 @@ describe("what a decoder lacks", () => {
     "VipsJpeg: Insufficient memory (case 4)",
     "heif: Invalid input: Unspecified: Memory allocation error (2.0)",
     "std::bad_alloc",
-  ])("is no fault of the image: %s", (line) => {
+  ])("is not blamed on the image: %s", (line) => {
     const message = `source: bad seek to 1024\n${line}\n`;
     expect(reasonOfDecoder(message)).toEqual({ code: "OUT_OF_MEMORY", reason: line });
   });
 
-  it("is told by its own code", async () => {
+  it("is reported with its own code", async () => {
     const message = "glib: Error creating thread: Resource temporarily unavailable";
     const decoder = Object.getPrototypeOf(sharp());
     for (const method of ["metadata", "toBuffer"]) {
@@ -131,7 +131,7 @@ describe("what a decoder lacks", () => {
     "source: bad seek to 1024",
     'Out of memory reading of "StripOffsets"; tag ignored',
     "heif: Memory allocation error: Security limit exceeded",
-  ])("is not told of what a file asks for: %s", (line) => {
+  ])("is not reported for what a file demands: %s", (line) => {
     const message = `${line}:\nvips: read error\n`;
     expect(reasonOfDecoder(message)).toEqual({ code: "IMAGE_CORRUPT", reason: line });
   });
@@ -143,8 +143,8 @@ describe("a JPEG", async () => {
     .toBuffer();
   const sequential = await plain(64, 48).jpeg().toBuffer();
 
-  it("may pass over its coefficients as often as its size allows", async () => {
-    // A 64 × 48 image costs nothing either way; PIL reads it.
+  it("may pass over its coefficients only as often as its size allows", async () => {
+    // A 64 × 48 image costs little either way, and PIL reads it.
     const { width, data } = await pixelsOf(repeatScan(progressive, 300));
     expect(width).toBe(64);
     expectSame(data, (await pixelsOf(progressive)).data);
@@ -157,26 +157,26 @@ describe("a JPEG", async () => {
     );
   });
 
-  it("has each component of a sequential one once", async () => {
+  it("may scan each component once if it is sequential", async () => {
     const at = scansOf(sequential)[0]!;
     const scan = Buffer.concat([segment(0xda, Buffer.of(1, 1, 0, 0, 63, 0)), Buffer.alloc(8)]);
     const many = [sequential.subarray(0, at), ...Array(20).fill(scan), sequential.subarray(-2)];
     await expectCode(preprocess(Buffer.concat(many)), "IMAGE_LIMIT", "at most 16 passes");
-    // One of all components is the only scan where it is the first.
+    // If the first scan has all components, it is the only one that counts.
     many[0] = sequential.subarray(0, -2);
     expect(cut(Buffer.concat(many)).length).toBeGreaterThan(0);
     many.splice(0, 1, sequential.subarray(0, at), scan, sequential.subarray(at, -2));
     await expectCode(preprocess(Buffer.concat(many)), "IMAGE_LIMIT", "at most 16 passes");
   });
 
-  it("hides no scans behind a marker without a segment", async () => {
+  it("cannot hide scans behind a marker without a segment", async () => {
     const large = repeatScan(resizeJpeg(progressive, 6000, 6000), 60);
     const at = scansOf(large)[1]!;
     const hidden = Buffer.concat([large.subarray(0, at), Buffer.of(0xff, 1), large.subarray(at)]);
     await expectCode(preprocess(hidden), "IMAGE_LIMIT", "at most 54 passes");
   });
 
-  it("has at most 8 bytes of scans a pixel, and 65536 segments", async () => {
+  it("may have at most 8 bytes of scans a pixel, and 65536 segments", async () => {
     const at = scansOf(progressive)[1]!;
     const data = Buffer.alloc(1_100_000, 1);
     const long = Buffer.concat([progressive.subarray(0, at), data, progressive.subarray(at)]);
@@ -200,7 +200,7 @@ describe("a PNG", async () => {
   const insert = (...chunks: Buffer[]) =>
     Buffer.concat([png.subarray(0, headEnd), ...chunks, png.subarray(headEnd)]);
 
-  it("reaches the decoder without texts, profiles and unknown chunks", async () => {
+  it("reaches the decoder without texts, profiles or unknown chunks", async () => {
     const letters = deflateSync(Buffer.alloc(7_900_000, 65));
     const text = pngChunk("zTXt", Buffer.concat([Buffer.from("k\0\0", "latin1"), letters]));
     const profile = pngChunk("iCCP", Buffer.concat([Buffer.from("k\0\0", "latin1"), letters]));
@@ -221,7 +221,7 @@ describe("a PNG", async () => {
     await expectCode(preprocess(insert().subarray(0, -20)), "IMAGE_CORRUPT", "whole PNG");
   });
 
-  it("has its chunks side by side", async () => {
+  it("may not scatter its data chunks among others", async () => {
     const [text, empty] = ["tEXt", "IDAT"].map((type) => pngChunk(type, Buffer.from("a\0b")));
     const mixed = Array.from({ length: 2002 }, (_, index) => (index % 2 ? text! : empty!));
     await expectCode(preprocess(insert(...mixed)), "IMAGE_LIMIT", "at most 1000 runs");
@@ -229,7 +229,7 @@ describe("a PNG", async () => {
 });
 
 describe("an animation or a file of many pages", () => {
-  it("is a GIF of one frame to the decoder", async () => {
+  it("reaches the decoder as a GIF of one frame", async () => {
     const gif = await plain(16, 16).gif().toBuffer();
     const frame = gif.subarray(gif.indexOf(Buffer.of(0x2c, 0, 0, 0, 0)), -1);
     const many = Buffer.concat([gif.subarray(0, -1), ...Array(5000).fill(frame), Buffer.of(0x3b)]);
@@ -240,7 +240,7 @@ describe("an animation or a file of many pages", () => {
     await expectCode(preprocess(late), "IMAGE_LIMIT", "at most 65536 blocks");
   });
 
-  it("is a GIF of one frame behind an extension whose first block is empty", async () => {
+  it("reaches the decoder as one GIF frame after an extension whose first block is empty", async () => {
     const gif = await plain(16, 16).gif().toBuffer();
     const at = gif.indexOf(Buffer.of(0x2c, 0, 0, 0, 0));
     const extension = Buffer.of(0x21, 1, 0, 2, 65, 65, 0);
@@ -249,7 +249,7 @@ describe("an animation or a file of many pages", () => {
     await expectCut(many, gif.length + extension.length, gif);
   });
 
-  it("is a WebP of one frame to the decoder, with its orientation", async () => {
+  it("reaches the decoder as a WebP of one frame, with its orientation", async () => {
     const still = await plain(16, 16).webp({ lossless: true }).toBuffer();
     const canvas = Buffer.alloc(10);
     canvas[0] = 2;
@@ -272,7 +272,7 @@ describe("an animation or a file of many pages", () => {
     expect([width, height, orientation]).toEqual([3, 2, 6]);
   });
 
-  it("is a TIFF of one page to the decoder", async () => {
+  it("reaches the decoder as a TIFF of one page", async () => {
     const page = (value: number) => plain(8, 8, { r: value, g: 0, b: 0 }).png().toBuffer();
     for (const bigtiff of [false, true]) {
       const pages = await sharp([await page(255), await page(9), await page(0)], {

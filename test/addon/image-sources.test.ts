@@ -1,4 +1,4 @@
-// Where images come from: arguments, files, bytes, streams and http, and what goes wrong with each.
+// Where images come from: arguments, files, bytes, streams and HTTP, and how each fails.
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { createReadStream } from "node:fs";
@@ -29,7 +29,12 @@ describe("arguments", () => {
     ["an object", {}, TypeError, "for source but received an object"],
     ["Float32Array", new Float32Array(3), TypeError, "received an instance of Float32Array"],
     ["SharedArrayBuffer", new SharedArrayBuffer(3), TypeError, "for source but received"],
-    ["an array of mixed things", [drawing, 7], TypeError, "for source[1] but received 7"],
+    [
+      "an array with an element that is not an image",
+      [drawing, 7],
+      TypeError,
+      "for source[1] but received 7",
+    ],
     ["an array of holes", Array(2), TypeError, "for source[0] but received"],
     ["an array in an array", [[drawing]], TypeError, "for source[0] but received"],
     ["an empty array", [], RangeError, "for source but received []"],
@@ -37,7 +42,7 @@ describe("arguments", () => {
     ["a path with NUL", "a\0b", RangeError, "Expected a path"],
     ["an unknown scheme", "ftp://host/a.png", RangeError, "http, https, file or data URL"],
     ["a blob URL", new URL("blob:nodedata:x"), RangeError, "http, https, file or data URL"],
-    ["a URL that is none", "http://", RangeError, "Expected a valid URL"],
+    ["an invalid URL", "http://", RangeError, "Expected a valid URL"],
     ["a file URL of another machine", "file://host/a.png", RangeError, "of this machine"],
   ])("refuses %s", async (_, source, type, message) => {
     const error = await failure(preprocess(source as ImageSource));
@@ -105,7 +110,7 @@ describe("sources", () => {
     ["a file URL as a string", () => pathToFileURL(path).href],
     ["a data URL", () => `data:image/png;base64,${drawing.toString("base64")}`],
     ["a Buffer", () => drawing],
-    ["a part of a larger buffer", () => Buffer.concat([photo, drawing]).subarray(photo.length)],
+    ["a view of a larger buffer", () => Buffer.concat([photo, drawing]).subarray(photo.length)],
     ["an ArrayBuffer", () => Uint8Array.from(drawing).buffer],
     ["a file's stream", () => createReadStream(path)],
     ["a Node stream", () => Readable.from(chunks())],
@@ -116,7 +121,7 @@ describe("sources", () => {
     expectSame((await preprocess([make()])).data, await whole());
   });
 
-  it.skipIf(process.platform === "win32")("refuses what is no regular file", async () => {
+  it.skipIf(process.platform === "win32")("refuses what is not a regular file", async () => {
     const fifo = join(scratch, "fifo");
     expect(spawnSync("mkfifo", [fifo]).status).toBe(0);
     for (const special of [fifo, scratch, "/dev/zero", "/dev/null"]) {
@@ -124,7 +129,7 @@ describe("sources", () => {
     }
   });
 
-  it("says that a file is missing, by name", async () => {
+  it("names a file that is missing", async () => {
     const missing = join(scratch, "missing.jpg");
     await expectCode(preprocess(missing), "IMAGE_UNREADABLE", `${missing}: `);
     await expectCode(preprocess(missing), "IMAGE_UNREADABLE", /ENOENT$/);
@@ -132,14 +137,14 @@ describe("sources", () => {
     await expectCode(preprocess(stream), "IMAGE_UNREADABLE", /^a stream: .* ENOENT$/);
   });
 
-  it("fails with the first failure of a batch, and unread streams that fail crash nothing", async () => {
+  it("fails with the first failure of a batch, and survives failures of unread streams", async () => {
     const missing = () => createReadStream(join(scratch, "missing.jpg"));
     const batch = [Buffer.from("text"), ...Array.from({ length: 20 }, missing)];
     await failure(preprocess(batch));
     await new Promise((resolve) => setTimeout(resolve, 50));
   });
 
-  it("refuses streams in use, spent streams and streams of other things", async () => {
+  it("refuses streams in use, spent streams and streams of anything but bytes", async () => {
     const locked = ReadableStream.from(chunks());
     locked.getReader();
     expect(await failure(preprocess(locked))).toBeInstanceOf(RangeError);
@@ -243,7 +248,7 @@ describe("http", () => {
     expect(error.message).not.toContain("secret");
   });
 
-  it("says that nobody answers, or that the answer broke off", async () => {
+  it("says that no server answers, or that the answer broke off", async () => {
     const other = createServer().listen(0, "127.0.0.1");
     await once(other, "listening");
     const { port } = other.address() as AddressInfo;
@@ -261,14 +266,14 @@ describe("http", () => {
     await expectCode(preprocess(root), "IMAGE_UNREADABLE");
   });
 
-  it("refuses an answer that is no image, or none at all", async () => {
+  it("refuses an answer that is not an image, or is empty", async () => {
     answer = (_, response) => response.end("<!doctype html>");
     await expectCode(preprocess(root), "IMAGE_FORMAT", "HTML");
     answer = (_, response) => response.writeHead(204).end();
     await expectCode(preprocess(root), "IMAGE_FORMAT", "it is empty");
   });
 
-  it("stops at timeoutMs, before the answer and within it, and closes the connection", async () => {
+  it("stops at timeoutMs, before or during the answer, and closes the connection", async () => {
     for (const begin of [false, true]) {
       const closed = new Promise((resolve) => {
         answer = (_, response) => {
@@ -282,7 +287,7 @@ describe("http", () => {
     }
   });
 
-  it("stops at maxBytes, by the declared length and by what comes", async () => {
+  it("stops at maxBytes, by the declared length or by the bytes that arrive", async () => {
     for (const headers of [{ "content-length": 1e9 }, {}]) {
       const closed = new Promise((resolve) => {
         answer = (_, response) => {

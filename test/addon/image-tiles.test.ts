@@ -1,4 +1,4 @@
-// Images of tiles: refused before a decoder sees them if the tiles cover the image many times over.
+// Tiled images are refused before a decoder sees them if the tiles cover the image many times over.
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
 import { checkTiles } from "../../lib/image/structure.ts";
@@ -7,7 +7,7 @@ import { avifGrid, box, fullBox, numbers } from "../support/hostile-images.ts";
 import { expectCode, pixelsOf, plain } from "../support/images.ts";
 
 describe("tiles", () => {
-  it("of an AVIF cover the image about once", async () => {
+  it("of an AVIF must cover the image only about once", async () => {
     const side = 512;
     const tile = await plain(side, side).avif({ effort: 0 }).toBuffer();
     const { width, data } = await pixelsOf(avifGrid(tile, side, 2, 1000));
@@ -28,7 +28,7 @@ describe("tiles", () => {
       change(file);
       return file;
     };
-    /** With a box at the end of the meta box. Places in the file are wrong then. */
+    /** Adds a box at the end of the meta box. File offsets are wrong then. */
     const grown = (box: Buffer) => {
       const from = grid.readUInt32BE(0);
       const size = grid.readUInt32BE(from);
@@ -53,7 +53,7 @@ describe("tiles", () => {
         changed((file) => file.writeUInt32BE(4_000_000, file.indexOf("dimg") - 4)),
       ],
       [
-        "properties of more items than there are",
+        "a count of properties that exceeds the items",
         changed((file) => file.writeUInt32BE(100, file.indexOf("ipma") + 8)),
       ],
     ])("with %s", async (_, file) => {
@@ -64,10 +64,10 @@ describe("tiles", () => {
     it.each([
       ["a property that is cut off", changed((file) => file.write("ispe", file.indexOf("pixi")))],
       ["references that are cut off", grown(fullBox("iref", 0, box("dimg", numbers(2, 2, 9))))],
-      ["references behind one of a long head", behindUuid],
+      ["references after a box with a long header", behindUuid],
       ["a second main image", grown(fullBox("pitm", 0, numbers(2, 2)))],
       [
-        "an entry that is cut off, and a second one of a tile",
+        "an entry that is cut off, and a second entry of a tile",
         grown(
           fullBox(
             "iinf",

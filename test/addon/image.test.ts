@@ -1,4 +1,4 @@
-// Images: resized, cropped and normalised as torchvision does.
+// Images are resized, cropped and normalised as torchvision does it.
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { imageNetMean, imageNetStd } from "../../lib/image/preprocess.ts";
@@ -18,7 +18,7 @@ import {
 } from "../support/images.ts";
 
 describe("preprocess, against torchvision", () => {
-  // Lossless formats must agree to the bit; decoders of the others may round in another way.
+  // Lossless formats must agree to the bit. Decoders of the other formats may round differently.
   it.each(goldens)("makes torchvision's crop of %s", async (name) => {
     const expected = (await pixelsOf(golden(`${name}.crop.png`))).data;
     const received = await cropOf(join(folder, name));
@@ -47,7 +47,7 @@ describe("preprocess, against torchvision", () => {
     }
   });
 
-  it("makes a batch of an array, in its order", async () => {
+  it("makes a batch from an array, in its order", async () => {
     const names = ["small.png", "gray.png", "alpha.png", "landscape.png", "small.png", "gray.png"];
     const batch = await preprocess(names.map((name) => join(folder, name)));
     expect(batch.shape).toEqual([6, 3, 224, 224]);
@@ -58,7 +58,7 @@ describe("preprocess, against torchvision", () => {
     }
   });
 
-  it("takes other sizes, means and deviations", async () => {
+  it("accepts other sizes, means and standard deviations", async () => {
     const crop = await cropOf(drawing, { resizeSize: 64, cropSize: 33 });
     const tensor = await preprocess(drawing, {
       resizeSize: 64,
@@ -93,8 +93,8 @@ describe("preprocess, against torchvision", () => {
         throw new Error(`pixel ${i / 3} is ${crop.slice(i, i + 3)}`);
   });
 
-  it("cuts at Python's round(): a half goes to the even neighbour", async () => {
-    // Column x has the grey x. Of 257 columns 33 / 2 = 16.5 go before the crop: 16; of 259, 17.5: 18.
+  it("crops at Python's round(), which rounds halves to even", async () => {
+    // Column x has the grey x. With 257 columns (257 - 224) / 2 = 16.5 precede the crop, rounded to 16. With 259, 17.5 round to 18.
     for (const [width, first] of [
       [257, 16],
       [259, 18],
@@ -107,7 +107,7 @@ describe("preprocess, against torchvision", () => {
 });
 
 describe("the addon's resizeCrop", () => {
-  /** Output samples of one row: the triangle filter without fixed point. */
+  /** Output samples of one row: the triangle filter in floating point. */
   function resizeAxis(row: number[], size: number): number[] {
     const scale = row.length / size;
     const support = Math.max(scale, 1);
@@ -118,7 +118,7 @@ describe("the addon's resizeCrop", () => {
       return row.reduce((total, value, k) => total + (value * weights[k]!) / sum, 0);
     });
   }
-  /** The pixels of an upright image as a file of this EXIF orientation has them. */
+  /** The pixels of an upright image as a file with this EXIF orientation stores them. */
   function lie(upright: Uint8Array, width: number, height: number, orientation: number) {
     const lying = new Uint8Array(upright.length);
     for (let y = 0; y < height; ++y) {
@@ -141,40 +141,43 @@ describe("the addon's resizeCrop", () => {
     [50, 3, 11, 30],
     [97, 61, 256, 161],
     [101, 103, 1, 1],
-  ])("resizes %i × %i to %i × %i by the definition", async (width, height, toWidth, toHeight) => {
-    const pixels = Uint8Array.from(
-      { length: width * height * 3 },
-      (_, i) => (i * 2654435761) >>> 24,
-    );
-    const cropSize = Math.min(toWidth, toHeight);
-    const [left, top] = [toWidth - cropSize, toHeight - cropSize];
-    const geometry = { width, height, resizedWidth: toWidth, resizedHeight: toHeight, left, top };
-    const resize = async (taken: Uint8Array, orientation: number) => {
-      const all = { ...geometry, cropSize, orientation };
-      const crop = new Uint8Array(await native().resizeCrop(taken, all));
-      expect(taken.length).toBe(0);
-      return crop;
-    };
-    const received = await resize(pixels.slice(), 1);
-    for (const orientation of [2, 3, 4, 5, 6, 7, 8])
-      expectSame(await resize(lie(pixels, width, height, orientation), orientation), received);
-    for (const channel of [0, 1, 2]) {
-      const rows = Array.from({ length: height }, (_, y) =>
-        Array.from({ length: width }, (_, x) => pixels[(y * width + x) * 3 + channel]!),
+  ])(
+    "resizes %i × %i to %i × %i as the definition does",
+    async (width, height, toWidth, toHeight) => {
+      const pixels = Uint8Array.from(
+        { length: width * height * 3 },
+        (_, i) => (i * 2654435761) >>> 24,
       );
-      const narrow = rows.map((row) => resizeAxis(row, toWidth));
-      const resized = transpose(transpose(narrow).map((column) => resizeAxis(column, toHeight)));
-      for (let y = 0; y < cropSize; ++y) {
-        for (let x = 0; x < cropSize; ++x) {
-          const expected = resized[top + y]![left + x]!;
-          const value = received[(y * cropSize + x) * 3 + channel]!;
-          // Each pass rounds.
-          if (Math.abs(value - expected) > 1.01)
-            throw new Error(`(${x}, ${y}) is ${value}, not ${expected}`);
+      const cropSize = Math.min(toWidth, toHeight);
+      const [left, top] = [toWidth - cropSize, toHeight - cropSize];
+      const geometry = { width, height, resizedWidth: toWidth, resizedHeight: toHeight, left, top };
+      const resize = async (taken: Uint8Array, orientation: number) => {
+        const all = { ...geometry, cropSize, orientation };
+        const crop = new Uint8Array(await native().resizeCrop(taken, all));
+        expect(taken.length).toBe(0);
+        return crop;
+      };
+      const received = await resize(pixels.slice(), 1);
+      for (const orientation of [2, 3, 4, 5, 6, 7, 8])
+        expectSame(await resize(lie(pixels, width, height, orientation), orientation), received);
+      for (const channel of [0, 1, 2]) {
+        const rows = Array.from({ length: height }, (_, y) =>
+          Array.from({ length: width }, (_, x) => pixels[(y * width + x) * 3 + channel]!),
+        );
+        const narrow = rows.map((row) => resizeAxis(row, toWidth));
+        const resized = transpose(transpose(narrow).map((column) => resizeAxis(column, toHeight)));
+        for (let y = 0; y < cropSize; ++y) {
+          for (let x = 0; x < cropSize; ++x) {
+            const expected = resized[top + y]![left + x]!;
+            const value = received[(y * cropSize + x) * 3 + channel]!;
+            // Each pass rounds.
+            if (Math.abs(value - expected) > 1.01)
+              throw new Error(`(${x}, ${y}) is ${value}, not ${expected}`);
+          }
         }
       }
-    }
-  });
+    },
+  );
 
   it("refuses pixels and windows that do not fit", () => {
     const window = { width: 2, height: 2, resizedWidth: 4, resizedHeight: 4, left: 0, top: 0 };

@@ -1,4 +1,4 @@
-// Limits of the whole process on images under way: who gets a place, who waits, and who is let go.
+// The process's limits on images in progress: who gets a place, who waits, and whose wait ends.
 import { pbkdf2 } from "node:crypto";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
@@ -26,7 +26,7 @@ let limiters = 0;
 const limiterOf = (capacity: number) => new Limiter(`test ${++limiters}`, capacity);
 
 describe("a limiter", () => {
-  it("lets the calls take turns, and each call's waits keep their order", async () => {
+  it("lets calls take turns, and keeps the order of each call's waits", async () => {
     const limiter = limiterOf(1);
     const order: string[] = [];
     const hold = await limiter.acquire(1, claim());
@@ -42,7 +42,7 @@ describe("a limiter", () => {
     expect(limiter.free).toBe(1);
   });
 
-  it("gives all to one that asks for more, and lets nobody overtake it", async () => {
+  it("gives everything to a claim above its capacity, and lets nobody overtake it", async () => {
     const limiter = limiterOf(10);
     const [small, other] = [await limiter.acquire(4, claim()), await limiter.acquire(4, claim())];
     const order: string[] = [];
@@ -65,7 +65,7 @@ describe("a limiter", () => {
     expect(limiter.free).toBe(10);
   });
 
-  it("lets a wait go when its signal fires, and those behind it come forward", async () => {
+  it("ends a wait when its signal fires, and lets the waits behind it move up", async () => {
     const limiter = limiterOf(10);
     const hold = await limiter.acquire(5, claim());
     const controller = new AbortController();
@@ -81,13 +81,13 @@ describe("a limiter", () => {
     expect(await failure(limiter.acquire(1, claim({ signal })))).toBe(reason);
   });
 
-  it("ends a wait when nobody was given a place for that long, and not before", async () => {
+  it("ends a wait if nobody was given a place for that long, and not before", async () => {
     const limiter = limiterOf(1);
     const hold = await limiter.acquire(1, claim());
     const stalled = failure(limiter.acquire(1, claim({ patienceMs: 20 })));
     expect((await stalled).message).toBe("stalled");
     hold();
-    // Others that go on keep it waiting.
+    // A wait goes on while others are given places.
     const call = {};
     const patience = claim({ call, patienceMs: 300 });
     const waits = Array.from({ length: 10 }, async () => {
@@ -100,7 +100,7 @@ describe("a limiter", () => {
   });
 });
 
-describe("a limiter of several threads", () => {
+describe("a limiter that several threads share", () => {
   const child = new URL("../children/limiter.mjs", import.meta.url);
   const threads: Worker[] = [];
   const start = () => {
@@ -114,14 +114,14 @@ describe("a limiter of several threads", () => {
     return once(thread, "message");
   };
 
-  it("is one: who came first is first, in whatever thread", async () => {
+  it("serves waits in order of arrival, in whichever thread", async () => {
     const limiter = limiterOf(3);
     const { name } = limiter;
     const hold = await limiter.acquire(2, claim());
     const [first, second] = [start(), start()];
     const order: string[] = [];
     const large = ask(first, { work: "acquire", name, amount: 3 }).then(() => order.push("large"));
-    // In line once a single place, which is free, is not given.
+    // The large claim is waiting once a single free place is no longer given.
     const probe = new (native().Places)(name, 1);
     let isStarted = false;
     const failed = large.finally(() => {
@@ -151,7 +151,7 @@ describe("a limiter of several threads", () => {
     expect(limiter.free).toBe(3);
   });
 
-  it("gives a place that was on its way to a waiter who left to the next one", async () => {
+  it("gives a place that was on its way to a wait that ended to the next one", async () => {
     for (const next of [1, 3]) {
       const limiter = limiterOf(3);
       const hold = await limiter.acquire(3, claim());
@@ -169,7 +169,7 @@ describe("a limiter of several threads", () => {
     }
   });
 
-  it("does not wait for ever for a thread that is blocked", async () => {
+  it("does not wait forever for a blocked thread", async () => {
     const thread = start();
     const { name } = openFiles;
     await ask(thread, { work: "acquire", name, amount: openFiles.capacity });
@@ -185,7 +185,7 @@ describe("a limiter of several threads", () => {
     expect((await preprocess(path)).size).toBe(150_528);
   });
 
-  it("gets back what a thread held that was ended, and goes on", async () => {
+  it("gets back what a terminated thread held, and goes on", async () => {
     const limiter = limiterOf(2);
     const { name, free } = limiter;
     expect(free).toBe(2);
@@ -198,7 +198,7 @@ describe("a limiter of several threads", () => {
     expect(limiter.free).toBe(2);
   });
 
-  it("leaves a thread of libuv's pool to others, however many threads decode", async () => {
+  it("leaves one thread of libuv's pool free, however many threads decode", async () => {
     const pool = Number(process.env.UV_THREADPOOL_SIZE) || 4;
     let isDone = false;
     const images = Promise.all(
@@ -218,9 +218,9 @@ describe("a limiter of several threads", () => {
   });
 });
 
-describe("images under way in the process", () => {
+describe("images in progress in the process", () => {
   const path = join(folder, "landscape.png");
-  /** The most that `measure` gives while the work goes on. */
+  /** The maximum of `measure` while the work goes on. */
   async function peakOf(measure: () => number, work: Promise<unknown>): Promise<number> {
     let peak = 0;
     let isDone = false;
@@ -235,7 +235,7 @@ describe("images under way in the process", () => {
     return peak;
   }
 
-  it.skipIf(process.platform !== "linux")("open few files, however many calls ask", async () => {
+  it.skipIf(process.platform !== "linux")("open few files, however many calls wait", async () => {
     const files = () => readdirSync("/proc/self/fd").length;
     const before = files();
     const calls = Promise.all(Array.from({ length: 100 }, () => cropOf(path)));
@@ -243,7 +243,7 @@ describe("images under way in the process", () => {
     expect(openFiles.free).toBe(openFiles.capacity);
   });
 
-  it("leave a thread of libuv's pool to others", async () => {
+  it("leave one thread of libuv's pool free", async () => {
     const pool = Number(process.env.UV_THREADPOOL_SIZE) || 4;
     const busy = () => sharp.counters().process;
     const calls = Promise.all(Array.from({ length: 30 }, () => cropOf(drawing)));
@@ -252,7 +252,7 @@ describe("images under way in the process", () => {
     expect(peak).toBeLessThan(pool);
   });
 
-  it("take memory by their pixels: one of 48 megapixels is alone", async () => {
+  it("take memory by their pixels, so that one of 48 megapixels is decoded alone", async () => {
     const large = Buffer.from(photo);
     const frame = large.indexOf(Buffer.of(0xff, 0xc0));
     large.writeUInt16BE(6000, frame + 5);
@@ -270,7 +270,7 @@ describe("images under way in the process", () => {
     expect(await reckon(6)).toBe(await reckon(1));
   });
 
-  it("keep their place until the decoder ends, also after their time", async () => {
+  it("keep their place until the decoder ends, even after their time", async () => {
     const webp = await plain(2500, 2000).webp().toBuffer();
     const late = preprocess(webp, { decodeTimeoutMs: 1 });
     await expectCode(late, "IMAGE_TIMEOUT", "Expected the image to be decoded within 1 ms");
@@ -281,7 +281,7 @@ describe("images under way in the process", () => {
     expect((await preprocess(webp)).size).toBe(150_528);
   });
 
-  it("wait for memory while others are given it, and no longer than decodeTimeoutMs without", async () => {
+  it("wait for memory while others are given it, and otherwise for decodeTimeoutMs at most", async () => {
     const all = decodedBytes.capacity;
     const hold = await decodedBytes.acquire(all, claim());
     const message = "Expected memory for its pixels to be free within 300 ms";
@@ -298,7 +298,7 @@ describe("images under way in the process", () => {
     expect([decoders.free, decodedBytes.free]).toEqual([decoders.capacity, all]);
   });
 
-  it("may take all the time that the options allow", async () => {
+  it("accept the longest times that the options allow", async () => {
     const longest = 2 ** 31 - 1;
     for (const source of [path, drawing]) {
       const { size } = await preprocess(source, { timeoutMs: longest, decodeTimeoutMs: longest });
@@ -306,7 +306,7 @@ describe("images under way in the process", () => {
     }
   });
 
-  it("are let go while the pool's threads, which read their headers, are busy", async () => {
+  it("time out while the pool's threads, which read their headers, are busy", async () => {
     const pool = Number(process.env.UV_THREADPOOL_SIZE) || 4;
     const derive = promisify(pbkdf2);
     const busy = Array.from({ length: pool }, () => derive("a", "b", 300_000, 64, "sha512"));
@@ -322,7 +322,7 @@ describe("images under way in the process", () => {
     expect(decodedBytes.free).toBe(decodedBytes.capacity);
   });
 
-  it("are let go by time or signal while others hold all decoders", async () => {
+  it("time out or abort while others hold all decoders", async () => {
     const held = await Promise.all(
       Array.from({ length: decoders.capacity }, () => decoders.acquire(1, claim())),
     );

@@ -1,4 +1,4 @@
-// Nothing that JavaScript hands to the addon ends the process: each wrong argument is an exception, and the next call works.
+// No argument that JavaScript passes to the addon ends the process: each wrong one raises an exception, and the next call works.
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 const script = fileURLToPath(new URL("../children/native-arguments.mjs", import.meta.url));
 
 describe("the addon", () => {
-  it("refuses every wrong argument of every entry with an exception in the addon's own words", () => {
+  it("refuses every wrong argument of every function with an exception of its own wording", () => {
     const { stdout, stderr, status, signal } = spawnSync(process.execPath, [script], {
       encoding: "utf8",
       maxBuffer: 2 ** 26,

@@ -1,4 +1,4 @@
-// The addon: it is what lib/native/addon.ts says, its core passes its own tests, and its absence explains itself.
+// The addon matches lib/native/addon.ts, its core passes its own tests, and its absence is explained.
 import { spawnSync } from "node:child_process";
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -25,7 +25,7 @@ function node(script: string, env: NodeJS.ProcessEnv, type = "module") {
 }
 
 describe("the addon", () => {
-  it("is halted at the exit by one listener, however often the package is loaded", () => {
+  it("is stopped at exit by one listener, however often the package is loaded", () => {
     const { stdout, stderr } = node(
       `const before = process.listenerCount("exit");
        for (const i of [0, 1, 2]) (await import("./dist/native/load.js?" + i)).native();
@@ -86,7 +86,7 @@ describe("the addon", () => {
     ]);
   });
 
-  it("tells its objects from others", () => {
+  it("distinguishes its own objects from others", () => {
     const device = native().openCpu(1, "", 0);
     const record = { values: [], rows: [], inputs: [], outputs: [] };
     expect(() => device.createGraph(record, device.allocate(4) as never)).toThrow(
@@ -95,7 +95,7 @@ describe("the addon", () => {
     expect(() => device.createGraph(record, {} as never)).toThrow(TypeError);
   });
 
-  it("fills the arrays that outputs have become while it computed, and says where there is none", async () => {
+  it("fills arrays that are put into the outputs while it computes, and names a missing one", async () => {
     const device = native().openCpu(1, "", 0);
     const values = [
       { shape: [4], dtype: "float32" },
@@ -133,7 +133,7 @@ describe("the package", () => {
     expect(node(`const v = require("vgg-cudnn"); ${check}`, {}, "commonjs").status).toBe(0);
   });
 
-  it("can be imported without the addon, and then names every path tried and the command that mends it", () => {
+  it("can be imported without the addon, and then names every path tried and the command that builds it", () => {
     const script = `
       import { diagnose, listDevices, openDevice, Vgg, VggError } from "vgg-cudnn";
       for (const call of [() => openDevice(), () => Vgg.create("vgg11"), async () => listDevices()]) {
@@ -152,7 +152,7 @@ describe("the package", () => {
     expect(stdout).toContain("Build it with: npx vgg build");
   });
 
-  it("says why a file that is no addon cannot be loaded, and loads one that appears later", () => {
+  it("says why a file that is not an addon cannot be loaded, and loads an addon that appears later", () => {
     const folder = mkdtempSync(join(tmpdir(), "vgg-native-"));
     const file = join(folder, "broken.node");
     try {

@@ -1,4 +1,4 @@
-// Values that `instanceof` does not know: of another realm (node:vm, Jest), of another package, of another copy of this one.
+// Values that `instanceof` does not recognise: from another realm (node:vm, Jest), another package, or another copy of this one.
 import { createContext, runInContext } from "node:vm";
 import { describe, expect, it, vi } from "vitest";
 import { translated } from "../../lib/errors.ts";
@@ -20,7 +20,7 @@ const foreign = (code: string) => runInContext(`(${code})`, context);
 const tiny = { device: "cpu", imageSize: 32, numClasses: 2 } as const;
 
 describe("values of another realm", () => {
-  it("are errors with their codes", () => {
+  it("are accepted as errors, with their codes", () => {
     const error = foreign('Object.assign(new Error("no room"), { code: "OUT_OF_MEMORY" })');
     expect(error).not.toBeInstanceOf(Error);
     expect(translated(error)).toBeInstanceOf(VggError);
@@ -30,7 +30,7 @@ describe("values of another realm", () => {
     expect(reasonOf(foreign('new Error("outer", { cause: new Error("inner") })'))).toBe("inner");
   });
 
-  it("are typed arrays, each with its dtype, and those whose memory is shared are copied", () => {
+  it("are accepted as typed arrays with their dtypes, and copied if their memory is shared", () => {
     for (const [type, dtype] of [
       ["Float32Array", "float32"],
       ["Uint8Array", "uint8"],
@@ -49,7 +49,7 @@ describe("values of another realm", () => {
     expect(nativeData(shared, "x").buffer).not.toBe(shared.data.buffer);
   });
 
-  it("are no typed arrays if a class inherits from one, or a DataView pretends", () => {
+  it("are not accepted as typed arrays if they are a subclass, a DataView or an imitation", () => {
     const wrong = [
       Buffer.alloc(2),
       foreign("new (class extends Float32Array {})(2)"),
@@ -60,7 +60,7 @@ describe("values of another realm", () => {
       expect(() => new Tensor([2], data as Float32Array)).toThrow(/^Expected one of Float32Array/);
   });
 
-  it("reach a model: options, inputs and state dicts", async () => {
+  it("are accepted by a model as options, inputs and state dicts", async () => {
     const model = await Vgg.create(
       "vgg11",
       foreign('{ device: "cpu", imageSize: 32, numClasses: 2 }'),
@@ -74,8 +74,8 @@ describe("values of another realm", () => {
     expect([...tensorEntries(dict, "tensors")]).toEqual([["input", input]]);
   });
 
-  it("are URLs and streams of the web", async () => {
-    // As another realm makes them: the same members, another class.
+  it("are accepted as URLs and web streams", async () => {
+    // As another realm makes them: the same members but another class.
     const url = { href: "https://example.org/a.jpg", [Symbol.toStringTag]: "URL" };
     expect(openSource(url, "source").name).toBe("https://example.org/a.jpg");
     const wrong = { href: 7, [Symbol.toStringTag]: "URL" };
@@ -92,7 +92,7 @@ describe("values of another realm", () => {
     expect(() => openSource({ getReader() {} }, "source")).toThrow(TypeError);
   });
 
-  it("are signals, if they can do what a signal can", async () => {
+  it("are accepted as signals if they have a signal's members", async () => {
     const { signal } = new AbortController();
     const other = {
       aborted: false,
@@ -113,7 +113,7 @@ describe("values of another realm", () => {
 });
 
 describe("another copy of the package", () => {
-  it("is named when its tensors, devices and values are refused", async () => {
+  it("is named if its tensors, devices and values are refused", async () => {
     vi.resetModules();
     const other = await import("../../lib/index.ts");
     expect(other.Tensor).not.toBe(Tensor);
@@ -144,7 +144,7 @@ describe("another copy of the package", () => {
       GraphBuilder["input"]
     >;
     expect(() => builder.relu(value)).toThrow(`an instance of Value ${origin}`);
-    // A class of the same name that is none of ours, as of another library.
+    // A class of the same name from another library.
     class Foreign {}
     Object.defineProperty(Foreign, "name", { value: "Tensor" });
     await expect(model.forward(new Foreign() as Tensor)).rejects.toThrow(/an instance of Tensor$/);

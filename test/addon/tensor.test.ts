@@ -21,7 +21,7 @@ describe("Tensor", () => {
     expect(() => (tensor.shape as number[]).push(1)).toThrow(TypeError);
   });
 
-  it("takes the dtype of its array, and half precision as bits", () => {
+  it("takes the dtype of its array, and half-precision numbers as bits", () => {
     expect(new Tensor([1], new Float64Array(1)).dtype).toBe("float64");
     expect(new Tensor([], new BigInt64Array(1)).dtype).toBe("int64");
     expect(new Tensor([1], new Uint16Array(1)).dtype).toBe("uint16");
@@ -30,7 +30,11 @@ describe("Tensor", () => {
   });
 
   it.each([
-    ["a shape that is no array", () => new Tensor("1,2" as never, new Float32Array(2)), TypeError],
+    [
+      "a shape that is not an array",
+      () => new Tensor("1,2" as never, new Float32Array(2)),
+      TypeError,
+    ],
     ["a negative dimension", () => new Tensor([-1], new Float32Array(1)), RangeError],
     ["NaN in the shape", () => new Tensor([Number.NaN], new Float32Array(1)), RangeError],
     ["2.5 in the shape", () => new Tensor([2.5], new Float32Array(1)), RangeError],
@@ -44,7 +48,11 @@ describe("Tensor", () => {
     ["an ordinary array", () => new Tensor([1], [1] as never), TypeError],
     ["no data", () => new Tensor([1], undefined as never), TypeError],
     ["a DataView", () => new Tensor([1], new DataView(new ArrayBuffer(4)) as never), TypeError],
-    ["a dtype of another array", () => new Tensor([1], new Float32Array(1), "int8"), TypeError],
+    [
+      "a dtype that does not match the array",
+      () => new Tensor([1], new Float32Array(1), "int8"),
+      TypeError,
+    ],
     [
       "an unknown dtype",
       () => new Tensor([1], new Float32Array(1), "float31" as never),
@@ -83,7 +91,7 @@ describe("Tensor.randn", () => {
     }
   });
 
-  it("is normal, and another sequence for another seed", () => {
+  it("is normally distributed, and differs for another seed", () => {
     const data = Tensor.randn([1_000_000], 3).data as Float32Array;
     const mean = data.reduce((a, b) => a + b, 0) / data.length;
     const moment = (k: number) => data.reduce((a, b) => a + (b - mean) ** k, 0) / data.length;

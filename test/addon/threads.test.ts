@@ -26,7 +26,7 @@ const offered = await Promise.all(
   }),
 );
 
-/** The names of the outputs whose bits differ from the first's. */
+/** The names of outputs whose bits are not the same in all runs. */
 function differences(all: Record<string, Tensor>[]): string[] {
   const bits = ({ data }: Tensor) => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
   return Object.keys(all[0]!).filter((name) =>
@@ -56,7 +56,7 @@ function smallNetwork() {
   return builder.finish(outputs);
 }
 
-/** Its outputs for each batch size. */
+/** The small network's outputs for each batch size. */
 async function computeSmall(device: Device, precision: Precision, batches: readonly number[]) {
   const record = smallNetwork();
   const store = new ParameterStore(device, record.parameters, precision);
@@ -84,7 +84,7 @@ describe("a forward has the same bits for any number of threads", () => {
     "with $instructionSet in $precision",
     async ({ instructionSet, precision }) => {
       const all = [];
-      // 16 and more take several images at once through the first layers, which one thread does one by one.
+      // 16 and more threads take several images at once through the first layers. One thread takes them one by one.
       for (const threads of [1, 2, 3, 4, 7, 8, 16, 33]) {
         const device = await openDevice("cpu", { threads, instructionSet });
         all.push(await computeSmall(device, precision, [1, 2, 3, 5, 8, 16, 17]));
