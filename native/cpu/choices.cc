@@ -150,15 +150,15 @@ void Chooser::chooseConvolutions() {
     // Imagewise steps choose tiles for one image, because imagesAtOnce depends on the threads.
     const bool isImagewise = i < choices_.imagewise;
     const WinogradTiles tiles = chooseTiles(isHalf_, height, width, isImagewise ? 1 : batch_);
-    const WinogradPlan plan = planWinograd(
+    const WinogradTiling tiling = tileWinograd(
         weight, tiles, isImagewise ? choices_.imagesAtOnce : batch_, kernels_, threads_);
-    choices_.winograd[conv->output] = plan;
+    choices_.winograd[conv->output] = tiling;
     // Tiles at the edge read past the ring if they cover more than the output.
     const auto missing = [&](const WinogradCut& cut, ptrdiff_t length) {
       return cut.pixels() + 2 - conv->padding - length - input.border;
     };
-    input.rowsBelow = std::max(input.rowsBelow, missing(plan.down, input.height));
-    input.columnsBeside = std::max(input.columnsBeside, missing(plan.across, input.width));
+    input.rowsBelow = std::max(input.rowsBelow, missing(tiling.down, input.height));
+    input.columnsBeside = std::max(input.columnsBeside, missing(tiling.across, input.width));
   }
 }
 
@@ -166,7 +166,7 @@ void Chooser::chooseLinear() {
   for (const Op& op : program_.ops) {
     if (const auto* gemm = std::get_if<Gemm>(&op))
       choices_.linear[gemm->output] =
-          planLinear(specs_[gemm->weight].shape, isHalf_, batch_, threads_);
+          splitLinear(specs_[gemm->weight].shape, isHalf_, batch_, threads_);
   }
 }
 
@@ -215,8 +215,8 @@ void Chooser::place() {
     if (i < choices_.imagewise && choices_.buffers[made].images > choices_.imagesAtOnce)
       sizes.firstSteps[made] = 0;
     size_t floats = 0;
-    if (const auto& plan = choices_.winograd[value]) floats = plan->scratchFloats(threads_);
-    if (const auto& plan = choices_.linear[value]) floats = plan->scratchFloats();
+    if (const auto& tiling = choices_.winograd[value]) floats = tiling->scratchFloats(threads_);
+    if (const auto& split = choices_.linear[value]) floats = split->scratchFloats();
     sizes.scratch[i] = checkedMultiply(floats, sizeof(float));
   }
   const ArenaPlaces places = placeValues(program_, sizes, choices_.storage);

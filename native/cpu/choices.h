@@ -7,8 +7,8 @@
 
 #include "core/op.h"
 #include "cpu/kernels.h"
-#include "cpu/ops/conv2d/winograd_plan.h"
-#include "cpu/ops/gemm/linear_plan.h"
+#include "cpu/ops/conv2d/winograd_tiling.h"
+#include "cpu/ops/gemm/linear_split.h"
 
 namespace vgg::cpu {
 
@@ -45,8 +45,8 @@ struct Choices {
   std::vector<bool> isMerged;  // needs no step, or another operation's step computes it
   std::vector<const MaxPool2d*>
       pooledBy;  // the 2 × 2 pool that runs in the step of the convolution that computes it
-  std::vector<std::optional<WinogradPlan>> winograd;  // of the convolution that computes it
-  std::vector<std::optional<LinearPlan>> linear;      // of the linear layer that computes it
+  std::vector<std::optional<WinogradTiling>> winograd;  // of the convolution that computes it
+  std::vector<std::optional<LinearSplit>> linear;       // of the linear layer that computes it
   std::vector<size_t> scratch;  // the offset of the scratch memory of the step that computes it
   size_t imagewise = 0;  // the first operations, which run for `imagesAtOnce` images at a time
   ptrdiff_t imagesAtOnce = 0;

@@ -76,7 +76,7 @@ class CpuExecutable final : public Executable {
   Step prepare(const Softmax& op);
   Step prepare(const TopK& op);
   Step prepareDirect(const Conv2d& op);
-  Step prepareWinograd(const Conv2d& op, const WinogradPlan& plan);
+  Step prepareWinograd(const Conv2d& op, const WinogradTiling& tiling);
   /** Returns the work of the chosen algorithm, or null if it is the work of the definition. */
   [[nodiscard]] Work workOf(const Op& op);
   [[nodiscard]] Work workOf(const Conv2d& op);

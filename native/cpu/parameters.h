@@ -8,7 +8,7 @@
 #include "core/backend.h"
 #include "core/fold.h"
 #include "core/memory/host_memory.h"
-#include "cpu/ops/conv2d/winograd_plan.h"
+#include "cpu/ops/conv2d/winograd_tiling.h"
 #include "cpu/packing/packed_filter.h"
 #include "cpu/packing/packed_matrix.h"
 #include "cpu/packing/winograd_filter.h"

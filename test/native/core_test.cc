@@ -42,15 +42,15 @@ void arenaNeverOverlapsWhatLivesTogether() {
       lives.push_back({next(1000), first, first + static_cast<int>(next(6))});
       sum += (lives.back().bytes + 63) / 64 * 64;
     }
-    const vgg::ArenaPlan plan = vgg::planArena(lives);
-    EXPECT(plan.bytes <= sum);
+    const vgg::ArenaLayout layout = vgg::layOutArena(lives);
+    EXPECT(layout.bytes <= sum);
     for (size_t a = 0; a < lives.size(); ++a) {
-      EXPECT(plan.offsets[a] % vgg::kArenaAlignment == 0);
-      EXPECT(plan.offsets[a] + lives[a].bytes <= plan.bytes);
+      EXPECT(layout.offsets[a] % vgg::kArenaAlignment == 0);
+      EXPECT(layout.offsets[a] + lives[a].bytes <= layout.bytes);
       for (size_t b = 0; b < a; ++b) {
         const bool together = lives[a].first <= lives[b].last && lives[b].first <= lives[a].last;
-        const bool apart = plan.offsets[a] + lives[a].bytes <= plan.offsets[b] ||
-                           plan.offsets[b] + lives[b].bytes <= plan.offsets[a];
+        const bool apart = layout.offsets[a] + lives[a].bytes <= layout.offsets[b] ||
+                           layout.offsets[b] + lives[b].bytes <= layout.offsets[a];
         EXPECT(!together || apart || lives[a].bytes == 0 || lives[b].bytes == 0);
       }
     }
@@ -61,7 +61,7 @@ void arenaReusesBytes() {
   // A chain of equal values, each alive only with its neighbours, needs the room of two.
   std::vector<vgg::Lifetime> chain;
   for (int i = 0; i < 10; ++i) chain.push_back({640, i, i + 1});
-  EXPECT(vgg::planArena(chain).bytes == 1280);
+  EXPECT(vgg::layOutArena(chain).bytes == 1280);
 }
 
 void philoxMatchesItsAuthors() {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "cpu/instruction_set.h"
-#include "cpu/ops/conv2d/winograd_plan.h"
+#include "cpu/ops/conv2d/winograd_tiling.h"
 #include "cpu/packing/packed_matrix.h"
 #include "expect.h"
 
@@ -73,26 +73,26 @@ void packedMatrixKnowsWhatIsNotFinite() {
 
 /** Every pixel belongs to one tile, and each block multiplies exactly the tiles that have a
  * frequency. */
-void expectCoverage(const WinogradPlan& plan, ptrdiff_t height, ptrdiff_t width) {
-  EXPECT(plan.down.pixels() >= height && plan.across.pixels() >= width);
-  std::vector<int> covered(static_cast<size_t>(plan.images * height * width), 0);
+void expectCoverage(const WinogradTiling& tiling, ptrdiff_t height, ptrdiff_t width) {
+  EXPECT(tiling.down.pixels() >= height && tiling.across.pixels() >= width);
+  std::vector<int> covered(static_cast<size_t>(tiling.images * height * width), 0);
   ptrdiff_t next = 0;
-  for (ptrdiff_t index = 0; index < plan.blockCount; ++index) {
-    const auto block = plan.blockAt(index);
-    EXPECT(block.first == next && block.last - block.first <= plan.block);
+  for (ptrdiff_t index = 0; index < tiling.blockCount; ++index) {
+    const auto block = tiling.blockAt(index);
+    EXPECT(block.first == next && block.last - block.first <= tiling.block);
     next = block.last;
     std::vector<ptrdiff_t> products(static_cast<size_t>(block.last - block.first), 0);
     for (size_t i = 0; i < block.productCount; ++i) {
       const auto& part = block.products[i];
       for (ptrdiff_t row = part.first; row < part.last; ++row) {
-        const auto [tile, image, y, x] = plan.place(block.first + row);
-        EXPECT(part.frequency / plan.across.frequencies() < tile.down + 2);
-        EXPECT(part.frequency % plan.across.frequencies() < tile.across + 2);
+        const auto [tile, image, y, x] = tiling.place(block.first + row);
+        EXPECT(part.frequency / tiling.across.frequencies() < tile.down + 2);
+        EXPECT(part.frequency % tiling.across.frequencies() < tile.across + 2);
         ++products[static_cast<size_t>(row)];
       }
     }
     for (ptrdiff_t i = block.first; i < block.last; ++i) {
-      const auto [tile, image, top, left] = plan.place(i);
+      const auto [tile, image, top, left] = tiling.place(i);
       EXPECT(products[static_cast<size_t>(i - block.first)] ==
              ptrdiff_t{tile.down + 2} * (tile.across + 2));
       for (ptrdiff_t y = top; y < std::min(top + tile.down, height); ++y) {
@@ -101,11 +101,11 @@ void expectCoverage(const WinogradPlan& plan, ptrdiff_t height, ptrdiff_t width)
       }
     }
   }
-  EXPECT(next == plan.allTiles());
+  EXPECT(next == tiling.allTiles());
   EXPECT(std::all_of(covered.begin(), covered.end(), [](int times) { return times == 1; }));
 }
 
-void winogradPlanCoversTheOutput() {
+void winogradTilingCoversTheOutput() {
   const Kernels& kernels = *availableKernels().front();
   for (const auto& [height, width, images, channels, filters] :
        std::vector<std::array<ptrdiff_t, 5>>{{14, 14, 16, 512, 512},
@@ -116,16 +116,16 @@ void winogradPlanCoversTheOutput() {
                                              {4, 29, 3, 32, 32},
                                              {5, 7, 2, 32, 32}}) {
     for (const int threads : {1, 2, 3, 4, 16, 64, 1000}) {
-      const auto plan =
-          planWinograd({filters, channels, 3, 3}, chooseTiles(false, height, width, images), images,
+      const auto tiling =
+          tileWinograd({filters, channels, 3, 3}, chooseTiles(false, height, width, images), images,
                        kernels, threads);
-      expectCoverage(plan, height, width);
+      expectCoverage(tiling, height, width);
       // With a block for each thread none is idle, whatever a cache holds.
-      if (!plan.isShared) EXPECT(plan.blockCount % threads == 0 && plan.block > 1);
+      if (!tiling.isShared) EXPECT(tiling.blockCount % threads == 0 && tiling.block > 1);
     }
   }
   // The second layer of VGG11: small filters and many tiles, which 64 threads need not share.
-  EXPECT(!planWinograd({128, 64, 3, 3}, chooseTiles(false, 112, 112, 1), 1, kernels, 64).isShared);
+  EXPECT(!tileWinograd({128, 64, 3, 3}, chooseTiles(false, 112, 112, 1), 1, kernels, 64).isShared);
 }
 
 }  // namespace
@@ -134,7 +134,7 @@ void testLayout() {
   packedMatrixKeepsEveryBit<float>();
   packedMatrixKeepsEveryBit<uint16_t>();
   packedMatrixKnowsWhatIsNotFinite();
-  winogradPlanCoversTheOutput();
+  winogradTilingCoversTheOutput();
 }
 
 }  // namespace vgg::cpu

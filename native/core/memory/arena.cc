@@ -8,13 +8,13 @@
 
 namespace vgg {
 
-ArenaPlan planArena(const std::vector<Lifetime>& lifetimes) {
+ArenaLayout layOutArena(const std::vector<Lifetime>& lifetimes) {
   std::vector<size_t> order(lifetimes.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return lifetimes[a].bytes > lifetimes[b].bytes; });
 
-  ArenaPlan plan{std::vector<size_t>(lifetimes.size(), 0), 0};
+  ArenaLayout layout{std::vector<size_t>(lifetimes.size(), 0), 0};
   std::vector<size_t> placed;  // by rising offset
   for (const size_t index : order) {
     const Lifetime& life = lifetimes[index];
@@ -22,21 +22,21 @@ ArenaPlan planArena(const std::vector<Lifetime>& lifetimes) {
     for (const size_t other : placed) {
       const Lifetime& there = lifetimes[other];
       if (there.last < life.first || life.last < there.first) continue;
-      if (plan.offsets[other] >= offset && plan.offsets[other] - offset >= life.bytes) break;
-      const size_t end = plan.offsets[other] + there.bytes;
+      if (layout.offsets[other] >= offset && layout.offsets[other] - offset >= life.bytes) break;
+      const size_t end = layout.offsets[other] + there.bytes;
       offset = std::max(offset, (end + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment);
     }
     if (life.bytes > std::numeric_limits<size_t>::max() / 2 - offset) {
       throw Error(Code::kOutOfMemory, "The activations exceed the address space");
     }
-    plan.offsets[index] = offset;
-    plan.bytes = std::max(plan.bytes, offset + life.bytes);
+    layout.offsets[index] = offset;
+    layout.bytes = std::max(layout.bytes, offset + life.bytes);
     placed.insert(
         std::upper_bound(placed.begin(), placed.end(), offset,
-                         [&](size_t at, size_t other) { return at < plan.offsets[other]; }),
+                         [&](size_t at, size_t other) { return at < layout.offsets[other]; }),
         index);
   }
-  return plan;
+  return layout;
 }
 
 ArenaPlaces placeValues(const Program& program, const ArenaSizes& sizes,
@@ -68,10 +68,11 @@ ArenaPlaces placeValues(const Program& program, const ArenaSizes& sizes,
     const int step = static_cast<int>(i) + 1;
     lives.push_back({sizes.scratch[i], step, step});
   }
-  const ArenaPlan plan = planArena(lives);
-  ArenaPlaces places{{}, {}, plan.bytes};
-  for (const int value : storage) places.values.push_back(plan.offsets[value]);
-  places.scratch.assign(plan.offsets.begin() + static_cast<ptrdiff_t>(count), plan.offsets.end());
+  const ArenaLayout layout = layOutArena(lives);
+  ArenaPlaces places{{}, {}, layout.bytes};
+  for (const int value : storage) places.values.push_back(layout.offsets[value]);
+  places.scratch.assign(layout.offsets.begin() + static_cast<ptrdiff_t>(count),
+                        layout.offsets.end());
   return places;
 }
 

@@ -15,7 +15,7 @@ struct Lifetime {
   int first, last;
 };
 
-struct ArenaPlan {
+struct ArenaLayout {
   std::vector<size_t> offsets;  // one per lifetime, each a multiple of kArenaAlignment
   size_t bytes = 0;
 };
@@ -24,7 +24,7 @@ constexpr size_t kArenaAlignment = 64;
 
 /** Greedy by size: places the largest block first, each at the lowest offset that is free during
  * its lifetime. */
-ArenaPlan planArena(const std::vector<Lifetime>& lifetimes);
+ArenaLayout layOutArena(const std::vector<Lifetime>& lifetimes);
 
 /** What a program keeps in its arena. Step 0 reads the inputs, step i + 1 is operation i, the last
  * step writes the outputs. */

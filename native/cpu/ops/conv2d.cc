@@ -39,8 +39,8 @@ Blocks cut(const Buffer& input, const Buffer& output, const PackedFilter& filter
 }  // namespace
 
 Step CpuExecutable::prepare(const Conv2d& op) {
-  const std::optional<WinogradPlan>& plan = choices_.winograd[op.output];
-  return plan ? prepareWinograd(op, *plan) : prepareDirect(op);
+  const std::optional<WinogradTiling>& tiling = choices_.winograd[op.output];
+  return tiling ? prepareWinograd(op, *tiling) : prepareDirect(op);
 }
 
 Step CpuExecutable::prepareDirect(const Conv2d& op) {

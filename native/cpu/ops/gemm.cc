@@ -5,7 +5,7 @@
 #include <bit>
 
 #include "cpu/executable.h"
-#include "cpu/ops/gemm/linear_plan.h"
+#include "cpu/ops/gemm/linear_split.h"
 
 namespace vgg::cpu {
 namespace {
@@ -48,34 +48,34 @@ class ListedColumns {
 /** What the tasks of one layer share. */
 struct LinearLayer {
   const Kernels& kernels;
-  LinearPlan plan;
+  LinearSplit split;
   std::shared_ptr<const PackedMatrix> weight;
   Buffer input, output;
   bool relu;
 
   /** Computes a task's products. Returns the number of columns read. */
-  ptrdiff_t multiply(std::byte* arena, const LinearPlan::Task& task, float* sums) const {
+  ptrdiff_t multiply(std::byte* arena, const LinearSplit::Task& task, float* sums) const {
     const auto [strip, part, piece] = task;
-    const ptrdiff_t first = part * plan.columnsPerPart;
+    const ptrdiff_t first = part * split.columnsPerPart;
     const auto stride = static_cast<ptrdiff_t>(weight->stride());
     const auto [floats, halves] = weight->strip(static_cast<size_t>(strip));
     StripProduct product{};
     product.a = input.image(arena, 0) + first;
     product.aRowStride = input.imageStride();
-    product.rows = plan.images;
-    product.depth = std::min(plan.columnsPerPart, plan.columns - first);
+    product.rows = split.images;
+    product.depth = std::min(split.columnsPerPart, split.columns - first);
     if (halves != nullptr) {
-      product.halfB = halves + first * stride + plan.start(piece);
+      product.halfB = halves + first * stride + split.start(piece);
     } else {
-      product.b = floats + first * stride + plan.start(piece);
+      product.b = floats + first * stride + split.start(piece);
     }
     product.bRowStride = stride;
-    product.width = plan.start(piece + 1) - plan.start(piece);
+    product.width = split.start(piece + 1) - split.start(piece);
     product.c =
-        sums + part * plan.images * plan.sumStride() + strip * plan.width + plan.start(piece);
-    product.cRowStride = plan.sumStride();
+        sums + part * split.images * split.sumStride() + strip * split.width + split.start(piece);
+    product.cRowStride = split.sumStride();
     ListedColumns listed;
-    if (plan.isListed()) listed.replace(product, !weight->isFinite());  // 0 · ∞ is not 0
+    if (split.isListed()) listed.replace(product, !weight->isFinite());  // 0 · ∞ is not 0
     kernels.multiplyStrip(product);
     return product.depth;
   }
@@ -86,8 +86,8 @@ struct LinearLayer {
     const ptrdiff_t count = std::min(kOutputs, output.channels - first);
     std::array<float, kOutputs> totals{};
     if (bias != nullptr) std::copy_n(bias + first, count, totals.data());
-    for (ptrdiff_t part = 0; part < plan.parts(); ++part) {
-      const float* sum = sums + (part * plan.images + row) * plan.sumStride() + first;
+    for (ptrdiff_t part = 0; part < split.parts(); ++part) {
+      const float* sum = sums + (part * split.images + row) * split.sumStride() + first;
       for (ptrdiff_t i = 0; i < count; ++i) totals[i] += sum[i];
     }
     float* to = output.image(arena, row) + first;
@@ -112,13 +112,13 @@ Step CpuExecutable::prepare(const Gemm& op) {
     columnsRead = 0;
     auto* sums = reinterpret_cast<float*>(run.arena + scratch);
     const float* biases = op.bias == kNone ? nullptr : parameters_.dense(op.bias);
-    pool_.run(static_cast<size_t>(layer.plan.tasks()), [&](size_t index) {
-      const LinearPlan::Task task = layer.plan.taskAt(index);
+    pool_.run(static_cast<size_t>(layer.split.tasks()), [&](size_t index) {
+      const LinearSplit::Task task = layer.split.taskAt(index);
       const ptrdiff_t read = layer.multiply(run.arena, task, sums);
       if (task.strip == 0 && task.piece == 0) columnsRead += read;  // the others read the same
     });
     const ptrdiff_t blocks = divideUp(layer.output.channels, kOutputs);
-    pool_.run(static_cast<size_t>(layer.plan.images * blocks), [&](size_t index) {
+    pool_.run(static_cast<size_t>(layer.split.images * blocks), [&](size_t index) {
       const auto task = static_cast<ptrdiff_t>(index);
       layer.finish(run.arena, task / blocks, task % blocks * kOutputs, sums, biases);
     });

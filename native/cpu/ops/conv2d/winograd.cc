@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "cpu/executable.h"
-#include "cpu/ops/conv2d/winograd_plan.h"
+#include "cpu/ops/conv2d/winograd_tiling.h"
 #include "cpu/packing/winograd_filter.h"
 
 namespace vgg::cpu {
@@ -47,7 +47,7 @@ class TileParts {
 /** What the tasks of one layer share. */
 struct Layer {
   const Kernels& kernels;
-  WinogradPlan plan;
+  WinogradTiling tiling;
   Buffer input, output;
   std::shared_ptr<const WinogradFilter> filter;
   ptrdiff_t padding;
@@ -65,11 +65,11 @@ struct Layer {
   /** Transforms channels [c, c + channels) of tile `tile` of the run to one row of each frequency
    * of the block. The row of the first frequency is at `to`. */
   void transform(const Run& run, ptrdiff_t tile, ptrdiff_t c, ptrdiff_t channels, float* to) const {
-    const auto [shape, n, y, x] = plan.place(tile);
+    const auto [shape, n, y, x] = tiling.place(tile);
     kernels.winogradInput(
         {shape, input.pixel(run.arena, run.first + n, y - padding, x - padding) + c,
-         input.rowStride(), input.channels, to + c, plan.across.frequencies() * plan.inputFrequency,
-         plan.inputFrequency, channels});
+         input.rowStride(), input.channels, to + c,
+         tiling.across.frequencies() * tiling.inputFrequency, tiling.inputFrequency, channels});
   }
 
   /** Multiplies the block's rows of one frequency (at `inputs`) by a panel of filters and stores
@@ -77,8 +77,8 @@ struct Layer {
   void multiply(const FrequencyRows& rows, FilterPanel panel, FilterPanel next, const float* inputs,
                 float* products) const {
     PanelProduct product{};
-    product.a = inputs + rows.frequency * plan.inputFrequency + rows.first * plan.inputRow;
-    product.aRowStride = plan.inputRow;
+    product.a = inputs + rows.frequency * tiling.inputFrequency + rows.first * tiling.inputRow;
+    product.aRowStride = tiling.inputRow;
     product.rows = rows.last - rows.first;
     product.segments = 1;
     product.depth = input.channels;
@@ -87,8 +87,9 @@ struct Layer {
     product.halfB = b.halves;
     product.bRowStride = kernels.panelWidth;
     product.next = filter->at(next).address();
-    product.c = products + rows.frequency * plan.productFrequency + rows.first * plan.productRow;
-    product.cRowStride = plan.productRow;
+    product.c =
+        products + rows.frequency * tiling.productFrequency + rows.first * tiling.productRow;
+    product.cRowStride = tiling.productRow;
     product.columns = kernels.panelWidth;
     kernels.multiply(product);
   }
@@ -97,15 +98,15 @@ struct Layer {
    * run. */
   void finish(const Run& run, ptrdiff_t tile, ptrdiff_t c, ptrdiff_t channels,
               const float* from) const {
-    const auto [shape, n, top, left] = plan.place(tile);
+    const auto [shape, n, top, left] = tiling.place(tile);
     const int shrink = pool ? 2 : 1;
     const ptrdiff_t y = top / shrink;
     const ptrdiff_t x = left / shrink;
     const ptrdiff_t rows = std::min<ptrdiff_t>(shape.down / shrink, output.height - y);
     const ptrdiff_t columns = std::min<ptrdiff_t>(shape.across / shrink, output.width - x);
     if (rows <= 0 || columns <= 0) return;
-    kernels.winogradOutput({shape, from, plan.across.frequencies() * plan.productFrequency,
-                            plan.productFrequency, channels,
+    kernels.winogradOutput({shape, from, tiling.across.frequencies() * tiling.productFrequency,
+                            tiling.productFrequency, channels,
                             output.pixel(run.arena, run.first + n, y, x) + c, output.rowStride(),
                             output.channels, static_cast<int>(rows), static_cast<int>(columns),
                             filter->bias() + c, relu, pool});
@@ -114,32 +115,33 @@ struct Layer {
 
 }  // namespace
 
-Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) {
+Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradTiling& tiling) {
   const size_t scratch = choices_.scratch[op.output];
   const Layer layer{kernels_,
-                    plan,
+                    tiling,
                     buffer(op.input),
                     buffer(choices_.madeWith(op.output)),
-                    parameters_.winogradFilter(op, folded_.norms[op.output], plan.form),
+                    parameters_.winogradFilter(op, folded_.norms[op.output], tiling.form),
                     op.padding,
                     op.relu,
                     choices_.pooledBy[op.output] != nullptr};
   const ptrdiff_t width = kernels_.panelWidth;
   const ptrdiff_t filters = layer.output.channels;
   const auto panels = layer.filter->panels();
-  const ptrdiff_t frequencies = plan.frequencies();
+  const ptrdiff_t frequencies = tiling.frequencies();
 
-  if (!plan.isShared) {
+  if (!tiling.isShared) {
     return [=, this](const Run& run) {
-      pool_.run(static_cast<size_t>(plan.blockCount), [&](size_t index, size_t thread) {
-        layer.clear(run, static_cast<ptrdiff_t>(index), plan.blockCount);
-        const WinogradBlock block = plan.blockAt(static_cast<ptrdiff_t>(index));
-        auto* inputs = reinterpret_cast<float*>(run.arena + scratch) + thread * plan.blockFloats();
-        float* products = inputs + frequencies * plan.inputFrequency;
+      pool_.run(static_cast<size_t>(tiling.blockCount), [&](size_t index, size_t thread) {
+        layer.clear(run, static_cast<ptrdiff_t>(index), tiling.blockCount);
+        const WinogradBlock block = tiling.blockAt(static_cast<ptrdiff_t>(index));
+        auto* inputs =
+            reinterpret_cast<float*>(run.arena + scratch) + thread * tiling.blockFloats();
+        float* products = inputs + frequencies * tiling.inputFrequency;
         const ptrdiff_t rows = block.last - block.first;
         for (ptrdiff_t i = 0; i < rows; ++i) {
           layer.transform(run, block.first + i, 0, layer.input.channels,
-                          inputs + i * plan.inputRow);
+                          inputs + i * tiling.inputRow);
         }
         for (size_t panel = 0; panel < panels; ++panel) {
           for (size_t f = 0; f < block.productCount; ++f) {
@@ -152,7 +154,7 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) 
           const ptrdiff_t c = static_cast<ptrdiff_t>(panel) * width;
           for (ptrdiff_t i = 0; i < rows; ++i) {
             layer.finish(run, block.first + i, c, std::min(width, filters - c),
-                         products + i * plan.productRow);
+                         products + i * tiling.productRow);
           }
         }
       });
@@ -167,15 +169,15 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) 
                                                     static_cast<size_t>(frequencies)));
   return [=, this](const Run& run) {
     auto* inputs = reinterpret_cast<float*>(run.arena + scratch);
-    float* products = inputs + frequencies * plan.inputFrequency;
-    for (ptrdiff_t index = 0; index < plan.blockCount; ++index) {
-      const WinogradBlock block = plan.blockAt(index);
+    float* products = inputs + frequencies * tiling.inputFrequency;
+    for (ptrdiff_t index = 0; index < tiling.blockCount; ++index) {
+      const WinogradBlock block = tiling.blockAt(index);
       const ptrdiff_t rows = block.last - block.first;
       const TileParts before(rows, layer.input.channels, pool_.threads());
       pool_.run(before.count(), [&](size_t task) {
         const auto [i, first, last] = before.at(task);
-        if (first == 0) layer.clear(run, block.first + i, plan.allTiles());
-        layer.transform(run, block.first + i, first, last - first, inputs + i * plan.inputRow);
+        if (first == 0) layer.clear(run, block.first + i, tiling.allTiles());
+        layer.transform(run, block.first + i, first, last - first, inputs + i * tiling.inputRow);
       });
       const size_t tasks = block.productCount * groups;
       const auto firstPanel = [&](size_t task) -> FilterPanel {
@@ -196,22 +198,22 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradPlan& plan) 
       pool_.run(after.count(), [&](size_t task) {
         const auto [i, first, last] = after.at(task);
         layer.finish(run, block.first + i, first, last - first,
-                     products + i * plan.productRow + first);
+                     products + i * tiling.productRow + first);
       });
     }
   };
 }
 
 Work CpuExecutable::workOf(const Conv2d& op) {
-  const std::optional<WinogradPlan>& plan = choices_.winograd[op.output];
-  if (!plan) return nullptr;
+  const std::optional<WinogradTiling>& tiling = choices_.winograd[op.output];
+  if (!tiling) return nullptr;
   const Shape& weight = parameters_.specs()[op.weight].shape;
   const auto products =
-      static_cast<double>(batch_ * plan->down.products() * plan->across.products()) *
+      static_cast<double>(batch_ * tiling->down.products() * tiling->across.products()) *
       static_cast<double>(weight[0] * weight[1]);
-  const auto filter = parameters_.winogradFilter(op, folded_.norms[op.output], plan->form);
-  const StepWork work{products,
-                      static_cast<double>(filter->bytes(static_cast<size_t>(plan->frequencies())))};
+  const auto filter = parameters_.winogradFilter(op, folded_.norms[op.output], tiling->form);
+  const StepWork work{
+      products, static_cast<double>(filter->bytes(static_cast<size_t>(tiling->frequencies())))};
   return [work] { return work; };
 }
 

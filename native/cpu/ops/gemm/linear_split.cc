@@ -1,4 +1,4 @@
-#include "cpu/ops/gemm/linear_plan.h"
+#include "cpu/ops/gemm/linear_split.h"
 
 #include <algorithm>
 
@@ -29,31 +29,31 @@ ptrdiff_t piecesFor(ptrdiff_t tasks, ptrdiff_t threads, ptrdiff_t most) {
 
 }  // namespace
 
-bool LinearPlan::isListed() const { return images <= kStreamedRows; }
+bool LinearSplit::isListed() const { return images <= kStreamedRows; }
 
-ptrdiff_t LinearPlan::sumStride() const { return strips * width + kSkew; }
+ptrdiff_t LinearSplit::sumStride() const { return strips * width + kSkew; }
 
-size_t LinearPlan::scratchFloats() const {
+size_t LinearSplit::scratchFloats() const {
   return checkedMultiply(static_cast<size_t>(parts() * images), static_cast<size_t>(sumStride()));
 }
 
-ptrdiff_t LinearPlan::start(ptrdiff_t piece) const {
+ptrdiff_t LinearSplit::start(ptrdiff_t piece) const {
   return width / kStripGrain * piece / pieces * kStripGrain;
 }
 
-LinearPlan planLinear(const Shape& weight, bool isHalf, ptrdiff_t images, int threads) {
+LinearSplit splitLinear(const Shape& weight, bool isHalf, ptrdiff_t images, int threads) {
   const Strips strips = stripsOf(static_cast<size_t>(weight[0]), isHalf);
-  LinearPlan plan{images,
-                  static_cast<ptrdiff_t>(weight[1]),
-                  static_cast<ptrdiff_t>(strips.count),
-                  static_cast<ptrdiff_t>(strips.width),
-                  1,
-                  1};
-  const ptrdiff_t fewest = divideUp(plan.columns, plan.isListed() ? kListedColumns : kColumns);
-  plan.columnsPerPart = divideUp(divideUp(plan.columns, fewest), kColumnGrain) * kColumnGrain;
-  plan.pieces = piecesFor(plan.strips * plan.parts(), threads,
-                          std::max<ptrdiff_t>(1, plan.width / kMinOutputs));
-  return plan;
+  LinearSplit split{images,
+                    static_cast<ptrdiff_t>(weight[1]),
+                    static_cast<ptrdiff_t>(strips.count),
+                    static_cast<ptrdiff_t>(strips.width),
+                    1,
+                    1};
+  const ptrdiff_t fewest = divideUp(split.columns, split.isListed() ? kListedColumns : kColumns);
+  split.columnsPerPart = divideUp(divideUp(split.columns, fewest), kColumnGrain) * kColumnGrain;
+  split.pieces = piecesFor(split.strips * split.parts(), threads,
+                           std::max<ptrdiff_t>(1, split.width / kMinOutputs));
+  return split;
 }
 
 }  // namespace vgg::cpu

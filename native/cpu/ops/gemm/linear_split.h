@@ -13,7 +13,7 @@ constexpr ptrdiff_t kListedColumns = 1024;
 
 /** How the work of one layer is cut. A task multiplies a part of the columns with a piece of a
  * strip. */
-struct LinearPlan {
+struct LinearSplit {
   ptrdiff_t images;
   ptrdiff_t columns;        // of the weight
   ptrdiff_t strips, width;  // of the packed weight
@@ -42,6 +42,6 @@ struct LinearPlan {
 
 /** Plans for `images` at once and a weight (O, I). `isHalf`: the weight is stored in float16. The
  * number of threads affects only the pieces. */
-LinearPlan planLinear(const Shape& weight, bool isHalf, ptrdiff_t images, int threads);
+LinearSplit splitLinear(const Shape& weight, bool isHalf, ptrdiff_t images, int threads);
 
 }  // namespace vgg::cpu

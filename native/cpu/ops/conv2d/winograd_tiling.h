@@ -51,7 +51,7 @@ struct WinogradTiles {
 };
 
 /** How the work of one layer is cut. */
-struct WinogradPlan : WinogradTiles {
+struct WinogradTiling : WinogradTiles {
   ptrdiff_t images;  // images of a run
   ptrdiff_t blockCount;
   ptrdiff_t block;  // tiles of the largest block
@@ -94,7 +94,7 @@ bool suitsWinograd(const Conv2d& conv, const Shape& weight, ptrdiff_t height, pt
 WinogradTiles chooseTiles(bool isHalf, ptrdiff_t height, ptrdiff_t width, ptrdiff_t images);
 
 /** Plans for `images` at once. The number of threads affects only which thread computes a tile. */
-WinogradPlan planWinograd(const Shape& weight, const WinogradTiles& chosen, ptrdiff_t images,
-                          const Kernels& kernels, int threads);
+WinogradTiling tileWinograd(const Shape& weight, const WinogradTiles& chosen, ptrdiff_t images,
+                            const Kernels& kernels, int threads);
 
 }  // namespace vgg::cpu

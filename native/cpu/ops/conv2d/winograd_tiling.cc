@@ -1,4 +1,4 @@
-#include "cpu/ops/conv2d/winograd_plan.h"
+#include "cpu/ops/conv2d/winograd_tiling.h"
 
 #include <unistd.h>
 
@@ -80,7 +80,7 @@ struct TilesOfShape {
 
 }  // namespace
 
-WinogradPlan::Place WinogradPlan::place(ptrdiff_t index) const {
+WinogradTiling::Place WinogradTiling::place(ptrdiff_t index) const {
   const TilesOfShape shapes[] = {{{6, 4}, down.sixes, across.fours},
                                  {{6, 6}, down.sixes, across.sixes},
                                  {{4, 6}, down.fours, across.sixes},
@@ -97,7 +97,7 @@ WinogradPlan::Place WinogradPlan::place(ptrdiff_t index) const {
           start(across, shape->tile.across, inImage % shape->columns)};
 }
 
-WinogradBlock WinogradPlan::blockAt(ptrdiff_t index) const {
+WinogradBlock WinogradTiling::blockAt(ptrdiff_t index) const {
   // All tiles have the first frequencies; only the longer tiles have the last ones.
   constexpr ptrdiff_t kOfAll = 6;
   const ptrdiff_t longDown = down.sixes * across.tiles() * images;  // these tiles come first
@@ -152,38 +152,38 @@ WinogradTiles chooseTiles(bool isHalf, ptrdiff_t height, ptrdiff_t width, ptrdif
   return tiles;
 }
 
-WinogradPlan planWinograd(const Shape& weight, const WinogradTiles& chosen, ptrdiff_t images,
-                          const Kernels& kernels, int threads) {
+WinogradTiling tileWinograd(const Shape& weight, const WinogradTiles& chosen, ptrdiff_t images,
+                            const Kernels& kernels, int threads) {
   const auto filters = static_cast<ptrdiff_t>(weight[0]);
   const auto channels = static_cast<ptrdiff_t>(weight[1]);
-  WinogradPlan plan{};
-  static_cast<WinogradTiles&>(plan) = chosen;
-  plan.images = images;
-  plan.inputRow = oddLines(channels);
+  WinogradTiling tiling{};
+  static_cast<WinogradTiles&>(tiling) = chosen;
+  tiling.images = images;
+  tiling.inputRow = oddLines(channels);
   // Private blocks: the input and the products of one panel stay in the thread's cache, and the
   // filters are reread for each block.
-  const ptrdiff_t tiles = plan.allTiles();
-  const ptrdiff_t perTile = plan.frequencies() * (plan.inputRow + kernels.panelWidth);
+  const ptrdiff_t tiles = tiling.allTiles();
+  const ptrdiff_t perTile = tiling.frequencies() * (tiling.inputRow + kernels.panelWidth);
   const size_t filterBytes =
-      elementCount(weight) / 9 * static_cast<size_t>(plan.frequencies()) * sizeof(float);
+      elementCount(weight) / 9 * static_cast<size_t>(tiling.frequencies()) * sizeof(float);
   const bool isSmall = filterBytes <= kSmallFilterBytes;
   const ptrdiff_t own = ownBlockTiles(perTile, isSmall ? 1 : kMinOwnTiles, kernels.maxRows);
   // Two blocks for each thread, so that a busy core costs less, unless they would have few rows.
   ptrdiff_t each = own == 0 ? 1 : divideUp(tiles, own * threads);
   if (each == 1 && tiles >= ptrdiff_t{2} * threads * kernels.maxRows) each = 2;
-  plan.isShared = filterBytes > mostOwnFilterBytes() || own == 0 ||
-                  divideUp(tiles, each * threads) < (isSmall ? kMinTiles : kMinTilesOfLarge);
-  if (plan.isShared) {
-    plan.blockCount = divideUp(tiles, kSharedBlockTiles);
-    plan.productRow = oddLines(divideUp(filters, kernels.panelWidth) * kernels.panelWidth);
+  tiling.isShared = filterBytes > mostOwnFilterBytes() || own == 0 ||
+                    divideUp(tiles, each * threads) < (isSmall ? kMinTiles : kMinTilesOfLarge);
+  if (tiling.isShared) {
+    tiling.blockCount = divideUp(tiles, kSharedBlockTiles);
+    tiling.productRow = oddLines(divideUp(filters, kernels.panelWidth) * kernels.panelWidth);
   } else {
-    plan.blockCount = each * threads;
-    plan.productRow = kernels.panelWidth;
+    tiling.blockCount = each * threads;
+    tiling.productRow = kernels.panelWidth;
   }
-  plan.block = divideUp(tiles, plan.blockCount);
-  plan.inputFrequency = plan.block * plan.inputRow + 16;
-  plan.productFrequency = plan.block * plan.productRow + 16;
-  return plan;
+  tiling.block = divideUp(tiles, tiling.blockCount);
+  tiling.inputFrequency = tiling.block * tiling.inputRow + 16;
+  tiling.productFrequency = tiling.block * tiling.productRow + 16;
+  return tiling;
 }
 
 }  // namespace vgg::cpu
