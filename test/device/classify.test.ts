@@ -1,4 +1,4 @@
-// Vgg.classify and classifyEach: the classes of images, when their bytes are copied, and what ends an iterable of them.
+// Vgg.classify and classifyEach: which classes they give, when they copy bytes, and what ends an iterable of images.
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -16,7 +16,7 @@ describe("Vgg.classify", () => {
   const image = (name: string) =>
     fileURLToPath(new URL(`../golden/images/${name}`, import.meta.url));
 
-  it("names the same classes as preprocessing, forward and softmax by hand", async () => {
+  it("gives the same classes as preprocess, forward and softmax by hand", async () => {
     await using network = await Vgg.create("vgg11", { device: testDevice, seed: 8 });
     const paths = ["landscape.png", "portrait.jpg", "palette.gif"].map(image);
     const all = await network.classify(paths, { top: 3, batchSize: 2 });
@@ -35,7 +35,7 @@ describe("Vgg.classify", () => {
       }
     }
     const alone = await network.classify(paths[0]!, { top: 3 });
-    // Sums of another batch size may be taken in another order.
+    // Another batch size may add in another order.
     expect(alone).toEqual(
       all[0]!.map((prediction) => ({
         ...prediction,
@@ -48,7 +48,7 @@ describe("Vgg.classify", () => {
     await expect(network.classify([], { signal })).rejects.toMatchObject({ name: "AbortError" });
   });
 
-  it("yields one image after the other, and goes on after a bad one", async () => {
+  it("yields a result for each image in order, and continues after a bad one", async () => {
     const sources = [
       image("small.png"),
       image("missing.png"),
@@ -69,7 +69,7 @@ describe("Vgg.classify", () => {
     }
   });
 
-  it("copies the bytes and the array of classify before it returns", async () => {
+  it("copies the bytes and the array of classify before the call returns", async () => {
     const bytes = () => Buffer.from(readFileSync(image("small.png")));
     const expected = await model.classify(bytes());
     const one = bytes();
@@ -84,7 +84,7 @@ describe("Vgg.classify", () => {
     expect(await all).toEqual([expected, expected, expected]);
   });
 
-  it("refuses all of classify for one argument that is no image", async () => {
+  it("refuses a whole classify call for one argument that is not an image", async () => {
     await expect(model.classify(7 as never)).rejects.toThrow("for image but received 7");
     await expect(model.classify([image("small.png"), 7 as never])).rejects.toThrow(
       "for images[1] but received 7",
@@ -99,7 +99,7 @@ describe("Vgg.classify", () => {
     const pooled = Buffer.alloc(bytes.length);
     function* sync() {
       for (let i = 0; i < 5; ++i) {
-        // Every other entry is no image.
+        // Every other entry is not an image.
         if (i % 2 === 0) pooled.set(bytes);
         else pooled.fill(0);
         yield pooled;
@@ -121,9 +121,9 @@ describe("Vgg.classify", () => {
   it.each([
     ["empty buffers", Buffer.alloc(0)],
     ["nulls", null as never],
-  ])("lets timers fire while a source gives only %s", async (_, bad) => {
+  ])("lets timers fire while a source yields only %s", async (_, bad) => {
     function* sync() {
-      // The bound ends a failing test.
+      // The bound ends the test if it fails.
       for (let i = 0; i < 300_000; ++i) yield bad;
     }
     async function* async() {
@@ -156,7 +156,7 @@ describe("Vgg.classify", () => {
     }
   });
 
-  it("tells what reads the images when the caller stops, and gives what came before a failure", async () => {
+  it("closes the iterator when the caller stops, and yields what came before a failure", async () => {
     let isClosed = false;
     function* endless() {
       try {
@@ -186,7 +186,7 @@ describe("Vgg.classify", () => {
     }
   });
 
-  it("ends at once while the source of images owes one", async () => {
+  it("ends at once while the source's next image is pending", async () => {
     let isTold = false;
     const owing = (count: number): AsyncIterable<string> => ({
       [Symbol.asyncIterator]: () => ({
@@ -200,7 +200,7 @@ describe("Vgg.classify", () => {
         },
       }),
     });
-    // The answer comes although the batch is not full, and the loop ends although the source does not.
+    // The result arrives although the batch is not full, and the loop ends although the source does not.
     for await (const result of model.classifyEach(owing(1))) {
       expect(result).toHaveProperty("predictions");
       break;
@@ -219,7 +219,7 @@ describe("Vgg.classify", () => {
     expect(isTold).toBe(true);
   });
 
-  it("refuses bad options, other channels, and a disposed model", async () => {
+  it("refuses bad options, a model without 3 channels, and a disposed model", async () => {
     await expect(model.classify(image("small.png"), { top: 11 })).rejects.toThrow(
       "Expected an integer from 1 to 10 for options.top but received 11",
     );

@@ -14,9 +14,9 @@ import {
 import { devices } from "../support/devices.ts";
 
 describe("listDevices and diagnose", () => {
-  it("name the CPU with what it offers", () => {
+  it("report the CPU and its capabilities", () => {
     const cpu = listDevices().find(({ kind }) => kind === "cpu")!;
-    // float16 wherever the hardware converts it: not by the baseline of x86-64.
+    // float16 is offered if the hardware converts it, which the x86-64 baseline does not.
     const convertsHalf = cpu.instructionSets![0] !== "x86-64-v2";
     const precisions = convertsHalf ? ["float32", "float16"] : ["float32"];
     expect(cpu).toMatchObject({ id: "cpu", precisions });
@@ -32,7 +32,7 @@ describe("listDevices and diagnose", () => {
 });
 
 describe("openDevice", () => {
-  it("opens the CPU, with the threads and instruction set asked for", async () => {
+  it("opens the CPU with the requested threads and instruction set", async () => {
     const device = await openDevice("cpu", { threads: 1, instructionSet: "x86-64-v2" }).catch(() =>
       openDevice("cpu", { threads: 1 }),
     );
@@ -43,7 +43,7 @@ describe("openDevice", () => {
 
   it.each([
     ["an unknown device", () => openDevice("tpu" as never), RangeError],
-    ["a GPU's number that is none", () => openDevice("cuda:x" as never), RangeError],
+    ["a GPU index that is not a number", () => openDevice("cuda:x" as never), RangeError],
     ["null", () => openDevice(null as never), TypeError],
     ["no threads", () => openDevice("cpu", { threads: 0 }), RangeError],
     ["half a thread", () => openDevice("cpu", { threads: 1.5 }), RangeError],
@@ -57,7 +57,7 @@ describe("openDevice", () => {
     await expect(open()).rejects.toThrow(type);
   });
 
-  it("names the instruction sets of this machine when asked for another", async () => {
+  it("names the instruction sets of this machine if another is requested", async () => {
     const error = await openDevice("cpu", { instructionSet: "sve" as never }).catch((e) => e);
     expect(error).toMatchObject({ code: "UNSUPPORTED" });
     expect(error.message).toMatch(/^Expected one of .+ for instructionSet but received sve$/);
@@ -77,7 +77,7 @@ describe.each(devices)("on $name", ({ open }) => {
     device = await open();
   });
 
-  it("keeps what is written, bit for bit", async () => {
+  it("keeps written tensors bit for bit", async () => {
     for (const dtype of ["float32", "uint8", "int64", "bfloat16"] as const) {
       const tensor = DeviceTensor.allocate(device, [2, 3], dtype);
       const source = Tensor.zeros([2, 3], dtype);
@@ -92,7 +92,7 @@ describe.each(devices)("on $name", ({ open }) => {
     }
   });
 
-  it("is input and output of a graph, in order with what was asked before", async () => {
+  it("accepts tensors as a graph's inputs and outputs, in the order of calls", async () => {
     const builder = new GraphBuilder();
     const y = builder.relu(builder.input("x", [5]));
     const graph = Graph.compile(device, builder.finish({ y }));
@@ -106,7 +106,7 @@ describe.each(devices)("on $name", ({ open }) => {
     expect([...((await target.read()).data as Float32Array)]).toEqual([
       0, 2, 0, 4, 0, 6, 0, 8, 0, 10,
     ]);
-    // The snapshot of the call counts, not what the array becomes.
+    // The call copies the array, so later changes do not count.
     const source = new Tensor([2, 5], values);
     const writing = x.write(source);
     values.fill(1);
@@ -139,7 +139,7 @@ describe.each(devices)("on $name", ({ open }) => {
     await graph.dispose();
   });
 
-  it("refuses bad tensors and uses after disposal", async () => {
+  it("refuses bad tensors and use after disposal", async () => {
     const tensor = DeviceTensor.allocate(device, [2]);
     await expect(tensor.write(Tensor.zeros([3]))).rejects.toThrow(
       "Expected shape (2) for tensor but received [3]",
@@ -156,7 +156,7 @@ describe.each(devices)("on $name", ({ open }) => {
     await expect(tensor.write(Tensor.zeros([2]))).rejects.toMatchObject({ code: "DISPOSED" });
   });
 
-  it("serves what was made on it after its own disposal, and makes nothing new", async () => {
+  it("still serves its tensors and graphs after its disposal, and makes nothing new", async () => {
     const handle = await open();
     const tensor = DeviceTensor.allocate(handle, [1]);
     handle.dispose();

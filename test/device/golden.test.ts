@@ -12,7 +12,7 @@ const tolerances: Record<string, number> = {
   bfloat16: 3e-2,
 };
 
-/** All run the smallest network; the best instruction set and each GPU run the others too. Slow devices run one precision of each width. */
+/** All devices run the smallest network. The best instruction set and each GPU run the others too. Slow devices run one precision of each width. */
 function coveredBy(imageSize: number): TestDevice[] {
   if (isSlow) {
     const widths = devices.filter(({ precision }) => /^float(16|32)$/.test(precision));
@@ -61,7 +61,7 @@ describe.each(networks)("%s", (file) => {
         expect(layer, name).toBeInstanceOf(Tensor);
         expect(layer.shape, name).toEqual(shape);
         const data = layer.data as Float32Array;
-        // Sixteen elements anywhere, judged by the size of the layer's typical element; then all of them at once.
+        // Compare sixteen scattered elements relative to the layer's typical element, then all elements by mean and norm.
         const typical = l2 / Math.sqrt(data.length);
         for (const [i, element] of at.entries()) {
           expect(Math.abs(data[element]! - values[i]!), `${name}[${element}]`).toBeLessThanOrEqual(
@@ -75,7 +75,7 @@ describe.each(networks)("%s", (file) => {
         );
         expect(Math.abs(Math.sqrt(squares) - l2) / l2, `${name} l2`).toBeLessThanOrEqual(tolerance);
       }
-      // If every layer is asked for, batch normalisation is a separate step: it rounds otherwise, with the same answer.
+      // If every layer is requested, batch normalisation is a separate step. It rounds differently and gives the same answer.
       expect(
         relativeError(layers["classifier.6"]!.data as Float32Array, golden.logits.flat()),
       ).toBeLessThanOrEqual(tolerance);

@@ -1,4 +1,4 @@
-// Graph and ParameterStore: what they take and what they refuse.
+// Graph and ParameterStore: what they accept and what they refuse.
 import { describe, expect, it, vi } from "vitest";
 import { Graph, GraphBuilder, openDevice, ParameterStore, Tensor } from "../../lib/index.ts";
 import { openTestDevice } from "../support/devices.ts";
@@ -10,7 +10,7 @@ describe("Graph", () => {
     return builder.finish({ y });
   };
 
-  it("takes only what a builder has checked, unchanged", async () => {
+  it("accepts only records that a builder has checked, unchanged", async () => {
     const device = await openTestDevice();
     const checked = record();
     expect(() => (checked.rows as unknown[]).push({})).toThrow(TypeError);
@@ -41,7 +41,7 @@ describe("Graph", () => {
     await Promise.all([other, empty, elsewhere].map((store) => store.dispose()));
   });
 
-  it("says that JavaScript has no memory for the outputs, and goes on", async () => {
+  it("says that JavaScript has no memory for the outputs, and the next run works", async () => {
     const graph = Graph.compile(await openTestDevice(), record());
     await graph.parameters.fill("weight", 1);
     const x = new Tensor([1, 2], Float32Array.of(1, 2));

@@ -1,4 +1,4 @@
-// Who lives how long: disposal in any order, garbage collection, buffers that change, workers and the end of the process.
+// Lifetimes: disposal in any order, garbage collection, buffers that change, workers and the end of the process.
 import { spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -9,7 +9,7 @@ const options = { device: testDevice, imageSize: 32, numClasses: 10 } as const;
 const shape = [1, 3, 32, 32];
 const collect = globalThis.gc!;
 
-/** Waits until the condition holds: the engine decides when garbage is collected and finalizers run. */
+/** Waits until the condition holds. V8 decides when it collects garbage and runs finalizers. */
 async function eventually(condition: () => boolean): Promise<boolean> {
   for (let i = 0; i < 100 && !condition(); i++) {
     collect();
@@ -19,7 +19,7 @@ async function eventually(condition: () => boolean): Promise<boolean> {
 }
 
 describe("a model", () => {
-  it("finishes what was asked before its disposal, and refuses what comes after", async () => {
+  it("finishes the calls before its disposal, and refuses those after it", async () => {
     const model = await Vgg.create("vgg11", options);
     const expected = await model.forward(Tensor.randn(shape, 1));
     const pending = [1, 1, 1].map((seed) => model.forward(Tensor.randn(shape, seed)));
@@ -64,7 +64,7 @@ describe("a model", () => {
     logits.dispose();
   });
 
-  it("lets a DeviceTensor be disposed while a forward reads it", async () => {
+  it("allows disposal of a DeviceTensor while a forward reads it", async () => {
     const model = await Vgg.create("vgg11", options);
     const input = DeviceTensor.allocate(model.device, shape);
     await input.write(Tensor.randn(shape, 1));
@@ -99,7 +99,7 @@ describe("a model", () => {
     expect(await eventually(isFree)).toBe(true);
   });
 
-  it("tells V8 of its memory, so that collection starts by itself before it is short", async () => {
+  it("tells V8 of its memory, so that garbage collection starts before memory is short", async () => {
     const device = await openTestDevice();
     let peak = 0;
     for (let i = 0; i < 1000; i++) {
@@ -138,7 +138,7 @@ describe("an input", () => {
     return new Tensor(shape, data);
   };
 
-  it("may be overwritten, transferred or resized as soon as forward returned its promise", async () => {
+  it("may be overwritten, transferred or resized as soon as forward has returned its promise", async () => {
     const changes: [ArrayBuffer, (buffer: ArrayBuffer) => void][] = [
       [new ArrayBuffer(bytes), (buffer) => new Float32Array(buffer).fill(Number.NaN)],
       [new ArrayBuffer(bytes), (buffer) => void structuredClone(buffer, { transfer: [buffer] })],
@@ -153,7 +153,7 @@ describe("an input", () => {
     }
   });
 
-  it("is refused when it was transferred or resized before", async () => {
+  it("is refused if it was transferred or resized before", async () => {
     const transferred = filled(new ArrayBuffer(bytes));
     structuredClone(transferred.data.buffer, {
       transfer: [transferred.data.buffer as ArrayBuffer],
@@ -183,7 +183,7 @@ describe("an AbortSignal", () => {
   afterAll(() => model.dispose());
   const image = Tensor.randn([1, 3, 224, 224], 1);
 
-  it("drops work that has not started, with its own reason, and leaves the rest", async () => {
+  it("drops work that has not started, with the signal's reason, and no other work", async () => {
     const controller = new AbortController();
     const reason = new Error("changed my mind");
     const settled: string[] = [];
@@ -235,7 +235,7 @@ describe("memory", () => {
     await model.dispose();
   });
 
-  it("goes with each of many models", async () => {
+  it("is freed with each of many models", async () => {
     let device: Device | undefined;
     const resident: number[] = [];
     for (let i = 0; i < (isSlow ? 4 : 8); i++) {
@@ -246,7 +246,7 @@ describe("memory", () => {
       collect();
       resident.push(process.memoryUsage().rss);
     }
-    // The allocator may keep some dozen megabytes here and there: a leak shows in each model's step.
+    // The allocator may keep some dozen megabytes now and then. A leak shows in each model's step.
     const half = resident.length / 2;
     const step = Math.min(...resident.slice(half)) - Math.max(...resident.slice(0, half));
     expect(step).toBeLessThan(25e6);
@@ -278,14 +278,14 @@ describe("the process", () => {
   }
 
   it.each([
-    ["ends by itself although a model was not disposed", "idle", 0],
+    ["ends by itself even if a model was not disposed", "idle", 0],
     ["stays until a forward that nothing else waits for has ended", "pending", 0],
-    ["exits in mid-forward with the code asked for", "exit", 7],
+    ["exits in mid-forward with the requested code", "exit", 7],
     ["exits with many forwards queued", "exit-queued", 7],
-    ["dies of an uncaught error in mid-forward as Node does", "throw", 1],
-    ["terminates a worker in mid-forward and goes on", "terminate", 0],
-    ["runs a model in each of 8 workers, all with the right answer", "workers", 0],
-    ["lets workers come and go", "cycles", 0],
+    ["dies of an uncaught error in mid-forward as usual in Node", "throw", 1],
+    ["terminates a worker in mid-forward and continues", "terminate", 0],
+    ["runs a model in each of 8 workers, all with correct results", "workers", 0],
+    ["starts and ends workers repeatedly", "cycles", 0],
     ["terminates workers at any moment", "anytime", 0],
     ["exits while workers compute", "exit-workers", 7],
   ])("%s", async (_, mode, expected) => {

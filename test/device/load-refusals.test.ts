@@ -25,7 +25,7 @@ afterAll(async () => {
 });
 
 describe("Vgg.save and Vgg.load", () => {
-  it("refuse what is not this network, naming every key", async () => {
+  it("refuse the weights of another network, naming every key", async () => {
     const refuse = async (arch: "vgg11" | "vgg13", path: string, options: object = {}) => {
       const error = await Vgg.load(arch, path, {
         device: testDevice,
@@ -82,7 +82,7 @@ describe("Vgg.save and Vgg.load", () => {
     );
     expect(old.message).toContain("before March 2017");
 
-    // Damage that shows only at the end of the data: the model is gone again.
+    // The damage shows only at the end of the data. The model is then freed.
     const path = join(scratch, "damaged.pth");
     await writePytorch(path, lazy(state));
     const bytes = readFileSync(path);
@@ -117,20 +117,24 @@ describe("Vgg.save and Vgg.load", () => {
       name,
       () => pullWeights("vgg11", "DEFAULT", { folder: scratch, offline: true, [name]: null }),
     ]),
-  ])("refuse null for %s: it is not the default", async (_, call) => {
+  ])("refuse null for %s instead of taking the default", async (_, call) => {
     await expect(call()).rejects.toThrow(TypeError);
     await expect(call()).rejects.toThrow("but received null");
   });
 
   it.each<[string, () => Promise<unknown>, new (...args: never[]) => Error]>([
-    ["a signal that is none", () => Vgg.load("vgg11", saved, { signal: 5 as never }), TypeError],
     [
-      "a precision that does not exist, before a download",
+      "a signal that is a number",
+      () => Vgg.load("vgg11", saved, { signal: 5 as never }),
+      TypeError,
+    ],
+    [
+      "an unknown precision, before a download",
       () => Vgg.load("vgg11", "DEFAULT", { precision: "bad" as never }),
       RangeError,
     ],
     [
-      "labels that are none, before a download",
+      "labels that are a number, before a download",
       () => Vgg.load("vgg11", "DEFAULT", { labels: 5 as never }),
       TypeError,
     ],
@@ -141,17 +145,17 @@ describe("Vgg.save and Vgg.load", () => {
       TypeError,
     ],
     ["an empty path", () => model.save(""), RangeError],
-    ["no path", () => Vgg.load("vgg11", 3 as never), TypeError],
+    ["a path that is a number", () => Vgg.load("vgg11", 3 as never), TypeError],
     ["an unknown architecture", () => Vgg.load("vgg12" as never, "x.pth"), RangeError],
     ["an unknown option", () => Vgg.load("vgg11", "x.pth", { weights: 1 } as never), TypeError],
     ["too few labels", () => Vgg.create("vgg11", { ...small, labels: ["a"] }), RangeError],
     [
-      "labels that are none",
+      "labels that are a string",
       () => Vgg.create("vgg11", { ...small, labels: "abcdefghij" as never }),
       TypeError,
     ],
-    ["a path that is none to save to", () => model.save(undefined as never), TypeError],
-    ["metadata that is no object", () => model.save("x", { metadata: 3 as never }), TypeError],
+    ["no path to save to", () => model.save(undefined as never), TypeError],
+    ["metadata that is not an object", () => model.save("x", { metadata: 3 as never }), TypeError],
   ])("refuse %s", async (_, call, type) => {
     await expect(call()).rejects.toThrow(type);
   });

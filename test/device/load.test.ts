@@ -1,4 +1,4 @@
-// Vgg.load and save: weights under every naming scheme, in every format and precision.
+// Vgg.load and save handle weights under every naming scheme, in every format and precision.
 import {
   lstatSync,
   mkdtempSync,
@@ -48,7 +48,7 @@ async function answer(path: string, options: object = {}): Promise<Tensor> {
 }
 
 describe("Vgg.save and Vgg.load", () => {
-  it("give the same model back, with its labels and metadata", async () => {
+  it("restore the same model, with its labels and metadata", async () => {
     await using loaded = await Vgg.load("vgg11", saved, { device: testDevice, imageSize: 32 });
     expect(loaded.numClasses).toBe(10);
     expect(loaded.labels).toEqual([..."abcdefghij"]);
@@ -74,7 +74,7 @@ describe("Vgg.save and Vgg.load", () => {
     expect((await loaded.forward(input)).data).toEqual((await norm.forward(input)).data);
   });
 
-  it("read what writePytorch writes, and names of wrappers, timm and the tutorial", async () => {
+  it("read what writePytorch writes, and the parameter names of wrappers, timm and the tutorial", async () => {
     const rename = (change: (name: string) => string) =>
       new Map([...state].map(([name, t]) => [change(name), t]));
     const timm = new Map(
@@ -106,7 +106,7 @@ describe("Vgg.save and Vgg.load", () => {
     }
   });
 
-  it("take half precision and float64, converted to float32", async () => {
+  it("accept half precision and float64, converted to float32", async () => {
     for (const [dtype, bound] of [
       ["float16", 2e-3],
       ["bfloat16", 2e-2],
@@ -119,7 +119,7 @@ describe("Vgg.save and Vgg.load", () => {
       const error = relativeError(result.data as Float32Array, logits.data as Float32Array);
       expect(error).toBeGreaterThan(0);
       expect(error).toBeLessThan(bound);
-      // The device's conversion is the same as the one in JavaScript.
+      // The device converts as JavaScript does.
       await using widened = await Vgg.create("vgg11", small);
       await widened.loadStateDict(
         new Map([...half].map(([name, t]) => [name, convertTensor(t, "float32")])),
@@ -140,7 +140,7 @@ describe("Vgg.save and Vgg.load", () => {
     await model.setParameter("classifier.6.bias", state.get("classifier.6.bias")!);
   });
 
-  it("agree with PyTorch on a golden network that went through a file", async () => {
+  it("agree with PyTorch on a golden network that was saved and loaded", async () => {
     const golden = readGolden("vgg11-in3-classes10-batch3-size96-seed5.json");
     const parameters = [...model.parameters()].map(
       (p, index) => [p.name, goldenParameter(golden.seed, index, p)] as const,

@@ -30,14 +30,14 @@ describeOnEach(() => {
       [2, 6, 6, 6, 48, 1, 0, 1],
       [1, 2, 3, 40, 3, 2, 1, 1],
       [1, 600, 2, 2, 40, 3, 1, 1],
-      // Winograd's algorithm on the CPU: blocks of one thread and shared ones, edges, no padding and much.
+      // Winograd's algorithm on the CPU: blocks of one thread and shared blocks, edges, no padding and large padding.
       [1, 64, 40, 40, 16, 3, 1, 1],
       [2, 32, 15, 13, 64, 3, 1, 1],
       [2, 256, 6, 7, 32, 3, 1, 1],
       [2, 32, 18, 17, 32, 3, 0, 1],
       [1, 32, 9, 10, 32, 3, 2, 1],
       [1, 144, 9, 10, 208, 3, 1, 1],
-      // Two of four images at once, where 24 threads want work.
+      // Of these four images, a CPU with 24 threads computes two at once.
       [4, 32, 9, 10, 32, 3, 1, 1],
     ] as const;
     it.each(cases)(
@@ -71,7 +71,7 @@ describeOnEach(() => {
       [3, 32, 15, 13, 64, 3, 1, 1],
       [2, 256, 6, 7, 32, 3, 1, 1],
     ] as const)(
-      "and the pool after it: batch %i, %i channels, %i × %i, %i filters of side %i, padding %i, stride %i",
+      "with the pool after it: batch %i, %i channels, %i × %i, %i filters of side %i, padding %i, stride %i",
       async (n, channels, height, width, filters, side, padding, stride) => {
         const input = randn(n, channels, height, width);
         const weight = randn(filters, channels, side, side);
@@ -100,7 +100,7 @@ describeOnEach(() => {
       },
     );
 
-    it("needs no bias", async () => {
+    it("works without a bias", async () => {
       const input = randn(1, 3, 6, 6);
       const weight = randn(4, 3, 3, 3);
       const { y } = await compute({ x: input }, { weight }, (g, { x }, p) => ({
@@ -121,7 +121,7 @@ describeOnEach(() => {
       expectClose(z!, reference.conv2d(wide(input), wide(b), { padding: 4 }));
     });
 
-    it("carries NaN, infinity and denormals through", async () => {
+    it("propagates NaN, infinity and denormals", async () => {
       const input = Tensor.zeros([1, 1, 5, 5]);
       const data = input.data as Float32Array;
       data[0] = Number.NaN;
@@ -135,7 +135,7 @@ describeOnEach(() => {
         const result = y!.data as Float32Array;
         expect(result[0]).toBeNaN();
         expect(result[24]).toBe(Number.POSITIVE_INFINITY);
-        // A GPU's libraries may take them for zero.
+        // A GPU's libraries may flush denormals to zero.
         if (device.kind === "cpu") expect(result[12]).toBe(Math.fround(5e-41));
       }
     });
@@ -163,7 +163,7 @@ describeOnEach(() => {
       },
     );
 
-    it("lets NaN win, wherever it stands in the window", async () => {
+    it("propagates NaN from any position in the window", async () => {
       for (let place = 0; place < 4; place++) {
         const data = new Float32Array(4 * 20).fill(-1);
         for (let channel = 0; channel < 20; channel++) data[channel * 4 + place] = Number.NaN;
@@ -175,7 +175,7 @@ describeOnEach(() => {
       }
     });
 
-    it("gives minus infinity where all is minus infinity", async () => {
+    it("gives minus infinity if the whole window is minus infinity", async () => {
       const input = new Tensor([1, 1, 2, 2], new Float32Array(4).fill(Number.NEGATIVE_INFINITY));
       const { y } = await compute({ x: input }, {}, (g, { x }) => ({ y: g.maxPool2d(x!) }));
       expect([...(y!.data as Float32Array)]).toEqual([Number.NEGATIVE_INFINITY]);
@@ -234,7 +234,7 @@ describeOnEach(() => {
       }
     });
 
-    it("folds into the convolution before it, unless the value between them is wanted", async () => {
+    it("folds into the convolution before it, unless the value between them is an output", async () => {
       const input = randn(2, 3, 5, 5);
       const filter = randn(6, 3, 3, 3);
       const offset = randn(6);
@@ -287,7 +287,7 @@ describeOnEach(() => {
       expectClose(z!, reference.normalize(wide(floats), { mean, std, isUint8: false }));
     });
 
-    it("feeds a padded convolution", async () => {
+    it("can feed a padded convolution", async () => {
       const bytes = new Tensor(
         [2, 6, 5, 3],
         Uint8Array.from({ length: 180 }, (_, i) => (i * 31) % 256),

@@ -1,4 +1,4 @@
-// Operations on rows of features, and what comes to them, on every device against their definitions in reference.ts.
+// Operations on rows of features, and the flatten before them, on every device against their definitions in reference.ts.
 import { describe, expect, it } from "vitest";
 import { Graph, GraphBuilder, Tensor } from "../../lib/index.ts";
 import * as reference from "../reference.ts";
@@ -14,7 +14,7 @@ describeOnEach(() => {
       [5, 513, 70],
       [17, 100, 10],
       [40, 1100, 65],
-      [1, 2100, 1100], // parts of the inputs, strips of the outputs
+      [1, 2100, 1100], // Parts of the inputs, strips of the outputs.
       [6, 70, 2100],
       [7, 2100, 70],
       [7, 70, 1030],
@@ -32,13 +32,13 @@ describeOnEach(() => {
       }
     });
 
-    it.each([1, 4, 7])("batch %i: some or all inputs are zero", async (n) => {
+    it.each([1, 4, 7])("batch %i with some or all inputs zero", async (n) => {
       const weight = randn(70, 1100);
       const bias = randn(70);
       for (const share of [0, 0.3, 0.9, 1]) {
         const input = randn(n, 1100);
         const data = input.data as Float32Array;
-        // The first image's zeros are the others' too, mostly; some are negative.
+        // Most of the first image's zeros are zero in the others too. Some zeros are negative.
         for (let i = 0; i < data.length; i++) {
           const place = (i * 7919) % 1100;
           if (place < share * 1100 && (i < 1100 || place % 5 !== 0 || share === 1))
@@ -51,7 +51,7 @@ describeOnEach(() => {
       }
     });
 
-    it.each([1, 7])("batch %i: zero times an infinite weight, or NaN, is NaN", async (n) => {
+    it.each([1, 7])("batch %i gives NaN for zero times an infinite or NaN weight", async (n) => {
       const input = new Tensor(
         [n, 3],
         new Float32Array(3 * n).map((_, i) => i % 3),
@@ -68,7 +68,7 @@ describeOnEach(() => {
       expect([...(y!.data as Float32Array)]).toEqual(new Array(n).fill(row).flat());
     });
 
-    it("keeps infinity and NaN within their row", async () => {
+    it("keeps infinity and NaN in their own row", async () => {
       const input = new Tensor(
         [3, 2],
         Float32Array.of(1, 2, Number.NaN, 0, Number.POSITIVE_INFINITY, 0),
@@ -94,7 +94,7 @@ describeOnEach(() => {
         const weight = randn(6, c * h * w);
         const filter = randn(2, c, 3, 3);
         const flat = reference.flatten(wide(input));
-        // Alone, into a linear layer, into both, and where a padded convolution reads the value too.
+        // The result is an output, feeds a linear layer, or both, and then a padded convolution reads the value too.
         const alone = await compute({ x: input }, {}, (g, { x }) => ({ y: g.flatten(x!) }));
         expectClose(alone.y!, flat, 0);
         const linear = await compute({ x: input }, { weight }, (g, { x }, p) => ({
@@ -136,7 +136,7 @@ describeOnEach(() => {
   });
 
   describe("relu", () => {
-    it("keeps NaN and zeroes what is negative, on images and rows", async () => {
+    it("keeps NaN and zeroes negative values, on images and rows", async () => {
       const image = randn(2, 19, 3, 3);
       (image.data as Float32Array)[4] = Number.NaN;
       const row = randn(2, 21);
@@ -160,7 +160,7 @@ describeOnEach(() => {
       expectClose(y!, reference.softmax(wide(input)));
     });
 
-    it("neither overflows nor hides NaN", async () => {
+    it("does not overflow, and propagates NaN", async () => {
       const input = new Tensor([3, 2], Float32Array.of(1e30, 0, -1e30, -1e30, Number.NaN, 0));
       const { y } = await compute({ x: input }, {}, (g, { x }) => ({ y: g.softmax(x!) }));
       expect([...(y!.data as Float32Array)]).toEqual([1, 0, 0.5, 0.5, Number.NaN, Number.NaN]);
@@ -184,7 +184,7 @@ describeOnEach(() => {
       expect([...(indices!.data as Int32Array)]).toEqual([...truth.indices.data]);
     });
 
-    it("takes the lower index among equals and NaN first", async () => {
+    it("puts NaN first, and the lower index first among equals", async () => {
       const input = new Tensor(
         [1, 6],
         Float32Array.of(1, 3, Number.NaN, 3, Number.POSITIVE_INFINITY, 1),

@@ -1,4 +1,4 @@
-// The order of calls, whatever waits: each finds what those before it left, and no more waits than the queue may hold.
+// Calls take effect in order, whatever waits: each sees the results of the calls before it, and no more wait than the queue may hold.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ import {
 import { isSlow, testDevice, testKind } from "../support/devices.ts";
 import { command, runSequence } from "../support/sequences.ts";
 
-/** `npm run test:order` asks for 20,000. */
+/** `npm run test:order` runs 20,000. */
 const sequences = Number(process.env.VGG_SEQUENCES ?? (isSlow ? 20 : 300));
 
 const scratch = mkdtempSync(join(tmpdir(), "vgg-order-"));
@@ -26,7 +26,7 @@ afterAll(() => rmSync(scratch, { recursive: true }));
 
 describe("calls", () => {
   it(
-    `find what those before them left, in ${sequences} random sequences with 100 and more under way`,
+    `see the results of the calls before them, in ${sequences} random sequences with 100 and more under way`,
     async () => {
       await fc.assert(
         fc.asyncProperty(
@@ -43,7 +43,7 @@ describe("calls", () => {
 const bytesOf = ({ buffer, byteOffset, byteLength }: Tensor["data"]) =>
   Buffer.from(buffer, byteOffset, byteLength);
 
-/** By bytes: toEqual takes minutes for a hundred million numbers. */
+/** Compares bytes, because toEqual takes minutes for a hundred million numbers. */
 function expectSame(
   actual: ReadonlyMap<string, Tensor>,
   expected: ReadonlyMap<string, Tensor>,
@@ -72,7 +72,7 @@ describe("a model", () => {
     await b.dispose();
   });
 
-  it("is another one at once for what is asked after loadStateDict, and the old one for what was asked before", async () => {
+  it("has the new parameters for calls after loadStateDict at once, and the old ones for calls before it", async () => {
     const ofA = await a.stateDict();
     const ofB = await b.stateDict();
     const counter = "features.1.num_batches_tracked";
@@ -90,7 +90,7 @@ describe("a model", () => {
     await a.loadStateDict(ofA);
   });
 
-  it("saves what it was when save was called, while forwards go on and others load", async () => {
+  it("saves the parameters of the moment of the call, while forwards and loads go on", async () => {
     const path = join(scratch, "a.safetensors");
     const ofA = await a.stateDict();
     const saving = a.save(path);
@@ -102,7 +102,7 @@ describe("a model", () => {
     await a.loadStateDict(ofA);
   });
 
-  it("finishes a save that was asked for before its disposal, and then holds nothing", async () => {
+  it("finishes a save that began before its disposal, and then holds no memory", async () => {
     const path = join(scratch, "b.safetensors");
     const model = await Vgg.create("vgg11", { ...options, device: testKind });
     const expected = await model.stateDict();
@@ -138,12 +138,12 @@ describe("a queue of 1,000 bytes", () => {
   let device: Device;
   let store: ParameterStore;
   let graph: Graph;
-  /** Lets the pieces of a parameter end, behind which calls wait. */
+  /** Lets the pieces of a parameter end. Calls wait behind them. */
   let end: () => void;
   let loading: Promise<void>;
   const bias = Tensor.zeros([16]);
   const x = Tensor.zeros([1, 16]);
-  /** 64 bytes in and 64 out. */
+  /** Copies 64 bytes in and 64 out. */
   const run = () => graph.run({ x });
   const full = { code: "QUEUE_FULL", message: expect.stringContaining("1000 bytes") };
 
@@ -173,11 +173,11 @@ describe("a queue of 1,000 bytes", () => {
     loading = store.setPieces("bias", "float32", pieces());
   }
 
-  it("says so", () => {
+  it("is reported by memoryStats", () => {
     expect(device.memoryStats()).toMatchObject({ queuedBytes: 0, maxQueuedBytes: limit });
   });
 
-  it("refuses at once what would exceed it, changes nothing, and takes more when there is room", async () => {
+  it("refuses a call that would exceed it at once, changes nothing, and accepts more when there is room", async () => {
     block();
     const waiting = Array.from({ length: 7 }, run);
     expect(device.memoryStats().queuedBytes).toBe(7 * 128);
@@ -225,14 +225,14 @@ describe("a queue of 1,000 bytes", () => {
     expect(device.memoryStats().queuedBytes).toBe(0);
   });
 
-  it("takes one call of any size when nothing waits", async () => {
+  it("accepts one call of any size when nothing waits", async () => {
     const many = graph.run({ x: Tensor.zeros([100, 16]) });
     await expect(run()).rejects.toMatchObject(full);
     await many;
     await run();
   });
 
-  it("is one handle's, and handles without a bound share one", async () => {
+  it("belongs to one handle, and handles without a bound share a queue", async () => {
     const handle = await openDevice(testKind, { maxQueuedBytes: limit });
     const shared = [await openDevice(testKind), await openDevice(testKind)] as const;
     for (const other of [handle, ...shared]) expect(other.isSameAs(device)).toBe(true);
@@ -241,7 +241,7 @@ describe("a queue of 1,000 bytes", () => {
     const tensors = shared.map((other) => DeviceTensor.allocate(other, [1, 16]));
     const onOthers = tensors.map((tensor) => graph.run({ x }, { into: { y: tensor } }));
     await expect(Promise.all(onOthers)).rejects.toMatchObject(full);
-    // The first of the two fitted, and a write of its tensor waits behind it.
+    // The first of the two fits, and a write of its tensor waits behind it.
     const write = tensors[0]!.write(x);
     expect(device.memoryStats().queuedBytes).toBe(7 * 128 + 64);
     expect(handle.memoryStats().queuedBytes).toBe(0);
@@ -252,7 +252,7 @@ describe("a queue of 1,000 bytes", () => {
     for (const tensor of tensors) tensor.dispose();
   });
 
-  it("has a size that is an integer", async () => {
+  it("must have an integer size", async () => {
     await expect(openDevice(testKind, { maxQueuedBytes: 0 })).rejects.toThrow(RangeError);
     await expect(openDevice(testKind, { maxQueuedBytes: "1" as never })).rejects.toThrow(TypeError);
   });

@@ -1,4 +1,4 @@
-// Parameters by name: what they are made of, whole tensors, and bytes that come piece by piece.
+// Parameters by name: how a store is made, and how whole tensors and pieces of bytes set them.
 import { describe, expect, it } from "vitest";
 import { ParameterStore, Tensor } from "../../lib/index.ts";
 import { testDevice } from "../support/devices.ts";
@@ -19,9 +19,9 @@ describe("a store of parameters", () => {
   it.each([
     ["nothing", null, TypeError, "an array of parameters for records"],
     ["a number", 5, TypeError, "an array of parameters for records"],
-    ["no records", [null], TypeError, "an object for records[0]"],
-    ["no names", [{ shape: [1] }], TypeError, "a name for records[0].name"],
-    ["no shapes", [{ name: "w" }], TypeError, "the shape of w"],
+    ["null as a record", [null], TypeError, "an object for records[0]"],
+    ["a record without a name", [{ shape: [1] }], TypeError, "a name for records[0].name"],
+    ["a record without a shape", [{ name: "w" }], TypeError, "the shape of w"],
     [
       "a name twice",
       [
@@ -37,7 +37,7 @@ describe("a store of parameters", () => {
     expect(make).toThrow(message);
   });
 
-  it("is set by tensors whose parts agree, and they stay so", async () => {
+  it("accepts only tensors whose length and shape agree, and tensors are frozen", async () => {
     const tensor = Tensor.zeros([2, 2]);
     expect(Object.isFrozen(tensor)).toBe(true);
     expect(() => Object.assign(tensor, { dtype: "float64" })).toThrow(TypeError);
@@ -56,8 +56,11 @@ describe("bytes in pieces", () => {
   it.each([
     ["one piece", [bytesOf(1, 2, 3, 4)]],
     ["two", [bytesOf(1, 2), bytesOf(3, 4)]],
-    ["empty ones between", [bytesOf(), bytesOf(1, 2, 3), bytesOf(), bytesOf(4)]],
-    ["a view at an odd place", [Buffer.concat([Buffer.alloc(3), bytesOf(1, 2, 3, 4)]).subarray(3)]],
+    ["empty pieces among others", [bytesOf(), bytesOf(1, 2, 3), bytesOf(), bytesOf(4)]],
+    [
+      "a view at an odd offset",
+      [Buffer.concat([Buffer.alloc(3), bytesOf(1, 2, 3, 4)]).subarray(3)],
+    ],
   ])("make a parameter: %s", async (_, pieces) => {
     await withStore(async (store) => {
       await store.setPieces("w", "float32", pieces);
@@ -67,14 +70,14 @@ describe("bytes in pieces", () => {
 
   it.each<[string, unknown, unknown, new () => Error, string]>([
     ["too few", [bytesOf(1, 2)], "float32", RangeError, "4 elements in all for pieces"],
-    ["none", [], "float32", RangeError, "4 elements in all"],
+    ["no pieces", [], "float32", RangeError, "4 elements in all"],
     ["too many", [bytesOf(1, 2, 3, 4, 5)], "float32", RangeError, "4 elements in all"],
-    ["a broken element", [new Uint8Array(7)], "float32", RangeError, "a multiple of 4 bytes"],
+    ["part of an element", [new Uint8Array(7)], "float32", RangeError, "a multiple of 4 bytes"],
     ["strings", ["abcd"], "float32", TypeError, "a Uint8Array for a piece"],
     ["another array", [new Float32Array(4)], "float32", TypeError, "a Uint8Array for a piece"],
     ["a buffer", [new ArrayBuffer(16)], "float32", TypeError, "a Uint8Array for a piece"],
     ["nothing", undefined, "float32", TypeError, "an iterable of Uint8Arrays"],
-    ["no iterable", {}, "float32", TypeError, "an iterable of Uint8Arrays"],
+    ["an object that is not iterable", {}, "float32", TypeError, "an iterable of Uint8Arrays"],
     ["another dtype", [bytesOf(1, 2, 3, 4)], "int32", RangeError, "float32, float64"],
     ["no dtype", [bytesOf(1, 2, 3, 4)], undefined, TypeError, "float32, float64"],
   ])("are refused: %s", async (_, pieces, dtype, type, message) => {
@@ -87,7 +90,7 @@ describe("bytes in pieces", () => {
     });
   });
 
-  it("that never come end by their signal, and let the calls behind them go on", async () => {
+  it("that never arrive are ended by their signal, and let the calls behind them go on", async () => {
     await withStore(async (store) => {
       let isReturned = false;
       const hanging = {
@@ -109,7 +112,7 @@ describe("bytes in pieces", () => {
     });
   });
 
-  it("leave what came before a failure of their source, and end with its error", async () => {
+  it("stay written if their source then fails, and the call rejects with its error", async () => {
     await withStore(async (store) => {
       async function* failing() {
         yield bytesOf(1, 2);

@@ -1,9 +1,9 @@
-// Graph.profile and Vgg.profile: every row and module has its place, the answers stay, and nonsense is refused.
+// Graph.profile and Vgg.profile: every row and module appears once, outputs equal those that run gives, and bad options are refused.
 import { describe, expect, it } from "vitest";
 import { Graph, GraphBuilder, ParameterStore, Tensor, Vgg } from "../../lib/index.ts";
 import { devices, testDevice, testKind } from "../support/devices.ts";
 
-/** Everything that a back end may run as one step with its neighbours. */
+/** A record with every row that a back end may merge with its neighbours into one step. */
 function record() {
   const b = new GraphBuilder();
   const p = (name: string, ...dimensions: number[]) => b.parameter(name, dimensions);
@@ -21,7 +21,7 @@ function record() {
 
 for (const { name, precision, open } of devices) {
   describe(`Graph.profile on ${name}`, () => {
-    it("times each row in one step and answers as run does", async () => {
+    it("times each row in one step and gives the same outputs as run", async () => {
       const device = await open();
       const graphRecord = record();
       const store = new ParameterStore(device, graphRecord.parameters, precision);
@@ -77,7 +77,7 @@ describe("Vgg.profile", () => {
     expect(layers.at(-1)).toMatchObject({ name: "output", outputShape: [2, 10] });
   });
 
-  it("counts what the device computes, and the parameters as they are kept", async () => {
+  it("counts the products that the device computes, and the parameters as it stores them", async () => {
     await using model = await Vgg.create("vgg11", options);
     const layers = await model.profile(2, { iterations: 1 });
     const pixels = 16 * 16;
@@ -89,7 +89,7 @@ describe("Vgg.profile", () => {
     const activations = 2 * (pixels * 64 + (pixels / 4) * 128);
     expect(second.bytes).toBe(4 * (activations + perFilter * filters + 128));
     const linear = layers.find(({ name }) => name.startsWith("classifier.3"))!;
-    // On a CPU, of two images, the inputs that are not zero in both.
+    // A CPU reads the weights of inputs that are not zero in both images.
     const read = linear.products / linear.multiplyAdds;
     expect(read).toBeGreaterThan(0.3);
     if (testKind === "cpu") expect(read).toBeLessThan(0.9);
@@ -101,7 +101,7 @@ describe("Vgg.profile", () => {
     expect(many!.products).toBe(many!.multiplyAdds);
   });
 
-  it("refuses what forward refuses, and runs that are none", async () => {
+  it("refuses what forward refuses, and invalid iteration counts", async () => {
     const model = await Vgg.create("vgg11", options);
     for (const wrong of [{ iterations: 0 }, { warmup: -1 }, { iterations: 1.5 }])
       await expect(model.profile(1, wrong)).rejects.toThrow(RangeError);

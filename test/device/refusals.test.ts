@@ -1,4 +1,4 @@
-// The bad calls of class Vgg: each its own clear error, nothing leaked, and the next call works.
+// Bad calls of class Vgg each give a clear error, leak nothing, and leave the next call working.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Tensor, Vgg } from "../../lib/index.ts";
 import { testDevice, testKind } from "../support/devices.ts";
@@ -85,7 +85,7 @@ describe("Vgg", () => {
         "Expected an array of layer names for options.outputs",
       ],
       [
-        "a signal that is none",
+        "a signal that is an empty object",
         () => model.forward(Tensor.zeros(shape), { signal: {} as never }),
         TypeError,
         "Expected an AbortSignal for options.signal",
@@ -97,7 +97,7 @@ describe("Vgg", () => {
         'Expected the name of a parameter of vgg11_bn for name but received "features.99.weight"',
       ],
       [
-        "a parameter's name that is none",
+        "a parameter name that is a number",
         () => model.setParameter(7 as never, Tensor.zeros([1])),
         TypeError,
         "Expected the name of a parameter for name but received 7",
@@ -122,13 +122,13 @@ describe("Vgg", () => {
         "Expected dtype float32, float64, float16, bfloat16 for classifier.6.bias but received int32",
       ],
       [
-        "a parameter that is no tensor",
+        "a parameter that is not a Tensor",
         () => model.setParameter("classifier.6.bias", [1] as never),
         TypeError,
         "Expected a Tensor for classifier.6.bias but received [1]",
       ],
       [
-        "a state dict that is none",
+        "null as a state dict",
         () => model.loadStateDict(null as never),
         TypeError,
         "Expected a Map or an object of Tensors for tensors but received null",
@@ -140,7 +140,7 @@ describe("Vgg", () => {
         "Expected a Tensor for classifier.6.bias",
       ],
       [
-        "strict that is no boolean",
+        "a strict that is not a boolean",
         () => model.loadStateDict(new Map(), { strict: "yes" as never }),
         TypeError,
         "options.strict",
@@ -152,7 +152,7 @@ describe("Vgg", () => {
         'Expected one of vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn for arch but received "vgg12"',
       ],
       [
-        "an architecture that is no string",
+        "an architecture that is not a string",
         () => Vgg.create(11 as never),
         TypeError,
         "for arch but received 11",
@@ -164,7 +164,7 @@ describe("Vgg", () => {
         "for arch",
       ],
       [
-        "options that are none",
+        "options that are a string",
         () => Vgg.create("vgg11", "cpu" as never),
         TypeError,
         'Expected an object for options but received "cpu"',
@@ -263,7 +263,7 @@ describe("Vgg", () => {
       expect(error.message).toContain("Expected one of float32");
     });
 
-    it("images larger than a device can hold or count", async () => {
+    it("images that are larger than a device can hold or count", async () => {
       const { parameterBytes } = model.device.memoryStats();
       const large = await Vgg.create("vgg11", {
         device: testDevice,
@@ -290,7 +290,7 @@ describe("Vgg", () => {
       expect((await model.forward(Tensor.zeros(shape))).shape).toEqual([1, 10]);
     });
 
-    it("points at the caller's line", async () => {
+    it("with the caller in the stack trace", async () => {
       const pending = model.warmup([2_000_000_000]);
       const error = await (async function theCaller() {
         await pending;

@@ -19,7 +19,7 @@ describe("Vgg", () => {
   });
   afterAll(() => model.dispose());
 
-  it("says what it is", () => {
+  it("describes itself", () => {
     expect(model.arch).toBe("vgg11_bn");
     expect(model.device.kind).toBe(testDevice.kind);
     expect(model.precision).toBe("float32");
@@ -67,13 +67,13 @@ describe("Vgg", () => {
     expect((await model.getParameter("features.1.num_batches_tracked")).data).toEqual(
       BigInt64Array.of(0n),
     );
-    // The hash is pinned: a change of any bit on any machine shows.
+    // The hash is fixed, so a change of any bit on any machine shows.
     const bytes = (await model.getParameter("classifier.3.weight")).data;
     const hash = createHash("sha256").update(new Uint8Array(bytes.buffer)).digest("hex");
     expect(hash).toBe("397968e06cc5aec005d7019996a2ff1b681f4d9f93237e04773436b06ee284fb");
   });
 
-  it("keeps every bit of a parameter, whatever the device makes of it", async () => {
+  it("keeps every bit of a parameter, however the device stores it", async () => {
     for (const { name, shape: s, dtype } of [...model.parameters()].filter(
       ({ name }) => !name.startsWith("classifier.3"),
     )) {
@@ -90,7 +90,7 @@ describe("Vgg", () => {
     }
   });
 
-  it("lets a new parameter take effect in the next forward, folded batch normalisation included", async () => {
+  it("uses a new parameter in the next forward, even in folded batch normalisation", async () => {
     const input = Tensor.randn(shape, 2);
     const before = await model.forward(input);
     for (const name of [
@@ -111,7 +111,7 @@ describe("Vgg", () => {
     }
   });
 
-  it("takes what a state dict holds, and gives it back", async () => {
+  it("loads a state dict, and returns the same one", async () => {
     const state = await model.stateDict();
     expect([...state.keys()]).toEqual([...model.parameters()].map(({ name }) => name));
     const input = Tensor.randn(shape, 4);
@@ -128,7 +128,7 @@ describe("Vgg", () => {
     expect((await other.stateDict()).get("classifier.0.bias")).toEqual(
       state.get("classifier.0.bias"),
     );
-    // Older files lack num_batches_tracked; an object is as good as a Map.
+    // Older files lack num_batches_tracked. An object is accepted like a Map.
     const old = Object.fromEntries(
       [...state].filter(([name]) => !name.endsWith("num_batches_tracked")),
     );
@@ -136,7 +136,7 @@ describe("Vgg", () => {
     await other.dispose();
   });
 
-  it("names every key that differs in one error, and then changes nothing", async () => {
+  it("names every differing key in one error, and changes nothing", async () => {
     const input = Tensor.randn(shape, 4);
     const before = await model.forward(input);
     const tensors = new Map([
@@ -166,7 +166,7 @@ describe("Vgg", () => {
     expect(difference.missing).toContain("features.0.weight");
   });
 
-  it("gives layers by name, the ReLU after them not applied", async () => {
+  it("returns layers by name, before the ReLU that follows", async () => {
     const input = Tensor.randn(shape, 1);
     const layers = await model.forward(input, {
       outputs: ["features.0", "features.2", "classifier.5", "classifier.6"],
