@@ -1,5 +1,5 @@
-// `npm run soak -- --minutes 10`: mixed load on the CPU for a while; what grows, waits or is wrong beyond a bound ends it with exit code 1.
-// Rounds of calls that run at the same time; after each, when nothing is under way, the process is measured.
+// `npm run soak -- --minutes 10` runs a mixed load on the CPU. Growth, delays or wrong results beyond a bound end it with exit code 1.
+// The load is rounds of concurrent calls. The process is measured after each round, when nothing is under way.
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -23,13 +23,13 @@ import {
 const options = { device: "cpu", imageSize: 32, numClasses: 10 };
 const batches = [1, 2, 3, 8, 5, 1];
 const images = fileURLToPath(new URL("golden/images/", import.meta.url));
-/** Beyond these the run fails. */
+/** The run fails if a figure exceeds its bound. */
 const bounds = {
-  /** Of the resident set, as least squares give it less two standard errors; a short run may grow by `growthMB` all the same. */
+  /** Growth of the resident set by least squares, less two standard errors. A short run may always grow by `growthMB`. */
   growthMBPerHour: 60,
   growthMB: 24,
   loopDelayP99Ms: 200,
-  /** Above what was open when the warm-up ended. */
+  /** More than were open when the warm-up ended. */
   fileDescriptors: 0,
   threads: 0,
 };
@@ -148,7 +148,7 @@ async function run(minutes, scratch, log) {
         whole.on("exit", resolve);
       });
       const cut = start();
-      // Not before it has loaded its modules: Node itself leaves open the files that a worker reads as it is ended.
+      // Wait until it has loaded its modules: Node itself does not close the files that a worker reads when it is terminated.
       await once(cut, "message");
       await delay(round % 20);
       await cut.terminate();
@@ -156,7 +156,7 @@ async function run(minutes, scratch, log) {
       count("workers", 2);
     },
   };
-  /** What takes half a gigabyte, alone and now and then. */
+  /** Saves and loads a model of half a gigabyte. It runs alone, every eighth round. */
   async function large() {
     const path = join(scratch, "model.safetensors");
     await model.save(path);
@@ -193,9 +193,9 @@ async function run(minutes, scratch, log) {
   return { minutes, ...report, memory, counts, failures };
 }
 
-/** The process when nothing is under way. */
+/** Measures the process when nothing is under way. */
 async function measure(start) {
-  // Finalizers run between turns of the event loop; a thread that ended may be listed a moment longer.
+  // Finalizers run between turns of the event loop. A thread that ended may be listed a moment longer.
   for (let i = 0; i < 4; i++) {
     globalThis.gc();
     await delay(5);
@@ -212,7 +212,7 @@ function describe({ seconds, rssMB, fileDescriptors, threads }) {
   return `${seconds.toFixed(0)} s: ${rssMB.toFixed(0)} MB, ${fileDescriptors} file descriptors, ${threads} threads`;
 }
 
-/** Least squares of y over x, with the slope's standard error. */
+/** Fits y over x by least squares. Returns the slope and its standard error. */
 function leastSquares(points) {
   const n = points.length;
   const mean = (of) => points.reduce((sum, point) => sum + of(point), 0) / n;
@@ -224,7 +224,7 @@ function leastSquares(points) {
   return { slope, error: Math.sqrt(rest / spread / (n - 2)) };
 }
 
-/** The figures after the warm-up, a quarter of the rounds, and what of them is beyond its bound. */
+/** Returns the figures after the warm-up, which is a quarter of the rounds, and records those that exceed their bounds. */
 function assess(all, loopDelay, failures) {
   const warmup = Math.max(2, Math.floor(all.length / 4));
   const samples = all.slice(warmup);
@@ -237,7 +237,7 @@ function assess(all, loopDelay, failures) {
   );
   const first = samples[0];
   const last = samples.at(-1);
-  // An idle thread of a pool may be gone for a while: the warm-up's most counts.
+  // An idle thread of a pool may be gone for a while, so the warm-up's maximum counts.
   const most = (key) => Math.max(...all.slice(0, warmup + 1).map((sample) => sample[key]));
   const figures = {
     rssMB: last.rssMB,

@@ -1,4 +1,4 @@
-// What test/addon/calls.test.ts runs in a separate process: the memory after ten thousand calls of each kind, as JSON.
+// test/addon/calls.test.ts runs this in a separate process. Prints the growth of memory over ten thousand calls of each kind as JSON.
 import { DeviceTensor, Graph, GraphBuilder, openDevice, Tensor } from "../../dist/index.js";
 
 const calls = 10_000;
@@ -20,7 +20,7 @@ const kinds = {
   profiled: () => graph.profile({ x }, { warmup: 0, iterations: 1 }),
 };
 
-/** At most 8 under way, as in a busy server. */
+/** Makes the calls with at most 8 under way, as in a busy server. */
 async function many(call) {
   let begun = 0;
   const one = async () => {
@@ -41,7 +41,7 @@ async function memory() {
 
 const growth = {};
 for (const [name, call] of Object.entries(kinds)) {
-  await many(call); // what is made once: code that V8 compiles, the allocator's arenas
+  await many(call); // The first round makes what lasts: V8's compiled code and the allocator's arenas.
   const before = await memory();
   await many(call);
   const after = await memory();

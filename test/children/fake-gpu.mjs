@@ -1,4 +1,4 @@
-// A process on the fake GPU of test/fake-cuda: its control block, a small network, and what it was asked for.
+// Helpers for a process on the fake GPU: its control block, a small network, and its arguments.
 import { openSync, readSync, writeSync } from "node:fs";
 import { Graph, GraphBuilder, ParameterStore } from "../../dist/index.js";
 
@@ -42,7 +42,7 @@ export const counts = () =>
     ),
   );
 
-/** Every kind of step in a few thousand multiplications: the linear layers of a VGG take the fake seconds. */
+/** Has every kind of step in a few thousand multiplications. The linear layers of a VGG take the fake GPU seconds. */
 export async function network(device, { seed = 0, precision = "float16" } = {}) {
   const b = new GraphBuilder();
   const p = (name, ...dimensions) => b.parameter(name, dimensions);

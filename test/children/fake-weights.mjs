@@ -1,4 +1,4 @@
-// Loaded before the command line by test/library/hub.test.ts: puts the entry of VGG_TEST_WEIGHTS over the published one.
+// test/library/hub-processes.test.ts loads this before the command line. Replaces the published entry with that in VGG_TEST_WEIGHTS.
 import { weightsTable } from "../../dist/vgg/known-weights.js";
 
 const weights = JSON.parse(process.env.VGG_TEST_WEIGHTS);

@@ -1,4 +1,4 @@
-// What test/library/fuzz.test.ts runs in a separate process: reads each file that it is sent and says what came of it.
+// test/library/fuzz.test.ts runs this in a separate process. Reads each file that it receives and answers with the outcome.
 import { writeFileSync } from "node:fs";
 import { openCheckpoint } from "../../dist/checkpoint/open.js";
 import { readCheckpoint, Tensor, VggError } from "../../dist/index.js";
@@ -6,7 +6,7 @@ import { readCheckpoint, Tensor, VggError } from "../../dist/index.js";
 const [scratch] = process.argv.slice(2);
 const isRefusal = (error) => error instanceof VggError && error.code.startsWith("CHECKPOINT_");
 
-/** What `read` throws, if it is a refusal. @throws anything else */
+/** Returns the code of the refusal that `read` throws. @throws any other error */
 async function refusalOf(read) {
   try {
     await read();
@@ -25,7 +25,7 @@ function check(tensors) {
   }
 }
 
-/** The other way to read, which `vgg convert` takes: the same bytes, piece by piece. */
+/** Reads the same bytes piece by piece, as `vgg convert` does. */
 async function checkChunks(path, tensors) {
   const checkpoint = await openCheckpoint(path);
   try {
@@ -55,7 +55,7 @@ async function outcomeOf(bytes) {
   const { user, system } = process.cpuUsage(before);
   if (tensors !== undefined) {
     check(tensors);
-    // Large views would only take time.
+    // Large views take time and test nothing more.
     if ([...tensors.values()].every(({ size }) => size < 2 ** 16))
       await refusalOf(() => checkChunks(scratch, tensors));
   }
@@ -66,7 +66,7 @@ let queue = Promise.resolve();
 let answered = 0;
 process.on("message", ({ bytes }) => {
   queue = queue.then(async () => {
-    // What one file took is no concern of the next; and before memory is measured.
+    // Collects garbage so that one file's memory does not count for the next, and before memory is measured.
     if (bytes === undefined || ++answered % 64 === 0) global.gc();
     const answer =
       bytes === undefined

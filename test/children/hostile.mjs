@@ -1,4 +1,4 @@
-// What test/library/options.test.ts runs in a separate process: the same answers whatever Object.prototype holds.
+// test/library/options.test.ts runs this in a separate process. Prints the names in Object.prototype that change any result.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

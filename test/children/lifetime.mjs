@@ -1,4 +1,4 @@
-// What test/device/lifetime.test.ts runs in a separate process: each mode ends the process in its way.
+// test/device/lifetime.test.ts runs this in a separate process. Each mode ends the process in its own way.
 import { createHash } from "node:crypto";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { Graph, GraphBuilder, openDevice, preprocess, Tensor, Vgg } from "../../dist/index.js";
@@ -22,7 +22,7 @@ const message = (w) =>
 async function main(mode) {
   console.log(mode);
   if (mode === "workers") {
-    // The parameters are the same in each: so must the answers be.
+    // The parameters are equal in all workers, so the answers must be equal.
     const workers = Array.from({ length: 8 }, () => worker("answer"));
     const answers = await Promise.all(workers.map(message));
     if (new Set(answers).size !== 1) throw new Error(`Expected one answer but received ${answers}`);
@@ -38,7 +38,7 @@ async function main(mode) {
     return;
   }
   if (mode === "anytime") {
-    // Wherever the worker is: computing, settling a promise, or between the two.
+    // The worker may be computing, settling a promise, or between the two.
     for (let i = 0; i < 24; i++) {
       const w = worker(i % 2 === 0 ? "graph" : "images");
       await message(w);
@@ -57,7 +57,7 @@ async function main(mode) {
     await message(w);
     const start = performance.now();
     await w.terminate();
-    // Not a measurement: a queue that is worked off instead of dropped takes minutes.
+    // The bound is generous: working off the queue instead of dropping it takes minutes.
     if (performance.now() - start > 20_000)
       throw new Error("Expected the worker's queue to be dropped");
     const model = await Vgg.create("vgg11", options);
@@ -84,7 +84,7 @@ async function main(mode) {
   process.exit(7);
 }
 
-/** Short runs, one after the other, without end. */
+/** Runs a small graph again and again, without end. */
 async function runGraph() {
   const builder = new GraphBuilder();
   const y = builder.relu(builder.input("x", [8, 16, 16]));

@@ -1,4 +1,4 @@
-// A worker that takes places on images under way: the parent says what, and is told when it has happened.
+// A worker that takes places of the process's limits as its parent asks, and reports when it has done so.
 import { readFileSync } from "node:fs";
 import { parentPort } from "node:worker_threads";
 import { Limiter } from "../../dist/image/limiter.js";

@@ -1,4 +1,4 @@
-// What test/addon/native-arguments.test.ts runs in a separate process: every entry of the addon with arguments that it must refuse.
+// test/addon/native-arguments.test.ts runs this in a separate process. Calls every function of the addon with arguments that it must refuse.
 import { native } from "../../dist/native/load.js";
 
 const addon = native();
@@ -46,7 +46,7 @@ const geometry = {
 const image = new Float32Array(48);
 const places = new addon.Places("arguments", 4);
 
-/** Each entry with arguments that it takes. */
+/** Each function with arguments that it accepts. */
 const entries = [
   [addon, "openCpu", [1, "", 0]],
   [
@@ -98,7 +98,7 @@ const entries = [
 const thrower = () => {
   throw new Error("a getter's own");
 };
-/** Any object, array or function, for which each question is answered by an exception. */
+/** An object, array or function that throws whenever it is read. */
 const hostile = (target) =>
   new Proxy(target, { get: thrower, has: thrower, getOwnPropertyDescriptor: thrower });
 
@@ -143,7 +143,7 @@ const wrong = [
 ];
 structuredClone(wrong[31].buffer, { transfer: [wrong[31].buffer] }); // detached
 
-/** The argument and everything in it, each replaced by what is wrong. */
+/** Yields copies of the argument in which it, or one of its parts, is replaced by each wrong value. */
 function* mutants(value, depth = 0) {
   yield* wrong;
   if (typeof value !== "object" || value === null || ArrayBuffer.isView(value) || depth > 4) return;
@@ -172,7 +172,7 @@ function judge(entry, error) {
       error instanceof RangeError ||
       typeof error.code === "string" ||
       error.message === "a getter's own");
-  // Node-API's own words for what the addon should have checked, or a standard library's.
+  // The wording of Node-API or the standard library shows that the addon did not check the argument itself.
   const isOwn = !/was expected|Invalid argument|_M_range_check/.test(error?.message);
   if (!isKnown || !isOwn) unexpected.add(`${entry}: ${error?.stack ?? error}`);
 }
@@ -190,7 +190,7 @@ for (const [object, name, good] of entries) {
   for (let length = 0; length < good.length; length++) await call(good.slice(0, length));
   for (const [index, argument] of good.entries()) {
     for (const mutant of mutants(argument)) {
-      // Gigabytes are no wrong argument, only slow.
+      // Gigabytes are not a wrong argument, only slow.
       const isMemory = name === "randomNormal" || name === "allocate";
       if (!(isMemory && typeof mutant === "number" && mutant > 1e6 && mutant < 2 ** 53))
         await call(good.with(index, mutant));
@@ -211,7 +211,7 @@ for (const object of [device, memory, reservation, parameters, held, graph, canc
   }
 }
 
-// What runs in the middle of a call changes what the call began with.
+// Code that runs in the middle of a call changes the call's arguments.
 const disposed = device.createGraph(record, parameters);
 const inputs = [];
 Object.defineProperty(inputs, 0, {

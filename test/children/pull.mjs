@@ -1,4 +1,4 @@
-// What test/library/hub.test.ts runs in separate processes: pulls the entry that it is given, and prints the result or the error.
+// test/library/hub-processes.test.ts runs this in separate processes. Pulls the given entry, and prints the result or the error.
 import { pull } from "../../dist/download/hub.js";
 
 const { weights, options } = JSON.parse(process.argv[2]);

@@ -1,4 +1,4 @@
-// `vgg bench`: what it prints and writes and how it refuses; never how long anything took.
+// `vgg bench`: what it prints, writes and refuses. No test depends on how long anything took.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -28,7 +28,7 @@ function bench(...args: string[]) {
 describe("vgg bench", () => {
   const folder = join(scratch, "new", "folder");
 
-  it("prints one JSON object, and writes the same with tables and figures", async () => {
+  it("prints one JSON object, and writes it to a folder with tables and figures", async () => {
     const { status, stdout, stderr } = bench("--batch", "1,2,1", "--json", "--export", folder);
     expect(stderr).toBe("");
     expect(status).toBe(0);
@@ -84,7 +84,7 @@ describe("vgg bench", () => {
     for (const line of csv) expect(line.split(",")).toHaveLength(13);
   });
 
-  it("prints tables, with each layer where it is asked to", () => {
+  it("prints tables, with each layer if --layers is given", () => {
     const { status, stdout, stderr } = bench("--batch", "1", "--layers");
     expect(stderr).toBe("");
     expect(status).toBe(0);
@@ -96,8 +96,8 @@ describe("vgg bench", () => {
   });
 
   it.each([
-    ["a batch of none", ["--batch", "0"], 2, /--batch.*Expected sizes from 1 to 65536/],
-    ["a batch that is no number", ["--batch", "1,x"], 2, /--batch.*Expected a whole number/],
+    ["a batch of 0", ["--batch", "0"], 2, /--batch.*Expected sizes from 1 to 65536/],
+    ["a batch that is not a number", ["--batch", "1,x"], 2, /--batch.*Expected a whole number/],
     ["an empty batch", ["--batch", ""], 2, /--batch/],
     [
       "an unknown precision",
@@ -106,18 +106,18 @@ describe("vgg bench", () => {
       /--precision.*Allowed choices are float32/,
     ],
     ["a precision that the device lacks", ["--precision", "float8"], 1, /for --precision but/],
-    ["no iteration", ["--iterations", "0"], 2, /for --iterations but received 0/],
-    ["less than no warmup", ["--warmup", "-1"], 2, /for --warmup but received -1/],
-    ["an image too small", ["--image-size", "8"], 2, /for imageSize but received 8/],
+    ["0 iterations", ["--iterations", "0"], 2, /for --iterations but received 0/],
+    ["a negative warmup", ["--warmup", "-1"], 2, /for --warmup but received -1/],
+    ["an image that is too small", ["--image-size", "8"], 2, /for imageSize but received 8/],
     ["an unknown device", ["--device", "tpu"], 2, /for device but received "tpu"/],
     [
-      "a file of weights that is none",
+      "a file of weights that does not exist",
       ["--weights", "/nowhere.pth", "--num-classes", "9"],
       2,
       /--weights/,
     ],
-    ["an option that it lacks", ["--speed", "9"], 2, /unknown option '--speed'/],
-    ["a word too many", ["now"], 2, /too many arguments/],
+    ["an unknown option", ["--speed", "9"], 2, /unknown option '--speed'/],
+    ["an extra argument", ["now"], 2, /too many arguments/],
   ])("refuses %s", (_, args, code, message) => {
     const { status, stdout, stderr } = bench(...args);
     expect(stderr).toMatch(message);
@@ -126,10 +126,10 @@ describe("vgg bench", () => {
     expect(status).toBe(code);
   });
 
-  it("refuses a folder that cannot be written to, before it measures anything", () => {
+  it("refuses a folder that it cannot write to, before it measures anything", () => {
     const file = join(scratch, "file");
     writeFileSync(file, "");
-    // Below /proc a folder's parent is there and says that it is missing.
+    // Below /proc mkdir fails with ENOENT although the parent exists.
     const never = process.platform === "linux" ? ["/proc/never/there"] : [];
     for (const path of [file, join(file, "below"), ...never]) {
       const { status, stdout, stderr } = bench("--json", "--export", path);
@@ -142,7 +142,7 @@ describe("vgg bench", () => {
 });
 
 describe("percentiles", () => {
-  it("are interpolated, of values in any order", () => {
+  it("interpolate between values in any order", () => {
     expect(percentile([4, 1, 3, 2], 0)).toBe(1);
     expect(percentile([4, 1, 3, 2], 1)).toBe(4);
     expect(median([4, 1, 3, 2])).toBe(2.5);
@@ -156,7 +156,7 @@ describe("a layer against the roofline", () => {
   const layer = { name: "a", kind: "gemm", outputShape: [1, 2], medianMs: 4 };
   const how = { arithmetic: "", memory: "" };
 
-  it("is bound by what takes longer at the least", () => {
+  it("is bound by the larger of its two lower bounds", () => {
     const roofline = { gigaflopsPerSecond: 2, gigabytesPerSecond: 1, ...how };
     expect(
       againstRoofline({ ...layer, multiplyAdds: 9e6, products: 2e6, bytes: 1e6 }, roofline),
@@ -170,7 +170,7 @@ describe("a layer against the roofline", () => {
     });
   });
 
-  it("has no floor where a part was not measured", () => {
+  it("has no floor if a part of the roofline was not measured", () => {
     const roofline = { gigaflopsPerSecond: 2, gigabytesPerSecond: null, ...how };
     expect(
       againstRoofline({ ...layer, multiplyAdds: 9e6, products: 2e6, bytes: 1e6 }, roofline),
@@ -190,7 +190,7 @@ describe("charts", () => {
     expect(logTicks(10, 10.1)).toEqual([10, 20]);
   });
 
-  it("keep words as words, and draw a single value and none", async () => {
+  it("escape text, and draw a single value or no value", async () => {
     const shared = { title: "a < b & c", subtitle: "", xTitle: "x" };
     const textOf = (value: number) => `<${value}>`;
     for (const values of [[3], [null], [0]])
@@ -211,7 +211,7 @@ describe("charts", () => {
     await sharp(Buffer.from(svg)).png().toBuffer();
   });
 
-  it("name layers and numbers shortly", () => {
+  it("abbreviate layers and numbers", () => {
     expect(shortName("features.0+features.1+features.2")).toBe("features.0–2");
     expect(shortName("avgpool")).toBe("avgpool");
     expect(shortName("avgpool+classifier.0")).toBe("avgpool + classifier.0");

@@ -72,7 +72,7 @@ describe("vgg classify", () => {
     expect(blocks[1]!.split("\n")).toHaveLength(3);
   });
 
-  it("takes files and patterns, none twice, and prints JSON, NDJSON and CSV", () => {
+  it("accepts files and patterns, each file once, and prints JSON, NDJSON and CSV", () => {
     const common = ["--weights", weights, "--top", "1"];
     const json = vgg("classify", "photos/*.{jpg,PNG}", "photos/b.PNG", ...common, "--json");
     const list = JSON.parse(json.stdout);
@@ -96,7 +96,7 @@ describe("vgg classify", () => {
     expect(line).toMatch(/^photos\/a one\.jpg,1,\d+,("[^"]+"|[^,]+),0\.\d+,$/);
   });
 
-  it("goes on after a bad image, and exits with 1", () => {
+  it("continues after a bad image, and exits with 1", () => {
     const { status, stdout, stderr } = vgg(
       "classify",
       "photos/notes.txt",
@@ -119,7 +119,7 @@ describe("vgg classify", () => {
     expect(stderr).toContain("vgg: missing.png");
   });
 
-  it("leaves nothing on stdout when it was asked wrongly", () => {
+  it("prints nothing on stdout for wrong arguments", () => {
     for (const top of ["0", "1001"]) {
       const { status, stdout } = vgg(
         "classify",
@@ -134,7 +134,7 @@ describe("vgg classify", () => {
     }
   });
 
-  it("uses the labels of a file", () => {
+  it("uses labels from a file", () => {
     const lines = join(scratch, "labels.txt");
     writeFileSync(
       lines,
@@ -146,7 +146,7 @@ describe("vgg classify", () => {
 
   it.each<[string, string[], number, string]>([
     ["no weights", ["classify", "photos"], 2, "required option '--weights <file>'"],
-    ["no image", ["classify", "--weights", "x.pth"], 2, "missing required argument 'images'"],
+    ["no images", ["classify", "--weights", "x.pth"], 2, "missing required argument 'images'"],
     [
       "a pattern without a match",
       ["classify", "*.bmp", "--weights", "x.pth"],
@@ -160,7 +160,7 @@ describe("vgg classify", () => {
       "x.pth: Expected a file that can be read but received ENOENT",
     ],
     [
-      "weights that want to run code",
+      "weights that try to run code",
       ["classify", "photos", "--weights", `${checkpoints}refuse-os-system.pth`],
       1,
       'the name "posix.system"',
@@ -172,13 +172,13 @@ describe("vgg classify", () => {
       "--labels but received none.txt (ENOENT)",
     ],
     [
-      "no class",
+      "a top of 0",
       ["classify", "photos", "--weights", "WEIGHTS", "--top", "0"],
       2,
       "Expected an integer from 1 to 1000000 for --top but received 0",
     ],
     [
-      "another format",
+      "an unknown format",
       ["classify", "photos", "--weights", "x.pth", "--format", "xml"],
       2,
       "Allowed choices are table, json, ndjson, csv",
@@ -192,7 +192,7 @@ describe("vgg classify", () => {
 });
 
 describe("vgg validate", () => {
-  it("measures accuracy over class folders, and goes on after a bad image", () => {
+  it("measures accuracy over class folders, and continues after a bad image", () => {
     const dir = join(scratch, "classes");
     for (const [folder, file] of [
       [String(best), "small.png"],
@@ -230,7 +230,7 @@ describe("vgg validate", () => {
     expect(table.stdout).toContain(`taken for ${imagenetLabels[best]}`);
   });
 
-  it("refuses a folder that is none, or whose folders are no classes", () => {
+  it("refuses a missing folder, or one whose folders are not classes", () => {
     for (const [dir, message] of [
       ["nowhere", "ENOENT"],
       ["photos/sub", "a folder for each class"],
@@ -244,7 +244,7 @@ describe("vgg validate", () => {
 });
 
 describe("vgg convert", () => {
-  it("writes safetensors and .pth, in half precision if wanted, that read back the same", async () => {
+  it("writes safetensors and .pth files, optionally in half precision, that read back unchanged", async () => {
     const source = `${checkpoints}torch-2.15/training-run.pth`;
     const expected = await readCheckpoint(source);
     expect(vgg("convert", source, "a.safetensors").stdout).toBe(
@@ -269,7 +269,7 @@ describe("vgg convert", () => {
     );
   });
 
-  it("leaves nothing of a failure", () => {
+  it("leaves no file after a failure", () => {
     for (const [args, status] of [
       [["convert", `${checkpoints}zip.pth`, "x.onnx"], 2],
       [["convert", `${checkpoints}refuse-os-system.pth`, "x.pth"], 1],
@@ -287,7 +287,7 @@ describe("vgg convert", () => {
 });
 
 describe("vgg summary --weights", () => {
-  it("says what a file holds", () => {
+  it("describes a file's contents", () => {
     const { status, stdout } = vgg("summary", "--weights", weights);
     expect(status).toBe(0);
     expect(stdout.trimEnd().split("\n").at(-1)).toMatch(

@@ -13,7 +13,7 @@ function vgg(args: string[], env: NodeJS.ProcessEnv = {}) {
 }
 
 describe("vgg check", () => {
-  it("proves VGG11 in three lines", () => {
+  it("runs VGG11 and reports in three lines", () => {
     const { status, stdout, stderr } = vgg(["check"]);
     expect(stderr).toBe("");
     expect(status).toBe(0);
@@ -23,7 +23,7 @@ describe("vgg check", () => {
     expect(lines.slice(3)).toEqual([""]);
   });
 
-  it("gives one JSON object for machines", () => {
+  it("prints one JSON object with --json", () => {
     const { status, stdout } = vgg([
       "check",
       "--json",
@@ -52,7 +52,7 @@ describe("vgg summary", () => {
     expect(stdout).toContain("Total parameters: 128,806,154");
   });
 
-  it("gives the table as JSON, and needs no addon", () => {
+  it("prints the table as JSON, and needs no addon", () => {
     const { status, stdout } = vgg(["summary", "--json"], { VGG_ADDON: "/nonexistent.node" });
     expect(status).toBe(0);
     const summary = JSON.parse(stdout);
@@ -72,14 +72,14 @@ describe("vgg summary", () => {
 });
 
 describe("vgg doctor", () => {
-  it("says what works", () => {
+  it("reports what works", () => {
     const { status, stdout } = vgg(["doctor"]);
     expect(status).toBe(0);
     expect(stdout).toMatch(/^ok {4}addon/m);
     expect(stdout).toMatch(/^ok {4}cpu/m);
   });
 
-  it("says what is missing and how to mend it, and fails", () => {
+  it("reports what is missing and how to fix it, and fails", () => {
     const { status, stdout } = vgg(["doctor"], { VGG_ADDON: "/nonexistent.node" });
     expect(status).toBe(1);
     expect(stdout).toContain("npx vgg build");
@@ -91,7 +91,7 @@ describe("vgg doctor", () => {
 });
 
 describe("vgg", () => {
-  it("shows its help without being asked", () => {
+  it("shows its help if called without arguments", () => {
     for (const args of [[], ["--help"], ["help"]]) {
       const { status, stdout, stderr } = vgg(args);
       expect([status, stderr]).toEqual([0, ""]);
@@ -109,10 +109,10 @@ describe("vgg", () => {
       ["check", "--arch", "vgg12"],
       "Allowed choices are vgg11, vgg11_bn",
     ],
-    ["half a class", ["check", "--num-classes", "2.5"], "Expected a whole number"],
-    ["NaN classes", ["check", "--num-classes", "NaN"], "Expected a whole number"],
+    ["a fractional class count", ["check", "--num-classes", "2.5"], "Expected a whole number"],
+    ["a class count of NaN", ["check", "--num-classes", "NaN"], "Expected a whole number"],
     [
-      "no class",
+      "0 classes",
       ["check", "--num-classes", "0"],
       "Expected an integer from 1 to 1000000 for numClasses but received 0",
     ],
@@ -129,7 +129,7 @@ describe("vgg", () => {
     ["an unknown device", ["check", "--device", "tpu"], 'for device but received "tpu"'],
     ["an unknown precision", ["check", "--precision", "int4"], "Allowed choices are float32"],
     ["an option without its value", ["check", "--arch"], "argument missing"],
-    ["an argument too many", ["check", "cat.jpg"], "too many arguments"],
+    ["an extra argument", ["check", "cat.jpg"], "too many arguments"],
   ])("refuses %s with one line and exit code 2", (_, args, message) => {
     const { status, stdout, stderr } = vgg(args);
     expect(status).toBe(2);
@@ -140,7 +140,7 @@ describe("vgg", () => {
 
   it.each([
     [
-      "a GPU that is not there",
+      "a GPU that does not exist",
       ["check", "--device", "cuda:99"],
       /LIBRARY_MISSING|DEVICE_UNAVAILABLE/,
     ],
@@ -158,7 +158,7 @@ describe("vgg", () => {
     expect(JSON.parse(asJson.stderr).error.code).toMatch(code);
   });
 
-  it("ends quietly when its reader has seen enough", () => {
+  it("ends quietly if its reader closes the pipe", () => {
     const { status, stderr } = spawnSync(
       "sh",
       ["-c", `set -e; "${process.execPath}" "${script}" summary | head -1`],

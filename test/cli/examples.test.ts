@@ -1,4 +1,4 @@
-// The examples and README's own program run as they are.
+// The examples and README's program run unchanged.
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";

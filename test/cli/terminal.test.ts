@@ -1,4 +1,4 @@
-// Long commands on a terminal: keys and signals end them at once, and leave the terminal as it was.
+// Keys and signals end long commands on a terminal at once, and leave the terminal as it was.
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
 import {
   closeSync,
@@ -30,7 +30,7 @@ const server = createServer((_, response) => void response.write("silence follow
 let mirror = "";
 let close = async () => {};
 
-/** A checkpoint of zeros, which takes no place on the disk. */
+/** Writes a checkpoint of zeros as a sparse file, which takes no space on the disk. */
 function writeZeros(path: string, shapes: [name: string, shape: readonly number[]][]): void {
   let end = 0;
   const entries = shapes.map(([name, shape]) => {
@@ -63,7 +63,7 @@ beforeAll(async () => {
     large,
     Array.from({ length: 60 }, (_, i) => [`t${i}`, [16, 2 ** 20]]),
   );
-  // A CMake that never ends, for `vgg build`.
+  // This CMake never ends, for `vgg build`.
   mkdirSync(join(scratch, "bin"));
   const cmake = '#!/bin/sh\n[ "$1" = --version ] && { echo cmake version 3.25.1; exit; }\n';
   writeFileSync(join(scratch, "bin", "cmake"), `${cmake}echo it builds\nsleep 600\n`, {
@@ -76,7 +76,7 @@ afterAll(async () => {
   rmSync(scratch, { recursive: true });
 });
 
-/** A shell on a separate terminal. */
+/** A shell on its own terminal. */
 class Terminal {
   text = "";
   readonly #child: ChildProcessWithoutNullStreams;
@@ -134,7 +134,7 @@ class Terminal {
 
 const network = `--weights ${weights} --image-size 32 --device cpu`;
 const bench = "bench --device cpu --batch 64 --warmup 9 --iterations 99";
-// By command: its arguments, and what the terminal shows when it is at work, or how long it then needs in ms.
+// For each command: its arguments, and the output that shows that it is at work, or the milliseconds after which it is.
 const commands: Record<string, [args: string, atWork: RegExp | number]> = {
   classify: [`classify ${images} ${network} --format csv`, /\d of 6000 images/],
   validate: [`validate ${images} ${network}`, /\d of 6000 images/],
@@ -148,7 +148,7 @@ const commands: Record<string, [args: string, atWork: RegExp | number]> = {
 let terminal: Terminal;
 afterEach(() => terminal.end());
 
-/** A command under way. Its shell then says how it ended, and how the terminal is set before and after. */
+/** Starts a command. Its shell prints how it ended, and the terminal's settings before and after. */
 async function start(args: string, atWork: RegExp | number, before = ""): Promise<void> {
   const vgg = `${process.execPath} ${main} ${args.replace("MIRROR", mirror)}`;
   terminal = new Terminal(
@@ -163,7 +163,7 @@ async function start(args: string, atWork: RegExp | number, before = ""): Promis
   else await terminal.see(atWork);
 }
 
-/** Far less than the commands take, yet generous for busy machines. */
+/** Far less time than the commands take, yet enough for a busy machine. */
 const soonMs = 5_000;
 
 async function expectEnd(status: number): Promise<void> {
@@ -175,7 +175,8 @@ async function expectEnd(status: number): Promise<void> {
 }
 
 const hasScript = spawnSync("script", ["--version"]).status === 0;
-if (!hasScript) console.log("no `script` of util-linux: commands on a terminal are not tested");
+if (!hasScript)
+  console.log("util-linux's `script` is missing: commands on a terminal are not tested");
 
 describe.runIf(hasScript)("on a terminal", () => {
   it.each(Object.entries(commands))("Ctrl-C ends vgg %s at once", async (_, [args, atWork]) => {
@@ -199,7 +200,7 @@ describe.runIf(hasScript)("on a terminal", () => {
     await expectEnd(status);
   });
 
-  it("Ctrl-Z stops a command, which goes on in the foreground afterwards", async () => {
+  it("Ctrl-Z stops a command, which then continues in the foreground", async () => {
     await start(...commands.classify!, "set -m");
     terminal.type("\x1a");
     expect((await terminal.see(/ENDED (\d+)/, soonMs))[1]).toBe("148");

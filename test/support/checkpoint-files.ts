@@ -1,4 +1,4 @@
-// What the tests of checkpoints share: files to write, refusals to expect, and pickles in a zip.
+// Helpers for the tests of checkpoints: writing files, expecting refusals, and wrapping pickles in a zip.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,10 +8,10 @@ import { readCheckpoint, VggError } from "../../lib/index.ts";
 import { pickle, rebuilt, storage, text } from "./pickle.ts";
 import { zip } from "./zip.ts";
 
-/** Where PyTorch's lie. */
+/** The folder of PyTorch's checkpoints. */
 export const folder = fileURLToPath(new URL("../golden/checkpoints/", import.meta.url));
 
-/** A folder of the test file that asks, which goes with it. */
+/** A temporary folder for the test file that imports this module. It is removed at the end. */
 export const scratch = mkdtempSync(join(tmpdir(), "vgg-checkpoint-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
 

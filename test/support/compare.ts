@@ -1,9 +1,9 @@
-// How far an answer is from the truth, as one number.
+// The distance of a result from the truth, as one number.
 import { expect } from "vitest";
 import type { Tensor } from "../../lib/index.ts";
 import type { Numbers } from "../reference.ts";
 
-/** ‖a - b‖ / ‖b‖, and NaN or infinity must stand at the same places. */
+/** Returns ‖a - b‖ / ‖b‖. NaN and infinity must be at the same positions. */
 export function relativeError(actual: ArrayLike<number>, truth: ArrayLike<number>): number {
   let difference = 0;
   let norm = 0;

@@ -1,4 +1,4 @@
-// The devices that this run covers: the CPU once per instruction set that it has and once with many threads, each GPU that works
+// The devices that this run covers: the CPU once per supported instruction set and once with many threads, and each working GPU
 // once per precision.
 import {
   type Device,
@@ -18,8 +18,8 @@ const cpu = listDevices().find(({ kind }) => kind === "cpu")!;
 const gpus = listDevices().filter(({ kind }) => kind === "cuda");
 
 /**
- * VGG_REQUIRE_DEVICES="cuda,avx512" makes the absence of any of these a failure. With "cuda" in it, the GPUs alone are
- * covered, and what needs only one device takes the first of them: the CPU has separate runs.
+ * VGG_REQUIRE_DEVICES="cuda,avx512" makes the absence of any of these a failure. With "cuda" in it, only the GPUs are
+ * covered, and tests that need one device use the first GPU. The CPU has separate runs.
  */
 const required = (process.env.VGG_REQUIRE_DEVICES ?? "").split(",").filter((name) => name !== "");
 const present = [...(cpu.instructionSets ?? []), "cpu", ...gpus.map(({ kind }) => kind)];
@@ -28,14 +28,14 @@ for (const name of required) {
     throw new Error(`Expected a device with ${name} but found ${present.join(", ")}`);
 }
 
-/** The kind of the one device that tests of something else take. */
+/** The kind of device for tests that need only one. */
 export const testKind = required.includes("cuda") ? "cuda" : "cpu";
 
-/** That device; the same bits in each run, because they compare them. */
+/** Opens that device. It is deterministic, because the tests compare bits. */
 export const openTestDevice = () => openDevice(testKind, { deterministic: true });
 export const testDevice: Device = await openTestDevice();
 
-/** Whether the device is right, but slow: the GPU of test/fake-cuda, or code under sanitizers. */
+/** Whether the device is correct but slow: the fake GPU, or code under sanitizers. */
 export const isSlow =
   (process.env.VGG_CUDA_PATH ?? "").includes("fake-cuda") || process.env.VGG_SANITIZED === "1";
 
@@ -50,7 +50,7 @@ for (const set of cpu.instructionSets ?? []) {
   }
   device.dispose();
 }
-// More than some layers have tiles.
+// More threads than some layers have tiles.
 const threads = 24;
 cpuDevices.push({
   name: `cpu, ${threads} threads`,
@@ -67,7 +67,7 @@ const gpuDevices = gpus.flatMap(({ id, precisions }) =>
   ),
 );
 
-/** Every device in every way in which it computes. */
+/** Every device with every instruction set, thread count and precision that is covered. */
 export const devices: readonly TestDevice[] =
   testKind === "cuda" ? gpuDevices : [...cpuDevices, ...gpuDevices];
 

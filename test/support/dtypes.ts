@@ -1,7 +1,7 @@
-// The number that each element of a tensor stands for, by the definition of its dtype.
+// The number that each element of a tensor represents, by the definition of its dtype.
 import type { Tensor } from "../../lib/index.ts";
 
-/** sign, exponent and mantissa bits → number; `hasInfinity` false: the largest exponent holds numbers but one NaN. */
+/** Decodes sign, exponent and mantissa bits. Without `hasInfinity` the largest exponent holds numbers, except one NaN. */
 function decode(
   bits: number,
   exponentBits: number,

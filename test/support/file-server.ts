@@ -1,4 +1,4 @@
-// A loopback HTTP server of one file for the download tests: right by default, wrong in the ways that a test plans.
+// A loopback HTTP server of one file for the download tests. It answers correctly unless a test plans other answers.
 import {
   createServer,
   type IncomingMessage,
@@ -10,7 +10,7 @@ import type { AddressInfo } from "node:net";
 
 export type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
-/** The address of a server that listens on 127.0.0.1, and how it ends. */
+/** Lets a server listen on 127.0.0.1. Returns its address and a function that closes it. */
 export async function listen(
   server: Server,
 ): Promise<{ url: string; port: number; close(): Promise<void> }> {
@@ -30,9 +30,9 @@ export async function listen(
 /** Serves `bytes` under every path, with ranges, an ETag and If-Range. */
 export class FileServer {
   readonly requests: IncomingMessage[] = [];
-  /** Answers to the first requests, instead of the file. */
+  /** Answers to the first requests. Later requests get the file. */
   readonly plan: Answer[] = [];
-  /** Bytes that left, of the file. */
+  /** Bytes of the file that were sent. */
   sentBytes = 0;
   url = "";
   #close = async () => {};
@@ -73,20 +73,20 @@ export class FileServer {
     return start === undefined || (ifRange ?? this.etag) !== this.etag ? undefined : Number(start);
   }
 
-  /** The right answer. */
+  /** The correct answer. */
   readonly file: Answer = (request, response) => this.send(request, response, this.bytes.length);
 
-  /** The right answer up to a byte, where it stays silent until `cut`. */
+  /** The correct answer up to a byte. It then sends nothing until `cut` or `release`. */
   holdAt(end: number): Answer {
     return (request, response) => this.send(request, response, end);
   }
 
-  /** Cuts the connections that are held. */
+  /** Closes the held connections. */
   cut(): void {
     for (const response of this.#held.splice(0)) response.destroy();
   }
 
-  /** Sends the rest of what is held. */
+  /** Sends the rest of the held answers. */
   release(): void {
     for (const response of this.#held.splice(0)) response.end(this.bytes.subarray(this.#heldAt));
   }

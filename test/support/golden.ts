@@ -1,5 +1,5 @@
-// PyTorch's answers (golden/*.json), and the weights and images they were computed from, which are a pure function of a
-// seed: the rule is in golden/make_golden.py.
+// PyTorch's results (golden/*.json), and the weights and images that they were computed from. These are a pure function of a
+// seed, which golden/make_golden.py defines.
 import { readdirSync, readFileSync } from "node:fs";
 import type { Architecture, ParameterInfo } from "../../lib/index.ts";
 import { Tensor } from "../../lib/index.ts";
@@ -48,7 +48,7 @@ function mix32(value: number): number {
   return (x ^ (x >>> 16)) >>> 0;
 }
 
-/** value(u) for element after element, u in [0, 1) the rule's uniform number. */
+/** Fills an array with value(u) for each element. u is the rule's uniform number in [0, 1). */
 function fill(
   seed: number,
   tensor: number,

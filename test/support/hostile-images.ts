@@ -1,11 +1,11 @@
-// Files made by hand whose decoding would cost far more than their pixels justify, and their parts.
+// Builds image files whose decoding would cost far more than their pixels justify.
 import { crc32, deflateSync } from "node:zlib";
 
 /** A JPEG's marker segment. */
 export const segment = (marker: number, data: Buffer) =>
   Buffer.concat([Buffer.of(0xff, marker, (data.length + 2) >> 8, (data.length + 2) & 255), data]);
 
-/** The places of a JPEG's scans. No segment of ours holds the bytes of their marker. */
+/** The offsets of a JPEG's scans. Our segments do not contain the bytes of their marker. */
 export function scansOf(jpeg: Buffer): number[] {
   const scans: number[] = [];
   const marker = Buffer.of(0xff, 0xda);
@@ -13,7 +13,7 @@ export function scansOf(jpeg: Buffer): number[] {
   return scans;
 }
 
-/** Says another size in the frame header of a JPEG. */
+/** Writes another size into the frame header of a JPEG. */
 export function resizeJpeg(jpeg: Buffer, width: number, height: number): Buffer {
   const sized = Buffer.from(jpeg);
   const frame = [0xc0, 0xc2].map((marker) => jpeg.indexOf(Buffer.of(0xff, marker)));
@@ -23,7 +23,7 @@ export function resizeJpeg(jpeg: Buffer, width: number, height: number): Buffer 
   return sized;
 }
 
-/** A progressive JPEG that says a scan without a refinement, which may follow itself, `count` times more. */
+/** Repeats a scan of a progressive JPEG `count` more times. A scan without refinement may follow itself. */
 export function repeatScan(jpeg: Buffer, count: number): Buffer {
   const scans = scansOf(jpeg);
   const whole = scans.findIndex((at) => jpeg[at + 4] === 1 && jpeg[at + 9] === 0);
@@ -41,7 +41,7 @@ export function pngChunk(type: string, data: Uint8Array): Buffer {
   return chunk;
 }
 
-/** An RGB PNG of zeros, or one that has none of its pixels. */
+/** An RGB PNG of zeros, or one without pixel data. */
 export function blackPng(width: number, height: number, pixels?: "no pixels"): Buffer {
   const head = Buffer.concat([numbers(4, width, height), numbers(1, 8, 2, 0, 0, 0)]);
   const size = pixels === undefined ? (3 * width + 1) * height : 0;
@@ -74,7 +74,7 @@ export const box = (type: string, ...parts: Buffer[]) => {
 export const fullBox = (type: string, version: number, ...parts: Buffer[]) =>
   box(type, numbers(4, version << 24), ...parts);
 
-/** An AVIF of a grid of columns × columns tiles, each the coded image of `tile` whose sides are `side`. */
+/** An AVIF grid of columns × columns tiles. Each is the coded image of `tile`, `side` pixels wide and high. */
 export function avifGrid(tile: Buffer, side: number, columns: number, width: number): Buffer {
   const find = (type: string) => {
     const at = tile.indexOf(type) - 4;

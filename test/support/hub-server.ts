@@ -1,4 +1,4 @@
-// What the tests of downloads share: weights as if they had been published, a server that has them, and an empty folder for each test.
+// Helpers for the tests of downloads: weights as if published, a server that has them, and an empty folder for each test.
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
@@ -20,11 +20,11 @@ export const root = mkdtempSync(join(tmpdir(), "vgg-hub-"));
 export let folder = "";
 export let server: FileServer;
 
-/** 300,000 bytes that differ from place to place. */
+/** 300,000 bytes that differ from position to position. */
 export const content = Uint8Array.from({ length: 300_000 }, (_, i) => (i * 2_654_435_761) >>> 24);
 export const half = 100_000;
 export const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
-/** The entry of a file, as if it had been published. */
+/** The table entry of a file, as if it had been published. */
 export function entryOf(bytes: Uint8Array, more: Partial<KnownWeights> = {}): KnownWeights {
   const hashPrefix = sha256(bytes).slice(0, 8);
   const file = `vgg11-${hashPrefix}.pth`;
@@ -48,7 +48,7 @@ export const expected = () => ({
 });
 export const pulled = (options: PullOptions = {}, entry = weights) =>
   pull(entry, { folder, mirror: server.url, retryDelayMs: 0, ...options });
-/** What is in the folder when all went well. */
+/** Expects only the downloaded file in the folder. */
 export const expectOnlyFile = () => {
   expect(readdirSync(folder)).toEqual([weights.file]);
   expect(sha256(readFileSync(finalPath()))).toBe(sha256(content));
@@ -59,7 +59,7 @@ export const answerWith =
     void response.writeHead(code, headers).end("not the file");
 
 beforeEach(async () => {
-  // Whatever proxy this machine uses is not part of the test.
+  // A proxy of this machine is not part of the test.
   for (const name of variables) vi.stubEnv(name, undefined);
   folder = mkdtempSync(join(root, "folder-"));
   server = await new FileServer(content).start();

@@ -1,4 +1,4 @@
-// What the tests of images share: those that torchvision has answers for, others drawn or written byte by byte, and refusals to expect.
+// Helpers for the tests of images: images with torchvision's results, images that are drawn or written byte by byte, and expected refusals.
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,7 +19,7 @@ export const cropOf = (source: ImageSource, options?: CropOptions) =>
   cropPixels(openSource(source, "source"), options);
 export const pixelsOf = async (bytes: Uint8Array) => (await openImage(bytes, "test", 1e8)).decode();
 
-/** A folder of the test file that asks, which goes with it. */
+/** A temporary folder for the test file that imports this module. It is removed at the end. */
 export const scratch = mkdtempSync(join(tmpdir(), "vgg-image-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
 
@@ -29,7 +29,7 @@ export const raw = (width: number, height: number, channels: 1 | 2 | 3 | 4, data
 export const plain = (width: number, height: number, colour = { r: 200, g: 100, b: 50 }) =>
   sharp({ create: { width, height, channels: 3, background: colour } });
 
-/** A TIFF of 2 × 1 grey samples, and perhaps tags that nobody knows. */
+/** A TIFF of 2 × 1 grey samples, with optional unknown tags. */
 export function tiff(
   bits: number,
   sampleFormat: number,

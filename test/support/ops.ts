@@ -1,4 +1,4 @@
-// What the tests of operations share: every device, numbers to draw, graphs of a few rows, and the definitions as the truth.
+// Helpers for the tests of operations: every device, random numbers, graphs of a few rows, and comparison with the definitions.
 import { afterAll, beforeAll, beforeEach, describe, expect } from "vitest";
 import {
   type Device,
@@ -15,7 +15,7 @@ import { devices, roundingError } from "./devices.ts";
 
 type Arrays = Record<string, Tensor>;
 
-/** Each test draws the same numbers, whatever ran before it: with this seed no sum nearly vanishes. */
+/** Each test draws the same numbers, whatever ran before it. With this seed no sum nearly vanishes. */
 let seed: number;
 beforeEach(() => {
   seed = 100;
@@ -29,7 +29,7 @@ export function wide({ shape, data }: Tensor): Numbers {
   return { shape, data: Float64Array.from(data as Float32Array) };
 }
 
-/** The device under test, and how it computes. */
+/** The device under test. Its precision follows. */
 export let device: Device;
 let precision: Precision;
 
@@ -40,7 +40,7 @@ export function expectClose(actual: Tensor, truth: Numbers, tolerance = 1e-6): v
 /** Winograd's transforms round more often than a direct convolution does. */
 export const convolutionError = 6e-6;
 
-/** Records a graph of the inputs and parameters given, runs it and returns its outputs. */
+/** Records a graph of the given inputs and parameters, runs it and returns its outputs. */
 export async function compute(
   inputs: Arrays,
   parameters: Arrays,
@@ -81,7 +81,7 @@ export function describeOnEach(body: () => void): void {
       precision = its;
     });
     afterAll(() => {
-      // What a graph allocates goes with it.
+      // A graph's memory is freed with it.
       expect(device.memoryStats()).toMatchObject({
         queuedBytes: 0,
         parameterBytes: 0,

@@ -1,4 +1,4 @@
-// The definition of the package's random numbers in plain TypeScript: Philox 4x32-10, then Box–Muller, in float64.
+// The package's random numbers, by their definition in plain TypeScript: Philox 4x32-10, then Box–Muller, in float64.
 
 /** The four words of a counter. */
 function philox(counter: readonly number[], key: readonly number[]): number[] {

@@ -1,6 +1,6 @@
-// A pickle writer for tests, opcode by opcode: what PyTorch writes, and what nobody should.
+// A pickle writer for tests, opcode by opcode. It writes what PyTorch writes, and what no program should.
 
-/** A pickle of protocol 2 from its parts. */
+/** Joins parts into a pickle of protocol 2. */
 export const pickle = (...parts: (string | number[])[]): Buffer =>
   Buffer.concat([
     Buffer.of(0x80, 2),
@@ -29,10 +29,10 @@ export const long = (value: bigint): string => {
   return `\x8a\x08${bytes.toString("latin1")}`;
 };
 
-/** A persistent id; the count is an opcode. */
+/** A persistent id. The count is an opcode. */
 export const storage = (elements: string, key = "0", type = "FloatStorage"): string =>
   `(${text("storage")}c${type === "UntypedStorage" ? "torch.storage" : "torch"}\n${type}\n${text(key)}${text("cpu")}${elements}tQ`;
 
-/** A tensor of a storage; the numbers are opcodes. */
+/** A tensor of a storage. The numbers are opcodes. */
 export const rebuilt = (from: string, offset: string, shape: string, strides: string): string =>
   `ctorch._utils\n_rebuild_tensor_v2\n(${from}${offset}(${shape}t(${strides}t\x89ccollections\nOrderedDict\n)RtR`;

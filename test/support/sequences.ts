@@ -1,4 +1,4 @@
-// Random sequences of calls on three models of one device, with an oracle that runs them one after the other.
+// Random sequences of calls on three models of one device, compared with an oracle that runs them one after the other.
 import fc from "fast-check";
 import {
   type Device,
@@ -16,13 +16,13 @@ const shapes = { weight: [outputSize, inputSize], bias: [outputSize] } as const;
 type Name = keyof typeof sizes;
 const names = Object.keys(sizes) as Name[];
 
-/** Small whole numbers: every sum is exact, in any order and on any device. */
+/** Small whole numbers, so that every sum is exact in any order and on any device. */
 const number = fc.integer({ min: -8, max: 8 });
 const model = fc.nat({ max: 2 });
 const tensor = fc.nat({ max: 1 });
 const name = fc.constantFrom(...names);
 
-/** One call. What it changes in JavaScript's memory afterwards must not be seen. */
+/** One call. Its arrays are overwritten afterwards, which must not change its result. */
 export const command = fc.oneof(
   { weight: 8, arbitrary: fc.record({ kind: fc.constant("run"), model, value: number }) },
   {
@@ -77,7 +77,7 @@ export const command = fc.oneof(
 );
 export type Command = typeof command extends fc.Arbitrary<infer T> ? T : never;
 
-/** A model as it is, and as the oracle knows it at the present place in the order of the calls. */
+/** A model, and the oracle's values after the calls so far. */
 interface Model {
   readonly store: ParameterStore;
   readonly graph: Graph;
@@ -91,7 +91,7 @@ interface OnDevice {
   isDisposed: boolean;
 }
 
-/** Different in each element. */
+/** Values that differ from element to element. */
 const spread = (value: number, count: number) =>
   Array.from({ length: count }, (_, index) => ((value * (index + 1) + index) % 17) - 8);
 
@@ -134,7 +134,7 @@ function check(what: string, actual: ArrayLike<number>, expected: readonly numbe
     throw new Error(`Expected ${expected.join(" ")} of ${what} but received ${numbers.join(" ")}`);
 }
 
-/** All calls of a sequence, none awaited before the next. @throws what does not agree with the oracle */
+/** Makes all calls of a sequence without awaiting any before the next. @throws the first result that differs from the oracle */
 export async function runSequence(device: Device, commands: readonly Command[]): Promise<void> {
   const before = bytesOn(device);
   const models = [await openModel(device), await openModel(device), await openModel(device)];
@@ -145,7 +145,7 @@ export async function runSequence(device: Device, commands: readonly Command[]):
   };
   const ended: Promise<unknown>[] = [];
   const laterAborts: { controller: AbortController; after: number }[] = [];
-  /** The call, and what must come of it: a check of its value, or DISPOSED. */
+  /** Makes the call and expects a value that `verify` accepts, or the error DISPOSED. */
   function expectOf<T>(call: () => Promise<T>, isLive: boolean, verify: (value: T) => void): void {
     const promise = call();
     ended.push(
@@ -334,7 +334,7 @@ const bytesOn = (device: Device): number[] => {
   return [queuedBytes, parameterBytes, activationBytes, tensorBytes];
 };
 
-/** Waits until the bytes in use are the expected ones, or gives up: a GPU's thread frees some after a call has settled. */
+/** Waits for the expected bytes in use, or gives up. A GPU's thread frees some after a call has settled. */
 async function settled(device: Device, expected: readonly number[]): Promise<number[]> {
   for (let i = 0; i < 100 && String(bytesOn(device)) !== String(expected); i++)
     await new Promise((resolve) => setTimeout(resolve, 10));

@@ -1,11 +1,11 @@
-// A zip writer for tests: it writes what other programs write, and what none should.
+// A zip writer for tests. It writes what other programs write, and what no program should.
 import { crc32, deflateRawSync, inflateRawSync } from "node:zlib";
 
 export interface ZipEntry {
   name: string;
   data: Uint8Array;
   deflate?: boolean;
-  /** The bytes in the file, if not `data` itself. */
+  /** The bytes in the file, if they are not `data` itself. */
   packed?: Uint8Array;
   crc?: number;
 }

@@ -1,6 +1,6 @@
-// Seeded random numbers, and damage of bytes without knowledge of their format.
+// Seeded random numbers, and random damage to bytes of any format.
 
-/** Mulberry32: integers below a bound, the same for the same seed on every machine. */
+/** Mulberry32. Draws integers below a bound, equal for equal seeds on every machine. */
 export class Random {
   #state: number;
 
@@ -19,7 +19,7 @@ export class Random {
     return items[this.below(items.length)]!;
   }
 
-  /** True once in `n` times. */
+  /** Returns true once in `n` times on average. */
   once(n: number): boolean {
     return this.below(n) === 0;
   }
@@ -42,7 +42,7 @@ const wide = [
   2n ** 64n - 1n,
 ];
 
-/** A number that programs get wrong, in `width` bytes. */
+/** A number that programs often get wrong, in `width` bytes. */
 export function interesting(random: Random, width: number): Buffer {
   const bytes = Buffer.alloc(8);
   bytes.writeBigUInt64LE(random.pick(wide));
@@ -56,7 +56,7 @@ export function splice(bytes: Buffer, at: number, removed: number, added: Uint8A
 export const noise = (random: Random, length: number) =>
   Buffer.from(Array.from({ length }, () => random.below(256)));
 
-/** Bytes without knowledge of a format. */
+/** Damages bytes without knowledge of their format. */
 export function damage(random: Random, bytes: Buffer): Buffer {
   const at = random.below(bytes.length + 1);
   const length = Math.min(random.below(random.pick([2, 9, 65, 1025])) + 1, bytes.length - at);

@@ -1,9 +1,9 @@
-// Damage of PyTorch's legacy files: of one of their pickles, or of a count before a storage.
+// Damages PyTorch's legacy files: one of their pickles, or the count before a storage.
 import { interesting, noise, type Random, splice } from "./damage.ts";
 import { mutatePickle, opcodesOf } from "./pickle.ts";
 
 export function mutateLegacy(random: Random, bytes: Buffer): Buffer {
-  // Magic, protocol, system, object, keys.
+  // The pickles are magic, protocol, system, object and keys.
   const starts: number[] = [];
   let end = 0;
   for (let i = 0; i < 5; i++) {
@@ -13,7 +13,7 @@ export function mutateLegacy(random: Random, bytes: Buffer): Buffer {
     end = last.at + last.length;
   }
   if (random.once(5) && end + 8 <= bytes.length) {
-    // A count before a storage, or the number of bytes behind it.
+    // Replaces the count before a storage.
     const count = random.once(2)
       ? interesting(random, 8)
       : Buffer.from(BigUint64Array.of(BigInt(random.below(200))).buffer);
@@ -21,7 +21,7 @@ export function mutateLegacy(random: Random, bytes: Buffer): Buffer {
   }
   if (random.once(10)) return splice(bytes, end, 0, noise(random, 1 + random.below(16)));
   let mutated = bytes;
-  // Mostly the object; from the last pickle to the first, that the places before stay.
+  // Mostly damages the object. The offsets before the chosen pickle stay valid.
   const chosen = random.once(3) ? random.pick(starts.slice(1)) : starts[3]!;
   for (let i = random.pick([0, 0, 1, 2]); i >= 0; i--) {
     const head = mutated.subarray(0, chosen);

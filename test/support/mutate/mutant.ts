@@ -1,4 +1,4 @@
-// Damaged checkpoints for the fuzz test: seeded, and aware of the formats, so that mutants get past sums and lengths.
+// Damaged checkpoints for the fuzz test. They are seeded and know the formats, so that mutants pass checksums and lengths.
 import { damage, Random } from "./damage.ts";
 import { mutateLegacy } from "./legacy.ts";
 import { mutateSafetensors } from "./safetensors.ts";
@@ -18,7 +18,7 @@ const structured: Readonly<Record<Format, (random: Random, bytes: Buffer) => Buf
   safetensors: mutateSafetensors,
 };
 
-/** The iteration's format and file: they depend on nothing but the corpus, the seed and the number. */
+/** The iteration's format and file. They depend only on the corpus, the seed and the iteration. */
 export function mutant(
   corpus: Corpus,
   seed: number,
@@ -26,9 +26,9 @@ export function mutant(
 ): { format: Format; bytes: Buffer } {
   const random = new Random(seed, iteration);
   const format = formats[iteration % formats.length]!;
-  // A third are damaged bytes of any place, the others knowing what they damage; some both.
+  // A third have random bytes damaged, the others known parts of the format. Some have both.
   const isBlind = random.once(3);
-  // Entries are changed in a plain zip file, then zipped in the format.
+  // The entries of a plain zip file are changed, then zipped in the format.
   const isZip = format !== "legacy" && format !== "safetensors";
   let bytes: Buffer = Buffer.from(random.pick(corpus[!isBlind && isZip ? "zip" : format]));
   if (!isBlind) bytes = structured[format](random, bytes);

@@ -1,7 +1,7 @@
-// Damage of pickles that knows their opcodes.
+// Damages pickles opcode by opcode.
 import { damage, interesting, type Random, splice } from "./damage.ts";
 
-/** How long an opcode's argument is: a number, or the width of the length before it. */
+/** The length of an opcode's argument in bytes, or (`counted`) the width of the length before it. */
 const fixed: Readonly<Record<number, number>> = {
   128: 1,
   149: 8,
@@ -84,7 +84,7 @@ function integerOpcode(random: Random): Buffer {
   }
 }
 
-/** One opcode of the first pickle in `pickle` changed, dropped, repeated, moved or added. */
+/** Changes, drops, repeats, moves or adds one opcode of the first pickle in `pickle`. */
 export function mutatePickle(random: Random, pickle: Buffer): Buffer {
   const opcodes = opcodesOf(pickle, 0);
   if (opcodes.length === 0) return damage(random, pickle);
@@ -101,7 +101,7 @@ export function mutatePickle(random: Random, pickle: Buffer): Buffer {
       return splice(pickle, at, length, integerOpcode(random));
     }
     case 2: {
-      // By one or two: what an error of counting gives.
+      // Changes a number by one or two, as an off-by-one error does.
       if (integers.length === 0) return pickle;
       const { at } = random.pick(integers);
       pickle[at + 1]! += random.pick([1, 2, 255, 254]);
@@ -111,7 +111,7 @@ export function mutatePickle(random: Random, pickle: Buffer): Buffer {
       if (strings.length === 0) return pickle;
       const { at, length } = random.pick(strings);
       if (random.once(2)) {
-        // Another string of its kind: a key instead of a name.
+        // Another string of the pickle, such as a key instead of a name.
         const from = random.pick(strings);
         return splice(pickle, at, length, pickle.subarray(from.at, from.at + from.length));
       }
@@ -120,7 +120,7 @@ export function mutatePickle(random: Random, pickle: Buffer): Buffer {
       return pickle;
     }
     case 4: {
-      // A length that lies, of a string, an integer or a frame.
+      // A wrong length of a string, an integer or a frame.
       const withLength = isOf([88, 140, 138, 149, 128]);
       if (withLength.length === 0) return pickle;
       const { at } = random.pick(withLength);
@@ -135,7 +135,7 @@ export function mutatePickle(random: Random, pickle: Buffer): Buffer {
     case 7:
       return splice(pickle, any.at, 0, random.pick(snippets));
     case 8: {
-      // A run of opcodes again, once or very often.
+      // Repeats a run of opcodes, once or very often.
       const from = opcodes.indexOf(any);
       const last = opcodes[Math.min(from + random.below(8), opcodes.length - 1)]!;
       const run = pickle.subarray(any.at, last.at + last.length);

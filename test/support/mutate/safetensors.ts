@@ -1,4 +1,4 @@
-// Damage of safetensors files: of a word of the header, of its length, or of the data.
+// Damages safetensors files: a word of the header, its length, or the data.
 import { damage, type Random } from "./damage.ts";
 
 const numbers = [
@@ -46,7 +46,7 @@ const words = [
   '""',
 ];
 
-/** The header as text, one word of it changed, and its length set right. */
+/** Changes words of the header's text and corrects its length. */
 export function mutateSafetensors(random: Random, bytes: Buffer): Buffer {
   const length = Number(bytes.readBigUInt64LE(0));
   let json = bytes.toString("utf8", 8, 8 + length);
@@ -55,7 +55,7 @@ export function mutateSafetensors(random: Random, bytes: Buffer): Buffer {
     const matches = [...json.matchAll(pattern)];
     if (matches.length === 0) return;
     const match = random.pick(matches);
-    // Often a word of the same header: an offset of another tensor, a name that is there already.
+    // Half of the time, the value is a word of the same header, such as another tensor's offset or a name in use.
     const value = random.once(2) ? random.pick(matches)[0] : random.pick(values);
     json = json.slice(0, match.index) + value + json.slice(match.index + match[0].length);
   };

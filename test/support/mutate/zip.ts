@@ -1,4 +1,4 @@
-// Damage of zip files: of the pickle in them, of a record, or of a field of a header.
+// Damages zip files: the pickle in them, a record, or a field of a header.
 import { parseZip, type ZipEntry, zip } from "../zip.ts";
 import { damage, interesting, type Random, splice } from "./damage.ts";
 import { mutatePickle } from "./pickle.ts";
@@ -28,7 +28,7 @@ export function mutateZip(
     case 4:
       return mutateDirectory(random, zip(entries, options));
     case 5:
-      // A record of other bytes, its sum right.
+      // Damages a record and corrects its checksum.
       chosen.data = damage(random, chosen.data as Buffer);
       return zip(entries, options);
     case 6: {
@@ -48,7 +48,7 @@ export function mutateZip(
   }
 }
 
-/** Fields as [offset, width] of each kind of header. */
+/** The fields of each kind of header as [offset, width]. */
 const fields: readonly (readonly [number, readonly (readonly [number, number])[]])[] = [
   [
     0x02014b50,
@@ -108,7 +108,7 @@ const fields: readonly (readonly [number, readonly (readonly [number, number])[]
   ],
 ];
 
-/** One field of one header: a number that programs get wrong, one off, or the same field of another header. */
+/** Changes a field of a header: to a number that programs often get wrong, by one, or to the same field of another header. */
 function mutateDirectory(random: Random, bytes: Buffer): Buffer {
   const [signature, list] = random.pick(fields);
   const mark = Buffer.alloc(4);
