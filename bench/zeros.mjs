@@ -1,6 +1,7 @@
 // What zeros save: the time of VGG11's first linear layer by the share of its inputs that are not zero.
-// node bench/zeros.mjs [--device cpu] [--precision float32] [--batch 1]; with --device cuda also under VGG_CUDA_LINEAR=dense and sparse
+// node bench/zeros.mjs [--device cpu] [--precision float32] [--batch 1]; on a GPU also with --linear dense and --linear sparse
 import { parseArgs } from "node:util";
+import { openForcedGpu } from "../dist/device/device.js";
 import { Graph, GraphBuilder, openDevice, ParameterStore, Tensor } from "../dist/index.js";
 import { table } from "./markdown.mjs";
 import { median, quantile } from "./statistics.mjs";
@@ -10,6 +11,7 @@ const { values } = parseArgs({
     device: { type: "string", default: "cpu" },
     precision: { type: "string", default: "float32" },
     batch: { type: "string", default: "1" },
+    linear: { type: "string" },
   },
 });
 const batch = Number(values.batch);
@@ -22,7 +24,9 @@ const weight = builder.parameter("weight", [outputs, inputs]);
 const record = builder.finish({
   y: builder.gemm(builder.relu(builder.input("x", [inputs])), weight),
 });
-const device = await openDevice(values.device);
+const device = await (values.linear
+  ? openForcedGpu({ linear: values.linear })
+  : openDevice(values.device));
 const store = new ParameterStore(device, record.parameters, values.precision);
 const graph = Graph.compile(device, record, store);
 await store.fillNormal("weight", 0.01, 1);

@@ -1,4 +1,4 @@
-// What each choice is worth in a whole forward of few images: VGG11 under what the environment can force of them, in rounds.
+// What each choice is worth in a whole forward of few images: VGG11 with forced kernels, in rounds.
 // Usage: node gpu/choices.mjs JSON
 import { createInterface } from "node:readline";
 import { bars, isQuick, openGpu, table, writeJson } from "./common.mjs";
@@ -12,19 +12,19 @@ const precision = "float16";
 
 /** The first is what is done without any of them. */
 const variants = [
-  { name: "as chosen", env: {} },
-  { name: "convolutions by cuDNN", env: { VGG_CUDA_FORM: "cudnn" } },
-  { name: "convolutions by ours", env: { VGG_CUDA_FORM: "direct" } },
-  { name: "all weights", env: { VGG_CUDA_LINEAR: "dense" } },
-  { name: "no weights of zeros", env: { VGG_CUDA_LINEAR: "sparse" } },
-  { name: "cuDNN, all weights", env: { VGG_CUDA_FORM: "cudnn", VGG_CUDA_LINEAR: "dense" } },
+  { name: "as chosen", forced: {} },
+  { name: "convolutions by cuDNN", forced: { form: "cudnn" } },
+  { name: "convolutions by ours", forced: { form: "direct" } },
+  { name: "all weights", forced: { linear: "dense" } },
+  { name: "no weights of zeros", forced: { linear: "sparse" } },
+  { name: "cuDNN, all weights", forced: { form: "cudnn", linear: "dense" } },
 ].slice(0, isQuick ? 2 : undefined);
 
-/** One process: the addon reads the environment. A line of JSON for each line. */
-async function child() {
+/** One process. A line of JSON for each line. */
+async function child(forced) {
   let model, ready;
   const answer = async ({ batch, profile }) => {
-    model ??= await OurVgg.create((await openGpu()).device, precision, isQuick ? 32 : 224);
+    model ??= await OurVgg.create((await openGpu(forced)).device, precision, isQuick ? 32 : 224);
     if (profile) return { steps: (await ready.profile()).map(({ medianMs }) => medianMs) };
     if (!batch) return { ms: (await ready.modes["device, queued"]())[0] };
     ready?.dispose();
@@ -44,7 +44,7 @@ const inMicroseconds = (ms) => (1000 * ms).toFixed(1);
 async function compareAll(json) {
   const script = "choices.mjs";
   const processes = variants.map(
-    ({ env }) => new Peer(process.execPath, script, ["--child"], { ...process.env, ...env }),
+    ({ forced }) => new Peer(process.execPath, script, ["--child", JSON.stringify(forced)]),
   );
   const rows = [];
   for (const batch of batches) {
@@ -52,9 +52,9 @@ async function compareAll(json) {
     const samples = variants.map(() => []);
     for (let round = 0; round < rounds; round++)
       for (const [i, one] of processes.entries()) samples[i].push((await one.ask({}, 60)).ms);
-    for (const [i, { name, env }] of variants.entries()) {
+    for (const [i, { name, forced }] of variants.entries()) {
       const { steps } = await processes[i].ask({ profile: true }, 60);
-      rows.push({ batch, name, env, ms: median(samples[i]), samples: samples[i], steps });
+      rows.push({ batch, name, forced, ms: median(samples[i]), samples: samples[i], steps });
     }
   }
   for (const one of processes) one.end();
@@ -75,6 +75,6 @@ async function compareAll(json) {
   );
 }
 
-const [first] = process.argv.slice(2);
-if (first === "--child") await child();
+const [first, forced] = process.argv.slice(2);
+if (first === "--child") await child(JSON.parse(forced));
 else await compareAll(first);

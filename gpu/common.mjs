@@ -1,6 +1,6 @@
 // What the checks on a GPU share: how far each precision may be from the truth, and small or full settings.
 import { renameSync, writeFileSync } from "node:fs";
-import { openDevice } from "../dist/index.js";
+import { openForcedGpu } from "../dist/device/device.js";
 
 /** Most difference between two answers, relative to the greatest number of the right one. */
 export const bars = { float32: 1e-5, tf32: 2e-3, float16: 5e-3, bfloat16: 3e-2 };
@@ -15,9 +15,9 @@ process.on("uncaughtException", (error) => {
   process.exit(1);
 });
 
-/** The first GPU and which of the precisions with a bar it has. */
-export async function openGpu() {
-  const device = await openDevice("cuda");
+/** The first GPU, with forced kernels, and which of the precisions with a bar it has. */
+export async function openGpu(forced = {}) {
+  const device = await openForcedGpu(forced);
   const precisions = Object.keys(bars).filter((name) => device.info.precisions.includes(name));
   return { device, precisions };
 }

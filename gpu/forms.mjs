@@ -6,6 +6,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { openForcedGpu } from "../dist/device/device.js";
 import { Graph, GraphBuilder, openDevice, ParameterStore, Tensor } from "../dist/index.js";
 import { bars, bytesOf, difference, isQuick, openGpu, table, writeJson } from "./common.mjs";
 
@@ -92,9 +93,13 @@ function computeConvolution(device, precision, { name, channels, filters, size, 
 const fileOf = (folder, precision, form, name) =>
   join(folder, `form-${precision}-${form}-${name}.f32`);
 
-/** One process: a form of every layer that can take it; the addon reads VGG_CUDA_FORM and VGG_CUDA_LINEAR. */
+/** What forces a form. Nothing forces the kernel for first layers. */
+const forcing = (form) =>
+  form === "first" ? {} : ["dense", "sparse"].includes(form) ? { linear: form } : { form };
+
+/** One process: a form of every layer that can take it. */
 async function child(folder, precision, form) {
-  const device = await openDevice(precision === "cpu" ? "cpu" : "cuda");
+  const device = await (precision === "cpu" ? openDevice("cpu") : openForcedGpu(forcing(form)));
   for (const layer of layers.filter((layer) => formsOf(layer, precision).includes(form))) {
     const line = { precision, form, layer: layer.name };
     try {
@@ -114,12 +119,6 @@ function start(folder, precision, form) {
   const script = fileURLToPath(import.meta.url);
   const running = spawn(process.execPath, [script, "--child", folder, precision, form], {
     stdio: ["ignore", "pipe", "inherit"],
-    env: {
-      ...process.env,
-      ...(form === "first"
-        ? {}
-        : { [["dense", "sparse"].includes(form) ? "VGG_CUDA_LINEAR" : "VGG_CUDA_FORM"]: form }),
-    },
   });
   let text = "";
   running.stdout.on("data", (data) => {

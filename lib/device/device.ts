@@ -4,7 +4,12 @@ import { checkInteger, formatShape, rangeError, readOptions, typeError } from ".
 import { arrayTypeOf, type DType, dtypes } from "../dtype.js";
 import { awaitNative, callNative, VggError } from "../errors.js";
 import { gpuCacheFolder } from "../files/cache-folder.js";
-import type { NativeDevice, NativeMemory, NativeReservation } from "../native/addon.js";
+import type {
+  NativeAddon,
+  NativeDevice,
+  NativeMemory,
+  NativeReservation,
+} from "../native/addon.js";
 import { native } from "../native/load.js";
 import { inTurn, Line, mustWait, waitWithCopies } from "../order.js";
 import { markCopy } from "../realm.js";
@@ -77,7 +82,7 @@ export async function openDevice(
     );
   if (id === "cpu") return openCpu();
   try {
-    return await openGpu(Number(id.split(":")[1] ?? 0), deterministic, maxQueuedBytes ?? 0);
+    return await openGpu(Number(id.split(":")[1] ?? 0), deterministic, {}, maxQueuedBytes ?? 0);
   } catch (error) {
     // `diagnose` says why the GPU does not work.
     if (id === "auto" && error instanceof VggError && error.code !== "ADDON_MISSING")
@@ -89,11 +94,27 @@ export async function openDevice(
 async function openGpu(
   ordinal: number,
   deterministic: boolean,
+  { form = null, linear = null }: ForcedKernels,
   maxQueuedBytes: number,
 ): Promise<Device> {
-  const options = { cacheFolder: gpuCacheFolder(), deterministic, maxQueuedBytes };
+  const options = { cacheFolder: gpuCacheFolder(), deterministic, form, linear, maxQueuedBytes };
   const opened = await awaitNative(() => native().openCuda(ordinal, options));
-  return new Device(gpuInfos()[ordinal]!, opened, deterministic);
+  const traits = [deterministic && "deterministic", form && `form ${form}`, linear];
+  return new Device(gpuInfos()[ordinal]!, opened, traits.filter(Boolean).join(", "));
+}
+
+type NativeOptions = Parameters<NativeAddon["openCuda"]>[1];
+
+/** @internal The kernels of a GPU that run without being timed against others. */
+export type ForcedKernels = Partial<Pick<NativeOptions, "form" | "linear">>;
+
+/**
+ * Opens a GPU with forced kernels, for comparing them (docs/gpu.md). The package does not export it.
+ * @internal
+ * @throws {RangeError} no such kernel @throws {VggError} as `openDevice`
+ */
+export function openForcedGpu(forced: ForcedKernels): Promise<Device> {
+  return openGpu(0, false, forced, 0);
 }
 
 /**
@@ -112,12 +133,13 @@ export class Device {
   readonly info: DeviceInfo;
   #native: NativeDevice | null;
 
-  readonly #isDeterministic: boolean;
+  /** How it differs from other devices of the same id. */
+  readonly #variant: string;
 
   /** @internal Use `openDevice`. */
-  constructor(info: DeviceInfo, device: NativeDevice, isDeterministic = false) {
+  constructor(info: DeviceInfo, device: NativeDevice, variant = "") {
     this.#native = device;
-    this.#isDeterministic = isDeterministic;
+    this.#variant = variant;
     const { threads, instructionSet, precisions } = callNative(() => device.info());
     this.info =
       info.kind === "cpu"
@@ -150,7 +172,7 @@ export class Device {
 
   toString(): string {
     const { id, threads, instructionSets = [] } = this.info;
-    if (this.kind === "cuda") return this.#isDeterministic ? `${id} (deterministic)` : id;
+    if (this.kind === "cuda") return this.#variant === "" ? id : `${id} (${this.#variant})`;
     return `${id} (${threads} threads, ${instructionSets.join(", ")})`;
   }
 

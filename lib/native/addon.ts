@@ -206,7 +206,14 @@ export interface NativeAddon {
   openCpu(threads: number, instructionSet: string, maxQueuedBytes: number): NativeDevice;
   openCuda(
     ordinal: number,
-    options: { cacheFolder: string; deterministic: boolean; maxQueuedBytes: number },
+    options: {
+      cacheFolder: string;
+      deterministic: boolean;
+      /** The kernels that run without being timed against others (docs/gpu.md). Null: the fastest ones. */
+      form: "plain" | "fused" | "cudnn" | "direct" | null;
+      linear: "dense" | "sparse" | null;
+      maxQueuedBytes: number;
+    },
   ): Promise<NativeDevice>;
   cudaDevices(): NativeGpu[];
   cudaReport(): {

@@ -44,6 +44,7 @@ CudaBackend::CudaBackend(int ordinal, const CudaOptions& options)
     : context_(std::make_shared<Context>(loadLibraries(), ordinal)),
       cache_(options.cacheFolder),
       deterministic_(options.deterministic),
+      forced_(options.forced),
       kernels_(*context_, cache_),
       arena_(*context_, &activationBytes_),
       pinned_(std::make_shared<HostPool>(
@@ -126,8 +127,8 @@ std::shared_ptr<Executable> CudaBackend::compile(const Program& program,
                                                  std::shared_ptr<Parameters> parameters,
                                                  size_t batch) {
   context_->throwIfLost();
-  const Shared shared{*context_, kernels_,       arena_,           completions_,
-                      cache_,    deterministic_, &activationBytes_};
+  const Shared shared{*context_, kernels_,       arena_,  completions_,
+                      cache_,    deterministic_, forced_, &activationBytes_};
   return context_->share(new CudaExecutable(
       program, std::static_pointer_cast<CudaParameters>(std::move(parameters)), batch, shared));
 }

@@ -10,6 +10,7 @@ namespace vgg::cuda {
 struct CudaOptions {
   std::string cacheFolder;  // "" keeps no plans and kernels on disk
   bool deterministic = false;
+  ForcedKernels forced{};
 };
 
 /** What the GPU offers of `Precision`. */
@@ -44,6 +45,7 @@ class CudaBackend final : public Backend {
   std::shared_ptr<Context> context_;
   DiskCache cache_;
   bool deterministic_;
+  ForcedKernels forced_;
   std::atomic<size_t> parameterBytes_{0}, activationBytes_{0}, tensorBytes_{0};
   Kernels kernels_;
   SharedArena arena_;

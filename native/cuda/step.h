@@ -8,6 +8,7 @@
 #include "cuda/completions.h"
 #include "cuda/nvidia/nvrtc.h"
 #include "cuda/plan/choices.h"
+#include "cuda/plan/forced_kernels.h"
 #include "cuda/shared_arena.h"
 
 namespace vgg::cuda {
@@ -21,6 +22,7 @@ struct Shared {
   const DiskCache& cache;
   bool deterministic;  // the same bits in each process: choices are cuDNN's estimates, nothing is
                        // timed
+  ForcedKernels forced;
   std::atomic<size_t>* activationBytes;
 };
 

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <map>
 #include <mutex>
+#include <tuple>
 #include <utility>
 
 #include "cpu/backend.h"
@@ -15,7 +16,7 @@ struct Registry {
   std::mutex mutex;
   std::map<std::pair<int, std::string>, std::shared_ptr<Backend>> cpus;
   std::mutex openingGpu;  // one at a time, while `mutex` stays free
-  std::map<std::pair<int, bool>, std::shared_ptr<cuda::CudaBackend>> gpus;
+  std::map<std::tuple<int, bool, cuda::ForcedKernels>, std::shared_ptr<cuda::CudaBackend>> gpus;
 };
 
 // Kept outside the registry: the end of an environment reads them and must not allocate.
@@ -54,13 +55,13 @@ std::shared_ptr<Backend> openCpu(int threads, const std::string& instructionSet)
 }
 
 std::shared_ptr<Backend> openCuda(int ordinal, const cuda::CudaOptions& options) {
-  const std::pair key(ordinal, options.deterministic);
+  const std::tuple key(ordinal, options.deterministic, options.forced);
   const std::lock_guard opening(registry().openingGpu);
   {
     const std::lock_guard lock(registry().mutex);
     // A GPU is lost to the whole process, whichever of its devices noticed it.
     for (const auto& [other, backend] : registry().gpus) {
-      if (other.first == ordinal) backend->throwIfLost();
+      if (std::get<0>(other) == ordinal) backend->throwIfLost();
     }
     const auto open = registry().gpus.find(key);
     if (open != registry().gpus.end()) return open->second;

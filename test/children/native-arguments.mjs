@@ -52,7 +52,16 @@ const entries = [
   [
     addon,
     "openCuda",
-    [0, { cacheFolder: "/nonexistent", deterministic: false, maxQueuedBytes: 0 }],
+    [
+      0,
+      {
+        cacheFolder: "/nonexistent",
+        deterministic: false,
+        form: null,
+        linear: null,
+        maxQueuedBytes: 0,
+      },
+    ],
   ],
   [addon, "cudaDevices", []],
   [addon, "cudaReport", []],

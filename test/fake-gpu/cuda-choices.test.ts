@@ -8,6 +8,11 @@ const small = ["1001", "70"];
 // A weight of 64 MiB.
 const large = ["8200", "4096"];
 
+/** The environment of a child whose device has forced kernels. */
+const forcing = (kernels: Record<string, unknown>) => ({
+  FORCED_KERNELS: JSON.stringify(kernels),
+});
+
 /** A linear layer of these sizes; how often its weight is to be kept. Returns how many kernels were launched. */
 function checkLinear(env: NodeJS.ProcessEnv, args: string[], copies: number): number {
   const { stderr, result } = run("linear", env, ...args);
@@ -60,7 +65,7 @@ describe.skipIf(!isBuilt)("what runs a layer", () => {
 
   it("convolves by its own kernel where that is faster, or asked for, and the GPU can", () => {
     const cache = { XDG_CACHE_HOME: join(scratch, "direct") };
-    const plain = run("convolutions", { VGG_CUDA_FORM: "plain" });
+    const plain = run("convolutions", forcing({ form: "plain" }));
     const largest = Math.max(...plain.result.data);
     const launches = [
       ["", "9.0", 0],
@@ -70,7 +75,7 @@ describe.skipIf(!isBuilt)("what runs a layer", () => {
       ["", "8.9", 3],
       ["direct", "12.0", 3],
     ].map(([form, capability, executions]) => {
-      const env = { VGG_CUDA_FORM: `${form}`, FAKE_CUDA_CAPABILITY: `${capability}` };
+      const env = { ...forcing(form ? { form } : {}), FAKE_CUDA_CAPABILITY: `${capability}` };
       const { stderr, result } = run("convolutions", { ...cache, ...env });
       expect(stderr).toBe("");
       expect(result).toMatchObject({ executions, misuse: 0 });
@@ -90,20 +95,29 @@ describe.skipIf(!isBuilt)("what runs a layer", () => {
 
   it("refuses a form and a kernel that do not exist", () => {
     for (const [name, list] of [
-      ["VGG_CUDA_FORM", "plain, fused, cudnn, direct"],
-      ["VGG_CUDA_LINEAR", "dense, sparse"],
+      ["form", "plain, fused, cudnn, direct"],
+      ["linear", "dense, sparse"],
     ]) {
-      const { code, message } = run("refused", { [`${name}`]: "Fused" }).result;
-      expect(code).toBe("UNSUPPORTED");
-      expect(message).toBe(`Expected one of ${list} for ${name} but received Fused`);
+      const { result } = run("refused", forcing({ [`${name}`]: "Fused" }));
+      expect(result.name).toBe("RangeError");
+      expect(result.message).toBe(`Expected one of ${list} for ${name} but received Fused`);
     }
+  });
+
+  it("forces a form on one device, not on others of the process", () => {
+    const { stderr, result } = run("beside");
+    expect(stderr).toBe("");
+    expect(result).toEqual({
+      executions: { "cuda:0 (form cudnn)": 3, "cuda:0 (form direct)": 0, "cuda:0 (sparse)": 0 },
+      misuse: 0,
+    });
   });
 
   it("skips a linear layer's zeros if asked to", () => {
     checkLinear({}, small, 1);
-    checkLinear({ VGG_CUDA_LINEAR: "dense" }, small, 1);
-    checkLinear({ VGG_CUDA_LINEAR: "sparse" }, small, 2);
-    checkLinear({ VGG_CUDA_LINEAR: "sparse", FAKE_CUDA_CAPABILITY: "7.5" }, small, 2);
+    checkLinear(forcing({ linear: "dense" }), small, 1);
+    checkLinear(forcing({ linear: "sparse" }), small, 2);
+    checkLinear({ ...forcing({ linear: "sparse" }), FAKE_CUDA_CAPABILITY: "7.5" }, small, 2);
   });
 
   // Not under the sanitizers: minutes there, for what the tests before and after run as well.
@@ -151,13 +165,13 @@ describe.skipIf(!isBuilt).each(faults)("a kernel of ours that %s", (fault) => {
   let sound: { convolutions: number[]; forward: number[] };
   beforeAll(() => {
     sound = {
-      convolutions: run("convolutions", { VGG_CUDA_FORM: "plain" }).result.data,
+      convolutions: run("convolutions", forcing({ form: "plain" })).result.data,
       forward: run("forward").result.data,
     };
   });
 
   it.each(["", "direct"])("runs no convolution, asked for as '%s'", (form) => {
-    const env = { ...planted("convolution", fault), VGG_CUDA_FORM: form };
+    const env = { ...planted("convolution", fault), ...forcing(form ? { form } : {}) };
     const { stderr, result } = run("convolutions", env);
     expect(stderr).toBe("");
     expect(result).toMatchObject({ executions: 3, misuse: 0 });
@@ -205,9 +219,13 @@ describe.skipIf(!isBuilt).each(faults)("a kernel of ours that %s", (fault) => {
   });
 
   it("skips no zeros", () => {
-    checkLinear({ VGG_CUDA_LINEAR: "sparse", ...planted("sparseGemv", fault) }, small, 1);
+    checkLinear({ ...forcing({ linear: "sparse" }), ...planted("sparseGemv", fault) }, small, 1);
     if (isAlwaysBroken(fault))
-      checkLinear({ VGG_CUDA_LINEAR: "sparse", ...planted("transposeMatrix", fault) }, small, 1);
+      checkLinear(
+        { ...forcing({ linear: "sparse" }), ...planted("transposeMatrix", fault) },
+        small,
+        1,
+      );
   });
 });
 

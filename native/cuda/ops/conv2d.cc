@@ -61,10 +61,11 @@ Step CudaExecutable::prepare(const Conv2d& op) {
   const CUdeviceptr typedBias = filter.typedBias->address();
   const bool relu = op.relu;
 
-  Candidates candidates{formsOf(op, choices_, parameters_->specs(), parameters_->precision()),
-                        maxPool != nullptr,
-                        {},
-                        {}};
+  Candidates candidates{
+      formsOf(op, choices_, parameters_->specs(), parameters_->precision(), shared_.forced.form),
+      maxPool != nullptr,
+      {},
+      {}};
   candidates.after = [=, this](Form form) -> Step {
     const CUdeviceptr added = form == Form::kPlain ? bias : 0;
     // max(x) + b = max(x + b), and ReLU is monotone: the pool does both on what it has read anyway.
@@ -80,7 +81,7 @@ Step CudaExecutable::prepare(const Conv2d& op) {
     return {address(run, input), weight, bias, address(run, made), 0};
   };
   Step directStep = [=](const Run& run) { direct(directBuffers(run)); };
-  const bool isWanted = wantedForm() == "direct";
+  const bool isWanted = shared_.forced.form == ForcedForm::kDirect;
   // What the cache keeps of the choice between it and cuDNN's best.
   const std::string key = keyOf(candidates) + " direct " + kernelsText("convolution.cu");
   const auto known = direct && !isWanted ? shared_.cache.read(key) : std::nullopt;

@@ -104,7 +104,7 @@ Step CudaExecutable::chooseLinear(const Linear& layer, bool addsBias) {
     return productStep(*algorithm);
   };
 
-  const bool isKept = !shared_.deterministic && wantedLinear().empty();
+  const bool isKept = !shared_.deterministic && shared_.forced.linear == ForcedLinear::kNone;
   const std::string key = layer.key + (addsBias ? "" : " apart");
   if (const auto cached = isKept ? shared_.cache.read(key) : std::nullopt) {
     const std::optional<Algorithm> algorithm = fromText(*cached);
@@ -138,7 +138,7 @@ Step CudaExecutable::prepare(const Gemm& op) {
   const Buffer input = buffer(op.input);
   const Buffer output = buffer(op.output);
   const Matrix& matrix = parameters_->matrix(op.weight, input.channels, input.pixels());
-  const bool isSparse = cuda::isSparse(op, choices_);
+  const bool isSparse = cuda::isSparse(op, choices_, shared_.forced.linear);
   const std::string key =
       context_.identity() + " cuBLASLt " + context_.libraries().cublasLt.version + " linear " +
       precisionName(parameters_->precision()) + " " + std::to_string(matrix.rows) + " " +
@@ -147,7 +147,7 @@ Step CudaExecutable::prepare(const Gemm& op) {
       (isGemv(batch_) ? " gemv " + kernelsText("gemv.cu") : "");
   const Linear layer{op,       input, output, matrix, parameters_->bias(op.bias, output.channels),
                      isSparse, key};
-  if (isSparse && wantedLinear() == "sparse") {
+  if (isSparse && shared_.forced.linear == ForcedLinear::kSparse) {
     if (Step sparse = sparseStep(layer)) return sparse;
   }
   if (shared_.deterministic) {

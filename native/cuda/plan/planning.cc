@@ -108,7 +108,7 @@ std::vector<PlannedConvolution> planConvolutions(const NamedGpu& gpu, const Prog
     const Forms forms = formsOf(*conv, choices, specs, options.precision);
     const bool isFirstLayer = choices.firstLayers[conv->output].has_value();
     for (const Form form : forms.forms) {
-      const bool isKept = form == forms.forms.front() && !isFirstLayer && !forms.isForced;
+      const bool isKept = form == forms.forms.front() && !isFirstLayer;
       rows.push_back(
           planner.plan(forms.problem, form, choices.pooledBy[conv->output] != nullptr, isKept));
       rows.back().weight = specs[conv->weight].name;

@@ -21,6 +21,32 @@ size_t queueLimitOf(const Napi::Value& value) {
   return static_cast<size_t>(integerOf(value, "maxQueuedBytes", 0, kMaxSafeInteger));
 }
 
+/** Reads the name of a forced kernel. Null is no kernel. */
+template <typename Kernel>
+Kernel forcedOf(const Napi::Value& value, const char* name,
+                std::initializer_list<std::pair<const char*, Kernel>> known) {
+  if (value.IsNull()) return Kernel::kNone;
+  const std::string given = stringOf(value, name);
+  std::string list;
+  for (const auto& [text, kernel] : known) {
+    if (given == text) return kernel;
+    list.append(list.empty() ? "" : ", ").append(text);
+  }
+  throw ArgumentError("Expected one of " + list + " for " + name + " but received " + given);
+}
+
+cuda::ForcedKernels forcedKernelsOf(const Napi::Object& options) {
+  using cuda::ForcedForm, cuda::ForcedLinear;
+  return {
+      forcedOf<ForcedForm>(ownProperty(options, "form"), "form",
+                           {{"plain", ForcedForm::kPlain},
+                            {"fused", ForcedForm::kFused},
+                            {"cudnn", ForcedForm::kCudnn},
+                            {"direct", ForcedForm::kDirect}}),
+      forcedOf<ForcedLinear>(ownProperty(options, "linear"), "linear",
+                             {{"dense", ForcedLinear::kDense}, {"sparse", ForcedLinear::kSparse}})};
+}
+
 }  // namespace
 
 Napi::Function DeviceWrap::define(Napi::Env env) {
@@ -75,7 +101,8 @@ Napi::Value DeviceWrap::openCuda(const Napi::CallbackInfo& info) {
     const Napi::Object options = objectOf(info[1], "options");
     const cuda::CudaOptions chosen{
         stringOf(ownProperty(options, "cacheFolder"), "cacheFolder"),
-        booleanOf(ownProperty(options, "deterministic"), "deterministic")};
+        booleanOf(ownProperty(options, "deterministic"), "deterministic"),
+        forcedKernelsOf(options)};
     const size_t maxQueuedBytes = queueLimitOf(ownProperty(options, "maxQueuedBytes"));
     return inBackground(
         info.Env(), "vgg-cudnn:openCuda", [ordinal, chosen, maxQueuedBytes]() -> MakeValue {

@@ -1,4 +1,5 @@
 // The modes of cuda.mjs that are about what the back end chooses between.
+import { openForcedGpu } from "../../../dist/device/device.js";
 import {
   DeviceTensor,
   Graph,
@@ -8,6 +9,32 @@ import {
   Tensor,
 } from "../../../dist/index.js";
 import { args, caught, control, network, shape } from "../../children/fake-gpu.mjs";
+
+const forced = JSON.parse(process.env.FORCED_KERNELS ?? "{}");
+
+/** Runs convolutions with and without a pool. Returns their outputs, and cuDNN's executions of one forward. */
+async function convolve(device) {
+  const b = new GraphBuilder();
+  let y = b.relu(b.input("x", [64, 12, 20]));
+  for (const [i, channels] of [64, 64, 128].entries()) {
+    const weight = b.parameter(`w${i}`, [channels, 64, 3, 3]);
+    const bias = b.parameter(`b${i}`, [channels]);
+    y = b.conv2d(y, weight, { bias, padding: 1, relu: true });
+    if (i === 1) y = b.maxPool2d(y);
+  }
+  const record = b.finish({ y });
+  const store = new ParameterStore(device, record.parameters, "float16");
+  const graph = Graph.compile(device, record, store);
+  for (const [i, { name }] of record.parameters.entries()) await store.fillNormal(name, 0.05, 1, i);
+  const x = Tensor.randn([2, 64, 12, 20], 2);
+  await graph.run({ x });
+  const before = control("cudnnExecutions");
+  const { data } = (await graph.run({ x })).y;
+  const executions = control("cudnnExecutions") - before;
+  await graph.dispose();
+  await store.dispose();
+  return { data: [...data], executions };
+}
 
 export const choices = {
   /** One forward, by what the cache holds and what it costs. */
@@ -45,42 +72,31 @@ export const choices = {
     return { outcomes, misuse: control("misuseCount") };
   },
 
-  /** One forward, whose environment asks for what does not exist. */
+  /** A device with kernels that do not exist. */
   async refused() {
-    const model = await network(await openDevice("cuda"));
-    const { code, message } = await caught(model.forward(Tensor.randn(shape)));
-    return { code, message };
+    return caught(openForcedGpu(forced));
   },
 
-  /** Convolutions that our own kernel can do, with and without a pool: cuDNN's executions of one forward. */
+  /** Convolutions that our own kernel can do: cuDNN's executions of one forward. */
   async convolutions() {
-    const device = await openDevice("cuda", { deterministic: args[0] === "deterministic" });
-    const b = new GraphBuilder();
-    let y = b.relu(b.input("x", [64, 12, 20]));
-    for (const [i, channels] of [64, 64, 128].entries()) {
-      const weight = b.parameter(`w${i}`, [channels, 64, 3, 3]);
-      const bias = b.parameter(`b${i}`, [channels]);
-      y = b.conv2d(y, weight, { bias, padding: 1, relu: true });
-      if (i === 1) y = b.maxPool2d(y);
-    }
-    const record = b.finish({ y });
-    const store = new ParameterStore(device, record.parameters, "float16");
-    const graph = Graph.compile(device, record, store);
-    for (const [i, { name }] of record.parameters.entries())
-      await store.fillNormal(name, 0.05, 1, i);
-    const x = Tensor.randn([2, 64, 12, 20], 2);
-    await graph.run({ x });
-    const before = control("cudnnExecutions");
-    const { data } = (await graph.run({ x })).y;
-    const executions = control("cudnnExecutions") - before;
-    await graph.dispose();
-    await store.dispose();
+    const device = await (args[0] === "deterministic"
+      ? openDevice("cuda", { deterministic: true })
+      : openForcedGpu(forced));
     return {
-      data: [...data],
-      executions,
+      ...(await convolve(device)),
       launches: control("kernelLaunches"),
       misuse: control("misuseCount"),
     };
+  },
+
+  /** The same on several devices of one process. */
+  async beside() {
+    const executions = {};
+    for (const kernels of [{ form: "cudnn" }, { form: "direct" }, { linear: "sparse" }]) {
+      const device = await openForcedGpu(kernels);
+      executions[device] = (await convolve(device)).executions;
+    }
+    return { executions, misuse: control("misuseCount") };
   },
 
   /** A forward of many small linear layers, then a large one: counts how often its weight is kept. */
@@ -122,7 +138,7 @@ export const choices = {
     const answers = [];
     let parameterBytes, used, bytes;
     for (const kind of ["cpu", "cuda"]) {
-      const device = await openDevice(kind);
+      const device = await (kind === "cpu" ? openDevice(kind) : openForcedGpu(forced));
       const store = new ParameterStore(
         device,
         record.parameters,

@@ -6,9 +6,10 @@
 namespace vgg::cuda {
 
 DirectConvolution CudaExecutable::prepareDirect(const Conv2d& op) {
+  const ForcedForm form = shared_.forced.form;
   // In a deterministic device nothing is chosen by time.
   const bool isWanted =
-      wantedForm() == "direct" || (wantedForm().empty() && !shared_.deterministic);
+      form == ForcedForm::kDirect || (form == ForcedForm::kNone && !shared_.deterministic);
   // The kernel's instructions are those of compute capability 9.0 alone.
   if (!isWanted || context_.gpu().capability() != 90) return nullptr;
   const Shape& shape = parameters_->specs()[op.weight].shape;
