@@ -248,7 +248,7 @@ describe.skipIf(!isBuilt)("the cache of plans and kernels", () => {
     const patched = (from: string, to: string) => {
       const bytes = readFileSync(from);
       for (const [text, changed] of [
-        ["Linear layers for a few inputs", "Linear layers of a few inputs "],
+        ["Linear layers for a few images", "Linear layers of a few images "],
         ["A 3 × 3 convolution of a few images", "One 3 × 3 convolution of few images"],
       ] as const) {
         const at = bytes.indexOf(text);
