@@ -9,7 +9,7 @@ import { parseArgs } from "node:util";
 import { listDevices } from "../dist/index.js";
 import { watchBystanders } from "./bystanders.mjs";
 import { layerTimes } from "./layer-times.mjs";
-import { writeModels } from "./models.mjs";
+import { writeModels } from "./models/write.mjs";
 import { installPython } from "./python.mjs";
 import { writeReport } from "./report.mjs";
 import { describeMachine, printTable, summarize } from "./results.mjs";

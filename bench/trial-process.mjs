@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { python } from "./python.mjs";
@@ -14,7 +15,7 @@ const repeats = (batch) => {
   return batch <= 4 ? { warmUp: 1, repeat: 3 } : { warmUp: 0, repeat: 2 };
 };
 
-const here = fileURLToPath(new URL(".", import.meta.url));
+const drivers = fileURLToPath(new URL("drivers/", import.meta.url));
 
 class TrialProcess {
   #process;
@@ -23,14 +24,14 @@ class TrialProcess {
 
   constructor(trial, options) {
     const { driver, runtime } = engines[trial.engine];
-    const script = fileURLToPath(new URL(`drivers/${driver}`, import.meta.url));
+    const script = join(drivers, driver);
     this.#process = spawn(
       runtime === "node" ? process.execPath : python,
       [script, JSON.stringify(options)],
       {
         stdio: ["pipe", "pipe", "pipe", "pipe"],
         timeout: 300_000,
-        env: { ...process.env, PYTHONPATH: here, PYTHONDONTWRITEBYTECODE: "1" },
+        env: { ...process.env, PYTHONPATH: drivers, PYTHONDONTWRITEBYTECODE: "1" },
       },
     );
     this.#process.stdin.on("error", () => {}); // of a process that ended: `answer` says it

@@ -1,7 +1,7 @@
 // The driver of onnxruntime-node, CPU provider, every graph optimisation (its default).
 import { createRequire } from "node:module";
 import * as ort from "onnxruntime-node";
-import { options, serve } from "../driver.mjs";
+import { options, serve } from "./driver.mjs";
 
 const { version } = createRequire(import.meta.url)("onnxruntime-node/package.json");
 const session = await ort.InferenceSession.create(options.model, {

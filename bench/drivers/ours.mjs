@@ -1,6 +1,6 @@
 // The driver of this package.
 import { openDevice, Tensor, Vgg, version } from "../../dist/index.js";
-import { options, serve, skip } from "../driver.mjs";
+import { options, serve, skip } from "./driver.mjs";
 
 const { model: file, precision, threads, settings } = options;
 const device = await openDevice("cpu", { threads, ...settings });

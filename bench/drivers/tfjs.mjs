@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
 import * as tf from "@tensorflow/tfjs-core";
 import { openCheckpoint } from "../../dist/checkpoint/open.js";
-import { options, serve } from "../driver.mjs";
+import { options, serve } from "./driver.mjs";
 
 const require = createRequire(import.meta.url);
 setWasmPaths(join(dirname(require.resolve("@tensorflow/tfjs-backend-wasm/package.json")), "dist/"));

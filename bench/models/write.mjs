@@ -4,11 +4,11 @@ import { createWriteStream } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { finished } from "node:stream/promises";
-import { Tensor, Vgg } from "../dist/index.js";
+import { Tensor, Vgg } from "../../dist/index.js";
+import { mnnConvert } from "../python.mjs";
 import { fusedLayers } from "./layers.mjs";
 import { toNcnn } from "./ncnn-model.mjs";
 import { toOnnx } from "./onnx.mjs";
-import { mnnConvert } from "./python.mjs";
 import { computeTruth } from "./truth.mjs";
 
 async function writeParts(file, parts) {
