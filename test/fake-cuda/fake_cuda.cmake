@@ -41,9 +41,9 @@ foreach(name libcuda.so.1
   add_custom_command(TARGET fake_cuda POST_BUILD
     COMMAND ${CMAKE_COMMAND} -E create_symlink $<TARGET_FILE_NAME:fake_cuda> ${FAKE_CUDA_OUTPUT}/${name})
 endforeach()
-if(EXISTS ${fake_cuda_root}/test/native/fake_cuda_test.cc)
-  add_executable(fake_cuda_test EXCLUDE_FROM_ALL
-    ${fake_cuda_root}/test/native/fake_cuda_test.cc ${fake_cuda_folder}/arithmetic.cc)
+file(GLOB fake_cuda_tests CONFIGURE_DEPENDS ${fake_cuda_root}/test/native/fake_cuda/*.cc)
+if(fake_cuda_tests)
+  add_executable(fake_cuda_test EXCLUDE_FROM_ALL ${fake_cuda_tests} ${fake_cuda_folder}/arithmetic.cc)
   target_include_directories(fake_cuda_test PRIVATE ${fake_cuda_folder} ${fake_cuda_root}/native)
   target_compile_definitions(fake_cuda_test PRIVATE FAKE_CUDA_KERNELS="${fake_cuda_root}/native/cuda/kernels")
   target_compile_options(fake_cuda_test PRIVATE -O2 -march=native)

@@ -1,26 +1,19 @@
-// The parts of the native core that JavaScript cannot see: the arena, the thread pool, the random
-// numbers, copies and pools of memory.
+// The parts of the native core that JavaScript cannot see, and main: the arena, the random numbers,
+// sizes and limits here, the others in the files that main names.
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <array>
-#include <atomic>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <memory>
-#include <thread>
 #include <vector>
 
 #include "core/error.h"
 #include "core/memory/arena.h"
-#include "core/memory/copy.h"
 #include "core/memory/host_memory.h"
-#include "core/memory/host_pool.h"
 #include "core/random.h"
 #include "core/shape.h"
 #include "core/threads/device_thread.h"
@@ -83,52 +76,6 @@ void normalNumbersDoNotDependOnTheCut() {
     std::vector<float> part(1500);
     vgg::fillNormal(part.data(), first, part.size(), 7, 3, 2.0F);
     for (size_t i = 0; i < part.size(); ++i) EXPECT(part[i] == whole[first + i]);
-  }
-}
-
-void poolCallsEachIndexOnce() {
-  for (const int threads : {1, 2, 5}) {
-    vgg::ThreadPool pool(threads);
-    for (int round = 0; round < 2000; ++round) {
-      const size_t count = static_cast<size_t>(round % 97);
-      std::vector<std::atomic<int>> calls(count);
-      pool.run(count, [&](size_t i) { ++calls[i]; });
-      for (const auto& called : calls) EXPECT(called == 1);
-    }
-  }
-}
-
-void poolThreadsBeginApart() {
-  constexpr size_t kThreads = 4;
-  constexpr size_t kCount = 10;
-  vgg::ThreadPool pool(kThreads);
-  for (int round = 0; round < 200; ++round) {
-    std::atomic<size_t> arrived{0};
-    std::array<size_t, kThreads> first{};
-    std::array<std::atomic<int>, kThreads> calls{};
-    pool.run(kCount, [&](size_t i, size_t thread) {
-      if (calls[thread]++ > 0) return;
-      first[thread] = i;
-      ++arrived;
-      while (arrived < kThreads) std::this_thread::yield();
-    });
-    EXPECT((first == std::array<size_t, kThreads>{0, 2, 5, 7}));
-  }
-}
-
-/** The thread with the first block waits for all others: the other thread does them all. */
-void poolThreadsTakeWhatIsLeft() {
-  vgg::ThreadPool pool(2);
-  for (int round = 0; round < 200; ++round) {
-    std::atomic<int> done{0};
-    pool.run(10, [&](size_t i) {
-      if (i == 0) {
-        while (done < 9) std::this_thread::yield();
-      } else {
-        ++done;
-      }
-    });
-    EXPECT(done == 9);
   }
 }
 
@@ -198,166 +145,14 @@ void limitsAreNamed() {
 void limitsAreNamed() {}
 #endif
 
-/** A pool that keeps this many pages, and counts the pages that it made and the live ones. */
-struct CountedPages {
-  static constexpr size_t kPage = 4096;
-  CountedPages(size_t least, size_t most)
-      : pool(std::make_shared<vgg::HostPool>(
-            vgg::HostPool::Limits{least * kPage, most * kPage}, [this](size_t bytes) {
-              ++made;
-              ++alive;
-              auto block = vgg::HostMemory::allocate(bytes);
-              std::byte* data = block->data();
-              return vgg::HostMemory::adopt(
-                  data, bytes, std::shared_ptr<void>(data, [this, block](void*) { --alive; }));
-            })) {}
-
-  /** Holds `blocks` blocks of `pages` at once. */
-  void use(int blocks, size_t pages) const {
-    std::vector<std::shared_ptr<vgg::HostMemory>> used;
-    for (int i = 0; i < blocks; ++i) used.push_back(pool->allocate(pages * kPage));
-  }
-
-  int made = 0, alive = 0;
-  std::shared_ptr<vgg::HostPool> pool;
-};
-
-void hostPoolServesWithTheSmallestThatFits() {
-  CountedPages pages(8, 8);
-  const auto use = [&](size_t bytes) { return pages.pool->allocate(bytes)->data(); };
-  const std::byte* four = use(13000);
-  EXPECT(use(16000) == four);  // both are of four pages
-  EXPECT(use(8000) == four);   // wastes no more than half
-  EXPECT(use(4000) != four);
-  EXPECT(use(16384) == four);
-  EXPECT(use(4096) != four);
-  EXPECT(pages.made == 2);
-  EXPECT(pages.pool->allocate(13000)->bytes() == 13000);
-  EXPECT(pages.pool->allocate(0)->bytes() == 0);
-  pages.use(1, 9);  // more than it may keep
-  pages.use(1, 9);
-  EXPECT(pages.made == 5);
-}
-
-void hostPoolKeepsWhatCallsOfLateNeeded() {
-  CountedPages pages(4, 64);
-  for (int i = 0; i < 50; ++i) pages.use(4, 10);
-  EXPECT(pages.made == 4);
-  // Other sizes take the place of what was not used for longest.
-  for (int i = 0; i < 50; ++i) pages.use(4, 3);
-  EXPECT(pages.made == 8);
-  for (int i = 0; i < 1000; ++i) pages.use(1, 3);
-  EXPECT(pages.made == 8);
-  EXPECT(pages.alive == 2);  // twice what is in use
-  pages.use(8, 10);
-  EXPECT(pages.alive == 6);  // sixty-four pages at most
-}
-
-void hostPoolMakesNothingForCallsOfManySizes() {
-  CountedPages pages(4, 1024);
-  uint32_t random = 1;
-  std::array<std::shared_ptr<vgg::HostMemory>, 4> inFlight;
-  const auto call = [&](int count) {
-    for (int i = 0; i < count; ++i) {
-      random = random * 1664525U + 1013904223U;
-      auto& slot = inFlight[static_cast<size_t>(i) % inFlight.size()];
-      slot = nullptr;
-      slot = pages.pool->allocate(CountedPages::kPage * (8 + (random >> 24) % 25));
-    }
-  };
-  call(1000);
-  const int before = pages.made;
-  call(1000);
-  EXPECT(pages.made - before < 20);
-}
-
-/** Each size about a block's and the threshold's edges, at alignments of both ends; what lies
- * beside stays. */
-void copiesAreExact() {
-  constexpr size_t kLarge = size_t{2} << 20;
-  constexpr size_t kRoom = 2 * kLarge + 4096;
-  std::vector<std::byte> from(kRoom);
-  std::vector<std::byte> to(kRoom);
-  uint32_t random = 1;
-  for (std::byte& byte : from)
-    byte = static_cast<std::byte>((random = random * 1664525U + 1013904223U) >> 24);
-  vgg::ThreadPool pool(4, 0);
-  const auto checkCopy = [&](size_t bytes, size_t fromOffset, size_t toOffset, bool onThreads) {
-    std::ranges::fill(to, std::byte{0xA5});
-    std::byte* target = to.data() + toOffset;
-    const std::byte* source = from.data() + fromOffset;
-    if (onThreads) {
-      vgg::copyOnThreads(pool, target, source, bytes);
-    } else {
-      vgg::copyBytes(target, source, bytes);
-    }
-    const auto isUntouched = [](std::byte byte) { return byte == std::byte{0xA5}; };
-    EXPECT(std::equal(to.begin() + toOffset, to.begin() + toOffset + bytes,
-                      from.begin() + fromOffset));
-    EXPECT(std::all_of(to.begin(), to.begin() + toOffset, isUntouched));
-    EXPECT(std::all_of(to.begin() + toOffset + bytes, to.end(), isUntouched));
-  };
-  const auto check = [&](size_t bytes, size_t fromOffset, size_t toOffset) {
-    for (const bool onThreads : {false, true}) checkCopy(bytes, fromOffset, toOffset, onThreads);
-  };
-  for (const size_t edge : {size_t{64}, size_t{4096}, kLarge, kLarge + (size_t{512} << 10)}) {
-    for (const ptrdiff_t more : {-65, -64, -63, -1, 0, 1, 63, 64, 65}) {
-      if (edge + more > edge && more < 0) continue;  // fewer than none
-      check(edge + more, 0, 0);
-      check(edge + more, 1, 63);
-      check(edge + more, 17, 16);
-    }
-  }
-  for (size_t offset = 0; offset <= 64; offset += 3) check(kLarge + 100, offset, 64 - offset);
-  vgg::copyBytes(nullptr, nullptr, 0);
-}
-
-void copiesMayBeMadeAtOnce() {
-  constexpr size_t kBytes = (size_t{5} << 20) + 123;
-  std::atomic<int> wrong{0};
-  std::vector<std::thread> callers;
-  for (int caller = 1; caller <= 4; ++caller) {
-    callers.emplace_back([&wrong, caller] {
-      std::vector<std::byte> from(kBytes);
-      std::vector<std::byte> to(kBytes);
-      for (int i = 0; i < 10; ++i) {
-        std::ranges::fill(from, static_cast<std::byte>(16 * i + caller));
-        vgg::copyBytes(to.data(), from.data(), kBytes);
-        if (from != to) ++wrong;
-      }
-    });
-  }
-  for (std::thread& caller : callers) caller.join();
-  EXPECT(wrong == 0);
-}
-
-void deviceThreadDropsAnOwner() {
-  vgg::DeviceThread thread;
-  const int owner = 0;
-  const int other = 0;
-  std::atomic<int> ran{0};
-  std::atomic<bool> started{false};
-  const auto cancelled = std::make_shared<std::atomic<bool>>(false);
-  const auto never = std::make_shared<std::atomic<bool>>(false);
-  thread.post({&owner, cancelled, [&] {
-                 started = true;
-                 while (!cancelled->load()) std::this_thread::yield();
-               }});
-  for (int i = 0; i < 5; ++i) thread.post({&owner, never, [&] { ran += 100; }});
-  std::atomic<bool> done{false};
-  thread.post({&other, never, [&] {
-                 ++ran;
-                 done = true;
-               }});
-  while (!started) std::this_thread::yield();
-  thread.dropOwner(&owner);
-  while (!done) std::this_thread::yield();
-  EXPECT(ran == 1);
-}
-
 }  // namespace
 
 namespace vgg {
+void testThreads();       // threads_test.cc
+void testHostPool();      // host_pool_test.cc
+void testCopies();        // copy_test.cc
+void testMemory();        // available_memory_test.cc
+void testPlaces();        // places_test.cc
 void testCheckProgram();  // check_program_test.cc
 }  // namespace vgg
 
@@ -365,27 +160,17 @@ namespace vgg::cpu {
 int testKernels();  // cpu_kernels_test.cc; how many failed
 void testLayout();  // cpu_layout_test.cc
 }  // namespace vgg::cpu
-namespace vgg {
-void testMemory();  // available_memory_test.cc
-void testPlaces();  // places_test.cc
-}  // namespace vgg
 
 int main() {
   arenaNeverOverlapsWhatLivesTogether();
   arenaReusesBytes();
   philoxMatchesItsAuthors();
   normalNumbersDoNotDependOnTheCut();
-  poolCallsEachIndexOnce();
-  poolThreadsBeginApart();
-  poolThreadsTakeWhatIsLeft();
+  vgg::testThreads();
   sizesThatOverflowAreOutOfMemory();
   limitsAreNamed();
-  hostPoolServesWithTheSmallestThatFits();
-  hostPoolKeepsWhatCallsOfLateNeeded();
-  hostPoolMakesNothingForCallsOfManySizes();
-  copiesAreExact();
-  copiesMayBeMadeAtOnce();
-  deviceThreadDropsAnOwner();
+  vgg::testHostPool();
+  vgg::testCopies();
   vgg::testMemory();
   vgg::testPlaces();
   vgg::testCheckProgram();

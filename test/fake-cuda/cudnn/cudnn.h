@@ -144,6 +144,9 @@ size_t sizeOfAttributeType(int type);
 int refuse(int status, const std::string& text);
 const std::string& lastRefusal();
 
+/** The status of the failure that a test asked for. It may lose the device. */
+int cudnnFault(int64_t kind, int device = -1);
+
 /** Checks the descriptor by its type and fills what it stands for. */
 int finalizeDescriptor(Descriptor& descriptor);
 int finalizeOperationGraph(Descriptor& descriptor);

@@ -1,38 +1,23 @@
-// Makes every CUDA call of a model's life fail, one after the other, in each of five ways: each
-// time the failure must be a typed error, nothing may leak, and what comes after must work (or say
-// that the device is lost). faults_test FOLDER [step] [first]: FOLDER holds the fake libraries;
-// every step-th call from `first` on fails.
-#include <dlfcn.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "life.h"
 
-#include <array>
-#include <cmath>
-#include <cstdio>
-#include <cstdlib>
+#include <atomic>
+#include <exception>
+#include <functional>
 #include <future>
-#include <map>
-#include <string>
-#include <vector>
+#include <utility>
 
-#include "../fake-cuda/control.h"
-#include "core/memory/host_memory.h"
-#include "cuda/backend.h"
+#include "core/shape.h"
+
+FakeCudaControl* control = nullptr;
+
+void expect(bool holds, const std::string& what) {
+  if (!holds) throw Problem{what};
+}
 
 namespace {
 
 using vgg::Code;
 using vgg::cuda::CudaBackend;
-
-FakeCudaControl* control = nullptr;
-
-struct Problem {
-  std::string what;
-};
-
-void expect(bool holds, const std::string& what) {
-  if (!holds) throw Problem{what};
-}
 
 /** A small network with every kind of step: first layer, merged and plain pools, both ways to
  * flatten, gemv. */
@@ -82,17 +67,7 @@ std::vector<vgg::ParameterSpec> specs() {
           {"d", {10}},          {"e", {7, 90}}, {"f", {7}}};
 }
 
-constexpr size_t kBatch = 3;
 constexpr size_t kExecutable = 2;  // each run has two parts
-
-/** What the steps of a model's life share. */
-struct Life {
-  std::shared_ptr<CudaBackend> backend;
-  std::shared_ptr<vgg::Parameters> parameters;
-  std::shared_ptr<vgg::Executable> executable, small;
-  std::shared_ptr<vgg::Memory> input, output, numbers, rectified;
-  std::vector<float> scores = std::vector<float>(kBatch * 7);
-};
 
 void run(Life& life, bool onDevice) {
   std::vector<uint8_t> image(kBatch * 12 * 12 * 3);
@@ -216,6 +191,8 @@ std::vector<Step> steps() {
   };
 }
 
+}  // namespace
+
 void end(Life& life) {
   if (life.backend == nullptr) return;
   life.input = nullptr;
@@ -232,10 +209,8 @@ void end(Life& life) {
   life.backend = nullptr;
 }
 
-/** Lives the whole life, with the failures that are armed; a step that failed is tried again.
- * Returns the codes seen. */
-std::vector<Code> live(Life& life, bool isSticky) {
-  std::vector<Code> seen;
+std::vector<vgg::Code> live(Life& life, bool isSticky) {
+  std::vector<vgg::Code> seen;
   for (const Step& step : steps()) {
     for (int attempt = 0;; ++attempt) {
       try {
@@ -256,138 +231,4 @@ std::vector<Code> live(Life& life, bool isSticky) {
     }
   }
   return seen;
-}
-
-std::string leaks() {
-  const std::map<std::string, int64_t> alive{{"device memory", control->deviceAllocations},
-                                             {"streams", control->streams},
-                                             {"events", control->events},
-                                             {"modules", control->modules},
-                                             {"graphs", control->graphs},
-                                             {"executable graphs", control->graphExecs},
-                                             {"contexts", control->contextsRetained},
-                                             {"cuDNN handles", control->cudnnHandles},
-                                             {"cuDNN descriptors", control->cudnnDescriptors},
-                                             {"cuBLASLt objects", control->cublasLtObjects},
-                                             {"NVRTC programs", control->nvrtcPrograms}};
-  std::string text;
-  for (const auto& [name, count] : alive) {
-    if (count != 0) text += " " + std::to_string(count) + " " + name;
-  }
-  return text;
-}
-
-/** In a process of its own: 0, or what went wrong on stderr. */
-int child(const char* folder, int64_t failAt, int64_t kind, const std::vector<float>* truth,
-          int out) {
-  void* library = dlopen((std::string(folder) + "/libcuda.so.1").c_str(), RTLD_NOW);
-  if (library == nullptr) throw Problem{dlerror()};
-  control = reinterpret_cast<FakeCudaControl* (*)()>(dlsym(library, "fakeCudaControl"))();
-  control->failAt = failAt;
-  control->failKind = kind;
-  Life life;
-  const std::vector<Code> seen = live(life, kind >= kFakeCudaIllegalAddress);
-  const bool isLost = control->devicesLost > 0;
-  if (truth != nullptr && !isLost) {
-    for (size_t i = 0; i < truth->size(); ++i)
-      expect(std::abs((*truth)[i] - life.scores[i]) <= 2e-3F,
-             "Expected the same scores after a failure");
-  }
-  const int64_t calls = control->calls;
-  end(life);
-  expect(control->misuseCount == 0, std::string("Misuse: ") + control->misuse);
-  expect(leaks().empty(), "Leaked:" + leaks());
-  const int64_t header[2] = {calls, seen.empty() ? -1 : static_cast<int64_t>(seen.front())};
-  if (::write(out, static_cast<const void*>(header), sizeof header) < 0) return 1;
-  if (::write(out, life.scores.data(), life.scores.size() * sizeof(float)) < 0) return 1;
-  return 0;
-}
-
-struct Ending {
-  int status = 0;
-  int64_t calls = 0, code = -1;
-  std::vector<float> scores = std::vector<float>(kBatch * 7);
-};
-
-struct Running {
-  pid_t process = 0;
-  int in = 0;
-};
-
-Running start(const char* folder, int64_t failAt, int64_t kind, const std::vector<float>* truth) {
-  std::array<int, 2> ends{};
-  if (pipe(ends.data()) != 0) std::abort();
-  const pid_t process = fork();
-  if (process == 0) {
-    close(ends[0]);
-    alarm(120);  // a hang is a failure too
-    int status = 1;
-    try {
-      status = child(folder, failAt, kind, truth, ends[1]);
-    } catch (const Problem& problem) {
-      std::fprintf(stderr, "call %lld, kind %lld: %s\n", static_cast<long long>(failAt),
-                   static_cast<long long>(kind), problem.what.c_str());
-    } catch (const std::exception& error) {
-      std::fprintf(stderr, "call %lld, kind %lld: not a typed error: %s\n",
-                   static_cast<long long>(failAt), static_cast<long long>(kind), error.what());
-    }
-    std::exit(status);  // NOLINT(concurrency-mt-unsafe): leak checkers run at exit
-  }
-  close(ends[1]);
-  return {process, ends[0]};
-}
-
-Ending wait(const Running& running) {
-  Ending ending;
-  int64_t header[2] = {};
-  if (read(running.in, static_cast<void*>(header), sizeof header) == sizeof header) {
-    ending.calls = header[0];
-    ending.code = header[1];
-    if (read(running.in, ending.scores.data(), ending.scores.size() * sizeof(float)) < 0)
-      ending.calls = 0;
-  }
-  close(running.in);
-  waitpid(running.process, &ending.status, 0);
-  return ending;
-}
-
-}  // namespace
-
-int main(int argc, char** argv) {
-  if (argc < 2) return 2;
-  const char* folder = argv[1];
-  setenv("VGG_CUDA_PATH", folder, 1);  // NOLINT(concurrency-mt-unsafe)
-  const int64_t step = argc > 2 ? std::atoll(argv[2]) : 1;
-  const int64_t first = argc > 3 ? std::atoll(argv[3]) : 1;
-  const Ending whole = wait(start(folder, 0, 0, nullptr));
-  if (whole.status != 0 || whole.calls == 0) {
-    std::printf("0 passed, 1 failed: the life without failures\n");
-    return 1;
-  }
-  std::map<std::string, int> codes;
-  int passed = 0;
-  int failed = 0;
-  std::vector<Running> waiting;
-  const auto drain = [&](size_t limit) {
-    while (waiting.size() > limit) {
-      const Ending ending = wait(waiting.front());
-      waiting.erase(waiting.begin());
-      ++(ending.status == 0 ? passed : failed);
-      ++codes[ending.status != 0 ? "(failed)"
-              : ending.code < 0  ? "(overcome)"
-                                 : codeName(static_cast<Code>(ending.code))];
-    }
-  };
-  for (int64_t call = first; call <= whole.calls; call += step) {
-    for (int64_t kind = kFakeCudaOutOfMemory; kind <= kFakeCudaUnknown; ++kind) {
-      waiting.push_back(start(folder, call, kind, &whole.scores));
-      drain(1);
-    }
-  }
-  drain(0);
-  std::printf("%lld CUDA calls x 5 ways to fail (every %lld.)\n",
-              static_cast<long long>(whole.calls), static_cast<long long>(step));
-  for (const auto& [code, count] : codes) std::printf("  %-20s %d\n", code.c_str(), count);
-  std::printf("%d passed, %d failed\n", passed, failed);
-  return failed == 0 ? 0 : 1;
 }
