@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "core/fold.h"
-
 namespace vgg::cuda {
 namespace {
 
@@ -15,11 +13,6 @@ size_t slotCount(size_t bytes) {
 
 }  // namespace
 
-size_t CudaExecutable::byteCount(int value, size_t images) const {
-  const Value& v = program_.values[value];
-  return checkedMultiply(checkedMultiply(elementCount(v.shape), byteSize(v.dtype)), images);
-}
-
 CudaExecutable::CudaExecutable(const Program& program, std::shared_ptr<CudaParameters> parameters,
                                size_t batch, const Shared& shared)
     : shared_(shared),
@@ -28,10 +21,11 @@ CudaExecutable::CudaExecutable(const Program& program, std::shared_ptr<CudaParam
       program_(folded_.program),
       parameters_(std::move(parameters)),
       batch_(static_cast<int64_t>(batch)),
-      choices_(cuda::choose(program_, parameters_->specs(), parameters_->precision(), batch_)),
-      used_(parametersOf(folded_)) {
+      usedParameters_(parametersOf(folded_)) {
+  // It holds memory that what was started uses, so it must outlive the synchronisation below.
+  Lowering lowering(shared_, folded_, *parameters_, batch_);
   try {
-    prepareAll();
+    prepare(lowering);
   } catch (...) {
     // What was started uses memory that is about to be freed.
     if (!context_.isLost()) context_.api().cuStreamSynchronize(context_.compute());
@@ -39,43 +33,22 @@ CudaExecutable::CudaExecutable(const Program& program, std::shared_ptr<CudaParam
   }
 }
 
-void CudaExecutable::prepareAll() {
+void CudaExecutable::prepare(Lowering& lowering) {
   context_.enter();
-  // Without it the layer runs as any other.
-  if (!areFirstLayersRight()) {
-    choices_ =
-        cuda::choose(program_, parameters_->specs(), parameters_->precision(), batch_, false);
-  }
-  lease_.emplace(shared_.arena, choices_.activationBytes);
+  lowering.checkFirstLayers();
+  activationBytes_ = lowering.activationBytes();
+  lease_.emplace(shared_.arena, activationBytes_);
   makeSlots();
   Run trial = runOf(*slots_.front(), 0);
   stopwatch_ = std::make_unique<Stopwatch>(shared_, program_, batch_, std::move(trial.inputs),
                                            std::move(trial.outputs));
-  for (size_t i = 0; i < program_.inputs.size(); ++i) {
-    const int value = program_.inputs[i];
-    if (!choices_.isExternal[value]) steps_.push_back({{StepRole::kInput, value}, prepareInput(i)});
-  }
-  for (const Op& op : program_.ops) {
-    if (choices_.isMergedAway(op)) continue;
-    context_.throwIfInterrupted();
-    steps_.push_back({{StepRole::kOperation, choices_.madeBy(op)},
-                      std::visit([this](const auto& o) { return prepare(o); }, op)});
-  }
-  for (size_t i = 0; i < program_.outputs.size(); ++i) {
-    if (Step step = prepareOutput(i))
-      steps_.push_back({{StepRole::kOutput, program_.outputs[i]}, std::move(step)});
-  }
+  lowered_ = lowering.lower(*stopwatch_);
   lease_.reset();
-  lease_.emplace(shared_.arena, choices_.activationBytes + workspaceBytes_);
+  lease_.emplace(shared_.arena, activationBytes_ + lowered_.workspaceBytes);
   // Libraries load what they need at the first execution, which a capture would not survive.
-  runSteps(runOf(*slots_.front(), workspace()));
+  lowered_.run(runOf(*slots_.front(), workspace()));
   context_.call(context_.api().cuStreamSynchronize, context_.compute());
   for (const auto& slot : slots_) captureSteps(*slot);
-}
-
-void CudaExecutable::captureSteps(Slot& slot) {
-  slot.graph = capture(context_, [this, run = runOf(slot, workspace())] { runSteps(run); });
-  slot.generation = shared_.arena.generation();
 }
 
 CudaExecutable::~CudaExecutable() {
@@ -116,36 +89,227 @@ Run CudaExecutable::runOf(const Slot& slot, CUdeviceptr workspace) {
   return run;
 }
 
-void CudaExecutable::runSteps(const Run& run) {
-  for (const LabelledStep& step : steps_) step.function(run);
+void CudaExecutable::captureSteps(Slot& slot) {
+  slot.graph = capture(context_, [this, run = runOf(slot, workspace())] { lowered_.run(run); });
+  slot.generation = shared_.arena.generation();
 }
 
-size_t CudaExecutable::inputIndex(int value) const {
-  const auto at = std::find(program_.inputs.begin(), program_.inputs.end(), value);
-  if (at == program_.inputs.end())
-    throw Error(Code::kInternal, "Expected an image to be an input of the graph");
-  return static_cast<size_t>(at - program_.inputs.begin());
+void CudaExecutable::settleChallenges() {
+  if (lowered_.challengers.empty()) return;
+  std::vector<Challenger> challengers;  // they outlive the graphs that hold the steps that lost
+  challengers.swap(lowered_.challengers);
+  cuda::settleChallenges(shared_, *stopwatch_, challengers, lowered_);
+  for (const auto& slot : slots_) captureSteps(*slot);
 }
 
-CUdeviceptr CudaExecutable::workspace() {
-  return shared_.arena.address() + choices_.activationBytes;
+CUdeviceptr CudaExecutable::workspace() { return shared_.arena.address() + activationBytes_; }
+
+size_t CudaExecutable::byteCount(int value, size_t images) const {
+  const Value& v = program_.values[value];
+  return checkedMultiply(checkedMultiply(elementCount(v.shape), byteSize(v.dtype)), images);
 }
 
-void CudaExecutable::needWorkspace(size_t bytes) {
-  workspaceBytes_ = std::max(workspaceBytes_, bytes);
+CudaExecutable::Slot& CudaExecutable::acquire() {
+  std::unique_lock lock(slotMutex_);
+  Slot* found = nullptr;
+  slotFree_.wait(lock, [&] {
+    for (const auto& slot : slots_) {
+      if (!slot->isBusy) found = slot.get();
+    }
+    return found != nullptr;
+  });
+  found->isBusy = true;
+  return *found;
 }
 
-CUfunction CudaExecutable::kernel(const std::string& file, const std::string& name, Type type) {
-  return shared_.kernels.function(file, name + "_" + suffixOf(type));
+void CudaExecutable::release(Slot& slot) {
+  {
+    const std::lock_guard lock(slotMutex_);
+    slot.isBusy = false;
+  }
+  slotFree_.notify_one();
 }
 
-CUdeviceptr CudaExecutable::constants(std::vector<float> values) {
-  const size_t bytes = values.size() * sizeof(float);
-  auto memory = std::make_unique<DeviceMemory>(context_, bytes, shared_.activationBytes);
-  context_.call(context_.api().cuMemcpyHtoDAsync_v2, memory->address(), values.data(), bytes,
-                context_.compute());
-  context_.call(context_.api().cuStreamSynchronize, context_.compute());
-  return constants_.emplace_back(std::move(memory))->address();
+/** One call of run. A batch above the executable's is run in parts. */
+struct CudaExecutable::Call {
+  Call(const Bindings& bindings, Completion done, size_t parts)
+      : bindings(bindings), done(std::move(done)), parts(parts) {}
+
+  /** Notes that `count` parts have ended. When the last one ends, calls done() with the first
+   * failure. */
+  void end(size_t count, const std::exception_ptr& why) {
+    {
+      const std::lock_guard lock(mutex);
+      if (!failure) failure = why;
+      parts -= count;
+      if (parts > 0) return;
+    }
+    try {
+      if (!failure && bindings.cancelled.load()) throw Error(Code::kAborted, "The run was aborted");
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    done(failure);
+  }
+
+  const Bindings bindings;
+
+ private:
+  Completion done;
+  std::mutex mutex;
+  size_t parts;
+  std::exception_ptr failure;
+};
+
+void CudaExecutable::run(size_t batch, const std::vector<Binding>& inputs,
+                         const std::vector<Binding>& outputs, const std::atomic<bool>& cancelled,
+                         Completion done) noexcept {
+  const auto size = static_cast<size_t>(batch_);
+  size_t parts = std::max<size_t>((batch + size - 1) / size, 1);
+  std::shared_ptr<Call> call;
+  try {
+    const Bindings bindings{inputs, outputs, cancelled, batch == size};
+    call = std::make_shared<Call>(bindings, std::move(done), parts);
+  } catch (...) {
+    return done(std::current_exception());
+  }
+  try {
+    context_.enter();
+    parameters_->refresh(usedParameters_);
+    settleChallenges();
+    for (size_t first = 0; parts > 0; first += size, --parts) {
+      if (first > 0 && cancelled.load()) return call->end(parts, nullptr);
+      startPart(first, std::min(size, batch - first), call);
+    }
+  } catch (...) {
+    call->end(parts, std::current_exception());
+  }
+}
+
+void CudaExecutable::startPart(size_t first, size_t batch, const std::shared_ptr<Call>& call) {
+  Slot& slot = acquire();
+  try {
+    context_.throwIfLost();  // it may have been, while this waited
+    context_.throwIfInterrupted();
+    start(slot, first, batch, call->bindings);
+    shared_.completions.await(slot.downloaded.get(),
+                              [this, &slot, call](const std::exception_ptr& failure) {
+                                failure ? abandon(slot) : release(slot);
+                                call->end(1, failure);
+                              });
+  } catch (...) {
+    abandon(slot);
+    throw;
+  }
+}
+
+void CudaExecutable::abandon(Slot& slot) {
+  for (const CUstream stream : {context_.copyIn(), context_.compute(), context_.copyOut()}) {
+    if (!context_.isLost()) context_.api().cuStreamSynchronize(stream);
+  }
+  release(slot);
+}
+
+/**
+ * Starts a run whose inputs and outputs all lie on the device, without copies, if the same memory
+ * came lately. A graph holds its addresses, and capturing one takes longer than the copies, so
+ * memory that comes once gets no graph. Returns whether it started the run.
+ */
+bool CudaExecutable::startDirect(Slot& slot, const Bindings& bindings) {
+  constexpr size_t kKept = 8;
+  Direct wanted;
+  for (const Binding& binding : bindings.inputs)
+    wanted.inputs.push_back(static_cast<const DeviceMemory*>(binding.device)->address());
+  for (const Binding& binding : bindings.outputs) {
+    const CUdeviceptr address = static_cast<const DeviceMemory*>(binding.device)->address();
+    // A step may write an output before another has read the input.
+    if (std::ranges::count(wanted.inputs, address) + std::ranges::count(wanted.outputs, address) >
+        0)
+      return false;
+    wanted.outputs.push_back(address);
+  }
+  const auto found = std::ranges::find_if(direct_, [&](const Direct& known) {
+    return known.inputs == wanted.inputs && known.outputs == wanted.outputs;
+  });
+  if (found == direct_.end()) {
+    // The graph that is destroyed may still run.
+    if (direct_.size() == kKept) {
+      context_.call(context_.api().cuStreamSynchronize, context_.compute());
+      direct_.pop_back();
+    }
+    direct_.push_front(std::move(wanted));
+    return false;
+  }
+  std::rotate(direct_.begin(), found, found + 1);
+  Direct& direct = direct_.front();
+  if (!direct.graph || direct.generation != shared_.arena.generation()) {
+    const Run run{shared_.arena.address(), workspace(), direct.inputs, direct.outputs};
+    direct.graph = capture(context_, [&] { lowered_.run(run); });
+    direct.generation = shared_.arena.generation();
+  }
+  context_.call(context_.api().cuGraphLaunch, direct.graph.get(), context_.compute());
+  for (const auto* all : {&bindings.inputs, &bindings.outputs}) {
+    for (const Binding& binding : *all) static_cast<DeviceMemory*>(binding.device)->markUsed();
+  }
+  context_.call(context_.api().cuEventRecord, slot.downloaded.get(), context_.compute());
+  return true;
+}
+
+/** Enqueues upload, graph and download, each on its own stream, so that the uploads of one run
+ * overlap the graph of the run before. */
+void CudaExecutable::start(Slot& slot, size_t first, size_t batch, const Bindings& bindings) {
+  const Api& api = context_.api();
+  const auto isOnHost = [](const Binding& binding) { return binding.device == nullptr; };
+  const bool isHost = std::ranges::any_of(bindings.inputs, isOnHost) ||
+                      std::ranges::any_of(bindings.outputs, isOnHost);
+  if (!isHost && bindings.isWhole && startDirect(slot, bindings)) return;
+  if (slot.generation != shared_.arena.generation()) captureSteps(slot);
+  const auto addressOf = [&](const Memory* memory, int value) {
+    return static_cast<const DeviceMemory*>(memory)->address() + byteCount(value, first);
+  };
+  const auto markUsed = [](Memory* memory) { static_cast<DeviceMemory*>(memory)->markUsed(); };
+
+  for (size_t i = 0; i < bindings.inputs.size(); ++i) {
+    const int value = program_.inputs[i];
+    const size_t bytes = byteCount(value, batch);
+    if (bindings.inputs[i].device != nullptr || bytes == 0) continue;
+    context_.call(api.cuMemcpyHtoDAsync_v2, slot.inputs[i]->address(),
+                  bindings.inputs[i].host + byteCount(value, first), bytes, context_.copyIn());
+  }
+  if (std::ranges::any_of(bindings.inputs, isOnHost)) {
+    context_.call(api.cuEventRecord, slot.uploaded.get(), context_.copyIn());
+    context_.call(api.cuStreamWaitEvent, context_.compute(), slot.uploaded.get(), 0);
+  }
+  for (size_t i = 0; i < bindings.inputs.size(); ++i) {
+    const int value = program_.inputs[i];
+    if (bindings.inputs[i].device == nullptr) continue;
+    context_.call(api.cuMemcpyDtoDAsync_v2, slot.inputs[i]->address(),
+                  addressOf(bindings.inputs[i].device, value), byteCount(value, batch),
+                  context_.compute());
+    markUsed(bindings.inputs[i].device);
+  }
+  context_.call(api.cuGraphLaunch, slot.graph.get(), context_.compute());
+  for (size_t i = 0; i < bindings.outputs.size(); ++i) {
+    const int value = program_.outputs[i];
+    if (bindings.outputs[i].device == nullptr) continue;
+    context_.call(api.cuMemcpyDtoDAsync_v2, addressOf(bindings.outputs[i].device, value),
+                  slot.outputs[i]->address(), byteCount(value, batch), context_.compute());
+    markUsed(bindings.outputs[i].device);
+  }
+  if (std::ranges::none_of(bindings.outputs, isOnHost)) {
+    context_.call(api.cuEventRecord, slot.downloaded.get(), context_.compute());
+    return;
+  }
+  context_.call(api.cuEventRecord, slot.computed.get(), context_.compute());
+  context_.call(api.cuStreamWaitEvent, context_.copyOut(), slot.computed.get(), 0);
+  for (size_t i = 0; i < bindings.outputs.size(); ++i) {
+    const int value = program_.outputs[i];
+    const size_t bytes = byteCount(value, batch);
+    if (bindings.outputs[i].device != nullptr || bytes == 0) continue;
+    context_.call(api.cuMemcpyDtoHAsync_v2, bindings.outputs[i].host + byteCount(value, first),
+                  slot.outputs[i]->address(), bytes, context_.copyOut());
+  }
+  context_.call(api.cuEventRecord, slot.downloaded.get(), context_.copyOut());
 }
 
 }  // namespace vgg::cuda

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "core/backend.h"
@@ -13,6 +14,27 @@
 
 namespace vgg::cuda {
 
+/** Launches our kernels on the compute stream. Steps hold copies of it. */
+class Launcher {
+ public:
+  Launcher(Kernels& kernels, CUstream stream) : kernels_(&kernels), stream_(stream) {}
+
+  /** The arguments must be of the very types of the kernel's parameters. */
+  template <typename... Arguments>
+  void operator()(CUfunction function, Grid grid, Arguments... arguments) const {
+    constexpr unsigned kThreads = 256;  // of every kernel (kernels/launch.h)
+    kernels_->launch(stream_, function, grid, kThreads, arguments...);
+  }
+  template <typename... Arguments>
+  void operator()(CUfunction function, int64_t blocks, Arguments... arguments) const {
+    (*this)(function, Grid{static_cast<size_t>(blocks)}, arguments...);
+  }
+
+ private:
+  Kernels* kernels_;
+  CUstream stream_;
+};
+
 /** What all executables of a GPU share. */
 struct Shared {
   Context& context;
@@ -20,13 +42,19 @@ struct Shared {
   SharedArena& arena;
   Completions& completions;
   const DiskCache& cache;
-  bool deterministic;  // the same bits in each process: choices are cuDNN's estimates, nothing is
-                       // timed
+  bool deterministic;  // gives the same bits in each process: cuDNN's estimates choose, not times
   ForcedKernels forced;
   std::atomic<size_t>* activationBytes;
+
+  [[nodiscard]] Launcher launcher() const { return {kernels, context.compute()}; }
+  /** Returns a kernel whose name ends in the type of its elements. */
+  [[nodiscard]] CUfunction kernel(const std::string& file, const std::string& name,
+                                  Type type) const {
+    return kernels.function(file, name + "_" + suffixOf(type));
+  }
 };
 
-/** What a step may touch: addresses on the GPU. */
+/** What a step reads and writes: addresses on the GPU. */
 struct Run {
   CUdeviceptr arena, workspace;
   std::vector<CUdeviceptr> inputs, outputs;

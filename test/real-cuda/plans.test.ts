@@ -10,7 +10,7 @@ else standInDriver();
 
 const precisions = ["float32", "tf32", "float16", "bfloat16"] as const;
 const batches = [1, 2, 8, 64, 256];
-/** As many as a GPU tries of each form (native/cuda/ops/conv2d.cc). */
+/** As many as a GPU tries of each form (native/cuda/ops/conv2d/convolution_search.cc). */
 const limit = 8;
 
 type Row = PlannedConvolution & {

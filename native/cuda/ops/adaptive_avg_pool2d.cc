@@ -1,14 +1,14 @@
 // Average pooling to a given size, with PyTorch's bins.
-#include "cuda/executable.h"
 #include "cuda/kernels/launch.h"
+#include "cuda/lowering.h"
 
 namespace vgg::cuda {
 
-Step CudaExecutable::prepare(const AdaptiveAvgPool2d& op) {
+Step Lowering::prepare(const AdaptiveAvgPool2d& op) {
   const Buffer input = buffer(op.input);
   const Buffer output = buffer(op.output);
   const CUfunction function = kernel("pool", "adaptiveAvgPool2d", output.type);
-  return [=, this](const Run& run) {
+  return [=, launch = launch_](const Run& run) {
     launch(function, geometry::blocksFor(output.vectors()), address(run, input),
            address(run, output), static_cast<int>(input.batch), static_cast<int>(input.height),
            static_cast<int>(input.width), static_cast<int>(input.padded),

@@ -1,15 +1,15 @@
-// Max pooling that follows no convolution, or one whose output is wanted too.
-#include "cuda/executable.h"
+// Max pooling as a step. Convolutions run most pools in their own step: see plan/choices.cc.
 #include "cuda/kernels/launch.h"
+#include "cuda/lowering.h"
 
 namespace vgg::cuda {
 
-Step CudaExecutable::maxPoolStep(const MaxPool2d& op, CUdeviceptr bias, bool relu) {
+Step Lowering::maxPoolStep(const MaxPool2d& op, CUdeviceptr bias, bool relu) {
   const Buffer input = buffer(op.input);
   const Buffer output = buffer(op.output);
   const MaxPool2d pool = op;
   const CUfunction function = kernel("pool", "maxPool2d", output.type);
-  return [=, this](const Run& run) {
+  return [=, launch = launch_](const Run& run) {
     launch(function, geometry::blocksFor(output.vectors()), address(run, input), bias,
            address(run, output), static_cast<int>(input.batch), static_cast<int>(input.height),
            static_cast<int>(input.width), static_cast<int>(input.padded),
@@ -18,6 +18,6 @@ Step CudaExecutable::maxPoolStep(const MaxPool2d& op, CUdeviceptr bias, bool rel
   };
 }
 
-Step CudaExecutable::prepare(const MaxPool2d& op) { return maxPoolStep(op, 0, false); }
+Step Lowering::prepare(const MaxPool2d& op) { return maxPoolStep(op, 0, false); }
 
 }  // namespace vgg::cuda

@@ -1,11 +1,11 @@
-// Pixels → network input: uint8 (N, H, W, C) as images are decoded, or float32 (N, C, H, W) in [0,
-// 1]. Before the first layer it is part of that layer's kernel: see choices.cc.
-#include "cuda/executable.h"
+// Normalize: pixels → network input. Pixels are uint8 (N, H, W, C), as images are decoded, or
+// float32 (N, C, H, W) in [0, 1]. The kernel for first layers includes it: see plan/choices.cc.
 #include "cuda/kernels/launch.h"
+#include "cuda/lowering.h"
 
 namespace vgg::cuda {
 
-Step CudaExecutable::prepare(const Normalize& op) {
+Step Lowering::prepare(const Normalize& op) {
   const Buffer output = buffer(op.output);
   const bool isUint8 = program_.values[op.input].dtype == DType::kUint8;
   const double unit = isUint8 ? 255.0 : 1.0;
@@ -22,7 +22,7 @@ Step CudaExecutable::prepare(const Normalize& op) {
   const size_t index = inputIndex(op.input);
   const CUfunction function = kernel("layout", "normalizeBytes", output.type);
   const long long pixels = output.batch * output.pixels();
-  return [=, this](const Run& run) {
+  return [=, launch = launch_](const Run& run) {
     launch(function, geometry::blocksFor(output.vectors()), run.inputs[index], address(run, output),
            scale, shift, pixels, static_cast<int>(output.channels),
            static_cast<int>(output.padded));

@@ -1,9 +1,9 @@
-// ReLU as an operation of its own; most are part of the operation before them.
-#include "cuda/executable.h"
+// ReLU as a step. Most ReLUs are part of the operation before them.
+#include "cuda/lowering.h"
 
 namespace vgg::cuda {
 
-Step CudaExecutable::prepare(const Relu& op) {
+Step Lowering::prepare(const Relu& op) {
   return affineStep(buffer(op.input), buffer(op.output), 0, 0, true);
 }
 

@@ -1,13 +1,13 @@
-// Each row's exponentials over their sum.
-#include "cuda/executable.h"
+// Softmax: each row's exponentials over their sum.
+#include "cuda/lowering.h"
 
 namespace vgg::cuda {
 
-Step CudaExecutable::prepare(const Softmax& op) {
+Step Lowering::prepare(const Softmax& op) {
   const Buffer input = buffer(op.input);
   const Buffer output = buffer(op.output);
   const CUfunction function = kernel("softmax", "softmax", output.type);
-  return [=, this](const Run& run) {
+  return [=, launch = launch_](const Run& run) {
     launch(function, output.batch, address(run, input), address(run, output),
            static_cast<int>(output.channels), static_cast<int>(output.padded));
   };

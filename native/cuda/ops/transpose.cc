@@ -1,26 +1,26 @@
 // Between the API's (N, C, H, W) in float32 and the GPU's (N, H, W, padded C) in its own type.
-#include "cuda/executable.h"
 #include "cuda/kernels/launch.h"
+#include "cuda/lowering.h"
 
 namespace vgg::cuda {
 
-Step CudaExecutable::prepareInput(size_t index) {
+Step Lowering::prepareInput(size_t index) {
   const Buffer to = buffer(program_.inputs[index]);
   const CUfunction function = kernel("layout", "toChannelsLast", to.type);
   const Grid grid{static_cast<size_t>(geometry::transposeBlocks(to.batch, to.pixels())),
                   static_cast<size_t>(geometry::transposeSlices(to.padded))};
-  return [=, this](const Run& run) {
-    launchGrid(function, grid, run.inputs[index], address(run, to), CUdeviceptr{0}, CUdeviceptr{0},
-               static_cast<int>(to.batch), static_cast<int>(to.channels),
-               static_cast<int>(to.padded), static_cast<int>(to.pixels()));
+  return [=, launch = launch_](const Run& run) {
+    launch(function, grid, run.inputs[index], address(run, to), CUdeviceptr{0}, CUdeviceptr{0},
+           static_cast<int>(to.batch), static_cast<int>(to.channels), static_cast<int>(to.padded),
+           static_cast<int>(to.pixels()));
   };
 }
 
-Step CudaExecutable::prepareOutput(size_t index) {
+Step Lowering::prepareOutput(size_t index) {
   const int value = program_.outputs[index];
   const Buffer from = buffer(value);
-  const auto copy = [this](CUdeviceptr to, CUdeviceptr source, size_t bytes) {
-    context_.call(context_.api().cuMemcpyDtoDAsync_v2, to, source, bytes, context_.compute());
+  const auto copy = [&context = context_](CUdeviceptr to, CUdeviceptr source, size_t bytes) {
+    context.call(context.api().cuMemcpyDtoDAsync_v2, to, source, bytes, context.compute());
   };
   const size_t count = elementCount(program_.values[value].shape) * static_cast<size_t>(batch_);
   if (program_.values[value].dtype == DType::kUint8) {
@@ -35,10 +35,10 @@ Step CudaExecutable::prepareOutput(size_t index) {
   const CUfunction function = kernel("layout", "toChannelsFirst", from.type);
   const Grid grid{static_cast<size_t>(geometry::transposeBlocks(from.batch, from.pixels())),
                   static_cast<size_t>(geometry::transposeSlices(from.channels))};
-  return [=, this](const Run& run) {
-    launchGrid(function, grid, address(run, from), run.outputs[index], static_cast<int>(from.batch),
-               static_cast<int>(from.channels), static_cast<int>(from.padded),
-               static_cast<int>(from.pixels()));
+  return [=, launch = launch_](const Run& run) {
+    launch(function, grid, address(run, from), run.outputs[index], static_cast<int>(from.batch),
+           static_cast<int>(from.channels), static_cast<int>(from.padded),
+           static_cast<int>(from.pixels()));
   };
 }
 

@@ -10,7 +10,7 @@ size_t bytesOf(const Buffer& b) {
   return static_cast<size_t>(b.batch * b.pixels() * b.padded) * byteSize(b.type);
 }
 
-/** In the order of CudaExecutable::prepareAll, one overload for each of its `prepare`. */
+/** In the order of Lowering::lower, one overload for each of its `prepare`. */
 class Estimator {
  public:
   Estimator(const Program& program, const std::vector<ParameterSpec>& specs, Precision precision,

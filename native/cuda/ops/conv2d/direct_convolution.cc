@@ -1,18 +1,18 @@
-// A convolution by our own kernel, with bias, ReLU and max pooling in one launch.
-#include "cuda/executable.h"
+// Our own kernel for convolutions: it adds the bias, applies ReLU and pools in one launch.
 #include "cuda/kernels/launch.h"
+#include "cuda/lowering.h"
 #include "cuda/plan/candidates.h"
 
 namespace vgg::cuda {
 
-DirectConvolution CudaExecutable::prepareDirect(const Conv2d& op) {
+DirectConvolution Lowering::prepareDirect(const Conv2d& op) {
   const ForcedForm form = shared_.forced.form;
-  // In a deterministic device nothing is chosen by time.
+  // A deterministic device chooses nothing by time.
   const bool isWanted =
       form == ForcedForm::kDirect || (form == ForcedForm::kNone && !shared_.deterministic);
-  // The kernel's instructions are those of compute capability 9.0 alone.
+  // Only compute capability 9.0 has the kernel's instructions.
   if (!isWanted || context_.gpu().capability() != 90) return nullptr;
-  const Shape& shape = parameters_->specs()[op.weight].shape;
+  const Shape& shape = parameters_.specs()[op.weight].shape;
   const MaxPool2d* maxPool = choices_.pooledBy[op.output];
   const Buffer input = buffer(op.input);
   const Buffer output = buffer(maxPool == nullptr ? op.output : maxPool->output);
@@ -38,11 +38,11 @@ DirectConvolution CudaExecutable::prepareDirect(const Conv2d& op) {
                   static_cast<size_t>(output.padded / geometry::kConvolutionFilters),
                   static_cast<size_t>(geometry::convolutionTilesDown(input.height) * input.batch),
                   static_cast<unsigned>(parts), geometry::kConvolutionSharedBytes};
-  return [=, this, height = static_cast<int>(input.height), width = static_cast<int>(input.width),
-          filters = static_cast<int>(output.padded),
+  return [launch = launch_, function, grid, height = static_cast<int>(input.height),
+          width = static_cast<int>(input.width), filters = static_cast<int>(output.padded),
           relu = static_cast<int>(op.relu)](const ConvolutionBuffers& buffers) {
-    launchGrid(function, grid, buffers.input, buffers.filter, buffers.bias, buffers.output, height,
-               width, filters, relu);
+    launch(function, grid, buffers.input, buffers.filter, buffers.bias, buffers.output, height,
+           width, filters, relu);
   };
 }
 

@@ -1,24 +1,24 @@
-// The first layer of a network as one kernel: normalise, convolve three channels on tensor cores,
-// bias, ReLU and maxPool2d, straight from the uploaded image.
-#include "cuda/executable.h"
+// The first layer of a network as one kernel. It reads the uploaded image, normalises, convolves
+// three channels on tensor cores, adds the bias, applies ReLU and pools.
 #include "cuda/kernels/launch.h"
+#include "cuda/lowering.h"
 #include "cuda/ops/conv2d/first_layer_check.h"
 
 namespace vgg::cuda {
 
-CUfunction CudaExecutable::firstLayerKernel(const Conv2d& conv, const FirstLayer& layer) {
+CUfunction Lowering::firstLayerKernel(const Conv2d& conv, const FirstLayer& layer) {
   const bool isUint8 = program_.values[layer.input].dtype == DType::kUint8;
   return shared_.kernels.function(
       "first_layer",
       std::string("firstLayer_") + (isUint8 ? "bytes" : "floats") +
           (layer.maxPool == nullptr ? "_flat_" : "_pool_") +
-          (parameters_->precision() == Precision::kTf32 ? "tf32"
-                                                        : suffixOf(buffer(conv.output).type)));
+          (parameters_.precision() == Precision::kTf32 ? "tf32"
+                                                       : suffixOf(buffer(conv.output).type)));
 }
 
-/** Whether the kernel computes rightly here, for each convolution that it is to make; false as well
- * if memory is too short to say. Throws Error kDeviceLost. */
-bool CudaExecutable::areFirstLayersRight() {
+/** Returns whether the kernel computes right numbers on this GPU for each convolution that it is
+ * chosen for. Returns false if memory is too short to say. Throws Error kDeviceLost. */
+bool Lowering::areFirstLayersRight() {
   for (const Op& op : program_.ops) {
     const auto* conv = std::get_if<Conv2d>(&op);
     if (conv == nullptr) continue;
@@ -30,8 +30,8 @@ bool CudaExecutable::areFirstLayersRight() {
         batch_,
         image[1],
         image[2],
-        parameters_->specs()[conv->weight].shape[0],
-        parameters_->precision(),
+        parameters_.specs()[conv->weight].shape[0],
+        parameters_.precision(),
         program_.values[layer.input].dtype == DType::kUint8,
         layer.normalize != nullptr,
         layer.maxPool != nullptr,
@@ -46,12 +46,12 @@ bool CudaExecutable::areFirstLayersRight() {
   return true;
 }
 
-Step CudaExecutable::prepareFirstLayer(const Conv2d& conv, const FirstLayer& layer) {
+Step Lowering::prepareFirstLayer(const Conv2d& conv, const FirstLayer& layer) {
   const Buffer output = buffer(layer.maxPool == nullptr ? conv.output : layer.maxPool->output);
-  const Shape& image =
-      program_.values[conv.input].shape;  // (C, H, W), also where the input is uint8 (H, W, C)
+  // (C, H, W), even if the graph's input is uint8 (H, W, C).
+  const Shape& image = program_.values[conv.input].shape;
   const bool isUint8 = program_.values[layer.input].dtype == DType::kUint8;
-  const Filter& filter = parameters_->firstFilter(conv, folded_.norms[conv.output]);
+  const Filter& filter = parameters_.firstFilter(conv, folded_.norms[conv.output]);
   CUdeviceptr scale = 0;
   CUdeviceptr shift = 0;
   if (layer.normalize != nullptr) {
@@ -77,10 +77,10 @@ Step CudaExecutable::prepareFirstLayer(const Conv2d& conv, const FirstLayer& lay
   const Grid grid{
       static_cast<size_t>(geometry::firstLayerBlocks(tiles, context_.gpu().multiprocessors)),
       static_cast<size_t>(geometry::firstLayerSlices(output.channels))};
-  return [=, this](const Run& run) {
-    launchGrid(function, grid, run.inputs[index], weight, bias, scale, shift, address(run, output),
-               static_cast<int>(output.batch), height, width, static_cast<int>(output.channels),
-               static_cast<int>(relu));
+  return [=, launch = launch_](const Run& run) {
+    launch(function, grid, run.inputs[index], weight, bias, scale, shift, address(run, output),
+           static_cast<int>(output.batch), height, width, static_cast<int>(output.channels),
+           static_cast<int>(relu));
   };
 }
 
