@@ -8,17 +8,18 @@
 namespace vgg::cuda {
 namespace {
 
-// Three runs of 256 images in float32, and as many as several models may have under way at once.
+// The memory for three runs of 256 images in float32, and for the runs that several models may have
+// under way at once.
 constexpr HostPool::Limits kIdlePinnedBytes{size_t{512} << 20, size_t{4} << 30};
 
-/** Ordinary memory where none can be pinned: copies are slower then. */
+/** Returns ordinary memory if none can be pinned. Copies are then slower. */
 std::shared_ptr<HostMemory> allocatePinned(const std::shared_ptr<Context>& context, size_t bytes) {
   if (bytes == 0) return HostMemory::allocate(bytes);
   const Context::Visit visit(*context);
   void* made = nullptr;
   const CUresult result = context->api().cuMemHostAlloc(&made, bytes, CU_MEMHOSTALLOC_PORTABLE);
   if (result != CUDA_SUCCESS) {
-    // Some containers and systems pin nothing. Throws only where the device is lost.
+    // Some containers and systems cannot pin memory. Only a lost device is an error.
     try {
       context->check(context->api().cuMemHostAlloc, result);
     } catch (const Error& error) {

@@ -1,5 +1,5 @@
-// A GPU as a device: its memory, its programs, and the pinned memory of the host that it copies
-// from and to.
+// Implements the back end for a GPU: its memory, its programs, and the pinned host memory that it
+// copies from and to.
 #pragma once
 
 #include "core/memory/host_pool.h"
@@ -8,12 +8,12 @@
 namespace vgg::cuda {
 
 struct CudaOptions {
-  std::string cacheFolder;  // "" keeps no plans and kernels on disk
+  std::string cacheFolder;  // empty: no plans and kernels are kept on disk
   bool deterministic = false;
   ForcedKernels forced{};
 };
 
-/** What the GPU offers of `Precision`. */
+/** Returns the precisions that the GPU offers. */
 std::vector<Precision> precisionsOf(const Gpu& gpu);
 
 class CudaBackend final : public Backend {

@@ -8,8 +8,9 @@
 namespace vgg::cuda {
 namespace {
 
-/** A thread that sleeps is woken tens of microseconds late: much of a forward of one image, and
- * nothing of a long run. */
+/** The time for which the thread polls before it sleeps. A sleeping thread wakes up tens of
+ * microseconds late, which is a large part of a forward of one image and negligible in a long run.
+ */
 constexpr std::chrono::microseconds kPolled{400};
 
 }  // namespace
@@ -64,7 +65,7 @@ void Completions::loop() {
       failure = std::current_exception();
     }
     next.done(failure);
-    next.done = nullptr;  // what it kept alive is freed before `finish` returns
+    next.done = nullptr;  // frees what it kept alive before `finish` returns
     lock.lock();
     ++ended_;
     idle_.notify_all();

@@ -1,5 +1,5 @@
-// The thread that waits for the GPU: what was started is ended in order, while the device's thread
-// starts what comes next.
+// Ends runs in the order of their starts, on a thread that waits for the GPU. The device's thread
+// starts the next run during this wait.
 #pragma once
 
 #include <condition_variable>
@@ -22,7 +22,7 @@ class Completions {
   /** Calls done(failure or null) once all work before `event` on its stream has ended. */
   void await(CUevent event, Completion done);
 
-  /** Returns when everything that was awaited before has ended. */
+  /** Returns when everything awaited before this call has ended. */
   void finish();
 
  private:
@@ -39,7 +39,7 @@ class Completions {
   std::deque<Pending> pending_;
   uint64_t started_ = 0, ended_ = 0;
   bool stopping_ = false;
-  std::thread thread_;  // last: it uses all of the above
+  std::thread thread_;  // last, because it uses all members above
 };
 
 }  // namespace vgg::cuda

@@ -21,7 +21,7 @@ std::string hex(uint64_t number) {
   return digits.data();
 }
 
-/** The head of a file: what it is, for which key, and the length and hash of the value after it. */
+/** Returns the head of a file: its kind, its key, and the length and hash of the value after it. */
 std::string headOf(const std::string& key, const std::string& value) {
   return std::string(kHeader) + "\n" + key + "\n" + std::to_string(value.size()) + " " +
          hex(hash(value)) + "\n";
@@ -58,7 +58,7 @@ void DiskCache::write(const std::string& key, const std::string& value) const {
   static std::atomic<int> counter{0};
   std::error_code failure;
   std::filesystem::create_directories(folder_, failure);
-  // Renamed when whole: another process may read or write the same key.
+  // A whole file is renamed, because another process may read or write the same key.
   const std::string path = pathOf(key);
   const std::string temporary =
       path + "." + std::to_string(getpid()) + "." + std::to_string(counter++);

@@ -1,5 +1,5 @@
-// What took long to find out, kept in files: plans of cuDNN, algorithms of cuBLASLt, compiled
-// kernels.
+// Keeps results that take long to compute in files: plans of cuDNN, algorithms of cuBLASLt,
+// compiled kernels.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace vgg::cuda {
 
-/** One file per key. Damaged or foreign files count as absent; a folder that cannot be written is
+/** One file per key. A damaged or foreign file counts as absent. A folder that cannot be written is
  * no error. */
 class DiskCache {
  public:

@@ -1,5 +1,5 @@
-// Small integers on the GPU, whose sums are exact in whatever order they are added: what checks of
-// kernels multiply.
+// Puts small integers on the GPU, which checks of kernels multiply. Their sums are exact in any
+// order of addition.
 #pragma once
 
 #include <bit>
@@ -12,19 +12,19 @@
 
 namespace vgg::cuda {
 
-/** The API's name of a floating-point type. */
+/** Returns the API's name of a floating-point type. */
 constexpr DType dtypeOf(Type type) {
   if (type == Type::kFloat16) return DType::kFloat16;
   return type == Type::kBfloat16 ? DType::kBfloat16 : DType::kFloat32;
 }
 
-/** What rounding a sum to a type changes at most, of it. */
+/** Returns the largest relative error of rounding a sum to a type. */
 constexpr double roundoffOf(Type type) {
   if (type == Type::kFloat32) return 0;
   return type == Type::kFloat16 ? 0x1p-11 : 0x1p-8;
 }
 
-/** The number of an element, scattered. */
+/** Returns pseudorandom bits that depend on the index of an element. */
 inline uint32_t scatter(int64_t index) {
   auto bits = static_cast<uint32_t>(index);
   bits = (bits ^ bits >> 16) * 0x7feb352dU;
@@ -32,7 +32,7 @@ inline uint32_t scatter(int64_t index) {
   return bits ^ bits >> 16;
 }
 
-/** An integer that every type holds, as bits of this one. */
+/** Returns the bits of an integer in a type. Every type must be able to hold the integer. */
 inline uint32_t bitsOf(int value, DType type) {
   const auto bits = std::bit_cast<uint32_t>(static_cast<float>(value));
   if (type == DType::kFloat32) return bits;
@@ -41,10 +41,11 @@ inline uint32_t bitsOf(int value, DType type) {
   return value == 0 ? 0 : (bits >> 31 << 15) | ((bits & 0x7fffffffU) - kLessExponent) >> 13;
 }
 
-/** Bytes to the GPU. Returns when they are there: some kernels read early. */
+/** Copies bytes to the GPU. Returns when they are there, because some kernels read early. */
 void upload(Context& context, CUdeviceptr to, const std::vector<std::byte>& bytes);
 
-/** Elements [first, first + count) of a type to `to`; elementAt(index) gives their integers. */
+/** Copies elements [first, first + count) of a type to `to`. elementAt(index) gives their integers.
+ */
 template <typename ElementAt>
 void upload(Context& context, CUdeviceptr to, DType type, int64_t first, int64_t count,
             const ElementAt& elementAt) {
@@ -57,10 +58,10 @@ void upload(Context& context, CUdeviceptr to, DType type, int64_t first, int64_t
   upload(context, to, bytes);
 }
 
-/** Fills memory with what is no number in any type: what a kernel leaves out shows. */
+/** Fills memory with NaN of any type, which reveals elements that a kernel does not store. */
 void poison(Context& context, CUdeviceptr at, size_t bytes);
 
-/** Elements of the GPU as floats, once all before them on the compute stream is done. */
+/** Returns elements of the GPU as floats, after all earlier work on the compute stream. */
 std::vector<float> download(Context& context, CUdeviceptr from, DType type, size_t count);
 
 }  // namespace vgg::cuda

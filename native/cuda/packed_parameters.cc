@@ -1,5 +1,5 @@
-// What the kernels and libraries read: made from the parameters on first demand, and anew after
-// they were written.
+// Makes what the kernels and libraries read from the parameters: on first demand, and anew after a
+// write.
 #include <utility>
 
 #include "core/memory/host_memory.h"
@@ -97,7 +97,7 @@ Transposed CudaParameters::transpose(CUdeviceptr from, int64_t rows, int64_t col
   return made;
 }
 
-/** bias · scale + shift, where the affine is that of a batch normalisation. */
+/** Computes bias · scale + shift if a batch normalisation gives an affine. */
 void CudaParameters::packBias(const DeviceMemory& values, const DeviceMemory& typed, int bias,
                               const Affine* affine, int64_t count) {
   const int64_t padded = paddedCount(count, type());
@@ -110,7 +110,7 @@ void CudaParameters::packBias(const DeviceMemory& values, const DeviceMemory& ty
 }
 
 const Bias& CudaParameters::bias(int bias, int64_t count) {
-  // Layers without a bias share zeros, by length.
+  // Layers without a bias share zeros of their length.
   const int key = bias == kNone ? -static_cast<int>(count) : bias;
   if (const auto known = biases_.find(key); known != biases_.end()) return known->second;
   const auto padded = static_cast<size_t>(paddedCount(count, type()));
@@ -155,7 +155,8 @@ const Filter& CudaParameters::makeFilter(const std::string& key, const Conv2d& c
   const auto elements = static_cast<size_t>(isFirst ? shape[0] * geometry::kFirstLayerRow
                                                     : paddedFilters * taps * paddedChannels);
   const auto filters = static_cast<size_t>(paddedFilters);
-  // Before the filter in `derived_`, so that it is up to date when the filter is packed.
+  // The affine precedes the filter in `derived_`, so that it is up to date when the filter is
+  // packed.
   const Affine* norm = folded ? &affine(*folded) : nullptr;
   Filter made{zeros(elements * byteSize(type())), zeros(filters * sizeof(float)),
               zeros(filters * byteSize(type()))};
@@ -209,7 +210,7 @@ void CudaParameters::refresh(const std::vector<int>& used) {
     entry.version = version;
     isPacked = true;
   }
-  // Some kernels read weights before the kernel ahead of them on the stream has ended.
+  // Some kernels read weights before the previous kernel on the stream has ended.
   if (isPacked) synchronize();
 }
 

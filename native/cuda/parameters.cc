@@ -66,7 +66,7 @@ void CudaParameters::write(const std::vector<ParameterWrite>& writes) {
   }
   const auto floats = HostMemory::allocate(std::min(kBlock, converted) * sizeof(float));
   const auto staging = makeStaging(staged);
-  // Below only the GPU can fail.
+  // From here on only the GPU can fail.
   for (const auto& [index, first, from, dtype, count] : writes) {
     if (dtype == DType::kFloat32) {
       writeFloats(index, first, reinterpret_cast<const float*>(from), count, staging.get());
@@ -120,7 +120,7 @@ void CudaParameters::writeMatrix(const Matrix& matrix, const float* from, size_t
                   static_cast<int>(matrix.pixels), static_cast<int>(matrix.padded));
 }
 
-/** Elements [first, first + count) in row-major order, to the host. */
+/** Copies elements [first, first + count) in row-major order to the host. */
 void CudaParameters::readFloats(int index, size_t first, size_t count, float* to) {
   const Slot& slot = slots_[index];
   const auto download = [&](CUdeviceptr from) {

@@ -1,5 +1,5 @@
-// The parameters of a model on a GPU: as they were written, and as the kernels and libraries want
-// them.
+// Holds the parameters of a model on a GPU, as they were written and as the kernels and libraries
+// need them.
 #pragma once
 
 #include <functional>
@@ -13,15 +13,14 @@
 
 namespace vgg::cuda {
 
-/** A weight (outputs, channels · pixels) as (rows, pixels, padded channels), zeros where it has
- * nothing. */
+/** A weight (outputs, channels · pixels) as (rows, pixels, padded channels), padded with zeros. */
 struct Matrix {
   std::unique_ptr<DeviceMemory> memory;
   int64_t rows, columns;  // as kept
   int64_t channels, pixels, padded;
 };
 
-/** A matrix the other way round, (columns, rows), for a kernel that reads few of its columns. */
+/** A transposed matrix, (columns, rows), for a kernel that reads few of its columns. */
 struct Transposed {
   std::unique_ptr<DeviceMemory> memory;
   std::unique_ptr<DeviceMemory> hasSpecial;  // one int: whether any element is infinite or NaN
@@ -42,7 +41,7 @@ struct Bias {
   std::unique_ptr<DeviceMemory> values, typed;
 };
 
-/** On the device's thread alone, but for `specs` and construction. */
+/** Only the device's thread uses it, except for `specs` and construction. */
 class CudaParameters final : public Parameters {
  public:
   CudaParameters(Context& context, Kernels& kernels, std::vector<ParameterSpec> specs,
@@ -58,32 +57,32 @@ class CudaParameters final : public Parameters {
   [[nodiscard]] Precision precision() const { return precision_; }
   [[nodiscard]] Type type() const { return typeOf(precision_); }
 
-  /** What a compiled program reads at run time. Each is made on first demand, stays where it is,
-   * and is brought up to date by `refresh`. */
+  /** The data that a compiled program reads at run time. They are made on first demand and keep
+   * their address. `refresh` brings them up to date. */
   const Matrix& matrix(int weight, int64_t channels, int64_t pixels);
-  /** A second copy of a matrix of this weight, for as long as somebody holds it. Throws Error
+  /** A transposed copy of a matrix of this weight, while somebody holds it. Throws Error
    * kOutOfMemory. */
   std::shared_ptr<const Transposed> transposed(int weight, const Matrix& matrix);
-  /** A copy of (rows, columns) elements the other way round. Throws Error kOutOfMemory. */
+  /** Returns a transposed copy of (rows, columns) elements. Throws Error kOutOfMemory. */
   Transposed transpose(CUdeviceptr from, int64_t rows, int64_t columns);
   const Bias& bias(int bias, int64_t count);
   const Filter& filter(const Conv2d& conv, const FoldedNorm& norm);
-  /** As firstLayer wants them: (K, 32), taps and channels in one row. */
+  /** The filter as firstLayer needs it: (K, 32), with taps and channels in one row. */
   const Filter& firstFilter(const Conv2d& conv, const FoldedNorm& norm);
   const Affine& affine(const BatchNorm& norm);
 
-  /** Packs anew what was written since. Throws Error kMissingParameter when one of `used` was never
-   * written. */
+  /** Packs anew what was written since the last call. Throws Error kMissingParameter if one of
+   * `used` was never written. */
   void refresh(const std::vector<int>& used);
 
  private:
   struct Slot {
-    std::unique_ptr<DeviceMemory> dense;  // row-major float32; null where a matrix is the only copy
+    std::unique_ptr<DeviceMemory> dense;  // row-major float32; null if a matrix is the only copy
     std::unique_ptr<Matrix> matrix;
     bool isWritten = false;
     uint64_t version = 0;
   };
-  /** Something packed from `sources`. */
+  /** Data that are packed from `sources`. */
   struct Derived {
     std::vector<int> sources;
     std::function<void()> pack;
@@ -116,7 +115,7 @@ class CudaParameters final : public Parameters {
   Precision precision_;
   std::atomic<size_t>* counter_;
   std::vector<Slot> slots_;
-  std::map<std::pair<int, int64_t>, Matrix> matrixCopies_;  // rare: one weight in two orders
+  std::map<std::pair<int, int64_t>, Matrix> matrixCopies_;  // rare, for one weight in two orders
   std::map<const Matrix*, std::weak_ptr<const Transposed>> transposed_;
   std::map<std::string, Filter> filters_;
   std::map<std::string, Affine> affines_;

@@ -17,15 +17,15 @@ using Clock = std::chrono::steady_clock;
 constexpr int kTries = 5;
 constexpr int kAlgorithms = 8;
 constexpr size_t kWorkspace = size_t{32} << 20;
-// Work is doubled until it takes the GPU this long: then neither launches nor caches are what is
-// measured. A GPU that is slow to get there is not waited for.
+// Work is doubled until it takes the GPU this long. Launches and caches then hardly count. The
+// doubling ends earlier if it has taken kPatience altogether.
 constexpr double kLongEnoughMs = 2;
 constexpr std::chrono::milliseconds kPatience{500};
 constexpr int64_t kMinSide = 64, kMaxSide = 8192;
 constexpr size_t kMinCopy = size_t{1} << 20, kMaxCopy = size_t{1} << 30;
 
-/** The best of some tries, after one that loads what it needs. Nothing where the work fails here.
- */
+/** Returns the best of kTries, after one that loads what the work needs. Returns nothing if the
+ * work fails here. */
 std::optional<double> milliseconds(Context& context, const std::function<void()>& work) {
   context.throwIfInterrupted();
   const Api& api = context.api();
@@ -51,7 +51,7 @@ std::optional<double> milliseconds(Context& context, const std::function<void()>
   }
 }
 
-/** Ordinary numbers: about 1 in float16, 0.01 in the other types. */
+/** Memory full of ordinary numbers: about 1 in float16, 0.01 in the other types. */
 struct Numbers {
   Numbers(Context& context, size_t bytes) : memory(context, bytes, nullptr) {
     context.call(context.api().cuMemsetD8Async, memory.address(), 0x3C, bytes, context.compute());
@@ -107,7 +107,7 @@ double matmulFlopsPerSecond(Context& context, Precision precision) {
   return best;
 }
 
-/** 0 where the GPU or its libraries cannot. */
+/** Returns 0 if the GPU or its libraries cannot run the work. */
 double measured(Context& context, const std::function<double()>& measure) {
   try {
     return measure();

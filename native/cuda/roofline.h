@@ -1,4 +1,5 @@
-// What this GPU reaches at most: apart from the steps of executables, which are held against it.
+// Measures the most that this GPU reaches. The steps of executables are compared with it, and are
+// no part of it.
 #pragma once
 
 #include "core/backend.h"
@@ -6,9 +7,9 @@
 
 namespace vgg::cuda {
 
-/** A large matrix product by cuBLASLt in the precision, and copies from device memory to device
- * memory, each byte counted where it is read and where it is written. A part that cannot be
- * measured is 0. On the device's thread. Throws Error kDeviceLost. */
+/** Measures a large matrix product by cuBLASLt in the precision, and copies from device memory to
+ * device memory. Each byte counts twice: when it is read and when it is written. A part that cannot
+ * be measured is 0. Called on the device's thread. Throws Error kDeviceLost. */
 Roofline measureRoofline(Context& context, Precision precision);
 
 }  // namespace vgg::cuda

@@ -1,5 +1,5 @@
-// The activations of whichever program runs: one block for all programs of a GPU, because they run
-// in turn.
+// Holds the activations of the program that runs. All programs of a GPU share one block, because
+// they run in turn.
 #pragma once
 
 #include <set>
@@ -8,13 +8,13 @@
 
 namespace vgg::cuda {
 
-/** As large as the largest program that exists. On the device's thread alone. */
+/** A block as large as the largest program that exists. Only the device's thread uses it. */
 class SharedArena {
  public:
   SharedArena(Context& context, std::atomic<size_t>* counter)
       : context_(context), counter_(counter) {}
 
-  /** Room for one program, for as long as this lives. */
+  /** Room for one program while it lives. */
   class Lease {
    public:
     /** Throws Error kOutOfMemory. */
@@ -28,9 +28,11 @@ class SharedArena {
     size_t bytes_;
   };
 
-  /** Moves when a larger program comes, even one that could not be placed, or the largest goes. */
+  /** The address changes when a larger program is added, even if there is no memory for it, and
+   * when the largest program is removed. */
   [[nodiscard]] CUdeviceptr address();
-  /** How often it has moved: what was captured holds for one generation. */
+  /** The number of times that the address has changed. A captured graph holds for one generation.
+   */
   [[nodiscard]] uint64_t generation();
 
  private:

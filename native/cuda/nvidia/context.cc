@@ -7,7 +7,7 @@
 namespace vgg::cuda {
 namespace {
 
-/** After these the context is dead for good (CUDA 13.0, driver_types.h). */
+/** Whether the context is dead for good after this error (CUDA 13.0, driver_types.h). */
 bool isSticky(CUresult result) {
   switch (result) {
     case CUDA_ERROR_ECC_UNCORRECTABLE:
@@ -28,8 +28,9 @@ bool isSticky(CUresult result) {
   }
 }
 
-/** The same of what the driver answers to a second question. A GPU that fell off the bus, or a
- * machine that woke up, has 999 for everything; one call may fail with it and the next work. */
+/** The same for the driver's answer to a second question. A GPU that fell off the bus, or a machine
+ * that woke up, answers 999 to everything. But one call may also fail with 999 and the next one
+ * work. */
 bool isEnd(CUresult again) { return isSticky(again) || again == CUDA_ERROR_UNKNOWN; }
 
 std::string nameOf(const Api& api, CUresult result) {
@@ -121,8 +122,7 @@ void Session::failDriver(CUresult result, std::string_view call) {
   throw Error(result == CUDA_ERROR_OUT_OF_MEMORY ? Code::kOutOfMemory : Code::kInternal, reason);
 }
 
-/** cuDNN and cuBLASLt say only that something failed; the driver knows whether the context died of
- * it. */
+/** cuDNN and cuBLASLt say only that something failed. The driver knows whether the context died. */
 void Session::probe(const std::string& reason) {
   if (isEnd(Session::ask())) lose(reason);
 }
@@ -224,10 +224,10 @@ void Context::close() {
 }
 
 CUresult Context::ask() {
-  // The call that failed may have been the one that makes it current.
+  // The failed call may be the one that makes the context current.
   if (const CUresult result = api().cuCtxPushCurrent_v2(context_); result != CUDA_SUCCESS)
     return result;
-  // Nothing is ever captured on this stream. It is the last that is made.
+  // Nothing is ever captured on this stream. It is the last stream that is made.
   const CUresult result = transfer_ ? api().cuStreamSynchronize(transfer()) : Session::ask();
   api().cuCtxPopCurrent_v2(nullptr);
   return result;
@@ -268,7 +268,7 @@ DeviceThread::Tasks Context::taskOf(std::function<void()> work) {
   DeviceThread::Tasks task;
   task.push_back({nullptr, std::make_shared<std::atomic<bool>>(false),
                   [self = shared_from_this(), work = std::move(work)] {
-                    // A lost device needs no context: its handles are not touched any more.
+                    // A lost device needs no context, because its handles are not touched any more.
                     if (!self->isLost()) self->api().cuCtxSetCurrent(self->context_);
                     work();
                   }});
@@ -286,7 +286,7 @@ void Context::perform(DeviceThread::Tasks task) noexcept {
 DeviceMemory::DeviceMemory(Context& context, size_t bytes, std::atomic<size_t>* counter)
     : context_(context), bytes_(bytes), counter_(counter) {
   context.throwIfLost();
-  // Nothing of zero bytes can be allocated.
+  // The driver cannot allocate zero bytes.
   const CUresult result = context.api().cuMemAlloc_v2(&address_, std::max<size_t>(bytes, 1));
   if (result == CUDA_ERROR_OUT_OF_MEMORY) {
     size_t free = 0;

@@ -1,5 +1,5 @@
-// One GPU as this process holds it: primary context, streams, library handles, and how its failures
-// become errors.
+// Holds one open GPU: its primary context, streams and library handles. Turns its failures into
+// errors.
 #pragma once
 
 #include <atomic>
@@ -18,7 +18,7 @@
 
 namespace vgg::cuda {
 
-/** What a GPU says of itself. */
+/** What the driver reports about a GPU. */
 struct Gpu {
   int ordinal = 0;
   std::string name, pciBusId, uuid;
@@ -29,10 +29,11 @@ struct Gpu {
   [[nodiscard]] int capability() const { return 10 * major + minor; }
 };
 
-/** The GPUs that the driver shows. Throws Error kInternal where it cannot say. */
+/** Returns the GPUs that the driver shows. Throws Error kDeviceUnavailable if it cannot list them.
+ */
 std::vector<Gpu> listGpus(const Libraries& libraries);
 
-/** Calls into NVIDIA's libraries, for a GPU or, while planning, for none. */
+/** Calls NVIDIA's libraries, for a GPU or, while planning, without one. */
 class Session {
  public:
   explicit Session(std::shared_ptr<const Libraries> libraries) : libraries_(std::move(libraries)) {}
@@ -69,16 +70,17 @@ class Session {
   /** Throws Error kDeviceLost. */
   void throwIfLost() const;
 
-  /** For the end of the process, before the libraries destroy what they hold: what takes long ends
-   * at its next step. */
+  /** Ends long work at its next step. Called at the end of the process, before the libraries
+   * destroy what they hold. */
   void interrupt() { isInterrupted_ = true; }
-  /** Between two steps of what takes long. Throws Error kDeviceLost. */
+  /** Called between two steps of long work. Throws Error kDeviceLost. */
   void throwIfInterrupted() const;
-  /** Once nothing runs any more: as if it were lost, so that nothing calls the libraries again. */
+  /** Called when nothing runs any more. Marks the device as lost, so that nothing calls the
+   * libraries again. */
   void abandon() { isLost_ = true; }
 
  protected:
-  /** What the driver answers when it is asked once more. */
+  /** Asks the driver once more, and returns its answer. */
   virtual CUresult ask();
 
  private:
@@ -94,8 +96,8 @@ class Session {
 
 enum class Lives : std::uint8_t { kOnDevice, kOnHost };
 
-/** Owns what a library made, and destroys it with `Destroy`; what lives on a device that is lost
- * went with it. Never throws. */
+/** Owns an object of a library and destroys it with `Destroy`. An object on a lost device is
+ * already gone. Never throws. */
 template <typename T, auto Destroy, Lives kLives = Lives::kOnDevice>
 class Handle {
  public:
@@ -125,8 +127,8 @@ using Stream = Handle<CUstream, &Api::cuStreamDestroy_v2>;
 using Event = Handle<CUevent, &Api::cuEventDestroy_v2>;
 using GraphExec = Handle<CUgraphExec, &Api::cuGraphExecDestroy>;
 
-/** A GPU that is open. Made on any thread; used on its own thread after that, but for `allocate`.
- */
+/** An open GPU. It is made on any thread. After that only its own thread uses it, except for
+ * `allocate`. */
 class Context final : public Session, public std::enable_shared_from_this<Context> {
  public:
   /** Throws Error kLibraryMissing, kDeviceUnavailable, kOutOfMemory. */
@@ -134,26 +136,27 @@ class Context final : public Session, public std::enable_shared_from_this<Contex
   ~Context() override;
 
   [[nodiscard]] const Gpu& gpu() const { return gpu_; }
-  /** What measurements hold for: this kind of GPU with these versions. */
+  /** Names the kind of GPU and the versions. Measurements hold for these only. */
   [[nodiscard]] std::string identity() const;
   DeviceThread& thread() { return thread_; }
   [[nodiscard]] CUstream compute() const { return compute_.get(); }
   [[nodiscard]] CUstream copyIn() const { return copyIn_.get(); }
   [[nodiscard]] CUstream copyOut() const { return copyOut_.get(); }
-  /** For reading and writing a DeviceTensor, which waits for no run that does not use it. */
+  /** The stream for reading and writing a DeviceTensor. It waits only for runs that use the tensor.
+   */
   [[nodiscard]] CUstream transfer() const { return transfer_.get(); }
   [[nodiscard]] cudnnHandle_t cudnn() const { return cudnn_.get(); }
   [[nodiscard]] cublasLtHandle_t cublasLt() const { return cublasLt_.get(); }
 
-  /** Makes the context that of the calling thread, which is one of ours. Throws Error kDeviceLost.
-   */
+  /** Makes the context current on the calling thread, which must be one of ours. Throws Error
+   * kDeviceLost. */
   void enter();
-  /** On a thread that others use too: the context is current for as long as this lives. */
+  /** Keeps the context current while it lives, on a thread that others use too. */
   class Visit {
    public:
     /** Throws Error kDeviceLost. */
     explicit Visit(Context& context);
-    /** For destructors: where it fails, so will what they call, and nobody is told. */
+    /** For destructors. If it fails, their calls fail too, and nobody is told. */
     Visit(Context& context, std::nothrow_t) noexcept;
     ~Visit();
     Visit(const Visit&) = delete;
@@ -165,8 +168,8 @@ class Context final : public Session, public std::enable_shared_from_this<Contex
   };
   Event makeEvent(unsigned int flags);
 
-  /** Deletes on the device's thread, whoever lets go last: only there is the context at hand. The
-   * task for that is allocated now: to let go cannot fail. */
+  /** The last owner on any thread has the object deleted on the device's thread, because only that
+   * thread has the context. The task is allocated now, so that releasing cannot fail. */
   template <typename T>
   std::shared_ptr<T> share(T* object) {
     std::unique_ptr<T> owned(object);
@@ -177,9 +180,10 @@ class Context final : public Session, public std::enable_shared_from_this<Contex
   }
 
  private:
-  /** A task of the device's thread that does work, which must not throw, in this context. */
+  /** Returns a task that does work in this context on the device's thread. The work must not throw.
+   */
   DeviceThread::Tasks taskOf(std::function<void()> work);
-  /** At once if the caller is the device's thread. */
+  /** Runs the task at once if the caller is the device's thread. */
   void perform(DeviceThread::Tasks task) noexcept;
   void close();
   CUresult ask() override;
@@ -190,15 +194,15 @@ class Context final : public Session, public std::enable_shared_from_this<Contex
   Stream compute_, copyIn_, copyOut_, transfer_;
   Handle<cudnnHandle_t, &Api::cudnnDestroy> cudnn_;
   Handle<cublasLtHandle_t, &Api::cublasLtDestroy> cublasLt_;
-  DeviceThread thread_;  // last: its tasks use all of the above
+  DeviceThread thread_;  // last, because its tasks use all members above
 };
 
-/** Bytes on the GPU, freed on the device's thread (Context::share) or by an owner that lives there.
- */
+/** Bytes on the GPU. They are freed on the device's thread (Context::share) or by an owner that
+ * lives there. */
 class DeviceMemory final : public Memory {
  public:
-  /** Uninitialised; the context must be current. `counter`, if given, is raised by `bytes` for the
-   * life of the block. Throws Error kOutOfMemory. */
+  /** Allocates uninitialised memory. The context must be current. Adds `bytes` to `counter`, if it
+   * is given, while the block lives. Throws Error kOutOfMemory. */
   DeviceMemory(Context& context, size_t bytes, std::atomic<size_t>* counter);
   ~DeviceMemory() override;
   DeviceMemory(const DeviceMemory&) = delete;
@@ -211,9 +215,9 @@ class DeviceMemory final : public Memory {
     return reinterpret_cast<T*>(address_);
   }
 
-  /** Everything on the compute stream up to here may read or write it. */
+  /** Records that everything on the compute stream up to here may read or write the memory. */
   void markUsed();
-  /** Lets what comes on `stream` wait for that. */
+  /** Makes later work on `stream` wait for that use. */
   void awaitUse(CUstream stream) const;
 
  private:
@@ -221,7 +225,7 @@ class DeviceMemory final : public Memory {
   CUdeviceptr address_ = 0;
   size_t bytes_;
   std::atomic<size_t>* counter_;
-  Event used_;  // made when it is first marked
+  Event used_;  // made by the first markUsed
 };
 
 }  // namespace vgg::cuda

@@ -5,7 +5,7 @@
 namespace vgg::cuda {
 namespace {
 
-// What the tensors of a graph are called in a variant pack.
+// The identifiers of a graph's tensors in a variant pack.
 enum Id : uint8_t { kInput = 1, kFilter, kBias, kOutput, kProduct, kSum };
 
 /** Makes the descriptors of one graph, children before parents. */
@@ -13,8 +13,8 @@ class Writer {
  public:
   Writer(Session& session, std::vector<Descriptor>& made) : session_(session), made_(made) {}
 
-  /** Logical dimensions (N, C, H, W) or (K, C, R, S), channels innermost in memory. A virtual
-   * tensor lives only inside a kernel, in float32. */
+  /** Takes logical dimensions (N, C, H, W) or (K, C, R, S). In memory the channels are innermost. A
+   * virtual tensor lives only inside a kernel, in float32. */
   size_t tensor(Id id, cudnnDataType_t type, int64_t n, int64_t c, int64_t h, int64_t w,
                 bool isVirtual = false) {
     Descriptor& t = make(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
@@ -52,14 +52,14 @@ class Writer {
     operations.push_back(finish(op));
   }
 
-  /** `second` is the addend of an addition; nothing for ReLU. */
+  /** `second` is the addend of an addition. ReLU has none. */
   void pointwise(cudnnPointwiseMode_t mode, size_t input, std::optional<size_t> second,
                  size_t output) {
     Descriptor& rule = make(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
     rule.set(CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, mode);
     rule.set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE,
              cudnnDataType_t{CUDNN_DATA_FLOAT});
-    // cuDNN's own default makes 0 of NaN.
+    // cuDNN's default turns NaN into 0.
     if (mode == CUDNN_POINTWISE_RELU_FWD)
       rule.set(CUDNN_ATTR_POINTWISE_NAN_PROPAGATION, CUDNN_TYPE_NAN_PROPOGATION,
                cudnnNanPropagation_t{CUDNN_PROPAGATE_NAN});
@@ -128,7 +128,7 @@ ConvolutionGraph::ConvolutionGraph(Session& session, const Target& target, const
       target_(target),
       form_(form),
       descriptors_(std::make_shared<std::vector<Descriptor>>()) {
-  descriptors_->reserve(32);  // Writer keeps references while it makes more
+  descriptors_->reserve(32);  // Writer keeps references while it adds descriptors
   Writer writer(session, *descriptors_);
   const int64_t height = c.outputHeight();
   const int64_t width = c.outputWidth();
@@ -141,8 +141,8 @@ ConvolutionGraph::ConvolutionGraph(Session& session, const Target& target, const
   if (form == Form::kPlain) {
     writer.convolution(c, input, filter, value(kOutput, false));
   } else {
-    // The bias has the output's type: with float32 for a 16-bit output, cuDNN has no compiled
-    // engines.
+    // The bias has the output's type, because cuDNN has no compiled engines for a float32 bias and
+    // a 16-bit output.
     const size_t bias = writer.tensor(kBias, c.type, 1, c.filters, 1, 1);
     const size_t product = value(kProduct, true);
     const size_t output = value(kOutput, false);
@@ -200,7 +200,7 @@ std::vector<Engine> allowedEngines(const ConvolutionGraph& graph, Precision prec
     const bool isFallback = mode == CUDNN_HEUR_MODE_FALLBACK && !allowed.empty();
     for (Engine& engine : graph.engines(mode)) {
       if (!isAllowed(engine, precision, deterministic)) continue;
-      // NVRTC takes seconds for each: only where there is nothing else.
+      // NVRTC takes seconds for each such engine, so they are used only if there is no other.
       if (isFallback && engine.isCompiledAtRunTime()) continue;
       allowed.push_back(std::move(engine));
     }
@@ -252,7 +252,7 @@ std::optional<Plan> Plan::parse(Session& session, const Target& target, Form for
   try {
     if (plan.tryFinalize() != CUDNN_STATUS_SUCCESS) return std::nullopt;
   } catch (const Error& error) {
-    // Made by another cuDNN, or damaged.
+    // The text is from another version of cuDNN, or damaged.
     if (error.code() != Code::kInternal) throw;
     return std::nullopt;
   }

@@ -1,5 +1,5 @@
-// Convolutions as cuDNN sees them: the operation graph of each form, the engines offered for it,
-// and the execution plans made from them.
+// Writes convolutions for cuDNN: the operation graph of each form, the engines that cuDNN offers
+// for it, and the execution plans that are made from these.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace vgg::cuda {
 
-/** How much of what follows a convolution is in its graph. */
+/** The operations after a convolution that are in its graph. */
 enum class Form : std::uint8_t {
   kPlain,  // the convolution alone
   kFused   // + bias (+ ReLU)
@@ -38,8 +38,8 @@ struct Convolution {
 
 cudnnDataType_t cudnnType(Precision precision);
 
-/** For which GPU plans are made: the one behind the handle, or one described by a finalised
- * DEVICEPROP descriptor. */
+/** The GPU that plans are made for: the handle's, or one that a finalised DEVICEPROP descriptor
+ * describes. */
 struct Target {
   cudnnHandle_t handle = nullptr;
   cudnnBackendDescriptor_t description = nullptr;
@@ -58,7 +58,7 @@ struct Engine {
 /** Whether an engine computes what the precision promises. */
 bool isAllowed(const Engine& engine, Precision precision, bool deterministic);
 
-/** Plans that want more are passed over. */
+/** Bytes. Plans that need a larger workspace are skipped. */
 constexpr size_t kWorkspaceLimit = size_t{256} << 20;
 
 /** Addresses on the device; `bias` is 0 for the plain form. */
@@ -66,27 +66,27 @@ struct ConvolutionBuffers {
   CUdeviceptr input, filter, bias, output, workspace;
 };
 
-/** What a plan was made from: cuDNN wants it to live as long. */
+/** What a plan was made from. cuDNN needs it for as long as the plan lives. */
 struct PlanSource {
   std::shared_ptr<const std::vector<Descriptor>> graph;
   Descriptor configuration;
 };
 
-/** A convolution by a kernel of ours, with bias, ReLU and pool: enqueues it. */
+/** Enqueues a convolution with bias, ReLU and pool that our own kernel computes. */
 using DirectConvolution = std::function<void(const ConvolutionBuffers&)>;
 
 class Plan {
  public:
   Plan(Session& session, Descriptor plan, Form form, PlanSource source = {});
-  /** From Plan::json of this cuDNN and a GPU of this architecture; nothing where it does not fit.
-   */
+  /** Makes a plan from the text of Plan::json. Returns nothing if the text is not from this version
+   * of cuDNN and a GPU of this architecture. */
   static std::optional<Plan> parse(Session& session, const Target& target, Form form,
                                    const std::string& json);
 
   [[nodiscard]] Form form() const { return form_; }
   [[nodiscard]] size_t workspaceBytes() const { return workspaceBytes_; }
   [[nodiscard]] std::string json() const;
-  /** On the handle's stream. */
+  /** Enqueues the plan on the handle's stream. */
   void execute(cudnnHandle_t handle, const ConvolutionBuffers& buffers) const;
 
  private:
@@ -99,36 +99,38 @@ class Plan {
 
 class ConvolutionGraph {
  public:
-  /** Throws Error kUnsupported where cuDNN refuses the graph. */
+  /** Throws Error kUnsupported if cuDNN refuses the graph. */
   ConvolutionGraph(Session& session, const Target& target, const Convolution& convolution,
                    Form form);
 
-  /** Best first by cuDNN's own estimate; empty where there are none. */
+  /** Returns the engines, the best by cuDNN's own estimate first. There may be no engine. */
   [[nodiscard]] std::vector<Engine> engines(cudnnBackendHeurMode_t mode) const;
-  /** Nothing where the engine turns out not to support the graph. */
+  /** Returns nothing if the engine turns out not to support the graph. */
   [[nodiscard]] std::optional<Plan> plan(Engine engine) const;
 
  private:
   Session& session_;
   Target target_;
   Form form_;
-  std::shared_ptr<std::vector<Descriptor>> descriptors_;  // all that the graph refers to, and it
+  // All that the graph refers to, then the graph.
+  std::shared_ptr<std::vector<Descriptor>> descriptors_;
   [[nodiscard]] const Descriptor& graph() const { return descriptors_->back(); }
 };
 
-// What a cache holds of a convolution: the form and the plan, under the problem and the GPU.
+// A cache entry of a convolution holds the form and the plan. Its key names the problem and the
+// GPU.
 
-/** `isPooled`: our pool follows in the same step, and is timed along. */
+/** `isPooled`: our pool follows in the same step and is timed with the convolution. */
 std::string planKey(const Convolution& convolution, Precision precision, bool isPooled);
-/** Where plans are that were made ahead of time for GPUs of this name, whatever their driver. */
+/** The key of plans that were made ahead of time for GPUs of this name, with any driver. */
 std::string plannedKey(const std::string& gpuName, const Libraries& libraries,
                        const std::string& problem);
 std::string planText(const Plan& plan);
-/** Nothing where the text is not of this cuDNN or not for this GPU. */
+/** Returns nothing if the text is not from this version of cuDNN or not for this GPU. */
 std::optional<Plan> parsePlan(Session& session, const Target& target, const std::string& text);
 
-/** The engines that the precision allows: those of the heuristics, then those that cuDNN falls back
- * to. In strict float32 the former may all want gigabytes of workspace. */
+/** Returns the engines that the precision allows: first the heuristics' engines, then cuDNN's
+ * fallback. In strict float32 all engines of the heuristics may need gigabytes of workspace. */
 std::vector<Engine> allowedEngines(const ConvolutionGraph& graph, Precision precision,
                                    bool deterministic);
 

@@ -1,4 +1,5 @@
-// A descriptor of cuDNN's graph API: attributes in, finalised, attributes out.
+// Wraps a descriptor of cuDNN's graph API: attributes are set, the descriptor is finalised, and
+// attributes are read.
 #pragma once
 
 #include <string>
@@ -36,7 +37,7 @@ class Descriptor {
     setArray(name, CUDNN_TYPE_CHAR, static_cast<int64_t>(text.size()), text.data());
   }
 
-  /** Returns the status where cuDNN does not support what was described. Throws on any other
+  /** Returns the status, also if cuDNN does not support what was described. Throws on any other
    * failure. */
   cudnnStatus_t tryFinalize() {
     const auto& finalize = session_->api().cudnnBackendFinalize;
@@ -53,7 +54,7 @@ class Descriptor {
     getArray(name, CUDNN_TYPE_INT64, 1, &count, &value);
     return value;
   }
-  /** At most `limit` of them. */
+  /** Returns at most `limit` notes. */
   [[nodiscard]] std::vector<int> getNotes(cudnnBackendAttributeName_t name,
                                           cudnnBackendAttributeType_t type,
                                           int64_t limit = 32) const {
@@ -70,8 +71,8 @@ class Descriptor {
     getArray(name, CUDNN_TYPE_CHAR, count, &count, text.data());
     return text;
   }
-  /** The descriptors that an attribute holds; the caller has to make them before they are filled.
-   */
+  /** Returns the descriptors that an attribute holds. cuDNN fills descriptors that its caller has
+   * made. */
   [[nodiscard]] std::vector<Descriptor> getDescriptors(cudnnBackendAttributeName_t name,
                                                        cudnnBackendDescriptorType_t type,
                                                        bool isList) const {

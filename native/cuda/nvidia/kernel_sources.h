@@ -1,4 +1,4 @@
-// The sources of our kernels, which NVRTC compiles on the machine where they run.
+// Holds the sources of our kernels, which NVRTC compiles on the machine that runs them.
 #pragma once
 
 #include <vector>
@@ -11,7 +11,7 @@ struct KernelSource {
   const char* text;
 };
 
-/** All of them, headers included, by name. */
+/** Returns all files, headers included, sorted by name. */
 const std::vector<KernelSource>& kernelSources();
 
 }  // namespace vgg::cuda

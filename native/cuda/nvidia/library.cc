@@ -16,7 +16,8 @@ std::string dottedVersion(size_t version) {  // 92801 → 9.28.1
          std::to_string(version % 100);
 }
 
-/** Loads into one process-wide `Libraries`; each stage runs again until it has succeeded. */
+/** Loads into one `Libraries` for the whole process. Each stage runs again until it has succeeded.
+ */
 class Loader {
  public:
   Libraries libraries;
@@ -59,8 +60,8 @@ class Loader {
       library->problem.clear();
       library->path.clear();
     }
-    // cuDNN decides on the CUDA major; nothing of it is called before all that it opens by itself
-    // is there, because it ends the process where a part is missing.
+    // cuDNN determines the CUDA major version. No function of cuDNN is called before all libraries
+    // that it opens by itself are loaded, because it ends the process if a part is missing.
     loadCudnn();
     if (libraries.cudaMajor == 0)
       libraries.cudaMajor =
@@ -95,8 +96,8 @@ class Loader {
     return nullptr;
   }
 
-  /** The folders that were named, what the process has already, the loader's own search, and the
-   * folders that are known. */
+  /** Searches the named folders, the libraries that the process has already, the loader's own
+   * folders, and the known folders. */
   void* open(const std::string& soname, Library& library) {
     void* handle = tryFolders(namedFolders(), soname);
     if (handle == nullptr) handle = tryOpen(soname, soname, RTLD_NOLOAD);
@@ -119,8 +120,8 @@ class Loader {
     function.pointer = reinterpret_cast<typename AnyFunction::Pointer>(address);
   }
 
-  /** A part of a library that is opened by its bare name later: opened now, from beside the whole.
-   */
+  /** Opens a part of a library that will later be opened by its bare name. It is looked for
+   * beside the library first. */
   bool preload(const std::string& folder, const std::string& soname) {
     const std::string path = folder + "/" + soname;
     return access(path.c_str(), F_OK) == 0 ? tryOpen(path, soname, 0) != nullptr
@@ -132,8 +133,8 @@ class Loader {
     void* handle = open("libcudnn.so.9", cudnn);
     if (handle == nullptr) return;
     const std::string folder = folderOf(cudnn.path);
-    // ops before cnn, graph before the engines: each looks for those before it. The last two exist
-    // from 9.23 on.
+    // The order matters (ops before cnn, graph before the engines), because each part looks for
+    // earlier ones. The last two parts exist from 9.23 on.
     for (const char* part :
          {"graph", "ops", "cnn", "heuristic", "engines_precompiled", "engines_runtime_compiled"}) {
       const std::string soname = std::string("libcudnn_") + part + ".so.9";
@@ -176,7 +177,7 @@ class Loader {
     }
   }
 
-  /** The files of cuDNN that this process has mapped: a mixed installation shows. */
+  /** Lists the files of cuDNN that this process has mapped, which reveals a mixed installation. */
   static std::string mappedParts() {
     std::vector<std::string> paths;
     dl_iterate_phdr(
@@ -215,7 +216,8 @@ class Loader {
     int minor = 0;
     libraries.api.nvrtcVersion(&major, &minor);
     nvrtc.version = std::to_string(major) + "." + std::to_string(minor);
-    // Opened by its bare name while NVRTC compiles; some wheels' NVRTC cannot find it by itself.
+    // NVRTC opens this part by its bare name while it compiles. In some wheels it cannot find it by
+    // itself.
     preload(folderOf(nvrtc.path), "libnvrtc-builtins.so." + nvrtc.version);
   }
 
@@ -248,7 +250,7 @@ std::mutex& mutex() {
   return *instance;
 }
 
-// Never destroyed: device threads may run when static destructors do.
+// Never destroyed, because device threads may run when static destructors do.
 Loader& loader() {
   static auto* const instance = new Loader;
   return *instance;

@@ -1,5 +1,5 @@
-// NVIDIA's libraries: where they were looked for, why each try failed, and the functions of those
-// found.
+// Loads NVIDIA's libraries. Records where each one was looked for, why each try failed, and the
+// functions of the libraries that were found.
 #pragma once
 
 #include <memory>
@@ -11,39 +11,41 @@
 
 namespace vgg::cuda {
 
-/** One try to load a library; `error` is empty where it succeeded. */
+/** One try to load a library. `error` is empty if it succeeded. */
 struct Attempt {
   std::string library, path, error;
 };
 
-/** A library as it was found. `path` is empty where it was not. */
+/** A library as it was found. `path` is empty if it was not found. */
 struct Library {
   std::string name{}, path{}, version{};
-  std::string problem{};  // why it cannot be used, and what to do; empty where it can
+  std::string problem{};  // why it cannot be used, and what to do; empty if it can be used
   Code code = Code::kLibraryMissing;
 };
 
-/** What loading came to. The libraries stay loaded for the life of the process. */
+/** The result of loading. The libraries stay loaded for the life of the process. */
 struct Libraries {
   Library driver{"CUDA driver"}, cudnn{"cuDNN"}, cublasLt{"cuBLASLt"}, nvrtc{"NVRTC"};
   std::vector<Attempt> attempts;
   Api api;
   int driverVersion = 0;  // 13000: CUDA 13.0
-  int cudaMajor = 0;      // of cuDNN, and so of cuBLASLt and NVRTC
+  int cudaMajor = 0;      // of cuDNN, and therefore of cuBLASLt and NVRTC
   size_t cudnnVersion = 0;
 
-  /** The first library without which no graph can run; null where all are there. NVRTC is no such
-   * library: kernels may come from the cache. */
+  /** Returns the first missing library without which no graph can run, or null. NVRTC is no such
+   * library, because kernels may come from the cache. */
   [[nodiscard]] const Library* missing() const;
 };
 
 /**
- * Loads what is not loaded yet. `VGG_CUDA_PATH` (a colon-separated list) comes before the loader's
- * own search and the known folders. Prints nothing, throws nothing, and never ends the process.
+ * Loads the driver if it is not loaded yet. `VGG_CUDA_PATH` (a colon-separated list) is searched
+ * before the loader's own search and the known folders. Prints nothing, throws nothing, and never
+ * ends the process.
  */
 std::shared_ptr<const Libraries> loadDriver();
 
-/** The driver and the libraries above it; works without a driver, as planning does. */
+/** Loads the driver and the libraries above it. Works without a driver, because planning needs no
+ * driver. */
 std::shared_ptr<const Libraries> loadLibraries();
 
 }  // namespace vgg::cuda

@@ -1,4 +1,4 @@
-// The folders in which NVIDIA's libraries are looked for.
+// Lists the folders in which NVIDIA's libraries are looked for.
 #pragma once
 
 #include <string>
@@ -6,19 +6,20 @@
 
 namespace vgg::cuda {
 
-/** The value of an environment variable; empty if it is not set. */
+/** Returns the value of an environment variable, empty if it is not set. */
 std::string environment(const char* name);
 
-/** The folders that VGG_CUDA_PATH names, and the lib folders and Python's wheels below them. */
+/** Returns the folders that VGG_CUDA_PATH names, and the lib folders and Python's wheels below
+ * them. */
 std::vector<std::string> namedFolders();
 
-/** The folders where CUDA's installers, Conda and pip put the libraries. */
+/** Returns the folders where CUDA's installers, Conda and pip put the libraries. */
 std::vector<std::string> knownFolders();
 
-/** The path of an open library; empty if the loader does not say. */
+/** Returns the path of an open library, empty if the loader does not know it. */
 std::string pathOf(void* handle);
 
-/** The folder that holds a file, after symbolic links. */
+/** Returns the folder that holds a file, with symbolic links resolved. */
 std::string folderOf(const std::string& path);
 
 }  // namespace vgg::cuda

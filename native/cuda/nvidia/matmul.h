@@ -1,5 +1,5 @@
-// Matrix products by cuBLASLt: a linear layer, with its bias and ReLU where cuBLASLt can, and the
-// algorithms offered for it.
+// Computes linear layers with cuBLASLt, with bias and ReLU if cuBLASLt can, and lists the
+// algorithms that it offers.
 #pragma once
 
 #include <optional>
@@ -33,7 +33,8 @@ class Matmul {
   /** Throws Error kUnsupported, kOutOfMemory, kInternal. */
   Matmul(Context& context, const MatmulShape& shape, const std::optional<Epilogue>& epilogue);
 
-  /** Best first by cuBLASLt's own estimate; empty where it has none. */
+  /** Returns the algorithms, the best by cuBLASLt's own estimate first. There may be no algorithm.
+   */
   [[nodiscard]] std::vector<cublasLtMatmulHeuristicResult_t> algorithms(size_t workspaceLimit,
                                                                         int limit) const;
 

@@ -29,13 +29,14 @@ void call(const Api& api, const NvrtcFunction<Result(Parameters...)>& function,
   check(api, function, function(arguments...));
 }
 
-/** Machine code for the GPU where NVRTC knows it, else PTX that the driver finishes. */
+/** Returns the target of a compilation: machine code if NVRTC knows the GPU, else PTX, which the
+ * driver compiles. */
 std::string architecture(const Api& api, int capability) {
   int count = 0;
   call(api, api.nvrtcGetNumSupportedArchs, &count);
   std::vector<int> known(static_cast<size_t>(count));
   call(api, api.nvrtcGetSupportedArchs, known.data());
-  // "a": with what no other GPU has (kernels/warpgroup.h).
+  // "a" allows instructions that no other GPU has (kernels/warpgroup.h).
   if (std::count(known.begin(), known.end(), capability) > 0)
     return "sm_" + std::to_string(capability) + (capability == 90 ? "a" : "");
   int newest = 0;
@@ -118,7 +119,7 @@ std::string kernelsText(const std::string& file) {
 }
 
 std::string kernelsKey(const Libraries& libraries, const std::string& file, int capability) {
-  // A machine with an older CUDA may not load what a newer one compiled: the major is in the key.
+  // The key has the major version, because an older CUDA may not load what a newer one compiled.
   return "kernels " + file + " " + kernelsText(file) + " sm_" + std::to_string(capability) +
          " CUDA " + std::to_string(libraries.cudaMajor);
 }
@@ -137,7 +138,7 @@ CUmodule Kernels::load(const std::string& file) {
   CUmodule module = nullptr;
   if (const auto image = cache_.read(key)) {
     const CUresult result = context_.api().cuModuleLoadData(&module, image->c_str());
-    // Of another driver, or planned for another GPU: compiled anew.
+    // An image of another driver, or planned for another GPU, is compiled anew.
     const bool isUnfit =
         result == CUDA_ERROR_INVALID_IMAGE || result == CUDA_ERROR_NO_BINARY_FOR_GPU ||
         result == CUDA_ERROR_INVALID_PTX || result == CUDA_ERROR_UNSUPPORTED_PTX_VERSION;
@@ -179,11 +180,11 @@ void Kernels::enqueue(CUstream stream, CUfunction function, Grid grid, unsigned 
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   if (grid.x > 0x7fffffff || grid.y > 65535 || grid.z > 65535)
     throw Error(Code::kUnsupported, "The batch is too large for one launch");
-  // From compute capability 9.0 a kernel may start while the one before it ends; each of ours waits
-  // by itself for what it reads.
+  // From compute capability 9.0 on, a kernel may start before the previous one has ended. Each of
+  // our kernels waits by itself for what it reads.
   std::array<CUlaunchAttribute, 2> attributes{};
   unsigned count = 0;
-  // Graphs take it up from CUDA 12.3 on.
+  // Graphs capture this attribute from CUDA 12.3 on.
   if (context_.gpu().major >= 9 && context_.libraries().driverVersion >= 12030) {
     CUlaunchAttribute& overlap = attributes[count++];
     overlap.id =

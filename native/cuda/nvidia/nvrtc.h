@@ -1,5 +1,5 @@
-// Our kernels on a GPU: compiled by NVRTC for its architecture, kept on disk, loaded on demand,
-// launched.
+// Compiles our kernels with NVRTC for a GPU's architecture, keeps them on disk, loads them on
+// demand and launches them.
 #pragma once
 
 #include <map>
@@ -23,14 +23,15 @@ struct CompiledKernels {
 CompiledKernels compileKernels(const Libraries& libraries, const std::string& file, int capability,
                                bool verbose = false);
 
-/** A hash of the file and of all headers: what was found out about its kernels holds for these. */
+/** Returns a hash of the file and of all headers. Measurements of its kernels hold for this text
+ * only. */
 std::string kernelsText(const std::string& file);
 
-/** Under what a cache keeps the image. */
+/** Returns the key of the image in a cache. */
 std::string kernelsKey(const Libraries& libraries, const std::string& file, int capability);
 
-/** Blocks; `cluster` neighbours in x share their memory. `sharedBytes` for each beside what its
- * kernel declares. */
+/** The blocks of a launch. `cluster` neighbours in x share their memory. `sharedBytes` is each
+ * block's shared memory in addition to what its kernel declares. */
 struct Grid {
   size_t x = 1, y = 1, z = 1;
   unsigned cluster = 1;
@@ -45,15 +46,15 @@ class Kernels {
   Kernels(const Kernels&) = delete;
   Kernels& operator=(const Kernels&) = delete;
 
-  /** Of a file without its ending: "pool", "maxPool2d_f16". */
+  /** Returns a kernel of a file that is named without its ending: "pool", "maxPool2d_f16". */
   CUfunction function(const std::string& file, const std::string& name);
 
-  /** What check() says of a kernel's numbers on this GPU, asked once per process and `what`;
-   * nothing if memory is too short to say. A kernel that fails is not right. Throws Error
-   * kDeviceLost. */
+  /** Returns whether a kernel computes right numbers on this GPU. Calls check() once per process
+   * for each `what`. Returns nothing if there is too little memory to check. A kernel that fails is
+   * not right. Throws Error kDeviceLost. */
   std::optional<bool> isRight(const std::string& what, const std::function<bool()>& check);
 
-  /** The arguments must be of the very types of the kernel's parameters. */
+  /** The arguments must have exactly the types of the kernel's parameters. */
   template <typename... Arguments>
   void launch(CUstream stream, CUfunction function, Grid grid, unsigned block,
               Arguments... arguments) {
