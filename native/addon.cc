@@ -18,6 +18,7 @@
 #include "napi/cuda_info.h"
 #include "napi/devices.h"
 #include "napi/resize_crop.h"
+#include "napi/wraps/cancellation_wrap.h"
 #include "napi/wraps/device_wrap.h"
 #include "napi/wraps/graph_wrap.h"
 #include "napi/wraps/held_parameters_wrap.h"

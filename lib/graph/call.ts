@@ -1,13 +1,13 @@
 // One call of a graph: binds tensors to what the addon takes, and translates its failure.
 import { formatShape, rangeError } from "../check.js";
 import { type Device, DeviceTensor } from "../device/device.js";
-import type { DType } from "../dtype.js";
+import { arrayTypeOf, type DType } from "../dtype.js";
 import { translated, VggError } from "../errors.js";
-import type { NativeCancellation, NativeGraph, NativeMemory } from "../native/addon.js";
+import type { NativeCancellation, NativeGraph, NativeMemory, NativeRun } from "../native/addon.js";
 import { native } from "../native/load.js";
 import { copyArray } from "../order.js";
 import { onAbort } from "../signal.js";
-import { nativeData, Tensor } from "../tensor.js";
+import { elementCount, nativeData, Tensor } from "../tensor.js";
 
 /** The inputs of a run by name: the values of one batch. */
 export type Inputs = Readonly<Record<string, Tensor | DeviceTensor>>;
@@ -15,8 +15,8 @@ export type Targets = Readonly<Record<string, DeviceTensor>>;
 export type NativeInputs = readonly (NodeJS.TypedArray | NativeMemory)[];
 export type NativeMethod<T> = (
   this: NativeGraph,
-  ...call: Parameters<NativeGraph["run"]>
-) => Promise<T>;
+  ...call: Parameters<NativeGraph["start"]>
+) => NativeRun<T>;
 
 /** An input or output of the record. */
 export interface Port {
@@ -38,9 +38,14 @@ export interface Call {
   readonly nativeInputs: NativeInputs;
   /** The DeviceTensors that it reads or writes. */
   readonly tensors: readonly DeviceTensor[];
-  /** By output: its memory on the device, or its array; null until the array is made. */
-  readonly nativeOutputs: (NodeJS.TypedArray | NativeMemory | null)[];
-  results: Results;
+  /** By output: its memory on the device, or null. */
+  readonly nativeTargets: readonly (NativeMemory | null)[];
+}
+
+/** What a call of the addon returned, and the outputs that it wrote. */
+export interface Ran<T> {
+  readonly value: T;
+  readonly results: Results;
 }
 
 /** Checks a tensor against its port and returns what the addon takes. Adds a DeviceTensor to `tensors`. */
@@ -67,6 +72,34 @@ export function bind(
     throw rangeError(`a DeviceTensor on ${device}`, name, `${value.device}`);
   tensors.push(value);
   return value.memory;
+}
+
+/**
+ * Makes the results of a call by name, and by output the array that the addon fills.
+ * @throws {VggError} OUT_OF_MEMORY
+ */
+export function makeResults(
+  ports: readonly Port[],
+  { batch, targets }: Call,
+): { results: Results; arrays: (NodeJS.TypedArray | null)[] } {
+  const arrays: (NodeJS.TypedArray | null)[] = [];
+  try {
+    const results = ports.map(({ name, shape, dtype }, index) => {
+      const target = targets?.[index];
+      if (target !== undefined) {
+        arrays.push(null);
+        return [name, target];
+      }
+      const batched = [batch, ...shape];
+      const data = new (arrayTypeOf(dtype))(elementCount(batched));
+      arrays.push(data);
+      return [name, new Tensor(batched, data, dtype)];
+    });
+    return { results: Object.fromEntries(results), arrays };
+  } catch (cause) {
+    const message = "Expected host memory for the outputs but it is not available";
+    throw new VggError("OUT_OF_MEMORY", message, { cause });
+  }
 }
 
 /** Copies a Tensor; returns a DeviceTensor as it is. */

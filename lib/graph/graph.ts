@@ -8,18 +8,18 @@ import {
   typeError,
 } from "../check.js";
 import { Device, DeviceTensor } from "../device/device.js";
-import { arrayTypeOf } from "../dtype.js";
 import { awaitNative, callNative, VggError } from "../errors.js";
 import type {
   NativeCancellation,
   NativeDevice,
   NativeGraph,
+  NativeMemory,
   NativeReservation,
   NativeRunTime,
   NativeStepTime,
 } from "../native/addon.js";
 import { inTurn, type Line, mustWait, waitWithCopies } from "../order.js";
-import { byteCount, elementCount, Tensor } from "../tensor.js";
+import { byteCount, Tensor } from "../tensor.js";
 import {
   bind,
   type Call,
@@ -27,9 +27,11 @@ import {
   copyTensor,
   failureOf,
   type Inputs,
+  makeResults,
   type NativeInputs,
   type NativeMethod,
   type Port,
+  type Ran,
   type Results,
   type Targets,
 } from "./call.js";
@@ -164,11 +166,10 @@ export class Graph {
       options === undefined ? undefined : readOptions(options, "options", ["signal", "into"]);
     const call = this.#check(this.#readInputs(inputs), given?.into, given?.signal);
     try {
-      await this.#start(this.#native.run, call);
+      return (await this.#start(this.#native.start, call)).results;
     } catch (error) {
       throw failureOf(error, call.signal);
     }
-    return call.results;
   }
 
   /**
@@ -191,9 +192,11 @@ export class Graph {
     for (let i = 0; ; i++) {
       this.#checkLive();
       const call = this.#check(copies, undefined, signal);
+      let results: Results;
       try {
-        const steps = await this.#start(this.#native.profile, call);
-        if (i >= warmup) runs.push(steps);
+        const ran = await this.#start(this.#native.startProfile, call);
+        results = ran.results;
+        if (i >= warmup) runs.push(ran.value);
       } catch (error) {
         throw failureOf(error, signal);
       }
@@ -201,7 +204,7 @@ export class Graph {
       const weights = this.parameters.precision;
       const activations = this.device.kind === "cpu" ? "float32" : weights;
       return {
-        outputs: call.results as Record<string, Tensor>,
+        outputs: results as Record<string, Tensor>,
         steps: describeSteps(this.record, { weights, activations }, call.batch, runs),
       };
     }
@@ -234,19 +237,19 @@ export class Graph {
     );
     const targets =
       into === undefined ? undefined : readNamed(into, "options.into", this.#outputNames);
-    const nativeOutputs = this.#outputs.map((port, index) => {
+    const nativeTargets = this.#outputs.map((port, index) => {
       const target = targets?.[index];
       if (target === undefined) return null;
       const name = `options.into.${port.name}`;
       if (!(target instanceof DeviceTensor)) throw typeError("a DeviceTensor", name, target);
-      return bind(this.device, target, { ...port, name }, batch, tensors);
+      return bind(this.device, target, { ...port, name }, batch, tensors) as NativeMemory;
     });
     signal?.throwIfAborted();
-    return { targets, signal, batch, nativeInputs, nativeOutputs, tensors, results: {} };
+    return { targets, signal, batch, nativeInputs, nativeTargets, tensors };
   }
 
   /** Submits a call to the addon: now, unless its parameters or tensors are blocked. */
-  #start<T>(method: NativeMethod<T>, call: Call): Promise<T> {
+  #start<T>(method: NativeMethod<T>, call: Call): Promise<Ran<T>> {
     const lines = [this.parameters.line];
     for (const { line } of call.tensors) lines.push(line);
     return mustWait(lines)
@@ -254,33 +257,37 @@ export class Graph {
       : this.#submit(method, call, call.nativeInputs, null);
   }
 
-  #submit<T>(
+  async #submit<T>(
     method: NativeMethod<T>,
     call: Call,
     inputs: NativeInputs,
     reservation: NativeReservation | null,
-  ): Promise<T> {
-    const { signal, batch, nativeOutputs } = call;
+  ): Promise<Ran<T>> {
+    const { signal, batch, nativeTargets } = call;
+    let results: Results = {};
     const start = (cancellation: NativeCancellation | null) => {
-      const running = method.call(
+      const run = method.call(
         this.#native,
         batch,
         inputs,
-        nativeOutputs,
+        nativeTargets,
         cancellation,
         reservation,
       );
-      return this.#makeResults(call, running);
+      const made = makeResults(this.#outputs, call); // the device computes already
+      results = made.results;
+      return this.#native.finish(run, made.arrays);
     };
-    return signal === undefined ? start(null) : cancellable(signal, start);
+    const value = await (signal === undefined ? start(null) : cancellable(signal, start));
+    return { value, results };
   }
 
-  #wait<T>(lines: readonly Line[], method: NativeMethod<T>, call: Call): Promise<T> {
-    const { signal, batch, nativeInputs, nativeOutputs } = call;
+  #wait<T>(lines: readonly Line[], method: NativeMethod<T>, call: Call): Promise<Ran<T>> {
+    const { signal, batch, nativeInputs, nativeTargets } = call;
     const isCopied = (input: NativeInputs[number]) => ArrayBuffer.isView(input);
     const arrays = nativeInputs.filter(isCopied);
     const moreBytes = this.#outputs
-      .filter((_, index) => nativeOutputs[index] === null)
+      .filter((_, index) => nativeTargets[index] === null)
       .reduce((sum, { shape, dtype }) => sum + batch * byteCount(shape, dtype), 0);
     return waitWithCopies(
       lines,
@@ -294,28 +301,6 @@ export class Graph {
       signal,
       moreBytes,
     );
-  }
-
-  /** Allocates the results of a run while the device computes, so that allocation adds no time after it. */
-  #makeResults<T>(call: Call, running: Promise<T>): Promise<T> {
-    try {
-      const results = this.#outputs.map(({ name, shape, dtype }, index) => {
-        const target = call.targets?.[index];
-        if (target !== undefined) return [name, target];
-        const batched = [call.batch, ...shape];
-        const data = new (arrayTypeOf(dtype))(elementCount(batched));
-        call.nativeOutputs[index] = data;
-        return [name, new Tensor(batched, data, dtype)];
-      });
-      call.results = Object.fromEntries(results);
-      return running;
-    } catch (cause) {
-      const message = "Expected host memory for the outputs but it is not available";
-      const fail = (): never => {
-        throw new VggError("OUT_OF_MEMORY", message, { cause });
-      };
-      return running.then(fail, fail);
-    }
   }
 
   #checkLive(): void {

@@ -74,22 +74,32 @@ export interface NativeHeldParameters {
   dispose(): Promise<void>;
 }
 
+declare const result: unique symbol;
+/** The number of a run that was started, and the type of its result. */
+export type NativeRun<T> = number & { readonly [result]?: T };
+
 export interface NativeGraph {
   prepare(batch: number): Promise<void>;
   /**
-   * Copies the inputs before it returns. Before it yields to the event loop, the caller must replace each null in
-   * `outputs` with an array of the output's size, which is filled when the promise settles. This way arrays are allocated
-   * while the device computes.
+   * Starts a run. Copies the inputs before it returns.
+   * @param targets by output: the memory that it is written to, or null for an array of `finish`
    */
-  run(
+  start(
     batch: number,
     inputs: readonly (NodeJS.TypedArray | NativeMemory)[],
-    outputs: (NodeJS.TypedArray | NativeMemory | null)[],
+    targets: readonly (NativeMemory | null)[],
     cancellation: NativeCancellation | null,
     reservation: NativeReservation | null,
-  ): Promise<void>;
-  /** Does what `run` does, and returns the time of each step. */
-  profile(...call: Parameters<NativeGraph["run"]>): Promise<NativeStepTime[]>;
+  ): NativeRun<void>;
+  /** Does what `start` does, and measures the time of each step. */
+  startProfile(...call: Parameters<NativeGraph["start"]>): NativeRun<NativeStepTime[]>;
+  /**
+   * Resolves when the run has ended and `arrays` hold its results. Call it once, in the same turn of the event loop as
+   * `start`. It is separate because arrays that are allocated between the two calls cost no time: the device computes
+   * already.
+   * @param arrays by output: an array of its size, or null if it has a target
+   */
+  finish<T>(run: NativeRun<T>, arrays: readonly (NodeJS.TypedArray | null)[]): Promise<T>;
   lastRun(): NativeRunTime;
   dispose(): Promise<void>;
 }
@@ -98,7 +108,7 @@ export interface NativeGraph {
 export interface NativeRunTime {
   /** Time from the run's start on the device's thread to its end. */
   readonly device: number;
-  /** Time from the call of `run` until its promise is settled. */
+  /** Time from the call of `start` until its promise is settled. */
   readonly call: number;
 }
 

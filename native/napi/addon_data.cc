@@ -64,9 +64,9 @@ void AddonData::cleanup(void* ending) {
 }
 
 AddonData::Request AddonData::prepareStart(Cancellation cancelled, std::function<void(Job&)> start,
-                                           MakeValue makeValue, Napi::ObjectReference kept) {
+                                           MakeValue makeValue) {
   Request request;
-  Job& job = request.job.emplace_back(*this, std::move(makeValue), std::move(kept));
+  Job& job = request.job.emplace_back(*this, std::move(makeValue), ++lastNumber_);
   const std::atomic<bool>* flag = cancelled.get();
   auto run = [flag, &job, start = std::move(start)]() mutable noexcept {
     try {
@@ -81,8 +81,7 @@ AddonData::Request AddonData::prepareStart(Cancellation cancelled, std::function
   return request;
 }
 
-AddonData::Request AddonData::prepare(Cancellation cancelled, std::function<MakeValue()> work,
-                                      Napi::ObjectReference kept) {
+AddonData::Request AddonData::prepare(Cancellation cancelled, std::function<MakeValue()> work) {
   return prepareStart(
       std::move(cancelled),
       [work = std::move(work)](Job& job) mutable {
@@ -90,27 +89,46 @@ AddonData::Request AddonData::prepare(Cancellation cancelled, std::function<Make
         work = nullptr;  // frees what it kept alive before the end is reported
         job.end(nullptr);
       },
-      nullptr, std::move(kept));
+      nullptr);
 }
 
-Napi::Promise AddonData::track(Napi::Env env, std::list<Job> job) {
-  const auto& deferred = job.front().deferred_.emplace(Napi::Promise::Deferred::New(env));
-  const Napi::Promise promise = deferred.Promise();
+AddonData::Job& AddonData::track(Napi::Env env, std::list<Job> job) {
   if (jobs_.empty()) settled_.Ref(env);
   jobs_.splice(jobs_.end(), job);
-  return promise;
+  return jobs_.back();
+}
+
+Napi::Promise AddonData::promiseOf(Napi::Env env, Job& job) {
+  return job.deferred_.emplace(Napi::Promise::Deferred::New(env)).Promise();
 }
 
 Napi::Promise AddonData::submit(Napi::Env env, Backend& backend, Request request) {
-  const Napi::Promise promise = track(env, std::move(request.job));
-  backend.thread().post(std::move(request.task));
+  const Napi::Promise promise = promiseOf(env, request.job.front());
+  start(env, backend, std::move(request));
   return promise;
+}
+
+uint32_t AddonData::start(Napi::Env env, Backend& backend, Request request) {
+  const uint32_t number = track(env, std::move(request.job)).number_;
+  backend.thread().post(std::move(request.task));
+  return number;
+}
+
+Napi::Promise AddonData::promiseOf(Napi::Env env, uint32_t number, const Napi::Object& kept) {
+  const auto job = std::find_if(jobs_.rbegin(), jobs_.rend(), [number](const Job& each) {
+    return each.number_ == number && !each.deferred_;
+  });
+  if (job == jobs_.rend())
+    throw Error(Code::kInternal, "Expected a run that was started in this turn of the event loop");
+  job->kept_ = Napi::Persistent(kept);
+  return promiseOf(env, *job);
 }
 
 Napi::Promise AddonData::begin(Napi::Env env, const std::function<void(Job&)>& start) {
   std::list<Job> own;
-  Job& job = own.emplace_back(*this, nullptr, Napi::ObjectReference());
-  const Napi::Promise promise = track(env, std::move(own));
+  Job& job = own.emplace_back(*this, nullptr, ++lastNumber_);
+  const Napi::Promise promise = promiseOf(env, job);
+  track(env, std::move(own));
   try {
     start(job);
   } catch (...) {

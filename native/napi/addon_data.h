@@ -4,6 +4,7 @@
 
 #include <napi.h>
 
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <list>
@@ -59,18 +60,22 @@ class AddonData {
   /** A pending call: what its promise needs until it is settled. */
   class Job {
    public:
-    Job(AddonData& owner, MakeValue value, Napi::ObjectReference kept)
-        : makeValue(std::move(value)), owner_(owner), kept_(std::move(kept)) {}
+    Job(AddonData& owner, MakeValue value, uint32_t number)
+        : makeValue(std::move(value)), owner_(owner), number_(number) {}
 
     /** Settles the promise with the result of makeValue, or with the error. Called once, on any
      * thread. Allocates nothing. */
     void end(std::exception_ptr failure) noexcept;
+
+    /** Returns what `promiseOf` was given, on the JavaScript thread. */
+    [[nodiscard]] Napi::Object kept() const { return kept_.Value(); }
 
     MakeValue makeValue;
 
    private:
     friend AddonData;
     AddonData& owner_;
+    const uint32_t number_;  // differs from that of every other pending job
     Napi::ObjectReference kept_;
     std::optional<Napi::Promise::Deferred> deferred_;
     std::exception_ptr failure_;
@@ -85,17 +90,23 @@ class AddonData {
   /**
    * Prepares a call that runs start() on a device's thread. It is pending until start() ends the
    * job, then settles with makeValue(). If `cancelled` is set before it starts, it ends with Error
-   * kAborted. `kept` is protected from garbage collection until the call settles.
+   * kAborted.
    */
-  Request prepareStart(Cancellation cancelled, std::function<void(Job&)> start, MakeValue makeValue,
-                       Napi::ObjectReference kept = {});
+  Request prepareStart(Cancellation cancelled, std::function<void(Job&)> start,
+                       MakeValue makeValue);
   /** Does the same for work() that is complete when it returns. It returns the MakeValue. */
-  Request prepare(Cancellation cancelled, std::function<MakeValue()> work,
-                  Napi::ObjectReference kept = {});
+  Request prepare(Cancellation cancelled, std::function<MakeValue()> work);
 
   /** Makes the call. The event loop stays alive until its promise is settled. Throws Napi::Error
    * if the environment is ending. */
   Napi::Promise submit(Napi::Env env, Backend& backend, Request request);
+
+  /** Makes a call whose promise is asked for later. Returns the call's number. If the promise is
+   * not asked for in this turn of the event loop, nobody learns of the call's end. */
+  uint32_t start(Napi::Env env, Backend& backend, Request request);
+  /** Returns the promise of a started call, and protects `kept` from garbage collection until it
+   * settles. */
+  Napi::Promise promiseOf(Napi::Env env, uint32_t number, const Napi::Object& kept);
 
   /** Calls start() with a new job and returns its promise, which settles when the job ends. */
   Napi::Promise begin(Napi::Env env, const std::function<void(Job&)>& start);
@@ -113,13 +124,15 @@ class AddonData {
 
  private:
   /** Makes `job` pending. */
-  Napi::Promise track(Napi::Env env, std::list<Job> job);
+  Job& track(Napi::Env env, std::list<Job> job);
+  static Napi::Promise promiseOf(Napi::Env env, Job& job);
   static void settle(Napi::Env env, Napi::Function, AddonData* data, Job* job);
   static void cleanup(void* data);
   using Settled = Napi::TypedThreadSafeFunction<AddonData, Job, settle>;
 
   Settled settled_;
   bool isReleased_ = false;
+  uint32_t lastNumber_ = 0;
   std::list<Job> jobs_;  // pending
 };
 

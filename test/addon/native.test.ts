@@ -73,7 +73,14 @@ describe("the addon", () => {
     expect(methods(parameters.hold())).toEqual(["dispose", "read"]);
     expect(methods(device.reserve(4))).toEqual(["release"]);
     const graph = device.createGraph({ values: [], rows: [], inputs: [], outputs: [] }, parameters);
-    expect(methods(graph)).toEqual(["dispose", "lastRun", "prepare", "profile", "run"]);
+    expect(methods(graph)).toEqual([
+      "dispose",
+      "finish",
+      "lastRun",
+      "prepare",
+      "start",
+      "startProfile",
+    ]);
     expect(methods(new (native().Cancellation)())).toEqual(["cancel"]);
     expect(methods(new (native().Places)("methods", 1))).toEqual([
       "capacity",
@@ -95,7 +102,7 @@ describe("the addon", () => {
     expect(() => device.createGraph(record, {} as never)).toThrow(TypeError);
   });
 
-  it("fills arrays that are put into the outputs while it computes, and names a missing one", async () => {
+  it("fills the arrays that it is given while it computes, and names a missing one", async () => {
     const device = native().openCpu(1, "", 0);
     const values = [
       { shape: [4], dtype: "float32" },
@@ -105,17 +112,43 @@ describe("the addon", () => {
     const record = { values, rows, inputs: [0], outputs: [1] };
     const graph = device.createGraph(record, device.createParameters([], "float32"));
     const input = Float32Array.of(1, -2, 3, -4);
-    const run = (given: Float32Array | undefined) => {
-      const outputs: (Float32Array | null)[] = [null];
-      const running = graph.run(1, [input], outputs, null, null);
-      if (given !== undefined) outputs[0] = given;
-      return running;
-    };
+    const start = () => graph.start(1, [input], [null], null, null);
+    const run = (given: Float32Array | null) => graph.finish(start(), [given]);
     const filled = new Float32Array(4);
     await run(filled);
     expect([...filled]).toEqual([1, 0, 3, 0]);
-    await expect(run(undefined)).rejects.toThrow("Expected a typed array");
+    await expect(run(null)).rejects.toThrow("Expected a typed array");
     await expect(run(new Float32Array(5))).rejects.toMatchObject({ code: "INTERNAL" });
+    const list = [new Float32Array(4)];
+    const [array] = list;
+    const running = graph.finish(start(), list);
+    list[0] = new Float32Array(4); // too late to have an effect
+    await running;
+    expect([...array!, ...list[0]]).toEqual([1, 0, 3, 0, 0, 0, 0, 0]);
+    const late = run(filled);
+    structuredClone(filled.buffer, { transfer: [filled.buffer] });
+    await expect(late).rejects.toMatchObject({ code: "INTERNAL" });
+  });
+
+  it("gives one promise for each run that was started, and only at once", async () => {
+    const device = native().openCpu(1, "", 1000);
+    const value = { shape: [1], dtype: "float32" } as const;
+    const rows = [{ kind: "relu", input: 0, output: 1 }] as const;
+    const record = { values: [value, value], rows, inputs: [0], outputs: [1] };
+    const graph = device.createGraph(record, device.createParameters([], "float32"));
+    const start = (x: number) => graph.start(1, [Float32Array.of(x)], [null], null, null);
+    const arrays = [new Float32Array(1), new Float32Array(1)];
+    const runs = [start(1), start(2)];
+    const unheard = start(3);
+    const ends = [graph.finish(runs[1]!, [arrays[1]!]), graph.finish(runs[0]!, [arrays[0]!])];
+    const refused = "Expected a run that was started in this turn of the event loop";
+    expect(() => graph.finish(runs[0]!, [arrays[0]!])).toThrow(refused);
+    await Promise.all(ends);
+    expect(arrays.map(([x]) => x)).toEqual([1, 2]);
+    await graph.finish(start(4), [arrays[0]!]);
+    expect(() => graph.finish(unheard, [arrays[0]!])).toThrow(refused);
+    expect(device.memoryStats().queuedBytes).toBe(0);
+    await graph.dispose();
   });
 
   it("has a core that passes its own tests", () => {

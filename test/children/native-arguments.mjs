@@ -44,6 +44,8 @@ const geometry = {
   orientation: 1,
 };
 const image = new Float32Array(48);
+const output = new Float32Array(32);
+const run = [1, [image], [null], null, null];
 const places = new addon.Places("arguments", 4);
 
 /** Each function with arguments that it accepts. */
@@ -90,8 +92,17 @@ const entries = [
   [held, "dispose", []],
   [parameters, "fillNormal", [0, 1, 1, 1]],
   [graph, "prepare", [1]],
-  [graph, "run", [1, [image], [null], null, null]],
-  [graph, "profile", [1, [image], [null], cancellation, device.reserve(16)]],
+  [{ start: (...call) => graph.finish(graph.start(...call), [output]) }, "start", run],
+  [graph, "start", run],
+  [graph, "startProfile", [1, [image], [null], cancellation, device.reserve(16)]],
+  [
+    {
+      finish: (number, arrays) =>
+        graph.finish(number === "started" ? graph.start(...run) : number, arrays),
+    },
+    "finish",
+    ["started", [output]],
+  ],
   [graph, "lastRun", []],
   [cancellation, "cancel", []],
   [{ places: (name, capacity) => new addon.Places(name, capacity) }, "places", ["made", 4]],
@@ -229,7 +240,8 @@ Object.defineProperty(inputs, 0, {
     return image;
   },
 });
-const late = (async () => disposed.run(1, inputs, [null], null))().catch(() => {});
+const late = (async () =>
+  disposed.finish(disposed.start(1, inputs, [null], null), [output]))().catch(() => {});
 await late;
 const transferred = new Uint8Array(12);
 const lateSize = { ...geometry };
@@ -246,8 +258,6 @@ try {
 
 // The next call works.
 await parameters.fill(0, 1);
-const outputs = [null];
-const running = graph.run(1, [new Float32Array(48).fill(1)], outputs, null);
-outputs[0] = new Float32Array(32);
-await running;
-console.log(JSON.stringify({ ...outcomes, unexpected: [...unexpected], corner: outputs[0][0] }));
+output.fill(0);
+await graph.finish(graph.start(1, [new Float32Array(48).fill(1)], [null], null), [output]);
+console.log(JSON.stringify({ ...outcomes, unexpected: [...unexpected], corner: output[0] }));

@@ -1,14 +1,15 @@
 #include "napi/wraps/graph_wrap.h"
 
 #include <chrono>
+#include <limits>
 #include <utility>
 
 #include "core/memory/copy.h"
 #include "core/memory/host_memory.h"
 #include "napi/addon_data.h"
 #include "napi/arguments.h"
-#include "napi/devices.h"
 #include "napi/read_program.h"
+#include "napi/wraps/cancellation_wrap.h"
 #include "napi/wraps/device_wrap.h"
 #include "napi/wraps/memory_wrap.h"
 #include "napi/wraps/parameters_wrap.h"
@@ -20,8 +21,9 @@ Napi::Function GraphWrap::define(Napi::Env env) {
   return DefineClass(env, "NativeGraph",
                      {
                          InstanceMethod<&GraphWrap::prepare>("prepare"),
-                         InstanceMethod<&GraphWrap::run>("run"),
-                         InstanceMethod<&GraphWrap::profile>("profile"),
+                         InstanceMethod<&GraphWrap::start>("start"),
+                         InstanceMethod<&GraphWrap::startProfile>("startProfile"),
+                         InstanceMethod<&GraphWrap::finish>("finish"),
                          InstanceMethod<&GraphWrap::lastRun>("lastRun"),
                          InstanceMethod<&GraphWrap::dispose>("dispose"),
                      });
@@ -40,6 +42,7 @@ GraphWrap::GraphWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
       throw ArgumentError("Expected parameters of this device for parameters but received others");
     state->parameters = parameters.parameters()->current();
     state->program = readProgram(info[1], state->parameters->specs());
+    outputCount_ = state->program.outputs.size();
     times_ = std::make_shared<Times>();
     disposal_ = {AddonData::of(info.Env()), backend_};
     state_ = std::move(state);
@@ -65,28 +68,7 @@ Executable& GraphWrap::State::executable(size_t batch) {
   return *ready;
 }
 
-namespace {
-
-size_t readBatch(const Napi::Value& value) {
-  return static_cast<size_t>(integerOf(value, "batch", 1, kMaxDimension));
-}
-
-}  // namespace
-
-/** prepare(batch) */
-Napi::Value GraphWrap::prepare(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    const size_t batch = readBatch(info[0]);
-    return AddonData::of(info.Env())
-        .post(info.Env(), *backend_, [state = state(), batch]() -> MakeValue {
-          state->executable(batch);
-          return [](Napi::Env env) { return env.Undefined(); };
-        });
-  });
-}
-
-/** The batch, inputs and outputs of one run, and what keeps their bytes alive until it has ended.
- */
+/** The arguments of one run or profile, and what keeps their bytes alive until it has ended. */
 struct GraphWrap::Bound {
   size_t batch;
   std::vector<Binding> inputs, outputs;
@@ -94,38 +76,67 @@ struct GraphWrap::Bound {
   std::vector<std::shared_ptr<HostMemory>>
       results;                                // per output; null if it goes to a DeviceTensor
   std::shared_ptr<QueueBudget::Share> share;  // counts all bytes that are copied in and out
+  Cancellation cancelled;  // a worker's end sets the same flag through DeviceThread::dropOwner
+  const AddonData::Job* job = nullptr;  // keeps the arrays that `finish` was given
 
-  Binding device(const Napi::Value& value, const Backend& backend, size_t bytes);
+  void bindMemory(std::vector<Binding>& to, const Napi::Value& value, const Backend& backend,
+                  size_t bytes);
+  void bindInput(const Napi::Value& value, Backend& backend, size_t bytes);
+  void bindOutput(const Napi::Value& value, Backend& backend, size_t bytes);
+  /** Copies the results into the arrays of `finish`, on the JavaScript thread. */
+  void deliver() const;
 };
 
-Binding GraphWrap::Bound::device(const Napi::Value& value, const Backend& backend, size_t bytes) {
+void GraphWrap::Bound::bindMemory(std::vector<Binding>& to, const Napi::Value& value,
+                                  const Backend& backend, size_t bytes) {
   const auto& wrap = unwrap<MemoryWrap>(value);
   if (&wrap.backend() != &backend || wrap.memory()->bytes() != bytes) {
     throw Error(Code::kInternal, "Expected memory of this device and of the value's size");
   }
   owners.push_back(wrap.memory());
-  return {nullptr, wrap.memory().get()};
+  to.push_back({nullptr, wrap.memory().get()});
 }
 
-namespace {
-
-size_t byteCount(const Program& program, int value, size_t batch) {
-  const Value& v = program.values[value];
-  return checkedMultiply(checkedMultiply(elementCount(v.shape), byteSize(v.dtype)), batch);
+void GraphWrap::Bound::bindInput(const Napi::Value& value, Backend& backend, size_t bytes) {
+  if (!value.IsTypedArray()) return bindMemory(inputs, value, backend, bytes);
+  const View view = viewOf(value);
+  if (view.bytes != bytes) throw Error(Code::kInternal, "Expected an input of the value's size");
+  const auto copy = snapshot(view, backend.allocateHost(bytes));
+  owners.push_back(copy);
+  inputs.push_back({copy->data(), nullptr});
 }
 
-/** Copies results into the typed arrays that JavaScript has put into `outputs` since the call. */
-void deliver(Napi::Env env, napi_ref outputs,
-             const std::vector<std::shared_ptr<HostMemory>>& results) {
-  napi_value list = nullptr;
-  NAPI_THROW_IF_FAILED_VOID(env, napi_get_reference_value(env, outputs, &list));
+void GraphWrap::Bound::bindOutput(const Napi::Value& value, Backend& backend, size_t bytes) {
+  if (value.IsObject()) {
+    bindMemory(outputs, value, backend, bytes);
+    results.push_back(nullptr);
+  } else {
+    results.push_back(backend.allocateHost(bytes));
+    outputs.push_back({results.back()->data(), nullptr});
+  }
+}
+
+void GraphWrap::Bound::deliver() const {
+  const Napi::Object arrays = job->kept();
   for (uint32_t i = 0; i < results.size(); ++i) {
     if (results[i] == nullptr) continue;
-    const View view = viewOf(Napi::Object(env, list).Get(i));
+    const View view = viewOf(arrays.Get(i));
     if (view.bytes != results[i]->bytes())
       throw Error(Code::kInternal, "Expected an array of the output's size");
     copyBytes(view.data, results[i]->data(), view.bytes);
   }
+  share->release();
+}
+
+namespace {
+
+size_t readBatch(const Napi::Value& value) {
+  return static_cast<size_t>(integerOf(value, "batch", 1, kMaxDimension));
+}
+
+size_t byteCount(const Program& program, int value, size_t batch) {
+  const Value& v = program.values[value];
+  return checkedMultiply(checkedMultiply(elementCount(v.shape), byteSize(v.dtype)), batch);
 }
 
 using Clock = std::chrono::steady_clock;
@@ -181,11 +192,29 @@ size_t copiedBytes(const Program& program, size_t batch, const std::vector<Napi:
   return bytes;
 }
 
+/** Returns a new list of the elements, which nothing else can change. */
+Napi::Array toList(Napi::Env env, const std::vector<Napi::Value>& elements) {
+  Napi::Array list = Napi::Array::New(env, elements.size());
+  for (uint32_t i = 0; i < elements.size(); ++i) list.Set(i, elements[i]);
+  return list;
+}
+
 }  // namespace
 
-/** Binds (batch, inputs: (TypedArray | memory)[], outputs: (memory | null)[], cancellation | null,
- * reservation | null) and copies the TypedArrays. JavaScript replaces each null output with a
- * TypedArray before the run ends. */
+/** prepare(batch) */
+Napi::Value GraphWrap::prepare(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const size_t batch = readBatch(info[0]);
+    return AddonData::of(info.Env())
+        .post(info.Env(), *backend_, [state = state(), batch]() -> MakeValue {
+          state->executable(batch);
+          return [](Napi::Env env) { return env.Undefined(); };
+        });
+  });
+}
+
+/** Binds (batch, inputs: (TypedArray | memory)[], targets: (memory | null)[], cancellation | null,
+ * reservation | null) and copies the TypedArrays. */
 std::shared_ptr<GraphWrap::Bound> GraphWrap::bind(const Napi::CallbackInfo& info) const {
   const std::shared_ptr<State> current = state();  // an element's getter may dispose the graph
   const Program& program = current->program;
@@ -193,97 +222,108 @@ std::shared_ptr<GraphWrap::Bound> GraphWrap::bind(const Napi::CallbackInfo& info
   bound->batch = readBatch(info[0]);
   // Each element is read once, before anything else: its getter may run any code.
   const std::vector<Napi::Value> inputs = elementsOf(info[1], "inputs", program.inputs.size());
-  const std::vector<Napi::Value> outputs = elementsOf(info[2], "outputs", program.outputs.size());
-  bound->share = shareFor(info[4], *queue_, copiedBytes(program, bound->batch, inputs, outputs));
-  for (uint32_t i = 0; i < program.inputs.size(); ++i) {
-    const size_t bytes = byteCount(program, program.inputs[i], bound->batch);
-    const Napi::Value& value = inputs[i];
-    if (!value.IsTypedArray()) {
-      bound->inputs.push_back(bound->device(value, *backend_, bytes));
-      continue;
-    }
-    const View view = viewOf(value);
-    if (view.bytes != bytes) throw Error(Code::kInternal, "Expected an input of the value's size");
-    const auto copy = snapshot(view, backend_->allocateHost(bytes));
-    bound->owners.push_back(copy);
-    bound->inputs.push_back({copy->data(), nullptr});
-  }
-  for (uint32_t i = 0; i < program.outputs.size(); ++i) {
-    const size_t bytes = byteCount(program, program.outputs[i], bound->batch);
-    const Napi::Value& value = outputs[i];
-    if (value.IsObject()) {
-      bound->outputs.push_back(bound->device(value, *backend_, bytes));
-      bound->results.push_back(nullptr);
-    } else {
-      bound->results.push_back(backend_->allocateHost(bytes));
-      bound->outputs.push_back({bound->results.back()->data(), nullptr});
-    }
-  }
+  const std::vector<Napi::Value> targets = elementsOf(info[2], "targets", program.outputs.size());
+  bound->share = shareFor(info[4], *queue_, copiedBytes(program, bound->batch, inputs, targets));
+  for (size_t i = 0; i < inputs.size(); ++i)
+    bound->bindInput(inputs[i], *backend_, byteCount(program, program.inputs[i], bound->batch));
+  for (size_t i = 0; i < targets.size(); ++i)
+    bound->bindOutput(targets[i], *backend_, byteCount(program, program.outputs[i], bound->batch));
+  bound->cancelled = cancellationOf(info[3]);
   return bound;
 }
 
-/** run(batch, inputs: (TypedArray | memory)[], outputs: (memory | null)[], cancellation | null,
- * reservation | null) */
-Napi::Value GraphWrap::run(const Napi::CallbackInfo& info) {
+/** A run, by its three steps. The graph's state is passed from step to step rather than
+ * kept here, because it must be freed where the run ends and not on the JavaScript thread. */
+class GraphWrap::RunJob : public std::enable_shared_from_this<RunJob> {
+ public:
+  RunJob(std::shared_ptr<Bound> bound, std::shared_ptr<Times> times, Clock::time_point called)
+      : bound_(std::move(bound)), times_(std::move(times)), called_(called) {}
+
+  /** Starts the run on the device's thread. */
+  void start(const std::shared_ptr<State>& state, AddonData::Job& job);
+  /** Makes the promise's value on the JavaScript thread, if the run did not fail. */
+  Napi::Value deliver(Napi::Env env) const;
+
+ private:
+  /** Ends the job. The back end calls it once, on any thread. */
+  void end(AddonData::Job& job, const std::exception_ptr& failure) const;
+
+  const std::shared_ptr<Bound> bound_;
+  const std::shared_ptr<Times> times_;
+  const Clock::time_point called_;  // on the JavaScript thread
+  Clock::time_point started_;       // on the device's thread
+};
+
+void GraphWrap::RunJob::start(const std::shared_ptr<State>& state, AddonData::Job& job) {
+  started_ = Clock::now();
+  // The callback keeps all that the run uses.
+  state->executable(bound_->batch)
+      .run(bound_->batch, bound_->inputs, bound_->outputs, *bound_->cancelled,
+           [self = shared_from_this(), state, &job](const std::exception_ptr& failure) {
+             self->end(job, failure);
+           });
+}
+
+void GraphWrap::RunJob::end(AddonData::Job& job, const std::exception_ptr& failure) const {
+  times_->device = millisecondsSince(started_);
+  bound_->owners.clear();
+  if (failure) bound_->share->release();
+  job.end(failure);
+}
+
+Napi::Value GraphWrap::RunJob::deliver(Napi::Env env) const {
+  bound_->deliver();
+  times_->call = millisecondsSince(called_);
+  return env.Undefined();
+}
+
+/** start(batch, inputs: (TypedArray | memory)[], targets: (memory | null)[], cancellation | null,
+ * reservation | null) → the run's number for `finish` */
+Napi::Value GraphWrap::start(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const Clock::time_point called = Clock::now();
     backend_->thread().expectTask();
     const std::shared_ptr<Bound> bound = bind(info);
-    // A worker's end sets the same flag through DeviceThread::dropOwner.
-    const Cancellation cancelled = cancellationOf(info[3]);
-    Napi::ObjectReference kept = Napi::Persistent(info[2].As<Napi::Object>());
-    const napi_ref outputs = kept;
+    const auto run = std::make_shared<RunJob>(bound, times_, called);
     AddonData& data = AddonData::of(info.Env());
-    return data.submit(
-        info.Env(), *backend_,
-        data.prepareStart(
-            cancelled,
-            [current = state(), times = times_, bound, cancelled](AddonData::Job& job) {
-              const Clock::time_point start = Clock::now();
-              current->executable(bound->batch)
-                  .run(bound->batch, bound->inputs, bound->outputs, *cancelled,
-                       // Holds all that the run uses until it has ended.
-                       [current, times, bound, cancelled, &job,
-                        start](const std::exception_ptr& failure) {
-                         times->device = millisecondsSince(start);
-                         bound->owners.clear();
-                         if (failure) bound->share->release();
-                         job.end(failure);
-                       });
-            },
-            [bound, outputs, times = times_, called](Napi::Env env) {
-              deliver(env, outputs, bound->results);
-              bound->share->release();
-              times->call = millisecondsSince(called);
-              return env.Undefined();
-            },
-            std::move(kept)));
+    AddonData::Request request = data.prepareStart(
+        bound->cancelled, [run, state = state()](AddonData::Job& job) { run->start(state, job); },
+        [run](Napi::Env env) { return run->deliver(env); });
+    bound->job = &request.job.front();
+    return Napi::Number::New(info.Env(), data.start(info.Env(), *backend_, std::move(request)));
   });
 }
 
-/** profile(…as run) → { role, value, milliseconds, work? }[] */
-Napi::Value GraphWrap::profile(const Napi::CallbackInfo& info) {
+/** startProfile(…as start) → as start; `finish` resolves with { role, value, milliseconds, work?
+ * }[]
+ */
+Napi::Value GraphWrap::startProfile(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const std::shared_ptr<Bound> bound = bind(info);
-    const Cancellation cancelled = cancellationOf(info[3]);
-    Napi::ObjectReference kept = Napi::Persistent(info[2].As<Napi::Object>());
-    const napi_ref outputs = kept;
     AddonData& data = AddonData::of(info.Env());
-    return data.submit(info.Env(), *backend_,
-                       data.prepare(
-                           cancelled,
-                           [current = state(), bound, cancelled, outputs]() -> MakeValue {
-                             std::vector<StepTime> steps = current->executable(bound->batch)
-                                                               .profile(bound->batch, bound->inputs,
-                                                                        bound->outputs, *cancelled);
-                             return [steps = std::move(steps), results = std::move(bound->results),
-                                     outputs, share = bound->share](Napi::Env env) {
-                               deliver(env, outputs, results);
-                               share->release();
-                               return toArray(env, steps);
-                             };
-                           },
-                           std::move(kept)));
+    AddonData::Request request =
+        data.prepare(bound->cancelled, [current = state(), bound]() -> MakeValue {
+          std::vector<StepTime> steps =
+              current->executable(bound->batch)
+                  .profile(bound->batch, bound->inputs, bound->outputs, *bound->cancelled);
+          bound->owners.clear();
+          return [steps = std::move(steps), bound](Napi::Env env) {
+            bound->deliver();
+            return toArray(env, steps);
+          };
+        });
+    bound->job = &request.job.front();
+    return Napi::Number::New(info.Env(), data.start(info.Env(), *backend_, std::move(request)));
+  });
+}
+
+/** finish(number, arrays: (TypedArray | null)[]) */
+Napi::Value GraphWrap::finish(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto number = static_cast<uint32_t>(
+        integerOf(info[0], "number", 0, std::numeric_limits<uint32_t>::max()));
+    const Napi::Array arrays = toList(info.Env(), elementsOf(info[1], "arrays", outputCount_));
+    return AddonData::of(info.Env()).promiseOf(info.Env(), number, arrays);
   });
 }
 
@@ -302,23 +342,6 @@ Napi::Value GraphWrap::dispose(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     return disposal_.run(info.Env(), *backend_, std::exchange(state_, nullptr));
   });
-}
-
-Napi::Function CancellationWrap::define(Napi::Env env) {
-  return DefineClass(env, "NativeCancellation",
-                     {InstanceMethod<&CancellationWrap::cancel>("cancel")});
-}
-
-CancellationWrap::CancellationWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
-  info.This().As<Napi::Object>().TypeTag(&kTypeTag);
-  guarded(info.Env(), [&] { flag_ = std::make_shared<std::atomic<bool>>(false); });
-}
-
-/** Allocates nothing, because a failure could not be reported. */
-void CancellationWrap::cancel(const Napi::CallbackInfo& info) {
-  *flag_ = true;
-  const AddonData* owner = &AddonData::of(info.Env());
-  forEachOpenDevice([owner](Backend& backend) { backend.thread().endCancelled(owner); });
 }
 
 }  // namespace vgg::napi

@@ -35,15 +35,17 @@ class GraphWrap : public Napi::ObjectWrap<GraphWrap> {
   /** Times of the run that ended last, in milliseconds. */
   struct Times {
     std::atomic<double> device = 0;  // from its turn on the device's thread to its end
-    std::atomic<double> call = 0;    // from the call of `run` until its promise is settled
+    std::atomic<double> call = 0;    // from the call of `start` until its promise is settled
   };
   struct Bound;
+  class RunJob;
 
   [[nodiscard]] std::shared_ptr<Bound> bind(const Napi::CallbackInfo& info) const;
 
   Napi::Value prepare(const Napi::CallbackInfo& info);
-  Napi::Value run(const Napi::CallbackInfo& info);
-  Napi::Value profile(const Napi::CallbackInfo& info);
+  Napi::Value start(const Napi::CallbackInfo& info);
+  Napi::Value startProfile(const Napi::CallbackInfo& info);
+  Napi::Value finish(const Napi::CallbackInfo& info);
   Napi::Value lastRun(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
   [[nodiscard]] const std::shared_ptr<State>& state() const;
@@ -52,23 +54,8 @@ class GraphWrap : public Napi::ObjectWrap<GraphWrap> {
   std::shared_ptr<QueueBudget> queue_;
   std::shared_ptr<State> state_;
   std::shared_ptr<Times> times_;
+  size_t outputCount_ = 0;
   Disposal<State> disposal_;
-};
-
-/** Drops or stops the runs that it was passed to. */
-class CancellationWrap : public Napi::ObjectWrap<CancellationWrap> {
- public:
-  static constexpr napi_type_tag kTypeTag{0x92d7306be1a54c8f, 0xcf28b4a1703e6d59};
-  static constexpr const char* kName = "cancellation";
-
-  static Napi::Function define(Napi::Env env);
-  explicit CancellationWrap(const Napi::CallbackInfo& info);
-  [[nodiscard]] const std::shared_ptr<std::atomic<bool>>& flag() const { return flag_; }
-
- private:
-  void cancel(const Napi::CallbackInfo& info);
-
-  std::shared_ptr<std::atomic<bool>> flag_;
 };
 
 }  // namespace vgg::napi
