@@ -1,4 +1,4 @@
-// `npm run test:faults`: everything that may fail does, one call at a time. `-- 7`: every seventh call alone.
+// `npm run test:faults` makes everything fail that can fail, one call at a time. With `-- 7` only every seventh call fails.
 import { spawnSync } from "node:child_process";
 
 const step = process.argv[2] ?? "1";
@@ -20,7 +20,7 @@ const target = (name) => [
   "--target",
   name,
 ];
-// Both are preloaded libraries, written for Linux.
+// Both preload a library that is written for Linux.
 const isLinux = process.platform === "linux";
 const targets = ["faults_test", ...(isLinux ? ["allocation_faults", "io_faults"] : [])];
 const isBuilt =
@@ -32,6 +32,6 @@ if (isBuilt) {
     run(process.execPath, "test/faults/allocations.mjs", step);
     run(process.execPath, "test/faults/io.mjs", step);
   } else {
-    console.log("skipped: allocations and calls for files, which fail on Linux alone");
+    console.log("skipped: faults of allocations and file calls, which need Linux");
   }
 }

@@ -1,6 +1,6 @@
-// Makes the addon's own allocations and thread starts fail. Loaded twice: by LD_PRELOAD, so that
-// operator new, mmap and pthread_create are these, and by require(), which tells it when and what
-// to fail. Other code of the process, Node's above all, gets what it asks for.
+// Makes the addon's own allocations and thread starts fail. It is loaded twice: by LD_PRELOAD, to
+// replace operator new, mmap and pthread_create, and by require(), to say which call fails. Calls
+// of other code in the process, such as Node, succeed.
 #include <dlfcn.h>
 #include <execinfo.h>
 #include <link.h>
@@ -22,7 +22,7 @@
 
 namespace {
 
-/** Where a library lies in memory. */
+/** The addresses of a library's code. */
 struct Range {
   uintptr_t first = 0, last = 0;
 
@@ -60,11 +60,11 @@ Range rangeOf(const char* name) {
 Range addon, standardLibrary, shim;
 std::atomic<bool> isWatching{false};
 
-// The fault that is armed: the failAt-th call fails, or all from it on.
+// The armed fault: the failAt-th call fails, or all calls from it on.
 std::atomic<int64_t> calls{0}, failAt{0}, failed{0}, outstanding{0};
 std::atomic<bool> isLasting{false};
 
-/** Whether a call from `caller` is the addon's: its own code's, or the standard library's for it.
+/** Whether a call from `caller` is the addon's: from its code, or from the standard library for it.
  */
 bool isOurs(const void* caller) {
   if (!isWatching) return false;
@@ -78,7 +78,7 @@ bool isOurs(const void* caller) {
   return false;
 }
 
-/** Counts a call of the addon's and says whether it is to fail. */
+/** Counts a call of the addon. Returns whether it must fail. */
 bool isToFail() {
   const int64_t at = failAt;
   if (at == 0) return false;
@@ -92,7 +92,7 @@ bool isToFail() {
   return true;
 }
 
-/** Before a block of the addon's: how it is told from others when it is freed. */
+/** Stands before each block of the addon, to recognise it when it is freed. */
 struct Mark {
   uint64_t offset, magic;
 };
@@ -116,7 +116,7 @@ void* allocate(size_t bytes, size_t alignment, const void* caller) {
   return data;
 }
 
-/** What lies before a block that malloc made is its size. */
+/** Frees a block. A block from malloc has its size before it, which is not the mark. */
 void release(void* data) {
   if (data == nullptr) return;
   Mark mark{};
@@ -140,19 +140,19 @@ napi_value number(napi_env env, int64_t value) {
   return result;
 }
 
-/** watch() : from now on the addon, which is loaded, is watched. */
+/** watch() : watches the loaded addon from now on. */
 napi_value watch(napi_env, napi_callback_info) {
   addon = rangeOf("vgg_cudnn.node");
   standardLibrary = rangeOf("libstdc++");
   shim = rangeOf("allocation_faults");
   std::array<void*, 4> frames{};
-  backtrace(frames.data(), frames.size());  // allocates when it is called first
+  backtrace(frames.data(), frames.size());  // The first call allocates.
   isWatching = addon.last != 0;
   return nullptr;
 }
 
-/** arm(n, lasting) : the n-th call from now on fails; 0: none. Returns how many have failed since
- * it was last called. */
+/** arm(n, lasting) : lets the n-th call from now on fail, or no call if n is 0. Returns how many
+ * calls failed since the last arm. */
 napi_value arm(napi_env env, napi_callback_info info) {
   size_t count = 2;
   napi_value arguments[2];
@@ -169,7 +169,7 @@ napi_value arm(napi_env env, napi_callback_info info) {
   return number(env, before);
 }
 
-/** alive() : blocks of the addon's that are not freed. */
+/** alive() : the number of the addon's blocks that are not freed. */
 napi_value alive(napi_env env, napi_callback_info) { return number(env, outstanding); }
 
 napi_value initialize(napi_env env, napi_value exports) {
@@ -230,7 +230,7 @@ EXPORT int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
   return real(thread, attributes, start, argument);
 }
 
-/** Large blocks have separate pages. */
+/** Allocates large blocks, which have separate pages. */
 EXPORT void* mmap(void* address, size_t length, int protection, int flags, int file,
                   off_t offset) noexcept {
   if (isOurs(CALLER) && isToFail()) {

@@ -1,6 +1,6 @@
-// Makes every allocation and thread start of the addon's fail, one by one, in lives of graphs, tensors, images, devices and
-// workers: once, and from there on all. Each time the failure must be OUT_OF_MEMORY or have no effect, nothing may leak or
-// hang, and what comes after must work. node test/faults/allocations.mjs [step]: every step-th alone.
+// Makes every allocation and thread start of the addon fail in lives of graphs, tensors, images, devices and workers. Each
+// fails alone, then together with all later ones. The failure must be OUT_OF_MEMORY or have no effect, nothing may leak or
+// hang, and the next call must work. node test/faults/allocations.mjs [step]: only every step-th fails.
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
@@ -28,9 +28,9 @@ function problem(what) {
   console.error(what);
 }
 
-/** Runs the faults of a life from the first-th on; resolves with where to go on if the process ended before the last, or 0. */
+/** Runs the faults of a life from number `first` on. Resolves with 0, or with the next fault if the process ended early. */
 function run(name, mode, first) {
-  // Few calls, and each kind of them matters.
+  // There are few calls, and each is of another kind.
   const step = name === "open" ? 1 : wanted;
   return new Promise((resolve) => {
     const node = spawn(
@@ -88,6 +88,6 @@ for (const name of lives) {
     );
   }
 }
-console.log(`Allocations and thread starts of the addon's, every ${wanted}.`);
+console.log(`Allocations and thread starts of the addon (step ${wanted}).`);
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 && passed > 0 ? 0 : 1;

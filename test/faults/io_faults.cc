@@ -1,8 +1,8 @@
-// A library to preload: every call that Node.js makes of the C library for a file below
-// VGG_IO_FAULTS can fail. Node.js gives orders by names that no file system has:
-// access("/vgg-io-faults/ACTION/N/ERRNO") arms the N-th call (0: none), and
-// readlink("/vgg-io-faults/status") answers "CALLS HIT OPEN": how many calls there were, the name
-// of the first one that failed or "-", and how many descriptors are open.
+// A library to preload. It can make every call fail that Node.js makes to the C library for a file
+// below VGG_IO_FAULTS. Node.js controls it with paths that no file system has:
+// access("/vgg-io-faults/ACTION/N/ERRNO") arms the N-th call (no call if 0), and
+// readlink("/vgg-io-faults/status") answers "CALLS HIT OPEN": the number of calls, the name of the
+// first one that failed or "-", and the number of open descriptors.
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -36,10 +36,10 @@ std::atomic<long> failing{0};
 std::atomic<int> error{EIO};
 std::atomic<long> calls{0};
 std::atomic<const char*> hit{nullptr};
-/** Whether a descriptor is of a file below the folder. */
+/** Whether a descriptor belongs to a file below the folder. */
 std::array<std::atomic<bool>, kMaxDescriptors> watched;
 
-/** The C library's own function of a name. */
+/** The C library's own function with this name. */
 template <typename F>
 F* real(const char* name) {
   return reinterpret_cast<F*>(dlsym(RTLD_NEXT, name));
@@ -61,7 +61,7 @@ int watch(int descriptor) {
   return descriptor;
 }
 
-/** Counts a call; whether it fails, with errno set. */
+/** Counts a call. Returns whether it must fail, and then sets errno. */
 bool fails(const char* name) {
   const long call = ++calls;
   const long at = failing;
@@ -74,7 +74,7 @@ bool fails(const char* name) {
   return true;
 }
 
-/** How many bytes a call may move: about a third if calls are to be short. */
+/** The bytes that a call may move: about a third if short calls are armed. */
 size_t cut(size_t bytes) {
   return action == kShort && failing != 0 && bytes > 16 ? bytes / 3 + 1 : bytes;
 }
@@ -84,7 +84,7 @@ int closeWith(int descriptor, Close close) {
   const bool isOurs = isWatched(descriptor);
   if (isOurs) watched[descriptor] = false;
   const int result = close(descriptor);
-  // Linux frees the descriptor even if it says that closing failed.
+  // Linux frees the descriptor even if close reports a failure.
   return isOurs && fails("close") ? -1 : result;
 }
 
@@ -208,7 +208,7 @@ PATH_CALL(int, -1, scandir64,
            int (*compare)(const dirent64**, const dirent64**)),
           path, names, filter, compare)
 
-/** libuv calls these by their numbers: close(from), statx(folder, path, …), copy_file_range(from,
+/** libuv makes these calls by number: close(from), statx(folder, path, …), copy_file_range(from,
  * …). */
 long syscall(long number, ...) {
   va_list rest;

@@ -1,5 +1,5 @@
-// What test/faults/allocations.mjs runs in a separate process: lives of what uses the addon, step by step, each with one
-// allocation or thread start of the addon's that fails (or all from one on), then the next.
+// test/faults/allocations.mjs runs this in a separate process. Runs a life of objects that use the addon once for each fault:
+// an allocation or thread start of the addon that fails, or all from one on.
 import { readdirSync, readFileSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
@@ -34,7 +34,7 @@ function network() {
   return g.finish({ f, c, ...g.topK(g.softmax(f), 3) });
 }
 
-/** The entries that the other lacks. */
+/** A network with the operations that the other lacks. */
 function second() {
   const g = new GraphBuilder();
   const x = g.input("x", [16, 16, 3], "uint8");
@@ -53,7 +53,7 @@ const setAll = (parameters) =>
 const numbers = (...tensors) => tensors.flatMap(({ data }) => Array.from(data.subarray(0, 600)));
 const fileOf = () => new URL("./worker.mjs", import.meta.url);
 
-/** The steps of each life; each may be tried again after it failed. `answer` is what must come out. */
+/** The steps of each life. A step can be tried again after it failed. `answer` holds the results, which must not change. */
 const lives = {
   graph: [
     (life) => (life.graph = life.own(Graph.compile(device, network()))),
@@ -63,7 +63,7 @@ const lives = {
       const { f, values, indices } = await life.graph.run({ x: image });
       life.answer = numbers(f, values, indices);
     },
-    // Another batch size, and what was packed is read back and written anew.
+    // Runs another batch size, and reads and rewrites a packed parameter.
     async (life) => life.answer.push(...numbers(await life.graph.parameters.get("fc"))),
     (life) => life.graph.parameters.set("fc", Tensor.zeros([10, 4096])),
     (life) => life.graph.parameters.set("fc", values.fc),
@@ -127,7 +127,7 @@ const lives = {
     async (life) => {
       life.answer = numbers(await vgg.preprocess(photo));
     },
-    // More than there are decoders: some wait.
+    // More images than decoders, so that some wait.
     async (life) =>
       life.answer.push(...numbers(await vgg.preprocess(Array(5).fill(photo), { resizeSize: 4 }))),
   ],
@@ -144,7 +144,7 @@ const lives = {
     async (life) => {
       life.before ??= threadCount();
       const made = await openDevice("cpu", { threads: 5 });
-      // Only its own threads, none of a failed attempt. The system may still count one that has just ended.
+      // Only its own threads may exist, and no thread of a failed attempt. The system may still count one that has just ended.
       for (let i = 0; i < 100 && threadCount() > life.before + 5; i++) await sleep(10);
       if (threadCount() > life.before + 5) throw new Error("Threads were left over");
       life.own(DeviceTensor.allocate(made, [4]));
@@ -165,7 +165,7 @@ const lives = {
           worker.once("exit", () => reject(new Error("The worker ended early")));
         });
       } finally {
-        // It ends while its runs are under way.
+        // The worker ends while its runs are under way.
         await worker.terminate();
       }
     },
@@ -173,7 +173,7 @@ const lives = {
 };
 const threadCount = () => readdirSync("/proc/self/task").length;
 
-/** What a life owns and lets go of at its end, the last first. */
+/** Owns the objects of a life and disposes of them at its end, the last one first. */
 class Life {
   #owned = [];
 
@@ -196,8 +196,8 @@ function check(error) {
   );
 }
 
-/** Lives once and says whether a call failed. A step that fails is tried again, without a fault; if faults last, all that
- * the life owns is let go of before they end, which must need no memory. */
+/** Runs a life once and says whether a call failed. A step that fails is tried again without a fault. If faults last, all
+ * objects of the life are disposed of before the faults end, which must need no memory. */
 async function live(steps, n, lasts) {
   let failures = 0;
   let life = new Life();
@@ -207,7 +207,7 @@ async function live(steps, n, lasts) {
       await steps[i](life);
     } catch (error) {
       check(error);
-      if (failures++ > 0) throw new Error(`Again, and without a fault: ${error.message}`);
+      if (failures++ > 0) throw new Error(`Failed again without a fault: ${error.message}`);
       if (lasts) {
         await life.end();
         faults.arm(0);
@@ -241,16 +241,16 @@ const steps = lives[name];
 const say = (text) => writeSync(1, `${text}\n`);
 process.on("unhandledRejection", (error) => say(`problem unhandled rejection: ${error?.message}`));
 faults.watch();
-// A device that was opened once stays open: each fault of that takes a separate process.
+// A device that was opened once stays open, so each fault of opening takes a separate process.
 const isFresh = name === "open";
 let truth = [5];
 for (let i = 0; i < 4 && !isFresh; i++) truth = (await live(steps, 0, false)).answer;
 let before = await settle();
 
-/** Whether the n-th call was reached. */
+/** Lets the n-th call fail. Returns whether it was reached. */
 async function tryFault(n) {
   const { answer, isReached } = await live(steps, n, lasts);
-  if (!isSame(answer, truth)) throw new Error("Another answer");
+  if (!isSame(answer, truth)) throw new Error("The answer has changed");
   const { parameterBytes, activationBytes, tensorBytes } = device.memoryStats();
   if (parameterBytes + activationBytes + tensorBytes > 0)
     throw new Error(

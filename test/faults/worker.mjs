@@ -1,4 +1,4 @@
-// The worker of test/faults/life.mjs: loads the addon anew, computes, says the answer and leaves runs under way.
+// The worker of test/faults/life.mjs: loads the addon again, computes, posts the answer and leaves runs under way.
 import { parentPort } from "node:worker_threads";
 
 try {

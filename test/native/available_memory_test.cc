@@ -1,5 +1,5 @@
-// What the files of the system say of memory: the machine, control groups of both versions,
-// nothing.
+// Available memory as the system's files give it: for the machine, for control groups of both
+// versions, and without any file.
 #include "core/memory/available_memory.h"
 
 #include <unistd.h>
@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/** The root of a separate file tree. */
+/** A temporary folder that stands in for the root of the file system. */
 class Root {
  public:
   Root() { fs::create_directories(path_); }
@@ -48,13 +48,13 @@ void availableKeepsToTheGroupOfTheProcess() {
   root.write("/proc/meminfo", "MemAvailable: 2000 kB\n");
   root.write("/sys/fs/cgroup/memory.max", "max\n");
   EXPECT(root.available() == 2000 * 1024);
-  // A container's own group is the root of what it sees.
+  // A container sees its own group as the root.
   root.write("/sys/fs/cgroup/memory.max", "1000000\n");
   root.write("/sys/fs/cgroup/memory.current", "400000\n");
   EXPECT(root.available() == 600000);
   root.write("/sys/fs/cgroup/memory.stat", "anon 5\nfile 300000\ninactive_file 100000\n");
   EXPECT(root.available() == 700000);
-  // A service's group lies below it, and a parent may be the one with the limit.
+  // A service's group lies below it, and a parent may have the limit.
   root.write("/proc/self/cgroup", "0::/system.slice/some.service\n");
   root.write("/sys/fs/cgroup/system.slice/some.service/memory.max", "max\n");
   root.write("/sys/fs/cgroup/system.slice/memory.max", "50000\n");

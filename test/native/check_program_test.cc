@@ -1,4 +1,4 @@
-// What checkProgram takes, and that it refuses each program that differs from it in one number.
+// checkProgram accepts a sample, and refuses each program that differs from it in one bad number.
 #include "core/check_program.h"
 
 #include <limits>
@@ -10,7 +10,7 @@
 namespace vgg {
 namespace {
 
-/** Each operation once. */
+/** A program with each operation once. */
 struct Sample {
   Program program{.values = {{{8, 8, 3}, DType::kUint8},
                              {{3, 8, 8}, DType::kFloat32},
@@ -92,7 +92,7 @@ void refusesEachWrongNumber() {
   }
 }
 
-/** Runs `change` on a sample that is then refused. */
+/** Expects that a sample is refused after `change`. */
 template <typename Change>
 void refuses(const Change& change) {
   Sample sample;
@@ -108,8 +108,8 @@ void refusesWhatNoNumberSays() {
   refuses([](Program& p) { std::get<Normalize>(p.ops[0]).mean = {0}; });
   refuses([](Program& p) { p.inputs = {0, 0}; });
   refuses([](Program& p) { p.outputs = {0}; });
-  refuses([](Program& p) { std::swap(p.ops[1], p.ops[2]); });  // read before it is made
-  refuses([](Program& p) { p.ops.push_back(p.ops[3]); });      // made twice
+  refuses([](Program& p) { std::swap(p.ops[1], p.ops[2]); });  // Read before it is made.
+  refuses([](Program& p) { p.ops.push_back(p.ops[3]); });      // Made twice.
   refuses([](Program& p) { p.values.push_back({{1 << 30, 1 << 30, 1}, DType::kFloat32}); });
 }
 

@@ -1,4 +1,4 @@
-// The convolution by warpgroups of compute capability 9.0 against plain loops.
+// Compares the convolution with warpgroups (compute capability 9.0) with plain loops.
 #include <algorithm>
 #include <cmath>
 
@@ -42,7 +42,7 @@ void check(const Shape& s, bool pooled) {
                 {geometry::kThreads, 1, 1}, geometry::kConvolutionSharedBytes, parameters,
                 static_cast<unsigned>(s.parts));
 
-  // As doubles once: the loops below read each number hundreds of times.
+  // Convert to double once, because the loops below read each number hundreds of times.
   std::vector<double> pixels(x.size());
   std::vector<double> taps(filter.size());
   for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = Type<T>::decode(x[i]);
@@ -64,7 +64,7 @@ void check(const Shape& s, bool pooled) {
   };
   Comparison compare;
   for (int i = 0; i < s.n * oh * ow * s.k; ++i) {
-    // Every channel of some pixels, some channels of every pixel.
+    // Check every channel of some pixels and some channels of every pixel.
     if (i / s.k % 7 != 0 && i % s.k % 11 != 0) continue;
     const int f = i % s.k;
     const int column = i / s.k % ow;

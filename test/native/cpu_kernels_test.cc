@@ -1,5 +1,5 @@
-// The CPU's inner loops against their definitions, for every instruction set of this machine and
-// for AVX-512's shape of vectors, which any machine can run slowly.
+// Compares the CPU's inner loops with their definitions, for every instruction set of this machine
+// and for vectors of AVX-512's shape, which any machine can run slowly.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -42,7 +42,7 @@ bool isClose(float actual, double truth, double size) {
   return std::abs(actual - truth) <= 1e-6 * (std::abs(truth) + size);
 }
 
-/** Rounds them to float16, which is returned as well. */
+/** Rounds the numbers to float16 in place and returns them as float16. */
 std::vector<uint16_t> rounded(const Kernels& kernels, std::vector<float>& numbers) {
   std::vector<uint16_t> halves(numbers.size());
   kernels.narrow(halves.data(), numbers.data(), static_cast<ptrdiff_t>(numbers.size()));
@@ -159,7 +159,7 @@ void stripsAreRight(const Kernels& kernels, bool isHalf) {
     product.aRowStride = aRowStride;
     product.rows = rows;
     product.depth = isListed ? static_cast<ptrdiff_t>(places.size()) : lines;
-    places.push_back(0);  // none is a list too
+    places.push_back(0);  // An empty list is a list too.
     product.places = isListed ? places.data() : nullptr;
     (isHalf ? static_cast<void>(product.halfB = halves.data())
             : static_cast<void>(product.b = b.data()));
@@ -230,9 +230,9 @@ void pooledProductsAreRight(const Kernels& kernels) {
   }
 }
 
-/** With the filter that picks pixel (v, u), its transform multiplied between the two under test. */
+/** Tests both transforms with filters that pick pixel (v, u), transformed by the definition. */
 void winogradIsRight(const Kernels& kernels, WinogradTile tile) {
-  // G; the shorter tile has the first rows of it.
+  // The matrix G. The shorter tile uses its first rows.
   const double g[8][3] = {{1, 0, 0},
                           {1 / 90.0, 2 / 90.0, 4 / 90.0},
                           {1 / 90.0, -2 / 90.0, 4 / 90.0},
@@ -245,8 +245,8 @@ void winogradIsRight(const Kernels& kernels, WinogradTile tile) {
   const ptrdiff_t channels = 2 * kernels.lanes;
   const ptrdiff_t down = tile.down + 2;
   const ptrdiff_t across = tile.across + 2;
-  const ptrdiff_t row = across * channels;  // of pixels, and of frequencies
-  const double amplified = 100;             // the largest intermediate sum
+  const ptrdiff_t row = across * channels;  // Floats in a row of pixels or frequencies.
+  const double amplified = 100;             // The largest intermediate sum.
   const std::vector<float> image = random.numbers(static_cast<size_t>(down * row));
   const std::vector<float> bias = random.numbers(static_cast<size_t>(channels));
   for (int pick = 0; pick < 9; ++pick) {
@@ -304,7 +304,7 @@ void halvesAreExact(const Kernels& kernels) {
         isNan ? std::isnan(floats[i]) && (back[i] & 0x7fff) > 0x7c00 : back[i] == halves[i];
     wrong += isRight ? 0 : 1;
   }
-  expect(wrong == 0, kernels, "halves that do not come back:", wrong);
+  expect(wrong == 0, kernels, "halves that differ after a round trip:", wrong);
   const float numbers[] = {65504, 65520, -65520, 2049, 2051, 1e-8F, 3.1e-8F, 0.1F, -0.0F};
   const uint16_t truth[] = {0x7bff, 0x7c00, 0xfc00, 0x6800, 0x6802, 0, 1, 0x2e66, 0x8000};
   uint16_t narrowed[std::size(numbers)];

@@ -1,4 +1,4 @@
-// What the native tests say of a condition that does not hold.
+// Prints and counts conditions that do not hold in the native tests.
 #pragma once
 
 #include <cstdio>

@@ -1,4 +1,4 @@
-// The fused first layer and the packing of its filter against plain loops.
+// Compares the fused first layer and the packing of its filter with plain loops.
 #include <cmath>
 
 #include "kernels_test.h"
@@ -6,7 +6,7 @@
 namespace test {
 namespace {
 
-// What the tensor cores see: nearest of 11 significant bits, ties away from zero.
+// Rounds as tensor cores read: to 11 significant bits, ties away from zero.
 float toTf32(double v) {
   if (v == 0) return 0;
   int exponent;
@@ -34,7 +34,7 @@ void checkForm(const Shape& s, bool pooled) {
   const std::string suffix = sizeof(T) == 4 ? "tf32" : Type<T>::kName;
   Buffer<Pixel> x(at(s.n * s.h * s.w * 3), Memory::kInput);
   for (size_t i = 0; i < x.size(); ++i) {
-    // Few bits: normalising is exact, so that the operands are known.
+    // Few bits make normalising exact, so that the operands are known.
     x[i] = static_cast<Pixel>(generator()() % 256);
     if constexpr (!kBytes) x[i] = s.normalized ? x[i] : (x[i] * 1000 + 77) / 131072;
   }
@@ -74,7 +74,7 @@ void checkForm(const Shape& s, bool pooled) {
   const int oh = pooled ? s.h / 2 : s.h;
   const int ow = pooled ? s.w / 2 : s.w;
   Buffer<T> y(at(s.n * oh * ow * s.k));
-  // Fewer blocks than tiles where there are several.
+  // Use fewer blocks than tiles if there are several tiles.
   launch(*layer, geometry::firstLayerBlocks(geometry::firstLayerTiles(s.n, s.h, s.w), 1),
          geometry::firstLayerSlices(s.k), static_cast<const void*>(x.data()),
          static_cast<const T*>(filter.data()), static_cast<const float*>(bias.data()),

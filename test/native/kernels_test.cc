@@ -1,4 +1,4 @@
-// Every kernel of native/cuda/kernels, run by the emulation, against plain loops with sums in
+// Compares every kernel of native/cuda/kernels, run by the emulator, with plain loops that sum in
 // double.
 #include "kernels_test.h"
 
@@ -32,7 +32,7 @@ void checkLayout(int n, int channels, int pixels, bool normalized) {
       want = x[at((i / padded / pixels * channels + c) * pixels + p)];
       if (normalized) want = want * scale[at(c)] + shift[at(c)];
     }
-    // Multiplication and addition may be rounded apart.
+    // Multiplication and addition may be rounded separately.
     last.add(y[at(i)], want, c < channels && normalized ? 0x1p-21 : 0);
   }
   const std::string shape = std::string(Type<T>::kName) + " " + std::to_string(n) + "×" +
@@ -133,7 +133,7 @@ void checkPool(const Pool& p) {
   }
   compare.report(std::string("maxPool2d ") + Type<T>::kName + " size " + std::to_string(p.size));
 
-  // Bins that overlap, that repeat places, and that are the places themselves.
+  // Bins that overlap, that repeat pixels, and that are single pixels.
   for (const int bins : {1, 3, p.h, p.h + 2}) {
     Buffer<T> mean(at(p.n * bins * 7 * c));
     launch(find<T>("pool.cu", "adaptiveAvgPool2d"),

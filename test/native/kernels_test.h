@@ -1,5 +1,5 @@
-// What the kernel tests share: memory that the emulated GPU may touch, element types as doubles,
-// and the count of what passed.
+// Helpers for the kernel tests: memory that the emulated GPU may access, conversion of element
+// types to double, and counts of passes and failures.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "emulator/emulated_kernels.h"
-// After emulate.h (through emulated_kernels.h), whose words it uses.
+// This must follow emulate.h (through emulated_kernels.h), because it uses its definitions.
 #include "cuda/kernels/first_layer_filter.h"
 #include "cuda/kernels/vector.h"
 
@@ -28,8 +28,8 @@ inline void expect(bool ok, const std::string& what) {
   if (!ok) std::printf("FAILED: %s\n", what.c_str());
 }
 
-/** What kernels do with a piece of memory: write it, read what kernels ahead may have made, or read
- * what no kernel of the chain writes. */
+/** How kernels use a range of memory: they write it, read what earlier kernels may have written, or
+ * read what no kernel of the chain writes. */
 enum class Memory { kResult, kInput, kParameter };
 
 struct Range {
@@ -60,7 +60,7 @@ inline bool isParameter(const void* address, size_t bytes) {
   });
 }
 
-/** Device memory. Results start as bytes that are NaN in every type and no zero. */
+/** Device memory. Results start as bytes that are NaN in every type and never zero. */
 template <typename T>
 class Buffer {
  public:
@@ -74,7 +74,7 @@ class Buffer {
     std::erase_if(ranges(), [this](const Range& range) { return isMine(range); });
     std::free(data_);
   }
-  /** The kernels that come next use it in another way. */
+  /** Changes how the kernels that follow use it. */
   void become(Memory memory) {
     std::find_if(ranges().begin(), ranges().end(), [this](const Range& range) {
       return isMine(range);
@@ -130,7 +130,7 @@ struct Type<Bfloat> {
   static Bfloat encode(double v) {
     if (std::isnan(v)) return {0x7fc0};
     if (v == 0 || std::isinf(v)) return cut(v);
-    // Eight significant bits; nearbyint rounds ties to even.
+    // Keeps eight significant bits. nearbyint rounds ties to even.
     int exponent;
     const double fraction = std::frexp(v, &exponent);
     return cut(std::ldexp(std::nearbyint(fraction * 256), exponent - 8));
@@ -162,13 +162,13 @@ inline std::mt19937& generator() {
   static std::mt19937 shared(1);
   return shared;
 }
-/** Normally distributed numbers, rounded to a type, so that the reference reads what is stored. */
+/** Normally distributed numbers, rounded to a type: the reference reads the stored values. */
 template <typename T>
 void fill(Buffer<T>& buffer, double spread = 1) {
   std::normal_distribution<double> normal(0, spread);
   for (size_t i = 0; i < buffer.size(); ++i) buffer[i] = Type<T>::encode(normal(generator()));
 }
-/** Activations: the padding of each run of channels is zero. */
+/** Activations. The padding after the channels is zero. */
 template <typename T>
 void fillPadded(Buffer<T>& buffer, int channels, int padded) {
   fill(buffer);
@@ -177,15 +177,15 @@ void fillPadded(Buffer<T>& buffer, int channels, int padded) {
   }
 }
 
-/** Elements that differ by more than rounding the result once, and `slack` for the sums in it. NaN
- * equals NaN only. */
+/** Counts elements that differ by more than one rounding of the result plus `slack` for its sums.
+ * NaN equals only NaN. */
 class Comparison {
  public:
   template <typename T>
   void add(T got, double want, double slack = 0) {
     const double g = Type<T>::decode(got);
-    // A float sum just beside the middle between two results may fall to either side: a little more
-    // than half a step.
+    // A float sum near the midpoint of two results may round to either, so allow a little more than
+    // half a step.
     const double allowed = std::abs(want) * Type<T>::kRoundoff * 1.01 + slack + 0x1p-25;
     const bool ok = std::isnan(want) || std::isinf(want)
                         ? (std::isnan(want) ? std::isnan(g) : g == want)
@@ -204,7 +204,7 @@ class Comparison {
   std::string first;
 };
 
-/** Ends the test if there is no such kernel. */
+/** Finds a kernel. Ends the test if there is no such kernel. */
 inline const emulate::Kernel& find(const char* file, const std::string& name) {
   const emulate::Kernel* kernel = emulate::findKernel(file, name);
   if (kernel == nullptr) {

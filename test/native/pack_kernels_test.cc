@@ -1,4 +1,4 @@
-// The kernels that bring parameters to the device's layouts, against plain loops.
+// Compares the kernels that pack parameters into the device's layouts with plain loops.
 #include <algorithm>
 
 #include "kernels_test.h"
@@ -16,7 +16,7 @@ void checkMatrix(int rows, int channels, int pixels) {
   fill(matrix);
   Buffer<T> packed(at(rows) * at(pixels) * at(padded));
   std::memset(static_cast<void*>(packed.data()), 0, packed.size() * sizeof(T));
-  // In pieces that begin and end anywhere.
+  // Write pieces that begin and end anywhere.
   for (long long first = 0; first < rows * columns;) {
     const long long count = std::min<long long>(rows * columns - first, 1003);
     Buffer<float> piece(at(count), Memory::kInput);
@@ -63,7 +63,7 @@ void checkTranspose(int rows, int columns) {
       compare.add(to[at(i)], Type<T>::decode(from[at(i % rows * columns + i / rows)]));
     }
     compare.report(std::string("transposeMatrix ") + Type<T>::kName);
-    expect((hasSpecial[0] == 1) == (special != 0), "transposeMatrix finds what is no number");
+    expect((hasSpecial[0] == 1) == (special != 0), "transposeMatrix finds NaN and infinity");
   }
 }
 

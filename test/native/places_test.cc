@@ -1,4 +1,4 @@
-// Tests of places that threads share.
+// Tests of Places, which threads share.
 #include "core/threads/places.h"
 
 #include <atomic>
@@ -28,7 +28,7 @@ void placesAreGivenFirstComeFirstServed() {
   EXPECT(a.take(8));
   EXPECT(!b.take(3));
   b.wait(9, as('b'));
-  // Waits behind b, although there is enough for it.
+  // c waits behind b, although enough is free for it.
   EXPECT(!c.take(1));
   c.wait(1, as('c'));
   a.give(6);

@@ -1,31 +1,31 @@
-// Shows that the emulation can fail: kernels with a fault planted while their text is compiled once
-// more, and misuse of the block's and the warp's operations.
+// Shows that the emulator detects faults: in kernels that are compiled again with a planted fault,
+// and in misuse of the block's and the warp's operations.
 #include <atomic>
 
 #include "kernels_test.h"
 
-// Without the barrier.
+// Kernels without the barrier.
 namespace missingBarrier {
 #define __syncthreads() static_cast<void>(0)
 #include "cuda/kernels/layout.cu"
 #undef __syncthreads
 }  // namespace missingBarrier
 
-// Shifts every thread by one place.
+// Shifts every thread index by one.
 namespace offByOne {
 #define threadIndex() (threadIndex() + 1)
 #include "cuda/kernels/pointwise.cu"
 #undef threadIndex
 }  // namespace offByOne
 
-// Shifts every element by one place, the last one beyond the end.
+// Shifts every loaded element by one, the last one beyond the end.
 namespace loadsNext {
 #define load(from) load((from) + 1)
 #include "cuda/kernels/layout.cu"
 #undef load
 }  // namespace loadsNext
 
-// The upper and the lower rows of a tensor-core operand exchanged in its first half.
+// Swaps the upper and lower rows of a tensor-core operand in its first half.
 namespace wrongRow {
 template <typename T>
 void exchangedRows(T type, float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
@@ -36,7 +36,7 @@ void exchangedRows(T type, float (&d)[4], const unsigned (&a)[4], unsigned b0, u
 #undef multiply16x8x16
 }  // namespace wrongRow
 
-// Without the wait for the kernels ahead.
+// Kernels without the wait for earlier kernels.
 namespace noWait {
 #define waitForPrevious() static_cast<void>(0)
 #include "cuda/kernels/first_layer.cu"
@@ -45,7 +45,7 @@ namespace noWait {
 #undef waitForPrevious
 }  // namespace noWait
 
-// The wait only before what is stored: x is read before it.
+// Kernels that wait only before they store, and read x before they wait.
 namespace lateWait {
 #define waitForPrevious() static_cast<void>(0)
 #define store(...) ((::waitForPrevious)(), ::store(__VA_ARGS__))
@@ -56,7 +56,7 @@ namespace lateWait {
 #undef waitForPrevious
 }  // namespace lateWait
 
-// The same text without a fault, to show that the test itself is right.
+// The same text without a fault, to show that the test itself is correct.
 namespace sound {
 #include "cuda/kernels/first_layer.cu"
 #include "cuda/kernels/layout.cu"
@@ -102,7 +102,7 @@ bool copies(const Kernel& affine) {
   return compare.ok();
 }
 
-// A filter that takes the upper left neighbour's first channel, so that every pixel counts.
+// Uses a filter that copies the upper left neighbour's first channel, so that every pixel counts.
 bool shifts(const Kernel& firstLayer) {
   const int h = 16, w = 32, k = 16;
   Buffer<float> x(at(3 * h * w), Memory::kInput);
@@ -162,7 +162,7 @@ void misaligned(float* y) {
   waitForPrevious();
   store(reinterpret_cast<uint4*>(y + 1), uint4{});
 }
-// One thread goes ahead of the others, which wait.
+// One thread stores without waiting. The others wait.
 void storesEarly(float* y) {
   if (threadIdx.x != 100) waitForPrevious();
   __syncthreads();
@@ -178,7 +178,7 @@ void votes(float* y) {
                      __shfl_up_sync(~0U, lane, 1U) == (lane > 0 ? lane - 1 : 0);
   store(y + threadIdx.x, right ? 1.0F : 0.0F);
 }
-// d (16, 8) = a (16, 8) b (8, 8), b given by columns: the product that GPUs before sm_80 have.
+// d (16, 8) = a (16, 8) b (8, 8) with b in columns, the product of GPUs before sm_80.
 void oneProduct(const unsigned* a, const unsigned* b, float* d) {
   waitForPrevious();
   const unsigned g = threadIdx.x / 4;
@@ -188,7 +188,7 @@ void oneProduct(const unsigned* a, const unsigned* b, float* d) {
   for (unsigned i = 0; i < 4; ++i) store(d + (g + i / 2 * 8) * 8 + 2 * t + i % 2, sums[i]);
 }
 
-/** Other memory is freed during the first accesses, which is no fault of the kernel. */
+/** Other memory is freed during the first accesses, which is not a fault of the kernel. */
 void checkFreedMeanwhile() {
   static std::atomic<int> left;
   left = 3;
@@ -204,7 +204,7 @@ void checkFreedMeanwhile() {
   } catch (const emulate::LaunchError&) {
   }
   emulate::accessHook = hook;
-  expect(isRight, "memory may be freed while a kernel runs that does not use it");
+  expect(isRight, "memory that a running kernel does not use may be freed");
 }
 
 void checkProduct() {
@@ -237,13 +237,13 @@ void checkFaults() {
   expect(shifts(kernel<&sound::firstLayer_floats_flat_f16>(true)), "the sound kernel shifts");
 
   expect(!transposes(kernel<&missingBarrier::toChannelsLast_f32>(true)),
-         "a missing barrier gives wrong values");
-  expect(!copies(kernel<&offByOne::affine_f32>(false)), "an index one too far gives wrong values");
+         "a missing barrier causes wrong values");
+  expect(!copies(kernel<&offByOne::affine_f32>(false)), "an index off by one causes wrong values");
   expect(
       throws(Fault::kOutOfRange, [] { transposes(kernel<&loadsNext::toChannelsLast_f32>(true)); }),
-      "a load beyond the end is caught");
+      "a load past the end is caught");
   expect(!shifts(kernel<&wrongRow::firstLayer_floats_flat_f16>(true)),
-         "a wrong row of a fragment gives wrong values");
+         "a wrong row of a fragment causes wrong values");
 
   const auto isEarly = [](const auto& test, const Kernel& k) {
     return throws(Fault::kEarly, [&] { test(k); });
@@ -251,7 +251,7 @@ void checkFaults() {
   expect(isEarly(transposes, kernel<&noWait::toChannelsLast_f32>(true)) &&
              isEarly(copies, kernel<&noWait::affine_f32>(false)) &&
              isEarly(shifts, kernel<&noWait::firstLayer_floats_flat_f16>(true)),
-         "a kernel that does not wait for those ahead is caught");
+         "a kernel that does not wait for earlier kernels is caught");
   expect(isEarly(transposes, kernel<&lateWait::toChannelsLast_f32>(true)) &&
              isEarly(copies, kernel<&lateWait::affine_f32>(false)) &&
              isEarly(shifts, kernel<&lateWait::firstLayer_floats_flat_f16>(true)),
@@ -259,18 +259,18 @@ void checkFaults() {
 
   Buffer<float> y(1024);
   expect(isEarly([&](const Kernel& k) { launch(k, 1, 1, y.data()); }, kernel<&storesEarly>(true)),
-         "a store before the wait is caught, whatever the rest of the block does");
+         "a store before the wait is caught, even if the other threads wait");
   const auto run = [&](const Kernel& k) { launch(k, 2, 1, y.data()); };
   expect(throws(Fault::kBarrier, [&] { run(kernel<&halfBarrier>(true)); }),
          "a barrier that some threads do not reach is caught");
   expect(throws(Fault::kBarrier, [&] { run(kernel<&splitBarrier>(true)); }),
-         "threads that wait at different places are caught");
+         "threads that wait at different barriers are caught");
   expect(throws(Fault::kBarrier, [&] { run(kernel<&halfShuffle>(true)); }),
-         "a shuffle by half of a warp is caught");
+         "a shuffle by half a warp is caught");
   expect(throws(Fault::kBarrier, [&] { run(kernel<&mixedWarp>(true)); }),
          "different operations in one warp are caught");
   expect(throws(Fault::kBarrier, [&] { run(kernel<&halfBarrier>(false)); }),
-         "a barrier in a kernel listed without is caught");
+         "a barrier in a kernel listed without barriers is caught");
   expect(throws(Fault::kMisaligned, [&] { run(kernel<&misaligned>(false)); }),
          "a misaligned store is caught");
   expect(throws(Fault::kConfiguration, [&] { launch(kernel<&votes>(true), 0, 1, y.data()); }),

@@ -1,4 +1,4 @@
-// The kernels that work on rows of features, against plain loops: linear layers, softmax, top-k.
+// Compares the kernels on rows of features with plain loops: linear layers, softmax, top-k.
 #include <algorithm>
 #include <numeric>
 
@@ -32,7 +32,7 @@ void checkGemv(int columns, int outputs, int inputs, int relu) {
         sum += product;
         size += std::abs(product);
       }
-      // Random rounding of a hundred terms per thread: far below the worst case, 100 × 2^-24.
+      // Random rounding of 100 terms per thread stays far below the worst case, 100 × 2^-24.
       compare.add(y[at(b * outputs + o)], rectified(sum, relu), size * 0x1p-22);
     }
   }
@@ -41,7 +41,7 @@ void checkGemv(int columns, int outputs, int inputs, int relu) {
 
 constexpr int kMultiprocessors = 12;
 
-/** `zeros` in a hundred inputs are zero, and the one in the middle; its weights may be infinite. */
+/** Of 100 inputs `zeros` are zero, and so is the middle one. Its weights may be infinite. */
 template <typename T, typename U>
 void checkSparseGemv(int outputs, int inputs, int zeros, bool isSpecial, int relu) {
   Buffer<T> weight(at(inputs) * at(outputs), Memory::kParameter);
@@ -113,7 +113,7 @@ template <typename T>
 void checkSoftmax(int rows, int count, double spread) {
   const int padded = roundUp(count, kVector<T>);
   Buffer<T> x(at(rows) * at(padded), Memory::kInput);
-  fill(x, spread);  // what lies in the padding must not count
+  fill(x, spread);  // Values in the padding must not count.
   x[at((rows - 1) * padded + count / 2)] = Type<T>::encode(NAN);
   Buffer<T> y(x.size());
   launch(find<T>("softmax.cu", "softmax"), rows, 1, static_cast<const T*>(x.data()), y.data(),
@@ -191,7 +191,7 @@ void checkRows() {
     checkSparseGemv<Bfloat, Bfloat>(128, 4096, zeros, zeros == 90, relu);
     checkSparseGemv<Bfloat, float>(1000, 520, zeros, false, 1 - relu);
     checkSparseGemv<float, float>(68, 25088, zeros, false, relu);
-    checkSparseGemv<float, float>(4, 70000, zeros, zeros == 0, relu);  // lists one after the other
+    checkSparseGemv<float, float>(4, 70000, zeros, zeros == 0, relu);  // Several lists in turn.
   }
   forEachType([]<typename T>(T) {
     checkSoftmax<T>(3, 1000, 5);

@@ -1,5 +1,5 @@
 // Asserts that each value and each function's type in the tables of native/cuda/nvidia/api.h is
-// that of NVIDIA's headers. Compiled with VGG_NVIDIA_HEADERS and __CUDA_API_VERSION_INTERNAL:
+// that of NVIDIA's headers. It is compiled with VGG_NVIDIA_HEADERS and __CUDA_API_VERSION_INTERNAL:
 // cuda.h then declares the symbols of libcuda.so.1 under their own names instead of mapping a name
 // to its newest version.
 #include <type_traits>

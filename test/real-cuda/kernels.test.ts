@@ -1,14 +1,14 @@
-// The addon's kernels, compiled by NVIDIA's own compilers for every generation: registers, spills, shared memory. Keeps docs/generated/kernels.md.
+// NVIDIA's own compilers compile the addon's kernels for every generation: registers, spills, shared memory. Writes docs/generated/kernels.md.
 import { describe, expect, it } from "vitest";
 import { architectureOf, describeGpu, gpuNames } from "../../lib/device/gpus.ts";
 import { ask, librarySets, skipped } from "./nvidia.ts";
 
 if (librarySets.length === 0) skipped(it);
 
-/** launch.h's kThreads. */
+/** kThreads of launch.h. */
 const threads = 256;
 const isConvolution = (kernel: string) => kernel.startsWith("convolution_");
-/** What a launch adds to what the compiler knows of: launch.h's kConvolutionSharedBytes. */
+/** Shared memory that a launch adds to the compiler's figure: kConvolutionSharedBytes of launch.h. */
 const launchedSharedBytes = (kernel: string) => (isConvolution(kernel) ? 97_280 : 0);
 const architectures = [...new Set(gpuNames.map(architectureOf))];
 
@@ -20,7 +20,7 @@ interface Usage {
   readonly spilledBytes: number;
 }
 
-/** What ptxas says of each kernel of a file. */
+/** Parses what ptxas reports on each kernel of a file. */
 function usages(file: string, log: string): Usage[] {
   return log
     .split("Compiling entry function ")
@@ -39,8 +39,8 @@ function usages(file: string, log: string): Usage[] {
 }
 
 /**
- * The share of an SM's threads that can be resident at once. Registers are given to warps by 256, warps by 4; shared memory to
- * blocks by 128 bytes (256 on 7.5), after what the driver reserves (CUDA's occupancy calculator).
+ * The share of an SM's threads that can be resident at once. Warps get registers in units of 256 and are allocated in fours.
+ * Blocks get shared memory in units of 128 bytes (256 on 7.5), plus what the driver reserves (CUDA's occupancy calculator).
  */
 function occupancy({ registers, sharedBytes }: Usage, architecture: number): number {
   const gpu = JSON.parse(
@@ -128,7 +128,7 @@ function report(): string {
 describe.runIf(librarySets.length > 0)("kernels", () => {
   for (const { version, of } of measured)
     for (const architecture of architectures)
-      it(`NVRTC ${version} compiles each for sm_${architecture} without spills, within what a block may have`, () => {
+      it(`NVRTC ${version} compiles each for sm_${architecture} without spills, within the limits of a block`, () => {
         const all = of(architecture);
         expect(all.length).toBeGreaterThan(30);
         for (const usage of all) {
@@ -140,7 +140,7 @@ describe.runIf(librarySets.length > 0)("kernels", () => {
         }
       });
 
-  it("are the same for every compiler and architecture, but for what Turing's tensor cores lack and what Hopper brought", () => {
+  it("are the same for every compiler and architecture, except for types that Turing's tensor cores lack and kernels that need Hopper", () => {
     const namesOf = (index: number, architecture: number) =>
       measured[index]!.of(architecture)
         .map(({ kernel }) => kernel)
@@ -160,7 +160,7 @@ describe.runIf(librarySets.length > 0)("kernels", () => {
         );
   });
 
-  it("are as docs/generated/kernels.md has them", async () => {
+  it("match docs/generated/kernels.md", async () => {
     // Stale: npm run kernels:report
     await expect(report()).toMatchFileSnapshot("../../docs/generated/kernels.md");
   });

@@ -1,5 +1,5 @@
-// Prints what the machine code of a call depends on: structures' layouts and parameters' classes.
-// Built with native/cuda/nvidia/api.h's own types and with NVIDIA's, it must print the same.
+// Prints what the machine code of a call depends on: layouts of structures and classes of
+// parameters. It must print the same with the types of native/cuda/nvidia/api.h and with NVIDIA's.
 #include <cstdio>
 #include <type_traits>
 
@@ -12,14 +12,14 @@ void printClass() {
   if constexpr (std::is_pointer_v<T>) {
     using Target = std::remove_pointer_t<T>;
     std::printf(std::is_const_v<Target> ? "const*" : "*");
-    // What an opaque pointer points to is nobody's business but NVIDIA's.
+    // Only NVIDIA knows what an opaque pointer points to.
     if constexpr (std::is_pointer_v<Target> || std::is_arithmetic_v<Target> ||
                   std::is_enum_v<Target>)
       printClass<std::remove_const_t<Target>>();
   } else if constexpr (std::is_floating_point_v<T>) {
     std::printf("f%zu", sizeof(T));
   } else if constexpr (std::is_enum_v<T>) {
-    std::printf("i%zu", sizeof(T));  // signed or not: its values are small and passed alike
+    std::printf("i%zu", sizeof(T));  // Its values are small and passed alike, signed or not.
   } else if constexpr (std::is_integral_v<T>) {
     std::printf("%s%zu", std::is_signed_v<T> ? "i" : "u", sizeof(T));
   } else {
@@ -80,7 +80,7 @@ int main() {
   VGG_MEMBER(cublasLtMatmulHeuristicResult_t, wavesCount)
   VGG_MEMBER(cublasLtMatmulHeuristicResult_t, reserved)
   VGG_END
-  // Elements of attributes: cuDNN reads and writes them in the size of its enum.
+  // Elements of attributes. cuDNN reads and writes them in the size of its enum.
 #define VGG_ELEMENT(type)            \
   std::printf("element " #type " "); \
   printClass<type>();                \
@@ -97,7 +97,7 @@ int main() {
   VGG_ELEMENT(cublasOperation_t)
   VGG_ELEMENT(cudaDataType)
 
-  // The values that are in no table.
+  // Values that are not in a table.
   std::printf("value CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR %d\n",
               static_cast<int>(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR));
   std::printf("value CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION %d\n",

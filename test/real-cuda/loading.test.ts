@@ -1,4 +1,4 @@
-// NVIDIA's real libraries with parts taken away: a clear report, nothing on the streams, never an abort. And `vgg plan` from end to end.
+// NVIDIA's real libraries with missing parts: a clear report, no output on the streams, never an abort. Also tests `vgg plan` from end to end.
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -30,7 +30,7 @@ const kept = (folder: string) => {
 };
 const temporary = () => kept(mkdtempSync(join(tmpdir(), "vgg-real-cuda-")));
 
-/** The libraries that the addon loads, by the starts of their names. */
+/** Prefixes of the libraries that the addon loads. */
 const parts = ["libcudnn", "libcublasLt.so", "libnvrtc"];
 const missing = (set: LibrarySet, ...absent: string[]) =>
   kept(
@@ -41,7 +41,7 @@ const missing = (set: LibrarySet, ...absent: string[]) =>
     ),
   );
 
-/** A process that finds these folders, and of the rest of the machine only what its loader finds by itself. */
+/** The environment of a process that finds libraries only in these folders, and where its loader looks by itself. */
 const only = (...found: string[]): NodeJS.ProcessEnv => ({
   ...environmentOf(librarySets[0]!, "h200"),
   VGG_CUDA_PATH: found.join(":"),
@@ -64,7 +64,7 @@ function doctor(...found: string[]): Diagnosis["cuda"] {
   return (JSON.parse(stdout) as Diagnosis).cuda;
 }
 
-/** Whether libraries of this machine would replace the ones taken away. */
+/** Whether this machine has libraries that would replace the missing ones. */
 const hasOwn =
   librarySets.length > 0 &&
   doctorQuietly().some(({ name, path }) => name !== "CUDA driver" && path !== null);
@@ -81,14 +81,14 @@ const problemOf = (cuda: Diagnosis["cuda"], library: string) =>
 for (const set of hasOwn ? [] : librarySets) {
   const major = set.name.slice(4);
   describe(`loading from ${set.name}`, () => {
-    it("finds all in one folder, and the GPU", () => {
+    it("finds all libraries in one folder, and the GPU", () => {
       const cuda = doctor(driverFolder, missing(set));
       expect(problems(cuda)).toEqual([]);
       expect(cuda).toMatchObject({ available: true, reason: "cuda:0 NVIDIA H200" });
     });
 
     it.each(["graph", "heuristic", "engines_precompiled", "engines_runtime_compiled"])(
-      "names cuDNN's %s part where it is missing",
+      "names cuDNN's %s part if it is missing",
       (part) => {
         const folder = missing(set, `libcudnn_${part}.so`);
         const cuda = doctor(driverFolder, folder);
@@ -103,7 +103,7 @@ for (const set of hasOwn ? [] : librarySets) {
       },
     );
 
-    it("names cuBLASLt where it is missing, and does not ask cuDNN then", () => {
+    it("names cuBLASLt if it is missing, and then does not ask cuDNN", () => {
       const folder = missing(set, "libcublasLt");
       const cuda = doctor(driverFolder, folder);
       expect(cuda.available).toBe(false);
@@ -117,14 +117,14 @@ for (const set of hasOwn ? [] : librarySets) {
       });
     });
 
-    it("works without NVRTC, whose kernels may be in the cache, and says so of NVRTC alone", () => {
+    it("works without NVRTC, whose kernels may be in the cache, and reports only NVRTC", () => {
       const cuda = doctor(driverFolder, missing(set, "libnvrtc"));
       expect(cuda).toMatchObject({ available: true, reason: "cuda:0 NVIDIA H200" });
       expect(problems(cuda)).toEqual(["NVRTC"]);
       expect(problemOf(cuda, "NVRTC")).toContain(`libnvrtc.so.${major} was not found`);
     });
 
-    it("wants cuBLASLt and NVRTC of cuDNN's own CUDA", () => {
+    it("needs cuBLASLt and NVRTC of the CUDA version that cuDNN has", () => {
       const other = librarySets.find(({ name }) => name !== set.name)!;
       const cuda = doctor(
         driverFolder,
@@ -138,7 +138,7 @@ for (const set of hasOwn ? [] : librarySets) {
   });
 }
 
-/** FNV-1a, 64 bits. */
+/** The 64-bit FNV-1a hash. */
 function hash(bytes: Buffer, seed = 0xcbf29ce484222325n): string {
   let state = seed;
   for (const byte of bytes) state = BigInt.asUintN(64, (state ^ BigInt(byte)) * 0x100000001b3n);
@@ -171,7 +171,7 @@ describe.runIf(librarySets.length > 0)("vgg plan", () => {
     return JSON.parse(stdout);
   };
 
-  it("keeps plans and kernels, and the same where it is asked again", () => {
+  it("stores plans and kernels, and the same ones in a second run", () => {
     const out = join(temporary(), "not", "there", "yet");
     const first = plan(out);
     expect(first).toMatchObject({ gpu: "NVIDIA H200", folder: out });
@@ -204,7 +204,7 @@ describe.runIf(librarySets.length > 0)("vgg plan", () => {
     for (const key of keys) expect(again.get(key)!.equals(cache.get(key)!), key).toBe(true);
   });
 
-  it.skipIf(hasOwn)("says in one object which library is missing", () => {
+  it.skipIf(hasOwn)("names the missing library in one JSON object", () => {
     const empty = join(temporary(), "empty");
     mkdirSync(empty);
     const planned = vgg(["plan", "--gpu", "h200", "--json"], only(empty));
@@ -218,8 +218,8 @@ describe.runIf(librarySets.length > 0)("vgg plan", () => {
   it.each([
     ["an unknown GPU", ["--gpu", "h300"]],
     ["no GPU", []],
-    ["a batch of nothing", ["--gpu", "h200", "--batch", "0"]],
-  ])("is asked wrongly with %s", (_, args) => {
+    ["a batch of 0", ["--gpu", "h200", "--batch", "0"]],
+  ])("refuses %s as wrong usage", (_, args) => {
     const planned = vgg(["plan", ...args, "--json"], environmentOf(librarySets[0]!));
     expect(planned).toMatchObject({ status: 2, signal: null, stdout: "" });
     expect(JSON.parse(planned.stderr).error.code).toBe("USAGE");

@@ -1,5 +1,5 @@
-// Loads NVIDIA's libraries as the addon does, prints what came of it, and shows cuDNN each GPU
-// named.
+// Loads NVIDIA's libraries as the addon does and prints the result, then describes each named GPU
+// to cuDNN.
 #include <cstdio>
 #include <fstream>
 #include <sstream>

@@ -1,4 +1,4 @@
-// NVIDIA's libraries in .cache/nvidia (`npm run cuda:fetch`): where they lie, what compiles against them, and how a process finds them.
+// NVIDIA's libraries in .cache/nvidia (`npm run cuda:fetch`): their paths, compiling against them, and how a process finds them.
 import { execFile, type SpawnSyncReturns, spawnSync } from "node:child_process";
 import {
   existsSync,
@@ -18,7 +18,7 @@ import { describeGpu, type GpuName } from "../../lib/device/gpus.ts";
 const here = fileURLToPath(new URL(".", import.meta.url));
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const cache = join(root, ".cache/nvidia");
-/** Where standInDriver() puts it. */
+/** The folder of standInDriver(). */
 export const driverFolder = join(cache, "driver");
 
 interface Wheel {
@@ -31,7 +31,7 @@ const wheels: Record<string, Wheel[]> = JSON.parse(readFileSync(join(here, "whee
 /** The libraries of one CUDA major, laid out as pip does below site-packages. */
 export interface LibrarySet {
   readonly name: string;
-  /** What VGG_CUDA_PATH may be set to. */
+  /** A value for VGG_CUDA_PATH. */
   readonly folder: string;
   readonly versions: string;
   readonly includes: readonly string[];
@@ -53,7 +53,7 @@ function librarySet(name: string): LibrarySet {
   };
 }
 
-/** Says in one line why there is nothing to run. */
+/** Prints in one line why the tests are skipped. */
 export function skipped(it: { skip(name: string): void }): void {
   const reason = "NVIDIA's libraries are not in .cache/nvidia: npm run cuda:fetch";
   console.log(`real-cuda: skipped, ${reason}`);
@@ -67,12 +67,12 @@ const isFetched =
     all.every(({ file }) => existsSync(join(cache, set, "receipts", file))),
   );
 
-/** The sets, the newest first; empty if they were not fetched. */
+/** The sets, newest first. Empty if they were not fetched. */
 export const librarySets: LibrarySet[] = isFetched ? Object.keys(wheels).map(librarySet) : [];
 
 /**
- * Runs a command to its end; `log` is both of its streams, for a failure's message. What test/asan.mjs loads into every
- * process is removed, because a compiler leaks: a child that loads the addon passes LD_PRELOAD on.
+ * Runs a command to its end. `log` has both of its streams, for the message of a failure. The sanitizer that test/asan.mjs
+ * preloads is removed, because compilers leak. A child that loads the addon passes LD_PRELOAD on.
  */
 export function run(
   command: string,
@@ -105,7 +105,7 @@ function compile(
   return file;
 }
 
-/** With a set the types of native/cuda/nvidia/api.h are NVIDIA's own, without one those that the addon is built with. */
+/** With a set, native/cuda/nvidia/api.h uses NVIDIA's own types. Without one, it uses the types of the addon's build. */
 function cxxFlags(set?: LibrarySet): string[] {
   const flags = ["-std=c++20", "-O1", "-Wall", "-Wextra", "-Werror", "-I", join(root, "native")];
   if (!set) return flags;
@@ -113,7 +113,7 @@ function cxxFlags(set?: LibrarySet): string[] {
   return [...flags, "-DVGG_NVIDIA_HEADERS", "-D__CUDA_API_VERSION_INTERNAL", ...includes];
 }
 
-/** A program of one source of this folder and sources of native/; its path. */
+/** Compiles a program from one source of this folder and sources of native/. Returns its path. */
 export function compileProgram(
   name: string,
   native: readonly string[] = [],
@@ -123,14 +123,14 @@ export function compileProgram(
   return compile("g++", cxxFlags(set), sources, `built/${name}-${set?.name ?? "addon"}`);
 }
 
-/** What the compiler says of a source that holds only assertions; empty if all hold. */
+/** The compiler's output for a source that has only assertions. Empty if all hold. */
 export function checkSource(source: string, set: LibrarySet): string {
   return run("g++", [...cxxFlags(set), "-fsyntax-only", join(here, source)]).log;
 }
 
-/** The stand-in for the driver, libcuda.so.1, in a separate folder. */
+/** Compiles the stand-in for the driver, libcuda.so.1, in a separate folder. */
 export function standInDriver(): string {
-  // The name in the library itself lets cuDNN, which needs libcuda.so.1, take the one that is loaded already.
+  // The soname lets cuDNN, which needs libcuda.so.1, use the one that is already loaded.
   const flags = [
     "-O1",
     "-Wall",
@@ -151,7 +151,7 @@ export function gpuFile(gpu: GpuName): string {
   return file;
 }
 
-/** The libraries of a set whose names start so. */
+/** The libraries of a set whose names start with `prefix`. */
 export function librariesOf(set: LibrarySet, prefix: string): string[] {
   return set.libFolders.flatMap((folder) =>
     readdirSync(folder)
@@ -168,8 +168,8 @@ export function exportsOf(library: string): Set<string> {
 }
 
 /**
- * The environment in which the addon, or any program, finds a set and the stand-in driver. The search path of the dynamic
- * loader is read when a process starts: this is for a child, never for process.env.
+ * The environment in which the addon, or any program, finds a set and the stand-in driver. The dynamic loader reads its
+ * search path when a process starts, so this is for a child, never for process.env.
  */
 export function environmentOf(set: LibrarySet, gpu?: GpuName): NodeJS.ProcessEnv {
   return {
@@ -179,21 +179,21 @@ export function environmentOf(set: LibrarySet, gpu?: GpuName): NodeJS.ProcessEnv
   };
 }
 
-/** `env` for a child that loads the addon. Under `npm run test:asan` the leaks of NVIDIA's libraries are left aside. */
+/** `env` for a child that loads the addon. Under `npm run test:asan` the leaks of NVIDIA's libraries are ignored. */
 function scriptEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const { LD_PRELOAD, ASAN_OPTIONS } = process.env;
   return LD_PRELOAD ? { LD_PRELOAD, ASAN_OPTIONS: `${ASAN_OPTIONS}:detect_leaks=0`, ...env } : env;
 }
 
 /**
- * Runs a script of this package, by its path from the root, in which the addon finds a set and the stand-in driver, or what
+ * Runs a script of this package, by its path from the root. The addon finds a set and the stand-in driver there, or what
  * `env` names instead.
  */
 export function runScript(script: string, args: readonly string[], env: NodeJS.ProcessEnv) {
   return run(process.execPath, [join(root, script), ...args], scriptEnvironment(env));
 }
 
-/** What a script of this folder prints as JSON about what it is asked as JSON. */
+/** Runs a script of this folder with a question as JSON and returns the answer that it prints as JSON. */
 export async function ask<T>(script: string, question: unknown, set: LibrarySet): Promise<T> {
   const args = [join(here, script), JSON.stringify(question)];
   const { stdout, stderr } = await promisify(execFile)(process.execPath, args, {
@@ -206,8 +206,8 @@ export async function ask<T>(script: string, question: unknown, set: LibrarySet)
 }
 
 /**
- * A new folder in .cache/nvidia with these libraries in it. As hard links: the addon looks beside the file that a symbolic
- * link leads to.
+ * A new folder in .cache/nvidia with these libraries in it. They are hard links, because the addon looks beside the file that
+ * a symbolic link leads to.
  */
 export function folderOf(libraries: readonly string[]): string {
   const folder = mkdtempSync(join(cache, "partial-"));

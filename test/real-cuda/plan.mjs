@@ -1,4 +1,4 @@
-// A child: plans by the addon for everything that is asked in its argument, printed as JSON.
+// A child process: the addon plans everything that its argument asks for. Prints the plans as JSON.
 import { architectureOf, describeGpu, nameOf } from "../../dist/device/gpus.js";
 import { native } from "../../dist/native/load.js";
 import { recordForward } from "../../dist/vgg/record.js";

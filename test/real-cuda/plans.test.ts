@@ -1,4 +1,4 @@
-// Every convolution that the addon asks cuDNN for, planned by the real cuDNN for every GPU of lib/device/gpus.ts. Keeps docs/generated/plans.md.
+// The real cuDNN plans every convolution that the addon asks for, for every GPU of lib/device/gpus.ts. Writes docs/generated/plans.md.
 import { describe, expect, it } from "vitest";
 import { type GpuName, gpuNames, nameOf } from "../../lib/device/gpus.ts";
 import type { PlannedConvolution } from "../../lib/native/addon.ts";
@@ -10,7 +10,7 @@ else standInDriver();
 
 const precisions = ["float32", "tf32", "float16", "bfloat16"] as const;
 const batches = [1, 2, 8, 64, 256];
-/** As many as a GPU tries of each form (native/cuda/ops/conv2d/convolution_search.cc). */
+/** The number of plans that a GPU tries of each form (native/cuda/ops/conv2d/convolution_search.cc). */
 const limit = 8;
 
 type Row = PlannedConvolution & {
@@ -22,7 +22,7 @@ type Row = PlannedConvolution & {
 const plan = (set: LibrarySet, question: Record<string, unknown>) =>
   ask<Row[]>("plan.mjs", { precisions, batches, limit, ...question }, set);
 
-/** The rows of each problem: its forms, once each. */
+/** The rows of each problem, one for each form. */
 function byProblem(rows: readonly Row[]): Map<string, Row[]> {
   const problems = new Map<string, Map<string, Row>>();
   for (const row of rows) {
@@ -35,11 +35,11 @@ function byProblem(rows: readonly Row[]): Map<string, Row[]> {
 
 /** cuDNN 9.10.2 ends the process if asked about a B200, so the addon does not ask. */
 const isRefused = (set: LibrarySet, gpu: GpuName) => gpu === "b200" && set.name === "cuda12";
-/** Turing has no bfloat16, and no TF32: float32 there is what it is. */
+/** Turing has neither bfloat16 nor TF32, so float32 is computed as float32. */
 const isAbsent = (gpu: GpuName, precision: string) =>
   gpu === "t4" && (precision === "bfloat16" || precision === "tf32");
 
-/** Models that together have every convolution of the family; a test proves it. */
+/** Models that together have every convolution of the family. A test proves it. */
 const archs = ["vgg11", "vgg16"];
 const planned = await Promise.all(
   librarySets.map(async (set) => {
@@ -89,7 +89,7 @@ const report = () =>
   ].join("\n")}\n`;
 
 describe.runIf(librarySets.length > 0)("plans", () => {
-  it("are asked for the same convolutions with batch normalisation as without, and two networks have all", async () => {
+  it("ask for the same convolutions with and without batch normalisation, and two networks have them all", async () => {
     const rows = await plan(librarySets[0]!, { archs: architectures, gpus: ["h200"], limit: 1 });
     const problems = (archs: readonly string[]) =>
       [...new Set(rows.filter(({ arch }) => archs.includes(arch)).map((r) => r.problem))].sort();
@@ -102,7 +102,7 @@ describe.runIf(librarySets.length > 0)("plans", () => {
 
   for (const { set, rows } of planned)
     for (const gpu of gpuNames.filter((gpu) => !isRefused(set, gpu)))
-      it(`of cuDNN ${version(set, "cudnn")} for ${nameOf(gpu)}: each convolution has one, with what its precision promises`, () => {
+      it(`of cuDNN ${version(set, "cudnn")} for ${nameOf(gpu)}: each convolution has one, with the tensor cores of its precision`, () => {
         const problems = byProblem(rows.filter((row) => row.gpu === gpu));
         expect(problems.size).toBeGreaterThan(250);
         for (const [problem, forms] of problems) {
@@ -111,9 +111,9 @@ describe.runIf(librarySets.length > 0)("plans", () => {
           expect(Math.max(...forms.map(({ plans }) => plans)), problem).toBeGreaterThan(0);
           for (const row of forms) {
             expect(row.workspaceBytes, problem).toBeLessThanOrEqual(256 * 2 ** 20);
-            // Compiled at run time: seconds on the GPU's first start.
+            // An engine that is compiled at run time costs seconds on the GPU's first start.
             expect(row.compiledAtRunTime, problem).toBe(0);
-            // Tensor cores compute float32 as TF32; they are on offer wherever there are any.
+            // Tensor cores compute float32 as TF32. They are offered on every GPU that has TF32.
             if (row.precision === "float32" && gpu !== "t4")
               expect(row.allowed, problem).toBeLessThan(row.offered);
           }
@@ -121,7 +121,7 @@ describe.runIf(librarySets.length > 0)("plans", () => {
       });
 
   it.skipIf(!librarySets.some(({ name }) => name === "cuda12"))(
-    "for a B200 need a cuDNN that does not end the process",
+    "for a B200 need a version of cuDNN that does not end the process",
     async () => {
       const set = librarySets.find(({ name }) => name === "cuda12")!;
       await expect(plan(set, { archs: ["vgg11"], gpus: ["b200"] })).rejects.toThrow(
@@ -130,7 +130,7 @@ describe.runIf(librarySets.length > 0)("plans", () => {
     },
   );
 
-  it("are as docs/generated/plans.md has them", async () => {
+  it("match docs/generated/plans.md", async () => {
     // Stale: npm run plans:report
     await expect(report()).toMatchFileSnapshot("../../docs/generated/plans.md");
   });

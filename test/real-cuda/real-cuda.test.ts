@@ -1,4 +1,4 @@
-// The addon's declarations of NVIDIA's libraries against NVIDIA's own headers and libraries, which no GPU is needed for.
+// Compares the addon's declarations of NVIDIA's libraries with NVIDIA's own headers and libraries. No GPU is needed.
 import { beforeAll, describe, expect, it } from "vitest";
 import { gpuNames as gpus } from "../../lib/device/gpus.ts";
 import {
@@ -17,7 +17,7 @@ import {
 
 if (librarySets.length === 0) skipped(it);
 
-/** What layouts.cc prints: structures, elements and functions, each a line. */
+/** The lines that layouts.cc prints: structures, elements and functions. */
 function layouts(set?: LibrarySet): string[] {
   const { status, stdout, log } = run(compileProgram("layouts", [], set), []);
   if (status !== 0) throw new Error(log);
@@ -56,7 +56,7 @@ for (const set of librarySets)
       expect(addon).toEqual(layouts(set));
     });
 
-    it("exports every function that is called", () => {
+    it("exports every function that the addon calls", () => {
       for (const [table, prefix] of [
         ["cudnn", "libcudnn.so."],
         ["cublasLt", "libcublasLt.so."],
@@ -69,12 +69,12 @@ for (const set of librarySets)
       }
     });
 
-    it("is found by the addon's loader, and its cuDNN takes the description of every GPU", () => {
+    it("is found by the addon's loader, and its cuDNN accepts the description of every GPU", () => {
       const program = compileProgram("loads", [
         "cuda/nvidia/library.cc",
         "cuda/nvidia/library_folders.cc",
       ]);
-      // The addon's own variable alone: parts that are opened by name later must be open by then.
+      // Set only the addon's own variable: parts that are opened by name later must already be open.
       const env = { ...environmentOf(set, "h200"), LD_LIBRARY_PATH: "" };
       const { status, stdout, log } = run(program, gpus.map(gpuFile), env);
       expect(status, log).toBe(0);

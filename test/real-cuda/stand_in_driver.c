@@ -1,10 +1,10 @@
-// A libcuda.so.1 for machines without one: takes compiled code, runs nothing. cuDNN 9.28 does not
-// load without such a library, and no cuDNN compiles its engines at run time (fp8, convolution and
-// pooling in one) without it.
+// A libcuda.so.1 for machines without one. It accepts compiled code and runs nothing. cuDNN 9.28
+// does not load without such a library, and no version of cuDNN compiles engines at run time (fp8,
+// convolution and pooling in one) without it.
 //
-// VGG_STAND_IN_GPU=FILE, a description of gpus.ts: there is that one GPU; otherwise there is none.
-// VGG_STAND_IN_LOG=1: each module and function taken, and each call that would need a GPU, is named
-// on standard error.
+// VGG_STAND_IN_GPU=FILE, a description of gpus.ts, makes one GPU present. Without it there is none.
+// VGG_STAND_IN_LOG=1 prints each loaded module and function, and each call that would need a GPU,
+// to standard error.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,10 +26,10 @@ static void report(const char* call, const char* what) {
 
 // ---- The GPU ----
 
-/** The description, read once; NULL: no GPU. */
+/** The description, read once. NULL if there is no GPU. */
 static const char* gpu(void) {
   static char text[4096];
-  static int state;  // 0 unread, 1 present, 2 absent; a race reads the same bytes twice
+  static int state;  // 0 unread, 1 present, 2 absent. A race reads the same bytes twice.
   if (state == 0) {
     const char* path = getenv("VGG_STAND_IN_GPU");
     FILE* file = path && *path ? fopen(path, "r") : NULL;
@@ -41,7 +41,7 @@ static const char* gpu(void) {
   return state == 1 ? text : NULL;
 }
 
-/** What follows `"key":`, NULL if there is none. */
+/** The text after `"key":`, or NULL if the key is missing. */
 static const char* valueOf(const char* key) {
   char quoted[64];
   snprintf(quoted, sizeof quoted, "\"%s\":", key);
@@ -102,7 +102,7 @@ int cuMemGetInfo_v2(size_t* free, size_t* total) {
 }
 
 int cuDeviceGetAttribute(int* value, int attribute, int device) {
-  // CUdevice_attribute: the description's key.
+  // Each CUdevice_attribute with the description's key.
   static const struct {
     int attribute;
     const char* key;
@@ -160,7 +160,7 @@ int cuGetErrorString(int error, const char** text) {
   return success;
 }
 
-// ---- Code: taken, never run. A module is its image, a function is its name. ----
+// ---- Code: accepted, never run. A module is its image, a function is its name. ----
 
 int cuModuleLoadData(void** module, const void* image) {
   report("cuModuleLoadData", "");
@@ -227,8 +227,8 @@ int cuTensorMapEncodeIm2col(void) { return success; }
 
 // ---- Refused ----
 
-// CUDA's run time, which is inside cuDNN and cuBLASLt, asks for each function here: with none it
-// finds no GPU and cuDNN plans for the described one.
+// CUDA's run time, which is inside cuDNN and cuBLASLt, asks for each function here. Without any it
+// finds no GPU, and cuDNN plans for the described one.
 int cuGetProcAddress_v2(const char* symbol, void** function, int version, Pointer flags,
                         int* status) {
   (void)version, (void)flags;
@@ -248,7 +248,7 @@ int cuGetExportTable(const void** table, const void* id) {
   return notFound;
 }
 
-// What the addon and cuDNN look up, and what only a GPU could do.
+// Functions that the addon and cuDNN look up and that only a GPU could perform.
 #define VGG_REFUSED(name) \
   int name(void) { return report(#name, "refused"), notSupported; }
 VGG_REFUSED(cuCtxGetCurrent)
