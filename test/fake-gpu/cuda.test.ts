@@ -1,78 +1,69 @@
 // Models on the fake GPU (test/fake-cuda): what they answer, what fails and how, and what is left behind.
 import { describe, expect, it } from "vitest";
-import { isBuilt, run } from "./fake-gpu.ts";
+import {
+  DeviceTensor,
+  Graph,
+  GraphBuilder,
+  openDevice,
+  ParameterStore,
+  Tensor,
+} from "../../lib/index.ts";
+import { native } from "../../lib/native/load.ts";
+import { isBuilt } from "./fake-gpu.ts";
+import { control, counts, network, useFakeGpu } from "./in-process.ts";
+import { caught, shape } from "./network.mjs";
+
+useFakeGpu();
 
 describe.skipIf(!isBuilt)("a model on a GPU", () => {
-  it("leaves nothing behind", () => {
-    const { stderr, result } = run("leaks");
-    expect(stderr).toBe("");
-    expect(result.seen[1]).toEqual(result.seen[0]);
-    expect(result.seen[0].memory).toMatchObject({
+  it("leaves nothing behind", async () => {
+    const seen = [];
+    for (let i = 0; i < 2; i++) {
+      const model = await network(await openDevice("cuda"));
+      await Promise.all([1, 2, 3].map((n) => model.forward(Tensor.randn([n, 3, 32, 32]))));
+      await model.dispose();
+      seen.push({ ...counts(), memory: model.device.memoryStats() });
+    }
+    expect(seen[1]).toEqual(seen[0]);
+    expect(seen[0]!.memory).toMatchObject({
       queuedBytes: 0,
       parameterBytes: 0,
       activationBytes: 0,
       tensorBytes: 0,
     });
-    expect(result.misuse).toBe(0);
+    expect(control("misuseCount")).toBe(0);
   });
 
-  it.each([0, 300])(
-    "answers each of many forwards rightly on streams that are %i µs late",
-    (delay) => {
-      const { stderr, result } = run("together", { FAKE_CUDA_DELAY_US: String(delay) });
-      expect(stderr).toBe("");
-      expect(result).toMatchObject({ differences: 0, misuse: 0 });
-    },
-  );
-
-  it.each([0, 300])("is profiled step by step on streams that are %i µs late", (delay) => {
-    const { stderr, result } = run("profile", { FAKE_CUDA_DELAY_US: String(delay) });
-    expect(stderr).toBe("");
-    expect(result.kinds).toEqual([
-      "conv2d+maxPool2d",
-      "conv2d",
-      "adaptiveAvgPool2d",
-      "flatten+gemm",
-      "output",
-    ]);
-    for (const time of result.times) expect(time).toBeGreaterThanOrEqual(0);
-    expect(result.isSame).toEqual([true, true]);
-    expect(result.after).toEqual(result.before);
-    expect(result.misuse).toBe(0);
-  });
-
-  it("is measured for what it reaches at most", () => {
-    const { stderr, result } = run("roofline");
-    expect(stderr).toBe("");
-    expect(result.found).toHaveLength(2);
-    for (const { flopsPerSecond, bytesPerSecond } of result.found) {
+  it("is measured for what it reaches at most", async () => {
+    const device = await openDevice("cuda");
+    const before = counts();
+    const found = [];
+    for (const precision of ["float32", "float16"] as const)
+      found.push(await device.native.roofline(precision));
+    expect(found).toHaveLength(2);
+    for (const { flopsPerSecond, bytesPerSecond } of found) {
       expect(flopsPerSecond).toBeGreaterThan(0);
       expect(bytesPerSecond).toBeGreaterThan(0);
     }
-    expect(result.after).toEqual(result.before);
-    expect(result.misuse).toBe(0);
+    expect(counts()).toEqual(before);
+    expect(control("misuseCount")).toBe(0);
   });
 
-  it.each([
-    ["CUDA_ERROR_ILLEGAL_ADDRESS", 4],
-    ["CUDA_ERROR_UNKNOWN", 5],
-  ])("is lost for good after %s, at once, and the CPU is what works", (name, kind) => {
-    const { stderr, result } = run("lost", {}, String(kind));
-    expect(stderr).toBe("");
-    for (const error of [...result.errors, result.later, result.read, result.another])
-      expect(error).toMatchObject({ name: "VggError", code: "DEVICE_LOST" });
-    // Whichever call met it first says what it was.
-    const messages = result.errors.map(({ message }: { message: string }) => message).join();
-    expect(messages).toContain(name);
-    // Nothing is asked of a device that is gone.
-    expect(result.callsAfter).toBe(0);
-    expect(result).toMatchObject({ auto: "cpu", isSame: true });
-  });
-
-  it("goes on after an unknown error that does not come again", () => {
-    const { stderr, result } = run("unknown");
-    expect(stderr).toBe("");
-    const failed = result.errors.filter((error: unknown) => error !== null);
+  it("goes on after an unknown error that does not come again", async () => {
+    const model = await network(await openDevice("cuda"));
+    const image = Tensor.randn(shape);
+    const { data } = await model.forward(image);
+    const errors = [];
+    const same = [];
+    // CUDA_ERROR_UNKNOWN from one call in mid-forward, and no more after it.
+    control("failKind", 3);
+    for (let call = 1; call <= 12; call++) {
+      control("failAt", control("calls") + call);
+      errors.push(await caught(model.forward(image)));
+      control("failAt", 0);
+      same.push((await model.forward(image)).data.every((x, i) => x === data[i]));
+    }
+    const failed = errors.filter((error) => error !== null);
     expect(failed.length).toBeGreaterThan(3);
     for (const error of failed)
       expect(error).toMatchObject({
@@ -80,116 +71,176 @@ describe.skipIf(!isBuilt)("a model on a GPU", () => {
         code: "INTERNAL",
         message: expect.stringContaining("CUDA_ERROR_UNKNOWN"),
       });
-    expect(result).toMatchObject({ same: Array(12).fill(true), auto: "cuda", misuse: 0 });
+    expect(same).toEqual(Array(12).fill(true));
+    expect((await openDevice("auto")).kind).toBe("cuda");
+    expect(control("misuseCount")).toBe(0);
+    await model.dispose();
   });
 
-  it("says what memory was asked for and what was free, and goes on with less", () => {
-    const { stderr, result } = run("memory", { FAKE_CUDA_MEMORY: "500000000" });
-    expect(stderr).toBe("");
-    expect(result.error.code).toBe("OUT_OF_MEMORY");
-    expect(result.error.message).toMatch(
-      /Fake GPU has \d+ of 500000000 bytes free, and \d+ were asked for/,
-    );
-    expect(result.large.code).toBe("OUT_OF_MEMORY");
-    expect(result.shape).toEqual([1, 10]);
-  });
+  it("takes a batch above the largest in parts, and refuses values that no part can hold", async () => {
+    const model = await network(await openDevice("cuda"));
+    const images = Tensor.randn([260, 3, 32, 32], 5);
+    await model.forward(images);
+    const launches = control("graphLaunches");
+    const { data } = await model.forward(images);
+    expect(control("graphLaunches") - launches).toBe(2);
 
-  it("computes in what its generation has, and names that", () => {
-    const { stderr, result } = run("precisions", { FAKE_CUDA_CAPABILITY: "7.5" });
-    expect(stderr).toBe("");
-    for (const error of Object.values(result.errors))
-      expect(error).toMatchObject({
-        code: "UNSUPPORTED",
-        message: expect.stringContaining("Expected one of float32, float16"),
-      });
-    expect(result.worst).toBeLessThan(5e-3);
-  });
+    // From the device's memory, too.
+    using input = DeviceTensor.allocate(model.device, images.shape);
+    using output = DeviceTensor.allocate(model.device, [260, 10]);
+    await input.write(images);
+    await model.forward(input, { into: { y: output } });
+    const onDevice = (await output.read()).data;
+    for (const i of [0, 255, 256, 259]) {
+      const image = new Tensor(shape, images.data.slice(i * 3072, (i + 1) * 3072) as Float32Array);
+      const alone = (await model.forward(image)).data as Float32Array;
+      for (const [j, x] of alone.entries())
+        for (const all of [data, onDevice] as Float32Array[])
+          expect(Math.abs(x - all[i * 10 + j]!) / (1 + Math.abs(x))).toBeLessThan(2e-3);
+    }
 
-  it("takes a batch above the largest in parts, and refuses values that no part can hold", () => {
-    const { stderr, result } = run("parts");
-    expect(stderr).toBe("");
-    expect(result.parts).toBe(2);
-    expect(result.worst).toBeLessThan(2e-3);
-    expect(result.aborted).toMatch(/enough/);
-    expect(result.tooLarge).toMatchObject({
+    const controller = new AbortController();
+    const aborted = model.forward(images, { signal: controller.signal }).catch(String);
+    controller.abort("enough");
+    expect(await aborted).toMatch(/enough/);
+
+    const huge = new GraphBuilder();
+    const record = huge.finish({ y: huge.relu(huge.input("x", [8, 20000, 20000])) });
+    const store = new ParameterStore(model.device, [], "float16");
+    const graph = Graph.compile(model.device, record, store);
+    expect(await caught(graph.prepare(1))).toMatchObject({
       code: "UNSUPPORTED",
       message:
         "Expected at most 2147483647 elements in each value of one image on a GPU, and there are 3200000000",
     });
+    await graph.dispose();
+    await store.dispose();
+    await model.dispose();
   });
 
-  it("launches what was said of it without a GPU", () => {
-    const { stderr, result } = run("steps");
-    expect(stderr).toBe("");
-    for (const { ran, said } of result) expect(ran).toEqual(said);
+  it("launches what was said of it without a GPU", async () => {
+    const model = await network(await openDevice("cuda", { deterministic: true }));
+    const { values, rows, inputs, outputs, parameters } = model.record;
+    const record = {
+      values,
+      rows,
+      inputs: Object.values(inputs),
+      outputs: Object.values(outputs),
+    };
+    const kinds = ["kernelLaunches", "cudnnExecutions", "matmuls", "copies"];
+    const kernels = [];
+    for (const batch of [1, 16]) {
+      const images = Tensor.randn([batch, 3, 32, 32]);
+      await model.forward(images);
+      const before = kinds.map((kind) => control(kind));
+      await model.forward(images);
+      const ran = kinds.map((kind, i) => control(kind) - before[i]!);
+      const steps = native().planSteps(record, parameters, {
+        precision: "float16",
+        batch,
+        form: null,
+      });
+      const said = ["", "cuDNN", "cuBLASLt", "copy"].map(
+        (name) =>
+          steps.filter(({ kernel }) => (name === "" ? kernel.includes("_") : kernel === name))
+            .length,
+      );
+      said[3]! += 2; // the upload and the download
+      expect(ran).toEqual(said);
+      kernels.push(steps.map(({ kernel }) => kernel));
+    }
     // Input, layers and output: 10 classes are padded, so that they do not lie as the API has them.
-    expect(result[0].steps.map(({ kernel }: { kernel: string }) => kernel)).toEqual([
+    expect(kernels[0]).toEqual([
       "firstLayer_floats_pool_f16",
       "cuDNN",
       "adaptiveAvgPool2d_f16",
       "gemv1_f16_f32",
       "toChannelsFirst_f32",
     ]);
-    expect(result[1].steps[3].kernel).toBe("cuBLASLt");
+    expect(kernels[1]![3]).toBe("cuBLASLt");
+    await model.dispose();
   });
 
-  it("copies nothing for DeviceTensors that are reused, and remembers the last eight", () => {
-    const { stderr, result } = run("direct");
-    expect(stderr).toBe("");
+  it("copies nothing for DeviceTensors that are reused, and remembers the last eight", async () => {
+    const device = await openDevice("cuda");
+    const model = await network(device);
+    const allocate = (...dimensions: number[]) => DeviceTensor.allocate(device, dimensions);
+    const copies = [];
+    const answers = [];
+    await model.forward(Tensor.randn(shape)); // to prepare it copies, too
+    const pairs = Array.from({ length: 10 }, () => [allocate(...shape), allocate(1, 10)] as const);
+    // The first with these, later ones, others, and the first once more.
+    for (const pair of [pairs[0]!, pairs[0]!, pairs[0]!, ...pairs, pairs[9]!, pairs[0]!]) {
+      const [input, output] = pair;
+      await input.write(Tensor.randn(shape, 7));
+      const before = control("copies");
+      await model.forward(input, { into: { y: output } });
+      copies.push(control("copies") - before);
+      answers.push((await output.read()).data);
+    }
     const ofEach = [2, 2, 2, 2, 2, 2, 2, 2, 2];
-    expect(result.copies).toEqual([2, 0, 0, 0, ...ofEach, 0, 2]);
-    expect(result.same).toBe(true);
-    expect(result.inPlace).toEqual([0, 2, 0, 4]);
-    expect(result.left).toBe(0);
+    expect(copies).toEqual([2, 0, 0, 0, ...ofEach, 0, 2]);
+    for (const data of answers) expect(data).toEqual(answers[0]);
+
+    // A forward into its own input.
+    const b = new GraphBuilder();
+    const record = b.finish({ y: b.relu(b.input("x", [4])) });
+    const graph = Graph.compile(device, record, model.store);
+    const both = allocate(1, 4);
+    for (let i = 0; i < 3; i++) {
+      await both.write(new Tensor([1, 4], new Float32Array([-1, 2, -3, 4])));
+      await graph.run({ x: both }, { into: { y: both } });
+    }
+    expect([...(await both.read()).data]).toEqual([0, 2, 0, 4]);
+    await graph.dispose();
+    await model.dispose();
+    expect(control("graphExecs")).toBe(0);
+    for (const tensor of [...pairs.flat(), both]) tensor.dispose();
   });
 
-  it("is read and written without waiting for runs that do not use it", () => {
-    const { stderr, result } = run("reading");
-    expect(stderr).toBe("");
-    expect(result).toMatchObject({ ran: 0, ranForLate: 3, same: true, misuse: 0 });
+  it("is read and written without waiting for runs that do not use it", async () => {
+    const model = await network(await openDevice("cuda"));
+    using input = DeviceTensor.allocate(model.device, shape);
+    using early = DeviceTensor.allocate(model.device, [1, 10]);
+    using late = DeviceTensor.allocate(model.device, [1, 10]);
+    await input.write(Tensor.randn(shape));
+    await model.forward(input, { into: { y: early } });
+    control("delayMicroseconds", 30_000);
+    const before = control("graphLaunches");
+    const runs = [1, 2, 3].map(() => model.forward(input, { into: { y: late } }));
+    const { data } = await early.read();
+    expect(control("graphLaunches") - before).toBe(0);
+    expect((await late.read()).data).toEqual(data);
+    expect(control("graphLaunches") - before).toBe(3);
+    await Promise.all(runs);
+    control("delayMicroseconds", 0);
+    expect(control("misuseCount")).toBe(0);
+    await model.dispose();
   });
 
-  it("works beside another on a second GPU", () => {
-    const { stderr, result } = run("both", { FAKE_CUDA_DEVICES: "2" });
-    expect(stderr).toBe("");
-    expect(result.ids).toEqual(["cuda:0", "cuda:1"]);
-    expect(result.answers[1].length).toBe(10);
-    for (const [i, score] of result.answers[0].entries())
-      expect(Math.abs(score - result.answers[1][i])).toBeLessThan(1e-3);
-    expect(result.foreign).toMatchObject({
-      code: "DEVICE_UNAVAILABLE",
-      message: "Expected a GPU below cuda:2 but received cuda:2",
+  it("keeps the order of many forwards, of writes and of disposal", async () => {
+    const model = await network(await openDevice("cuda"));
+    const image = Tensor.randn(shape);
+    const first = (await model.forward(image)).data as Float32Array;
+    const controller = new AbortController();
+    const order: (number | string)[] = [];
+    const runs = Array.from({ length: 30 }, (_, i) => {
+      const signal = i === 20 ? controller.signal : undefined;
+      return model.forward(image, signal ? { signal } : {}).then(
+        ({ data }) => order.push(data.every((x, j) => x === data[j]) ? i : -1),
+        (error) => order.push(`${i} ${error}`),
+      );
     });
-  });
-
-  it("keeps the order of many forwards, of writes and of disposal", () => {
-    const { stderr, result } = run("waiting");
-    expect(stderr).toBe("");
-    const expected = Array.from({ length: 30 }, (_, i) => (i === 20 ? "20 enough" : i));
-    expect(result.order.filter((entry: unknown) => typeof entry === "number")).toEqual(
-      expected.filter((entry) => typeof entry === "number"),
-    );
-    expect(result.order).toContain("20 enough");
-    expect(result.shift).toBeGreaterThan(50);
-  });
-});
-
-describe.skipIf(!isBuilt)("the end of the process", () => {
-  const late = { FAKE_CUDA_DELAY_US: "20000" };
-
-  it("waits for one engine of a preparation at most, and nothing is called after that", () => {
-    const { status, stderr, result } = run("exit", late);
-    expect(stderr).toBe("");
-    expect(status).toBe(7);
-    // One run to load what it needs, and two graphs of ten.
-    expect(result.executions).toBeLessThanOrEqual(21);
-    expect(result).toMatchObject({ code: "DEVICE_LOST", callsAfter: 0, misuse: 0 });
-    expect(run("forward").result.executions).toBeGreaterThan(100);
-  });
-
-  it("waits for a worker's device that the main thread knows nothing of", () => {
-    const { status, stderr } = run("exit-worker");
-    expect(stderr).toBe("");
-    expect(status).toBe(7);
+    controller.abort("enough");
+    const changed = model.store.set("f", new Tensor([10], new Float32Array(10).fill(100)));
+    const after = model.forward(image);
+    await Promise.all(runs);
+    await changed;
+    const shift = ((await after).data[0] as number) - first[0]!;
+    await model.dispose();
+    const expected = Array.from({ length: 30 }, (_, i) => i).filter((i) => i !== 20);
+    expect(order.filter((entry) => typeof entry === "number")).toEqual(expected);
+    expect(order).toContain("20 enough");
+    expect(shift).toBeGreaterThan(50);
   });
 });

@@ -8,7 +8,7 @@ import {
   ParameterStore,
   Tensor,
 } from "../../../dist/index.js";
-import { args, caught, control, network, shape } from "../../children/fake-gpu.mjs";
+import { args, caught, control, network, shape } from "./process.mjs";
 
 const forced = JSON.parse(process.env.FORCED_KERNELS ?? "{}");
 

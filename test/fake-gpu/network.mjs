@@ -1,8 +1,6 @@
-// Helpers for a process on the fake GPU: its control block, a small network, and its arguments.
+// What tests on the fake GPU share with their child processes: its control block, and a small network for any build of the package.
 import { openSync, readSync, writeSync } from "node:fs";
-import { Graph, GraphBuilder, ParameterStore } from "../../dist/index.js";
 
-export const [mode, ...args] = process.argv.slice(2);
 export const shape = [1, 3, 32, 32];
 
 // The fields of test/fake-cuda/control.h by their offsets.
@@ -25,25 +23,32 @@ const offsets = {
   copies: 208,
   compilations: 216,
 };
-export const file = openSync(process.env.FAKE_CUDA_CONTROL, "r+");
-export function control(name, value) {
-  const buffer = new BigInt64Array(1);
-  if (value !== undefined) {
-    buffer[0] = BigInt(value);
-    writeSync(file, buffer, 0, 8, offsets[name]);
-  }
-  readSync(file, buffer, 0, 8, offsets[name]);
-  return Number(buffer[0]);
+
+/** Opens the control block. `control(name)` reads a field and `control(name, value)` sets it. */
+export function openControl(path) {
+  const file = openSync(path, "r+");
+  const control = (name, value) => {
+    const buffer = new BigInt64Array(1);
+    if (value !== undefined) {
+      buffer[0] = BigInt(value);
+      writeSync(file, buffer, 0, 8, offsets[name]);
+    }
+    readSync(file, buffer, 0, 8, offsets[name]);
+    return Number(buffer[0]);
+  };
+  /** What is alive on the GPU. */
+  const counts = () =>
+    Object.fromEntries(
+      ["deviceAllocations", "events", "graphExecs", "cudnnDescriptors", "cublasLtObjects"].map(
+        (name) => [name, control(name)],
+      ),
+    );
+  return { file, control, counts };
 }
-export const counts = () =>
-  Object.fromEntries(
-    ["deviceAllocations", "events", "graphExecs", "cudnnDescriptors", "cublasLtObjects"].map(
-      (name) => [name, control(name)],
-    ),
-  );
 
 /** Has every kind of step in a few thousand multiplications. The linear layers of a VGG take the fake GPU seconds. */
-export async function network(device, { seed = 0, precision = "float16" } = {}) {
+export async function makeNetwork(library, device, { seed = 0, precision = "float16" } = {}) {
+  const { Graph, GraphBuilder, ParameterStore } = library;
   const b = new GraphBuilder();
   const p = (name, ...dimensions) => b.parameter(name, dimensions);
   let y = b.input("x", [3, 32, 32]);
@@ -70,6 +75,7 @@ export async function network(device, { seed = 0, precision = "float16" } = {}) 
   };
 }
 
+/** Returns the name, code and message of the error, or null if there is no error. */
 export const caught = (promise) =>
   promise.then(
     () => null,
