@@ -1,3 +1,4 @@
+// How `npm test` runs the suite.
 import { defineConfig } from "vitest/config";
 
 /** `.ci/run` names a folder: each run of vitest writes its own report there. */

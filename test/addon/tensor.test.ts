@@ -1,3 +1,4 @@
+// Tensor: what it takes and refuses, what it copies, and the random numbers of randn.
 import { describe, expect, it } from "vitest";
 import { Tensor } from "../../lib/index.ts";
 import { normalNumber } from "../support/philox.ts";

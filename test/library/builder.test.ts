@@ -1,3 +1,4 @@
+// GraphBuilder: the rows that it records, and the shapes and names that it refuses.
 import { describe, expect, it } from "vitest";
 import { GraphBuilder } from "../../lib/index.ts";
 

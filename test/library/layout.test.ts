@@ -1,8 +1,9 @@
-// The layout of the sources: no circular imports in lib.
-import { readdirSync, readFileSync } from "node:fs";
+// The layout of the sources: no circular imports in lib, no long file, no full folder, and what each file says first.
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const sources = readdirSync(join(root, "lib"), { recursive: true, encoding: "utf8" })
@@ -36,4 +37,56 @@ it("has no circular imports in lib", () => {
     finished.add(source);
   };
   for (const source of sources) visit(source, []);
+});
+
+// An archive, such as the bundle for GPUs, has no list of tracked files.
+const isClone = existsSync(join(root, ".git"));
+const listed = isClone
+  ? execFileSync("git", ["ls-files", "-z"], { cwd: root, encoding: "utf8" })
+  : "";
+const tracked = listed.split("\0").filter((path) => path !== "" && existsSync(join(root, path)));
+const files = tracked.filter((path) => /\.(ts|mjs|cc|h|cu|py|sh)$/.test(path));
+const read = (path: string) => readFileSync(join(root, path), "utf8");
+
+describe.skipIf(!isClone)("every source file", () => {
+  const maxLines = 350;
+
+  it(`has at most ${maxLines} lines`, () => {
+    const lines = (path: string) => read(path).split("\n").length - 1;
+    expect(files.filter((path) => lines(path) > maxLines)).toEqual([]);
+  });
+
+  it("opens with a comment that says what it holds, or has a header that does", () => {
+    const comment = (path: string) =>
+      /\.(py|sh)$/.test(path) ? /^(#!.*\n)?(# ?\w|""")/ : /^(#!.*\n)?\/[/*]/;
+    const silent = files.filter(
+      (path) =>
+        !comment(path).test(read(path)) &&
+        !(path.endsWith(".cc") && files.includes(path.replace(/\.cc$/, ".h"))),
+    );
+    expect(silent).toEqual([]);
+  });
+});
+
+describe.skipIf(!isClone)("every folder", () => {
+  const maxFiles = 25;
+  /** Folders of data, each with the reason. */
+  const data = new Map([
+    [
+      "test/golden",
+      "answers of PyTorch, made by its own scripts and named by the tests that read them",
+    ],
+    ["bench/results", "one file a machine, written by a benchmark"],
+    ["docs/images", "the figures of one page, written by bench/report.mjs"],
+  ]);
+
+  it(`has at most ${maxFiles} files side by side`, () => {
+    const counts = new Map<string, number>();
+    for (const path of tracked ?? []) {
+      if ([...data.keys()].some((folder) => path.startsWith(`${folder}/`))) continue;
+      counts.set(dirname(path), (counts.get(dirname(path)) ?? 0) + 1);
+    }
+    expect([...counts].filter(([, count]) => count > maxFiles)).toEqual([]);
+    for (const folder of data.keys()) expect(existsSync(join(root, folder)), folder).toBe(true);
+  });
 });
