@@ -1,5 +1,5 @@
 // Conversions, convolution, pooling and matrix products, fast enough for tests: GCC's vectors,
-// weights packed once per call, rows over threads.
+// weights packed once per call, rows split over threads.
 #include "arithmetic.h"
 
 #include <algorithm>
@@ -24,7 +24,7 @@ constexpr int kLanes = 8;
 typedef float Vector __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
 constexpr int kBlock = 2 * kLanes;  // output channels at a time
 
-// y[0..P) of one row, kBlock channels: `x` is the padded input at the first window's corner.
+// Computes y[0..P) of one row for kBlock channels. `x` is the padded input at the first window.
 template <int P>
 void convolvePixels(const float* x, int64_t pixelStep, const ConvolutionShape& shape,
                     int64_t rowStep, const float* w, float* out) {
@@ -86,7 +86,7 @@ uint16_t floatToHalf(float value) {
   const auto sign = static_cast<uint16_t>(bits >> 16 & 0x8000);
   const uint32_t magnitude = bits & 0x7FFFFFFF;
   if (magnitude > 0x7F800000) return 0x7FFF;
-  if (magnitude >= 0x477FF000) return sign | 0x7C00;  // 65520 and above: infinite
+  if (magnitude >= 0x477FF000) return sign | 0x7C00;  // 65520 and above become infinite
   if (magnitude < 0x38800000) {                       // below 2^-14: units of 2^-24
     const float units = std::bit_cast<float>(magnitude) * 0x1p24F;
     return sign | static_cast<uint16_t>(std::nearbyint(units));
@@ -126,7 +126,7 @@ void widen(const void* from, Type type, size_t count, Rounding rounding, float* 
             _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(narrowed + i))));
 #endif
       for (; i < count; ++i) to[i] = halfToFloat(narrowed[i]);
-      return;  // tf32 and half hold every half
+      return;  // TF32 and half hold every half.
     case Type::kBfloat16:
       for (; i < count; ++i) to[i] = bfloat16ToFloat(narrowed[i]);
       return;

@@ -18,7 +18,7 @@ float halfToFloat(uint16_t bits);
 uint16_t floatToHalf(float value);
 float bfloat16ToFloat(uint16_t bits);
 uint16_t floatToBfloat16(float value);
-/** Ten bits of mantissa, ties away from zero, as PTX's cvt.rna.tf32. */
+/** Rounds to ten bits of mantissa, ties away from zero, as PTX's cvt.rna.tf32. */
 float roundToTf32(float value);
 
 void widen(const void* from, Type type, size_t count, Rounding rounding, float* to);
@@ -44,7 +44,7 @@ struct ConvolutionShape {
 };
 void convolve(const ConvolutionShape& shape, const float* x, const float* w, float* y);
 
-/** y[column][row] = sum over k of w[row][k] * x[column][k], rows of w as given, x widened. */
+/** y[column][row] = sum over k of w[row][k] * x[column][k]. w keeps its type, x is widened. */
 struct MatrixProduct {
   int64_t rows, columns, depth;
   const void* w;

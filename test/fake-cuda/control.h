@@ -5,26 +5,26 @@
 #include <cstddef>
 #include <cstdint>
 
-/** failKind: what the chosen call answers, in each library's own natural status. */
+/** failKind: what the chosen call answers, as each library's usual status. */
 enum FakeCudaFailKind : int64_t {
   kFakeCudaOutOfMemory = 1,
   kFakeCudaNotSupported = 2,
-  kFakeCudaInternalError = 3,   // the driver's: 999, CUDA_ERROR_UNKNOWN, this once
+  kFakeCudaInternalError = 3,   // the driver's 999, CUDA_ERROR_UNKNOWN, once
   kFakeCudaIllegalAddress = 4,  // sticky: the context is lost
-  kFakeCudaUnknown = 5,  // 999 from every call from now on, as of a GPU that fell off the bus
+  kFakeCudaUnknown = 5,         // 999 from every later call, as from a GPU that fell off the bus
 };
 
-/** Set by the test: failAt, failKind, delayMicroseconds. All else is set to 0 when the library is
-    loaded and written by the library alone. One process per file. */
+/** The test sets failAt, failKind and delayMicroseconds. The library sets all other fields to 0
+    when it is loaded, and only it writes them. One process per file. */
 struct FakeCudaControl {
   int64_t layout;             //   0: kFakeCudaLayout once the library is loaded
   int64_t calls;              //   8: calls that can fail, so far
-  int64_t failAt;             //  16: the number of the call that fails (from 1); 0: none
+  int64_t failAt;             //  16: the number of the call that fails, from 1; 0 for no failure
   int64_t failKind;           //  24: FakeCudaFailKind
-  int64_t failed;             //  32: how many calls were made to fail
-  int64_t delayMicroseconds;  //  40: how late each operation on a stream starts
+  int64_t failed;             //  32: the number of calls made to fail
+  int64_t delayMicroseconds;  //  40: the delay before each operation on a stream
   int64_t misuseCount;        //  48
-  int64_t deviceAllocations;  //  56: objects alive, from here on
+  int64_t deviceAllocations;  //  56: live objects, from here on
   int64_t pinnedAllocations;  //  64
   int64_t streams;            //  72
   int64_t events;             //  80
@@ -46,8 +46,8 @@ struct FakeCudaControl {
   int64_t copies;             // 208
   int64_t compilations;       // 216: programs compiled by NVRTC
   int64_t reserved[4];        // 224
-  char misuse[512];           // 256: the first misuse, ends in 0
-  char lost[256];             // 768: why the first device was lost, ends in 0
+  char misuse[512];           // 256: the first misuse, 0-terminated
+  char lost[256];             // 768: why the first device was lost, 0-terminated
 };
 
 inline constexpr int64_t kFakeCudaLayout = 1;

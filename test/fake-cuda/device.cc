@@ -1,4 +1,4 @@
-// Devices from the environment, primary contexts, and the entry checks of driver calls.
+// Devices from the environment, primary contexts, and the checks at the start of driver calls.
 #include "device.h"
 
 #include <cstdlib>

@@ -1,4 +1,4 @@
-// Devices, their primary contexts, and what each driver call checks first.
+// Devices, their primary contexts, and the checks at the start of each driver call.
 #pragma once
 
 #include <atomic>
@@ -33,14 +33,14 @@ struct Context : Object {
   CUcontext handle = nullptr;
   std::atomic<int> retained{0};
   std::atomic<bool> lost{false};
-  std::atomic<int> answer{CUDA_ERROR_ILLEGAL_ADDRESS};  // of every call once it is lost
+  std::atomic<int> answer{CUDA_ERROR_ILLEGAL_ADDRESS};  // of every call once the context is lost
   std::mutex mutex;
   std::vector<std::weak_ptr<Stream>> streams;
   Memo memo;
 
   /** Makes every later call on this context fail with `answer`. */
   void lose(const std::string& why);
-  /** The same because of failAt, by a kind that is sticky. */
+  /** Loses the context because of failAt, with a sticky kind. */
   void loseAsAsked(int64_t kind);
   /** Waits for all work on all streams. */
   void drain();
@@ -52,19 +52,19 @@ int deviceCapability();
 bool isInitialized();
 int initialize();
 Context* contextOf(int device);
-/** Memory was freed, or nobody knows what was written. */
+/** Forgets all memos, because memory was freed or unknown bytes were written. */
 void forgetMemos();
-/** The calling thread's, or null. */
+/** The calling thread's context, or null. */
 Context* currentContext();
 void setCurrentContext(Context* context);
 
 enum class Needs : uint8_t { kNothing, kInit, kContext };
-/** What the driver call must answer at once, or CUDA_SUCCESS. */
+/** The status that the driver call must return at once, or CUDA_SUCCESS. */
 int enter(Needs needs);
 /** The same for a call that frees. */
 int enterFreeing(Needs needs);
 int driverFault(int64_t kind);
-/** What a call about a device answers: `status` unless the device is lost. */
+/** The status of a call about a device: `status` unless the device is lost. */
 int statusOf(int device, int status);
 
 }  // namespace fake

@@ -1,4 +1,4 @@
-// The compile-time proof that each function of the four tables exists with its very type.
+// Proves at compile time that each function of the four tables exists with its exact type.
 #include "exports.h"
 
 namespace {
@@ -10,7 +10,7 @@ namespace {
 
 }  // namespace
 
-/** For tests that link the library: the whole table, filled. */
+/** Returns the whole filled table, for tests that link the library. */
 extern "C" __attribute__((visibility("default"))) const vgg::cuda::Api* fakeCudaApi() {
   return &kAll;
 }

@@ -1,5 +1,5 @@
-// Declares every function of the contract (native/cuda/nvidia/api.h) with C linkage: a definition
-// of another type does not compile, and one that is missing does not link (exports.cc).
+// Declares every function of native/cuda/nvidia/api.h with C linkage. A definition of another type
+// does not compile, and a missing one does not link (exports.cc).
 #pragma once
 
 #include "cuda/nvidia/api.h"

@@ -1,5 +1,5 @@
-# One library that stands in for libcuda, cuDNN, cuBLASLt and NVRTC: `cmake --build . --target fake_cuda` leaves it,
-# under all their names, in build/fake-cuda.
+# One library that stands in for libcuda, cuDNN, cuBLASLt and NVRTC. `cmake --build . --target fake_cuda` writes it to
+# build/fake-cuda under all their names.
 set(fake_cuda_folder ${CMAKE_CURRENT_LIST_DIR})
 get_filename_component(fake_cuda_root ${fake_cuda_folder}/../.. ABSOLUTE)
 if(NOT DEFINED FAKE_CUDA_OUTPUT)
@@ -18,7 +18,7 @@ add_custom_command(OUTPUT ${fake_cuda_texts}
 # The emulator includes the kernels' sources.
 set_source_files_properties(${fake_cuda_folder}/emulator/emulated_kernels.cc PROPERTIES OBJECT_DEPENDS "${fake_cuda_kernels}")
 if(VGG_SANITIZE)
-  # Minutes otherwise.
+  # Compiling takes minutes otherwise.
   set_source_files_properties(${fake_cuda_folder}/emulator/emulated_kernels.cc PROPERTIES COMPILE_OPTIONS "-O1;-fno-sanitize=undefined")
 endif()
 
@@ -26,7 +26,7 @@ file(GLOB_RECURSE fake_cuda_sources CONFIGURE_DEPENDS ${fake_cuda_folder}/*.cc)
 add_library(fake_cuda SHARED EXCLUDE_FROM_ALL ${fake_cuda_sources} ${fake_cuda_texts})
 target_include_directories(fake_cuda PRIVATE ${fake_cuda_folder} ${fake_cuda_root}/native)
 target_link_libraries(fake_cuda PRIVATE Threads::Threads)
-# Never published and never moved: it may use all that this machine has.
+# It is never published or moved, so it may use every instruction set of this machine.
 target_compile_options(fake_cuda PRIVATE -O2 -march=native)
 target_link_options(fake_cuda PRIVATE -Wl,--no-undefined)
 set_source_files_properties(${fake_cuda_folder}/arithmetic.cc PROPERTIES COMPILE_OPTIONS "-O3;-fno-math-errno")

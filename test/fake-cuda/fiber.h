@@ -15,7 +15,7 @@
 
 namespace emulate {
 
-/** Where to go on: a stack with the registers saved on it. */
+/** A point to continue from: a stack with the registers saved on it. */
 struct Context {
 #if defined(__x86_64__)
   void* top = nullptr;
@@ -27,8 +27,8 @@ struct Context {
 };
 
 #if defined(__x86_64__)
-// Saves what the System V calling convention lets a function rely on. Signal masks stay as they
-// are, which swapcontext would pay two system calls for.
+// Saves the registers that the System V calling convention preserves. It keeps the signal mask,
+// for which swapcontext makes two system calls.
 __attribute__((naked, noinline)) inline void swapStacks(void** /*save*/, void* /*next*/) {
   __asm__(
       "pushq %rbp; pushq %rbx; pushq %r12; pushq %r13; pushq %r14; pushq %r15;"
@@ -37,7 +37,7 @@ __attribute__((naked, noinline)) inline void swapStacks(void** /*save*/, void* /
 }
 #endif
 
-/** Goes on at `to` and returns when somebody switches back to `from`, or never when `last`. */
+/** Continues at `to`. Returns when something switches back to `from`, or never if `last`. */
 inline void switchContext(Context& from, Context& to, [[maybe_unused]] bool last = false) {
 #if defined(__SANITIZE_ADDRESS__)
   void* fakeStack = nullptr;
@@ -63,11 +63,11 @@ class Stack {
     context.stack = memory_.get();
     context.bytes = kBytes;
 #if defined(__SANITIZE_ADDRESS__)
-    // A launch that failed left frames behind.
+    // A failed launch may have left frames behind.
     __asan_unpoison_memory_region(memory_.get(), kBytes);
 #endif
 #if defined(__x86_64__)
-    // As after a call: the stack pointer is 8 off a multiple of 16 when `entry` begins.
+    // As after a call, the stack pointer is 8 off a multiple of 16 when `entry` begins.
     void** top = reinterpret_cast<void**>(memory_.get() + kBytes);
     *--top = nullptr;
     *--top = reinterpret_cast<void*>(entry);

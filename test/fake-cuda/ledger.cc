@@ -65,7 +65,7 @@ struct Statics {
   ~Statics() {
     areStaticsGone = true;
     if (underWay > 0) dieWithoutStatics("was under way when");
-    // Whoever is between two calls makes the next one.
+    // A thread that is between two calls makes its next one.
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
 };
@@ -86,7 +86,7 @@ Table& table() {
   return *all;
 }
 
-// Bits 48 and up make the number no address at all: reading through a handle ends the process.
+// Bits 48 and up make the number an invalid address: reading through a handle ends the process.
 constexpr uint64_t kMark = 0x00FA'0000'0000'0000;
 
 Field counterOf(Kind kind) {
@@ -144,7 +144,7 @@ void noteUnknown(Kind kind, const void* handle, const char* caller, uint64_t nex
     text += "null";
   else if ((value & 0xFFFF'0000'0000'0000) != kMark ||
            given > static_cast<int>(Kind::kNvrtcProgram) || (value >> 4 & 0xF'FFFF'FFFF) >= next)
-    text += "something that is no handle";
+    text += "a value that is not a handle";
   else if (given != static_cast<uint8_t>(kind))
     text += std::string("a ") + nameOf(static_cast<Kind>(given));
   else
@@ -261,6 +261,6 @@ void forgetObjects(int device) {
 
 FakeCudaControl* fakeCudaControl() { return &fake::control(); }
 namespace {
-// The file is ready for the test as soon as the library is open.
+// Makes the file ready for the test as soon as the library is open.
 [[maybe_unused]] const FakeCudaControl* const kLoaded = fakeCudaControl();
 }  // namespace

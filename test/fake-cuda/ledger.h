@@ -1,5 +1,5 @@
-// What the fake knows of the program under test: the control block, every live object by its
-// handle, and what was done wrong.
+// What the fake knows about the program under test: the control block, every live object by its
+// handle, and misuse.
 #pragma once
 
 #include <atomic>
@@ -17,19 +17,19 @@ int64_t read(Field field);
 void add(Field field, int64_t amount);
 void raise(Field field, int64_t value);
 
-/** Notes a use that the real libraries may answer with a crash. The first text is kept. */
+/** Records a use that may crash the real libraries. Keeps the first text. */
 void misuse(const std::string& text);
 void noteLost(const std::string& text);
 
-/** What this call must fail with, 0 or FakeCudaFailKind. Every call that can fail asks once. */
+/** The FakeCudaFailKind with which this call must fail, or 0. Every call that can fail asks. */
 int64_t countCall();
-/** For calls that free: they are counted and never made to fail. */
+/** Counts a call that frees. Such calls are never made to fail. */
 void countFreeingCall();
 
-/** To be called where the real libraries make what they destroy when the process exits. A call that
- * is under way then, or comes later, ends the process with a line on stderr. */
+/** To be called where the real libraries make statics that they destroy at exit. A call that is
+ * under way then, or comes later, ends the process with a line on stderr. */
 void makeStatics();
-/** Every call asks first, and a call that may wait holds one. */
+/** Every call checks this first. A call that may wait holds one. */
 class UnderWay {
  public:
   UnderWay();
@@ -55,23 +55,23 @@ enum class Kind : uint8_t {
   kNvrtcProgram,
 };
 
-/** Anything behind a handle. Handles are numbers that are never used twice, not addresses. */
+/** An object behind a handle. Handles are numbers that are never reused, not addresses. */
 struct Object {
   explicit Object(int device) : device(device) {}
   virtual ~Object() = default;
   Object(const Object&) = delete;
   Object& operator=(const Object&) = delete;
 
-  const int device;  // -1: of no device
+  const int device;  // -1 if it belongs to no device
   std::atomic<bool> destroyed{false};
 };
 
 void* publishObject(Kind kind, std::shared_ptr<Object> object);
-/** The live object behind the handle; else null, and a misuse noted for `caller`. */
+/** The live object behind the handle. Otherwise null, and records a misuse by `caller`. */
 std::shared_ptr<Object> findObject(Kind kind, const void* handle, const char* caller);
-/** The same, and the handle is dead from now on. */
+/** Does the same and retires the handle. */
 std::shared_ptr<Object> retireObject(Kind kind, const void* handle, const char* caller);
-/** Takes a lost device's objects out of the counts. */
+/** Removes a lost device's objects from the counts. */
 void forgetObjects(int device);
 
 template <class T>

@@ -59,7 +59,7 @@ bool Memo::redo(uint64_t signature) {
   bool isThere = true;
   for (size_t i = 0; i < entry.writes.size(); ++i)
     isThere = isThere && contents_.of(entry.writes[i]) == entry.after[i];
-  // Where the work reads what it writes, those bytes differ from the ones that it read.
+  // If the work reads what it writes, those bytes now differ from the ones that it read.
   const bool isRead = contentsOf(entry.reads) == entry.before;
   if (isThere && isRead) return true;
   if (!isRead || entry.copies.empty()) return false;
@@ -82,7 +82,7 @@ void Memo::did(uint64_t signature, std::vector<Interval> reads, std::vector<Inte
   const uint64_t number = Signature().add(signature).add(before).value();
   for (const Interval& write : entry.writes) contents_.set(write, number);
   for (const Interval& write : entry.writes) entry.after.push_back(contents_.of(write));
-  // Bytes between those that were written may be others next time, unless they are read as well.
+  // Bytes between the written ones may differ next time, unless the work reads them too.
   const auto isRead = [&](const Interval& write) {
     return std::any_of(entry.reads.begin(), entry.reads.end(),
                        [&](const Interval& read) { return read.contains(write); });

@@ -1,5 +1,6 @@
-// Work whose result is known: autotuning runs the same operations a dozen times, by engines that
-// differ in their time alone, and the fake's clock does not depend on doing the arithmetic again.
+// Memo of work whose result is known. Autotuning runs the same operations a dozen times with
+// engines that differ only in time, and the fake's clock does not depend on repeating the
+// arithmetic.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +12,7 @@
 
 namespace fake {
 
-/** Bytes from begin to before end. */
+/** The bytes from begin up to end, without end. */
 struct Interval {
   const char* begin;
   const char* end;
@@ -23,7 +24,7 @@ struct Interval {
   }
 };
 
-/** What work is known by: a hash of all that it depends on but for the bytes it reads. */
+/** Identifies work: a hash of all that it depends on except the bytes that it reads. */
 class Signature {
  public:
   template <class T>
@@ -41,12 +42,12 @@ class Signature {
   uint64_t hash_ = 14695981039346656037ULL;
 };
 
-/** What each byte holds, by a number for whatever wrote it there: the same number, the same bytes.
- */
+/** The contents of each byte, as a number for the work that wrote it. Equal numbers mean equal
+ * bytes. */
 class Contents {
  public:
   void set(const Interval& where, uint64_t number);
-  /** A hash of the numbers in an interval, and of where each holds. */
+  /** A hash of the numbers in an interval and of their ranges. */
   [[nodiscard]] uint64_t of(const Interval& where) const;
   void clear() { pieces_.clear(); }
 
@@ -55,27 +56,27 @@ class Contents {
     const char* end;
     uint64_t number;
   };
-  std::map<const char*, Piece> pieces_;  // by their first byte; none overlaps another
+  std::map<const char*, Piece> pieces_;  // by their first byte, without overlaps
 };
 
 class Memo {
  public:
-  /** Whether the bytes that the work would write are there now: because nothing has touched them
-   * since, or because they were put back from a copy. */
+  /** Whether the bytes that the work would write are in place: because nothing has touched them
+   * since, or because they were restored from a copy. */
   bool redo(uint64_t signature);
-  /** The work has been done. `isWhole`: it wrote every byte of `writes`. */
+  /** Records that the work has been done. `isWhole`: it wrote every byte of `writes`. */
   void did(uint64_t signature, std::vector<Interval> reads, std::vector<Interval> writes,
            bool isWhole);
-  /** Something wrote that is never known again. */
+  /** Records writes by work that will not be recognised again. */
   void wrote(const std::vector<Interval>& writes);
   void clear();
 
  private:
   struct Entry {
     std::vector<Interval> reads, writes;
-    uint64_t before;  // what was read
+    uint64_t before;  // of the bytes read
     std::vector<uint64_t> after;
-    std::vector<std::vector<char>> copies;  // of what was written, from the second time on
+    std::vector<std::vector<char>> copies;  // of the bytes written, from the second time on
   };
   [[nodiscard]] uint64_t contentsOf(const std::vector<Interval>& intervals) const;
   void keepCopies(Entry& entry);
@@ -84,10 +85,10 @@ class Memo {
   Contents contents_;
   std::unordered_map<uint64_t, Entry> entries_;
   size_t copiedBytes_ = 0;
-  uint64_t unknown_ = 0;  // the last number given to bytes of no known work
+  uint64_t unknown_ = 0;  // the last number given to bytes of unknown work
 };
 
-/** What an engine leaves in its workspace: nothing that anybody may rely on. */
+/** Overwrites a workspace as an engine does, so that nobody relies on its contents. */
 void spoil(Memo& memo, void* workspace, size_t bytes);
 
 }  // namespace fake

@@ -78,7 +78,7 @@ void uncount(Memory& all, Allocation& a) {
   add(&FakeCudaControl::deviceBytes, -static_cast<int64_t>(a.bytes));
 }
 
-// The allocation that holds the first byte, or live.end().
+// Finds the allocation that holds the first byte, or live.end().
 auto holder(Memory& all, const char* pointer) {
   auto found = all.live.upper_bound(pointer);
   if (found == all.live.begin()) return all.live.end();
@@ -86,7 +86,7 @@ auto holder(Memory& all, const char* pointer) {
   return pointer < found->first + found->second.bytes ? found : all.live.end();
 }
 
-// Of all threads since beginAccesses().
+// Accesses of all threads since beginAccesses().
 struct AccessLog {
   std::mutex mutex;
   int active = 0;
@@ -116,7 +116,7 @@ struct Remembered {
   }
 };
 constexpr size_t kRemembered = 4;
-// A thread of the emulator ends before its launch does.
+// A thread of the emulator ends before its launch.
 struct RememberedRanges {
   Remembered ranges[kRemembered];
   size_t oldest = 0;
@@ -127,7 +127,7 @@ struct RememberedRanges {
 };
 thread_local RememberedRanges remembered;
 
-// One interval each for neighbours and overlaps: the threads of a launch share its buffers.
+// Merges intervals that touch or overlap, because the threads of a launch share its buffers.
 void merge(std::vector<Interval>& all) {
   std::sort(all.begin(), all.end(),
             [](const Interval& a, const Interval& b) { return a.begin < b.begin; });
@@ -157,7 +157,7 @@ void* allocate(Space space, int device, size_t bytes) {
     all.end = all.next + reserved * 2;
   }
   const size_t mapped = (bytes + 2 * kGuard + kPage - 1) / kPage * kPage;
-  // A page without access between neighbours.
+  // Neighbours have a page without access between them.
   if (static_cast<size_t>(all.end - all.next) < mapped + kPage) return nullptr;
   char* mapping = all.next;
   if (mprotect(mapping, mapped, PROT_READ | PROT_WRITE) != 0) return nullptr;
@@ -191,7 +191,7 @@ bool release(Space space, int device, const void* pointer, const char* caller) {
   noteGuards(found->first, a);
   uncount(all, a);
   emulate::windowGeneration.fetch_add(1);
-  // Given back and closed for ever: a read through a stale pointer ends the process.
+  // Gives the memory back and closes it forever: a read through a stale pointer ends the process.
   madvise(a.mapping, a.mapped, MADV_DONTNEED);
   mprotect(a.mapping, a.mapped, PROT_NONE);
   all.live.erase(found);

@@ -1,4 +1,4 @@
-// The fake NVRTC: takes exactly the sources that are compiled into this library.
+// The fake NVRTC. It accepts exactly the sources that are compiled into this library.
 #include "nvrtc.h"
 
 #include <cstdlib>
@@ -17,7 +17,7 @@ constexpr int kInvalidInput = 3;
 constexpr int kInvalidProgram = 4;
 constexpr int kInvalidOption = 5;
 constexpr int kInternalError = 11;
-// NVRTC 13.0's.
+// The architectures of NVRTC 13.0.
 constexpr int kArchitectures[] = {75, 80, 86, 87, 88, 89, 90, 100, 103, 110, 120};
 constexpr const char* kImageStart = "FAKE-CUBIN 1 ";
 constexpr const char* kPtxStart = "// FAKE-PTX 1 ";
@@ -43,7 +43,7 @@ const KernelText* findText(const std::string& text) {
   return nullptr;
 }
 
-// Every #include "name" of the text must be among the headers, byte for byte ours.
+// Every #include "name" of the text must be among the headers, and equal to ours byte for byte.
 bool checkIncludes(const Program& program, const std::string& text, std::string* log) {
   static constexpr char kInclude[] = "#include ";
   for (size_t at = text.find(kInclude); at != std::string::npos; at = text.find(kInclude, at)) {
@@ -78,7 +78,7 @@ bool isHarmless(const std::string& option) {
 int compile(Program& program, int count, const char* const* options) {
   program.log.clear();
   program.compiled = false;
-  int architecture = 52;  // NVRTC's own default, long gone
+  int architecture = 52;  // NVRTC's former default
   for (int i = 0; i < count; ++i) {
     const std::string option = options[i];
     const size_t equals = option.find('=');

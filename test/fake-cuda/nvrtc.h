@@ -1,5 +1,5 @@
-// What the fake NVRTC makes and the fake driver loads: a name of a kernel source file that is
-// compiled into this library, and the architecture that was asked for.
+// The image that the fake NVRTC makes and the fake driver loads: the name of a kernel source file
+// that is compiled into this library, and the requested architecture.
 #pragma once
 
 #include <optional>
@@ -12,7 +12,7 @@ struct KernelText {
   const char* name;
   const char* text;
 };
-/** native/cuda/kernels as they were when this library was built (made by CMake). */
+/** The files of native/cuda/kernels when this library was built (made by CMake). */
 const std::vector<KernelText>& kernelTexts();
 
 struct Image {

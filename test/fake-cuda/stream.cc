@@ -10,7 +10,7 @@
 namespace fake {
 namespace {
 
-// Both under captureMutex(), but for the first look.
+// Both are guarded by captureMutex(), except for the first check.
 std::atomic<int> capturesUnderWay{0};
 std::vector<std::weak_ptr<Capture>>& captures() {
   static auto* const all = new std::vector<std::weak_ptr<Capture>>;
@@ -147,7 +147,7 @@ int waitForEvent(const std::shared_ptr<Stream>& stream, const std::shared_ptr<Ev
   {
     const std::lock_guard lock(captureMutex());
     const auto from = event->lastWasCaptured ? event->capture.lock() : nullptr;
-    if (event->lastWasCaptured && !from) return CUDA_ERROR_INVALID_VALUE;  // that capture is over
+    if (event->lastWasCaptured && !from) return CUDA_ERROR_INVALID_VALUE;  // that capture ended
     if (stream->capture) {
       if (stream->capture->invalid) return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
       if (from != stream->capture) {
@@ -157,7 +157,7 @@ int waitForEvent(const std::shared_ptr<Stream>& stream, const std::shared_ptr<Ev
       merge(stream->reached, event->reached);
       return CUDA_SUCCESS;
     }
-    if (from) {  // the stream joins the capture
+    if (from) {  // The stream joins the capture.
       if (from->invalid) return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
       stream->capture = from;
       stream->captured = 1;

@@ -16,18 +16,18 @@
 
 namespace fake {
 
-/** One operation on a stream. `run` throws to lose the device. */
+/** One operation on a stream. `run` throws if the device is lost by it. */
 struct Step {
   std::function<void(Stream&)> run;
   double nanoseconds = 0;  // on the device's accounted clock
   Field counter = nullptr;
-  bool always = false;  // runs on a lost device too: others wait for it
+  bool always = false;  // runs on a lost device too, because others wait for it
 };
 
-/** How far the work of other streams is known to be done: stream -> its steps. */
+/** The number of steps of each stream that are known to be done. */
 using Reached = std::map<const Stream*, uint64_t>;
 
-/** One capture under way; all fields under captureMutex(). */
+/** One capture under way. captureMutex() guards all fields. */
 struct Capture {
   std::thread::id owner;
   const Stream* origin = nullptr;
@@ -48,7 +48,7 @@ struct Event : Object {
   uint64_t recorded = 0;
   uint64_t completed = 0;
   double clock = 0;
-  // Of the last record, when it was captured; under captureMutex().
+  // Of the last record, if it was captured. captureMutex() guards it.
   std::weak_ptr<Capture> capture;
   bool lastWasCaptured = false;
   Reached reached;
@@ -60,14 +60,14 @@ struct Stream : Object {
   using Handle = CUstream;
 
   static std::shared_ptr<Stream> start(Context& context);
-  /** Queues the step, or records it into the capture. CUDA_SUCCESS or why not. */
+  /** Queues the step, or records it into the capture. Returns CUDA_SUCCESS or an error. */
   int push(Step step);
   void synchronize();
   void close();
   bool isCapturing() const;
 
-  double clock = 0;  // of the thread of the stream alone
-  // Under captureMutex():
+  double clock = 0;  // used only by the stream's thread
+  // Guarded by captureMutex():
   std::shared_ptr<Capture> capture;
   uint64_t captured = 0;
   Reached reached;
@@ -107,12 +107,12 @@ int recordEvent(const std::shared_ptr<Event>& event, const std::shared_ptr<Strea
 int waitForEvent(const std::shared_ptr<Stream>& stream, const std::shared_ptr<Event>& event);
 int beginCapture(const std::shared_ptr<Stream>& stream);
 int endCapture(const std::shared_ptr<Stream>& stream, std::vector<Step>* steps);
-/** For calls that a capturing thread may not make: ends its captures, answers why. */
+/** For calls that a capturing thread may not make. Ends its captures and returns the status. */
 int forbidWhileCapturing();
-/** The same for a call about one stream, whoever makes it. */
+/** The same for a call about one stream, from any thread. */
 int forbidOnCapturing(const Stream& stream);
 
-/** The live stream, which is never the null stream; 0 or the status to answer. */
+/** Finds the live stream, which is never the null stream. Returns 0 or the status to answer. */
 int findStream(CUstream handle, const char* caller, std::shared_ptr<Stream>* stream);
 
 }  // namespace fake

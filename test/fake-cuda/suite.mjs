@@ -18,7 +18,7 @@ const { status } = spawnSync(
       ...process.env,
       VGG_CUDA_PATH: join(root, "build/fake-cuda"),
       VGG_REQUIRE_DEVICES: "cuda",
-      // A separate cache: the plans and kernels of a real GPU stay untouched.
+      // A separate cache keeps the plans and kernels of a real GPU untouched.
       XDG_CACHE_HOME: cache,
     },
   },

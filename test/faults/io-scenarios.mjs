@@ -1,5 +1,5 @@
-// What test/faults/io.mjs does while calls for files fail: saving, reading, converting and downloading, each with what must
-// hold afterwards. Importing it starts a server of one file, which `close` ends.
+// The scenarios of test/faults/io.mjs: saving, reading, converting and downloading while file calls fail, and what must
+// hold afterwards. Importing this module starts a server of one file, which `close` ends.
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { createServer } from "node:http";
@@ -24,7 +24,7 @@ const tensors = (value) =>
     ["small", new Tensor([5], new Float32Array(5).fill(value))],
   ]);
 const fill = (name, value) => writeSafetensors(at(name), tensors(value));
-/** The value that a file's tensors are full of; undefined: it is torn. */
+/** The value that fills a file's tensors, or undefined if the file is torn. */
 async function valueIn(name) {
   const read = await readCheckpoint(at(name));
   const [value] = read.get("small").data;
@@ -36,7 +36,7 @@ export const expect = (holds, what) => {
   if (!holds) throw new Error(what);
 };
 const noParts = () => {
-  removeTemporaryFiles(); // as at the end of a process: a lock that could not be removed
+  removeTemporaryFiles(); // The end of a process removes locks that could not be removed earlier.
   const left = fs.readdirSync(folder).filter((name) => /\.part$|\.lock|\.copy/.test(name));
   expect(left.length === 0, `${left.join(", ")} stayed`);
 };
@@ -96,7 +96,7 @@ async function pulls() {
   const { sha256: found } = await pull(weights, { folder, mirror, retryDelayMs: 0 });
   expect(found === sha256, "another hash was found");
 }
-/** What is under the file's name is right. */
+/** Expects the complete file, or no file after an error. */
 function pulled(error) {
   const isThere = fs.existsSync(at(weights.file));
   expect(
@@ -117,8 +117,8 @@ const lockOf = (owner, ageMs) => {
 const half = () => fs.writeFileSync(at(`${weights.file}.part`), content.subarray(0, 100_000));
 
 /**
- * What is done, and what holds afterwards. `before` and `after` run without faults; after a failure `run` runs once more
- * without them.
+ * What each scenario does and what must hold afterwards. `before` and `after` run without faults. After a failure `run`
+ * runs once more without faults.
  */
 export const scenarios = {
   save: {
@@ -152,7 +152,7 @@ export const scenarios = {
     },
     run: () => fill("link", 2),
     async after(error) {
-      expect(fs.lstatSync(at("link")).isSymbolicLink(), "the link is none any more");
+      expect(fs.lstatSync(at("link")).isSymbolicLink(), "the link is no longer a link");
       const value = await valueIn("target.safetensors");
       expect(value === 2 || (error && value === 1), "the file is torn or was not written");
     },
@@ -195,7 +195,7 @@ export const scenarios = {
     end: noParts,
   },
   pull: { codes: folders, before: clean, run: pulls, after: pulled, end: noParts },
-  "pull what is here": {
+  "pull a file that is present": {
     codes: folders,
     before() {
       clean();
@@ -205,7 +205,7 @@ export const scenarios = {
     after: pulled,
     end: noParts,
   },
-  "pull on, after an owner who died": {
+  "continue a pull after the lock's owner died": {
     codes: folders,
     before() {
       clean();
@@ -216,7 +216,7 @@ export const scenarios = {
     after: pulled,
     end: noParts,
   },
-  "pull on, after a silent owner": {
+  "continue a pull after the lock's owner fell silent": {
     codes: folders,
     before() {
       clean();

@@ -1,5 +1,5 @@
-// Makes every call for a file fail, one after the other, in each of several ways, while weights are saved, read, converted
-// and downloaded: each failure must be a VggError of a fitting code, no descriptor may stay open, no file may be torn,
+// Makes every file call fail, one after the other, in each of several ways, while weights are saved, read, converted
+// and downloaded. Each failure must be a VggError with a suitable code, no descriptor may stay open, no file may be torn,
 // and the next call must work. node test/faults/io.mjs [STEP] [SCENARIO]: every STEP-th call fails. Linux only: io_faults.cc.
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -17,11 +17,11 @@ if (process.env.VGG_IO_FAULTS === undefined) {
     console.error(`Expected Linux and ${library}: npm run test:io-faults`);
     process.exit(2);
   }
-  // In memory if there is such a folder: each save waits for its disk.
+  // Use a folder in memory if there is one, because each save waits for its disk.
   const parent = fs.existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
   const folder = fs.mkdtempSync(join(parent, "vgg-io-"));
   const env = { ...process.env, LD_PRELOAD: library, VGG_IO_FAULTS: folder };
-  // As another user may have set them, a proxy or a mirror is no part of the test.
+  // A proxy or a mirror that the user has set is not part of the test.
   for (const name of Object.keys(env))
     if (/proxy$|^VGG_(OFFLINE|WEIGHTS)/i.test(name)) delete env[name];
   const { status } = spawnSync(process.execPath, process.argv.slice(1), { env, stdio: "inherit" });
@@ -33,7 +33,7 @@ if (process.env.VGG_IO_FAULTS === undefined) {
 const { VggError } = await import("../../dist/index.js");
 const { close, expect, scenarios } = await import("./io-scenarios.mjs");
 
-/** Arms call `n` (0: none), and forgets what was counted. */
+/** Arms call `n` (no call if 0) and resets the counts. */
 const arm = (action, n, errno = 0) => fs.existsSync(`/vgg-io-faults/${action}/${n}/${errno}`);
 const status = () => {
   const [calls, hit, open] = fs.readlinkSync("/vgg-io-faults/status").split(" ");
@@ -42,7 +42,7 @@ const status = () => {
 
 const ways = [
   ["EIO", "once", 5],
-  ["EIO for ever", "ever", 5],
+  ["EIO forever", "ever", 5],
   ["ENOSPC", "once", 28],
   ["ESTALE", "once", 116],
   ["EINTR", "once", 4],
@@ -57,14 +57,14 @@ process.on("unhandledRejection", (error) => {
   unhandled = error;
 });
 
-/** One run whose call `n` fails. @returns false if there is no such call */
+/** Runs a scenario with call `n` failing. @returns false if there is no such call */
 async function one(scenario, action, n, errno) {
   await scenario.before?.();
   const { open } = status();
   arm(action, n, errno);
   let error;
   const hang = setTimeout(() => {
-    console.error(`FAILED: call ${n} makes it wait for ever`);
+    console.error(`FAILED: call ${n} makes it wait forever`);
     process.exit(1);
   }, 30_000);
   await Promise.resolve(scenario.run()).catch((reason) => {

@@ -1,4 +1,4 @@
-// Copies: exact at every edge, on one thread and on several, and from several callers at once.
+// Copies are exact at every edge, on one thread and on several, and for several callers at once.
 #include "core/memory/copy.h"
 
 #include <algorithm>
@@ -13,8 +13,8 @@
 namespace vgg {
 namespace {
 
-/** Each size about a block's and the threshold's edges, at alignments of both ends; what lies
- * beside stays. */
+/** Copies sizes around a block and the threshold, with several alignments of both ends. Bytes
+ * beside the target must not change. */
 void copiesAreExact() {
   constexpr size_t kLarge = size_t{2} << 20;
   constexpr size_t kRoom = 2 * kLarge + 4096;
@@ -44,7 +44,7 @@ void copiesAreExact() {
   };
   for (const size_t edge : {size_t{64}, size_t{4096}, kLarge, kLarge + (size_t{512} << 10)}) {
     for (const ptrdiff_t more : {-65, -64, -63, -1, 0, 1, 63, 64, 65}) {
-      if (edge + more > edge && more < 0) continue;  // fewer than none
+      if (edge + more > edge && more < 0) continue;  // Negative.
       check(edge + more, 0, 0);
       check(edge + more, 1, 63);
       check(edge + more, 17, 16);

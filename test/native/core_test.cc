@@ -1,5 +1,5 @@
-// The parts of the native core that JavaScript cannot see, and main: the arena, the random numbers,
-// sizes and limits here, the others in the files that main names.
+// Tests of the native core that JavaScript cannot see, and main. The arena, random numbers, sizes
+// and limits are tested here, the rest in the files that main names.
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -51,14 +51,14 @@ void arenaNeverOverlapsWhatLivesTogether() {
 }
 
 void arenaReusesBytes() {
-  // A chain of equal values, each alive only with its neighbours, needs the room of two.
+  // A chain of equal values, each alive only with its neighbours, needs the space of two.
   std::vector<vgg::Lifetime> chain;
   for (int i = 0; i < 10; ++i) chain.push_back({640, i, i + 1});
   EXPECT(vgg::layOutArena(chain).bytes == 1280);
 }
 
 void philoxMatchesItsAuthors() {
-  // Known answers of Random123 1.09, kat_vectors, philox4x32-10.
+  // Known answers from Random123 1.09, kat_vectors, philox4x32-10.
   uint32_t zero[4] = {0, 0, 0, 0};
   vgg::philox(zero, 0, 0);
   EXPECT(zero[0] == 0x6627e8d5 && zero[1] == 0xe169c58d && zero[2] == 0xbc57ac4c &&
@@ -97,8 +97,8 @@ void sizesThatOverflowAreOutOfMemory() {
 }
 
 #if defined(VGG_X86) && !defined(__SANITIZE_ADDRESS__)
-/** Whether `body`, in a process with this little address space left, throws an Error that names
- * that limit and claims nothing impossible. */
+/** Whether `body` throws an Error that names the limit on address space and claims nothing
+ * impossible. It runs in a process with 128 MiB of address space left. */
 template <typename Body>
 bool namesAddressSpace(const Body& body) {
   const pid_t process = fork();
@@ -135,7 +135,7 @@ void limitsAreNamed() {
     for (int i = 0; i < 256; ++i) threads.push_back(std::make_unique<vgg::DeviceThread>());
   }));
   EXPECT(namesAddressSpace([] { vgg::HostMemory::allocate(size_t{256} << 20); }));
-  // Small enough not to be held against what is available before.
+  // Blocks that are too small for the check of available memory.
   EXPECT(namesAddressSpace([] {
     std::vector<std::shared_ptr<vgg::HostMemory>> blocks;
     for (int i = 0; i < 256; ++i) blocks.push_back(vgg::HostMemory::allocate(size_t{24} << 20));
@@ -157,7 +157,7 @@ void testCheckProgram();  // check_program_test.cc
 }  // namespace vgg
 
 namespace vgg::cpu {
-int testKernels();  // cpu_kernels_test.cc; how many failed
+int testKernels();  // cpu_kernels_test.cc. Returns the number of failures.
 void testLayout();  // cpu_layout_test.cc
 }  // namespace vgg::cpu
 

@@ -1,4 +1,4 @@
-// How the CPU lays out a layer: a linear layer's weight in strips, a convolution's output in tiles.
+// Layouts on the CPU: a linear layer's weight in strips, and a convolution's output in tiles.
 #include <algorithm>
 #include <array>
 #include <limits>
@@ -19,10 +19,10 @@ void packedMatrixKeepsEveryBit() {
     const size_t columns = 60;
     const size_t count = rows * columns;
     std::vector<Element> values(count);
-    // As bits of float16, none of them infinite.
+    // Bits of finite float16 numbers.
     for (size_t i = 0; i < count; ++i) values[i] = static_cast<Element>(i % 0x7c00);
     PackedMatrix matrix(rows, columns, 5, isHalf, nullptr);
-    // In pieces that start and end anywhere.
+    // Write pieces that start and end anywhere.
     for (size_t at = 0; at < count;) {
       const size_t length = std::min(count - at, at % 3 == 0 ? size_t{7} : size_t{1333});
       for (size_t i = 0; i < 3; ++i)
@@ -36,9 +36,9 @@ void packedMatrixKeepsEveryBit() {
     const auto packed = [&](size_t strip) {
       return static_cast<const Element*>(matrix.strip(strip).address());
     };
-    // Row 0, channel 1, pixel 2 of 12 lies in row 2 · 5 + 1 of the first strip.
+    // Row 0, channel 1, pixel 2 of 12 is in row 2 · 5 + 1 of the first strip.
     EXPECT(packed(0)[(2 * 5 + 1) * matrix.stride()] == values[1 * 12 + 2]);
-    // The last row's last element, and zero beside it.
+    // The last row's last element is followed by zero.
     EXPECT(matrix.width() * sizeof(Element) <= 4096);
     const size_t last = rows - 1 - (matrix.strips() - 1) * matrix.width();
     const Element* end = packed(matrix.strips() - 1) + 59 * matrix.stride();
@@ -120,11 +120,11 @@ void winogradTilingCoversTheOutput() {
           tileWinograd({filters, channels, 3, 3}, chooseTiles(false, height, width, images), images,
                        kernels, threads);
       expectCoverage(tiling, height, width);
-      // With a block for each thread none is idle, whatever a cache holds.
+      // If each thread has its own blocks, no thread is idle, whatever fits into a cache.
       if (!tiling.isShared) EXPECT(tiling.blockCount % threads == 0 && tiling.block > 1);
     }
   }
-  // The second layer of VGG11: small filters and many tiles, which 64 threads need not share.
+  // The second layer of VGG11 has small filters and many tiles: 64 threads need not share blocks.
   EXPECT(!tileWinograd({128, 64, 3, 3}, chooseTiles(false, 112, 112, 1), 1, kernels, 64).isShared);
 }
 

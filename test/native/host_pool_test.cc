@@ -11,7 +11,7 @@
 namespace vgg {
 namespace {
 
-/** A pool that keeps this many pages, and counts the pages that it made and the live ones. */
+/** A pool with limits in pages. Counts the blocks that it has made and the live ones. */
 struct CountedPages {
   static constexpr size_t kPage = 4096;
   CountedPages(size_t least, size_t most)
@@ -39,15 +39,15 @@ void hostPoolServesWithTheSmallestThatFits() {
   CountedPages pages(8, 8);
   const auto use = [&](size_t bytes) { return pages.pool->allocate(bytes)->data(); };
   const std::byte* four = use(13000);
-  EXPECT(use(16000) == four);  // both are of four pages
-  EXPECT(use(8000) == four);   // wastes no more than half
+  EXPECT(use(16000) == four);  // Both have four pages.
+  EXPECT(use(8000) == four);   // Wastes no more than half.
   EXPECT(use(4000) != four);
   EXPECT(use(16384) == four);
   EXPECT(use(4096) != four);
   EXPECT(pages.made == 2);
   EXPECT(pages.pool->allocate(13000)->bytes() == 13000);
   EXPECT(pages.pool->allocate(0)->bytes() == 0);
-  pages.use(1, 9);  // more than it may keep
+  pages.use(1, 9);  // More than it may keep.
   pages.use(1, 9);
   EXPECT(pages.made == 5);
 }
@@ -56,14 +56,14 @@ void hostPoolKeepsWhatCallsOfLateNeeded() {
   CountedPages pages(4, 64);
   for (int i = 0; i < 50; ++i) pages.use(4, 10);
   EXPECT(pages.made == 4);
-  // Other sizes take the place of what was not used for longest.
+  // Other sizes replace the least recently used blocks.
   for (int i = 0; i < 50; ++i) pages.use(4, 3);
   EXPECT(pages.made == 8);
   for (int i = 0; i < 1000; ++i) pages.use(1, 3);
   EXPECT(pages.made == 8);
-  EXPECT(pages.alive == 2);  // twice what is in use
+  EXPECT(pages.alive == 2);  // Twice the blocks in use.
   pages.use(8, 10);
-  EXPECT(pages.alive == 6);  // sixty-four pages at most
+  EXPECT(pages.alive == 6);  // At most 64 pages.
 }
 
 void hostPoolMakesNothingForCallsOfManySizes() {

@@ -1,5 +1,5 @@
-// The thread pool and the thread of a device: each index once, the order of work, an owner that
-// goes.
+// The thread pool and a device's thread: each index runs once, work runs in order, and an owner may
+// go away.
 #include <array>
 #include <atomic>
 #include <memory>
@@ -43,7 +43,7 @@ void poolThreadsBeginApart() {
   }
 }
 
-/** The thread with the first block waits for all others: the other thread does them all. */
+/** The thread with the first block waits for all others, so the other thread does them all. */
 void poolThreadsTakeWhatIsLeft() {
   ThreadPool pool(2);
   for (int round = 0; round < 200; ++round) {

@@ -178,7 +178,7 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t h
   const auto preference = find<LtPreference>(handle, "cublasLtMatmulPreferenceSetAttribute");
   if (!preference) return kCublasInvalidValue;
   if (attribute == CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK) {
-    // Nothing is split here.
+    // The fake splits nothing.
     uint32_t mask = 0;
     return take(value, bytes, &mask) ? CUBLAS_STATUS_SUCCESS : kCublasInvalidValue;
   }
@@ -214,7 +214,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(
   if (const int status = understandProduct(*d, *a, *b, *c, *y, &problem)) return status;
   const char* refused = std::getenv("FAKE_CUBLASLT_NO_BIAS");
   if (problem.hasBias && refused && *refused) return CUBLAS_STATUS_NOT_SUPPORTED;
-  // The one without workspace is slower and still right.
+  // The algorithm without workspace is slower and still correct.
   for (const int64_t workspace : {kMiB, int64_t{0}, 4 * kMiB}) {
     if (*count == requested) break;
     if (static_cast<uint64_t>(workspace) > p->workspaceBytes) continue;

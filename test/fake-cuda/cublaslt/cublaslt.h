@@ -1,5 +1,4 @@
-// The fake cuBLASLt's own types: handles, descriptions, and what a matrix product means once it is
-// understood.
+// The fake cuBLASLt's own types: handles, descriptions, and the matrix product that they describe.
 #pragma once
 
 #include <cstddef>
@@ -45,7 +44,7 @@ struct LtPreference : Object {
   uint64_t workspaceBytes = 0;
 };
 
-/** Everything about one product, by value. */
+/** Describes one product completely, by value. */
 struct Product {
   int64_t m, n, k, wStride, xStride, yStride;
   Type type, yType, biasType;
@@ -69,7 +68,7 @@ struct ProductOperands {
 
 /** Bytes from the first element to the last one. */
 size_t spanOf(int64_t columns, int64_t rows, int64_t stride, Type type);
-/** Throws when a range is wrong. */
+/** Runs the convolution. Throws if a range is wrong. */
 void runProduct(const Product& p, const ProductOperands& o, int device);
 
 }  // namespace fake

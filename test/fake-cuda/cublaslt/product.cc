@@ -1,5 +1,5 @@
-// One product of the fake cuBLASLt: D(rows x columns) = epilogue(W^T . X), column-major, as a
-// linear layer asks.
+// One product of the fake cuBLASLt: D(rows x columns) = epilogue(W^T . X), column-major, as in a
+// linear layer.
 #include <vector>
 
 #include "cublaslt/cublaslt.h"

@@ -1,5 +1,5 @@
-// The fake cuDNN's own types: handles, descriptors as checked bags of attributes, and what an
-// operation graph means once it is understood.
+// The fake cuDNN's own types: handles, descriptors as checked sets of attributes, and the
+// convolution that an operation graph describes.
 #pragma once
 
 #include <atomic>
@@ -39,7 +39,7 @@ enum : int {
   kExecutionFailedDriver = 5001,
 };
 
-// Attributes beyond those that the addon names: what a careful stranger may set.
+// Attributes that the addon does not name but another program may set.
 enum : int {
   kTensorIsByValue = 908,
   kPointwiseAlpha1 = 754,
@@ -58,7 +58,7 @@ struct CudnnHandle : Object {
   std::atomic<int> users{0};
 };
 
-/** conv, then what follows it; tensors (N, C, H, W) in NHWC order. */
+/** A convolution and the operations after it. Tensors are (N, C, H, W) in NHWC order. */
 struct ConvolutionGraph {
   Type type = Type::kFloat;
   bool hasBias = false;
@@ -85,10 +85,10 @@ struct Engine {
   Rounding rounding = Rounding::kNone;
   double flopsPerNanosecond = 1e5;
   double extraNanoseconds = 0;
-  bool isWrong = false;  // each output is that of the filter beside it
+  bool isWrong = false;  // each output is the neighbouring filter's
 };
 
-/** The engines for the graph, best first. A cuDNN status; `why` says why not. */
+/** Finds the engines for the graph, best first. Returns a cuDNN status. `why` gives the reason. */
 int findEngines(const ConvolutionGraph& graph, int mode, int capability,
                 std::vector<Engine>* engines, std::string* why);
 std::optional<Engine> engineById(const ConvolutionGraph& graph, int capability, int64_t id);
@@ -107,7 +107,7 @@ struct Descriptor : Object {
   std::atomic<bool> finalized{false};
   std::mutex mutex;  // held by the call that sets, finalises or reads
   std::map<int, Value> values;
-  // Made by finalising (or filled by a heuristic's results):
+  // Set by finalising, or filled with a heuristic's results:
   ConvolutionGraph graph;
   Engine engine{};
   int capability = 0;
@@ -126,7 +126,7 @@ struct Descriptor : Object {
   size_t count(int attribute, size_t size) const {
     return values.at(attribute).bytes.size() / size;
   }
-  /** Any descriptor below this one that was destroyed. */
+  /** Whether any descriptor below this one was destroyed. */
   bool lostChild() const;
 };
 
@@ -135,24 +135,24 @@ struct Attribute {
   int64_t minimum, maximum;
   enum Use : uint8_t { kRequired, kOptional, kReadOnly } use;
 };
-/** Null when this descriptor has no such attribute. */
+/** Null if this descriptor has no such attribute. */
 const Attribute* findAttribute(int descriptor, int attribute);
 std::span<const Attribute> allAttributes();
 size_t sizeOfAttributeType(int type);
 
-/** Remembers the text for cudnnGetLastErrorString and answers the status. */
+/** Remembers the text for cudnnGetLastErrorString and returns the status. */
 int refuse(int status, const std::string& text);
 const std::string& lastRefusal();
 
 /** The status of the failure that a test asked for. It may lose the device. */
 int cudnnFault(int64_t kind, int device = -1);
 
-/** Checks the descriptor by its type and fills what it stands for. */
+/** Checks the descriptor by its type and fills the fields that finalising sets. */
 int finalizeDescriptor(Descriptor& descriptor);
 int finalizeOperationGraph(Descriptor& descriptor);
 int finalizePlan(Descriptor& descriptor);
 int cudnnVersion();
-/** Throws when a range is wrong. */
+/** Runs the convolution. Throws if a range is wrong. */
 void executeConvolution(const ConvolutionGraph& graph, const Engine& engine, int device,
                         const std::map<int64_t, void*>& pointers, void* workspace);
 double convolutionCost(const ConvolutionGraph& graph, const Engine& engine);

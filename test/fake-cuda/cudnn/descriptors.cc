@@ -1,4 +1,4 @@
-// cuDNN's exported functions for descriptors: making, setting, finalising and reading them.
+// cuDNN's exported functions for descriptors: creating, setting, finalising and reading them.
 #include <cstring>
 
 #include "cudnn/cudnn.h"
@@ -35,7 +35,7 @@ bool isChildAllowed(int attribute, int type) {
   }
 }
 
-// The attribute's row, or why it cannot be set or read so.
+// Finds the attribute's row, or refuses a wrong name or type.
 int checkAttribute(const Descriptor& descriptor, int name, int type, const Attribute** row) {
   *row = findAttribute(descriptor.type, name);
   const std::string what = "attribute " + std::to_string(name) + " of descriptor type " +
@@ -51,17 +51,17 @@ int checkAttribute(const Descriptor& descriptor, int name, int type, const Attri
   return CUDNN_STATUS_SUCCESS;
 }
 
-// Copies at most `requested` values and always says how many there are.
+// Copies at most `requested` values and always returns how many there are.
 template <class T>
 int give(const std::vector<T>& values, int64_t requested, int64_t* count, void* elements) {
   if (count) *count = static_cast<int64_t>(values.size());
   const size_t copied = std::min(values.size(), static_cast<size_t>(requested));
-  if (copied > 0 && !elements) return refuse(kBadParamNullPointer, "get: no room given");
+  if (copied > 0 && !elements) return refuse(kBadParamNullPointer, "get: null elements");
   if (copied > 0) std::memcpy(elements, values.data(), copied * sizeof(T));
   return CUDNN_STATUS_SUCCESS;
 }
 
-// Fills descriptors that the caller made.
+// Fills a descriptor that the caller made.
 int giveDescriptor(const Descriptor& from, const Engine& engine, cudnnBackendDescriptor_t handle,
                    int attribute) {
   const auto to = find<Descriptor>(handle, "cudnnBackendGetAttribute");
@@ -156,7 +156,7 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t handle,
     case CUDNN_ATTR_ENGINEHEUR_RESULTS: {
       const auto& results = descriptor->results;
       if (count) *count = static_cast<int64_t>(results.size());
-      if (requested > 0 && !elements) return refuse(kBadParamNullPointer, "get: no room given");
+      if (requested > 0 && !elements) return refuse(kBadParamNullPointer, "get: null elements");
       const size_t given = std::min(results.size(), static_cast<size_t>(requested));
       for (size_t i = 0; i < given; ++i)
         if (const int status = giveDescriptor(
@@ -167,7 +167,7 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t handle,
     case CUDNN_ATTR_ENGINECFG_ENGINE:
       if (count) *count = 1;
       if (requested < 1) return CUDNN_STATUS_SUCCESS;
-      if (!elements) return refuse(kBadParamNullPointer, "get: no room given");
+      if (!elements) return refuse(kBadParamNullPointer, "get: null elements");
       return giveDescriptor(*descriptor, engine, *static_cast<cudnnBackendDescriptor_t*>(elements),
                             name);
     case CUDNN_ATTR_ENGINE_GLOBAL_INDEX:
@@ -191,7 +191,7 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t handle,
   const size_t size = sizeOfAttributeType(type);
   if (count) *count = static_cast<int64_t>(bytes.size() / size);
   const size_t copied = std::min(bytes.size(), static_cast<size_t>(requested) * size);
-  if (copied > 0 && !elements) return refuse(kBadParamNullPointer, "get: no room given");
+  if (copied > 0 && !elements) return refuse(kBadParamNullPointer, "get: null elements");
   if (copied > 0) std::memcpy(elements, bytes.data(), copied);
   return CUDNN_STATUS_SUCCESS;
 }
@@ -203,7 +203,7 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t handle) {
   if (!descriptor) return refuse(kBadParam, "finalize: the descriptor is not alive");
   const std::lock_guard lock(descriptor->mutex);
   if (descriptor->finalized) return refuse(kBadParam, "finalize: finalised already");
-  // Compiling and loading modules is nothing for a thread that captures.
+  // A capturing thread may not compile or load modules.
   if (descriptor->type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR && forbidWhileCapturing())
     return refuse(CUDNN_STATUS_EXECUTION_FAILED, "finalize of a plan while capturing");
   if (descriptor->type == CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR ||

@@ -1,4 +1,4 @@
-// The engines that the fake offers for a graph, in an order that tempts a careless caller.
+// The engines that the fake offers for a graph. Unsuitable ones come first, to test the caller.
 #include <cstdlib>
 
 #include "cudnn/cudnn.h"
@@ -38,7 +38,7 @@ std::vector<Engine> floatEngines(int capability) {
                  .behaviorNotes = {},
                  .flopsPerNanosecond = 7e4,
                  .isWrong = true});
-  // The better one where there is much to do.
+  // The faster engine for large problems.
   all.push_back({.id = 16,
                  .numericalNotes = {},
                  .behaviorNotes = {},

@@ -1,4 +1,4 @@
-// Finalising cuDNN descriptors: each is checked against its own rules and its children's.
+// Finalises cuDNN descriptors. Checks each against its own rules and its children's.
 #include <cstdlib>
 #include <set>
 
@@ -81,7 +81,7 @@ int finalizePointwiseOperation(const Descriptor& d) {
       d.child(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR)->get<int>(CUDNN_ATTR_POINTWISE_MODE) ==
       CUDNN_POINTWISE_ADD;
   if (binary != d.has(CUDNN_ATTR_OPERATION_POINTWISE_BDESC))
-    return refuse(kBadParam, "pointwise: ADD needs B, RELU_FWD has none");
+    return refuse(kBadParam, "pointwise: ADD needs B, RELU_FWD takes no B");
   for (const int alpha : {kPointwiseAlpha1, kPointwiseAlpha2})
     if (d.has(alpha) && d.get<float>(alpha) != 1)
       return refuse(CUDNN_STATUS_NOT_SUPPORTED, "pointwise: alpha must be 1");
@@ -136,11 +136,11 @@ int finalizeEngine(Descriptor& d) {
 int finalizePack(const Descriptor& d) {
   const size_t ids = d.count(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, 8);
   if (ids != d.count(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, 8))
-    return refuse(kBadParam, "variant pack: as many pointers as ids");
+    return refuse(kBadParam, "variant pack: the counts of pointers and ids differ");
   std::set<int64_t> seen;
   for (size_t i = 0; i < ids; ++i)
     if (!seen.insert(d.get<int64_t>(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, i)).second)
-      return refuse(kBadParamDuplicated, "variant pack: an id is there twice");
+      return refuse(kBadParamDuplicated, "variant pack: a duplicate id");
   return CUDNN_STATUS_SUCCESS;
 }
 

@@ -1,4 +1,4 @@
-// Understanding an operation graph: a convolution, then bias and ReLU in that order.
+// Parses an operation graph: a convolution, then bias and ReLU in that order.
 #include <set>
 
 #include "cudnn/cudnn.h"
@@ -25,7 +25,7 @@ Type typeOf(const Descriptor& tensor) {
                                    : Type::kBfloat16;
 }
 
-// NHWC, or KRSC for a filter; the natural values for dimensions of size 1 too.
+// NHWC, or KRSC for a filter. Strides of dimensions of size 1 must be the usual ones too.
 bool isChannelsLast(const Descriptor& t) {
   const int64_t wanted[4] = {dim(t, 1) * dim(t, 2) * dim(t, 3), 1, dim(t, 1) * dim(t, 3),
                              dim(t, 1)};
@@ -39,7 +39,7 @@ struct Builder {
   std::map<int64_t, const Descriptor*> tensors;
   ConvolutionGraph graph;
 
-  // Two descriptors may share an id only if they say the same.
+  // Two descriptors may share an id only if they are equal.
   bool note(const Descriptor& tensor) {
     const auto [found, fresh] = tensors.emplace(idOf(tensor), &tensor);
     if (fresh || found->second == &tensor) return true;
@@ -119,7 +119,7 @@ int understand(const Descriptor& d, ConvolutionGraph* result) {
     follow(p, CUDNN_ATTR_OPERATION_POINTWISE_YDESC);
   }
   if (!b.left.empty())
-    return refuse(kNotSupportedGraphPattern, "graph: an operation that is no part of the chain");
+    return refuse(kNotSupportedGraphPattern, "graph: an operation outside the chain");
   for (const Descriptor* t : between) {
     if (!isVirtual(*t))
       return refuse(kNotSupportedGraphPattern, "graph: an intermediate that is not virtual");

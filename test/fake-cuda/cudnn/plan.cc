@@ -1,4 +1,4 @@
-// Execution plans: from an engine configuration or from their own JSON text; and running them.
+// Makes execution plans from an engine configuration or from their own JSON text, and runs them.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -22,7 +22,7 @@ std::string toJson(const Descriptor& plan) {
   return text + "]}";
 }
 
-// The numbers after "key":, one or the list in brackets.
+// The numbers after "key": one number, or a list in brackets.
 std::vector<int64_t> numbersAfter(const std::string& text, const char* key) {
   const size_t at = text.find(std::string("\"") + key + "\": ");
   if (at == std::string::npos) return {};
@@ -144,13 +144,13 @@ void compute(const ConvolutionGraph& graph, Rounding rounding,
   narrow(values.data(), graph.type, values.size(), pointers.at(graph.y));
 }
 
-/** Other last bits in each run: of an engine that adds in no order. */
+/** Changes the last bits in each run, like an engine that adds in no fixed order. */
 void vary(float* values, size_t count) {
   static std::atomic<size_t> run{0};
   for (size_t i = run++ % 7; i < count; i += 7) values[i] *= 1 + 0x1p-23F;
 }
 
-/** Each output in the place of the one before. */
+/** Moves each output to the position of the one before. */
 void shift(void* values, size_t bytes, size_t elementBytes) {
   auto* first = static_cast<char*>(values);
   std::rotate(first, first + elementBytes, first + bytes);
@@ -178,7 +178,7 @@ void executeConvolution(const ConvolutionGraph& graph, const Engine& engine, int
   }
   requireDeviceRange(device, workspace, workspaceBytes, "cudnnBackendExecute, workspace");
   Memo& memo = contextOf(device)->memo;
-  Signature result;  // of any engine that rounds as this one
+  Signature result;  // equal for all engines that round alike
   result.add(engine.rounding);
   for (const int64_t number : graph.numbers()) result.add(number);
   std::vector<Interval> reads;

@@ -1,4 +1,4 @@
-// The driver's calls about itself, devices and primary contexts.
+// The driver's calls for its version and errors, devices and primary contexts.
 #include "device.h"
 
 #include <unistd.h>
@@ -14,7 +14,7 @@ using namespace fake;
 
 namespace {
 
-/** What was current on this thread before each cuCtxPushCurrent. */
+/** The contexts that were current on this thread before each cuCtxPushCurrent. */
 std::vector<Context*>& pushedOver() {
   thread_local std::vector<Context*> stack;
   return stack;
@@ -207,7 +207,7 @@ CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device) {
 CUresult cuCtxSetCurrent(CUcontext handle) {
   if (const int status = enter(Needs::kInit)) return status;
   if (gettid() == getpid())
-    misuse("cuCtxSetCurrent: on the process's first thread, where other addons have theirs; push");
+    misuse("cuCtxSetCurrent: on the process's first thread, where other addons set theirs; push");
   if (!handle) {
     setCurrentContext(nullptr);
     return CUDA_SUCCESS;
@@ -228,7 +228,7 @@ CUresult cuCtxPushCurrent_v2(CUcontext handle) {
   return CUDA_SUCCESS;
 }
 
-// It cannot fail where nothing is wrong: not counted, or a failure asked for could fall on it.
+// Not counted, because a requested failure could fall on it although it cannot fail.
 CUresult cuCtxPopCurrent_v2(CUcontext* handle) {
   if (pushedOver().empty() || !currentContext()) {
     misuse("cuCtxPopCurrent: nothing was pushed on this thread");

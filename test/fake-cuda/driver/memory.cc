@@ -20,12 +20,12 @@ double copyCost(size_t bytes, double bytesPerNanosecond) {
 
 char* host(CUdeviceptr pointer) { return reinterpret_cast<char*>(pointer); }
 
-// Before the device's bytes are written.
+// To be called before the device's bytes are written.
 void noteWrite(const Stream& on, CUdeviceptr to, size_t bytes) {
   contextOf(on.device)->memo.wrote({Interval::of(host(to), bytes)});
 }
 
-// Asynchronous work reads pinned memory when its turn comes: it must be alive then.
+// Asynchronous work reads pinned memory when it runs. The memory must still be alive then.
 void requirePinned(const void* pointer, size_t bytes, const char* what) {
   if (locate(Space::kPinned, -1, pointer, bytes) == 1) return;
   misuse(std::string(what) + ": pinned memory was freed before its copy ran");
@@ -57,7 +57,7 @@ CUresult cuMemFree_v2(CUdeviceptr pointer) {
   if (const int status = forbidWhileCapturing()) return status;
   if (pointer == 0) return CUDA_SUCCESS;
   Context* context = currentContext();
-  context->drain();  // as the real one waits
+  context->drain();  // The real call waits.
   forgetMemos();
   if (!release(Space::kDevice, context->device, host(pointer), "cuMemFree"))
     return CUDA_ERROR_INVALID_VALUE;
@@ -135,7 +135,7 @@ CUresult cuMemcpyDtoHAsync_v2(void* to, CUdeviceptr from, size_t bytes, CUstream
                     .nanoseconds = copyCost(bytes, kCopyBytesPerNanosecond),
                     .counter = &FakeCudaControl::copies});
   if (status != CUDA_SUCCESS || pinned) return status;
-  stream->synchronize();  // into pageable memory the real call waits
+  stream->synchronize();  // The real call waits if the target is pageable.
   return statusOf(stream->device, CUDA_SUCCESS);
 }
 

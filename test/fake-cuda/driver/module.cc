@@ -1,5 +1,5 @@
-// The driver's calls about modules, functions and launches: images of the fake NVRTC, run by the
-// emulator of our own kernels.
+// The driver's calls for modules, functions and launches. The emulator runs the images of the fake
+// NVRTC, which are our own kernels.
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -39,8 +39,8 @@ struct Function : Object {
   std::atomic<unsigned> sharedLimit{kSharedBytes};
 };
 
-/** FAKE_CUDA_PLANTED=gemv1:returns-at-once: a fault of the kernels whose names begin so, which
- * makes them fast as well. gemv1:returns-at-once:20 has it in launches of 20 blocks and more. */
+/** FAKE_CUDA_PLANTED=gemv1:returns-at-once plants a fault in the kernels whose names begin so. It
+ * also makes them fast. gemv1:returns-at-once:20 plants it in launches of 20 blocks and more. */
 emulate::Planted plantedIn(std::string_view kernel, uint64_t blocks) {
   const char* text = std::getenv("FAKE_CUDA_PLANTED");
   if (text == nullptr || *text == 0) return emulate::Planted::kNothing;
@@ -66,8 +66,8 @@ emulate::Planted plantedIn(std::string_view kernel, uint64_t blocks) {
   return emulate::Planted::kNothing;
 }
 
-// Blocks run on threads of the emulator's own, so the hook cannot know which device they are of; it
-// knows which devices run a kernel.
+// Blocks run on the emulator's own threads, so the hook cannot know their device. It knows which
+// devices run a kernel.
 std::atomic<int> runningOn[64];
 
 emulate::Window* allowAccess(const void* address, size_t bytes, bool write) {
@@ -110,7 +110,7 @@ int checkConfig(const CUlaunchConfig& c, const Function& function) {
   for (unsigned i = 0; i < c.numAttrs; ++i) {
     if (c.attrs[i].id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION) {
       const auto& cluster = c.attrs[i].value.clusterDim;
-      // The emulator has clusters along x; 8 blocks are what every GPU that has them takes.
+      // The emulator has clusters along x. Every GPU with clusters accepts 8 blocks.
       if (deviceCapability() < 90 || cluster.y != 1 || cluster.z != 1 || cluster.x == 0 ||
           cluster.x > 8 || c.gridDimX % cluster.x != 0)
         return CUDA_ERROR_INVALID_VALUE;
@@ -135,7 +135,8 @@ CUresult cuModuleLoadData(CUmodule* result, const void* data) {
   const auto image = Image::parse(static_cast<const char*>(data));
   if (!image) return kInvalidImage;
   const int capability = deviceCapability();
-  // Machine code runs on the same major with the same or a higher minor; PTX on anything newer.
+  // Machine code runs on the same major with the same or a higher minor. PTX runs on anything
+  // newer.
   const bool runs = image->isPtx ? image->architecture <= capability
                                  : image->architecture / 10 == capability / 10 &&
                                        image->architecture <= capability;

@@ -1,4 +1,4 @@
-// The driver's calls about streams, events, capture and graphs.
+// The driver's calls for streams, events, capture and graphs.
 #include "stream.h"
 
 #include <cmath>
@@ -111,8 +111,8 @@ CUresult cuEventRecord(CUevent eventHandle, CUstream handle) {
   return recordEvent(event, stream);
 }
 
-// Asked in loops, as often as time allows: not counted, so that the numbers of the other calls are
-// the same in every run.
+// Not counted, because loops call it as often as time allows. The numbers of the other calls are
+// then the same in every run.
 CUresult cuEventQuery(CUevent handle) {
   const UnderWay call;
   if (const int status = forbidWhileCapturing()) return status;

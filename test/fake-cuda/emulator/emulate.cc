@@ -17,7 +17,7 @@ namespace {
 
 [[noreturn]] void failBarrier(const char* message) { throw LaunchError(Fault::kBarrier, message); }
 
-/** Blocks with their stacks, kept from launch to launch. */
+/** Keeps blocks with their stacks from launch to launch. */
 class Blocks {
  public:
   std::unique_ptr<Block> take() {
@@ -48,7 +48,7 @@ Blocks& blocks() {
 void Block::enter() {
   Block& block = *running;
 #if defined(__SANITIZE_ADDRESS__)
-  // The scheduler's stack is known only here, and only after its first switch.
+  // The scheduler's stack is known only here, after its first switch.
   __sanitizer_finish_switch_fiber(nullptr, &block.scheduler_.stack, &block.scheduler_.bytes);
 #endif
   try {
@@ -60,7 +60,7 @@ void Block::enter() {
   switchContext(block.current->context, block.scheduler_, true);
 }
 
-/** Runs the warp's threads until none is ready; says whether any was. */
+/** Runs the warp's threads until none is ready. Returns whether any was. */
 bool Block::runWarp(size_t warp, bool falling) {
   const unsigned lanes = warps_[warp].lanes;
   bool any = false;
@@ -106,7 +106,7 @@ void Block::run(const Kernel& kernel, void** parameters, unsigned threads, unsig
   ranks_ = ranks;
   first_ = first;
   sharedBytes_ = sharedBytes;
-  // What is there at the start is no number.
+  // Shared memory is NaN at the start.
   sharedStride_ = (sharedBytes + 1023) / 1024 * 1024;
   shared_.assign(sharedBytes == 0 ? 0 : ranks * sharedStride_ + 1023, std::byte{0xff});
   const unsigned all = threads * ranks;
@@ -143,7 +143,7 @@ void Block::run(const Kernel& kernel, void** parameters, unsigned threads, unsig
     }
     any |= pass(0, all, State::kAtClusterBarrier,
                 "a cluster's barrier was not reached by all of its threads");
-    if (!any) failBarrier("threads of a block wait at different places");
+    if (!any) failBarrier("threads of a block wait at different barriers");
   }
   running = nullptr;
 }
@@ -159,7 +159,7 @@ void checkEarly(const void* address, size_t bytes, bool write) {
   if (write) throw LaunchError(Fault::kEarly, "a store before waitForPrevious");
   if (constantHook != nullptr && !constantHook(address, bytes)) {
     throw LaunchError(Fault::kEarly,
-                      "a load before waitForPrevious of what the kernels ahead may write");
+                      "a load before waitForPrevious of memory that earlier kernels may write");
   }
 }
 
@@ -170,7 +170,7 @@ void openWindow(const void* address, size_t bytes, bool write) {
   Window* window = nullptr;
   uint64_t generation = 0;
   do {
-    // If other memory is freed during the call, the hook's window is void at once: ask it again.
+    // If other memory is freed during the call, the hook's window is void at once, so ask again.
     generation = windowGeneration.load(std::memory_order_acquire);
     window = accessHook(address, bytes, write);
     if (window != nullptr && window->takes(static_cast<const char*>(address), bytes)) break;
@@ -291,7 +291,7 @@ void Kernel::launch(Dim3 grid, Dim3 block, size_t sharedBytes, void** parameters
       }
       if (fibers) blocks().give(std::move(fibers));
     } catch (...) {
-      // The fibers of a failed block are left where they stood and go with their stacks.
+      // The fibers of a failed block stay where they stopped and are freed with their stacks.
       running = nullptr;
       next = count;
       const std::lock_guard lock(mutex);

@@ -1,9 +1,9 @@
 // Runs CUDA kernels compiled as C++ on a CPU: the threads of a block are fibers, so barriers,
 // shuffles, shared memory and tensor-core fragments mean what they mean on a GPU.
 //
-// A thread runs until it waits for others, so an unguarded race does not happen by chance; instead
-// every second block runs its threads in falling order, and a missing barrier gives wrong values in
-// one of the two orders.
+// A thread runs until it waits for others, so races do not appear by chance. Instead every second
+// block runs its threads in falling order, so that a missing barrier gives wrong values in one of
+// the two orders.
 #pragma once
 
 #include <array>
@@ -39,11 +39,11 @@ struct Dim3 {
 };
 
 enum class Fault {
-  kOutOfRange,     // a GPU answers 700, illegal address
+  kOutOfRange,     // a GPU reports 700, illegal address
   kMisaligned,     // 716, misaligned address
   kBarrier,        // a GPU hangs or computes nonsense
   kConfiguration,  // 1, invalid value
-  kEarly,          // a GPU may see what lay there before, or after, the kernels ahead
+  kEarly,          // a GPU may read values from before or after the earlier kernels
   kException,      // the access hook threw something else
 };
 
@@ -53,18 +53,18 @@ class LaunchError : public std::runtime_error {
   Fault fault;
 };
 
-/** Memory that a thread may read, or write, and what it touched of it, which nobody need ask the
- * hook again about. */
+/** Memory that a thread may read, or write, and the part that it has touched. Accesses to that part
+ * need not ask the hook again. */
 struct Window {
   const char* begin = nullptr;
   const char* end = nullptr;
   uint64_t generation = 0;
-  const char* low = nullptr;  // of what was touched; high is null where nothing was
+  const char* low = nullptr;  // of the touched part; high is null if nothing was touched
   const char* high = nullptr;
 
   bool takes(const char* first, size_t bytes);
 };
-/** Rises when memory is freed: the windows of before are void. */
+/** Rises when memory is freed, which makes older windows void. */
 inline std::atomic<uint64_t> windowGeneration{1};
 /** The last two windows of this thread's launch, for reads and for writes. */
 inline constinit thread_local Window* recent[2][2] = {};
@@ -78,19 +78,19 @@ inline bool Window::takes(const char* first, size_t bytes) {
   return true;
 }
 
-/** The window around `bytes` at `address` that may be read (or written), or null. Called from
- * several host threads at once; what it points to belongs to the calling thread and may become
- * another window when that asks again. Without a hook everything is allowed. */
+/** The window around `bytes` at `address` that may be read (or written), or null. Several host
+ * threads call it at once. The window belongs to the calling thread and may change when that thread
+ * asks again. Without a hook everything is allowed. */
 using AccessHook = Window* (*)(const void* address, size_t bytes, bool write);
 inline AccessHook accessHook = nullptr;
 
-/** Whether no kernel of the same chain writes these bytes, as it is with parameters. Without a hook
- * all memory is such. */
+/** Whether no kernel of the same chain writes these bytes, as with parameters. Without a hook this
+ * is true for all memory. */
 using ConstantHook = bool (*)(const void* address, size_t bytes);
 inline ConstantHook constantHook = nullptr;
 
-/** Whether the running thread has called waitForPrevious. Until then its kernel may run beside the
- * kernels ahead of it (programmatic dependent launch): it may read parameters and store nothing. */
+/** Whether the running thread has called waitForPrevious. Until then its kernel may overlap earlier
+ * kernels (programmatic dependent launch), so it may read only parameters and store nothing. */
 inline constinit thread_local bool hasWaited = false;
 
 /** Throws LaunchError if a thread that has not waited may not do this. */
@@ -113,14 +113,14 @@ inline void checkAccess(const void* address, size_t bytes, bool write) {
 
 inline constinit thread_local Dim3 threadIdx, blockIdx, blockDim, gridDim;
 
-/** What a test may have a kernel do wrong. */
+/** Faults that a test can plant in a kernel. */
 enum class Planted : uint8_t { kNothing, kReturnsAtOnce, kStoresNothing, kLastBlockMissing };
-/** Of the kernel that runs on this host thread. */
+/** Whether the kernel that runs on this host thread stores nothing. */
 inline constinit thread_local bool storesNothing = false;
 
 /** A kernel and how it is called. */
 struct Kernel {
-  /** As in native/cuda/kernels, e.g. "pool.cu" and "maxPool2d_f16". */
+  /** Names as in native/cuda/kernels, such as "pool.cu" and "maxPool2d_f16". */
   std::string_view file;
   std::string_view name;
   /** Whether its threads wait for each other. Threads of other kernels run as a plain loop. */
@@ -128,12 +128,12 @@ struct Kernel {
   unsigned maxThreads;
   /** Runs one thread. `parameters` are pointers to the values, as cuLaunchKernel takes them. */
   void (*thread)(void** parameters);
-  /** The size of each parameter: a launch copies them before it returns. */
+  /** The size of each parameter. A launch copies them before it returns. */
   std::span<const size_t> parameterBytes;
   Planted planted = Planted::kNothing;
 
-  /** Throws LaunchError. Returns when all blocks have run; blocks run on several host threads,
-   * the `cluster` neighbours in x of a cluster together on one. */
+  /** Returns when all blocks have run, or throws LaunchError. Blocks run on several host threads.
+   * The `cluster` neighbours in x that form a cluster run together on one. */
   void launch(Dim3 grid, Dim3 block, size_t sharedBytes, void** parameters,
               unsigned cluster = 1) const;
 };
@@ -157,11 +157,11 @@ Kernel makeKernel(std::string_view file, std::string_view name, bool usesBarrier
       file, name, usesBarriers, maxThreads, &Caller<kFunction>::call, Caller<kFunction>::kBytes};
 }
 
-/** What the lanes of a warp do together; they must agree on it. */
+/** An operation of all lanes of a warp, which must agree on it. */
 enum class Collective { kSync, kShuffle, kVote, kMultiply };
 using Slots = std::array<std::array<uint32_t, 8>, 32>;
-/** Puts `mine` down and waits for the other lanes. The result stays until the lane's next but one
- * collective. `atEnd` is run by the lane that arrives last. */
+/** Publishes `mine` and waits for the other lanes. The result is valid until the lane's next but
+ * one collective. The lane that arrives last runs `atEnd`. */
 const Slots& meet(Collective kind, std::initializer_list<uint32_t> mine,
                   void (*atEnd)(Slots&) = nullptr);
 unsigned laneIndex();
@@ -169,35 +169,35 @@ unsigned laneIndex();
 void synchronize();
 
 enum class Operands { kHalf8, kHalf16, kBfloat16, kTf32 };
-/** mma.sync: d (16, 8) += a (16, k) b (k, 8); `words` are the lane's of a, then of b. */
+/** mma.sync: d (16, 8) += a (16, k) b (k, 8). `words` are the lane's words of a, then of b. */
 void multiply(Operands operands, float (&d)[4], std::initializer_list<uint32_t> words);
 
-/** The block's shared memory of the size that the launch said, and the same place in the block of
- * another rank in the cluster. */
+/** The block's shared memory of the launch's size, and the same address in the block of another
+ * rank in the cluster. */
 std::byte* launchedShared();
 const void* sharedOf(unsigned rank, const void* mine);
 /** The barrier of the cluster. */
 void synchronizeCluster();
 
-/** cp.async: the bytes are there once the thread has waited for their group, not before. Zeros
- * where `from` is null. */
+/** cp.async: the bytes arrive only when the thread has waited for their group. Writes zeros if
+ * `from` is null. */
 void copyLater(void* to, const void* from, size_t bytes);
 void endGroup();
 void waitForGroups(size_t left);
 
-/** A matrix 16 deep in shared memory in rows of 128 bytes, whose 16-byte vectors are swizzled by
- * three bits of their address. */
+/** A matrix of depth 16 in shared memory, in rows of 128 bytes. Their 16-byte vectors are swizzled
+ * by three bits of the address. */
 struct SharedOperand {
   const void* start;
   int across;  // bytes from eight rows to the next eight
 };
-/** wgmma: d (64, 64) = a (64, 16) b (16, 64), or +=, by the four warps that the warp belongs to:
- * all since the last end of products, with the same d, at the next. */
+/** wgmma: d (64, 64) = a (64, 16) b (16, 64), or +=, by the four warps of the warp's group. All
+ * products since the last end of products, with the same d, are computed at the next end. */
 void multiplyShared(Operands operands, float (&d)[32], const SharedOperand& a,
                     const SharedOperand& b, bool adds);
 void endProducts();
 
-/** The source lane's value; it must exist. */
+/** The value of the source lane, which must exist. */
 template <typename T>
 T shuffle(unsigned mask, T value, unsigned source) {
   static_assert(sizeof(T) == 4 || sizeof(T) == 8);

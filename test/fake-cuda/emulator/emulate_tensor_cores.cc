@@ -29,7 +29,7 @@ float halfAt(uint32_t word, unsigned i) { return fromHalf(word >> (16 * i)); }
 float bfloatAt(uint32_t word, unsigned i) {
   return fromBits(i == 0 ? word << 16 : word & ~0xffffU);
 }
-/** Every number of 16 bits: a conversion by hand would take longer than the products. */
+/** A table of every 16-bit number. Converting each time would take longer than the products. */
 using Numbers = std::vector<float>;
 Numbers listNumbers(float (*convert)(uint32_t, unsigned)) {
   Numbers all(1 << 16);
@@ -44,11 +44,11 @@ const Numbers& bfloats() {
   static const auto* const all = new Numbers(listNumbers(bfloatAt));
   return *all;
 }
-// The tensor core takes the 19 upper bits and ignores the rest.
+// A tensor core reads the upper 19 bits and ignores the rest.
 float tf32At(uint32_t word, unsigned /*i*/) { return fromBits(word & 0xffffe000); }
 
-/** Gathers the operands from all lanes' words and leaves d in them. A word holds `kPacked`
- * neighbours in k; operands of k elements take k / kPacked / 4 words per row. */
+/** Gathers the operands from all lanes' words and writes d into them. A word holds `kPacked`
+ * neighbours in k. Operands of k elements take k / kPacked / 4 words per row. */
 template <int kDepth, int kPacked, auto kConvert>
 void multiplySlots(Slots& slots) {
   constexpr int kColumnWords = kDepth / kPacked / 4;  // a's words per row of a lane; b's words
@@ -84,7 +84,7 @@ void multiplySlots(Slots& slots) {
   }
 }
 
-/** Adds 16 rows of a product, or puts them down. */
+/** Adds 16 rows of a product to d, or stores them. */
 void multiplyRows(const SharedProduct& product, int firstRow, Warp& warp) {
   constexpr int kDepth = 16;
   constexpr int kColumns = 64;
@@ -142,7 +142,7 @@ void endProducts() {
   Fiber& fiber = self("a product");
   if (fiber.products.empty()) return;
   Warp& warp = running->warpOf(fiber);
-  if (warp.arrived == 31) {  // the last lane multiplies for all
+  if (warp.arrived == 31) {  // The last lane multiplies for all.
     const int firstRow = static_cast<int>(fiber.number / 32 % 4) * 16;
     for (auto& row : warp.products) std::fill(std::begin(row), std::end(row), 0.0F);
     for (const SharedProduct& product : fiber.products) multiplyRows(product, firstRow, warp);

@@ -19,9 +19,9 @@ struct Warp {
   unsigned arrived = 0;
   unsigned turn = 0;
   Collective kind = Collective::kSync;
-  // In turns: a lane may still read the last result while another puts its next value down.
+  // Used in turns: a lane may still read the last result while another writes its next value.
   Slots slots[2];
-  float products[16][64];  // of endProducts; read before the warp meets again
+  float products[16][64];  // Written by endProducts, read before the warp meets again.
 };
 
 struct Copy {
@@ -49,7 +49,7 @@ struct Fiber {
   std::vector<SharedProduct> products;   // that have not ended
 };
 
-/** The threads of one cluster of blocks, mostly of one. */
+/** The threads of one cluster of blocks, usually of one block. */
 class Block {
  public:
   /** `first` is the index of its first block. */
@@ -57,7 +57,7 @@ class Block {
            size_t sharedBytes, bool falling);
 
   std::byte* shared(unsigned rank) {
-    // As a GPU aligns it.
+    // Aligned as on a GPU.
     const auto start = (reinterpret_cast<uintptr_t>(shared_.data()) + 1023) / 1024 * 1024;
     return reinterpret_cast<std::byte*>(start) + rank * sharedStride_;
   }
@@ -67,7 +67,7 @@ class Block {
   Warp& warpOf(const Fiber& fiber) { return warps_[fiber.number / 32]; }
   Fiber* current = nullptr;
 
-  /** The current thread waits in `state` until another makes it ready. */
+  /** Lets the current thread wait in `state` until another makes it ready. */
   void wait(State state) {
     Fiber& self = *current;
     self.state = state;
@@ -81,7 +81,7 @@ class Block {
  private:
   static void enter();
   bool runWarp(size_t warp, bool falling);
-  /** Whether any thread of these may go on after a barrier that all have reached. */
+  /** Lets these threads go on if all have reached the barrier. Returns whether any may. */
   bool pass(size_t first, size_t count, State barrier, const char* message);
 
   unsigned ranks_ = 1;
@@ -96,10 +96,10 @@ class Block {
   std::exception_ptr failure_;
 };
 
-/** Whose threads run on this host thread; null where none do. */
+/** The block whose threads run on this host thread, or null. */
 inline constinit thread_local Block* running = nullptr;
 
-/** The thread that runs and asks for `what`. Throws LaunchError in a kernel without barriers. */
+/** The running thread, which asks for `what`. Throws LaunchError in a kernel without barriers. */
 Fiber& self(const char* what);
 
 }  // namespace emulate

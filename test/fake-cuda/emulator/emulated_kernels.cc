@@ -7,7 +7,7 @@
 #include "cuda/kernels/vector.h"
 #include "cuda/kernels/warpgroup.h"
 
-// Each file has its namespace: on a GPU each is a separate program.
+// Each file has its own namespace, because on a GPU each is a separate program.
 namespace layoutFile {
 #include "cuda/kernels/layout.cu"
 }

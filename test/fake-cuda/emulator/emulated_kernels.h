@@ -7,7 +7,7 @@
 
 namespace emulate {
 
-/** `file` as in native/cuda/kernels ("pool.cu"); null where there is no such kernel. */
+/** Finds a kernel. `file` is named as in native/cuda/kernels ("pool.cu"). Null if it is missing. */
 const Kernel* findKernel(std::string_view file, std::string_view name);
 
 }  // namespace emulate

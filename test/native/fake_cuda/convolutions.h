@@ -1,5 +1,5 @@
-// Descriptors of the fake cuDNN for the tests: a graph of a convolution, its engines, a plan, what
-// it runs on.
+// Descriptors of the fake cuDNN for the tests: the graph of a convolution, its engines, a plan, and
+// its tensors.
 #pragma once
 
 #include <cstdint>
@@ -30,10 +30,10 @@ struct Problem {
   int biasType = type;
 };
 
-/** conv3x3 with padding 1, then what is asked for; ids: x 1, w 2, bias 3, y 4. */
+/** A convolution with padding 1, then the problem's bias and ReLU. Ids: x 1, w 2, bias 3, y 4. */
 Desc graphOf(const Problem& p, bool withHandle = true);
 
-/** The engine configurations for the graph, the best first. */
+/** The engine configurations for the graph, best first. */
 std::vector<Desc> configurations(Desc graph, int mode = CUDNN_HEUR_MODE_A, Desc device = nullptr);
 int64_t engineOf(Desc config);
 /** Makes a plan. @returns cuDNN's status */

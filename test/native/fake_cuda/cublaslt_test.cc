@@ -1,4 +1,4 @@
-// The fake cuBLASLt against plain loops.
+// Compares the fake cuBLASLt with plain loops.
 #include <vector>
 
 #include "fixture.h"

@@ -1,5 +1,5 @@
-// The fake cuDNN against plain loops, its plans as text and for other devices, and what it must
-// refuse.
+// Compares the fake cuDNN with plain loops. Also tests its plans as text and for other devices, and
+// what it must refuse.
 #include <cmath>
 #include <cstring>
 #include <string>

@@ -1,5 +1,5 @@
-// The order of streams, graphs and events of the fake driver, and calls that fail where a test
-// asks.
+// The order of streams, graphs and events of the fake driver, and calls that fail because a test
+// asks for it.
 #include <thread>
 
 #include "fixture.h"
@@ -26,7 +26,7 @@ void streamsAndGraphsKeepTheirOrder() {
   EXPECT(bytes[0] == 5);
   control().delayMicroseconds = 0;
 
-  // Two streams, one graph.
+  // Captures two streams into one graph.
   CUgraph graph = nullptr;
   CUgraphExec exec = nullptr;
   OK(cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL));
@@ -52,7 +52,7 @@ void streamsAndGraphsKeepTheirOrder() {
   OK(cuEventElapsedTime(&milliseconds, event, end));
   EXPECT(milliseconds > 0);
 
-  // What a capturing thread may not do ends the capture; another thread may do it.
+  // A call that a capturing thread may not make ends the capture. Another thread may make it.
   OK(cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL));
   std::thread([] {
     OK(cuCtxSetCurrent(context));

@@ -1,5 +1,5 @@
-// What the tests of the fake CUDA libraries share: a context with its stream and cuDNN handle,
-// random numbers, and memory of the device.
+// Helpers for the tests of the fake CUDA libraries: a context with its stream and cuDNN handle,
+// random numbers, and device memory.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,7 @@ extern cudnnHandle_t cudnn;
 /** Random numbers from -0.5 to 0.5. */
 std::vector<float> randoms(size_t count);
 
-/** Device memory with the values in the type, copied from pageable memory. */
+/** Device memory with values of a type, copied from pageable memory. */
 struct Buffer {
   CUdeviceptr pointer = 0;
   size_t count;
@@ -43,5 +43,5 @@ struct Buffer {
   [[nodiscard]] std::vector<float> read() const;
 };
 
-/** The greatest difference of two values in the same place. */
+/** The largest difference of two values at the same position. */
 float farthest(const std::vector<float>& a, const std::vector<float>& b);

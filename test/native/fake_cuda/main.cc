@@ -1,4 +1,4 @@
-// Runs the tests of the fake CUDA libraries, and times what a VGG11 costs on them.
+// Runs the tests of the fake CUDA libraries, and times a VGG11 on them.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>

@@ -85,7 +85,7 @@ void ownKernelsAreCompiledAndRun() {
   OK(cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL));
   OK(cuLaunchKernelEx(&config, function, parameters, nullptr));
   OK(cuStreamEndCapture(stream, &graph));
-  from = to = 0;  // the values were copied
+  from = to = 0;  // The values were copied.
   OK(cuGraphInstantiateWithFlags(&exec, graph, 0));
   OK(cuGraphLaunch(exec, stream));
   for (float& value : values) value = value > 0 ? value : 0;

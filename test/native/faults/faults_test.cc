@@ -1,6 +1,6 @@
-// Makes every CUDA call of a model's life fail, one after the other, in each of five ways: each
-// time the failure must be a typed error, nothing may leak, and what comes after must work (or say
-// that the device is lost). faults_test FOLDER [step] [first]: FOLDER holds the fake libraries;
+// Makes every CUDA call of a model's life fail, one after the other, in each of five ways. Each
+// failure must be a typed error, leak nothing, and leave the next call working (or report that the
+// device is lost). Usage: faults_test FOLDER [step] [first]. FOLDER holds the fake libraries, and
 // every step-th call from `first` on fails.
 #include <dlfcn.h>
 #include <sys/wait.h>
@@ -39,7 +39,7 @@ std::string leaks() {
   return text;
 }
 
-/** In a process of its own: 0, or what went wrong on stderr. */
+/** Runs in a separate process. Returns 0, or prints to stderr what went wrong. */
 int child(const char* folder, int64_t failAt, int64_t kind, const std::vector<float>* truth,
           int out) {
   void* library = dlopen((std::string(folder) + "/libcuda.so.1").c_str(), RTLD_NOW);
@@ -82,7 +82,7 @@ Running start(const char* folder, int64_t failAt, int64_t kind, const std::vecto
   const pid_t process = fork();
   if (process == 0) {
     close(ends[0]);
-    alarm(120);  // a hang is a failure too
+    alarm(120);  // A hang is a failure too.
     int status = 1;
     try {
       status = child(folder, failAt, kind, truth, ends[1]);

@@ -19,7 +19,7 @@ namespace {
 using vgg::Code;
 using vgg::cuda::CudaBackend;
 
-/** A small network with every kind of step: first layer, merged and plain pools, both ways to
+/** A small network with every kind of step: first layer, merged and plain pools, both forms of
  * flatten, gemv. */
 vgg::Program network() {
   vgg::Program p;
@@ -52,7 +52,7 @@ vgg::Program network() {
   return p;
 }
 
-/** The smallest network: all that it reads and writes may be on the device. */
+/** The smallest network. Its input and output may both be on the device. */
 vgg::Program rectifier() {
   vgg::Program p;
   p.values = {{{4}, vgg::DType::kFloat32}, {{4}, vgg::DType::kFloat32}};
@@ -67,7 +67,7 @@ std::vector<vgg::ParameterSpec> specs() {
           {"d", {10}},          {"e", {7, 90}}, {"f", {7}}};
 }
 
-constexpr size_t kExecutable = 2;  // each run has two parts
+constexpr size_t kExecutable = 2;  // Each run has two parts.
 
 void run(Life& life, bool onDevice) {
   std::vector<uint8_t> image(kBatch * 12 * 12 * 3);
@@ -107,7 +107,7 @@ void run(Life& life, bool onDevice) {
   life.scores.assign(scores->floats(), scores->floats() + life.scores.size());
 }
 
-/** Runs on the device's memory alone; the second run needs no copies. */
+/** Runs on device memory only. The second run needs no copies. */
 void runSmall(Life& life) {
   const std::vector<float> numbers{-1, 2, -3, 4};
   life.backend->upload(*life.numbers, reinterpret_cast<const std::byte*>(numbers.data()),
@@ -135,7 +135,7 @@ void write(Life& life, int index, uint32_t stream) {
                            vgg::DType::kFloat32, numbers.size()}});
 }
 
-/** Calls step on the device's thread, as the addon does, and passes on what it throws. */
+/** Calls step on the device's thread, as the addon does, and rethrows what it throws. */
 void onThread(Life& life, const std::function<void()>& step) {
   std::promise<void> ended;
   life.backend->thread().post({nullptr, std::make_shared<std::atomic<bool>>(false), [&] {
@@ -160,7 +160,7 @@ std::vector<Step> steps() {
       [](Life& life) {
         life.parameters = life.backend->createParameters(specs(), vgg::Precision::kFloat16);
       },
-      // Some before the weights are packed, some after.
+      // Some calls come before the weights are packed, some after.
       later([](Life& life) {
         for (const int index : {0, 1, 4}) write(life, index, static_cast<uint32_t>(index));
       }),
@@ -204,7 +204,7 @@ void end(Life& life) {
     life.small = nullptr;
     life.parameters = nullptr;
   });
-  // What was let go of on this thread is freed on the device's.
+  // Objects released on this thread are freed on the device's thread.
   onThread(life, [] {});
   life.backend = nullptr;
 }
@@ -226,7 +226,7 @@ std::vector<vgg::Code> live(Life& life, bool isSticky) {
                      error.what());
           return seen;
         }
-        expect(attempt == 0, std::string("Again, and without a failing call: ") + error.what());
+        expect(attempt == 0, std::string("Failed again without a failing call: ") + error.what());
       }
     }
   }

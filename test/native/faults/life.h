@@ -1,4 +1,4 @@
-// A model's life for the fault tests: a small network is made, filled, run and freed, step by step.
+// A model's life for the fault tests: creates, fills, runs and frees a small network step by step.
 #pragma once
 
 #include <memory>
@@ -16,12 +16,12 @@ struct Problem {
 /** Throws a Problem if the condition does not hold. */
 void expect(bool holds, const std::string& what);
 
-/** The fake libraries' control, once they are loaded. */
+/** The fake libraries' control block, once they are loaded. */
 extern FakeCudaControl* control;
 
 constexpr size_t kBatch = 3;
 
-/** What the steps of a model's life share. */
+/** The objects that the steps of a model's life share. */
 struct Life {
   std::shared_ptr<vgg::cuda::CudaBackend> backend;
   std::shared_ptr<vgg::Parameters> parameters;
@@ -30,9 +30,9 @@ struct Life {
   std::vector<float> scores = std::vector<float>(kBatch * 7);
 };
 
-/** Lives the whole life, with the failures that are armed; a step that failed is tried again.
- * Returns the codes seen. */
+/** Runs all steps of a life with the armed failure. A step that failed is tried again. Returns the
+ * codes seen. */
 std::vector<vgg::Code> live(Life& life, bool isSticky);
 
-/** Frees all that is alive, on the device's thread where the addon does. */
+/** Frees all live objects, on the device's thread if the addon does so. */
 void end(Life& life);
