@@ -1,4 +1,4 @@
-# The node-gyp entrance to the same build: CMakeLists.txt lists the sources, cmake-js runs it.
+# node-gyp's entry to the same build: CMakeLists.txt lists the sources, and cmake-js runs it.
 {
   "targets": [
     {

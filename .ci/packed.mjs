@@ -1,6 +1,6 @@
 // Runs README's commands with the package as npm publishes it, in a project that runs no install scripts. docs/ci.md says what
-// that checks. A server on this machine stands for the mirror of torchvision's weights: it has random weights under the published
-// kind of name, and the table of known weights in the installed package names that file.
+// this checks. A local server stands in for the mirror of torchvision's weights. It has random weights under a name like the
+// published one, and the table of known weights in the installed package names that file.
 import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
@@ -25,7 +25,7 @@ const readme = readFileSync(join(root, "README.md"), "utf8");
 const project = mkdtempSync(join(tmpdir(), "vgg-packed-"));
 const at = (name) => join(project, name);
 
-// No cache of this machine, no GPU, no proxy between the command and the mirror.
+// Uses no cache of this machine, no GPU, and no proxy between the command and the mirror.
 const env = { ...process.env, XDG_CACHE_HOME: at("cache"), CUDA_VISIBLE_DEVICES: "" };
 for (const name of Object.keys(env))
   if (/^(VGG_|TORCH_HOME$)|^(https?|all|no)_proxy$/i.test(name)) delete env[name];
@@ -34,7 +34,7 @@ function expect(holds, what) {
   if (!holds) throw new Error(`Expected ${what}`);
 }
 
-/** Runs a line of shell in the project to its end while the mirror answers. What it prints is shown. */
+/** Runs a shell command in the project to its end while the mirror answers, and shows its output. */
 async function shell(line, more = {}) {
   console.log(`$ ${line}`);
   const child = spawn("sh", ["-c", line], { cwd: project, env: { ...env, ...more } });
@@ -54,20 +54,20 @@ async function passes(line, more) {
   return result.stdout;
 }
 
-/** README's blocks of a language, in their order. */
+/** README's code blocks of a language, in order. */
 const blocksOf = (language) =>
   [...readme.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)]
     .filter(([, name]) => name === language)
     .map(([, , text]) => text);
 
-/** README's commands for users, in its order: the lines of its blocks of bash, without the installation. */
+/** README's commands for users, in order: the lines of its bash blocks, without the installation. */
 function commands() {
   const lines = blocksOf("bash").flatMap((block) => block.trim().split("\n"));
   expect(lines[0] === "npm install vgg-cudnn", "README to begin with the installation");
   return lines.slice(1);
 }
 
-/** Packs the package and installs it. npm has its own settings here, as it downloads the dependencies. */
+/** Packs the package and installs it. npm keeps its own settings here, because it downloads the dependencies. */
 function install() {
   const npm = (cwd, ...args) =>
     execFileSync("npm", args, { cwd, stdio: ["ignore", "inherit", "inherit"] });
@@ -78,7 +78,7 @@ function install() {
   npm(project, "install", "--silent", "--ignore-scripts", `./${name}-${version}.tgz`);
 }
 
-/** Makes the stand-in for vgg11's published weights, and a module that puts it into the table of known weights. */
+/** Makes a stand-in for vgg11's published weights, and a module that puts it into the table of known weights. */
 async function makeWeights() {
   writeFileSync(
     at("save.js"),
@@ -105,7 +105,7 @@ async function makeWeights() {
   return file;
 }
 
-/** Serves one file of the project. @returns its address, the paths that were asked for, and what ends it */
+/** Serves one file of the project. @returns its address, the requested paths, and a function that closes it */
 async function mirror(file) {
   const asked = [];
   const server = createServer((request, response) => {
@@ -120,7 +120,7 @@ async function mirror(file) {
   return { url, asked, close: () => server.close() };
 }
 
-/** What the output of each of README's commands must be. */
+/** Checks the output of each of README's commands. */
 const outputs = {
   check(text) {
     const [parameters, shape] = blocksOf("")[0].split("\n");
@@ -166,7 +166,7 @@ try {
   }
   close();
   expect(asked.join() === `/models/${file}`, `one download but the mirror was asked for ${asked}`);
-  // "This downloads torchvision's weights once."
+  // Checks README's sentence "This downloads torchvision's weights once."
   const again = lines.find((line) => line.includes("DEFAULT"));
   const offline = await passes(again, { ...standIn, VGG_OFFLINE: "1" });
   expect(offline === printed[lines.indexOf(again)], "the same classes without the network");

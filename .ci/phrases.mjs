@@ -1,4 +1,4 @@
-// Refuses phrases that docs and comments should not use, in every tracked text file: prints FILE:LINE, the phrase and what to write.
+// Refuses phrases that docs and comments should not use, in every tracked text file. Prints FILE:LINE, the phrase and what to write.
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
@@ -6,7 +6,7 @@ import { basename } from "node:path";
 /** Folders and files that are not clean yet. */
 const notYetClean = ["lib/", "native/"];
 
-/** Data, generated files, and what is not ours: a phrase there is no sentence of this project. */
+/** Data, generated files, and files of others. Their sentences are not this project's. */
 const skipped = [
   /^test\/golden\//,
   /^package-lock\.json$/,

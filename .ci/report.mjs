@@ -1,5 +1,5 @@
 // Counts one step of .ci/run: the step, the tests in vitest's JSON reports, and the lines "N passed, N failed" of native tests.
-// Usage: node report.mjs STEP STATUS REPORTS LOG. Prints "PASSED FAILED", then a line for each thing that failed.
+// Usage: node report.mjs STEP STATUS REPORTS LOG. Prints "PASSED FAILED", then a line for each failure.
 import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 
@@ -13,7 +13,7 @@ function fail(count, what) {
   failures.push(`FAILED ${what}`);
 }
 
-/** Counts a report of vitest. A file that fails without a failed test, as one that cannot be imported does, counts as one failure. */
+/** Counts a report of vitest. A file that fails without a failed test, such as one that cannot be imported, counts as one failure. */
 function countReport({ testResults }) {
   for (const { name, status: fileStatus, assertionResults, message } of testResults) {
     const file = relative(process.cwd(), name);

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The steps of .ci/run, in their order: NAME | the steps that it needs first | COMMAND | what it does.
+# The steps of .ci/run, in order: NAME | the steps that it needs first | COMMAND | what it does.
 # docs/ci.md lists them with their times.
 steps=$(
   cat <<'END'
@@ -29,7 +29,7 @@ sanitizers   | setup            | npm run test:asan           | the native tests
 END
 )
 
-# What an earlier run left: a step that needs it need not make it again.
+# Whether an earlier run has left a step's results, so that it need not run again for the steps that need it.
 has_setup() { [ -d node_modules ] && [ -x dist/cli/main.js ] && [ -e build/Release/vgg_cudnn.node ]; }
 has_bench_peers() { [ bench/node_modules/.package-lock.json -nt bench/package-lock.json ]; }
 
@@ -41,7 +41,7 @@ debian() {
     { "${sudo[@]}" apt-get update -q && "${sudo[@]}" apt-get install -qy --no-install-recommends "${@:2}"; } >/dev/null
 }
 
-# readme_line N: line N of README's first block of sh, as it stands there.
+# readme_line N: runs line N of README's first sh block unchanged.
 readme_line() {
   bash -c "$(awk '/^```sh$/ { inside = 1; next } /^```$/ && inside { exit } inside' README.md | sed -n "${1}p")"
 }
@@ -65,20 +65,20 @@ clang_format() {
   git ls-files -z '*.cc' '*.h' '*.cu' | xargs -0 .cache/tools/bin/clang-format --dry-run --Werror
 }
 
-# It needs build/compile_commands.json and the generated sources, which node-gyp removes.
+# clang-tidy needs build/compile_commands.json and the generated sources, which node-gyp removes.
 clang_tidy() {
   npm run build:addon &&
     git ls-files -z 'native/*.cc' | xargs -0 -n 8 -P 2 .cache/tools/bin/clang-tidy -p build --quiet --warnings-as-errors='*' \
       2>/dev/null
 }
 
-# binding.gyp's way to the same addon.
+# Builds the same addon with binding.gyp.
 gyp() {
   rm -f build/Release/vgg_cudnn.node
   npx --yes node-gyp rebuild --jobs 2 && node dist/cli/main.js doctor
 }
 
-# The core for arm64: compiled, and its tests run under emulation.
+# Compiles the core for arm64 and runs its tests under emulation.
 arm64() {
   debian aarch64-linux-gnu-g++ g++-aarch64-linux-gnu && debian qemu-aarch64 qemu-user || return
   cmake -S . -B build-arm64 -DCMAKE_BUILD_TYPE=Release -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
@@ -86,8 +86,8 @@ arm64() {
     qemu-aarch64 -L /usr/aarch64-linux-gnu build-arm64/core_test
 }
 
-# The addon and its core by the other compiler, without a warning, and the tests that call native code.
-# The fake GPU stays GCC's: Clang 14 has no _Float16 on x86.
+# Builds the addon and its core with the other compiler, without warnings, and runs the tests that call native code.
+# GCC still builds the fake GPU: Clang 14 has no _Float16 on x86.
 clang() {
   debian clang++-14 clang-14 || return
   local build=(npx cmake-js compile --out build-clang --log-level warn --parallel 4 --cc clang-14 --cxx clang++-14 --CDCMAKE_CXX_FLAGS=-Werror)
@@ -95,7 +95,7 @@ clang() {
   VGG_ADDON=$PWD/build-clang/Release/vgg_cudnn.node npx vitest run --project addon --project device --project fake-gpu
 }
 
-# What a GPU server gets, run there as far as the fake libraries go: without npm, network or a node in PATH.
+# Runs the archive for GPU servers as far as the fake libraries allow: without npm, network or a node in PATH.
 gpu_bundle() {
   local tools folder status
   tools=$(mktemp -d) && folder=$(mktemp -d) || return

@@ -1,4 +1,4 @@
-// Measures how much of the machine others took during a run: other processes, and other guests of the same host. Linux only.
+// Measures how much of the machine others used during a run: other processes, and other guests of the host. Linux only.
 import { readFileSync } from "node:fs";
 
 const fields = (path) =>
@@ -7,7 +7,7 @@ const fields = (path) =>
     .replace(/^.*\) /, "")
     .split(/\s+/);
 
-/** Ticks of all cores since the start of the machine, and of this process with the children that it has waited for. */
+/** Ticks of all cores since the machine started, and ticks of this process with the children that it has waited for. */
 function ticks() {
   const [, user, nice, system, idle, wait, interrupts, soft, stolen] =
     fields("/proc/stat").map(Number);
@@ -16,7 +16,7 @@ function ticks() {
   return { all: busy + idle + wait, busy, own: own.reduce((sum, value) => sum + value) };
 }
 
-/** @returns a function that gives the share of the cores' time that others took since; null elsewhere than on Linux */
+/** @returns a function that returns the share of the cores' time that others used since, or null if this is not Linux */
 export function watchBystanders() {
   if (process.platform !== "linux") return () => null;
   const before = ticks();

@@ -1,6 +1,6 @@
-// How VGG11 on the CPU gets faster with more threads: whole forwards with each number of them, in turns.
+// Measures how VGG11 on the CPU gets faster with more threads: whole forwards with each thread count, in turns.
 // Usage: node bench/cores.mjs [--threads 1,2,4,…] [--batch 1,4,16] [--precision float32] [--rounds 3] [--json FILE]
-// Without --threads: 1 and its doubles up to all cores, and all of them.
+// Without --threads: the powers of two below the number of cores, and all cores.
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { listDevices, openDevice, Tensor, Vgg } from "../dist/index.js";
@@ -22,7 +22,7 @@ const counts = values.threads?.split(",").map(Number) ?? doublesUpTo(cpu.threads
 const rounds = Number(values.rounds);
 if (!(rounds >= 1))
   throw new RangeError(`Expected 1 or more for --rounds but received ${values.rounds}`);
-const sliceMs = 400; // of forwards whose median counts, at the least three
+const sliceMs = 400; // Forwards run this long, at least three. Their median counts.
 
 function doublesUpTo(last) {
   const doubles = [];
@@ -30,7 +30,7 @@ function doublesUpTo(last) {
   return [...doubles, last];
 }
 
-/** The median time of a forward at each batch size, ms. */
+/** The median time of a forward at each batch size, in ms. */
 async function measure(threads) {
   const device = await openDevice("cpu", { threads });
   const model = await Vgg.create("vgg11", { device, precision: values.precision, seed: 1 });

@@ -1,15 +1,15 @@
-// The part of docs/benchmark.md about one GPU, from what gpu/bench.mjs measured there.
+// Writes the section of docs/benchmark.md about one GPU from the results of gpu/bench.mjs.
 import { table, unique } from "./markdown.mjs";
 
 const ours = "vgg-cudnn";
 const inMs = (ms) => ms.toFixed(ms < 10 ? 3 : 1);
 const inSeconds = (ms) => (ms / 1000).toFixed(1);
 
-/** 91900: 9.19.0 */
+/** Formats a version number: 91900 is 9.19.0. */
 const versionOf = (number) =>
   [Math.floor(number / 10_000), Math.floor(number / 100) % 100, number % 100].join(".");
 
-/** Ours and the others' at each precision and batch: images a second with the queue full, and how long one call takes. */
+/** Our results and the peers' at each precision and batch: images per second with a full queue, and the time of one call. */
 function speedTable({ rows, prepare }) {
   const find = (name, precision, batch, mode) =>
     rows.findLast(
@@ -21,7 +21,7 @@ function speedTable({ rows, prepare }) {
     );
   const peers = unique(rows.map(({ name }) => name)).filter((name) => name !== ours);
   const order = ["float32", "tf32", "float16", "bfloat16"];
-  // A combination that was measured again beside another peer counts once: its first call was the first.
+  // A combination that was measured again with another peer counts once, with its very first call.
   const combinations = prepare
     .filter(
       ({ precision, batch }, i) =>
@@ -60,7 +60,7 @@ function speedTable({ rows, prepare }) {
   );
 }
 
-/** The goals, and what was measured. */
+/** The goals and the measured values. */
 const goalsTable = (verdicts) =>
   [
     "| goal | measured | wanted | |",
@@ -71,7 +71,7 @@ const goalsTable = (verdicts) =>
     }),
   ].join("\n");
 
-/** The time of each step by the GPU's clock against the larger of its two floors, where the peaks were measured. */
+/** The time of each step on the GPU's clock against the larger of its two floors, if the peaks were measured. */
 function stepsTable({ precision, batch, steps }, roofline, layers) {
   const { copyGBs, bfloat16TFLOPs } = roofline ?? { copyGBs: Infinity, bfloat16TFLOPs: Infinity };
   const teraflops = precision === "tf32" ? bfloat16TFLOPs / 2 : bfloat16TFLOPs;
@@ -90,7 +90,7 @@ function stepsTable({ precision, batch, steps }, roofline, layers) {
   );
 }
 
-/** A section in Markdown, of the JSON that gpu/bench.mjs writes. */
+/** A Markdown section from the JSON that gpu/bench.mjs writes. */
 export function gpuSection(report) {
   const { gpu, title, software, date, rounds, peers, verdicts, notes } = report;
   // A newer run of the same GPU has the times of the steps.
@@ -127,7 +127,7 @@ export function gpuSection(report) {
         ({ steps, precision, batch }, i) =>
           steps.length === layers.length &&
           (precision === "float16" || batch > 1) &&
-          // What was measured again beside another peer counts once.
+          // A combination that was measured again with another peer counts once.
           i === profiles.findIndex((one) => one.precision === precision && one.batch === batch),
       )
       .map((profile) => stepsTable(profile, roofline, layers)),

@@ -1,10 +1,10 @@
-// Where the time goes: what `vgg bench --layers` tells of each layer at batch 1.
+// Where the time goes: the times of each layer from `vgg bench --layers` at batch 1.
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 const cli = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 
-/** @returns a row for each step of the network, in order; null where the command is not to be had */
+/** @returns a row for each step of the network, in order, or null if the command is not available */
 export function layerTimes() {
   const args = [cli, "bench", "--device", "cpu", "--batch", "1", "--layers", "--json"];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, {

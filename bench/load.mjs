@@ -1,5 +1,5 @@
-// Loading VGG11's weights from a file of 531 MB: time against reading the file and summing it, and memory at its peak.
-// Usage: npm run build && node bench/load.mjs [FILE.pth]; without a file it writes one. Each load runs in a separate process.
+// Measures loading VGG11's weights from a file of 531 MB: its time against reading and summing the file, and its peak memory.
+// Usage: npm run build && node bench/load.mjs [FILE.pth]. Without a file it writes one. Each load runs in a separate process.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { open, stat } from "node:fs/promises";

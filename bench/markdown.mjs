@@ -1,4 +1,4 @@
-// What the writers of docs/benchmark.md share.
+// Shared by the scripts that write docs/benchmark.md.
 
 export const unique = (values) => [...new Set(values)];
 

@@ -1,4 +1,4 @@
-// What the process holds after loading VGG11, and after 200 forwards. Run with: node --expose-gc bench/memory.mjs
+// Prints the memory of the process after loading VGG11, and after 200 forwards. Run with: node --expose-gc bench/memory.mjs
 import { Tensor, Vgg } from "../dist/index.js";
 
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(0)} MB`;

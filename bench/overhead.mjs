@@ -1,4 +1,4 @@
-// What JavaScript adds to a forward, and whether calls leave anything behind.
+// Measures what JavaScript adds to a forward, and whether calls leak memory.
 // Usage: node --expose-gc bench/overhead.mjs [--device DEVICE] [--precision PRECISION]; cpu and float32 unless told otherwise.
 import { parseArgs } from "node:util";
 import { Graph, GraphBuilder, openDevice, ParameterStore, Tensor, Vgg } from "../dist/index.js";
@@ -14,7 +14,7 @@ const { device: id, precision } = parseArgs({
 const device = await openDevice(id);
 const calls = 10_000;
 
-/** A graph of one operation that computes next to nothing on `count` numbers. */
+/** A graph of one cheap operation on `count` numbers. */
 function graphOf(count, kind) {
   const builder = new GraphBuilder();
   const x = builder.input("x", [count]);
@@ -68,7 +68,7 @@ async function measure(name, graph, x) {
   row("    of that in JavaScript", inJavaScript);
 }
 
-/** VGG11 in turns with the addon's call alone: after a forward nothing of either is in a cache. */
+/** Times VGG11 in turns with only the addon's call. After a forward nothing of either is in a cache. */
 async function measureVgg() {
   const model = await Vgg.create("vgg11", { device, precision });
   const record = recordForward(topology("vgg11", {}), [logitsName]);

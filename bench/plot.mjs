@@ -48,7 +48,7 @@ export const instructionSetName = ([best]) => best.toUpperCase().replace("AVX512
 const machineName = ({ cpu, cores, instructionSets }) =>
   `${cpu}, ${cores} cores, ${instructionSetName(instructionSets)}`;
 
-/** Bars, a panel for each batch size: how many times as fast as onnxruntime-node. */
+/** Bars of the speed relative to onnxruntime-node, in a frame for each batch size. */
 export function speedFigure({ machine, results }) {
   const batches = unique(results.map(({ batch }) => batch));
   const speed = (row) => row.speedAgainstOnnxruntime ?? 0;
@@ -118,7 +118,7 @@ function spread(labels, distance, bottom) {
   return sorted;
 }
 
-/** Lines: images a second over the batch size, each engine with as many threads as it can have. */
+/** Lines of images per second over the batch size. Each engine has as many threads as it can use. */
 export function throughputFigure({ machine, threads, results }) {
   const batches = unique(results.map(({ batch }) => batch));
   const shown = results.filter(

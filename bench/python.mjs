@@ -1,5 +1,5 @@
-// The peers that speak Python: one virtual environment in .cache/bench-venv with exactly these packages.
-// Usage: node bench/python.mjs [--torch]; `npm run bench` calls it itself.
+// The peers that need Python: one virtual environment in .cache/bench-venv with exactly these packages.
+// Usage: node bench/python.mjs [--torch]. `npm run bench` calls it.
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -8,12 +8,12 @@ const folder = fileURLToPath(new URL("../.cache/bench-venv", import.meta.url));
 export const python = join(folder, "bin/python");
 export const mnnConvert = join(folder, "bin/mnnconvert");
 
-// --no-deps: what else these ask for serves their converters and model zoos.
+// --no-deps: their other dependencies serve only converters and model zoos.
 const packages = {
   MNN: ["--no-deps", "mnn==3.6.1", "numpy==2.4.6"],
   ncnn: ["--no-deps", "ncnn==1.0.20261020", "numpy==2.4.6"],
   OpenVINO: ["--no-deps", "openvino==2026.4.1", "numpy==2.4.6"],
-  // PyPI's only wheel for Linux x86-64 does not load without 5 GB of CUDA libraries: only with --torch.
+  // PyPI's only wheel for Linux x86-64 does not load without 5 GB of CUDA libraries, so it needs --torch.
   PyTorch: ["torch==2.15.0", "numpy==2.4.6"],
 };
 
@@ -24,7 +24,7 @@ function run(command, ...args) {
   return lines.findLast((line) => /error/i.test(line)) ?? lines.at(-1);
 }
 
-/** Makes or completes the environment. @returns engine → why it is absent */
+/** Creates or completes the environment. @returns engine → the reason why it is absent */
 export function installPython(hasTorch) {
   const failure = run(python, "--version") === null ? null : run("python3", "-m", "venv", folder);
   const absent = new Map();

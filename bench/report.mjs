@@ -1,5 +1,5 @@
-// Writes the generated part of docs/benchmark.md and its figures from bench/results, one file a machine.
-// Usage: node bench/report.mjs; `npm run bench` calls it at its end.
+// Writes the generated part of docs/benchmark.md and its figures from bench/results, which has one file per machine.
+// Usage: node bench/report.mjs. `npm run bench` calls it at its end.
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
@@ -24,7 +24,7 @@ async function writeFigure(name, svg) {
   await sharp(Buffer.from(svg), { density: 144 }).png({ palette: true }).toFile(`${path}.png`);
 }
 
-/** What a reader came for, a sentence for each precision of ours. */
+/** The main result, in one sentence for each of our precisions. */
 function headline(results, batches) {
   return ["vgg-cudnn", "vgg-cudnn, half"].flatMap((trial) => {
     const rows = results.filter((row) => row.trial === trial);
@@ -86,7 +86,7 @@ function costsTable(results, batches, trials) {
 const layersIntroduction =
   "The time of each step at batch 1 (`npx vgg bench --batch 1 --layers`). [Method](#layers-and-floors) explains the columns.";
 
-/** Each step's time, its rate as if computed directly, and its floor. */
+/** Each step's time, its rate as if it were computed directly, and its floor. */
 function layersTable(layers) {
   return table(
     ["step", "ms", "GFLOP/s if direct", "GFLOP", "MB", "floor, ms", "bound by", "of floor"],

@@ -1,4 +1,4 @@
-// From the runs of a benchmark to its rows: medians, quartiles, ratios, and the machine that they are of.
+// Turns the runs of a benchmark into rows: medians, quartiles and ratios, and a description of the machine.
 import { cpus, totalmem } from "node:os";
 import { listDevices, version } from "../dist/index.js";
 import { median, quantile, speedAgainst } from "./statistics.mjs";
@@ -23,7 +23,7 @@ const timesOf = (sample) => (sample === undefined ? null : column(sample.runs, "
 const medianOrNull = (values) => (values.includes(null) ? null : median(values));
 const rounded = (value, digits = 4) => (value === null ? null : Number(value.toPrecision(digits)));
 
-/** The fastest trial of MNN and ncnn that computes at least as exactly, on as many threads. */
+/** The fastest trial of MNN and ncnn that is at least as exact, on as many threads. */
 function strongest(samples, { trial, batch }) {
   return samples
     .filter((other) => other.batch === batch && strongestEngines.includes(other.trial.engine))
@@ -31,7 +31,7 @@ function strongest(samples, { trial, batch }) {
     .toSorted((a, b) => median(timesOf(a)) - median(timesOf(b)))[0];
 }
 
-/** @param samples [{ trial, batch, runs }] → one row each, ready for JSON */
+/** Makes one row, ready for JSON, for each of `samples`: [{ trial, batch, runs }]. */
 export function summarize(samples) {
   return samples.map((sample) => {
     const { trial, batch, runs } = sample;
@@ -57,7 +57,7 @@ export function summarize(samples) {
   });
 }
 
-/** Engines that split their work evenly suffer most from a core that is taken. */
+/** Describes the load by others. Engines that split their work evenly suffer most from a core that is busy. */
 export function describeBystanders({ othersShare }) {
   if (othersShare === null)
     return "How much of the cores' time others took during the run is unknown on this system.";

@@ -1,6 +1,6 @@
-// Times VGG11 here and in the peers: fresh processes in turns, on the same weights and images, answers compared first.
+// Times VGG11 in this package and in the peers: fresh processes in turns, with the same weights and images. Answers are compared first.
 // Usage: npm run bench -- [--batch 1,4,16] [--rounds 15] [--minutes 13] [--threads 2] [--only NAME,…] [--torch] [--smoke]
-// Peers: npm install --prefix bench --ignore-scripts; those in Python are installed by itself (python.mjs). None is required.
+// Peers: npm install --prefix bench --ignore-scripts. Python peers are installed automatically (python.mjs). No peer is required.
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
@@ -32,7 +32,7 @@ const threads = Number(options.threads);
 const startMs = performance.now();
 const elapsedMs = () => performance.now() - startMs;
 
-/** The trials that can run here; `skipped` gets the others with the reason. */
+/** The trials that can run here. `skipped` gets the others with the reason. */
 function availableTrials(skipped) {
   const cpu = listDevices().find(({ kind }) => kind === "cpu");
   const wanted = options.only.split(",");
@@ -50,7 +50,7 @@ function availableTrials(skipped) {
   });
 }
 
-/** Each trial once at each batch size, compared and not timed. */
+/** Runs each trial once at each batch size. Compares the answers without timing. */
 async function smoke(trials, models, skipped) {
   let passed = 0;
   let failed = 0;
@@ -77,7 +77,7 @@ async function smoke(trials, models, skipped) {
   if (failed > 0 || passed === 0) process.exitCode = 1;
 }
 
-/** As many rounds as fit. Every second one goes backwards, so that nobody always follows the same neighbour. */
+/** Runs as many rounds as fit. Every second one goes backwards, so that no trial always follows the same one. */
 async function timeAll(trials, models, skipped) {
   const samples = trials.flatMap((trial) => batches.map((batch) => ({ trial, batch, runs: [] })));
   const isSkipped = (name) => skipped.some(({ trial }) => trial === name);
@@ -109,7 +109,7 @@ const removeFolder = () => rmSync(folder, { recursive: true, force: true });
 for (const signal of ["SIGINT", "SIGTERM"]) {
   process.once(signal, () => {
     removeFolder();
-    process.exit(1); // a driver ends when its standard input does
+    process.exit(1); // A driver ends when its standard input ends.
   });
 }
 try {

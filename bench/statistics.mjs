@@ -1,6 +1,6 @@
 // Medians, quartiles and ratios of interleaved rounds.
 
-/** @param p 0…1; between two values, their weighted mean */
+/** The quantile `p`, from 0 to 1. Interpolates between two values. */
 export function quantile(values, p) {
   const sorted = values.toSorted((a, b) => a - b);
   const at = (sorted.length - 1) * p;
@@ -10,7 +10,7 @@ export function quantile(values, p) {
 
 export const median = (values) => quantile(values, 0.5);
 
-/** How many times as fast as the reference: the median over the rounds that both ran. Pairs share the machine's mood. */
+/** The speed relative to the reference: the median over the rounds that both ran. The times of a pair share the machine's state. */
 export function speedAgainst(reference, timesMs) {
   const rounds = Math.min(reference.length, timesMs.length);
   return median(timesMs.slice(0, rounds).map((time, round) => reference[round] / time));

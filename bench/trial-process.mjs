@@ -1,4 +1,4 @@
-// A trial in a fresh process: started, asked, checked against the truth, ended. Nothing of it is left while others run.
+// Runs a trial in a fresh process: starts it, asks it, checks it against the truth and ends it, so that no other trial is disturbed.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -9,7 +9,7 @@ import { python } from "./python.mjs";
 import { median, relativeError } from "./statistics.mjs";
 import { engines, tolerance } from "./trials.mjs";
 
-/** The same for each engine: untimed runs besides the compared one, and timed runs, whose median counts. */
+/** Runs of each engine: the untimed runs besides the compared one, and the timed runs, whose median counts. */
 const repeats = (batch) => {
   if (batch === 1) return { warmUp: 2, repeat: 7 };
   return batch <= 4 ? { warmUp: 1, repeat: 3 } : { warmUp: 0, repeat: 2 };
@@ -34,7 +34,7 @@ class TrialProcess {
         env: { ...process.env, PYTHONPATH: drivers, PYTHONDONTWRITEBYTECODE: "1" },
       },
     );
-    this.#process.stdin.on("error", () => {}); // of a process that ended: `answer` says it
+    this.#process.stdin.on("error", () => {}); // The process has ended. `answer` reports it.
     for (const stream of this.#process.stdio.slice(1, 3))
       stream.on("data", (text) => {
         this.#output += text;
@@ -53,7 +53,7 @@ class TrialProcess {
     return this.answer();
   }
 
-  /** Linux alone tells it of this program rather than of the one that started it. */
+  /** Only Linux reports it for this program instead of the one that started it. */
   get peakRssBytes() {
     if (process.platform !== "linux") return null;
     const status = readFileSync(`/proc/${this.#process.pid}/status`, "utf8");
@@ -82,8 +82,8 @@ function check(logits, { truth, classes }, { precision }, batch) {
 }
 
 /**
- * Runs a trial once in a separate process: what it computes is compared before anything is timed, and after.
- * @param isTimed false: compares only
+ * Runs a trial once in a separate process. Compares its logits before anything is timed, and after.
+ * @param isTimed if false, only compares
  * @returns { skip: reason } if this machine cannot run it
  */
 export async function runTrial(trial, batch, models, isTimed) {

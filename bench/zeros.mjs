@@ -1,4 +1,4 @@
-// What zeros save: the time of VGG11's first linear layer by the share of its inputs that are not zero.
+// Measures what skipping zeros saves: the time of VGG11's first linear layer by the share of nonzero inputs.
 // node bench/zeros.mjs [--device cpu] [--precision float32] [--batch 1]; on a GPU also with --linear dense and --linear sparse
 import { parseArgs } from "node:util";
 import { openForcedGpu } from "../dist/device/device.js";
@@ -20,7 +20,7 @@ const outputs = 4_096;
 
 const builder = new GraphBuilder();
 const weight = builder.parameter("weight", [outputs, inputs]);
-// A GPU skips zeros after a ReLU only.
+// A GPU skips zeros only after a ReLU.
 const record = builder.finish({
   y: builder.gemm(builder.relu(builder.input("x", [inputs])), weight),
 });
@@ -32,13 +32,13 @@ const graph = Graph.compile(device, record, store);
 await store.fillNormal("weight", 0.01, 1);
 
 const shares = [1, 0.8, 0.6, 0.4, 0.2, 0.1, 0];
-const runs = 5; // of each, in turns
+const runs = 5; // Runs of each share, in turns.
 const measured = shares.map(() => []);
 for (let run = 0; run < runs; run++) {
   for (const [i, share] of shares.entries()) {
     const normal = Tensor.randn([batch, inputs], 2);
     const x = new Tensor(normal.shape, normal.data.map(Math.abs));
-    // The same inputs are zero in each row; which, has no pattern.
+    // The same inputs are zero in each row, without a pattern.
     const draws = Tensor.randn([inputs], 3).data;
     const limit = share === 0 ? Number.NEGATIVE_INFINITY : quantile([...draws], share);
     for (let at = 0; at < x.data.length; at++) if (draws[at % inputs] > limit) x.data[at] = 0;

@@ -1,4 +1,4 @@
-// Looks inside: the outputs of layers, by torchvision's module names.
+// Prints the outputs of inner layers, by torchvision's module names.
 import { Tensor, Vgg } from "vgg-cudnn";
 
 const model = await Vgg.create("vgg11", { seed: 1 });

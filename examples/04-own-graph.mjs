@@ -1,4 +1,4 @@
-// Builds a network from the same operations: the bytes of an image in, the two best classes out.
+// Builds your own network from the same operations. It takes the bytes of an image and returns the two best classes.
 import { Graph, GraphBuilder, openDevice, Tensor } from "vgg-cudnn";
 
 const builder = new GraphBuilder();

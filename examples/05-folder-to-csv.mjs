@@ -1,4 +1,4 @@
-// Classifies all images of a folder and prints CSV. Usage: node 05-folder-to-csv.mjs [FOLDER] [WEIGHTS]; without WEIGHTS the parameters are random.
+// Classifies all images of a folder and prints CSV. Usage: node 05-folder-to-csv.mjs [FOLDER] [WEIGHTS]. Without WEIGHTS the parameters are random.
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Vgg } from "vgg-cudnn";

@@ -7,9 +7,9 @@ const show = (name, { shape }) => console.log(name.padEnd(22), `(N, ${shape.join
 let value = builder.input("images", [3, 224, 224]); // (N, C, H, W)
 show("images", value);
 
-// Numbers are the filters of a 3 × 3 convolution with padding 1; "M" is a 2 × 2 max pool.
+// A number is the filter count of a 3 × 3 convolution with padding 1. "M" is a 2 × 2 max pool.
 const configuration = [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"];
-let index = 0; // torchvision's number of the module: a convolution and its ReLU are two
+let index = 0; // torchvision's module number. A convolution and its ReLU are two modules.
 for (const filters of configuration) {
   const name = `features.${index}`;
   if (filters === "M") {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Accepts this machine's GPU: checks and measures the package there, each step on its own, and writes what came of it.
+# Checks and measures the package on this machine's GPU, in independent steps, and writes the results.
 # Usage: bash accept.sh [STEP...]; the steps are doctor abi logits forms choices bench sanitizer cores suite. See docs/gpu.md.
-# Reads OUT (where results go, ./results), VGG_ACCEPT_QUICK, VGG_STEP_TIMEOUT and VGG_TOTAL_TIMEOUT (seconds), VGG_PYTHON,
+# Reads OUT (the folder of results, ./results), VGG_ACCEPT_QUICK, VGG_STEP_TIMEOUT and VGG_TOTAL_TIMEOUT (seconds), VGG_PYTHON,
 # VGG_SUITE_WORKERS, VGG_BENCH_SECONDS, VGG_BENCH_ONLY, VGG_BENCH_PEERS, VGG_BENCH_COMPILE.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -14,20 +14,20 @@ work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 export NO_COLOR=1 VGG_ACCEPT_QUICK=${VGG_ACCEPT_QUICK:-0}
-# Nothing measured or compiled before counts, and nothing is left behind.
+# Ignores earlier measurements and compiled code, and leaves nothing behind.
 export XDG_CACHE_HOME=$work/cache TORCHINDUCTOR_CACHE_DIR=$work/inductor TRITON_CACHE_DIR=$work/triton
-skipped=77 # a step's exit status where the machine lacks what it needs
+skipped=77 # a step's exit status if the machine lacks what it needs
 
 say() { printf '%s\n' "$*" | tee -a "$log"; }
 
-# A line as a JSON string.
+# Prints a line as a JSON string.
 quoted() {
   local text=${1//\\/\\\\}
   text=${text//\"/\\\"}
   printf '"%s"' "$(tr -d '\000-\037' <<<"$text")"
 }
 
-# The tree beside this script (in a checkout), or the archive beside it, unpacked.
+# Uses the tree around this script (in a checkout), or unpacks the archive beside it.
 unpack() {
   local archive=$here/vgg-cudnn-gpu.tar.xz
   if [ ! -e "$archive" ]; then
@@ -43,12 +43,12 @@ unpack() {
     say "Expected tar with xz, or python3, to unpack $archive"
     exit 2
   }
-  # An older libstdc++ than the addon's: the one that came with it.
+  # If this machine's libstdc++ is too old for the addon, use the bundled one.
   "$node" "$root/dist/cli/main.js" doctor --json >/dev/null 2>&1 || export LD_LIBRARY_PATH=$root/lib-compat${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
   export PATH=$root/bin:$PATH
 }
 
-# A python3 that has torch; else any; else none. Sets python and has_torch.
+# Finds a python3 with torch, or else any python3. Sets python and has_torch.
 find_python() {
   python='' has_torch=0
   local candidate
@@ -66,7 +66,7 @@ available() {
   "$node" "$root/dist/cli/main.js" doctor --json 2>/dev/null | grep -q '"cuda":{"available":true'
 }
 
-# Where NVIDIA's libraries are not found by themselves: beside python3's packages, and where drivers are mounted.
+# If NVIDIA's libraries are not found, looks beside python3's packages and where drivers are mounted.
 find_libraries() {
   available && return
   local folders
@@ -82,7 +82,7 @@ PYTHON
   [ -z "$folders" ] || export VGG_CUDA_PATH=${VGG_CUDA_PATH:+$VGG_CUDA_PATH:}$folders
 }
 
-# A step says what came of it in its last line, its status (0, 77: skipped, else failed) and $work/STEP.json.
+# A step reports its result in its last line, its status (0, 77 if skipped, else failed) and $work/STEP.json.
 
 step_doctor() {
   "$node" "$root/dist/cli/main.js" doctor --json >"$work/doctor.json" || return
@@ -92,7 +92,7 @@ step_doctor() {
   "$node" "$root/gpu/summarize.mjs" doctor "$work/doctor.json"
 }
 
-# Folders with NVIDIA's headers, those below VGG_CUDA_PATH and CUDA_PATH first.
+# Prints the folders with NVIDIA's headers, beginning with VGG_CUDA_PATH and CUDA_PATH.
 include_folders() {
   local folder nvcc header
   nvcc=$(command -v nvcc)
@@ -112,7 +112,7 @@ include_folders() {
 step_abi() {
   local compiler header folder flags=()
   while IFS= read -r folder; do
-    # After the compiler's own: /usr/include among the others would hide them.
+    # Searched after the compiler's own folders. /usr/include among the others would hide them.
     [ "$folder" = /usr/include ] || flags+=(-idirafter "$folder")
   done < <(include_folders)
   for compiler in g++ clang++ ''; do
@@ -195,7 +195,7 @@ step_suite() {
   return $status
 }
 
-# The most seconds that a step may take: its limit, or the time that is left.
+# The maximum seconds of a step: its limit, or the time that is left.
 limit_of() {
   case $1 in
     doctor | abi | sanitizer) echo 60 ;;

@@ -1,6 +1,6 @@
-// Times VGG11 on the GPU for each precision and batch, on the device and from the host, in rounds with PyTorch and JAX where python3 has them.
-// Usage: node gpu/bench.mjs JSON [PYTHON]; VGG_BENCH_SECONDS is its time (default 150), VGG_BENCH_RESULTS a folder for gpu-NAME.json,
-// VGG_BENCH_ONLY and VGG_BENCH_COMPILE lists such as float16:1,tf32:256, VGG_BENCH_PEERS one such as PyTorch,JAX
+// Times VGG11 on the GPU for each precision and batch, on the device and from the host, in rounds with PyTorch and JAX if python3 has them.
+// Usage: node gpu/bench.mjs JSON [PYTHON]. VGG_BENCH_SECONDS is its time (default 150), VGG_BENCH_RESULTS a folder for gpu-NAME.json,
+// VGG_BENCH_ONLY and VGG_BENCH_COMPILE are lists such as float16:1,tf32:256, VGG_BENCH_PEERS is a list such as PyTorch,JAX
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { diagnose } from "../dist/index.js";
@@ -15,16 +15,16 @@ const end =
 const secondsLeft = () => (end - performance.now()) / 1000;
 const imageSize = isQuick ? 32 : 224;
 const rounds = isQuick ? 1 : 5;
-/** Time for one mode in one round. */
+/** Milliseconds for one mode in one round. */
 const sliceMs = isQuick ? 1 : 40;
 const order = isQuick ? ["float16"] : ["float16", "tf32", "bfloat16", "float32"];
 const batches = isQuick ? [1, 2] : [1, 256, 8, 64, 128, 32, 16, 2, 4];
-/** Precisions and batches. Those that matter most come first: the time may end before the last. */
+/** Precisions and batches. The most important come first, because the time may end before the last. */
 const combinations = listOf(
   process.env.VGG_BENCH_ONLY ??
     order.flatMap((precision) => batches.map((batch) => `${precision}:${batch}`)).join(),
 );
-/** What PyTorch compiles (minutes for each); in the time that is left. */
+/** Combinations that PyTorch compiles, minutes for each, in the remaining time. */
 const compiled = listOf(process.env.VGG_BENCH_COMPILE ?? "float16:1,float16:256,float16:8");
 
 function listOf(text) {
@@ -61,7 +61,7 @@ function statistics(samples) {
 
 const { device, precisions } = await openGpu();
 const { version, node, platform, cuda } = diagnose();
-// What the machine is, not which one.
+// Describes the kind of machine without identifying it.
 const { name, memoryBytes, computeCapability, multiprocessors } = device.info;
 const report = {
   gpu: { name, memoryBytes, computeCapability, multiprocessors },
@@ -96,7 +96,7 @@ function save() {
   if (folder) writeJson(join(folder, file), report);
 }
 
-/** The library, where it answers. */
+/** Starts the library's process. Returns null if it does not answer. */
 async function open(name, script, ...args) {
   if (!python) return null;
   const peer = Object.assign(new Peer(python, script, args), { label: name });
@@ -111,7 +111,7 @@ async function open(name, script, ...args) {
   }
 }
 
-/** One precision and batch: rounds of ours and the others' in turn. */
+/** Measures one precision and batch: rounds of our runs and the peers' in turn. */
 async function measure(model, batch, peers) {
   const { precision } = model;
   const ours = await model.prepare(batch, sliceMs);
@@ -155,7 +155,7 @@ async function measure(model, batch, peers) {
 }
 
 const failures = [];
-/** Measures a combination, and keeps what came of it. */
+/** Measures a combination and keeps its result or failure. */
 async function attempt(model, batch, peers) {
   try {
     await measure(model, batch, peers);
@@ -193,13 +193,13 @@ async function modelOf(precision) {
 }
 for (const { precision, batch } of combinations) {
   if (!precisions.includes(precision)) continue;
-  // A part of the time is for what is compiled.
+  // Reserve a part of the time for compiled models.
   const reserved = python && compiled.length > 0 && precision !== order[0] ? 60 : 3;
   if (secondsLeft() < reserved) note(`${precision} batch ${batch}: skipped, the time was over`);
   else await attempt(await modelOf(precision), batch, peers);
 }
 for (const peer of peers) peer.end();
-// Torch compiles for minutes; what it does not finish in time is said.
+// Torch compiles for minutes. Report what it does not finish in time.
 if (peers.some(({ label }) => label === "PyTorch") && compiled.length > 0) {
   const peer = await open("PyTorch compiled", "bench.py", "compile");
   for (const { precision, batch } of peer ? compiled : []) {

@@ -1,4 +1,4 @@
-"""VGG11 in PyTorch on the GPU, channels last, timed when asked: one line of JSON for each line of bench.mjs.
+"""VGG11 in PyTorch on the GPU, channels last, timed on request: answers each line of bench.mjs with one line of JSON.
 
 Usage: python3 gpu/bench.py eager|compile
 """
@@ -21,7 +21,7 @@ os.dup2(2, 1)
 
 
 def milliseconds(work, count):
-    """Of `count` calls on the GPU, together."""
+    """The time of `count` calls together on the GPU."""
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     start.record()
     for _ in range(count):
@@ -32,7 +32,7 @@ def milliseconds(work, count):
 
 
 def roofline():
-    """What this GPU does at best now: bytes read and written by a copy, and a bfloat16 product of random matrices."""
+    """This GPU's present peaks: bytes read and written by a copy, and a bfloat16 product of random matrices."""
     source = torch.empty(2**30, dtype=torch.float32, device="cuda").normal_()
     target = torch.empty_like(source)
     a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
@@ -112,6 +112,6 @@ with torch.inference_mode():
     for line in sys.stdin:
         try:
             result = answer(json.loads(line))
-        except Exception as error:  # the caller goes on without this one
+        except Exception as error:  # the caller continues without this one
             result = {"error": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"}
         print(json.dumps(result), file=answers, flush=True)

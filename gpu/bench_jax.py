@@ -1,4 +1,4 @@
-"""VGG11 in JAX on the GPU, channels last, timed when asked: one line of JSON for each line of bench.mjs.
+"""VGG11 in JAX on the GPU, channels last, timed on request: answers each line of bench.mjs with one line of JSON.
 
 Usage: python3 gpu/bench_jax.py
 """
@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-# Others measure on the same GPU: without this JAX takes three quarters of its memory.
+# Other processes measure on the same GPU. Without this JAX takes three quarters of its memory.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import jax
@@ -22,7 +22,7 @@ os.dup2(2, 1)
 
 
 def parameters(kind, size):
-    """Random numbers that keep activations of the order of 1, layer by layer."""
+    """Random numbers that keep activations in the order of 1, layer by layer."""
     shapes, channels = [], 3
     for width in WIDTHS:
         if width != "M":
@@ -100,6 +100,6 @@ def answer(question):
 for line in sys.stdin:
     try:
         result = answer(json.loads(line))
-    except Exception as error:  # the caller goes on without this one
+    except Exception as error:  # the caller continues without this one
         result = {"error": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"}
     print(json.dumps(result), file=answers, flush=True)

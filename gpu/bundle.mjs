@@ -1,5 +1,5 @@
-// Makes build/gpu-bundle: all that a machine with a GPU and without a network needs to check and measure this package.
-// Usage: npm run gpu:bundle; then copy that folder and run `bash accept.sh` in it (docs/gpu.md).
+// Makes build/gpu-bundle, which has all that a machine with a GPU and without a network needs to check and measure this package.
+// Usage: npm run gpu:bundle, then copy that folder and run `bash accept.sh` in it (docs/gpu.md).
 import { execFileSync, spawnSync } from "node:child_process";
 import {
   chmodSync,
@@ -57,14 +57,14 @@ for (const file of [
 ])
   copy(join("bench", file));
 
-// The packages that the suite and dist import, with all that these need and that is installed.
-// cmake-js stays here: nothing is built over there.
+// The packages that the suite and dist import, with all their installed dependencies.
+// cmake-js is not among them, because nothing is built on that machine.
 const roots = ["vitest", "fast-check", "commander", "ora", "sharp", "tinyglobby", "undici"];
 const packed = new Set();
 function pack(name, from) {
   let at = from;
   while (!existsSync(join(at, "node_modules", name, "package.json"))) {
-    if (at === dirname(at)) return; // optional, for another platform
+    if (at === dirname(at)) return; // An optional package for another platform.
     at = dirname(at);
   }
   const path = join(at, "node_modules", name);
@@ -83,13 +83,13 @@ function pack(name, from) {
     ...optionalDependencies,
     ...peerDependencies,
   })) {
-    // Types and a compiler of them are of no use at run time.
+    // Types and their compiler have no use at run time.
     if (!other.startsWith("@types/") && other !== "typescript") pack(other, path);
   }
 }
 for (const name of roots) pack(name, root);
 
-// This Node, without its symbols where that leaves it whole.
+// Copies this Node, without its symbols if it still works then.
 const node = join(tree, "bin/node");
 mkdirSync(dirname(node));
 cpSync(process.execPath, node);
@@ -100,7 +100,7 @@ if (isStripped && spawnSync(stripped, ["-e", load]).status === 0) cpSync(strippe
 rmSync(stripped, { force: true });
 chmodSync(node, 0o755);
 
-// For machines whose libstdc++ is older than this one's; accept.sh uses it only there.
+// Only for machines with an older libstdc++. accept.sh decides.
 const compat = join(tree, "lib-compat");
 mkdirSync(compat);
 for (const name of ["libstdc++.so.6", "libgcc_s.so.1"]) {
@@ -111,7 +111,7 @@ for (const name of ["libstdc++.so.6", "libgcc_s.so.1"]) {
   if (path) cpSync(path, join(compat, name), { dereference: true });
 }
 
-/** The newest glibc that Node or the addon asks for. */
+/** The newest glibc that Node or the addon needs. */
 function glibcNeeded() {
   const versions = [node, join(tree, "build/Release/vgg_cudnn.node")]
     .flatMap((file) => [...readFileSync(file, "latin1").matchAll(/GLIBC_2\.(\d+)/g)])

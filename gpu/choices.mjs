@@ -1,4 +1,4 @@
-// What each choice is worth in a whole forward of few images: VGG11 with forced kernels, in rounds.
+// Measures what each choice gains in a whole forward of few images: VGG11 with forced kernels, in rounds.
 // Usage: node gpu/choices.mjs JSON
 import { createInterface } from "node:readline";
 import { bars, isQuick, openGpu, table, writeJson } from "./common.mjs";
@@ -10,7 +10,7 @@ const rounds = isQuick ? 1 : 7;
 const sliceMs = isQuick ? 1 : 40;
 const precision = "float16";
 
-/** The first is what is done without any of them. */
+/** The first forces nothing. */
 const variants = [
   { name: "as chosen", forced: {} },
   { name: "convolutions by cuDNN", forced: { form: "cudnn" } },
@@ -20,7 +20,7 @@ const variants = [
   { name: "cuDNN, all weights", forced: { form: "cudnn", linear: "dense" } },
 ].slice(0, isQuick ? 2 : undefined);
 
-/** One process. A line of JSON for each line. */
+/** One process. Answers each line with a line of JSON. */
 async function child(forced) {
   let model, ready;
   const answer = async ({ batch, profile }) => {

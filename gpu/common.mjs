@@ -1,28 +1,28 @@
-// What the checks on a GPU share: how far each precision may be from the truth, and small or full settings.
+// Shared by the checks on a GPU: how far each precision may be from the truth, and small or full settings.
 import { renameSync, writeFileSync } from "node:fs";
 import { openForcedGpu } from "../dist/device/device.js";
 
-/** Most difference between two answers, relative to the greatest number of the right one. */
+/** The largest allowed difference of two answers, relative to the largest number of the correct one. */
 export const bars = { float32: 1e-5, tf32: 2e-3, float16: 5e-3, bfloat16: 3e-2 };
 
 /** VGG_ACCEPT_QUICK=1: small images and few batches, for a machine where a CPU plays the GPU. */
 export const isQuick = process.env.VGG_ACCEPT_QUICK === "1";
 
-// The last line of a step's output is its line in the summary: the reason, not where it was thrown.
+// The last line of a step's output is its line in the summary. Make it the reason, not a stack frame.
 process.on("uncaughtException", (error) => {
   console.error(error);
   console.log(String(error).split("\n", 1)[0]);
   process.exit(1);
 });
 
-/** The first GPU, with forced kernels, and which of the precisions with a bar it has. */
+/** Opens the first GPU with forced kernels. Returns it with its precisions that have a bar. */
 export async function openGpu(forced = {}) {
   const device = await openForcedGpu(forced);
   const precisions = Object.keys(bars).filter((name) => device.info.precisions.includes(name));
   return { device, precisions };
 }
 
-/** max |a - b| / max |b|; NaN where either is not finite. */
+/** max |a - b| / max |b|. NaN if either has a number that is not finite. */
 export function difference(a, b) {
   if (a.length !== b.length)
     throw new Error(`Expected ${b.length} numbers but received ${a.length}`);
@@ -38,13 +38,13 @@ export function difference(a, b) {
 
 export const bytesOf = ({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 
-/** Whole or not at all: the step may be stopped at any time. */
+/** Writes the file whole or not at all, because the step may be stopped at any time. */
 export function writeJson(path, value) {
   writeFileSync(`${path}.part`, `${JSON.stringify(value)}\n`);
   renameSync(`${path}.part`, path);
 }
 
-/** Lines of columns, padded to the widest. */
+/** Formats rows as columns, padded to the widest cell. */
 export function table(rows) {
   const widths = rows[0].map((_, i) => Math.max(...rows.map((row) => String(row[i]).length)));
   return rows

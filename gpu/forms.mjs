@@ -1,5 +1,5 @@
-// Compares each form of each of VGG11's convolutions (fused, our own kernels) with the plain one, the linear layer that skips
-// zeros with the dense one, and these with the CPU's.
+// Compares each form of VGG11's convolutions (fused, our own kernels) with the plain one, the linear layer that skips zeros
+// with the dense one, and the plain and dense ones with the CPU's.
 // Usage: node gpu/forms.mjs FOLDER JSON
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -11,9 +11,9 @@ import { Graph, GraphBuilder, openDevice, ParameterStore, Tensor } from "../dist
 import { bars, bytesOf, difference, isQuick, openGpu, table, writeJson } from "./common.mjs";
 
 const batch = isQuick ? 1 : 2;
-/** Winograd's algorithm in float32 is up to 1.4e-5 from float64 on these numbers (our CPU's): both sides of a comparison may take it. */
+/** Our CPU's Winograd algorithm in float32 differs from float64 by up to 1.4e-5 on these numbers. Both sides of a comparison may use it. */
 const float32Bar = 3e-5;
-/** By how much the plain or dense form may differ from the CPU's, and another, which rounds at other places, from that. */
+/** How much the plain or dense form may differ from the CPU's, and how much other forms, which round elsewhere, may differ from it. */
 const plainBars = { ...bars, float32: float32Bar };
 const formBars = { float32: float32Bar, tf32: 2e-3, float16: 2e-3, bfloat16: 1.6e-2 };
 
@@ -36,14 +36,14 @@ const linearLayers = [
 const layers = [...convolutions, ...linearLayers];
 
 const isLinear = ({ inputs }) => inputs !== undefined;
-/** The form that others are compared with, and that with the CPU's. */
+/** The form that others are compared with. It is compared with the CPU's. */
 const plainOf = (layer) => (isLinear(layer) ? "dense" : "plain");
 
 // In float32 cuDNN does the first layer too.
 const convolutionForms = ({ name, channels }, precision) => [
   "plain",
   "fused",
-  // Where the GPU has no instructions for it, what would be chosen.
+  // If the GPU lacks the instructions for it, the form that would be chosen runs instead.
   ...(channels % 64 === 0 && precision.endsWith("float16") ? ["direct"] : []),
   ...(name === "conv1" && precision !== "float32" ? ["first"] : []),
 ];
@@ -51,7 +51,7 @@ const convolutionForms = ({ name, channels }, precision) => [
 const formsOf = (layer, precision) =>
   isLinear(layer) ? ["dense", "sparse"] : convolutionForms(layer, precision);
 
-/** The outputs of one operation with bias, whose parameters and inputs are random. */
+/** The output of one operation with bias. Its parameters and inputs are random. */
 async function compute(device, precision, record, { name, fan }, input) {
   const store = new ParameterStore(device, record.parameters, precision);
   const graph = Graph.compile(device, record, store);
@@ -65,7 +65,7 @@ async function compute(device, precision, record, { name, fan }, input) {
   }
 }
 
-/** gemm + bias of one image, half of whose numbers a ReLU makes zero. */
+/** gemm + bias of one image. A ReLU makes half of its numbers zero. */
 function computeLinear(device, precision, { name, inputs, outputs }) {
   const builder = new GraphBuilder();
   const weight = builder.parameter("weight", [outputs, inputs]);
@@ -75,13 +75,13 @@ function computeLinear(device, precision, { name, inputs, outputs }) {
   return compute(device, precision, builder.finish({ output }), { name, fan: inputs }, images);
 }
 
-/** conv2d + bias + relu (+ maxPool2d) of numbers that are not negative. "first": as a network's first layer. */
+/** conv2d + bias + relu (+ maxPool2d) of nonnegative numbers. "first" makes it a network's first layer. */
 function computeConvolution(device, precision, { name, channels, filters, size, pool }, form) {
   const builder = new GraphBuilder();
   const input = builder.input("input", [channels, size, size]);
   const weight = builder.parameter("weight", [filters, channels, 3, 3]);
   const bias = builder.parameter("bias", [filters]);
-  // A ReLU of such numbers changes nothing, but what follows it is no first layer.
+  // A ReLU of such numbers changes nothing, but the layer after it is not a first layer.
   const before = form === "first" ? input : builder.relu(input);
   const output = builder.conv2d(before, weight, { bias, padding: 1, relu: true });
   const record = builder.finish({ output: pool ? builder.maxPool2d(output) : output });
@@ -93,11 +93,11 @@ function computeConvolution(device, precision, { name, channels, filters, size, 
 const fileOf = (folder, precision, form, name) =>
   join(folder, `form-${precision}-${form}-${name}.f32`);
 
-/** What forces a form. Nothing forces the kernel for first layers. */
+/** The options that force a form. No option forces the kernel for first layers. */
 const forcing = (form) =>
   form === "first" ? {} : ["dense", "sparse"].includes(form) ? { linear: form } : { form };
 
-/** One process: a form of every layer that can take it. */
+/** One process runs one form of every layer that has it. */
 async function child(folder, precision, form) {
   const device = await (precision === "cpu" ? openDevice("cpu") : openForcedGpu(forcing(form)));
   for (const layer of layers.filter((layer) => formsOf(layer, precision).includes(form))) {
@@ -168,7 +168,7 @@ async function compareAll(folder, json) {
         row.bar = form === plain ? plainBars[precision] : formBars[precision];
         if (!line || line.refusal) {
           row.refusal = line?.refusal ?? "its process ended before it";
-          // cuDNN may have no engine for a form; the plain one must work.
+          // cuDNN may have no engine for a form. The plain one must work.
           row.passed = form !== plain && row.refusal.startsWith("UNSUPPORTED");
           continue;
         }

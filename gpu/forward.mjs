@@ -1,4 +1,4 @@
-// One small forward on the GPU and its comparison with the CPU's: what runs under compute-sanitizer.
+// Runs one small forward on the GPU under compute-sanitizer and compares it with the CPU's.
 import { Tensor, Vgg } from "../dist/index.js";
 import { bars, difference, openGpu } from "./common.mjs";
 

@@ -1,4 +1,4 @@
-// Writes one VGG11's weights, images and logits in each precision into a folder, for logits.py to compare; compares them with the CPU's.
+// Writes one VGG11's weights, images and logits in each precision into a folder for logits.py, and compares the logits with the CPU's.
 // Usage: node gpu/logits.mjs FOLDER [JSON]
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";

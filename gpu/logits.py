@@ -1,4 +1,4 @@
-"""Compares the logits that logits.mjs left in a folder with PyTorch's in float64 on the same weights and images.
+"""Compares the logits that logits.mjs wrote into a folder with PyTorch's in float64 on the same weights and images.
 
 Usage: python3 gpu/logits.py FOLDER JSON
 """
@@ -20,13 +20,13 @@ model.load_state_dict(read_safetensors(os.path.join(folder, "weights.safetensors
 
 
 def difference(logits, truth):
-    """Greatest difference relative to the greatest true number; None where a number is not finite."""
+    """The largest difference relative to the largest true number. None if a number is not finite."""
     error = ((logits.double() - truth).abs().max() / truth.abs().max()).item()
     return error if torch.isfinite(logits).all() else None
 
 
 def torch_on_gpu(precision):
-    """PyTorch's own logits there, to see what the precision itself costs; None without a GPU."""
+    """PyTorch's own logits in this precision, to see what the precision itself costs. None without a GPU."""
     if not torch.cuda.is_available():
         return None
     types = {"float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -56,7 +56,7 @@ for run in runs["runs"]:
     right = truth[:batch]
     error = difference(logits, right)
     six = right.topk(6).values
-    # Where the best classes lie closer together than the bar, their order says nothing.
+    # If the best classes are closer together than the bar, their order means nothing.
     apart = (six[:, :-1] - six[:, 1:]).min(dim=1).values > bar * right.abs().max()
     same = (logits.topk(5).indices == right.topk(5).indices).all(dim=1)
     peer = peers[precision]

@@ -1,4 +1,4 @@
-// Our VGG11 as it is measured: one set of parameters, a graph from float32 images and one from pixels, and ways to run them.
+// Our VGG11 for measurements: one set of parameters, a graph from float32 images and one from pixels, and the modes of running them.
 import { imageNetMean, imageNetStd } from "../dist/image/preprocess.js";
 import {
   DeviceTensor,
@@ -13,10 +13,10 @@ import { logitsName, topology } from "../dist/vgg/topology.js";
 import { difference, isQuick } from "./common.mjs";
 
 const inFlight = isQuick ? 2 : 4;
-/** Fewest calls of a mode in one round. */
+/** Minimum calls of a mode in one round. */
 const leastCalls = isQuick ? 1 : 3;
 
-/** uint8 pixels (N, H, W, 3), as `classify` sends them, to logits. */
+/** Records the network from uint8 pixels (N, H, W, 3), as `classify` sends them, to logits. */
 function recordPixels(network) {
   const builder = new GraphBuilder();
   const pixels = builder.input("pixels", [network.imageSize, network.imageSize, 3], "uint8");
@@ -25,7 +25,7 @@ function recordPixels(network) {
   return builder.finish({ [logitsName]: value });
 }
 
-/** Random parameters that keep activations of the order of 1. */
+/** Fills a store with random parameters that keep activations in the order of 1. */
 async function fill(store, parameters) {
   for (const [i, { name, shape }] of parameters.entries()) {
     const fan = shape.slice(1).reduce((product, extent) => product * extent, 1);
@@ -33,7 +33,7 @@ async function fill(store, parameters) {
   }
 }
 
-/** The CPU's logits of the same parameters, by image size: of few images, to compare with. */
+/** The CPU's logits of a few images with the same parameters, by image size. */
 const references = new Map();
 const referenceImages = 2;
 async function referenceOf(imageSize) {
@@ -53,7 +53,7 @@ async function referenceOf(imageSize) {
 }
 
 export class OurVgg {
-  /** Has separate parameters, the same values in each. */
+  /** Creates a model with its own parameters. The values are the same in each. */
   static async create(device, precision, imageSize) {
     const ours = new OurVgg();
     const network = topology("vgg11", { imageSize });
@@ -72,7 +72,7 @@ export class OurVgg {
     await this.store.dispose();
   }
 
-  /** A function for each mode, which measures for `sliceMs` and gives milliseconds. */
+  /** Returns a function for each mode, which measures for `sliceMs` and returns milliseconds. */
   async prepare(batch, sliceMs) {
     const { device, imageSize } = this;
     const images = Tensor.randn([batch, 3, imageSize, imageSize], batch);
@@ -100,14 +100,14 @@ export class OurVgg {
     const start = performance.now();
     await fromFloats();
     const prepareMs = performance.now() - start;
-    // Memory for all that will be under way is pinned now.
+    // Pin the memory for all calls that will be under way.
     for (const call of [fromFloats, fromPixels])
       await Promise.all(Array.from({ length: inFlight }, call));
     for (let slot = 0; slot < inFlight; slot++) await onDevice(slot);
     const logits = (await outputs[0].read()).data.subarray(0, compared * 1000);
     return {
       prepareMs,
-      /** Of the first images' logits from the CPU's, relative to the greatest. */
+      /** The difference of the first images' logits from the CPU's, relative to the largest. */
       error: difference(logits, reference.logits.subarray(0, compared * 1000)),
       modes: {
         device: () => latencies(onDevice, sliceMs),
@@ -117,7 +117,7 @@ export class OurVgg {
         floats: () => latencies(fromFloats, sliceMs),
         "floats, queued": () => pipelined(fromFloats, sliceMs),
       },
-      /** Milliseconds of each step by the GPU's clock; null where this version has no profile. */
+      /** Milliseconds of each step on the GPU's clock. Null if this version has no profile. */
       profile: async () =>
         typeof this.floats.profile === "function"
           ? (await this.floats.profile({ input: images }, isQuick ? { iterations: 1 } : {})).steps
@@ -141,7 +141,7 @@ async function latencies(work, sliceMs) {
   return times;
 }
 
-/** Milliseconds a call with several in flight, each with separate buffers. */
+/** Milliseconds per call with several in flight, each with separate buffers. */
 async function pipelined(work, sliceMs) {
   let count = 0;
   const start = performance.now();

@@ -1,4 +1,4 @@
-// Something that is measured in a separate process: one line of JSON for each line.
+// A process that is measured. It answers each line with one line of JSON.
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -14,7 +14,7 @@ export class Peer {
     this.lines = createInterface({ input: this.process.stdout })[Symbol.asyncIterator]();
   }
 
-  /** @throws {Error} where it has ended, refuses or takes too long; it is then ended, but for a refusal */
+  /** @throws {Error} if the process has ended, refuses or takes too long. It is then ended, except after a refusal */
   async ask(question, seconds) {
     let timer;
     const late = new Promise((_, reject) => {

@@ -1,4 +1,4 @@
-// The one line, and for the suite the JSON, that accept.sh makes of what a step wrote.
+// Prints the summary line of a step for accept.sh, and writes the suite's JSON.
 // Usage: node gpu/summarize.mjs doctor DIAGNOSIS | suite VITEST_JSON JSON
 import { readFileSync } from "node:fs";
 import { writeJson } from "./common.mjs";
@@ -26,7 +26,7 @@ function suite({
     for (const { status, fullName, failureMessages } of assertionResults)
       if (status === "failed")
         failures.push({ file, test: fullName, message: failureMessages.join("\n").slice(0, 2000) });
-    // A file that did not even load.
+    // A file that could not be loaded.
     if (message && assertionResults.length === 0)
       failures.push({ file, test: null, message: message.slice(0, 2000) });
   }

@@ -1,27 +1,27 @@
-// What measured rows say: how many times faster than each peer, and whether the goals were reached.
+// Evaluates measured rows: the speed relative to each peer, and whether the goals were reached.
 
 const ours = "vgg-cudnn";
 
-/** The last row of a kind: what was measured in the same rounds as the peer. */
+/** The last row of a kind, which was measured in the same rounds as the peer. */
 const find = (rows, name, precision, batch, mode) =>
   rows.findLast(
     (row) =>
       row.name === name && row.precision === precision && row.batch === batch && row.mode === mode,
   );
 
-/** Ours against each peer in the same mode, at the median: above 1 we are faster. */
+/** Our median against each peer's in the same mode. Above 1 we are faster. */
 export function ratiosOf(rows) {
   return rows
     .filter(({ name }) => name !== ours)
     .flatMap(({ name, precision, batch, mode, ms }) => {
-      // The last of ours before it: a combination may be measured again beside another peer.
+      // Our last row before it, because a combination may be measured again with another peer.
       const at = rows.findIndex((row) => row.ms === ms);
       const own = find(rows.slice(0, at), ours, precision, batch, mode);
       return own ? [{ peer: name, precision, batch, mode, ratio: ms.p50 / own.ms.p50 }] : [];
     });
 }
 
-/** Goals for one H200; each that could be judged, with what was found. */
+/** The goals for one H200 that could be judged, with the measured values. */
 export function verdictsOf(rows) {
   const verdicts = [];
   const judge = (goal, value, wanted, reached) => {

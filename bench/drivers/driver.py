@@ -1,4 +1,4 @@
-# What every driver in Python does; driver.mjs says how questions and answers go.
+# Shared by the drivers in Python. driver.mjs describes the questions and answers.
 import importlib.metadata
 import json
 import os
@@ -14,10 +14,10 @@ def say(message):
 
 
 def load(module):
-    """The module, or the end of the process with the reason."""
+    """Imports the module, or ends the process with the reason."""
     try:
         return __import__(module)
-    except Exception as error:  # a missing library shows as OSError or ValueError too
+    except Exception as error:  # a missing library can also raise OSError or ValueError
         say({"skip": f"import {module}: {str(error).strip().splitlines()[0]}"})
         sys.exit()
 
@@ -26,15 +26,15 @@ np = load("numpy")
 
 
 def read_batch(batch):
-    """The images in turn, as many as the batch has: float32 (N, 3, 224, 224)."""
+    """Repeats the images to fill a batch: float32 (N, 3, 224, 224)."""
     images = np.fromfile(options["images"], np.float32).reshape(-1, 3, 224, 224)
     return np.ascontiguousarray(images[np.arange(batch) % len(images)])
 
 
 def serve(package, prepare):
-    """prepare(input (N, 3, 224, 224)) gives a function without arguments that computes its logits."""
+    """prepare(input (N, 3, 224, 224)) returns a function without arguments that computes the logits."""
     say({"version": importlib.metadata.version(package)})
-    batches = {}  # the images with each function: several bindings point into them without keeping them
+    batches = {}  # keeps the images with each function: several bindings point into them without a reference
     for line in sys.stdin:
         question = json.loads(line)
         batch = question["batch"]

@@ -1,4 +1,4 @@
-# The driver of MNN: a session on the CPU; "high" is float32, "low" lets it choose something smaller.
+# The driver of MNN: a session on the CPU. "high" is float32, "low" lets MNN choose a smaller type.
 from driver import load, np, options, serve
 
 MNN = load("MNN")

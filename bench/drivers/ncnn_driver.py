@@ -1,5 +1,5 @@
-# The driver of ncnn: Winograd and every other default; without "half" all that keeps or computes less than float32 is off.
-# ncnn knows no batch: the images of one go through it one after the other, each on all threads.
+# The driver of ncnn: Winograd and every other default. Without "half", storage and arithmetic below float32 are off.
+# ncnn has no batches: the images of a batch run one after the other, each on all threads.
 from driver import load, np, options, serve
 
 ncnn = load("ncnn")

@@ -1,4 +1,4 @@
-# The driver of OpenVINO: one infer request in float32, tuned for latency, shapes fixed before it is compiled.
+# The driver of OpenVINO: one infer request in float32, tuned for latency, with shapes fixed before compilation.
 from driver import load, options, serve
 
 ov = load("openvino")

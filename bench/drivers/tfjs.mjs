@@ -1,5 +1,5 @@
-// The driver of tfjs with its WebAssembly back end (SIMD; it has no threads in Node): channels last, convolution, bias and
-// ReLU in one kernel. The images are turned to channels last once, outside the time.
+// The driver of tfjs with its WebAssembly back end (SIMD, no threads in Node): channels last, with convolution, bias and
+// ReLU in one kernel. The images are converted to channels last once, outside the measured time.
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
@@ -22,7 +22,7 @@ async function layer({ kind, name, relu }) {
   if (kind === "flatten") return (x) => tf.reshape(tf.transpose(x, [0, 3, 1, 2]), [x.shape[0], -1]);
   const weight = await parameter(`${name}.weight`);
   const shared = { bias: await parameter(`${name}.bias`), activation: relu ? "relu" : "linear" };
-  // OIHW → HWIO, (out, in) → (in, out): its fast product, and the one that is right for the first linear layer.
+  // OIHW → HWIO, (out, in) → (in, out): selects its fast product, which is also the correct one for the first linear layer.
   const filter = tf.tidy(() => tf.transpose(weight, kind === "linear" ? [1, 0] : [2, 3, 1, 0]));
   weight.dispose();
   if (kind === "linear") return (a) => tf.fused.matMul({ ...shared, a, b: filter });

@@ -1,4 +1,4 @@
-# The driver of PyTorch: channels last, traced and frozen, which was faster than eager.
+# The driver of PyTorch: channels last, traced and frozen, which measured faster than eager.
 import json
 
 from driver import load, np, options, serve

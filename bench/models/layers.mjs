@@ -1,4 +1,4 @@
-// VGG's layers as engines want them: each convolution or linear layer together with its ReLU.
+// VGG's layers in the form that engines need: each convolution or linear layer together with its ReLU.
 
 /** @param summary of a plain network for 224 × 224 images, where the adaptive average pool is the identity */
 export function fusedLayers({ layers }) {

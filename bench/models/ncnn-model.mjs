@@ -1,4 +1,4 @@
-// Writes a model as ncnn's two files: the layers as text, the parameters as float32.
+// Writes a model as ncnn's two files: the layers as text, and the parameters as float32.
 // https://github.com/Tencent/ncnn/wiki/param-and-model-file-structure, …/operators for the numbered attributes
 
 const attributes = (values) =>
@@ -6,7 +6,7 @@ const attributes = (values) =>
     .map(([key, value]) => `${key}=${value}`)
     .join(" ");
 
-/** @returns param: the text; bin: the parameters as parts of a file */
+/** @returns `param`, the text, and `bin`, the parameters as parts of a file */
 export function toNcnn(layers, stateDict, { inChannels, imageSize }) {
   const rows = [
     `Input input 0 1 input ${attributes({ 0: imageSize, 1: imageSize, 2: inChannels })}`,
@@ -26,7 +26,7 @@ export function toNcnn(layers, stateDict, { inChannels, imageSize }) {
       if (kind === "conv2d")
         add("Convolution", { ...shared, 1: 3, 4: 1, 5: 1, 6: weight.data.length });
       else add("InnerProduct", { ...shared, 1: 1, 2: weight.data.length });
-      bin.push(Buffer.alloc(4), weight.data, bias.data); // four zero bytes: float32 follows
+      bin.push(Buffer.alloc(4), weight.data, bias.data); // Four zero bytes say that float32 follows.
     }
     current = next;
   }

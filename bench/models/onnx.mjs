@@ -1,4 +1,4 @@
-// Writes a model as an ONNX file for the peers that read one: a few messages of protobuf by hand.
+// Writes a model as an ONNX file for the peers that read ONNX. It encodes a few protobuf messages by hand.
 // Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 
 function varint(value) {
@@ -53,7 +53,7 @@ function value(field, name, dimensions) {
   return bytes(field, text(1, name), bytes(2, bytes(1, number(1, 1), bytes(2, shape))));
 }
 
-/** The model as parts of a file: plain convolutions, ReLU, pools and linear layers, any batch size. */
+/** The model as parts of a file: plain convolutions, ReLU, pools and linear layers, for any batch size. */
 export function toOnnx(model, stateDict) {
   const nodes = [];
   let current = "input";

@@ -1,4 +1,4 @@
-// The truth: a network computed by its definition in float64, plain loops, one image a thread.
+// The truth: computes a network by its definition in float64, with plain loops, one image per thread.
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 
 /** x (C, H, W) with weight (K, C, 3, 3), padding 1 → (K, H, W) */
@@ -71,8 +71,8 @@ function forward(image, imageSize, layers, parameters) {
 }
 
 /**
- * @param images float32 (3, S, S) each; parameters name → Float32Array
- * @returns the logits of each, Float64Array
+ * @param images each float32 (3, S, S); parameters: name → Float32Array
+ * @returns the logits of each image as a Float64Array
  */
 export function computeTruth(images, imageSize, layers, parameters) {
   const shared = new Map(

@@ -1,4 +1,4 @@
-// One VGG11 and a few images, written in each form that an engine reads, and the logits that all must give.
+// Writes one VGG11 and a few images in each format that an engine reads, and computes the logits that all must give.
 import { spawnSync } from "node:child_process";
 import { createWriteStream } from "node:fs";
 import { writeFile } from "node:fs/promises";
@@ -28,13 +28,13 @@ function convertToMnn(onnx, mnn) {
 }
 
 /**
- * @param forms the names of the forms to write: safetensors, onnx, mnn, ncnn
+ * @param forms the names of the formats to write: safetensors, onnx, mnn, ncnn
  * @param imageCount larger batches repeat the images
- * @returns the files, what drivers that build the network need to know, and the logits of each image in float64
+ * @returns the files, the options for drivers that build the network, and the logits of each image in float64
  */
 export async function writeModels(folder, forms, imageCount) {
   const model = await Vgg.create("vgg11", { seed: 1, device: "cpu" });
-  // Fresh biases are zero, which would hide an engine that forgets them; large ones would hide errors of the products.
+  // Fresh biases are zero, which would hide an engine that forgets them. Large ones would hide errors of the products.
   for (const { name, shape } of model.parameters()) {
     if (!name.endsWith(".bias")) continue;
     const { data } = Tensor.randn(shape, 3);
