@@ -1,5 +1,5 @@
 // Measures what JavaScript adds to a forward, and whether calls leak memory.
-// Usage: node --expose-gc bench/overhead.mjs [--device DEVICE] [--precision PRECISION]; cpu and float32 unless told otherwise.
+// Usage: node --expose-gc bench/overhead.mjs [--device DEVICE] [--precision PRECISION]. The defaults are cpu and float32.
 import { parseArgs } from "node:util";
 import { Graph, GraphBuilder, openDevice, ParameterStore, Tensor, Vgg } from "../dist/index.js";
 import { recordForward } from "../dist/vgg/record.js";

@@ -1,5 +1,5 @@
 // Measures what skipping zeros saves: the time of VGG11's first linear layer by the share of nonzero inputs.
-// node bench/zeros.mjs [--device cpu] [--precision float32] [--batch 1]; on a GPU also with --linear dense and --linear sparse
+// node bench/zeros.mjs [--device cpu] [--precision float32] [--batch 1]. On a GPU also run it with --linear dense and --linear sparse
 import { parseArgs } from "node:util";
 import { openForcedGpu } from "../dist/device/device.js";
 import { Graph, GraphBuilder, openDevice, ParameterStore, Tensor } from "../dist/index.js";

@@ -15,7 +15,7 @@ NORMALIZATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 mode = sys.argv[1]
 models, inputs = {}, {}
-# What libraries print must not come between the answers.
+# Output of libraries must not mix with the answers.
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 

@@ -16,7 +16,7 @@ from jax import lax
 
 TYPES = {"float16": jnp.float16, "bfloat16": jnp.bfloat16}
 WIDTHS = (64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M")
-# What libraries print must not come between the answers.
+# Output of libraries must not mix with the answers.
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 

@@ -35,7 +35,7 @@ describe("arguments", () => {
       TypeError,
       "for source[1] but received 7",
     ],
-    ["an array of holes", Array(2), TypeError, "for source[0] but received"],
+    ["a sparse array", Array(2), TypeError, "for source[0] but received"],
     ["an array in an array", [[drawing]], TypeError, "for source[0] but received"],
     ["an empty array", [], RangeError, "for source but received []"],
     ["an empty path", "", RangeError, 'Expected a path for source but received ""'],

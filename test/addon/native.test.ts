@@ -130,7 +130,7 @@ describe("the addon", () => {
     await expect(late).rejects.toMatchObject({ code: "INTERNAL" });
   });
 
-  it("gives one promise for each run that was started, and only at once", async () => {
+  it("gives one promise for each started run, and only in the same turn of the event loop", async () => {
     const device = native().openCpu(1, "", 1000);
     const value = { shape: [1], dtype: "float32" } as const;
     const rows = [{ kind: "relu", input: 0, output: 1 }] as const;

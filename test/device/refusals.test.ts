@@ -16,7 +16,7 @@ describe("Vgg", () => {
   });
   afterAll(() => model.dispose());
 
-  describe("refuses, and goes on", () => {
+  describe("refuses, and the next call works:", () => {
     const refusals: [string, () => Promise<unknown>, new (...args: never[]) => Error, string][] = [
       [
         "a wrong rank",

@@ -78,7 +78,7 @@ describe("a pickle", () => {
     ["a string past the end", pickle("X\xff\xff\x00\x00a"), "CHECKPOINT_CORRUPT"],
     ["a huge string", pickle("X\xff\xff\xff\x7fa"), "CHECKPOINT_LIMIT"],
     ["a huge integer", pickle("\x8a\xff"), "CHECKPOINT_LIMIT"],
-    ["no dictionary", pickle("]"), "CHECKPOINT_FORMAT"],
+    ["an object that is not a dictionary", pickle("]"), "CHECKPOINT_FORMAT"],
     [
       "a view past its storage",
       stateDict(tensor(int(6), int(1), int(6), int(1))),

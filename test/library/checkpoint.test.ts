@@ -143,7 +143,7 @@ describe("a zip checkpoint", () => {
       Buffer.from(Array.from({ length: 999 }, (_, i) => (i * i * 31) % 256)),
       "CHECKPOINT_FORMAT",
     ],
-    ["a text", Buffer.from("weights=1\n"), "CHECKPOINT_FORMAT"],
+    ["text", Buffer.from("weights=1\n"), "CHECKPOINT_FORMAT"],
     [
       "a zip without data.pkl",
       edited((l) => l.filter(({ name }) => !name.endsWith("data.pkl"))),

@@ -210,7 +210,7 @@ describe("vitest's projects", () => {
   });
 
   it.runIf(hasCi).each(["realms", "hostile", "order"])(
-    "are not in vitest.%s.config.ts, which names files that exist",
+    "are absent from vitest.%s.config.ts, which lists only existing files",
     async (name) => {
       const config = await import(join(root, `vitest.${name}.config.ts`));
       const { include, projects } = config.default.test;

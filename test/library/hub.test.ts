@@ -52,7 +52,7 @@ describe("known weights", () => {
   it.each([
     ["another architecture", () => knownWeights("vgg12" as never), RangeError, "vgg11_bn"],
     [
-      "another name",
+      "an unknown name",
       () => knownWeights("vgg11", "V2"),
       RangeError,
       "DEFAULT, IMAGENET1K_V1 for name",

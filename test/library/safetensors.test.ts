@@ -85,7 +85,7 @@ describe("safetensors", () => {
       Buffer.concat([Buffer.from([200, 0, 0, 0, 0, 0, 0, 0]), Buffer.from("{}")]),
       "CHECKPOINT_CORRUPT",
     ],
-    ["no object", header("[]  "), "CHECKPOINT_FORMAT"],
+    ["a header that is not an object", header("[]  "), "CHECKPOINT_FORMAT"],
     ["an unfinished header", header('{"a":'), "CHECKPOINT_CORRUPT"],
     ["text after the header", header("{}x"), "CHECKPOINT_CORRUPT"],
     [
@@ -144,7 +144,7 @@ describe("safetensors", () => {
       "CHECKPOINT_CORRUPT",
     ],
     ["bytes after the last tensor", one(f32, 12), "CHECKPOINT_CORRUPT"],
-    ["bytes missing", one(f32, 4), "CHECKPOINT_CORRUPT"],
+    ["missing bytes", one(f32, 4), "CHECKPOINT_CORRUPT"],
     [
       "an overlap",
       header(`{"a":{${f32}},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}`, 12),

@@ -104,9 +104,9 @@ void checkSparseGemv(int outputs, int inputs, int zeros, bool isSpecial, int rel
     if (isSpecial || isHead || Type<T>::decode(x[at(i)]) != 0) ++wanted;
   }
   expect(std::accumulate(used.data(), used.data() + used.size(), int64_t{0}) == wanted,
-         shape + " counts what it multiplies");
+         shape + " counts the inputs that it multiplies");
   expect(std::all_of(ends, ends + ended.size(), [](int count) { return count == 0; }),
-         shape + " leaves its counters as it found them");
+         shape + " leaves its counters at zero");
 }
 
 template <typename T>
