@@ -94,8 +94,9 @@ void define(Napi::Env env, Napi::Object exports) {
   setOwn(exports, "cudaReport", Napi::Function::New<vgg::napi::cudaReport>(env, "cudaReport"));
   setOwn(exports, "planConvolutions",
          Napi::Function::New<vgg::napi::planConvolutions>(env, "planConvolutions"));
-  setOwn(exports, "planSteps", Napi::Function::New<vgg::napi::planSteps>(env, "planSteps"));
-  setOwn(exports, "planKernels", Napi::Function::New<vgg::napi::planKernels>(env, "planKernels"));
+  setOwn(exports, "stepCosts", Napi::Function::New<vgg::napi::stepCosts>(env, "stepCosts"));
+  setOwn(exports, "compileKernels",
+         Napi::Function::New<vgg::napi::compileKernels>(env, "compileKernels"));
   setOwn(exports, "poolThreads", Napi::Function::New<poolThreads>(env, "poolThreads"));
   setOwn(exports, "cpuInfo", Napi::Function::New<cpuInfo>(env, "cpuInfo"));
   setOwn(exports, "halt", Napi::Function::New<halt>(env, "halt"));

@@ -165,7 +165,7 @@ export interface PlannedConvolution {
 }
 
 /** One launch of a forward on a GPU (native/cuda/plan/cost.h). */
-export interface PlannedStep {
+export interface StepCost {
   readonly name: string;
   /** The name of this package's kernel, else "cuDNN", "cuBLASLt" or "copy". */
   readonly kernel: string;
@@ -241,12 +241,12 @@ export interface NativeAddon {
       cacheFolder: string;
     },
   ): Promise<PlannedConvolution[]>;
-  planSteps(
+  stepCosts(
     record: NativeRecord,
     parameters: readonly { name: string; shape: readonly number[] }[],
     options: { precision: Precision; batch: number; form: PlannedConvolution["form"] | null },
-  ): PlannedStep[];
-  planKernels(
+  ): StepCost[];
+  compileKernels(
     capability: number,
     cacheFolder: string,
   ): Promise<{ file: string; bytes: number; log: string }[]>;

@@ -5,7 +5,7 @@ import { architectureOf, describeGpu, type GpuName, nameOf } from "../device/gpu
 import type { Precision } from "../dtype.js";
 import { awaitNative, callNative } from "../errors.js";
 import { cacheFolder } from "../files/cache-folder.js";
-import type { NativeRecord, PlannedConvolution, PlannedStep } from "../native/addon.js";
+import type { NativeRecord, PlannedConvolution, StepCost } from "../native/addon.js";
 import { native } from "../native/load.js";
 import { recordForward } from "./record.js";
 import { logitsName, type Topology } from "./topology.js";
@@ -25,7 +25,7 @@ export interface PlanReport {
   readonly folder: string;
   readonly convolutions: readonly PlannedConvolution[];
   /** The launches of a forward for each batch size, with convolutions in their likeliest form. */
-  readonly forwards: readonly { readonly batch: number; readonly steps: readonly PlannedStep[] }[];
+  readonly forwards: readonly { readonly batch: number; readonly steps: readonly StepCost[] }[];
   readonly kernels: readonly {
     readonly file: string;
     readonly bytes: number;
@@ -48,12 +48,12 @@ function nativeRecord(topology: Topology) {
  * Returns what a forward on a GPU launches and moves, as far as this is known without a GPU. cuDNN's convolutions have
  * the given form; with null, each has its likeliest form. @throws {VggError} ADDON_MISSING
  */
-export function planSteps(
+export function stepCosts(
   topology: Topology,
   options: { precision: Precision; batch: number; form: PlannedConvolution["form"] | null },
-): PlannedStep[] {
+): StepCost[] {
   const { record, parameters } = nativeRecord(topology);
-  return callNative(() => native().planSteps(record, parameters, options));
+  return callNative(() => native().stepCosts(record, parameters, options));
 }
 
 /** Makes plans and kernels. @throws {VggError} LIBRARY_MISSING, UNSUPPORTED (cuDNN before 9.10.1), ADDON_MISSING */
@@ -77,10 +77,10 @@ export async function planAhead(
       )),
     );
   }
-  const kernels = await awaitNative(() => native().planKernels(capability, folder));
+  const kernels = await awaitNative(() => native().compileKernels(capability, folder));
   const forwards = batchSizes.map((batch) => ({
     batch,
-    steps: planSteps(topology, { precision, batch, form: null }),
+    steps: stepCosts(topology, { precision, batch, form: null }),
   }));
   return { gpu: nameOf(gpu), folder, convolutions, forwards, kernels };
 }

@@ -215,9 +215,9 @@ void CudaExecutable::abandon(Slot& slot) {
  * came lately. A graph holds its addresses, and capturing one takes longer than the copies, so
  * memory that comes once gets no graph. Returns whether it started the run.
  */
-bool CudaExecutable::startDirect(Slot& slot, const Bindings& bindings) {
+bool CudaExecutable::startInPlace(Slot& slot, const Bindings& bindings) {
   constexpr size_t kKept = 8;
-  Direct wanted;
+  InPlaceGraph wanted;
   for (const Binding& binding : bindings.inputs)
     wanted.inputs.push_back(static_cast<const DeviceMemory*>(binding.device)->address());
   for (const Binding& binding : bindings.outputs) {
@@ -228,26 +228,26 @@ bool CudaExecutable::startDirect(Slot& slot, const Bindings& bindings) {
       return false;
     wanted.outputs.push_back(address);
   }
-  const auto found = std::ranges::find_if(direct_, [&](const Direct& known) {
+  const auto found = std::ranges::find_if(inPlace_, [&](const InPlaceGraph& known) {
     return known.inputs == wanted.inputs && known.outputs == wanted.outputs;
   });
-  if (found == direct_.end()) {
+  if (found == inPlace_.end()) {
     // The graph that is destroyed may still run.
-    if (direct_.size() == kKept) {
+    if (inPlace_.size() == kKept) {
       context_.call(context_.api().cuStreamSynchronize, context_.compute());
-      direct_.pop_back();
+      inPlace_.pop_back();
     }
-    direct_.push_front(std::move(wanted));
+    inPlace_.push_front(std::move(wanted));
     return false;
   }
-  std::rotate(direct_.begin(), found, found + 1);
-  Direct& direct = direct_.front();
-  if (!direct.graph || direct.generation != shared_.arena.generation()) {
-    const Run run{shared_.arena.address(), workspace(), direct.inputs, direct.outputs};
-    direct.graph = capture(context_, [&] { lowered_.run(run); });
-    direct.generation = shared_.arena.generation();
+  std::rotate(inPlace_.begin(), found, found + 1);
+  InPlaceGraph& reused = inPlace_.front();
+  if (!reused.graph || reused.generation != shared_.arena.generation()) {
+    const Run run{shared_.arena.address(), workspace(), reused.inputs, reused.outputs};
+    reused.graph = capture(context_, [&] { lowered_.run(run); });
+    reused.generation = shared_.arena.generation();
   }
-  context_.call(context_.api().cuGraphLaunch, direct.graph.get(), context_.compute());
+  context_.call(context_.api().cuGraphLaunch, reused.graph.get(), context_.compute());
   for (const auto* all : {&bindings.inputs, &bindings.outputs}) {
     for (const Binding& binding : *all) static_cast<DeviceMemory*>(binding.device)->markUsed();
   }
@@ -262,7 +262,7 @@ void CudaExecutable::start(Slot& slot, size_t first, size_t batch, const Binding
   const auto isOnHost = [](const Binding& binding) { return binding.device == nullptr; };
   const bool isHost = std::ranges::any_of(bindings.inputs, isOnHost) ||
                       std::ranges::any_of(bindings.outputs, isOnHost);
-  if (!isHost && bindings.isWhole && startDirect(slot, bindings)) return;
+  if (!isHost && bindings.isWhole && startInPlace(slot, bindings)) return;
   if (slot.generation != shared_.arena.generation()) captureSteps(slot);
   const auto addressOf = [&](const Memory* memory, int value) {
     return static_cast<const DeviceMemory*>(memory)->address() + byteCount(value, first);

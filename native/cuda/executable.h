@@ -37,7 +37,7 @@ class CudaExecutable final : public Executable {
     bool isBusy = false;
   };
   /** A graph that reads and writes the caller's memory, without copies. */
-  struct Direct {
+  struct InPlaceGraph {
     std::vector<CUdeviceptr> inputs, outputs;
     GraphExec graph;  // null until the addresses have come again
     uint64_t generation = 0;
@@ -67,7 +67,7 @@ class CudaExecutable final : public Executable {
   void abandon(Slot& slot);
   void startPart(size_t first, size_t batch, const std::shared_ptr<Call>& call);
   void start(Slot& slot, size_t first, size_t batch, const Bindings& bindings);
-  bool startDirect(Slot& slot, const Bindings& bindings);
+  bool startInPlace(Slot& slot, const Bindings& bindings);
 
   // profile.cc
   std::vector<StepTime> profilePart(size_t first, size_t batch, const Bindings& bindings);
@@ -88,7 +88,7 @@ class CudaExecutable final : public Executable {
   std::condition_variable slotFree_;
   std::vector<std::unique_ptr<Slot>> slots_;
   std::unique_ptr<Stopwatch> stopwatch_;  // measures with the memory of the first slot
-  std::deque<Direct> direct_;             // begins with the graph used last
+  std::deque<InPlaceGraph> inPlace_;      // begins with the graph used last
 };
 
 }  // namespace vgg::cuda

@@ -48,7 +48,7 @@ Napi::Object toObject(Napi::Env env, const cuda::PlannedConvolution& row) {
   return object;
 }
 
-Napi::Object toObject(Napi::Env env, const cuda::PlannedKernels& row) {
+Napi::Object toObject(Napi::Env env, const cuda::CompiledFile& row) {
   Napi::Object object = Napi::Object::New(env);
   setOwn(object, "file", row.file);
   setOwn(object, "bytes", Napi::Number::New(env, static_cast<double>(row.bytes)));
@@ -155,7 +155,7 @@ Napi::Value planConvolutions(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value planSteps(const Napi::CallbackInfo& info) {
+Napi::Value stepCosts(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const std::vector<ParameterSpec> specs = readParameterSpecs(info[1]);
     const Program program = readProgram(info[0], specs);
@@ -172,12 +172,12 @@ Napi::Value planSteps(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value planKernels(const Napi::CallbackInfo& info) {
+Napi::Value compileKernels(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const int capability = readCapability(info[0]);
     const cuda::DiskCache cache(stringOf(info[1], "cacheFolder"));
-    return inBackground(info.Env(), "vgg-cudnn:planKernels", [=]() -> MakeValue {
-      auto rows = cuda::planKernels(capability, cache);
+    return inBackground(info.Env(), "vgg-cudnn:compileKernels", [=]() -> MakeValue {
+      auto rows = cuda::compileKernels(capability, cache);
       return [rows = std::move(rows)](Napi::Env env) { return toArray(env, rows); };
     });
   });

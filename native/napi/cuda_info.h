@@ -17,12 +17,12 @@ Napi::Value cudaReport(const Napi::CallbackInfo& info);
  * rows */
 Napi::Value planConvolutions(const Napi::CallbackInfo& info);
 
-/** planSteps(record, parameters, { precision, batch, form | null }) → rows. Needs no NVIDIA
+/** stepCosts(record, parameters, { precision, batch, form | null }) → rows. Needs no NVIDIA
  * library.
  */
-Napi::Value planSteps(const Napi::CallbackInfo& info);
+Napi::Value stepCosts(const Napi::CallbackInfo& info);
 
-/** planKernels(capability, cacheFolder) → Promise of rows */
-Napi::Value planKernels(const Napi::CallbackInfo& info);
+/** compileKernels(capability, cacheFolder) → Promise of rows */
+Napi::Value compileKernels(const Napi::CallbackInfo& info);
 
 }  // namespace vgg::napi

@@ -1,8 +1,8 @@
 // The launches, bytes and operations of a VGG11 forward on a GPU, as the addon counts them without one. Writes docs/generated/gpu-cost.md.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import type { PlannedStep } from "../../lib/native/addon.ts";
-import { planSteps } from "../../lib/vgg/plan.ts";
+import type { StepCost } from "../../lib/native/addon.ts";
+import { stepCosts } from "../../lib/vgg/plan.ts";
 import { topology } from "../../lib/vgg/topology.ts";
 
 const batches = [1, 8, 64, 256];
@@ -17,14 +17,14 @@ const bandwidths = { H200: 4.3, H100: 3.0 } as const;
 
 const network = topology("vgg11");
 const stepsOf = (precision: Precision, batch: number, form: Form) =>
-  planSteps(network, { precision, batch, form });
+  stepCosts(network, { precision, batch, form });
 
-const bytesOf = (step: PlannedStep) => step.bytes + step.weightBytes;
-const sum = (steps: readonly PlannedStep[], of: (step: PlannedStep) => number) =>
+const bytesOf = (step: StepCost) => step.bytes + step.weightBytes;
+const sum = (steps: readonly StepCost[], of: (step: StepCost) => number) =>
   steps.reduce((total, step) => total + of(step), 0);
 
 /** µs that a step takes at least: the larger of its arithmetic and its memory traffic. */
-const floorOf = (step: PlannedStep, precision: Precision, terabytes: number) =>
+const floorOf = (step: StepCost, precision: Precision, terabytes: number) =>
   Math.max(step.operations / peaks[precision], bytesOf(step) / terabytes) / 1e6;
 
 /** Registers, shared memory and occupancy on sm_90 by kernel, as NVRTC reported them. */

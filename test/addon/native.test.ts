@@ -40,6 +40,7 @@ describe("the addon", () => {
     expect(Object.keys(native()).sort()).toEqual([
       "Cancellation",
       "Places",
+      "compileKernels",
       "cpuInfo",
       "cudaDevices",
       "cudaReport",
@@ -47,11 +48,10 @@ describe("the addon", () => {
       "openCpu",
       "openCuda",
       "planConvolutions",
-      "planKernels",
-      "planSteps",
       "poolThreads",
       "randomNormal",
       "resizeCrop",
+      "stepCosts",
     ]);
     const device = native().openCpu(1, "", 0);
     const methods = (object: object) =>

@@ -135,7 +135,7 @@ describe.skipIf(!isBuilt)("a model on a GPU", () => {
       const before = kinds.map((kind) => control(kind));
       await model.forward(images);
       const ran = kinds.map((kind, i) => control(kind) - before[i]!);
-      const steps = native().planSteps(record, parameters, {
+      const steps = native().stepCosts(record, parameters, {
         precision: "float16",
         batch,
         form: null,

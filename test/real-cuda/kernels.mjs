@@ -3,5 +3,5 @@ import { native } from "../../dist/native/load.js";
 
 const compiled = {};
 for (const architecture of JSON.parse(process.argv[2]))
-  compiled[architecture] = await native().planKernels(architecture, "");
+  compiled[architecture] = await native().compileKernels(architecture, "");
 process.stdout.write(JSON.stringify(compiled));

@@ -118,10 +118,10 @@ std::vector<PlannedConvolution> planConvolutions(const NamedGpu& gpu, const Prog
   return rows;
 }
 
-std::vector<PlannedKernels> planKernels(int capability, const DiskCache& cache) {
+std::vector<CompiledFile> compileKernels(int capability, const DiskCache& cache) {
   const auto libraries = loadLibraries();
   require({&libraries->nvrtc});
-  std::vector<PlannedKernels> rows;
+  std::vector<CompiledFile> rows;
   for (const KernelSource& source : kernelSources()) {
     if (!std::string_view(source.name).ends_with(".cu")) continue;
     const CompiledKernels compiled = compileKernels(*libraries, source.name, capability, true);

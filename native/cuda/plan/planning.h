@@ -52,13 +52,13 @@ std::vector<PlannedConvolution> planConvolutions(const NamedGpu& gpu, const Prog
                                                  const PlanOptions& options,
                                                  const DiskCache& cache);
 
-struct PlannedKernels {
+struct CompiledFile {
   std::string file;
   size_t bytes;
   std::string log;  // registers and spills
 };
 
 /** Compiles every kernel for the GPU into the cache. Throws Error kLibraryMissing, kInternal. */
-std::vector<PlannedKernels> planKernels(int capability, const DiskCache& cache);
+std::vector<CompiledFile> compileKernels(int capability, const DiskCache& cache);
 
 }  // namespace vgg::cuda
