@@ -100,6 +100,11 @@ struct TopK {
 using Op = std::variant<Normalize, Conv2d, BatchNorm, Relu, MaxPool2d, AdaptiveAvgPool2d, Flatten,
                         Gemm, Softmax, TopK>;
 
+/** Expands `apply`(Kind) for each kind of operation, for what has one overload for each. */
+#define VGG_FOR_EACH_OPERATION(apply)                                          \
+  apply(Normalize) apply(Conv2d) apply(BatchNorm) apply(Relu) apply(MaxPool2d) \
+      apply(AdaptiveAvgPool2d) apply(Flatten) apply(Gemm) apply(Softmax) apply(TopK)
+
 struct Value {
   Shape shape;  // of one image
   DType dtype;

@@ -65,16 +65,9 @@ class CpuExecutable final : public Executable {
                 const std::atomic<bool>& cancelled, StepTime* times);
 
   // One overload per operation, each in the file with the operation's name.
-  Step prepare(const Normalize& op);
-  Step prepare(const Conv2d& op);
-  Step prepare(const BatchNorm& op);
-  Step prepare(const Relu& op);
-  Step prepare(const MaxPool2d& op);
-  Step prepare(const AdaptiveAvgPool2d& op);
-  Step prepare(const Flatten& op);
-  Step prepare(const Gemm& op);
-  Step prepare(const Softmax& op);
-  Step prepare(const TopK& op);
+#define VGG_PREPARE(Kind) Step prepare(const Kind& op);
+  VGG_FOR_EACH_OPERATION(VGG_PREPARE)
+#undef VGG_PREPARE
   Step prepareDirect(const Conv2d& op);
   Step prepareWinograd(const Conv2d& op, const WinogradTiling& tiling);
   /** Returns the work of the chosen algorithm, or null if it is the work of the definition. */

@@ -48,16 +48,9 @@ class Lowering {
 
  private:
   // Each operation has one overload, in the file of its name in ops/.
-  Step prepare(const Normalize& op);
-  Step prepare(const Conv2d& op);
-  Step prepare(const BatchNorm& op);
-  Step prepare(const Relu& op);
-  Step prepare(const MaxPool2d& op);
-  Step prepare(const AdaptiveAvgPool2d& op);
-  Step prepare(const Flatten& op);
-  Step prepare(const Gemm& op);
-  Step prepare(const Softmax& op);
-  Step prepare(const TopK& op);
+#define VGG_PREPARE(Kind) Step prepare(const Kind& op);
+  VGG_FOR_EACH_OPERATION(VGG_PREPARE)
+#undef VGG_PREPARE
   // ops/conv2d.cc
   ConvolutionCandidates candidatesOf(const Conv2d& op);
   // ops/conv2d/first_layer.cc

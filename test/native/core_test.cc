@@ -157,8 +157,9 @@ void testCheckProgram();  // check_program_test.cc
 }  // namespace vgg
 
 namespace vgg::cpu {
-int testKernels();  // cpu_kernels_test.cc. Returns the number of failures.
-void testLayout();  // cpu_layout_test.cc
+int testKernels();   // cpu_kernels_test.cc. Returns the number of failures.
+void testChoices();  // cpu_choices_test.cc
+void testLayout();   // cpu_layout_test.cc
 }  // namespace vgg::cpu
 
 int main() {
@@ -174,6 +175,7 @@ int main() {
   vgg::testMemory();
   vgg::testPlaces();
   vgg::testCheckProgram();
+  vgg::cpu::testChoices();
   vgg::cpu::testLayout();
   failures += vgg::cpu::testKernels();
   std::printf(failures == 0 ? "ok\n" : "%d failures\n", failures);
