@@ -84,8 +84,8 @@ void define(Napi::Env env, Napi::Object exports) {
   data->parametersConstructor = Napi::Persistent(vgg::napi::ParametersWrap::define(env));
   data->heldParametersConstructor = Napi::Persistent(vgg::napi::HeldParametersWrap::define(env));
   data->reservationConstructor = Napi::Persistent(vgg::napi::ReservationWrap::define(env));
+  data->cancellationConstructor = Napi::Persistent(vgg::napi::CancellationWrap::define(env));
   data->graphConstructor = Napi::Persistent(vgg::napi::GraphWrap::define(env));
-  setOwn(exports, "Cancellation", vgg::napi::CancellationWrap::define(env));
   setOwn(exports, "Places", vgg::napi::PlacesWrap::define(env));
   setOwn(exports, "openCpu", Napi::Function::New<vgg::napi::DeviceWrap::openCpu>(env, "openCpu"));
   setOwn(exports, "openCuda",

@@ -3,8 +3,13 @@ import { formatShape, rangeError } from "../check.js";
 import { type Device, DeviceTensor } from "../device/device.js";
 import { arrayTypeOf, type DType } from "../dtype.js";
 import { translated, VggError } from "../errors.js";
-import type { NativeCancellation, NativeGraph, NativeMemory, NativeRun } from "../native/addon.js";
-import { native } from "../native/load.js";
+import type {
+  NativeCancellation,
+  NativeDevice,
+  NativeGraph,
+  NativeMemory,
+  NativeRun,
+} from "../native/addon.js";
 import { copyArray } from "../order.js";
 import { onAbort } from "../signal.js";
 import { elementCount, nativeData, Tensor } from "../tensor.js";
@@ -115,12 +120,13 @@ function isBatchOf(shape: readonly number[], batched: readonly number[]): boolea
   return true;
 }
 
-/** Runs native work that a signal stops: it then rejects with ABORTED. */
+/** Runs work of a device that a signal stops: it then rejects with ABORTED. */
 export async function cancellable<Result>(
+  device: NativeDevice,
   signal: AbortSignal,
   start: (cancellation: NativeCancellation) => Promise<Result>,
 ): Promise<Result> {
-  const cancellation = new (native().Cancellation)();
+  const cancellation = device.createCancellation();
   const release = onAbort(signal, () => cancellation.cancel());
   try {
     return await start(cancellation);

@@ -278,7 +278,9 @@ export class Graph {
       results = made.results;
       return this.#native.finish(run, made.arrays);
     };
-    const value = await (signal === undefined ? start(null) : cancellable(signal, start));
+    const value = await (signal === undefined
+      ? start(null)
+      : cancellable(this.#nativeDevice, signal, start));
     return { value, results };
   }
 

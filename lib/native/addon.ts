@@ -22,6 +22,8 @@ export interface NativeDevice {
   allocate(bytes: number): NativeMemory;
   /** Reserves bytes of the queue for a call that must wait before it is passed to the addon. */
   reserve(bytes: number): NativeReservation;
+  /** Creates what drops or stops runs of this device. */
+  createCancellation(): NativeCancellation;
   createParameters(
     specs: readonly { name: string; shape: readonly number[] }[],
     precision: Precision,
@@ -207,7 +209,6 @@ export interface NativePlaces {
 }
 
 export interface NativeAddon {
-  Cancellation: new () => NativeCancellation;
   /** The first thread that uses a name sets its capacity. */
   Places: new (
     name: string,

@@ -120,7 +120,7 @@ class AddonData {
   std::shared_ptr<Backend> opening;
   std::shared_ptr<QueueBudget> openingQueue;
   Napi::FunctionReference deviceConstructor, memoryConstructor, parametersConstructor,
-      heldParametersConstructor, reservationConstructor, graphConstructor;
+      heldParametersConstructor, reservationConstructor, cancellationConstructor, graphConstructor;
 
  private:
   /** Makes `job` pending. */

@@ -24,7 +24,7 @@ const graph = device.createGraph(record, parameters);
 const memory = device.allocate(16);
 const reservation = device.reserve(16);
 const held = parameters.hold();
-const cancellation = new addon.Cancellation();
+const cancellation = device.createCancellation();
 const gpu = { description: "{}", name: "none", capability: 90 };
 const options = {
   precision: "float32",
@@ -79,6 +79,7 @@ const entries = [
   [device, "roofline", ["float8"]],
   [device, "allocate", [16]],
   [device, "createParameters", [specs, "float32"]],
+  [device, "createCancellation", []],
   [device, "createGraph", [record, parameters]],
   [device, "reserve", [16]],
   [reservation, "release", []],
@@ -150,6 +151,7 @@ const wrong = [
     new ArrayBuffer(8),
   ],
   ...[device, other, memory, parameters, graph, cancellation, Object.create(graph), held],
+  other.createCancellation(),
   ...[other.allocate(16), other.createParameters(specs, "float32")],
   ...[hostile({}), hostile([]), hostile(() => {})],
   ...[

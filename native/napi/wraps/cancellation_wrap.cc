@@ -1,7 +1,7 @@
 #include "napi/wraps/cancellation_wrap.h"
 
 #include "napi/addon_data.h"
-#include "napi/devices.h"
+#include "napi/wraps/device_wrap.h"
 
 namespace vgg::napi {
 
@@ -12,14 +12,16 @@ Napi::Function CancellationWrap::define(Napi::Env env) {
 
 CancellationWrap::CancellationWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   info.This().As<Napi::Object>().TypeTag(&kTypeTag);
-  guarded(info.Env(), [&] { flag_ = std::make_shared<std::atomic<bool>>(false); });
+  guarded(info.Env(), [&] {
+    backend_ = unwrap<DeviceWrap>(info[0]).backend();
+    flag_ = std::make_shared<std::atomic<bool>>(false);
+  });
 }
 
 /** Allocates nothing, because a failure could not be reported. */
 void CancellationWrap::cancel(const Napi::CallbackInfo& info) {
   *flag_ = true;
-  const AddonData* owner = &AddonData::of(info.Env());
-  forEachOpenDevice([owner](Backend& backend) { backend.thread().endCancelled(owner); });
+  backend_->thread().endCancelled(&AddonData::of(info.Env()));
 }
 
 }  // namespace vgg::napi

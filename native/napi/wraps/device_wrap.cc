@@ -57,6 +57,7 @@ Napi::Function DeviceWrap::define(Napi::Env env) {
                          InstanceMethod<&DeviceWrap::roofline>("roofline"),
                          InstanceMethod<&DeviceWrap::allocate>("allocate"),
                          InstanceMethod<&DeviceWrap::reserve>("reserve"),
+                         InstanceMethod<&DeviceWrap::createCancellation>("createCancellation"),
                          InstanceMethod<&DeviceWrap::createParameters>("createParameters"),
                          InstanceMethod<&DeviceWrap::createGraph>("createGraph"),
                      });
@@ -160,6 +161,10 @@ Napi::Value DeviceWrap::allocate(const Napi::CallbackInfo& info) {
 /** reserve(bytes) → reservation */
 Napi::Value DeviceWrap::reserve(const Napi::CallbackInfo& info) {
   return AddonData::of(info.Env()).reservationConstructor.New({info.This(), info[0]});
+}
+
+Napi::Value DeviceWrap::createCancellation(const Napi::CallbackInfo& info) {
+  return AddonData::of(info.Env()).cancellationConstructor.New({info.This()});
 }
 
 Napi::Value DeviceWrap::createParameters(const Napi::CallbackInfo& info) {

@@ -34,6 +34,7 @@ class DeviceWrap : public Napi::ObjectWrap<DeviceWrap> {
   Napi::Value roofline(const Napi::CallbackInfo& info);
   Napi::Value allocate(const Napi::CallbackInfo& info);
   Napi::Value reserve(const Napi::CallbackInfo& info);
+  Napi::Value createCancellation(const Napi::CallbackInfo& info);
   Napi::Value createParameters(const Napi::CallbackInfo& info);
   Napi::Value createGraph(const Napi::CallbackInfo& info);
 

@@ -145,9 +145,12 @@ double millisecondsSince(Clock::time_point start) {
   return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
 }
 
-Cancellation cancellationOf(const Napi::Value& value) {
-  return value.IsObject() ? unwrap<CancellationWrap>(value).flag()
-                          : std::make_shared<std::atomic<bool>>(false);
+Cancellation cancellationOf(const Napi::Value& value, const Backend& backend) {
+  if (!value.IsObject()) return std::make_shared<std::atomic<bool>>(false);
+  const auto& wrap = unwrap<CancellationWrap>(value);
+  if (&wrap.backend() != &backend)
+    throw Error(Code::kInternal, "Expected a cancellation of this device");
+  return wrap.flag();
 }
 
 /** [{ role, value, milliseconds, work?: { products, parameterBytes } }] */
@@ -228,7 +231,7 @@ std::shared_ptr<GraphWrap::Bound> GraphWrap::bind(const Napi::CallbackInfo& info
     bound->bindInput(inputs[i], *backend_, byteCount(program, program.inputs[i], bound->batch));
   for (size_t i = 0; i < targets.size(); ++i)
     bound->bindOutput(targets[i], *backend_, byteCount(program, program.outputs[i], bound->batch));
-  bound->cancelled = cancellationOf(info[3]);
+  bound->cancelled = cancellationOf(info[3], *backend_);
   return bound;
 }
 
