@@ -24,7 +24,7 @@ std::vector<int> countUses(const Program& program);
  */
 FoldedProgram foldBatchNorm(const Program& program);
 
-/** Returns the parameters that a convolution reads, with those of its batch normalisation. */
+/** Returns the parameters that a convolution and its batch normalisation read. */
 std::vector<int> parametersOf(const Conv2d& conv, const FoldedNorm& norm);
 
 /** Returns the parameters that a program reads, in the order of its operations. */

@@ -209,7 +209,7 @@ void Chooser::place() {
   }
   for (size_t i = 0; i < program_.ops.size(); ++i) {
     const int value = outputOf(program_.ops[i]);
-    const int made = choices_.madeWith(value);
+    const int made = choices_.lastValueOf(value);
     if (made != value) sizes.firstSteps[made] = static_cast<int>(i) + 1;
     // A value that is filled image by image lives from the first image on.
     if (i < choices_.imagewise && choices_.buffers[made].images > choices_.imagesAtOnce)

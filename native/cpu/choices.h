@@ -52,10 +52,10 @@ struct Choices {
   ptrdiff_t imagesAtOnce = 0;
   size_t arenaBytes = 0;
 
-  [[nodiscard]] bool isMergedAway(const Op& op) const { return isMerged[outputOf(op)]; }
+  [[nodiscard]] bool isPartOfAnotherStep(const Op& op) const { return isMerged[outputOf(op)]; }
   /** Returns the last value that the step of the operation that computes `value` computes: the
    * pool's if one is fused into it. */
-  [[nodiscard]] int madeWith(int value) const {
+  [[nodiscard]] int lastValueOf(int value) const {
     return pooledBy[value] == nullptr ? value : pooledBy[value]->output;
   }
 };

@@ -49,14 +49,14 @@ CpuExecutable::CpuExecutable(const Program& program, std::shared_ptr<CpuParamete
       used_(parametersOf(folded_)) {
   for (size_t i = 0; i < program_.inputs.size(); ++i) {
     const int value = program_.inputs[i];
-    if (!isExternal(value))
+    if (!isUnplaced(value))
       imagewiseSteps_.push_back({{StepRole::kInput, value}, prepareInput(i), {}});
   }
   for (size_t i = 0; i < program_.ops.size(); ++i) {
     const Op& op = program_.ops[i];
-    if (choices_.isMergedAway(op)) continue;
+    if (choices_.isPartOfAnotherStep(op)) continue;
     std::vector<LabelledStep>& steps = i < choices_.imagewise ? imagewiseSteps_ : steps_;
-    steps.push_back({{StepRole::kOperation, choices_.madeWith(outputOf(op))},
+    steps.push_back({{StepRole::kOperation, choices_.lastValueOf(outputOf(op))},
                      std::visit([this](const auto& o) { return prepare(o); }, op),
                      workOf(op)});
   }

@@ -79,7 +79,7 @@ class CpuExecutable final : public Executable {
   Step prepareOutput(size_t index);
 
   [[nodiscard]] const Buffer& buffer(int value) const { return choices_.buffers[value]; }
-  [[nodiscard]] bool isExternal(int value) const {
+  [[nodiscard]] bool isUnplaced(int value) const {
     return program_.values[value].dtype == DType::kUint8;
   }
   [[nodiscard]] size_t inputIndex(int value) const;

@@ -25,12 +25,12 @@ Lowered Lowering::lower(Stopwatch& stopwatch) {
   std::vector<LabelledStep>& steps = lowered_.steps;
   for (size_t i = 0; i < program_.inputs.size(); ++i) {
     const int value = program_.inputs[i];
-    if (!choices_.isExternal[value]) steps.push_back({{StepRole::kInput, value}, prepareInput(i)});
+    if (!choices_.isUnplaced[value]) steps.push_back({{StepRole::kInput, value}, prepareInput(i)});
   }
   for (const Op& op : program_.ops) {
-    if (choices_.isMergedAway(op)) continue;
+    if (choices_.isPartOfAnotherStep(op)) continue;
     context_.throwIfInterrupted();
-    steps.push_back({{StepRole::kOperation, choices_.madeBy(op)},
+    steps.push_back({{StepRole::kOperation, choices_.lastValueOf(op)},
                      std::visit([this](const auto& o) { return prepare(o); }, op)});
   }
   for (size_t i = 0; i < program_.outputs.size(); ++i) {

@@ -67,8 +67,9 @@ void poolsAndFlattensNeedNoStep(const Kernels& kernels) {
   const Program program = foldBatchNorm(sample.program).program;
   const Choices choices = choose(program, sample.parameters, false, 4, kernels, 2);
   const auto* pool = std::get_if<MaxPool2d>(&program.ops[2]);
-  EXPECT(choices.pooledBy[kNormed] == pool && choices.madeWith(kNormed) == kPooled);
-  EXPECT(choices.isMergedAway(program.ops[2]) && choices.isMergedAway(program.ops[3]));
+  EXPECT(choices.pooledBy[kNormed] == pool && choices.lastValueOf(kNormed) == kPooled);
+  EXPECT(choices.isPartOfAnotherStep(program.ops[2]) &&
+         choices.isPartOfAnotherStep(program.ops[3]));
   EXPECT(choices.storage[kFlat] == kPooled);
   EXPECT(choices.buffers[kFlat].offset == choices.buffers[kPooled].offset);
   EXPECT(choices.buffers[kFlat].channels == 32 && choices.linear[kScores]->columns == 2048);
@@ -95,7 +96,8 @@ void visibleValuesStay(const Kernels& kernels) {
   sample.program.outputs.push_back(kFlat);
   const Program program = foldBatchNorm(sample.program).program;
   const Choices choices = choose(program, sample.parameters, false, 1, kernels, 2);
-  EXPECT(std::ranges::none_of(program.ops, [&](const Op& op) { return choices.isMergedAway(op); }));
+  EXPECT(std::ranges::none_of(program.ops,
+                              [&](const Op& op) { return choices.isPartOfAnotherStep(op); }));
   EXPECT(choices.pooledBy[kNormed] == nullptr && choices.storage[kFlat] == kFlat);
   EXPECT(choices.imagewise == 0 && choices.imagesAtOnce == 1);
 }

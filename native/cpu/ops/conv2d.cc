@@ -46,7 +46,7 @@ Step CpuExecutable::prepare(const Conv2d& op) {
 Step CpuExecutable::prepareDirect(const Conv2d& op) {
   const Shape& shape = parameters_.specs()[op.weight].shape;
   const Buffer input = buffer(op.input);
-  const Buffer output = buffer(choices_.madeWith(op.output));
+  const Buffer output = buffer(choices_.lastValueOf(op.output));
   const std::shared_ptr<const PackedFilter> filter =
       parameters_.filter(op, folded_.norms[op.output]);
   const bool pool = choices_.pooledBy[op.output] != nullptr;

@@ -6,7 +6,7 @@ namespace vgg::cpu {
 
 Step CpuExecutable::prepare(const Normalize& op) {
   const Buffer output = buffer(op.output);
-  const bool isUint8 = isExternal(op.input);
+  const bool isUint8 = isUnplaced(op.input);
   const double unit = isUint8 ? 255.0 : 1.0;
   std::vector<float> scale;
   std::vector<float> shift;

@@ -5,7 +5,7 @@
 namespace vgg::cuda {
 namespace {
 
-/** The form that all convolutions of cuDNN's take. */
+/** Returns the only form that cuDNN's convolutions may take, if one is forced. */
 std::optional<Form> onlyForm(ForcedForm forced) {
   switch (forced) {
     case ForcedForm::kPlain:
@@ -20,8 +20,8 @@ std::optional<Form> onlyForm(ForcedForm forced) {
 }  // namespace
 
 bool isGemv(int64_t batch) {
-  constexpr int64_t kMost = 8;  // columns of the widest kernel
-  return batch <= kMost && std::has_single_bit(static_cast<uint64_t>(batch));
+  constexpr int64_t kMaxColumns = 8;  // of the widest kernel
+  return batch <= kMaxColumns && std::has_single_bit(static_cast<uint64_t>(batch));
 }
 
 bool isSparse(const Gemm& op, const Choices& choices, ForcedLinear forced) {
@@ -42,8 +42,8 @@ Forms formsOf(const Conv2d& conv, const Choices& choices, const std::vector<Para
   Forms forms{{input.batch, input.padded, input.height, input.width, output.padded, shape[2],
                shape[3], conv.stride, conv.padding, conv.relu, cudnnType(precision)},
               {Form::kFused, Form::kPlain}};
-  // Our pool adds the bias on its way, so that the plain form costs nothing more, and has the most
-  // engines.
+  // Our pool adds the bias in the same pass, so the plain form costs nothing more, and it has the
+  // most engines.
   if (choices.pooledBy[conv.output] != nullptr) forms.forms = {Form::kPlain, Form::kFused};
   if (const std::optional<Form> only = onlyForm(forced)) {
     forms.isForced = true;

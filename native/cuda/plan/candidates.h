@@ -1,5 +1,5 @@
-// What may run a convolution or a linear layer, between which the GPU decides by time, and what
-// forced kernels leave of it. Known without a GPU.
+// The kernels that can run a convolution or a linear layer. Which is fastest is timed on the GPU.
+// Forced kernels restrict the list. No GPU is needed for any of this.
 #pragma once
 
 #include "cuda/nvidia/convolution.h"
@@ -8,19 +8,19 @@
 
 namespace vgg::cuda {
 
-/** Whether our own kernel is a candidate for the linear layers of such batches. */
+/** Whether our own kernel is a candidate for linear layers at this batch size. */
 bool isGemv(int64_t batch);
 
-/** Whether the kernel for inputs that are often zero is a candidate for a linear layer: of one
- * image, after a ReLU, and with a weight that is worth a second copy. With kSparse only the
- * first of these counts. With kDense it is never one. */
+/** Whether the kernel that skips zero inputs is a candidate for a linear layer. It is if the batch
+ * is one image, the input follows a ReLU, and the weight is large enough for a second copy. With
+ * kSparse only the batch counts. With kDense the kernel is never a candidate. */
 bool isSparse(const Gemm& op, const Choices& choices, ForcedLinear forced);
 
-/** The convolution as cuDNN gets it, and the forms that it can take, the likeliest first. */
+/** A convolution as cuDNN gets it, and the forms that it can take, with the likeliest first. */
 struct Forms {
   Convolution problem;
   std::vector<Form> forms;
-  bool isForced = false;  // what is chosen is not kept in the cache
+  bool isForced = false;  // the choice is not kept in the cache
 };
 Forms formsOf(const Conv2d& conv, const Choices& choices, const std::vector<ParameterSpec>& specs,
               Precision precision, ForcedForm forced = ForcedForm::kNone);

@@ -10,7 +10,8 @@
 namespace vgg::cuda {
 namespace {
 
-constexpr size_t kAlignment = 256;  // as cuMemAlloc gives; cuBLASLt's estimates count on it
+// cuMemAlloc aligns to this, and cuBLASLt's estimates rely on it.
+constexpr size_t kAlignment = 256;
 
 template <typename... Kinds>
 bool isOneOf(const Op& op) {
@@ -29,7 +30,7 @@ class Chooser {
     const size_t count = program.values.size();
     choices_.buffers.resize(count);
     choices_.storage.resize(count);
-    choices_.isExternal.resize(count);
+    choices_.isUnplaced.resize(count);
     choices_.isMerged.resize(count);
     choices_.isRectified.resize(count);
     choices_.pooledBy.resize(count);
@@ -77,11 +78,11 @@ void Chooser::chooseLayouts() {
     const bool isIndices = value.dtype == DType::kInt32;
     buffer.type = isIndices ? Type::kInt32 : typeOf(precision_);
     buffer.padded = isIndices ? buffer.channels : paddedCount(buffer.channels, typeOf(precision_));
-    choices_.isExternal[i] = value.dtype == DType::kUint8;
+    choices_.isUnplaced[i] = value.dtype == DType::kUint8;
   }
 }
 
-/** What no convolution, pool or linear layer reads any more is kept in float32: logits,
+/** Keeps values that no later convolution, pool or linear layer reads in float32: logits and
  * probabilities. */
 void Chooser::chooseTypes() {
   std::vector<bool> isRead(program_.values.size(), false);
@@ -129,16 +130,16 @@ void Chooser::chooseMerges() {
     mergeFirstLayer(*conv, uses, maker);
   }
 
-  // A flattened value that only linear layers read, or that is only an output, keeps its bytes: the
-  // layers' weights are packed in its order, and an output is put into order on its way out.
-  // So does an average over bins of one pixel.
+  // A flattened value shares its input's bytes if only linear layers read it or if it is only an
+  // output: the layers' weights are packed in that order, and outputs are reordered when they are
+  // copied out. An average over bins of one pixel shares them too.
   std::iota(choices_.storage.begin(), choices_.storage.end(), 0);
   for (const Op& op : program_.ops) {
     const auto* pool = std::get_if<AdaptiveAvgPool2d>(&op);
     if (pool != nullptr &&
         program_.values[pool->input].shape == program_.values[pool->output].shape &&
         choices_.buffers[pool->input].type == choices_.buffers[pool->output].type &&
-        !choices_.isExternal[pool->input]) {
+        !choices_.isUnplaced[pool->input]) {
       choices_.storage[pool->output] = choices_.storage[pool->input];
       choices_.isMerged[pool->output] = true;
       continue;
@@ -153,7 +154,8 @@ void Chooser::chooseMerges() {
   }
 }
 
-/** The first layer of a network: three channels of an image that is read where it was uploaded. */
+/** Merges the first layer of a network: a convolution of three channels, which reads the image
+ * where it was uploaded. */
 void Chooser::mergeFirstLayer(const Conv2d& conv, const std::vector<int>& uses,
                               const std::vector<const Op*>& maker) {
   const Shape& shape = specs_[conv.weight].shape;
@@ -173,23 +175,23 @@ void Chooser::mergeFirstLayer(const Conv2d& conv, const std::vector<int>& uses,
   const bool isPooled =
       maxPool != nullptr && maxPool->size == 2 && maxPool->stride == 2 && maxPool->padding == 0;
   choices_.firstLayers[conv.output] = FirstLayer{image, normalize, isPooled ? maxPool : nullptr};
-  choices_.isExternal[image] = true;
+  choices_.isUnplaced[image] = true;
   if (normalize != nullptr)
-    choices_.isExternal[normalize->output] = choices_.isMerged[normalize->output] = true;
+    choices_.isUnplaced[normalize->output] = choices_.isMerged[normalize->output] = true;
   if (isPooled) {
-    choices_.isExternal[conv.output] = true;
-  } else if (maxPool != nullptr) {  // a pool that the kernel does not know runs by itself
+    choices_.isUnplaced[conv.output] = true;
+  } else if (maxPool != nullptr) {  // the kernel has no such pool, so the pool has its own step
     choices_.pooledBy[conv.output] = nullptr;
     choices_.isMerged[maxPool->output] = false;
   }
 }
 
-/** What lies as the API has it is made where the caller gets it from. */
+/** Values in the API's layout are computed in the memory from which the caller reads them. */
 void Chooser::chooseOutputs() {
   for (size_t i = 0; i < program_.outputs.size(); ++i) {
     const int stored = choices_.storage[program_.outputs[i]];
     Buffer& buffer = choices_.buffers[stored];
-    if (buffer.output == kNone && buffer.isPlain() && !choices_.isExternal[stored])
+    if (buffer.output == kNone && buffer.isPlain() && !choices_.isUnplaced[stored])
       buffer.output = static_cast<int>(i);
   }
 }
@@ -200,7 +202,7 @@ void Chooser::findRectified() {
     if (const auto* norm = std::get_if<BatchNorm>(&op)) return norm->relu;
     if (const auto* gemm = std::get_if<Gemm>(&op)) return gemm->relu;
     if (std::holds_alternative<Relu>(op)) return true;
-    // An average is zero where all are.
+    // An average of values that are not negative is zero only if all of them are zero.
     bool passesOn = isOneOf<MaxPool2d, Flatten>(op);
     if (const auto* pool = std::get_if<AdaptiveAvgPool2d>(&op))
       passesOn = program_.values[pool->input].shape == program_.values[pool->output].shape;
@@ -214,7 +216,7 @@ void Chooser::place() {
   ArenaSizes sizes(program_);
   for (size_t i = 0; i < sizes.values.size(); ++i) {
     const Buffer& b = choices_.buffers[i];
-    if (choices_.isExternal[i] || b.output != kNone) continue;
+    if (choices_.isUnplaced[i] || b.output != kNone) continue;
     const size_t row = checkedMultiply(static_cast<size_t>(b.padded), byteSize(b.type));
     const size_t image = checkedMultiply(
         row, checkedMultiply(static_cast<size_t>(b.height), static_cast<size_t>(b.width)));
@@ -223,7 +225,7 @@ void Chooser::place() {
   }
   // A merged pool writes its output in the step of its convolution.
   for (size_t i = 0; i < program_.ops.size(); ++i) {
-    const int made = choices_.madeBy(program_.ops[i]);
+    const int made = choices_.lastValueOf(program_.ops[i]);
     if (made != outputOf(program_.ops[i])) sizes.firstSteps[made] = static_cast<int>(i) + 1;
   }
   const ArenaPlaces places = placeValues(program_, sizes, choices_.storage);
@@ -247,9 +249,9 @@ Type typeOf(Precision precision) {
   return Type::kFloat32;
 }
 
-bool Choices::isMergedAway(const Op& op) const { return isMerged[outputOf(op)]; }
+bool Choices::isPartOfAnotherStep(const Op& op) const { return isMerged[outputOf(op)]; }
 
-int Choices::madeBy(const Op& op) const {
+int Choices::lastValueOf(const Op& op) const {
   const int value = outputOf(op);
   const auto& firstLayer = firstLayers[value];
   const MaxPool2d* maxPool = firstLayer ? firstLayer->maxPool : pooledBy[value];
@@ -262,8 +264,8 @@ Choices choose(const Program& program, const std::vector<ParameterSpec>& specs, 
 }
 
 size_t largestBatch(const Program& program) {
-  constexpr size_t kMost = 256;                        // more bring no speed
-  constexpr size_t kElements = (size_t{1} << 31) - 1;  // cuDNN's engines count them in 32 bits
+  constexpr size_t kMaxBatch = 256;                    // larger ones are not faster
+  constexpr size_t kElements = (size_t{1} << 31) - 1;  // cuDNN's engines count in 32 bits
   size_t largest = 1;
   for (const Value& value : program.values) {
     Shape shape = value.shape;
@@ -275,7 +277,7 @@ size_t largestBatch(const Program& program) {
                                         " elements in each value of one image on a GPU, and there "
                                         "are " +
                                         std::to_string(largest));
-  return std::min(kMost, std::bit_floor(kElements / largest));
+  return std::min(kMaxBatch, std::bit_floor(kElements / largest));
 }
 
 }  // namespace vgg::cuda

@@ -24,12 +24,12 @@ class Estimator {
 
   std::vector<StepCost> estimate() {
     for (const int input : program_.inputs) {
-      if (choices_.isExternal[input]) continue;
+      if (choices_.isUnplaced[input]) continue;
       const Buffer& to = buffer(input);
       transpose("input", "toChannelsLast", to, to.padded, apiBytes(input) + bytesOf(to));
     }
     for (const Op& op : program_.ops) {
-      if (!choices_.isMergedAway(op)) std::visit([this](const auto& o) { add(o); }, op);
+      if (!choices_.isPartOfAnotherStep(op)) std::visit([this](const auto& o) { add(o); }, op);
     }
     for (size_t i = 0; i < program_.outputs.size(); ++i) addOutput(i);
     return std::move(costs_);

@@ -1,4 +1,4 @@
-// The kernels that a device uses without timing others, for comparing them (docs/gpu.md).
+// Kernels that a device uses without timing others, to compare them (docs/gpu.md).
 #pragma once
 
 #include <compare>

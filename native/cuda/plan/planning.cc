@@ -10,7 +10,7 @@
 namespace vgg::cuda {
 namespace {
 
-/** Throws Error of the first of these libraries that is not there. */
+/** Throws the Error of the first library that is missing. */
 void require(std::initializer_list<const Library*> libraries) {
   for (const Library* library : libraries) {
     if (!library->problem.empty())
@@ -23,13 +23,13 @@ class Planner {
   Planner(const NamedGpu& gpu, const PlanOptions& options, const DiskCache& cache)
       : session_(loadLibraries()), gpu_(gpu), options_(options), cache_(cache) {
     const Libraries& libraries = session_.libraries();
-    // cuBLASLt too: cuDNN ends the process where it asks for it in vain.
+    // cuBLASLt is required too: cuDNN ends the process if it cannot load it.
     require({&libraries.cudnn, &libraries.cublasLt});
     if (libraries.cudnnVersion < 91001)
       throw Error(Code::kUnsupported,
                   "Plans for a GPU that is not here need cuDNN 9.10.1 or newer, and this is " +
                       libraries.cudnn.version);
-    // Asked about such a GPU, 9.10.2 ends the process in EngineInterface::isSupported.
+    // For such a GPU, 9.10.2 ends the process in EngineInterface::isSupported.
     if (gpu.capability / 10 == 10 && libraries.cudnnVersion < 91100)
       throw Error(Code::kUnsupported, "Plans for " + gpu.name +
                                           " need cuDNN 9.11 or newer, and this is " +

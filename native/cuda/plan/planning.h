@@ -1,5 +1,5 @@
-// Plans and kernels for a GPU that is named but not here: made ahead of time, and what cuDNN offers
-// for each convolution of a program.
+// Makes plans and kernels ahead of time for a named GPU that this machine may lack, and says what
+// cuDNN offers for each convolution of a program.
 #pragma once
 
 #include <string>
@@ -12,8 +12,8 @@
 
 namespace vgg::cuda {
 
-/** A GPU as cuDNN's device description has it, of which `name` and `capability` (90: 9.0) are known
- * apart. */
+/** A GPU by cuDNN's device description. `name` and `capability` (90 for 9.0) repeat what it says.
+ */
 struct NamedGpu {
   std::string description;  // JSON
   std::string name;
@@ -23,17 +23,17 @@ struct NamedGpu {
 /** What cuDNN offers for one convolution in one form. */
 struct PlannedConvolution {
   std::string weight;   // the parameter's name
-  std::string problem;  // its shape and precision, as planKey has them
+  std::string problem;  // its shape and precision, as planKey writes them
   int64_t batch;
   Form form;
-  size_t offered = 0;         // engines by cuDNN's heuristics and its fallback
-  size_t allowed = 0;         // of these, that compute what the precision promises
-  size_t tooLarge = 0;        // of these, that want more workspace than a GPU's own choice allows
-  size_t plans = 0;           // of these, that became execution plans
-  size_t compiled = 0;        // of these, that are compiled at run time
+  size_t offered = 0;         // engines from cuDNN's heuristics and its fallback
+  size_t allowed = 0;         // offered engines that compute what the precision promises
+  size_t tooLarge = 0;        // allowed engines with more workspace than a GPU's choice permits
+  size_t plans = 0;           // allowed engines that became execution plans
+  size_t compiled = 0;        // plans that are compiled at run time
   size_t workspaceBytes = 0;  // of the first plan
   int64_t engine = -1;        // of the first plan
-  bool isFirstLayer = false;  // our kernel does it where the GPU is: cuDNN is not asked
+  bool isFirstLayer = false;  // our kernel computes it on the GPU, without cuDNN
   std::string refusal;        // why there is no plan
 };
 

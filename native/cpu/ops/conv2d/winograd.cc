@@ -120,7 +120,7 @@ Step CpuExecutable::prepareWinograd(const Conv2d& op, const WinogradTiling& tili
   const Layer layer{kernels_,
                     tiling,
                     buffer(op.input),
-                    buffer(choices_.madeWith(op.output)),
+                    buffer(choices_.lastValueOf(op.output)),
                     parameters_.winogradFilter(op, folded_.norms[op.output], tiling.form),
                     op.padding,
                     op.relu,
