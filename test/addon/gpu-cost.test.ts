@@ -147,7 +147,7 @@ describe("a forward on a GPU", () => {
     expect(bytes[1]! / bytes[0]!).toBeLessThan(0.9);
   });
 
-  it("costs what docs/generated/gpu-cost.md says", async () => {
+  it("matches docs/generated/gpu-cost.md", async () => {
     // Stale: npm run cost:report
     await expect(report()).toMatchFileSnapshot("../../docs/generated/gpu-cost.md");
   });

@@ -210,7 +210,7 @@ describe("sources", () => {
   });
 });
 
-describe("http", () => {
+describe("HTTP", () => {
   let server: Server;
   let root: string;
   let answer: RequestListener;

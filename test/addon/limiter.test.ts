@@ -151,7 +151,7 @@ describe("a limiter that several threads share", () => {
     expect(limiter.free).toBe(3);
   });
 
-  it("gives a place that was on its way to a wait that ended to the next one", async () => {
+  it("passes a place that was on its way to an ended wait on to the next one", async () => {
     for (const next of [1, 3]) {
       const limiter = limiterOf(3);
       const hold = await limiter.acquire(3, claim());
@@ -270,7 +270,7 @@ describe("images in progress in the process", () => {
     expect(await reckon(6)).toBe(await reckon(1));
   });
 
-  it("keep their place until the decoder ends, even after their time", async () => {
+  it("keep their place until the decoder ends, even after their timeout", async () => {
     const webp = await plain(2500, 2000).webp().toBuffer();
     const late = preprocess(webp, { decodeTimeoutMs: 1 });
     await expectCode(late, "IMAGE_TIMEOUT", "Expected the image to be decoded within 1 ms");
