@@ -41,7 +41,7 @@ export function arrayTypeOf(dtype: DType): (typeof arrayTypes)[DType] {
 }
 
 /** The arithmetic of a device, and the type in which it keeps weights and activations. */
-export type Precision = "float32" | "tf32" | "float16" | "bfloat16" | "float8";
+export type Precision = "float32" | "tf32" | "float16" | "bfloat16";
 export const precisions = Object.freeze([
-  ...(["float32", "tf32", "float16", "bfloat16", "float8"] as const),
+  ...(["float32", "tf32", "float16", "bfloat16"] as const),
 ] satisfies Precision[]);

@@ -30,9 +30,7 @@ export function planCommand(): Command {
       new Option("--gpu <name>", "GPU to make them for").choices(gpuNames).makeOptionMandatory(),
     )
     .addOption(
-      new Option("--precision <name>", "arithmetic")
-        .choices(precisions.filter((name) => name !== "float8"))
-        .default("float16"),
+      new Option("--precision <name>", "arithmetic").choices(precisions).default("float16"),
     )
     .option("--batch <sizes>", "comma-separated batch sizes", batchSizes, [1])
     .option(

@@ -52,7 +52,6 @@ const elementBytes: Readonly<Record<Precision, number>> = {
   tf32: 4,
   float16: 2,
   bfloat16: 2,
-  float8: 1,
 };
 
 /**

@@ -76,7 +76,7 @@ const entries = [
   [addon, "compileKernels", [90, "/nonexistent"]],
   [device, "info", []],
   [device, "memoryStats", []],
-  [device, "roofline", ["float8"]],
+  [device, "roofline", ["float16"]],
   [device, "allocate", [16]],
   [device, "createParameters", [specs, "float32"]],
   [device, "createCancellation", []],

@@ -105,7 +105,7 @@ describe("vgg bench", () => {
       2,
       /--precision.*Allowed choices are float32/,
     ],
-    ["a precision that the device lacks", ["--precision", "float8"], 1, /for --precision but/],
+    ["a precision that the device lacks", ["--precision", "bfloat16"], 1, /for --precision but/],
     ["0 iterations", ["--iterations", "0"], 2, /for --iterations but received 0/],
     ["a negative warmup", ["--warmup", "-1"], 2, /for --warmup but received -1/],
     ["an image that is too small", ["--image-size", "8"], 2, /for imageSize but received 8/],

@@ -1,5 +1,6 @@
 // Bad calls of class Vgg each give a clear error, leak nothing, and leave the next call working.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { precisions } from "../../lib/dtype.ts";
 import { Tensor, Vgg } from "../../lib/index.ts";
 import { testDevice, testKind } from "../support/devices.ts";
 
@@ -256,11 +257,22 @@ describe("Vgg", () => {
     });
 
     it("a precision that the device lacks, naming those it has", async () => {
-      const error = await Vgg.create("vgg11", { device: testDevice, precision: "float8" }).catch(
-        (e) => e,
+      const lacking = precisions.filter((name) => !model.device.info.precisions.includes(name));
+      if (testKind === "cpu") expect(lacking).toEqual(["tf32", "bfloat16"]);
+      for (const precision of lacking) {
+        const error = await Vgg.create("vgg11", { device: testDevice, precision }).catch((e) => e);
+        expect(error).toMatchObject({ name: "VggError", code: "UNSUPPORTED" });
+        expect(error.message).toContain("Expected one of float32");
+      }
+    });
+
+    it("a precision that does not exist, naming those that do", async () => {
+      const precision = "float8" as never;
+      const error = await Vgg.create("vgg11", { device: testDevice, precision }).catch((e) => e);
+      expect(error).toBeInstanceOf(RangeError);
+      expect(error.message).toBe(
+        'Expected one of float32, tf32, float16, bfloat16 for precision but received "float8"',
       );
-      expect(error).toMatchObject({ name: "VggError", code: "UNSUPPORTED" });
-      expect(error.message).toContain("Expected one of float32");
     });
 
     it("images that are larger than a device can hold or count", async () => {
