@@ -143,7 +143,7 @@ export function readNamed<Item>(
 ): (Item | undefined)[] {
   if (!isPlainObject(value)) throw typeError("an object", name, value);
   for (const key of Object.keys(value)) {
-    if (!known.includes(key)) throw typeError(`only the options ${known.join(", ")}`, name, key);
+    if (!known.includes(key)) throw typeError(`only ${known.join(", ")}`, name, key);
   }
   return known.map((key) => (Object.hasOwn(value, key) ? value[key] : undefined));
 }

@@ -50,6 +50,12 @@ export class CheckpointFile {
    */
   static async open(path: string): Promise<CheckpointFile> {
     if (typeof path !== "string") throw typeError("a path", "path", path);
+    if (path === "")
+      throw checkpointError(
+        { path: '""' },
+        "CHECKPOINT_UNREADABLE",
+        "Expected the path of a file but received an empty one",
+      );
     const unreadable = (message: string) =>
       checkpointError({ path }, "CHECKPOINT_UNREADABLE", message);
     // Without O_NONBLOCK, opening a FIFO waits for its writer.

@@ -106,11 +106,13 @@ const std::map<std::string, ReadRow>& readers() {
 
 DType readDType(const Napi::Value& value) {
   const std::string name = stringOf(value, "dtype");
+  std::string known;
   for (const DType dtype : {DType::kFloat32, DType::kFloat64, DType::kFloat16, DType::kBfloat16,
                             DType::kUint8, DType::kInt32}) {
     if (name == dtypeName(dtype)) return dtype;
+    known += (known.empty() ? "" : ", ") + std::string(dtypeName(dtype));
   }
-  throw ArgumentError("Expected a dtype that the core knows for dtype but received " + name);
+  throw ArgumentError("Expected one of " + known + " for dtype but received " + name);
 }
 
 Precision readPrecision(const Napi::Value& value) {

@@ -117,6 +117,9 @@ describe.each(devices)("on $name", ({ open }) => {
       graph.run({ x }, { into: { y: DeviceTensor.allocate(device, [1, 5]) } }),
     ).rejects.toThrow(RangeError);
     await expect(graph.run({ x }, { into: { z: target } })).rejects.toThrow(TypeError);
+    await expect(graph.run({ x, z: x })).rejects.toThrow(
+      'Expected only x for inputs but received "z"',
+    );
     await expect(
       graph.run({ x: DeviceTensor.allocate(device, [2, 5], "float64") }),
     ).rejects.toThrow(TypeError);

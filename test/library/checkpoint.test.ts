@@ -329,6 +329,10 @@ describe("a file", () => {
     for (const path of [join(scratch, "missing.pth"), scratch, "/dev/zero"]) {
       expect((await refusal(path)).code).toBe("CHECKPOINT_UNREADABLE");
     }
+    expect(await refusal("")).toMatchObject({
+      code: "CHECKPOINT_UNREADABLE",
+      message: '"": Expected the path of a file but received an empty one',
+    });
     const fifo = join(scratch, "fifo");
     execFileSync("mkfifo", [fifo]);
     expect((await refusal(fifo)).code).toBe("CHECKPOINT_UNREADABLE");
