@@ -2,6 +2,7 @@
 // Usage: node --expose-gc bench/overhead.mjs [--device DEVICE] [--precision PRECISION]. The defaults are cpu and float32.
 import { parseArgs } from "node:util";
 import { Graph, GraphBuilder, openDevice, ParameterStore, Tensor, Vgg } from "../dist/index.js";
+import { percentile } from "../dist/statistics.js";
 import { recordForward } from "../dist/vgg/record.js";
 import { logitsName, topology } from "../dist/vgg/topology.js";
 
@@ -33,13 +34,10 @@ async function smallNetwork() {
   return graph;
 }
 
-function percentiles(values) {
-  const sorted = Float64Array.from(values).sort();
-  return [0.5, 0.95, 0.99].map((share) => sorted[Math.floor((sorted.length - 1) * share)]);
-}
-
 const row = (name, values) => {
-  const [p50, p95, p99] = percentiles(values).map((ms) => (ms * 1000).toFixed(1).padStart(8));
+  const [p50, p95, p99] = [0.5, 0.95, 0.99].map((share) =>
+    (percentile(values, share) * 1000).toFixed(1).padStart(8),
+  );
   console.log(`${name.padEnd(44)} ${p50} ${p95} ${p99}`);
 };
 

@@ -1,7 +1,7 @@
 // Turns the runs of a benchmark into rows: medians, quartiles and ratios, and a description of the machine.
 import { cpus, totalmem } from "node:os";
 import { listDevices, version } from "../dist/index.js";
-import { median, quantile, speedAgainst } from "./statistics.mjs";
+import { median, percentile, speedAgainst } from "./statistics.mjs";
 import { baseName, strongestEngines } from "./trials.mjs";
 
 export function describeMachine() {
@@ -44,8 +44,8 @@ export function summarize(samples) {
       ...{ trial: name, engine, version: runs[0].version, precision, threads, settings, batch },
       rounds: runs.length,
       medianMs: rounded(median(times)),
-      lowerQuartileMs: rounded(quantile(times, 0.25)),
-      upperQuartileMs: rounded(quantile(times, 0.75)),
+      lowerQuartileMs: rounded(percentile(times, 0.25)),
+      upperQuartileMs: rounded(percentile(times, 0.75)),
       speedAgainstOnnxruntime: against(base),
       speedAgainstStrongest: against(peer),
       strongest: peer?.trial.name ?? null,

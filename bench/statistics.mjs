@@ -1,14 +1,8 @@
-// Medians, quartiles and ratios of interleaved rounds.
+// Ratios of interleaved rounds.
 
-/** The quantile `p`, from 0 to 1. Interpolates between two values. */
-export function quantile(values, p) {
-  const sorted = values.toSorted((a, b) => a - b);
-  const at = (sorted.length - 1) * p;
-  const low = sorted[Math.floor(at)];
-  return low + (sorted[Math.ceil(at)] - low) * (at - Math.floor(at));
-}
+import { median } from "../dist/statistics.js";
 
-export const median = (values) => quantile(values, 0.5);
+export { median, percentile } from "../dist/statistics.js";
 
 /** The speed relative to the reference: the median over the rounds that both ran. The times of a pair share the machine's state. */
 export function speedAgainst(reference, timesMs) {

@@ -4,7 +4,7 @@ import { parseArgs } from "node:util";
 import { openForcedGpu } from "../dist/device/device.js";
 import { Graph, GraphBuilder, openDevice, ParameterStore, Tensor } from "../dist/index.js";
 import { table } from "./markdown.mjs";
-import { median, quantile } from "./statistics.mjs";
+import { median, percentile } from "./statistics.mjs";
 
 const { values } = parseArgs({
   options: {
@@ -40,7 +40,7 @@ for (let run = 0; run < runs; run++) {
     const x = new Tensor(normal.shape, normal.data.map(Math.abs));
     // The same inputs are zero in each row, without a pattern.
     const draws = Tensor.randn([inputs], 3).data;
-    const limit = share === 0 ? Number.NEGATIVE_INFINITY : quantile([...draws], share);
+    const limit = share === 0 ? Number.NEGATIVE_INFINITY : percentile([...draws], share);
     for (let at = 0; at < x.data.length; at++) if (draws[at % inputs] > limit) x.data[at] = 0;
     const { steps } = await graph.profile({ x }, { iterations: 5 });
     measured[i].push(steps.find(({ kind }) => kind === "gemm"));

@@ -7,6 +7,7 @@ import { diagnose } from "../dist/index.js";
 import { bars, isQuick, openGpu, table, writeJson } from "./common.mjs";
 import { OurVgg } from "./ours.mjs";
 import { Peer } from "./peer.mjs";
+import { statistics } from "./statistics.mjs";
 import { ratiosOf, verdictsOf } from "./verdicts.mjs";
 
 const [json, python] = process.argv.slice(2);
@@ -51,12 +52,6 @@ function gpuState() {
   } catch {
     return null;
   }
-}
-
-function statistics(samples) {
-  const sorted = [...samples].sort((a, b) => a - b);
-  const at = (part) => sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))];
-  return { count: sorted.length, p50: at(0.5), p95: at(0.95), p99: at(0.99), min: sorted[0] };
 }
 
 const { device, precisions } = await openGpu();

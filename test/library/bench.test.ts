@@ -1,16 +1,21 @@
-// How the benchmark evaluates its runs: quantiles, paired ratios, and which peer counts as the strongest.
+// How the benchmark evaluates its runs: percentiles, paired ratios, and which peer counts as the strongest.
 import { describe, expect, it } from "vitest";
 
 const load = (name: string) => import(new URL(`../../bench/${name}`, import.meta.url).href);
-const { quantile, relativeError, speedAgainst } = await load("statistics.mjs");
+const { percentile, relativeError, speedAgainst } = await load("statistics.mjs");
 const { trialsFor } = await load("trials.mjs");
 const { summarize } = await load("results.mjs");
 
 describe("statistics", () => {
-  it("interpolates quantiles between two values", () => {
-    expect(quantile([4, 1, 3, 2], 0.5)).toBe(2.5);
-    expect(quantile([3, 1, 2], 0.25)).toBe(1.5);
-    expect(quantile([7], 0.75)).toBe(7);
+  it("interpolates percentiles between two values", () => {
+    expect(percentile([4, 1, 3, 2], 0.5)).toBe(2.5);
+    expect(percentile([3, 1, 2], 0.25)).toBe(1.5);
+    expect(percentile([7], 0.75)).toBe(7);
+  });
+
+  it("gives the median of an even number of times on a GPU too", async () => {
+    const { statistics } = await load("../gpu/statistics.mjs");
+    expect(statistics([4, 1, 3, 2])).toMatchObject({ count: 4, min: 1, p50: 2.5 });
   });
 
   it("compares times of the same round, for the rounds that both ran", () => {
