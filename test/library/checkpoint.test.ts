@@ -329,7 +329,7 @@ describe("a file", () => {
     for (const path of [join(scratch, "missing.pth"), scratch, "/dev/zero"]) {
       expect((await refusal(path)).code).toBe("CHECKPOINT_UNREADABLE");
     }
-    expect(await refusal("")).toMatchObject({
+    await expect(readCheckpoint("")).rejects.toMatchObject({
       code: "CHECKPOINT_UNREADABLE",
       message: '"": Expected the path of a file but received an empty one',
     });
