@@ -104,7 +104,7 @@ gpu_bundle() {
     ln -s "$(command -v "$tool")" "$tools/$tool" 2>/dev/null
   done
   npm run build:fake-cuda && npm run gpu:bundle && cp build/gpu-bundle/* "$folder" &&
-    (cd "$folder" && env -i PATH="$tools" HOME="$HOME" VGG_CUDA_PATH="$OLDPWD/build/fake-cuda" VGG_ACCEPT_QUICK=1 bash accept.sh)
+    (cd "$folder" && env -i PATH="$tools" HOME="$HOME" VGG_CUDA_PATH="$OLDPWD/build/fake-cuda" bash accept.sh --quick)
   status=$?
   [ "$status" -eq 0 ] || tail -50 "$folder/results/log.txt"
   rm -rf "$tools" "$folder"

@@ -1,19 +1,102 @@
 #!/usr/bin/env bash
 # Checks and measures the package on this machine's GPU, in independent steps, and writes the results.
-# Usage: bash accept.sh [STEP...]; the steps are doctor abi logits forms choices bench sanitizer cores suite. See docs/gpu.md.
-# Reads OUT (the folder of results, ./results), VGG_ACCEPT_QUICK, VGG_STEP_TIMEOUT and VGG_TOTAL_TIMEOUT (seconds), VGG_PYTHON,
-# VGG_SUITE_WORKERS, VGG_BENCH_SECONDS, VGG_BENCH_ONLY, VGG_BENCH_PEERS, VGG_BENCH_COMPILE.
+# Usage: bash accept.sh [OPTION...] [STEP...]. `bash accept.sh --help` lists the options and the steps; docs/gpu.md describes them.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-out=${OUT:-$PWD/results}
-mkdir -p "$out" || exit 2
-out=$(cd "$out" && pwd)
+all=(doctor abi logits forms choices bench sanitizer cores suite)
+steps=() bench_options=()
+quick='' out=$PWD/results total=520 step_timeout='' bench_seconds=150 suite_workers='' wanted_python=''
+
+print_help() {
+  cat <<HELP
+Usage: bash accept.sh [OPTION...] [STEP...]
+
+Checks and measures the package on this machine's GPU. Without a STEP it runs all steps in this order:
+  ${all[*]}
+
+  --quick               small images, few batches and two files of the suite, for a machine where a CPU plays the GPU
+  --out DIR             the folder of the results (default ./results)
+  --total-timeout S     the maximum seconds of all steps together (default 520)
+  --step-timeout S      the maximum seconds of each step (default 60 to 300, depending on the step)
+  --bench-seconds S     the seconds that the step bench measures (default 150, with --quick 30)
+  --bench-only LIST     the precisions and batches that bench measures, such as float16:1,tf32:256 (default all)
+  --bench-peers LIST    the libraries that bench compares with (default PyTorch,JAX; "" for no comparison)
+  --bench-compile LIST  the precisions and batches that bench measures with torch.compile
+                        (default float16:1,float16:256,float16:8; "" for no compilation)
+  --suite-workers N     the test files that run at the same time (default 4 on 8 or more cores, else 1)
+  --python PATH         the Python with PyTorch or JAX (default the first python3 with torch)
+  --help                prints this text
+
+The environment variable VGG_CUDA_PATH holds folders with NVIDIA's libraries, separated by colons.
+The exit status is 0 if no step failed, 1 if a step failed, 2 if an argument is refused.
+HELP
+}
+
+refuse() {
+  printf '%s\n' "$1" >&2
+  exit 2
+}
+
+# Sets the option $1 to $2, or refuses that value.
+set_option() {
+  local number='^[1-9][0-9]{0,8}$' batch='(float32|tf32|float16|bfloat16):[1-9][0-9]{0,8}' peer='(PyTorch|JAX)'
+  local pattern=. expected="a value"
+  case $1 in
+    --*-timeout | --bench-seconds | --suite-workers) pattern=$number expected="a whole number from 1 to 999999999" ;;
+    --bench-only) pattern="^$batch(,$batch)*$" expected="precisions and batches such as float16:1,tf32:256" ;;
+    --bench-compile) pattern="^($batch(,$batch)*)?$" expected="precisions and batches such as float16:1,tf32:256" ;;
+    --bench-peers) pattern="^($peer(,$peer)*)?$" expected="PyTorch, JAX or PyTorch,JAX" ;;
+  esac
+  [[ $2 =~ $pattern ]] || refuse "Expected $expected for $1 but received \"$2\""
+  case $1 in
+    --out) out=$2 ;;
+    --total-timeout) total=$2 ;;
+    --step-timeout) step_timeout=$2 ;;
+    --bench-seconds) bench_seconds=$2 bench_options+=(--seconds "$2") ;;
+    --bench-*) bench_options+=("--${1#--bench-}" "$2") ;;
+    --suite-workers) suite_workers=$2 ;;
+    --python) wanted_python=$(type -P -- "$2") || refuse "Expected a program for --python but received \"$2\"" ;;
+  esac
+}
+
+read_arguments() {
+  while [ $# -gt 0 ]; do
+    case ${1%%=*} in
+      --out | --total-timeout | --step-timeout | --bench-seconds | --bench-only | --bench-peers | --bench-compile | --suite-workers | --python)
+        if [[ $1 == *=* ]]; then
+          set_option "${1%%=*}" "${1#*=}"
+        else
+          [ $# -gt 1 ] && [[ $2 != --* ]] || refuse "Expected a value after $1"
+          set_option "$1" "$2"
+          shift
+        fi
+        ;;
+      *)
+        case $1 in
+          --quick) quick=1 ;;
+          --help) print_help && exit ;;
+          -*) refuse "Expected an option that --help lists but received \"$1\"" ;;
+          *)
+            [[ " ${all[*]} " == *" $1 "* ]] || refuse "Expected steps of ${all[*]} but received \"$1\""
+            steps+=("$1")
+            ;;
+        esac
+        ;;
+    esac
+    shift
+  done
+  [ ${#steps[@]} -gt 0 ] || steps=("${all[@]}")
+}
+
+read_arguments "$@"
+mkdir -p -- "$out" || exit 2
+out=$(cd -- "$out" && pwd)
 log=$out/log.txt
 : >"$log"
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
-export NO_COLOR=1 VGG_ACCEPT_QUICK=${VGG_ACCEPT_QUICK:-0}
+export NO_COLOR=1
 # Ignores earlier measurements and compiled code, and leaves nothing behind.
 export XDG_CACHE_HOME=$work/cache TORCHINDUCTOR_CACHE_DIR=$work/inductor TRITON_CACHE_DIR=$work/triton
 skipped=77 # a step's exit status if the machine lacks what it needs
@@ -48,11 +131,13 @@ unpack() {
   export PATH=$root/bin:$PATH
 }
 
-# Finds a python3 with torch, or else any python3. Sets python and has_torch.
+# Finds a python3 with torch, or else any python3, or takes the one of --python. Sets python and has_torch.
 find_python() {
   python='' has_torch=0
   local candidate
-  for candidate in ${VGG_PYTHON:-python3 /usr/bin/python3 /usr/local/bin/python3 /opt/conda/bin/python3}; do
+  local candidates=(python3 /usr/bin/python3 /usr/local/bin/python3 /opt/conda/bin/python3)
+  [ -z "$wanted_python" ] || candidates=("$wanted_python")
+  for candidate in "${candidates[@]}"; do
     command -v "$candidate" >/dev/null || continue
     python=${python:-$candidate}
     if "$candidate" -c 'import torch' 2>/dev/null; then
@@ -135,7 +220,7 @@ step_abi() {
 step_logits() {
   local folder=$work/logits
   mkdir -p "$folder"
-  "$node" "$root/gpu/logits.mjs" "$folder" "$work/logits.json"
+  "$node" "$root/gpu/logits.mjs" ${quick:+--quick} "$folder" "$work/logits.json"
   local status=$?
   [ "$has_torch" = 1 ] && [ -e "$folder/runs.json" ] || {
     [ $status -eq 0 ] && echo "within their bars against our CPU back end; python3 has no torch to compare with"
@@ -146,18 +231,19 @@ step_logits() {
 
 step_forms() {
   mkdir -p "$work/forms"
-  "$node" "$root/gpu/forms.mjs" "$work/forms" "$work/forms.json"
+  "$node" "$root/gpu/forms.mjs" ${quick:+--quick} "$work/forms" "$work/forms.json"
 }
 
 step_choices() {
-  "$node" "$root/gpu/choices.mjs" "$work/choices.json"
+  "$node" "$root/gpu/choices.mjs" ${quick:+--quick} "$work/choices.json"
 }
 
+# The arguments are options of bench.mjs.
 step_bench() {
   local others=()
   [ -n "$python" ] && "$python" -c 'import importlib.util as u, sys; sys.exit(not (u.find_spec("torch") or u.find_spec("jax")))' &&
     others=("$python")
-  VGG_BENCH_RESULTS=$out "$node" "$root/gpu/bench.mjs" "$work/bench.json" "${others[@]}"
+  "$node" "$root/gpu/bench.mjs" ${quick:+--quick} --results "$out" "$@" "$work/bench.json" "${others[@]}"
 }
 
 step_sanitizer() {
@@ -178,15 +264,15 @@ step_sanitizer() {
 }
 
 step_cores() {
-  local quick=()
-  [ "$VGG_ACCEPT_QUICK" = 1 ] && quick=(--threads 1,2 --batch 1 --rounds 1)
-  "$node" "$root/bench/cores.mjs" --json "$work/cores.json" "${quick[@]}"
+  local small=()
+  [ -n "$quick" ] && small=(--threads 1,2 --batch 1 --rounds 1)
+  "$node" "$root/bench/cores.mjs" --json "$work/cores.json" "${small[@]}"
 }
 
 step_suite() {
-  local workers=${VGG_SUITE_WORKERS:-} files=()
+  local workers=$suite_workers files=()
   [ -n "$workers" ] || workers=$(($(nproc) < 8 ? 1 : 4))
-  [ "$VGG_ACCEPT_QUICK" = 1 ] && files=(test/device/device.test.ts test/library/topology.test.ts)
+  [ -n "$quick" ] && files=(test/device/device.test.ts test/library/topology.test.ts)
   cd "$root" || return
   VGG_REQUIRE_DEVICES=cuda "$node" node_modules/vitest/vitest.mjs run --maxWorkers "$workers" \
     --reporter=default --reporter=json --outputFile.json="$work/vitest.json" "${files[@]}"
@@ -200,7 +286,7 @@ limit_of() {
   case $1 in
     doctor | abi | sanitizer) echo 60 ;;
     logits | forms | choices | cores) echo 150 ;;
-    bench) echo $((${VGG_BENCH_SECONDS:-150} + 30)) ;;
+    bench) echo $((bench_seconds + 30)) ;;
     suite) echo 300 ;;
   esac
 }
@@ -209,14 +295,14 @@ entries=()
 write_results() {
   local IFS=,
   printf '{"host":%s,"date":"%s","quick":%s,"secondsTotal":%d,"steps":[%s]}\n' "$(quoted "$(uname -a)")" \
-    "$(date -u +%FT%TZ)" "$([ "$VGG_ACCEPT_QUICK" = 1 ] && echo true || echo false)" "$SECONDS" "${entries[*]}" \
+    "$(date -u +%FT%TZ)" "$([ -n "$quick" ] && echo true || echo false)" "$SECONDS" "${entries[*]}" \
     >"$out/results.json.part"
   mv "$out/results.json.part" "$out/results.json"
 }
 
 run_step() {
-  local step=$1 started=$SECONDS limit left status verdict line
-  limit=${VGG_STEP_TIMEOUT:-$(limit_of "$step")}
+  local step=$1 started=$SECONDS limit left status verdict line options=()
+  limit=${step_timeout:-$(limit_of "$step")}
   left=$((total - SECONDS))
   [ "$limit" -gt "$left" ] && limit=$left
   say "=== $step"
@@ -224,7 +310,8 @@ run_step() {
     status=$skipped
     line="the time for all steps was over"
   else
-    timeout -k 10 "$limit" bash -c "step_$step" >"$work/$step.out" 2>&1
+    [ "$step" = bench ] && options=("${bench_options[@]}")
+    timeout -k 10 "$limit" bash -c "step_$step \"\$@\"" "$step" "${options[@]}" >"$work/$step.out" 2>&1
     status=$?
     cat "$work/$step.out" >>"$log"
     line=$(grep -v '^[[:space:]]*$' "$work/$step.out" | tail -1)
@@ -242,23 +329,13 @@ run_step() {
   write_results
 }
 
-all=(doctor abi logits forms choices bench sanitizer cores suite)
-steps=("$@")
-[ $# -gt 0 ] || steps=("${all[@]}")
-for step in "${steps[@]}"; do
-  [[ " ${all[*]} " == *" $step "* ]] || {
-    echo "Expected steps of ${all[*]} but received $step" >&2
-    exit 2
-  }
-done
-total=${VGG_TOTAL_TIMEOUT:-520}
 failures=0
 : >"$out/summary.txt"
 unpack
 [ -n "$node" ] || { say "Expected node in PATH"; exit 2; }
 find_python
 find_libraries
-export root node python has_torch work out skipped
+export root node python has_torch work out skipped quick suite_workers
 for name in include_folders $(printf 'step_%s ' "${all[@]}"); do export -f "${name?}"; done
 for step in "${steps[@]}"; do run_step "$step"; done
 say "$failures of ${#steps[@]} steps failed; $out holds summary.txt, results.json and log.txt"

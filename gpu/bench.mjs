@@ -1,18 +1,28 @@
 // Times VGG11 on the GPU for each precision and batch, on the device and from the host, in rounds with PyTorch and JAX if python3 has them.
-// Usage: node gpu/bench.mjs JSON [PYTHON]. VGG_BENCH_SECONDS is its time (default 150), VGG_BENCH_RESULTS a folder for gpu-NAME.json,
-// VGG_BENCH_ONLY and VGG_BENCH_COMPILE are lists such as float16:1,tf32:256, VGG_BENCH_PEERS is a list such as PyTorch,JAX
+// Usage: node gpu/bench.mjs [--quick] [--seconds 150] [--only LIST] [--compile LIST] [--peers PyTorch,JAX] [--results FOLDER] JSON [PYTHON]
+// The lists of --only and --compile are such as float16:1,tf32:256. --results is a folder for gpu-NAME.json.
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { diagnose } from "../dist/index.js";
-import { bars, isQuick, openGpu, table, writeJson } from "./common.mjs";
+import { readArguments, refuse } from "./arguments.mjs";
+import { bars, openGpu, table, writeJson } from "./common.mjs";
 import { OurVgg } from "./ours.mjs";
 import { Peer } from "./peer.mjs";
 import { statistics } from "./statistics.mjs";
 import { ratiosOf, verdictsOf } from "./verdicts.mjs";
 
-const [json, python] = process.argv.slice(2);
-const end =
-  performance.now() + 1000 * Number(process.env.VGG_BENCH_SECONDS ?? (isQuick ? 30 : 150));
+const { isQuick, positionals, ...options } = readArguments({
+  seconds: { type: "string" },
+  only: { type: "string" },
+  compile: { type: "string", default: "float16:1,float16:256,float16:8" },
+  peers: { type: "string", default: "PyTorch,JAX" },
+  results: { type: "string" },
+});
+const [json, python] = positionals;
+const seconds = Number(options.seconds ?? (isQuick ? 30 : 150));
+if (!(seconds > 0 && Number.isFinite(seconds)))
+  refuse(`Expected seconds above 0 for --seconds but received ${options.seconds}`);
+const end = performance.now() + 1000 * seconds;
 const secondsLeft = () => (end - performance.now()) / 1000;
 const imageSize = isQuick ? 32 : 224;
 const rounds = isQuick ? 1 : 5;
@@ -22,19 +32,24 @@ const order = isQuick ? ["float16"] : ["float16", "tf32", "bfloat16", "float32"]
 const batches = isQuick ? [1, 2] : [1, 256, 8, 64, 128, 32, 16, 2, 4];
 /** Precisions and batches. The most important come first, because the time may end before the last. */
 const combinations = listOf(
-  process.env.VGG_BENCH_ONLY ??
+  "--only",
+  options.only ??
     order.flatMap((precision) => batches.map((batch) => `${precision}:${batch}`)).join(),
 );
 /** Combinations that PyTorch compiles, minutes for each, in the remaining time. */
-const compiled = listOf(process.env.VGG_BENCH_COMPILE ?? "float16:1,float16:256,float16:8");
+const compiled = listOf("--compile", options.compile);
+const named = options.peers.split(",").filter(Boolean);
+for (const name of named)
+  if (!["PyTorch", "JAX"].includes(name))
+    refuse(`Expected PyTorch or JAX for --peers but received ${name}`);
 
-function listOf(text) {
+function listOf(option, text) {
   const parts = text.split(",").filter(Boolean);
   return parts.map((part) => {
     const [precision, batch] = part.split(":");
     if (!(precision in bars) || !(Number.isInteger(Number(batch)) && Number(batch) > 0))
-      throw new Error(
-        `Expected precisions and batches such as float16:1,tf32:256 but received ${part}`,
+      refuse(
+        `Expected precisions and batches such as float16:1,tf32:256 for ${option} but received ${part}`,
       );
     return { precision, batch: Number(batch) };
   });
@@ -86,9 +101,8 @@ function save() {
   report.ratios = ratiosOf(report.rows);
   report.verdicts = verdictsOf(report.rows);
   writeJson(json, report);
-  const folder = process.env.VGG_BENCH_RESULTS;
   const file = `gpu-${name.toLowerCase().replace(/[^a-z0-9]+/g, "-")}.json`;
-  if (folder) writeJson(join(folder, file), report);
+  if (options.results) writeJson(join(options.results, file), report);
 }
 
 /** Starts the library's process. Returns null if it does not answer. */
@@ -167,7 +181,6 @@ const rowOf = ({ name, precision, batch, mode, ms, imagesPerSecond }) => [
 ];
 
 if (!python) note("PyTorch and JAX are skipped: no python3 with torch or jax");
-const named = (process.env.VGG_BENCH_PEERS ?? "PyTorch,JAX").split(",");
 const peers = [];
 for (const [name, ...script] of [
   ["PyTorch", "bench.py", "eager"],
@@ -183,7 +196,7 @@ console.log(
 const models = new Map();
 async function modelOf(precision) {
   if (!models.has(precision))
-    models.set(precision, await OurVgg.create(device, precision, imageSize));
+    models.set(precision, await OurVgg.create(device, precision, imageSize, isQuick));
   return models.get(precision);
 }
 for (const { precision, batch } of combinations) {

@@ -1,10 +1,17 @@
 // Measures what each choice gains in a whole forward of few images: VGG11 with forced kernels, in rounds.
-// Usage: node gpu/choices.mjs JSON
+// Usage: node gpu/choices.mjs [--quick] JSON
 import { createInterface } from "node:readline";
-import { bars, isQuick, openGpu, table, writeJson } from "./common.mjs";
+import { readArguments } from "./arguments.mjs";
+import { bars, openGpu, table, writeJson } from "./common.mjs";
 import { OurVgg } from "./ours.mjs";
 import { Peer } from "./peer.mjs";
 
+// --child runs one process with the forced kernels of its JSON.
+const {
+  isQuick,
+  child: forcedKernels,
+  positionals: [json],
+} = readArguments({ child: { type: "string" } });
 const batches = isQuick ? [1] : [1, 2, 4];
 const rounds = isQuick ? 1 : 7;
 const sliceMs = isQuick ? 1 : 40;
@@ -24,7 +31,12 @@ const variants = [
 async function child(forced) {
   let model, ready;
   const answer = async ({ batch, profile }) => {
-    model ??= await OurVgg.create((await openGpu(forced)).device, precision, isQuick ? 32 : 224);
+    model ??= await OurVgg.create(
+      (await openGpu(forced)).device,
+      precision,
+      isQuick ? 32 : 224,
+      isQuick,
+    );
     if (profile) return { steps: (await ready.profile()).map(({ medianMs }) => medianMs) };
     if (!batch) return { ms: (await ready.modes["device, queued"]())[0] };
     ready?.dispose();
@@ -44,7 +56,12 @@ const inMicroseconds = (ms) => (1000 * ms).toFixed(1);
 async function compareAll(json) {
   const script = "choices.mjs";
   const processes = variants.map(
-    ({ forced }) => new Peer(process.execPath, script, ["--child", JSON.stringify(forced)]),
+    ({ forced }) =>
+      new Peer(process.execPath, script, [
+        ...(isQuick ? ["--quick"] : []),
+        "--child",
+        JSON.stringify(forced),
+      ]),
   );
   const rows = [];
   for (const batch of batches) {
@@ -75,6 +92,5 @@ async function compareAll(json) {
   );
 }
 
-const [first, forced] = process.argv.slice(2);
-if (first === "--child") await child(JSON.parse(forced));
-else await compareAll(first);
+if (forcedKernels) await child(JSON.parse(forcedKernels));
+else await compareAll(json);

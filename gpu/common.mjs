@@ -1,12 +1,9 @@
-// Shared by the checks on a GPU: how far each precision may be from the truth, and small or full settings.
+// Shared by the checks on a GPU: how far each precision may be from the truth, and how results are written.
 import { renameSync, writeFileSync } from "node:fs";
 import { openForcedGpu } from "../dist/device/device.js";
 
 /** The largest allowed difference of two answers, relative to the largest number of the correct one. */
 export const bars = { float32: 1e-5, tf32: 2e-3, float16: 5e-3, bfloat16: 3e-2 };
-
-/** VGG_ACCEPT_QUICK=1: small images and few batches, for a machine where a CPU plays the GPU. */
-export const isQuick = process.env.VGG_ACCEPT_QUICK === "1";
 
 // The last line of a step's output is its line in the summary. Make it the reason, not a stack frame.
 process.on("uncaughtException", (error) => {

@@ -1,6 +1,6 @@
 // Compares each form of VGG11's convolutions (fused, our own kernels) with the plain one, the linear layer that skips zeros
 // with the dense one, and the plain and dense ones with the CPU's.
-// Usage: node gpu/forms.mjs FOLDER JSON
+// Usage: node gpu/forms.mjs [--quick] FOLDER JSON
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -8,8 +8,15 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openForcedGpu } from "../dist/device/device.js";
 import { Graph, GraphBuilder, openDevice, ParameterStore, Tensor } from "../dist/index.js";
-import { bars, bytesOf, difference, isQuick, openGpu, table, writeJson } from "./common.mjs";
+import { readArguments } from "./arguments.mjs";
+import { bars, bytesOf, difference, openGpu, table, writeJson } from "./common.mjs";
 
+// --child runs one process, whose arguments are FOLDER PRECISION FORM.
+const {
+  isQuick,
+  child: isChild,
+  positionals,
+} = readArguments({ child: { type: "boolean", default: false } });
 const batch = isQuick ? 1 : 2;
 /** Our CPU's Winograd algorithm in float32 differs from float64 by up to 1.4e-5 on these numbers. Both sides of a comparison may use it. */
 const float32Bar = 3e-5;
@@ -117,7 +124,8 @@ async function child(folder, precision, form) {
 
 function start(folder, precision, form) {
   const script = fileURLToPath(import.meta.url);
-  const running = spawn(process.execPath, [script, "--child", folder, precision, form], {
+  const quick = isQuick ? ["--quick"] : [];
+  const running = spawn(process.execPath, [script, ...quick, "--child", folder, precision, form], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   let text = "";
@@ -203,6 +211,5 @@ async function compareAll(folder, json) {
   process.exitCode = failed === 0 ? 0 : 1;
 }
 
-const [first, ...rest] = process.argv.slice(2);
-if (first === "--child") await child(...rest);
-else await compareAll(first, rest[0]);
+if (isChild) await child(...positionals);
+else await compareAll(...positionals);

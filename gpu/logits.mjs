@@ -1,11 +1,13 @@
 // Writes one VGG11's weights, images and logits in each precision into a folder for logits.py, and compares the logits with the CPU's.
-// Usage: node gpu/logits.mjs FOLDER [JSON]
+// Usage: node gpu/logits.mjs [--quick] FOLDER [JSON]
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Tensor, Vgg } from "../dist/index.js";
-import { bars, bytesOf, difference, isQuick, openGpu, table, writeJson } from "./common.mjs";
+import { readArguments } from "./arguments.mjs";
+import { bars, bytesOf, difference, openGpu, table, writeJson } from "./common.mjs";
 
-const [folder, json = join(folder, "logits.json")] = process.argv.slice(2);
+const { isQuick, positionals } = readArguments();
+const [folder, json = join(folder, "logits.json")] = positionals;
 const { device, precisions } = await openGpu();
 const imageSize = isQuick ? 64 : 224;
 const batches = isQuick ? [1, 3] : [1, 3, 8];

@@ -10,11 +10,7 @@ import {
 } from "../dist/index.js";
 import { recordForward, recordModules } from "../dist/vgg/record.js";
 import { logitsName, topology } from "../dist/vgg/topology.js";
-import { difference, isQuick } from "./common.mjs";
-
-const inFlight = isQuick ? 2 : 4;
-/** Minimum calls of a mode in one round. */
-const leastCalls = isQuick ? 1 : 3;
+import { difference } from "./common.mjs";
 
 /** Records the network from uint8 pixels (N, H, W, 3), as `classify` sends them, to logits. */
 function recordPixels(network) {
@@ -53,12 +49,15 @@ async function referenceOf(imageSize) {
 }
 
 export class OurVgg {
-  /** Creates a model with its own parameters. The values are the same in each. */
-  static async create(device, precision, imageSize) {
+  /** Creates a model with its own parameters. The values are the same in each. `isQuick` makes few calls. */
+  static async create(device, precision, imageSize, isQuick) {
     const ours = new OurVgg();
     const network = topology("vgg11", { imageSize });
     const record = recordForward(network, [logitsName]);
-    Object.assign(ours, { device, precision, imageSize });
+    Object.assign(ours, { device, precision, imageSize, isQuick });
+    ours.inFlight = isQuick ? 2 : 4;
+    /** Minimum calls of a mode in one round. */
+    ours.leastCalls = isQuick ? 1 : 3;
     ours.store = new ParameterStore(device, record.parameters, precision);
     ours.floats = Graph.compile(device, record, ours.store);
     ours.pixels = Graph.compile(device, recordPixels(network), ours.store);
@@ -74,7 +73,7 @@ export class OurVgg {
 
   /** Returns a function for each mode, which measures for `sliceMs` and returns milliseconds. */
   async prepare(batch, sliceMs) {
-    const { device, imageSize } = this;
+    const { device, imageSize, inFlight } = this;
     const images = Tensor.randn([batch, 3, imageSize, imageSize], batch);
     const reference = await referenceOf(imageSize);
     const compared = Math.min(batch, referenceImages);
@@ -110,17 +109,18 @@ export class OurVgg {
       /** The difference of the first images' logits from the CPU's, relative to the largest. */
       error: difference(logits, reference.logits.subarray(0, compared * 1000)),
       modes: {
-        device: () => latencies(onDevice, sliceMs),
-        "device, queued": () => pipelined(onDevice, sliceMs),
-        pixels: () => latencies(fromPixels, sliceMs),
-        "pixels, queued": () => pipelined(fromPixels, sliceMs),
-        floats: () => latencies(fromFloats, sliceMs),
-        "floats, queued": () => pipelined(fromFloats, sliceMs),
+        device: () => latencies(onDevice, sliceMs, this.leastCalls),
+        "device, queued": () => pipelined(onDevice, sliceMs, this),
+        pixels: () => latencies(fromPixels, sliceMs, this.leastCalls),
+        "pixels, queued": () => pipelined(fromPixels, sliceMs, this),
+        floats: () => latencies(fromFloats, sliceMs, this.leastCalls),
+        "floats, queued": () => pipelined(fromFloats, sliceMs, this),
       },
       /** Milliseconds of each step on the GPU's clock. Null if this version has no profile. */
       profile: async () =>
         typeof this.floats.profile === "function"
-          ? (await this.floats.profile({ input: images }, isQuick ? { iterations: 1 } : {})).steps
+          ? (await this.floats.profile({ input: images }, this.isQuick ? { iterations: 1 } : {}))
+              .steps
           : null,
       dispose: () => {
         for (const tensor of [...inputs, ...outputs]) tensor.dispose();
@@ -130,7 +130,7 @@ export class OurVgg {
 }
 
 /** Milliseconds of each call, one after the other. */
-async function latencies(work, sliceMs) {
+async function latencies(work, sliceMs, leastCalls) {
   const times = [];
   const until = performance.now() + sliceMs;
   do {
@@ -142,7 +142,7 @@ async function latencies(work, sliceMs) {
 }
 
 /** Milliseconds per call with several in flight, each with separate buffers. */
-async function pipelined(work, sliceMs) {
+async function pipelined(work, sliceMs, { inFlight, leastCalls }) {
   let count = 0;
   const start = performance.now();
   const chain = async (slot) => {
