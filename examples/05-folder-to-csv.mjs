@@ -14,9 +14,11 @@ const images = entries
 
 const quoted = (text) => `"${String(text).replaceAll('"', '""')}"`;
 console.log("file,label,probability,error");
-for await (const { source, predictions, error } of model.classifyEach(images, { top: 1 })) {
-  const [best] = predictions ?? [];
-  const cells = best ? [best.label, best.probability.toFixed(4), ""] : ["", "", error.message];
-  console.log([source, ...cells].map(quoted).join(","));
+for await (const result of model.classifyEach(images, { top: 1 })) {
+  const cells = ["", "", ""];
+  if ("error" in result) cells[2] = String(result.error);
+  else
+    cells.splice(0, 2, result.predictions[0].label, result.predictions[0].probability.toFixed(4));
+  console.log([result.source, ...cells].map(quoted).join(","));
 }
 await model.dispose();

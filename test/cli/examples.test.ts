@@ -1,23 +1,75 @@
-// The examples and README's program run unchanged.
+// The examples and README's own program compile, and run as they are. Those that need other packages run in test/recipes/.
 import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const run = (args: string[]) => spawnSync(process.execPath, args, { cwd: root, encoding: "utf8" });
+const compiler = join(root, "node_modules/typescript/bin/tsc");
+/** False in the bundle for GPU servers. */
+const hasCompiler = existsSync(compiler);
+const hasDocs = existsSync(join(root, "docs"));
+const read = (path: string) => readFileSync(join(root, path), "utf8");
+
+/** Whether a program imports only Node's modules and this package. */
+function isSelfContained(file: string): boolean {
+  const imported = [...read(`examples/${file}`).matchAll(/ from "([^"]+)"/g)].map(
+    ([, name]) => name!,
+  );
+  return imported.every((name) => name === "vgg-cudnn" || name.startsWith("node:"));
+}
+
+const programs = readdirSync(join(root, "examples"))
+  .filter((file) => /\.(mjs|ts)$/.test(file) && isSelfContained(file))
+  .sort();
+
+/** TypeScript of the examples as JavaScript: Node runs TypeScript itself only since 22.18. Below the root, which has the package's name. */
+const compiled = ".cache/examples";
 
 describe("examples", () => {
-  it.each(readdirSync(`${root}examples`).sort())("%s", (file) => {
-    const { status, stdout, stderr } = run([`examples/${file}`]);
+  beforeAll(() => {
+    rmSync(join(root, compiled), { recursive: true, force: true });
+    mkdirSync(join(root, compiled), { recursive: true });
+  });
+
+  it.runIf(hasCompiler)("compile", () => {
+    const options = { allowJs: true, checkJs: true, noImplicitAny: false, noEmit: false };
+    const config = {
+      extends: "../../tsconfig.json",
+      compilerOptions: {
+        ...options,
+        noUncheckedIndexedAccess: false,
+        rootDir: "../../examples",
+        outDir: ".",
+      },
+      files: programs.map((file) => `../../examples/${file}`),
+      include: [],
+    };
+    writeFileSync(join(root, compiled, "tsconfig.json"), JSON.stringify(config));
+    expect(programs).toHaveLength(8);
+    expect(run([compiler, "-p", compiled]).stdout).toBe("");
+  });
+
+  it.each(programs.filter((file) => hasCompiler || file.endsWith(".mjs")))("%s", (file) => {
+    const path = file.endsWith(".ts")
+      ? `${compiled}/${file.replace(/ts$/, "js")}`
+      : `examples/${file}`;
+    const { status, stdout, stderr } = run([path]);
     expect([status, stderr]).toEqual([0, ""]);
     expect(stdout).not.toBe("");
+    if (hasDocs && file === "07-vgg11-by-hand.ts")
+      expect(read("docs/recipes/vgg11-by-hand.md")).toContain(`\`\`\`\n${stdout}\`\`\`\n`);
+  });
+
+  it.runIf(hasDocs)("docker/Dockerfile is what the recipe shows", () => {
+    const file = read("examples/docker/Dockerfile");
+    expect(read("docs/recipes/docker.md")).toContain(`\`\`\`dockerfile\n${file}\`\`\`\n`);
   });
 
   it("README.md", () => {
-    const program = readFileSync(`${root}README.md`, "utf8").match(
-      /```ts\n(import \{ Tensor.*?)```/s,
-    )![1]!;
+    const program = read("README.md").match(/```ts\n(import \{ Tensor.*?)```/s)![1]!;
     const { status, stdout, stderr } = run(["--input-type=module", "--eval", program]);
     expect([status, stderr]).toEqual([0, ""]);
     expect(stdout).toMatch(/^\[ 1, 1000 \] \[ 1, 256, 56, 56 \] 132863336 (cpu|cuda)/);

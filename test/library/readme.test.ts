@@ -81,7 +81,7 @@ describe.runIf(hasDocs)("each page", () => {
       return stdout;
     };
     let found = 0;
-    for (const page of ["README.md", "docs/guide.md", "docs/gpu.md", "docs/recipes/README.md"]) {
+    for (const page of ["README.md", "docs/guide.md", "docs/gpu.md", ...pagesOf("docs/recipes")]) {
       for (const [, command, rest] of read(page).matchAll(
         /(?:npx vgg(?:-cudnn)?|`vgg) ([a-z]+)([^`\n&|>]*)/g,
       )) {
