@@ -23,7 +23,7 @@ export const file = {
 };
 
 /** The folders of test/, by what their tests need (docs/ci.md): `vitest run --project library`. */
-export const folders = ["library", "addon", "device", "fake-gpu", "cli", "real-cuda"];
+export const folders = ["library", "addon", "device", "fake-gpu", "cli", "real-cuda", "recipes"];
 
 export default defineConfig({
   test: {

@@ -23,6 +23,7 @@ faults       | setup            | npm run test:faults -- 7    | every seventh in
 cuda-fetch   | setup            | npm run cuda:fetch          | NVIDIA's libraries from PyPI
 real-cuda    | setup cuda-fetch | npm run test:real-cuda      | NVIDIA's libraries take every graph and kernel
 gpu-bundle   | setup            | gpu_bundle                  | the archive for a GPU server, run with the fake GPU
+recipes      | setup            | recipes                     | the recipes with servers, Bun, Deno, esbuild and Next.js
 bench-peers  |                  | npm ci --prefix bench --ignore-scripts | the engines that the benchmark compares with
 bench-smoke  | setup bench-peers | npm run bench -- --smoke   | the answers of all engines compared
 sanitizers   | setup            | npm run test:asan           | the native tests under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -93,6 +94,10 @@ clang() {
   local build=(npx cmake-js compile --out build-clang --log-level warn --parallel 4 --cc clang-14 --cxx clang++-14 --CDCMAKE_CXX_FLAGS=-Werror)
   "${build[@]}" && "${build[@]}" --target core_test && npm run build && npm run build:fake-cuda || return
   VGG_ADDON=$PWD/build-clang/Release/vgg_cudnn.node npx vitest run --project addon --project device --project fake-gpu
+}
+
+recipes() {
+  npm run recipes:fetch && npm run test:recipes
 }
 
 # Runs the archive for GPU servers as far as the fake libraries allow: without npm, network or a node in PATH.

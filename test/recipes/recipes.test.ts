@@ -1,0 +1,134 @@
+// The recipes with what they are for: servers, other runtimes and bundlers. `npm run recipes:fetch` brings these.
+import { once } from "node:events";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type IncomingMessage, request } from "node:http";
+import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { beforeAll, describe, expect, it } from "vitest";
+import { installPackage, isFetched, project, root, run, serve, tool } from "./project.ts";
+
+const image = readFileSync(join(root, "test/golden/images/small.png"));
+const post = (address: string, body: string | Uint8Array<ArrayBuffer>, type = "image/png") =>
+  fetch(`${address}/classify`, { method: "POST", body, headers: { "content-type": type } });
+
+/** What every server of the recipes answers. */
+async function checkAnswers(address: string): Promise<void> {
+  const answers = await Promise.all(Array.from({ length: 8 }, () => post(address, image)));
+  for (const answer of answers) {
+    expect(answer.status).toBe(200);
+    const predictions = (await answer.json()) as unknown[];
+    expect(predictions).toHaveLength(3);
+    expect(predictions[0]).toEqual({
+      index: expect.any(Number),
+      label: expect.any(String),
+      probability: expect.any(Number),
+    });
+  }
+  const text = await post(address, "no image", "text/plain");
+  expect(text.status).toBe(422);
+  expect(await text.json()).toEqual({ error: expect.stringContaining("image") });
+}
+
+/** The status that a body of 11 MiB gets. Fastify answers to the header and closes the connection, Express reads the body first. */
+async function statusOfLargeBody(address: string): Promise<number | undefined> {
+  const body = new Uint8Array(11 * 2 ** 20);
+  const headers = { "content-type": "image/png", "content-length": body.length };
+  const posted = request(`${address}/classify`, { method: "POST", headers });
+  posted.flushHeaders();
+  const answered = once(posted, "response") as Promise<[IncomingMessage]>;
+  const isEarly = await Promise.race([answered.then(() => true), setTimeout(1_000, false)]);
+  if (!isEarly) posted.end(body);
+  const [answer] = await answered;
+  posted.on("error", () => {}).destroy();
+  return answer.statusCode;
+}
+
+/** Also the limit on bytes, and a request without a body. */
+async function checkServer(address: string): Promise<void> {
+  await checkAnswers(address);
+  expect(await statusOfLargeBody(address)).toBe(413);
+  expect([400, 422]).toContain((await fetch(`${address}/classify`, { method: "POST" })).status);
+}
+
+describe.runIf(isFetched)("the recipes", () => {
+  beforeAll(installPackage);
+
+  it("compile with the types of the servers", () => {
+    const compilerOptions = { allowJs: true, checkJs: true, noImplicitAny: false };
+    writeFileSync(
+      join(project, "tsconfig.json"),
+      JSON.stringify({
+        extends: "../../tsconfig.json",
+        compilerOptions: {
+          ...compilerOptions,
+          noUncheckedIndexedAccess: false,
+          typeRoots: ["../../node_modules/@types"],
+        },
+        include: ["examples/*.mjs", "examples/*.ts", "examples/nextjs/app/classify/*.js"],
+      }),
+    );
+    const compiler = join(root, "node_modules/typescript/bin/tsc");
+    expect(run(process.execPath, [compiler, "-p", "."]).stdout).toBe("");
+  });
+
+  it.each(["09-fastify.mjs", "10-express.mjs"])(
+    "%s answers images, refuses others and ends",
+    async (file) => {
+      const { end, output } = await serve(process.execPath, [`examples/${file}`], checkServer);
+      expect([end, output]).toEqual([0, expect.stringMatching(/^http:\S+\n$/)]);
+    },
+  );
+
+  const programs = [
+    "04-own-graph.mjs",
+    "05-folder-to-csv.mjs",
+    "07-vgg11-by-hand.ts",
+    "08-worker.mjs",
+  ];
+  describe.each([
+    ["Bun", tool.bind(null, "bun"), ["run"]],
+    ["Deno", tool.bind(null, "deno"), ["run", "--allow-all"]],
+  ] as const)("on %s", (_, command, args) => {
+    it.each(programs)("%s runs", (program) => {
+      const { status, stdout, stderr } = run(command(), [...args, `examples/${program}`]);
+      expect([status, stderr]).toEqual([0, ""]);
+      expect(stdout).not.toBe("");
+    });
+  });
+
+  it("give the same classes on Node, Bun and Deno", () => {
+    const program = "examples/01-forward.mjs";
+    const expected = run(process.execPath, [program]).stdout;
+    expect(expected).toMatch(/^image 0: classes/);
+    expect(run(tool("bun"), ["run", program]).stdout).toBe(expected);
+    const allowed = ["--allow-ffi", "--allow-read", "--allow-env", "--allow-sys"];
+    expect(run(tool("deno"), ["run", ...allowed, program]).stdout).toBe(expected);
+  });
+
+  it("are bundled by esbuild, with the package outside", () => {
+    const bundle = "bundle/forward.mjs";
+    const args = ["--bundle", "--platform=node", "--format=esm", "--packages=external"];
+    const built = run(tool("esbuild"), ["examples/01-forward.mjs", ...args, `--outfile=${bundle}`]);
+    expect(built.status, built.stderr).toBe(0);
+    const { status, stdout, stderr } = run(process.execPath, [bundle]);
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(stdout).toMatch(/^image 0: classes/);
+  });
+
+  describe("on Next.js", () => {
+    const app = join(project, "examples/nextjs");
+
+    it("are built and answer", async () => {
+      const built = run(tool("next"), ["build"], app);
+      expect(built.status, built.stdout + built.stderr).toBe(0);
+      await serve(tool("next"), ["start"], checkAnswers, app);
+    });
+
+    it("need serverExternalPackages", () => {
+      rmSync(join(app, "next.config.mjs"));
+      const { status, stdout, stderr } = run(tool("next"), ["build"], app);
+      expect(status).not.toBe(0);
+      expect(stdout + stderr).toContain("vgg-cudnn/dist");
+    });
+  });
+});
