@@ -5,8 +5,7 @@ steps=$(
   cat <<'END'
 setup        |                  | readme_line 1               | README's set-up of a clone
 test         | setup            | readme_test                 | README's test command, the whole suite
-lint         | setup            | npm run lint                | Biome, types, phrases
-docs-check   | setup            | docs_check                  | the docstrings of the public names are complete
+lint         | setup            | lint                        | Biome, types, phrases, docstrings of the public names
 realms       | setup            | npm run test:realms         | a part of the suite in other realms
 tools        |                  | tools                       | clang-format and clang-tidy of fixed versions
 clang-format | tools            | clang_format                | the format of the native code
@@ -52,7 +51,8 @@ readme_test() {
   readme_line 2
 }
 
-docs_check() {
+lint() {
+  npm run lint || return
   [ typedoc/node_modules/.package-lock.json -nt typedoc/package-lock.json ] || npm ci --prefix typedoc --ignore-scripts || return
   npm run docs:check
 }
