@@ -274,9 +274,22 @@ export class Graph {
         cancellation,
         reservation,
       );
-      const made = makeResults(this.#outputs, call); // the device computes already
-      results = made.results;
-      return this.#native.finish(run, made.arrays);
+      try {
+        const made = makeResults(this.#outputs, call); // the device computes already
+        results = made.results;
+        return this.#native.finish(run, made.arrays);
+      } catch (error) {
+        // The run is under way. The caller learns of the failure when it has ended and has given its bytes back.
+        const fail = (): never => {
+          throw error;
+        };
+        return this.#native
+          .finish(
+            run,
+            nativeTargets.map(() => null),
+          )
+          .then(fail, fail);
+      }
     };
     const value = await (signal === undefined
       ? start(null)

@@ -119,7 +119,8 @@ Napi::Promise AddonData::promiseOf(Napi::Env env, uint32_t number, const Napi::O
     return each.number_ == number && !each.deferred_;
   });
   if (job == jobs_.rend())
-    throw Error(Code::kInternal, "Expected a run that was started in this turn of the event loop");
+    throw Error(Code::kInternal,
+                "Expected a run that was started and has neither ended nor a promise");
   job->kept_ = Napi::Persistent(kept);
   return promiseOf(env, *job);
 }

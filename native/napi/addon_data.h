@@ -101,8 +101,9 @@ class AddonData {
    * if the environment is ending. */
   Napi::Promise submit(Napi::Env env, Backend& backend, Request request);
 
-  /** Makes a call whose promise is asked for later. Returns the call's number. If the promise is
-   * not asked for in this turn of the event loop, nobody learns of the call's end. */
+  /** Makes a call whose promise is asked for later. Returns the call's number. If the call ends
+   * before its promise is asked for, nobody learns of its end. It can only end in a later turn of
+   * the event loop. */
   uint32_t start(Napi::Env env, Backend& backend, Request request);
   /** Returns the promise of a started call, and protects `kept` from garbage collection until it
    * settles. */

@@ -42,7 +42,8 @@ describe("Graph", () => {
   });
 
   it("says that JavaScript has no memory for the outputs, and the next run works", async () => {
-    const graph = Graph.compile(await openTestDevice(), record());
+    const device = await openTestDevice();
+    const graph = Graph.compile(device, record());
     await graph.parameters.fill("weight", 1);
     const x = new Tensor([1, 2], Float32Array.of(1, 2));
     const cause = new RangeError("Array buffer allocation failed");
@@ -51,6 +52,7 @@ describe("Graph", () => {
     });
     try {
       await expect(graph.run({ x })).rejects.toMatchObject({ code: "OUT_OF_MEMORY", cause });
+      expect(device.memoryStats().queuedBytes).toBe(0); // the run has ended
     } finally {
       fromEntries.mockRestore();
     }

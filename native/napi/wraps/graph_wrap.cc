@@ -195,7 +195,7 @@ size_t copiedBytes(const Program& program, size_t batch, const std::vector<Napi:
   return bytes;
 }
 
-/** Returns a new list of the elements, which nothing else can change. */
+/** Returns a new list of the elements, which the caller does not have. */
 Napi::Array toList(Napi::Env env, const std::vector<Napi::Value>& elements) {
   Napi::Array list = Napi::Array::New(env, elements.size());
   for (uint32_t i = 0; i < elements.size(); ++i) list.Set(i, elements[i]);

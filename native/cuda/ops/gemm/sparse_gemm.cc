@@ -30,10 +30,10 @@ struct SparseSplit {
 };
 
 /** Returns memory for the kernel. Its counts are zero, as the kernel leaves them. */
-std::unique_ptr<DeviceMemory> sparseScratch(Context& context, const SparseSplit& split,
+std::shared_ptr<DeviceMemory> sparseScratch(Context& context, const SparseSplit& split,
                                             std::atomic<size_t>* bytes) {
   const size_t size = split.bytes();
-  auto scratch = std::make_unique<DeviceMemory>(context, size, bytes);
+  auto scratch = std::make_shared<DeviceMemory>(context, size, bytes);
   context.call(context.api().cuMemsetD8Async, scratch->address(), 0, size, context.compute());
   return scratch;
 }
@@ -95,10 +95,11 @@ std::optional<SparseStep> sparseStep(const Shared& shared, CudaParameters& param
     const SparseSplit split(shared, layer, layer.outputs());
     auto scratch = sparseScratch(shared.context, split, shared.activationBytes);
     const auto transposed = parameters.transposed(layer.op.weight, layer.matrix);
-    // The step holds the copy of the weight.
-    Step step = [transposed, inner = stepOf(shared, layer, transposed->memory->address(),
-                                            transposed->hasSpecial->address(),
-                                            scratch->address())](const Run& run) { inner(run); };
+    // The step holds the copy of the weight, and the memory that it writes.
+    Step step = [transposed, scratch,
+                 inner = stepOf(shared, layer, transposed->memory->address(),
+                                transposed->hasSpecial->address(),
+                                scratch->address())](const Run& run) { inner(run); };
     return SparseStep{std::move(step),
                       {std::move(scratch), std::vector<int>(static_cast<size_t>(split.parts)),
                        layer.output.channels, byteSize(layer.input.type)}};

@@ -13,7 +13,7 @@ namespace vgg::cuda {
 
 /** The number of inputs that a layer which skips zeros multiplied when it last ran. */
 struct UsedInputs {
-  std::unique_ptr<DeviceMemory> memory;  // begins with a count for each part of the inputs
+  std::shared_ptr<DeviceMemory> memory;  // begins with a count for each part of the inputs
   std::vector<int> counts;               // on the host
   int64_t outputs = 0;
   size_t elementBytes = 0;
@@ -24,7 +24,7 @@ struct UsedInputs {
 
 struct SparseStep {
   Step step;
-  UsedInputs usedInputs;  // its memory lives as long as the step
+  UsedInputs usedInputs;
 };
 
 /** Returns nothing if the kernel is not known to be right, or if memory is too short for a second
