@@ -42,7 +42,6 @@ class Chooser {
     choices_.isMerged.resize(count);
     choices_.pooledBy.resize(count);
     choices_.winograd.resize(count);
-    choices_.linear.resize(count);
     choices_.scratch.resize(count);
     choices_.imagesAtOnce = batch_;
   }
@@ -165,8 +164,8 @@ void Chooser::chooseConvolutions() {
 void Chooser::chooseLinear() {
   for (const Op& op : program_.ops) {
     if (const auto* gemm = std::get_if<Gemm>(&op))
-      choices_.linear[gemm->output] =
-          splitLinear(specs_[gemm->weight].shape, isHalf_, batch_, threads_);
+      choices_.linear.emplace(gemm->output,
+                              splitLinear(specs_[gemm->weight].shape, isHalf_, batch_, threads_));
   }
 }
 
@@ -216,7 +215,8 @@ void Chooser::place() {
       sizes.firstSteps[made] = 0;
     size_t floats = 0;
     if (const auto& tiling = choices_.winograd[value]) floats = tiling->scratchFloats(threads_);
-    if (const auto& split = choices_.linear[value]) floats = split->scratchFloats();
+    if (const auto split = choices_.linear.find(value); split != choices_.linear.end())
+      floats = split->second.scratchFloats();
     sizes.scratch[i] = checkedMultiply(floats, sizeof(float));
   }
   const ArenaPlaces places = placeValues(program_, sizes, choices_.storage);

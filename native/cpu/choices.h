@@ -2,6 +2,7 @@
 // fused or need no step, which algorithm they use, and how many images they process at once.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -46,8 +47,8 @@ struct Choices {
   std::vector<const MaxPool2d*>
       pooledBy;  // the 2 × 2 pool that runs in the step of the convolution that computes it
   std::vector<std::optional<WinogradTiling>> winograd;  // of the convolution that computes it
-  std::vector<std::optional<LinearSplit>> linear;       // of the linear layer that computes it
   std::vector<size_t> scratch;  // the offset of the scratch memory of the step that computes it
+  std::map<int, LinearSplit> linear;  // by the value that a linear layer computes
   size_t imagewise = 0;  // the first operations, which run for `imagesAtOnce` images at a time
   ptrdiff_t imagesAtOnce = 0;
   size_t arenaBytes = 0;

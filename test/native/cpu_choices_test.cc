@@ -72,7 +72,7 @@ void poolsAndFlattensNeedNoStep(const Kernels& kernels) {
          choices.isPartOfAnotherStep(program.ops[3]));
   EXPECT(choices.storage[kFlat] == kPooled);
   EXPECT(choices.buffers[kFlat].offset == choices.buffers[kPooled].offset);
-  EXPECT(choices.buffers[kFlat].channels == 32 && choices.linear[kScores]->columns == 2048);
+  EXPECT(choices.buffers[kFlat].channels == 32 && choices.linear.at(kScores).columns == 2048);
   // The first layers run image by image: only the last of their values holds the batch.
   EXPECT(choices.imagewise == 3 && choices.imagesAtOnce == 1);
   EXPECT(choices.buffers[kNormalized].images == 1 && choices.buffers[kPooled].images == 4);

@@ -101,7 +101,7 @@ Step CpuExecutable::prepare(const Gemm& op) {
   // The matrix has the order of the input's bytes, which may be (N, H, W, C).
   const Buffer input = buffer(op.input);
   const LinearLayer layer{kernels_,
-                          *choices_.linear[op.output],
+                          choices_.linear.at(op.output),
                           parameters_.matrix(op.weight, static_cast<size_t>(input.channels)),
                           input,
                           buffer(op.output),
