@@ -64,7 +64,7 @@ function moduleOf({ code }: Example): string {
 
 describe.runIf(hasSources)("the examples in docstrings", () => {
   it("are found", () => {
-    expect(examples.length).toBeGreaterThan(20);
+    expect(examples.length).toBeGreaterThan(60);
     expect(examples.filter(({ code }) => code === "")).toEqual([]);
   });
 
