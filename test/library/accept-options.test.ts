@@ -1,6 +1,14 @@
 // The command lines of gpu/accept.sh and gpu/bench.mjs: the help and what they refuse, before they look for a GPU.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -72,6 +80,40 @@ describe("accept.sh", () => {
         stdout: "",
         stderr: `Expected a value after ${option}\n`,
       });
+  });
+
+  it("passes the options on to the scripts of its steps", () => {
+    const bin = join(scratch, "bin");
+    mkdirSync(bin);
+    for (const name of ["node", "python3"])
+      writeFileSync(join(bin, name), "#!/bin/sh\nprintf '<%s>' \"$@\"\necho\n", { mode: 0o755 });
+    const options = ["--bench-seconds=5", "--bench-only", "float16:1", "--bench-peers", ""];
+    const python = join(bin, "python3");
+    const { status, stderr } = spawnSync(
+      "bash",
+      [
+        ...[join(root, "gpu/accept.sh"), "--quick", "--out", "kept", "--python", python, "forms"],
+        ...["choices", "bench", "suite", ...options, "--suite-workers", "3"],
+      ],
+      {
+        cwd: scratch,
+        encoding: "utf8",
+        env: { ...process.env, PATH: `${bin}:${process.env.PATH}` },
+      },
+    );
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    const out = join(realpathSync(scratch), "kept");
+    const log = readFileSync(join(out, "log.txt"), "utf8");
+    expect(log).toMatch(/forms.mjs><--quick><.*forms.json>$/m);
+    expect(log).toMatch(/choices.mjs><--quick><.*choices.json>$/m);
+    const passed = "<--seconds><5><--only><float16:1><--peers><>";
+    expect(log).toContain(`/gpu/bench.mjs><--quick><--results><${out}>${passed}<`);
+    expect(log).toContain(`bench.json><${python}>\n`);
+    expect(log).toMatch(/vitest.mjs><run><--maxWorkers><3>.*<test\/library\/topology.test.ts>$/m);
+    expect(JSON.parse(readFileSync(join(out, "results.json"), "utf8"))).toMatchObject({
+      quick: true,
+      steps: ["forms", "choices", "bench", "suite"].map((step) => ({ step, status: "passed" })),
+    });
   });
 
   it("names every option in docs/gpu.md", () => {
