@@ -5,8 +5,8 @@
 namespace vgg::cuda {
 namespace {
 
-/** Runs that may be under way at once: enough to upload the next ones while one computes, and no
- * more memory than that needs. */
+/** Returns the number of runs that may be under way at once, for `bytes` of inputs and outputs. It
+ * is enough to upload the next runs while one computes, and needs no more memory than that. */
 size_t slotCount(size_t bytes) {
   return std::clamp<size_t>((size_t{64} << 20) / std::max<size_t>(bytes, 1), 2, 4);
 }
@@ -22,12 +22,12 @@ CudaExecutable::CudaExecutable(const Program& program, std::shared_ptr<CudaParam
       parameters_(std::move(parameters)),
       batch_(static_cast<int64_t>(batch)),
       usedParameters_(parametersOf(folded_)) {
-  // It holds memory that what was started uses, so it must outlive the synchronisation below.
+  // Kernels under way may use its memory, so it must outlive the synchronisation below.
   Lowering lowering(shared_, folded_, *parameters_, batch_);
   try {
     prepare(lowering);
   } catch (...) {
-    // What was started uses memory that is about to be freed.
+    // Kernels under way use memory that is about to be freed.
     if (!context_.isLost()) context_.api().cuStreamSynchronize(context_.compute());
     throw;
   }
@@ -52,7 +52,7 @@ void CudaExecutable::prepare(Lowering& lowering) {
 }
 
 CudaExecutable::~CudaExecutable() {
-  // A run that failed on its way may have left work behind that uses what is freed now.
+  // A run that failed may have left kernels under way that use what is freed now.
   if (!context_.isLost()) context_.api().cuStreamSynchronize(context_.compute());
 }
 
@@ -189,7 +189,7 @@ void CudaExecutable::run(size_t batch, const std::vector<Binding>& inputs,
 void CudaExecutable::startPart(size_t first, size_t batch, const std::shared_ptr<Call>& call) {
   Slot& slot = acquire();
   try {
-    context_.throwIfLost();  // it may have been, while this waited
+    context_.throwIfLost();  // the device may be lost since this began to wait
     context_.throwIfInterrupted();
     start(slot, first, batch, call->bindings);
     shared_.completions.await(slot.downloaded.get(),

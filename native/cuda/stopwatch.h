@@ -8,23 +8,26 @@
 
 namespace vgg::cuda {
 
-/** What work() enqueues on the compute stream, as a graph that is ready to be launched there. */
+/** Returns what work() enqueues on the compute stream, as a graph that is ready to be launched on
+ * it.
+ */
 GraphExec capture(Context& context, const std::function<void()>& work);
 
-/** On the device's thread alone. */
+/** Measures steps of one program. Used on the device's thread alone. */
 class Stopwatch {
  public:
-  /** `inputs` and `outputs` are the program's, for `batch` images: trials read and write them. */
+  /** `inputs` and `outputs` lie on the GPU, for `batch` images. Trials read and write them. */
   Stopwatch(const Shared& shared, const Program& program, int64_t batch,
             std::vector<CUdeviceptr> inputs, std::vector<CUdeviceptr> outputs);
 
-  /** Milliseconds of work(), which enqueues on the compute stream. */
+  /** Returns the milliseconds of what work() enqueues on the compute stream. */
   double measure(const std::function<void()>& work);
-  /** The same of a step, with a workspace of that size; nothing if it fails here. */
+  /** Returns the milliseconds of a step with a workspace of that size, or nothing if the step
+   * fails. Throws Error kDeviceLost. */
   std::optional<double> timeOf(const Step& step, size_t workspaceBytes);
   /** Fills the inputs with random images. */
   void fillInputs();
-  /** For trying out steps, with `scratch` as their workspace. */
+  /** Returns what a step reads and writes in a trial, with `scratch` as its workspace. */
   Run trial(const DeviceMemory* scratch = nullptr);
 
  private:

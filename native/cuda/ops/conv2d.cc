@@ -7,13 +7,13 @@
 namespace vgg::cuda {
 namespace {
 
-// What the cache keeps of the choice between our kernel and cuDNN's best plan.
+// The cache keeps one of these: our kernel or cuDNN's best plan was faster.
 constexpr const char* kDirectText = "direct";
 constexpr const char* kPlanText = "plan";
 
 }  // namespace
 
-/** What cuDNN may run of a convolution, and what our kernels then add to its step. */
+/** Returns the forms that cuDNN may run, and what our kernels add to the step of each. */
 ConvolutionCandidates Lowering::candidatesOf(const Conv2d& op) {
   const Buffer input = buffer(op.input);
   const Buffer output = buffer(op.output);
@@ -25,7 +25,7 @@ ConvolutionCandidates Lowering::candidatesOf(const Conv2d& op) {
   const bool relu = op.relu;
   const auto after = [=, this](Form form) -> Step {
     const CUdeviceptr added = form == Form::kPlain ? bias : 0;
-    // max(x) + b = max(x + b), and ReLU is monotone: the pool does both on what it has read anyway.
+    // max(x) + b = max(x + b), and ReLU is monotone, so the pool adds the bias and applies ReLU.
     if (maxPool != nullptr) return maxPoolStep(*maxPool, added, form == Form::kPlain && relu);
     return form == Form::kPlain ? affineStep(output, output, 0, added, relu) : nullptr;
   };

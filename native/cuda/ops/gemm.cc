@@ -1,11 +1,11 @@
-// The linear layer. At small batches it streams over the weights by our own kernels, at others it
-// is a matrix product of cuBLASLt. If both can, the fastest is taken.
+// The linear layer. Our own kernels stream over the weights at small batches. cuBLASLt computes it
+// as a matrix product at all batches. The fastest runs.
 #include "cuda/lowering.h"
 #include "cuda/ops/gemm/gemv.h"
 
 namespace vgg::cuda {
 
-/** Takes over what the step of a layer needs. */
+/** Keeps what the step of a layer needs, and returns the step. */
 Step Lowering::take(const Gemm& op, LinearStep chosen) {
   needWorkspace(chosen.workspaceBytes);
   if (chosen.usedInputs) lowered_.usedInputs[op.output] = *std::move(chosen.usedInputs);

@@ -11,8 +11,8 @@ namespace vgg::cuda {
 namespace {
 
 constexpr int64_t kFiltersPerPixel = 16;  // or all of fewer
-// Of the norm of a sum's terms, and of the sum. Rounding to bfloat16 takes a fifth of it; what is
-// wrong is off by about the norm.
+// Relative to the norm of a sum's terms, and to the sum. Rounding to bfloat16 takes a fifth of it.
+// Wrong outputs are off by about the norm.
 constexpr double kTolerance = 0.02;
 
 // Elements by their place in memory.
@@ -93,7 +93,7 @@ bool ConvolutionCheck::passes(const DirectConvolution& direct, ConvolutionBuffer
   buffers.filter = filter_.address();
   buffers.bias = bias.address();
   const int64_t window = isPooled ? 2 : 1;
-  // Twice: it may leave nothing behind that spoils its next run.
+  // It runs twice, because it must leave nothing behind that spoils its next run.
   for (int i = 0; i < 2; ++i) {
     poisonOutput(buffers.output, window);
     direct(buffers);
@@ -102,7 +102,7 @@ bool ConvolutionCheck::passes(const DirectConvolution& direct, ConvolutionBuffer
   return true;
 }
 
-/** What lies there may be the right answer, of a plan that was checked before. */
+/** Overwrites the output, which may hold the right answer of a plan that was checked before. */
 void ConvolutionCheck::poisonOutput(CUdeviceptr output, int64_t window) const {
   const Convolution& c = convolution_;
   const int64_t pixels = c.outputHeight() / window * (c.outputWidth() / window);
@@ -128,7 +128,7 @@ bool ConvolutionCheck::isRight(CUdeviceptr output, bool isFused, int64_t window)
     const std::vector<float> values =
         download(context_, output + static_cast<size_t>(image) * elements * byteSize(type_), type_,
                  elements);
-    // Every element was stored, a sample is what it must be.
+    // Every element must be stored, and a sample must be right.
     if (std::ranges::any_of(values, [](float value) { return std::isnan(value); })) return false;
     for (const int64_t y : std::set{int64_t{0}, height / 3, height - 1}) {
       for (const int64_t x : {int64_t{0}, width * 2 / 3, width - 1}) {

@@ -1,5 +1,5 @@
-// A convolution whose answer is known: what a plan must compute before it is used. Engines that
-// were fast and wrong have been seen.
+// A convolution whose answer is known. A plan must compute it before it is used, because engines
+// that were fast and wrong have been seen.
 #pragma once
 
 #include <functional>
@@ -11,29 +11,28 @@ namespace vgg::cuda {
 
 class ConvolutionCheck {
  public:
-  /** Puts a filter and a bias of its own on the GPU, and images at `input`, which is overwritten:
-   * small integers, whose sums are exact in whatever order they are added. Throws Error
-   * kOutOfMemory. */
+  /** Puts a filter, a bias and, at `input`, images on the GPU. They are small integers, whose sums
+   * are exact in every order. Throws Error kOutOfMemory. */
   ConvolutionCheck(Context& context, const Convolution& convolution, CUdeviceptr input);
 
-  /** Whether the plan stores every element of what it makes of them, and a sample of it is what the
-   * definition says; for the input, output and workspace of `buffers`. Throws Error if the plan
+  /** Returns whether the plan stores every element of its output and a sample of these is what the
+   * definition says. Takes input, output and workspace from `buffers`. Throws Error if the plan
    * cannot run. */
   [[nodiscard]] bool passes(const Plan& plan, ConvolutionBuffers buffers) const;
-  /** The same of a kernel of ours, which takes its bias in float32 and may make the maximum over
-   * 2 × 2 on its way. */
+  /** Returns the same for our own kernel, which takes its bias in float32. If `isPooled`, the
+   * kernel stores maxima over 2 × 2 outputs. */
   [[nodiscard]] bool passes(const DirectConvolution& direct, ConvolutionBuffers buffers,
                             bool isPooled) const;
 
  private:
-  /** What an output may be. */
+  /** The right value of an output. */
   struct Truth {
     double value, tolerance;
   };
   [[nodiscard]] Truth truthOf(int64_t image, int64_t y, int64_t x, int64_t filter,
                               bool isFused) const;
   void poisonOutput(CUdeviceptr output, int64_t window) const;
-  /** `window` × `window` outputs became one by a maximum. */
+  /** Each element is the maximum of `window` × `window` outputs. */
   [[nodiscard]] bool isRight(CUdeviceptr output, bool isFused, int64_t window) const;
 
   Context& context_;

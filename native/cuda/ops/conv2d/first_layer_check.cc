@@ -19,7 +19,7 @@ int pixelAt(int64_t index) { return static_cast<int>(scatter(index) % 7); }
 int weightAt(int64_t index) { return static_cast<int>(scatter(~index) % 3) - 1; }
 int biasAt(int64_t filter) { return static_cast<int>(scatter(filter) % 65) - 32; }
 
-/** One of the convolution's outputs, with bias and ReLU. */
+/** Returns one output of the convolution, with bias and ReLU. */
 int64_t truthOf(const FirstLayerShape& s, int64_t image, int64_t y, int64_t x, int64_t filter) {
   int64_t sum = biasAt(filter);
   for (int64_t tap = 0; tap < kTaps; ++tap) {
@@ -38,7 +38,7 @@ int64_t truthOf(const FirstLayerShape& s, int64_t image, int64_t y, int64_t x, i
 }
 
 bool isRight(const FirstLayerShape& s, const std::vector<float>& values) {
-  // Every element was stored, a sample is what it must be.
+  // Every element must be stored, and a sample must be right.
   if (std::ranges::any_of(values, [](float value) { return std::isnan(value); })) return false;
   const int64_t window = s.isPooled ? 2 : 1;
   const int64_t height = s.height / window;

@@ -1,4 +1,4 @@
-// A first layer whose answer is known: what our kernel for them must compute before it is used.
+// A first layer whose answer is known. Our kernel must compute it before it is used.
 #pragma once
 
 #include <string>
@@ -18,8 +18,8 @@ struct FirstLayerShape {
   [[nodiscard]] std::string text() const;
 };
 
-/** Whether the kernel stores every element of up to two images and a sample is right, with a filter
- * that our kernel has packed. Throws Error if it cannot run, kOutOfMemory. */
+/** Returns whether the kernel stores every element of up to two images and a sample is right. The
+ * filter is packed by our own kernel. Throws Error if it cannot run, kOutOfMemory. */
 bool isFirstLayerRight(Context& context, Kernels& kernels, CUfunction kernel,
                        const FirstLayerShape& shape);
 

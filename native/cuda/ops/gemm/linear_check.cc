@@ -13,7 +13,7 @@ constexpr int64_t kMaxWeightBytes = int64_t{4} << 20;
 // This many rows of the weight differ, then they repeat. No tile, strip or block has 61 rows.
 constexpr int64_t kRows = 61;
 
-/** The layer with no more outputs than the check has memory for, in whole vectors. */
+/** Returns the layer with as many outputs as the check has memory for, in whole vectors. */
 LinearShape withFewOutputs(LinearShape layer) {
   const auto elementBytes = static_cast<int64_t>(byteSize(layer.type));
   const int64_t vector = 16 / elementBytes;
@@ -74,7 +74,7 @@ bool LinearCheck::isRight() const {
         double truth = static_cast<double>(sum) + biasAt(output);
         if (relu) truth = std::max(truth, 0.0);
         const float value = values[static_cast<size_t>(b * outputs + output)];
-        // Not a number is not right.
+        // NaN is not right.
         if (!(std::abs(value - truth) <= std::abs(truth) * roundoff)) return false;
       }
     }

@@ -1,4 +1,4 @@
-// A linear layer whose answer is known: what a kernel of ours must compute before it is used.
+// A linear layer whose answer is known. Each of our kernels must compute it before it is used.
 #pragma once
 
 #include <functional>
@@ -15,21 +15,22 @@ struct LinearShape {
   bool relu;
 };
 
-/** Where the numbers of one lie on the GPU; bias in float32. */
+/** Where the numbers of a layer lie on the GPU. The bias is float32. */
 struct LinearBuffers {
   CUdeviceptr weight, input, bias, output;
 };
 
 class LinearCheck {
  public:
-  /** Puts a weight, a bias and inputs on the GPU, half of these zero. There are as many inputs as
-   * in the layer, and as many outputs as fit into 4 MiB of weight. Throws Error kOutOfMemory. */
+  /** Puts a weight, a bias and inputs on the GPU. Half of the inputs are zero. There are as many
+   * inputs as in the layer, and as many outputs as fit into 4 MiB of weight. Throws Error
+   * kOutOfMemory. */
   LinearCheck(Context& context, const LinearShape& layer);
 
   [[nodiscard]] int64_t outputs() const { return shape_.outputs; }
   [[nodiscard]] CUdeviceptr weight() const { return weight_.address(); }
-  /** Whether every output is right, twice: the kernel may leave nothing behind that spoils its next
-   * run. Throws Error if it cannot run. */
+  /** Returns whether every output is right in two runs: the kernel must leave nothing behind that
+   * spoils its next run. Throws Error if it cannot run. */
   [[nodiscard]] bool passes(const std::function<void(const LinearBuffers&)>& kernel) const;
 
  private:
