@@ -1,6 +1,7 @@
 // Measures what each choice gains in a whole forward of few images: VGG11 with forced kernels, in rounds.
 // Usage: node gpu/choices.mjs [--quick] JSON
 import { createInterface } from "node:readline";
+import { median } from "../dist/statistics.js";
 import { readArguments } from "./arguments.mjs";
 import { bars, openGpu, table, writeJson } from "./common.mjs";
 import { OurVgg } from "./ours.mjs";
@@ -50,7 +51,6 @@ async function child(forced) {
   }
 }
 
-const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 const inMicroseconds = (ms) => (1000 * ms).toFixed(1);
 
 async function compareAll(json) {
