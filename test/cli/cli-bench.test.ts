@@ -6,8 +6,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { afterAll, describe, expect, it } from "vitest";
-import { barChart, colours, linearTicks, lineChart, logTicks } from "../../lib/cli/bench/chart.ts";
+import { barChart, panelChart } from "../../lib/cli/bench/bar-chart.ts";
+import { colours, linearTicks, logTicks } from "../../lib/cli/bench/chart.ts";
 import { shortName, threeDigits } from "../../lib/cli/bench/figures.ts";
+import { lineChart } from "../../lib/cli/bench/line-chart.ts";
 import { againstRoofline } from "../../lib/cli/bench/roofline.ts";
 import { median, percentile } from "../../lib/statistics.ts";
 
@@ -209,6 +211,43 @@ describe("charts", () => {
     });
     expect(svg).not.toMatch(/NaN|Infinity/);
     await sharp(Buffer.from(svg)).png().toBuffer();
+  });
+
+  it("name lines at their ends, in their order and apart", () => {
+    const lines = { a: [1, 50], b: [2, 50.1], c: [9, null], d: [null, null] };
+    const series = Object.entries(lines).map(([label, values]) => ({
+      ...{ label, values, colour: colours.blue, style: "line" as const, textOf: String },
+    }));
+    const svg = lineChart({
+      ...{ title: "", subtitle: "", xTitle: "x", yTitle: "y", x: ["1", "2"], series },
+      ...{ yScale: "linear", names: "ends" },
+    });
+    expect(svg).not.toMatch(/NaN|Infinity/);
+    const ends = [...svg.matchAll(/ y="([\d.]+)"[^>]*>([a-d]) {2}([\d.]+)</g)];
+    expect(ends.map(([, , label, value]) => [label, value])).toEqual([
+      ["b", "50.1"],
+      ["a", "50"],
+      ["c", "9"],
+    ]);
+    expect(Number(ends[1]![1]) - Number(ends[0]![1])).toBeCloseTo(19);
+  });
+
+  it("draw panels of bars, some without a value, beside each other", () => {
+    const bar = { label: "row", detail: "", mark: null, text: "2.00", note: "5 ms" };
+    const svg = panelChart({
+      ...{ title: "", subtitle: "", xTitle: "x", barLabel: "b", colour: colours.blue, marks: [] },
+      colourLabels: [{ label: "other", colour: colours.sky }],
+      reference: { label: "one", value: 1 },
+      panels: [
+        { title: "left", bars: [{ ...bar, value: 2, colour: colours.sky }] },
+        { title: "right", bars: [{ ...bar, value: null }] },
+      ],
+    });
+    expect(svg).not.toMatch(/NaN|Infinity/);
+    const count = (shown: string) => svg.split(`>${shown}<`).length - 1;
+    expect(["left", "right", "row", "other", "one"].map(count)).toEqual([1, 1, 1, 1, 1]);
+    // The second panel has no bar, and therefore no texts. An outlined text is drawn twice.
+    expect(["2.00", "5 ms"].map(count)).toEqual([2, 2]);
   });
 
   it("abbreviate layers and numbers", () => {

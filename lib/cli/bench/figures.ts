@@ -1,5 +1,7 @@
 // The figures of a benchmark: chooses the numbers of the report to draw, and their names.
-import { type Bar, barChart, colours, lineChart } from "./chart.js";
+import { type Bar, barChart } from "./bar-chart.js";
+import { colours } from "./chart.js";
+import { lineChart } from "./line-chart.js";
 import { type BatchReport, type BenchReport, type LayerReport, profileRuns } from "./report.js";
 
 /** Formats a number with three digits and no exponent: 0.0123, 1.23, 123, 12,346. */
