@@ -8,8 +8,8 @@
 namespace vgg::cuda {
 namespace {
 
-// The memory for three runs of 256 images in float32, and for the runs that several models may have
-// under way at once.
+// Enough memory for three runs of 256 images in float32, and for the runs that several models may
+// have under way at once.
 constexpr HostPool::Limits kIdlePinnedBytes{size_t{512} << 20, size_t{4} << 30};
 
 /** Returns ordinary memory if none can be pinned. Copies are then slower. */

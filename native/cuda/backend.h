@@ -8,7 +8,7 @@
 namespace vgg::cuda {
 
 struct CudaOptions {
-  std::string cacheFolder;  // empty: no plans and kernels are kept on disk
+  std::string cacheFolder;  // if empty, no plans or kernels are kept on disk
   bool deterministic = false;
   ForcedKernels forced{};
 };

@@ -1,5 +1,5 @@
-// Keeps results that take long to compute in files: plans of cuDNN, algorithms of cuBLASLt,
-// compiled kernels.
+// Keeps in files what takes long to compute: cuDNN's plans, cuBLASLt's algorithms and compiled
+// kernels.
 #pragma once
 
 #include <cstdint>
@@ -8,11 +8,11 @@
 
 namespace vgg::cuda {
 
-/** One file per key. A damaged or foreign file counts as absent. A folder that cannot be written is
- * no error. */
+/** One file per key. A damaged or foreign file counts as absent. A folder that cannot be written to
+ * is no error. */
 class DiskCache {
  public:
-  /** "" keeps nothing. */
+  /** With "" nothing is kept. */
   explicit DiskCache(std::string folder) : folder_(std::move(folder)) {}
 
   [[nodiscard]] std::optional<std::string> read(const std::string& key) const;

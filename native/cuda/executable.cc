@@ -5,8 +5,8 @@
 namespace vgg::cuda {
 namespace {
 
-/** Returns the number of runs that may be under way at once, for `bytes` of inputs and outputs. It
- * is enough to upload the next runs while one computes, and needs no more memory than that. */
+/** Returns the number of runs that may be under way at once if each has `bytes` of inputs and
+ * outputs. Two are enough to upload the next run while one computes. Small runs get up to four. */
 size_t slotCount(size_t bytes) {
   return std::clamp<size_t>((size_t{64} << 20) / std::max<size_t>(bytes, 1), 2, 4);
 }
@@ -67,7 +67,7 @@ void CudaExecutable::makeSlots() {
       const size_t size = byteCount(value, batch);
       slot->inputs.push_back(
           std::make_unique<DeviceMemory>(context_, size, shared_.activationBytes));
-      // Images beyond a smaller batch are computed too.
+      // A run of fewer images also computes the rest.
       context_.call(context_.api().cuMemsetD8Async, slot->inputs.back()->address(), 0,
                     std::max<size_t>(size, 1), context_.compute());
     }
@@ -130,7 +130,7 @@ void CudaExecutable::release(Slot& slot) {
   slotFree_.notify_one();
 }
 
-/** One call of run. A batch above the executable's is run in parts. */
+/** One call of run(). A batch above the executable's is run in parts. */
 struct CudaExecutable::Call {
   Call(const Bindings& bindings, Completion done, size_t parts)
       : bindings(bindings), done(std::move(done)), parts(parts) {}
@@ -189,7 +189,7 @@ void CudaExecutable::run(size_t batch, const std::vector<Binding>& inputs,
 void CudaExecutable::startPart(size_t first, size_t batch, const std::shared_ptr<Call>& call) {
   Slot& slot = acquire();
   try {
-    context_.throwIfLost();  // the device may be lost since this began to wait
+    context_.throwIfLost();  // the device may have been lost during the wait
     context_.throwIfInterrupted();
     start(slot, first, batch, call->bindings);
     shared_.completions.await(slot.downloaded.get(),
@@ -211,9 +211,9 @@ void CudaExecutable::abandon(Slot& slot) {
 }
 
 /**
- * Starts a run whose inputs and outputs all lie on the device, without copies, if the same memory
- * came lately. A graph holds its addresses, and capturing one takes longer than the copies, so
- * memory that comes once gets no graph. Returns whether it started the run.
+ * Starts a run whose inputs and outputs all lie on the device, without copies, if a recent call had
+ * the same memory. A graph holds its addresses. Capturing one takes longer than the copies, so
+ * memory gets a graph only when it is used again. Returns whether it started the run.
  */
 bool CudaExecutable::startInPlace(Slot& slot, const Bindings& bindings) {
   constexpr size_t kKept = 8;
@@ -232,7 +232,7 @@ bool CudaExecutable::startInPlace(Slot& slot, const Bindings& bindings) {
     return known.inputs == wanted.inputs && known.outputs == wanted.outputs;
   });
   if (found == inPlace_.end()) {
-    // The graph that is destroyed may still run.
+    // The graph that is about to be destroyed may still run.
     if (inPlace_.size() == kKept) {
       context_.call(context_.api().cuStreamSynchronize, context_.compute());
       inPlace_.pop_back();

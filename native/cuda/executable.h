@@ -27,19 +27,19 @@ class CudaExecutable final : public Executable {
                                 const std::atomic<bool>& cancelled) override;
 
  private:
-  /** Where one run's inputs and outputs lie on the GPU, and the graph that reads and writes them.
-   */
+  /** The memory of one run's inputs and outputs on the GPU, and the graph that reads and writes
+   * them. */
   struct Slot {
     std::vector<std::unique_ptr<DeviceMemory>> inputs, outputs;
     Event uploaded, computed, downloaded;
     GraphExec graph;
-    uint64_t generation = 0;  // of the arena when the graph was captured
+    uint64_t generation = 0;  // the arena's, when the graph was captured
     bool isBusy = false;
   };
   /** A graph that reads and writes the caller's memory, without copies. */
   struct InPlaceGraph {
     std::vector<CUdeviceptr> inputs, outputs;
-    GraphExec graph;  // null until the addresses have come again
+    GraphExec graph;  // null until the addresses are used again
     uint64_t generation = 0;
   };
   /** What a call reads and writes. All of it lives until the call has ended. */
@@ -80,7 +80,7 @@ class CudaExecutable final : public Executable {
   std::shared_ptr<CudaParameters> parameters_;
   int64_t batch_;
   std::vector<int> usedParameters_;
-  size_t activationBytes_ = 0;  // of the arena, before the workspace
+  size_t activationBytes_ = 0;  // the arena's bytes before the workspace
   Lowered lowered_;
   std::optional<SharedArena::Lease> lease_;
 

@@ -1,5 +1,5 @@
-// Puts small integers on the GPU, which checks of kernels multiply. Their sums are exact in any
-// order of addition.
+// Puts small integers on the GPU for the checks of kernels. Their sums are exact in any order of
+// addition.
 #pragma once
 
 #include <bit>

@@ -1,5 +1,5 @@
-// Lowering: a program becomes steps for one batch size on a GPU. What the GPU decides by time is
-// decided here.
+// Lowering: a program becomes steps for one batch size on a GPU. Choices that need times measured
+// on the GPU are made here.
 #pragma once
 
 #include <map>
@@ -17,9 +17,10 @@
 
 namespace vgg::cuda {
 
-/** What runs of a lowered program need. It refers to nothing of the Lowering that made it. */
+/** All that the runs of a lowered program need. It refers to nothing of the Lowering that made it.
+ */
 struct Lowered {
-  std::vector<std::unique_ptr<DeviceMemory>> constants;  // that steps read
+  std::vector<std::unique_ptr<DeviceMemory>> constants;  // numbers that steps read
   std::vector<LabelledStep> steps;
   std::map<int, UsedInputs> usedInputs;  // by the value that a layer which skips zeros makes
   std::vector<Challenger> challengers;   // empty after the first run
@@ -31,7 +32,7 @@ struct Lowered {
   }
 };
 
-/** Lowers one program, once. Used on the device's thread alone. */
+/** Lowers one program, once. Only the device's thread uses it. */
 class Lowering {
  public:
   /** Makes the choices that need no GPU. `folded` outlives this. */
@@ -64,7 +65,7 @@ class Lowering {
   Step take(const Gemm& op, LinearStep chosen);
   // ops/transpose.cc: between the API's (N, C, H, W) and the layout of a Buffer.
   Step prepareInput(size_t index);
-  /** Returns null if the value is made at its place. */
+  /** Returns null if a step writes the value straight to the output's memory. */
   Step prepareOutput(size_t index);
   // ops/max_pool2d.cc and ops/batch_norm.cc
   Step maxPoolStep(const MaxPool2d& op, CUdeviceptr bias, bool relu);
@@ -78,7 +79,7 @@ class Lowering {
                                   Type type) const {
     return shared_.kernel(file, name, type);
   }
-  /** Puts numbers on the GPU that steps read. */
+  /** Puts numbers that steps read on the GPU. */
   CUdeviceptr constants(std::vector<float> values);
   void needWorkspace(size_t bytes);
 

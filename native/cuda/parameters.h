@@ -16,7 +16,7 @@ namespace vgg::cuda {
 /** A weight (outputs, channels · pixels) as (rows, pixels, padded channels), padded with zeros. */
 struct Matrix {
   std::unique_ptr<DeviceMemory> memory;
-  int64_t rows, columns;  // as kept
+  int64_t rows, columns;  // as they are stored
   int64_t channels, pixels, padded;
 };
 
@@ -60,7 +60,7 @@ class CudaParameters final : public Parameters {
   /** The data that a compiled program reads at run time. They are made on first demand and keep
    * their address. `refresh` brings them up to date. */
   const Matrix& matrix(int weight, int64_t channels, int64_t pixels);
-  /** A transposed copy of a matrix of this weight, while somebody holds it. Throws Error
+  /** Returns a transposed copy of a matrix of this weight. All its holders share it. Throws Error
    * kOutOfMemory. */
   std::shared_ptr<const Transposed> transposed(int weight, const Matrix& matrix);
   /** Returns a transposed copy of (rows, columns) elements. Throws Error kOutOfMemory. */
@@ -115,7 +115,7 @@ class CudaParameters final : public Parameters {
   Precision precision_;
   std::atomic<size_t>* counter_;
   std::vector<Slot> slots_;
-  std::map<std::pair<int, int64_t>, Matrix> matrixCopies_;  // rare, for one weight in two orders
+  std::map<std::pair<int, int64_t>, Matrix> matrixCopies_;  // rare: for one weight in two orders
   std::map<const Matrix*, std::weak_ptr<const Transposed>> transposed_;
   std::map<std::string, Filter> filters_;
   std::map<std::string, Affine> affines_;

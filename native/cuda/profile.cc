@@ -1,4 +1,4 @@
-// The time of each step of a run.
+// Measures the time of each step of a run.
 #include <algorithm>
 
 #include "cuda/executable.h"

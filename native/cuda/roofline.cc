@@ -24,8 +24,8 @@ constexpr std::chrono::milliseconds kPatience{500};
 constexpr int64_t kMinSide = 64, kMaxSide = 8192;
 constexpr size_t kMinCopy = size_t{1} << 20, kMaxCopy = size_t{1} << 30;
 
-/** Returns the best of kTries, after one that loads what the work needs. Returns nothing if the
- * work fails here. */
+/** Returns the best of kTries runs, after one that loads what the work needs. Returns nothing if
+ * the work fails here. */
 std::optional<double> milliseconds(Context& context, const std::function<void()>& work) {
   context.throwIfInterrupted();
   const Api& api = context.api();

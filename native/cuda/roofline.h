@@ -1,5 +1,5 @@
-// Measures the most that this GPU reaches. The steps of executables are compared with it, and are
-// no part of it.
+// Measures the highest rates that this GPU reaches, to compare the steps of executables with them.
+// No step is run for it.
 #pragma once
 
 #include "core/backend.h"
@@ -7,8 +7,8 @@
 
 namespace vgg::cuda {
 
-/** Measures a large matrix product by cuBLASLt in the precision, and copies from device memory to
- * device memory. Each byte counts twice: when it is read and when it is written. A part that cannot
+/** Measures a large matrix product with cuBLASLt in the precision, and copies from device memory to
+ * device memory. Each byte counts twice: when it is read and when it is written. A rate that cannot
  * be measured is 0. Called on the device's thread. Throws Error kDeviceLost. */
 Roofline measureRoofline(Context& context, Precision precision);
 

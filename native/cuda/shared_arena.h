@@ -14,7 +14,7 @@ class SharedArena {
   SharedArena(Context& context, std::atomic<size_t>* counter)
       : context_(context), counter_(counter) {}
 
-  /** Room for one program while it lives. */
+  /** Keeps room for one program while it lives. */
   class Lease {
    public:
     /** Throws Error kOutOfMemory. */
@@ -31,8 +31,8 @@ class SharedArena {
   /** The address changes when a larger program is added, even if there is no memory for it, and
    * when the largest program is removed. */
   [[nodiscard]] CUdeviceptr address();
-  /** The number of times that the address has changed. A captured graph holds for one generation.
-   */
+  /** The number of times that the address has changed. A captured graph is valid for one
+   * generation. */
   [[nodiscard]] uint64_t generation();
 
  private:

@@ -1,4 +1,4 @@
-// What a step of a program is on a GPU, and what all executables of a GPU share.
+// Defines a step of a program on a GPU, and what all executables of a GPU share.
 #pragma once
 
 #include <functional>
@@ -19,7 +19,7 @@ class Launcher {
  public:
   Launcher(Kernels& kernels, CUstream stream) : kernels_(&kernels), stream_(stream) {}
 
-  /** The arguments must be of the very types of the kernel's parameters. */
+  /** The arguments must have exactly the types of the kernel's parameters. */
   template <typename... Arguments>
   void operator()(CUfunction function, Grid grid, Arguments... arguments) const {
     constexpr unsigned kThreads = 256;  // of every kernel (kernels/launch.h)
@@ -42,7 +42,7 @@ struct Shared {
   SharedArena& arena;
   Completions& completions;
   const DiskCache& cache;
-  bool deterministic;  // gives the same bits in each process: cuDNN's estimates choose, not times
+  bool deterministic;  // each process gets the same bits: cuDNN's estimates choose, not times
   ForcedKernels forced;
   std::atomic<size_t>* activationBytes;
 

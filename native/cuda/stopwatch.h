@@ -1,4 +1,4 @@
-// How long a step takes on a GPU, measured inside a CUDA graph as it will run.
+// Measures how long a step takes on a GPU, inside a CUDA graph as it will run.
 #pragma once
 
 #include <functional>
@@ -8,12 +8,11 @@
 
 namespace vgg::cuda {
 
-/** Returns what work() enqueues on the compute stream, as a graph that is ready to be launched on
- * it.
- */
+/** Returns what work() enqueues on the compute stream, as a graph that is ready to be launched
+ * there. */
 GraphExec capture(Context& context, const std::function<void()>& work);
 
-/** Measures steps of one program. Used on the device's thread alone. */
+/** Measures steps of one program. Only the device's thread uses it. */
 class Stopwatch {
  public:
   /** `inputs` and `outputs` lie on the GPU, for `batch` images. Trials read and write them. */

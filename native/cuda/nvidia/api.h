@@ -1,6 +1,7 @@
 // Holds every function of NVIDIA's that is called. Each library has a file of its types, values and
-// functions, one line a function. No header of NVIDIA's is needed to build: test/real-cuda compiles
-// these files with VGG_NVIDIA_HEADERS, which makes the types NVIDIA's own, and compares every line.
+// functions, one line for each function. No header of NVIDIA's is needed to build: test/real-cuda
+// compiles these files with VGG_NVIDIA_HEADERS, which makes the types NVIDIA's own, and compares
+// every line.
 #pragma once
 
 #include <string_view>
@@ -50,7 +51,7 @@ using CublasLtFunction = Function<Owner::kCublasLt, Type>;
 template <typename Type>
 using NvrtcFunction = Function<Owner::kNvrtc, Type>;
 
-/** Every function, a member each. */
+/** Every function, as one member each. */
 struct Api {
 // NOLINTBEGIN(bugprone-macro-parentheses): names and types cannot be in parentheses.
 #define VGG_MEMBER(result, name, parameters) DriverFunction<result parameters> name{#name};

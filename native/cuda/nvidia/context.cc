@@ -28,9 +28,9 @@ bool isSticky(CUresult result) {
   }
 }
 
-/** The same for the driver's answer to a second question. A GPU that fell off the bus, or a machine
- * that woke up, answers 999 to everything. But one call may also fail with 999 and the next one
- * work. */
+/** Whether the driver's answer to a second question means the same. A GPU that fell off the bus, or
+ * a machine that woke up, answers 999 to everything. But one call may also fail with 999 and the
+ * next one work. */
 bool isEnd(CUresult again) { return isSticky(again) || again == CUDA_ERROR_UNKNOWN; }
 
 std::string nameOf(const Api& api, CUresult result) {

@@ -200,7 +200,8 @@ std::vector<Engine> allowedEngines(const ConvolutionGraph& graph, Precision prec
     const bool isFallback = mode == CUDNN_HEUR_MODE_FALLBACK && !allowed.empty();
     for (Engine& engine : graph.engines(mode)) {
       if (!isAllowed(engine, precision, deterministic)) continue;
-      // NVRTC takes seconds for each such engine, so they are used only if there is no other.
+      // NVRTC takes seconds for each engine that it compiles. These are used only if there is no
+      // other.
       if (isFallback && engine.isCompiledAtRunTime()) continue;
       allowed.push_back(std::move(engine));
     }

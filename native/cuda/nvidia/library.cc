@@ -61,7 +61,7 @@ class Loader {
       library->path.clear();
     }
     // cuDNN determines the CUDA major version. No function of cuDNN is called before all libraries
-    // that it opens by itself are loaded, because it ends the process if a part is missing.
+    // that it opens by itself are loaded, because it ends the process if one of them is missing.
     loadCudnn();
     if (libraries.cudaMajor == 0)
       libraries.cudaMajor =
@@ -120,8 +120,8 @@ class Loader {
     function.pointer = reinterpret_cast<typename AnyFunction::Pointer>(address);
   }
 
-  /** Opens a part of a library that will later be opened by its bare name. It is looked for
-   * beside the library first. */
+  /** Opens a sub-library that will later be opened by its bare name. It is looked for beside its
+   * library first. */
   bool preload(const std::string& folder, const std::string& soname) {
     const std::string path = folder + "/" + soname;
     return access(path.c_str(), F_OK) == 0 ? tryOpen(path, soname, 0) != nullptr
@@ -133,8 +133,8 @@ class Loader {
     void* handle = open("libcudnn.so.9", cudnn);
     if (handle == nullptr) return;
     const std::string folder = folderOf(cudnn.path);
-    // The order matters (ops before cnn, graph before the engines), because each part looks for
-    // earlier ones. The last two parts exist from 9.23 on.
+    // The order matters (ops before cnn, graph before the engines), because each sub-library looks
+    // for earlier ones. Those of the second list exist from 9.23 on.
     for (const char* part :
          {"graph", "ops", "cnn", "heuristic", "engines_precompiled", "engines_runtime_compiled"}) {
       const std::string soname = std::string("libcudnn_") + part + ".so.9";
@@ -216,8 +216,8 @@ class Loader {
     int minor = 0;
     libraries.api.nvrtcVersion(&major, &minor);
     nvrtc.version = std::to_string(major) + "." + std::to_string(minor);
-    // NVRTC opens this part by its bare name while it compiles. In some wheels it cannot find it by
-    // itself.
+    // NVRTC opens this sub-library by its bare name while it compiles. In some wheels it cannot
+    // find it by itself.
     preload(folderOf(nvrtc.path), "libnvrtc-builtins.so." + nvrtc.version);
   }
 

@@ -32,8 +32,8 @@ struct Libraries {
   int cudaMajor = 0;      // of cuDNN, and therefore of cuBLASLt and NVRTC
   size_t cudnnVersion = 0;
 
-  /** Returns the first missing library without which no graph can run, or null. NVRTC is no such
-   * library, because kernels may come from the cache. */
+  /** Returns the first missing library without which no graph can run, or null. NVRTC is not one of
+   * them, because kernels may come from the cache. */
   [[nodiscard]] const Library* missing() const;
 };
 

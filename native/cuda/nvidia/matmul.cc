@@ -23,8 +23,8 @@ MatrixLayout Matmul::layout(Type type, int64_t rows, int64_t columns) const {
 }
 
 // cuBLASLt stores matrices by columns, so that our row-major y (batch, outputs) is its (outputs,
-// batch). The product is weightᵀ-as-stored times x-as-stored. The bias therefore runs along its
-// rows, as its epilogue needs.
+// batch). The product is weightᵀ-as-stored times x-as-stored. The bias therefore runs along the
+// product's rows, as the epilogue needs.
 Matmul::Matmul(Context& context, const MatmulShape& shape, const std::optional<Epilogue>& epilogue)
     : context_(context) {
   cublasLtMatmulDesc_t description = nullptr;
@@ -51,7 +51,7 @@ std::vector<cublasLtMatmulHeuristicResult_t> Matmul::algorithms(size_t workspace
   context_.call(api.cublasLtMatmulPreferenceCreate, &made);
   const MatmulPreference preference(context_, made);
   const uint64_t bytes = workspaceLimit;
-  // If a sum is split, its parts are added in float32, not in the type of the output.
+  // If a sum is split, the partial sums are added in float32, not in the type of the output.
   const uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
   context_.call(api.cublasLtMatmulPreferenceSetAttribute, made,
                 CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reduction, sizeof reduction);

@@ -18,7 +18,7 @@ using MatmulPreference =
 /** weight (outputs, inputs), x (batch, inputs) → y (batch, outputs). */
 struct MatmulShape {
   int64_t outputs, inputs, batch;
-  Type type, outputType;  // of weight and x; of y and bias
+  Type type, outputType;  // the type of weight and x; the type of y and bias
   bool tf32;
 };
 

@@ -5,8 +5,8 @@
 
 namespace vgg::cuda {
 
-/** output = input · scale + shift. Scale and shift have one number per channel; 0 means that there
- * is none. */
+/** output = input · scale + shift. Scale and shift have one number per channel. An address of 0
+ * stands for no scale or no shift. */
 Step Lowering::affineStep(const Buffer& input, const Buffer& output, CUdeviceptr scale,
                           CUdeviceptr shift, bool relu) {
   const CUfunction function = kernel("pointwise", "affine", output.type);

@@ -7,7 +7,7 @@
 namespace vgg::cuda {
 namespace {
 
-// The cache keeps one of these: our kernel or cuDNN's best plan was faster.
+// The cache keeps one of these texts: which of our kernel and cuDNN's best plan was faster.
 constexpr const char* kDirectText = "direct";
 constexpr const char* kPlanText = "plan";
 

@@ -1,5 +1,5 @@
-// Inputs and outputs: between the API's (N, C, H, W) in float32 and the GPU's (N, H, W, padded C)
-// in the type of its Buffer.
+// Converts inputs and outputs between the API's (N, C, H, W) in float32 and the GPU's (N, H, W,
+// padded C) in the type of its Buffer.
 #include "cuda/kernels/launch.h"
 #include "cuda/lowering.h"
 

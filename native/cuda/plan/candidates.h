@@ -1,4 +1,4 @@
-// The kernels that can run a convolution or a linear layer. Which is fastest is timed on the GPU.
+// The kernels that can run a convolution or a linear layer. Times on the GPU decide which is used.
 // Forced kernels restrict the list. No GPU is needed for any of this.
 #pragma once
 
@@ -16,7 +16,7 @@ bool isGemv(int64_t batch);
  * kSparse only the batch counts. With kDense the kernel is never a candidate. */
 bool isSparse(const Gemm& op, const Choices& choices, ForcedLinear forced);
 
-/** A convolution as cuDNN gets it, and the forms that it can take, with the likeliest first. */
+/** A convolution as cuDNN gets it, and the forms that it can take, the likeliest first. */
 struct Forms {
   Convolution problem;
   std::vector<Form> forms;

@@ -82,8 +82,8 @@ void Chooser::chooseLayouts() {
   }
 }
 
-/** Keeps values that no later convolution, pool or linear layer reads in float32: logits and
- * probabilities. */
+/** Keeps logits and probabilities in float32: values that no later convolution, pool or linear
+ * layer reads. */
 void Chooser::chooseTypes() {
   std::vector<bool> isRead(program_.values.size(), false);
   for (auto op = program_.ops.rbegin(); op != program_.ops.rend(); ++op) {
@@ -180,13 +180,14 @@ void Chooser::mergeFirstLayer(const Conv2d& conv, const std::vector<int>& uses,
     choices_.isUnplaced[normalize->output] = choices_.isMerged[normalize->output] = true;
   if (isPooled) {
     choices_.isUnplaced[conv.output] = true;
-  } else if (maxPool != nullptr) {  // the kernel has no such pool, so the pool has its own step
+  } else if (maxPool != nullptr) {  // the kernel cannot fuse this pool, so it gets its own step
     choices_.pooledBy[conv.output] = nullptr;
     choices_.isMerged[maxPool->output] = false;
   }
 }
 
-/** Values in the API's layout are computed in the memory from which the caller reads them. */
+/** Lets steps write values that have the API's layout straight to the memory from which the caller
+ * reads them. */
 void Chooser::chooseOutputs() {
   for (size_t i = 0; i < program_.outputs.size(); ++i) {
     const int stored = choices_.storage[program_.outputs[i]];

@@ -70,8 +70,8 @@ struct Choices {
   [[nodiscard]] int lastValueOf(const Op& op) const;
 };
 
-/** `program` has its batch normalisation folded (core/fold.h). `mergesFirst` says if the kernel for
- * first layers may be used. Throws Error kOutOfMemory if no memory could hold it. */
+/** `program` has its batch normalisation folded (core/fold.h). `mergesFirst` says whether the
+ * kernel for first layers may be used. Throws Error kOutOfMemory if no memory could hold it. */
 Choices choose(const Program& program, const std::vector<ParameterSpec>& specs, Precision precision,
                int64_t batch, bool mergesFirst = true);
 

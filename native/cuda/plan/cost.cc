@@ -10,7 +10,8 @@ size_t bytesOf(const Buffer& b) {
   return static_cast<size_t>(b.batch * b.pixels() * b.padded) * byteSize(b.type);
 }
 
-/** In the order of Lowering::lower, one overload for each of its `prepare`. */
+/** Goes through the rows in the order of Lowering::lower, with one overload for each of its
+ * `prepare`. */
 class Estimator {
  public:
   Estimator(const Program& program, const std::vector<ParameterSpec>& specs, Precision precision,
@@ -44,7 +45,7 @@ class Estimator {
     const Value& v = program_.values[value];
     return elementCount(v.shape) * byteSize(v.dtype) * static_cast<size_t>(batch_);
   }
-  /** Of the layer that a parameter belongs to. */
+  /** Returns the name of the layer that a parameter belongs to. */
   [[nodiscard]] std::string layerOf(int weight) const {
     const std::string& name = specs_[weight].name;
     return name.substr(0, name.rfind('.'));
@@ -57,7 +58,7 @@ class Estimator {
          geometry::transposeBlocks(b.batch, b.pixels()) * geometry::transposeSlices(channels),
          bytes});
   }
-  /** A kernel with a thread for each vector of its output. */
+  /** Adds a kernel with a thread for each vector of its output. */
   void elementwise(const std::string& name, const std::string& kernel, size_t readBytes,
                    const Buffer& output, double operations) {
     costs_.push_back({name, typed(kernel, output), geometry::blocksFor(output.vectors()),

@@ -6,7 +6,7 @@
 
 namespace vgg::cuda {
 
-/** What runs convolutions. kPlain and kFused apply to all but the first layer. kCudnn leaves the
+/** What runs convolutions. kPlain and kFused apply to all but the first layer. kCudnn takes the
  * faster of these two. kDirect uses our own kernel for each convolution that it can compute. */
 enum class ForcedForm : std::uint8_t { kNone, kPlain, kFused, kCudnn, kDirect };
 

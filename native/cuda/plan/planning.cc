@@ -29,7 +29,8 @@ class Planner {
       throw Error(Code::kUnsupported,
                   "Plans for a GPU that is not here need cuDNN 9.10.1 or newer, and this is " +
                       libraries.cudnn.version);
-    // For such a GPU, 9.10.2 ends the process in EngineInterface::isSupported.
+    // For a GPU of compute capability 10, cuDNN 9.10.2 ends the process in
+    // EngineInterface::isSupported.
     if (gpu.capability / 10 == 10 && libraries.cudnnVersion < 91100)
       throw Error(Code::kUnsupported, "Plans for " + gpu.name +
                                           " need cuDNN 9.11 or newer, and this is " +

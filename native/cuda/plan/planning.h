@@ -12,8 +12,7 @@
 
 namespace vgg::cuda {
 
-/** A GPU by cuDNN's device description. `name` and `capability` (90 for 9.0) repeat what it says.
- */
+/** A GPU in cuDNN's own description. `name` and `capability` (90 for 9.0) repeat what it says. */
 struct NamedGpu {
   std::string description;  // JSON
   std::string name;
@@ -28,11 +27,11 @@ struct PlannedConvolution {
   Form form;
   size_t offered = 0;         // engines from cuDNN's heuristics and its fallback
   size_t allowed = 0;         // offered engines that compute what the precision promises
-  size_t tooLarge = 0;        // allowed engines with more workspace than a GPU's choice permits
+  size_t tooLarge = 0;        // allowed engines with more workspace than kWorkspaceLimit
   size_t plans = 0;           // allowed engines that became execution plans
   size_t compiled = 0;        // plans that are compiled at run time
-  size_t workspaceBytes = 0;  // of the first plan
-  int64_t engine = -1;        // of the first plan
+  size_t workspaceBytes = 0;  // the first plan's
+  int64_t engine = -1;        // the first plan's
   bool isFirstLayer = false;  // our kernel computes it on the GPU, without cuDNN
   std::string refusal;        // why there is no plan
 };
@@ -45,7 +44,7 @@ struct PlanOptions {
 
 /**
  * Makes plans for each convolution and form, and keeps the first of the likeliest form in the
- * cache. The cuDNN loaded must be 9.10.1 or newer. Throws Error kLibraryMissing, kUnsupported.
+ * cache. The loaded cuDNN must be 9.10.1 or newer. Throws Error kLibraryMissing, kUnsupported.
  */
 std::vector<PlannedConvolution> planConvolutions(const NamedGpu& gpu, const Program& program,
                                                  const std::vector<ParameterSpec>& specs,

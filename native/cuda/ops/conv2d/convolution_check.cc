@@ -10,12 +10,12 @@
 namespace vgg::cuda {
 namespace {
 
-constexpr int64_t kFiltersPerPixel = 16;  // or all of fewer
+constexpr int64_t kFiltersPerPixel = 16;  // all filters if there are fewer
 // Relative to the norm of a sum's terms, and to the sum. Rounding to bfloat16 takes a fifth of it.
 // Wrong outputs are off by about the norm.
 constexpr double kTolerance = 0.02;
 
-// Elements by their place in memory.
+// Elements by their index in memory.
 int inputAt(int64_t index) { return static_cast<int>(scatter(index) % 7) - 3; }
 int filterAt(int64_t index) { return static_cast<int>(scatter(~index) % 3) - 1; }
 int biasAt(int64_t index) { return static_cast<int>(scatter(index) % 65) - 32; }

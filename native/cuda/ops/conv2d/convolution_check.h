@@ -15,8 +15,8 @@ class ConvolutionCheck {
    * are exact in every order. Throws Error kOutOfMemory. */
   ConvolutionCheck(Context& context, const Convolution& convolution, CUdeviceptr input);
 
-  /** Returns whether the plan stores every element of its output and a sample of these is what the
-   * definition says. Takes input, output and workspace from `buffers`. Throws Error if the plan
+  /** Returns whether the plan stores every element of its output and a sample of these agrees with
+   * the definition. Takes input, output and workspace from `buffers`. Throws Error if the plan
    * cannot run. */
   [[nodiscard]] bool passes(const Plan& plan, ConvolutionBuffers buffers) const;
   /** Returns the same for our own kernel, which takes its bias in float32. If `isPooled`, the

@@ -6,10 +6,10 @@
 namespace vgg::cuda {
 namespace {
 
-// Limits of the search in one form. cuDNN lists the best engine first by its own estimate, and
-// near-twins of one engine beside each other.
+// Limits of the search in one form. cuDNN lists the engines best first by its own estimate, and
+// near-twins beside each other.
 constexpr size_t kMaxEngines = 16;
-constexpr size_t kMinEngines = 8;  // are timed, however long it takes
+constexpr size_t kMinEngines = 8;  // engines that are timed, however long it takes
 constexpr double kMaxSeconds = 0.5;
 
 }  // namespace
@@ -60,7 +60,7 @@ Plan ConvolutionSearch::choosePlan() {
 }
 
 /** Returns the plan that was measured here, or else the one that `vgg plan` chose for GPUs of this
- * name, which never ran. */
+ * name. The latter has never run. */
 std::optional<Plan> ConvolutionSearch::knownPlan() {
   const Target target{context_.cudnn(), nullptr};
   const std::string planned = plannedKey(context_.gpu().name, context_.libraries(), problem_);

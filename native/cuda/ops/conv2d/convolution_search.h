@@ -1,4 +1,5 @@
-// The search for cuDNN's fastest right plan of a convolution on this GPU. The plan is kept on disk.
+// Searches for cuDNN's fastest plan that computes a convolution right on this GPU. The plan is kept
+// on disk.
 #pragma once
 
 #include <functional>
@@ -20,7 +21,7 @@ struct ConvolutionCandidates {
   std::function<ConvolutionBuffers(const Run&)> buffers;
 };
 
-/** Searches for one convolution. Used on the device's thread alone. */
+/** Searches for one convolution. Only the device's thread uses it. */
 class ConvolutionSearch {
  public:
   ConvolutionSearch(const Shared& shared, Stopwatch& stopwatch, Precision precision,

@@ -19,7 +19,7 @@ struct FirstLayerShape {
 };
 
 /** Returns whether the kernel stores every element of up to two images and a sample is right. The
- * filter is packed by our own kernel. Throws Error if it cannot run, kOutOfMemory. */
+ * filter is packed by our own kernel. Throws Error if it cannot run, and kOutOfMemory. */
 bool isFirstLayerRight(Context& context, Kernels& kernels, CUfunction kernel,
                        const FirstLayerShape& shape);
 

@@ -18,7 +18,7 @@ struct Linear {
   const Matrix& matrix;
   const Bias& bias;
   bool isSparse;    // whether the kernel that skips zeros may run it
-  std::string key;  // of the choice in the cache
+  std::string key;  // the choice's key in the cache
 
   [[nodiscard]] int64_t batch() const { return input.batch; }
   [[nodiscard]] LinearShape shape() const {

@@ -10,7 +10,8 @@ namespace vgg::cuda {
 namespace {
 
 constexpr int64_t kMaxWeightBytes = int64_t{4} << 20;
-// This many rows of the weight differ, then they repeat. No tile, strip or block has 61 rows.
+// The rows of the weight repeat after this many different ones. No tile, strip or block has 61
+// rows.
 constexpr int64_t kRows = 61;
 
 /** Returns the layer with as many outputs as the check has memory for, in whole vectors. */

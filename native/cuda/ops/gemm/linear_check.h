@@ -11,11 +11,11 @@ namespace vgg::cuda {
 /** y (batch, outputs) = relu(x (batch, inputs) weight (outputs, inputs)ᵀ + bias), counts padded. */
 struct LinearShape {
   int64_t batch, inputs, outputs;
-  Type type, outputType;  // of weight and x; of y
+  Type type, outputType;  // the type of weight and x; the type of y
   bool relu;
 };
 
-/** Where the numbers of a layer lie on the GPU. The bias is float32. */
+/** The addresses of a layer's numbers on the GPU. The bias is float32. */
 struct LinearBuffers {
   CUdeviceptr weight, input, bias, output;
 };

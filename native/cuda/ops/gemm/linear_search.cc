@@ -8,8 +8,8 @@
 namespace vgg::cuda {
 namespace {
 
-constexpr size_t kMatmulWorkspace = size_t{32} << 20;  // as cuBLAS itself takes on Hopper
-constexpr int kMaxAlgorithms = 8;                      // of cuBLASLt are timed
+constexpr size_t kMatmulWorkspace = size_t{32} << 20;  // cuBLAS itself takes as much on Hopper
+constexpr int kMaxAlgorithms = 8;                      // cuBLASLt's algorithms that are timed
 // The kernel that skips zeros is tried in whole forwards if the layer alone is faster by this
 // factor.
 constexpr double kLayerGain = 1.1;
@@ -110,7 +110,8 @@ LinearStep LinearSearch::choose(bool addsBias) {
     consider(toText(algorithm), timeOf(product, algorithm));
   }
   if (!least) return {gemv};
-  // Our kernel was no candidate if memory is too short to check it. The next process may have more.
+  // If memory was too short to check our kernel, it was no candidate. The next process may have
+  // more.
   const bool isWhole = !isGemv(layer_.batch()) || isGemvRight(shared_, layer_).has_value();
   if (isKept && isWhole) shared_.cache.write(key, best);
   LinearStep chosen = stepOf(product, best);
@@ -119,7 +120,7 @@ LinearStep LinearSearch::choose(bool addsBias) {
   return chosen;
 }
 
-/** Returns the kernel that skips zeros if the layer alone is faster by it than by the others, which
+/** Returns the kernel that skips zeros if it computes the layer alone faster than the others, which
  * need at least `least` milliseconds. */
 std::optional<Challenger> LinearSearch::challenge(const std::string& key, double least) {
   const std::optional<double> time = timeOfSparse(shared_, stopwatch_, layer_);

@@ -1,4 +1,5 @@
-// The search for what runs a linear layer fastest on this GPU. The choice is kept on disk.
+// Searches for the kernel or product that runs a linear layer fastest on this GPU. The choice is
+// kept on disk.
 #pragma once
 
 #include <functional>
@@ -11,15 +12,15 @@
 
 namespace vgg::cuda {
 
-/** What runs a linear layer. `step` is null if nothing can. */
+/** A step that runs a linear layer. `step` is null if nothing can run it. */
 struct LinearStep {
   Step step;
   size_t workspaceBytes = 0;
-  std::optional<UsedInputs> usedInputs{};  // of a step that skips zeros
-  std::optional<Challenger> challenger{};  // whose index is not yet set
+  std::optional<UsedInputs> usedInputs{};  // if the step skips zeros
+  std::optional<Challenger> challenger{};  // its index is not set yet
 };
 
-/** Searches for one layer. Used on the device's thread alone. */
+/** Searches for one layer. Only the device's thread uses it. */
 class LinearSearch {
  public:
   /** `makeBiasStep` makes the step that adds the bias and applies ReLU to the layer's output. The

@@ -13,7 +13,7 @@ namespace {
 struct SparseSplit {
   int64_t strips, parts, outputs;
 
-  /** For `count` of the outputs, with as many parts as the whole layer has. */
+  /** Divides the work for `count` outputs into as many parts as the whole layer has. */
   SparseSplit(const Shared& shared, const Linear& layer, int64_t count)
       : strips(geometry::sparseGemvStrips(count / layer.vector())),
         parts(geometry::sparseGemvParts(
