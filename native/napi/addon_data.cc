@@ -56,7 +56,8 @@ void AddonData::cleanup(void* ending) {
   for (const auto& place : data->places) {
     if (const auto client = place.lock()) client->close();
   }
-  // A worker ends before the process, which may not know of its devices.
+  // A worker ends before the process does, and the main thread may not know of the worker's
+  // devices.
   haltGpusAtExit();
   data->jobs_.clear();
   data->settled_.Release();
@@ -144,7 +145,7 @@ Napi::Promise AddonData::post(Napi::Env env, Backend& backend, std::function<Mak
 
 void AddonData::Job::end(std::exception_ptr failure) noexcept {
   failure_ = std::move(failure);
-  // Refused only while the environment ends; nobody waits then.
+  // The call is refused only while the environment ends. Nobody waits then.
   [[maybe_unused]] const napi_status status = owner_.settled_.NonBlockingCall(this);
 }
 
@@ -205,7 +206,7 @@ class BackgroundWorker : public Napi::AsyncWorker {
 }  // namespace
 
 Napi::Promise inBackground(Napi::Env env, const char* name, std::function<MakeValue()> work) {
-  // Deletes itself once it has settled its promise.
+  // The worker deletes itself once it has settled its promise.
   auto worker = std::make_unique<BackgroundWorker>(env, name, std::move(work));
   const Napi::Promise promise = worker->promise();
   worker.release()->Queue();

@@ -75,7 +75,7 @@ class AddonData {
    private:
     friend AddonData;
     AddonData& owner_;
-    const uint32_t number_;  // differs from that of every other pending job
+    const uint32_t number_;  // differs from the number of every other pending job
     Napi::ObjectReference kept_;
     std::optional<Napi::Promise::Deferred> deferred_;
     std::exception_ptr failure_;
@@ -115,9 +115,9 @@ class AddonData {
   /** Calls prepare, then submit. */
   Napi::Promise post(Napi::Env env, Backend& backend, std::function<MakeValue()> work);
 
-  // Closed when the environment ends.
+  // They are closed when the environment ends.
   std::vector<std::weak_ptr<Places::Client>> places;
-  // Handed to the constructor of a new device.
+  // They are handed to the constructor of a new device.
   std::shared_ptr<Backend> opening;
   std::shared_ptr<QueueBudget> openingQueue;
   Napi::FunctionReference deviceConstructor, memoryConstructor, parametersConstructor,

@@ -85,7 +85,7 @@ Napi::Object toObject(Napi::Env env, const cuda::Gpu& gpu) {
   setOwn(object, "id", "cuda:" + std::to_string(gpu.ordinal));
   setOwn(object, "name", gpu.name);
   setOwn(object, "memoryBytes", Napi::Number::New(env, static_cast<double>(gpu.memoryBytes)));
-  // Only if the GPU is open: a query would otherwise use some of its memory.
+  // Ask only if the GPU is open, because a query would otherwise use some of its memory.
   forEachOpenDevice([&](Backend& backend) {
     if (backend.info().id != "cuda:" + std::to_string(gpu.ordinal)) return;
     setOwn(object, "memoryFreeBytes",

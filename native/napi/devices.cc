@@ -19,7 +19,8 @@ struct Registry {
   std::map<std::tuple<int, bool, cuda::ForcedKernels>, std::shared_ptr<cuda::CudaBackend>> gpus;
 };
 
-// Kept outside the registry: the end of an environment reads them and must not allocate.
+// They are outside the registry, because the end of an environment reads them and must not
+// allocate.
 std::atomic<const OpenDevice*> lastOpened{nullptr};
 std::atomic<bool> hasGpus{false};
 

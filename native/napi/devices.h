@@ -29,7 +29,7 @@ void haltGpusAtExit();
 /** An open device. Devices are never closed, so the list is read without a lock. */
 struct OpenDevice {
   std::shared_ptr<Backend> backend;
-  const OpenDevice* next;  // opened before
+  const OpenDevice* next;  // the device that was opened before this one
 };
 
 /** Returns the device that was opened last. */

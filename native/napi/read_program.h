@@ -13,7 +13,7 @@ namespace vgg::napi {
 Program readProgram(const Napi::Value& value, const std::vector<ParameterSpec>& parameters);
 /** Reads a dtype by its name in JavaScript. Throws ArgumentError. */
 DType readDType(const Napi::Value& value);
-/** Throws Error kUnsupported for any other name. */
+/** Reads a precision by its name in JavaScript. Throws Error kUnsupported for any other name. */
 Precision readPrecision(const Napi::Value& value);
 std::vector<ParameterSpec> readParameterSpecs(const Napi::Value& value);
 

@@ -17,8 +17,9 @@ namespace {
 /**
  * Reads the caller's bytes in place, which no other call may do. They are the decoder's fresh
  * output, up to 300 MB that no user code has seen, so nobody can transfer or resize them. The
- * reference protects them from the garbage collector; afterwards they are freed at once, which the
- * collector would do late. Runs on libuv's pool: it takes milliseconds, less than decoding took.
+ * reference protects them from the garbage collector. Afterwards they are freed at once; the
+ * collector would free them late. Runs on libuv's pool: it takes milliseconds, less than decoding
+ * took.
  */
 class ResizeWorker : public Napi::AsyncWorker {
  public:
@@ -96,7 +97,7 @@ Napi::Value resizeCrop(const Napi::CallbackInfo& info) {
     if (view.bytes != checkedMultiply(static_cast<size_t>(geometry.height), row)) {
       throw Error(Code::kInternal, "Expected three bytes for each pixel");
     }
-    // Deletes itself once it has settled its promise.
+    // The worker deletes itself once it has settled its promise.
     auto worker = std::make_unique<ResizeWorker>(info[0].As<Napi::Object>(), view, geometry);
     const Napi::Promise promise = worker->promise();
     worker.release()->Queue();

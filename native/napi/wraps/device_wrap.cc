@@ -21,7 +21,7 @@ size_t queueLimitOf(const Napi::Value& value) {
   return static_cast<size_t>(integerOf(value, "maxQueuedBytes", 0, kMaxSafeInteger));
 }
 
-/** Reads the name of a forced kernel. Null is no kernel. */
+/** Reads the name of a forced kernel. Null forces no kernel. */
 template <typename Kernel>
 Kernel forcedOf(const Napi::Value& value, const char* name,
                 std::initializer_list<std::pair<const char*, Kernel>> known) {

@@ -33,7 +33,7 @@ class ParametersWrap : public Napi::ObjectWrap<ParametersWrap> {
   Napi::Value hold(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
   std::shared_ptr<VersionedParameters> release();
-  /** The index of a parameter. */
+  /** Reads the index of a parameter. */
   [[nodiscard]] int indexOf(const Napi::Value& value) const;
 
   std::shared_ptr<Backend> backend_;
