@@ -121,7 +121,7 @@ void Chooser::chooseImagewise() {
   size_t& imagewise = choices_.imagewise;
   while (imagewise < ops.size() && isImagewise(ops[imagewise])) ++imagewise;
   if (imagewise == 0) return;
-  // More images for more threads, the same number in each turn.
+  // Take more images at once for more threads, and the same number in each turn.
   ptrdiff_t& atOnce = choices_.imagesAtOnce;
   atOnce = std::clamp<ptrdiff_t>(threads_ / kThreadsPerImage, 1, batch_);
   while (batch_ % atOnce != 0) --atOnce;

@@ -1,4 +1,4 @@
-// The choices of this back end as data: the layout and place of each value, which operations are
+// The choices of this back end as data: the layout and memory of each value, which operations are
 // fused or need no step, which algorithm they use, and how many images they process at once.
 #pragma once
 
@@ -14,10 +14,10 @@
 namespace vgg::cpu {
 
 /**
- * The place of a value in the arena. Activations are channels last, float (N, H, W, C). If a padded
- * convolution reads them, a ring of `border` zero pixels surrounds them, plus `rowsBelow` and
- * `columnsBeside` if its tiles reach further, so that it never tests for an edge. A value (N, F) is
- * (N, 1, 1, F).
+ * The memory of a value in the arena. Activations are channels last, float (N, H, W, C). If a
+ * padded convolution reads them, a ring of `border` zero pixels surrounds them, plus `rowsBelow`
+ * and `columnsBeside` if its tiles reach further, so that it never tests for an edge. A value (N,
+ * F) is (N, 1, 1, F).
  */
 struct Buffer {
   size_t offset = 0;
@@ -46,10 +46,10 @@ struct Choices {
   std::vector<bool> isMerged;  // needs no step, or another operation's step computes it
   std::vector<const MaxPool2d*>
       pooledBy;  // the 2 × 2 pool that runs in the step of the convolution that computes it
-  std::vector<std::optional<WinogradTiling>> winograd;  // of the convolution that computes it
+  std::vector<std::optional<WinogradTiling>> winograd;  // its convolution's tiles, if it has any
   std::vector<size_t> scratch;  // the offset of the scratch memory of the step that computes it
   std::map<int, LinearSplit> linear;  // by the value that a linear layer computes
-  size_t imagewise = 0;  // the first operations, which run for `imagesAtOnce` images at a time
+  size_t imagewise = 0;  // number of first operations that run for `imagesAtOnce` images at a time
   ptrdiff_t imagesAtOnce = 0;
   size_t arenaBytes = 0;
 
@@ -61,8 +61,8 @@ struct Choices {
   }
 };
 
-/** `program` has its batch normalisation folded (core/fold.h). isHalf: as for CpuParameters. Throws
- * Error kOutOfMemory if no memory could hold it. */
+/** `program` has its batch normalisation folded (core/fold.h). `isHalf` has the same meaning as for
+ * CpuParameters. Throws Error kOutOfMemory if no memory could hold it. */
 Choices choose(const Program& program, const std::vector<ParameterSpec>& specs, bool isHalf,
                size_t batch, const Kernels& kernels, int threads);
 

@@ -1,4 +1,4 @@
-// A program compiled for one batch size: the place and layout of each value, and the steps in
+// A program compiled for one batch size: the memory and layout of each value, and the steps in
 // order.
 #pragma once
 

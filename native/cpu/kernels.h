@@ -43,10 +43,10 @@ struct PooledPanelProduct : PanelProduct {
 };
 
 /**
- * A product with a strip of a linear layer's weight: C (rows × width) = A (rows × depth) · B, rows
- * of `width` elements, a multiple of kStripGrain. Column k of A is multiplied with row k of B, or
- * with row places[k] if `places` is given; A then has at most kStreamedRows rows. Strides count
- * floats.
+ * A product with a strip of a linear layer's weight: C (rows × width) = A (rows × depth) · B. A row
+ * of B has `width` elements, a multiple of kStripGrain. Column k of A is multiplied with row k of
+ * B, or with row places[k] if `places` is given; A then has at most kStreamedRows rows. Strides
+ * count floats.
  */
 struct StripProduct {
   const float* a;
@@ -63,7 +63,7 @@ struct StripProduct {
 /** This many elements are a whole number of panels for every instruction set, and of cache lines.
  */
 constexpr ptrdiff_t kStripGrain = 32;
-/** The max number of rows of a product with a list of places. */
+/** The maximum number of rows of a product with `places`. */
 constexpr int kStreamedRows = 6;
 
 /** The output size of a Winograd tile, each side 4 or 6 pixels: F(down × across, 3 × 3). The tile
@@ -111,7 +111,7 @@ struct Kernels {
   void (*widen)(float* to, const uint16_t* from, ptrdiff_t length);
   /** Converts float32 to float16, rounded to nearest even. Null if `widen` is null. */
   void (*narrow)(uint16_t* to, const float* from, ptrdiff_t length);
-  /** to[i] = the max of inputs[0..count)[i], or NaN if one is NaN. */
+  /** to[i] = the maximum of inputs[0..count)[i], or NaN if one is NaN. */
   void (*maximum)(float* to, const float* const* inputs, int count, ptrdiff_t length);
   /** to[i] = from[i] · scale[i] + shift[i], then ReLU if `relu` is set. scale may be null (1), and
    * shift too (0). */

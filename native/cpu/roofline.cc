@@ -110,7 +110,8 @@ double flopsPerSecond(ThreadPool& pool, const Loops& loops) {
 }
 
 double bytesPerSecond(ThreadPool& pool, const Loops& loops) {
-  // At most half of the free memory: the measurement must not make the machine run out of memory.
+  // Read at most half of the free memory: the measurement must not make the machine run out of
+  // memory.
   const size_t bytes = std::min(kReadBytes, availableHostBytes() / 2) & ~(4 * kBlockFloats - 1);
   if (bytes < kMinReadBytes) return 0;
   const std::shared_ptr<HostMemory> memory = HostMemory::allocate(bytes);

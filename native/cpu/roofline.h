@@ -1,5 +1,5 @@
 // Measures the machine's peak rates, independently of the layers' kernels, which are compared with
-// it.
+// them.
 #pragma once
 
 #include <string_view>
@@ -10,8 +10,8 @@
 namespace vgg::cpu {
 
 /** Measures float32 multiply-adds in registers, and reads of memory far larger than any cache, on
- * all threads of the pool. Takes the best of some tries, a second in all. A failed part is 0.
- * instructionSet: the name of the kernels in use (cpu/kernels.h). */
+ * all threads of the pool. Takes the best of some tries, a second in all. A rate that cannot be
+ * measured is 0. instructionSet: the name of the kernels in use (cpu/kernels.h). */
 Roofline measureRoofline(ThreadPool& pool, std::string_view instructionSet);
 
 }  // namespace vgg::cpu

@@ -9,7 +9,7 @@
 
 namespace vgg::cpu {
 
-/** As large as the largest existing program needs. Freed when that program is gone. */
+/** A block as large as the largest program that exists. It is freed when that program is gone. */
 class SharedArena {
  public:
   explicit SharedArena(std::atomic<size_t>* counter) : counter_(counter) {}

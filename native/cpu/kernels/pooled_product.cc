@@ -1,4 +1,4 @@
-// Panel products fused with a 2 × 2 max pool: only the max is stored.
+// Panel products fused with a 2 × 2 max pool: only the maximum is stored.
 #include "cpu/kernels/finish.h"
 
 namespace vgg::cpu::VGG_KERNELS {

@@ -7,14 +7,15 @@ namespace {
 constexpr ptrdiff_t kAhead = 4096;  // prefetch distance in B, in bytes
 constexpr ptrdiff_t kAskRows = 8;   // rows of B between two prefetches of `next`
 
+/** Bytes of a row of B. */
 template <typename Element>
-constexpr ptrdiff_t kRowBytes = kPanelWidth * static_cast<ptrdiff_t>(sizeof(Element));  // of B
+constexpr ptrdiff_t kRowBytes = kPanelWidth * static_cast<ptrdiff_t>(sizeof(Element));
 
 /** The stride of contiguous rows of B, as a compile-time constant. */
 struct Packed {
   constexpr operator ptrdiff_t() const { return kPanelWidth; }
 };
-/** The stride of rows of B that are parts of longer rows. */
+/** The stride of rows of B that lie in longer rows. */
 struct Apart {
   ptrdiff_t floats;
   ptrdiff_t nextBytes;  // bytes between the prefetches of consecutive rows

@@ -102,7 +102,7 @@ inline void store(uint16_t* to, Vector value) {
 
 // NaN < 0 is false: NaN stays.
 inline Vector rectify(Vector v) { return v < 0.0F ? Vector{} : v; }
-/** Returns the max, or NaN if either is NaN. */
+/** Returns the maximum, or NaN if either is NaN. */
 inline Vector greater(Vector a, Vector b) { return ((b > a) | (b != b)) ? b : a; }
 
 }  // namespace

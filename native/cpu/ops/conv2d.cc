@@ -8,7 +8,8 @@ namespace vgg::cpu {
 namespace {
 
 constexpr size_t kCacheBytes =
-    size_t{256} << 10;  // max size of a block of input rows, or of a set of panels, in the L2 cache
+    size_t{256}
+    << 10;  // maximum size of a block of input rows, or a set of panels, in the L2 cache
 
 /** How the output is cut: each task computes `rows` rows of one image for `panels` panels of
  * filters. */
@@ -21,8 +22,8 @@ Blocks cut(const Buffer& input, const Buffer& output, const PackedFilter& filter
            ptrdiff_t images, int threads) {
   const size_t panelBytes = filter.depth() * filter.panelWidth() * sizeof(float);
   const bool panelsFit = panelBytes * filter.panels() <= kCacheBytes;
-  // Small filters: all panels over few rows, so that the rows are read once. Large filters: one
-  // panel over many rows.
+  // Small filters use all panels over few rows, so that the rows are read once. Large filters use
+  // one panel over many rows.
   const size_t panels = panelsFit ? filter.panels() : 1;
   const size_t groups = filter.panels() / panels;
   const auto rowBytes = static_cast<size_t>(input.rowStride() * stride) * sizeof(float);

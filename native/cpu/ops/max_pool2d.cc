@@ -1,4 +1,5 @@
-// Max over windows. Padded positions are skipped, because padding can never be the max.
+// Takes the maximum of each window. Padded positions are skipped, because padding can never be the
+// maximum.
 #include <algorithm>
 
 #include "cpu/executable.h"
@@ -14,8 +15,8 @@ Step CpuExecutable::prepare(const MaxPool2d& op) {
       const ptrdiff_t top = std::max<ptrdiff_t>(0, y * op.stride - op.padding);
       const ptrdiff_t bottom =
           std::min<ptrdiff_t>(input.height, y * op.stride - op.padding + op.size);
-      // Go through the window row by row with the max so far as one of the inputs, so that a window
-      // may have any size.
+      // Go through the window row by row with the maximum so far as one of the inputs, so that a
+      // window may have any size.
       constexpr int kMost = 16;
       const float* window[kMost];
       for (ptrdiff_t x = 0; x < output.width; ++x) {

@@ -1,5 +1,4 @@
-// ReLU as a separate row: only if the value before it has another use. Otherwise it is fused into
-// conv2d or gemm.
+// ReLU as a step. Most ReLUs are part of the operation before them.
 #include "cpu/executable.h"
 
 namespace vgg::cpu {

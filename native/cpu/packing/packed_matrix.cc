@@ -9,7 +9,7 @@
 namespace vgg::cpu {
 namespace {
 
-constexpr size_t kRowBytes = 4096;  // max bytes in a row of a strip
+constexpr size_t kRowBytes = 4096;  // maximum number of bytes in a row of a strip
 constexpr size_t kLine = 64;
 
 size_t elementBytes(bool isHalf) { return isHalf ? sizeof(uint16_t) : sizeof(float); }
@@ -20,7 +20,7 @@ bool isFiniteElement(float value) { return value - value == 0; }
 
 }  // namespace
 
-/** The min number of strips shares the weight's rows evenly, in whole grains. */
+/** Chooses the minimum number of strips. They share the weight's rows evenly, in whole grains. */
 Strips stripsOf(size_t rows, bool isHalf) {
   const size_t count = divideUp(rows, kRowBytes / elementBytes(isHalf));
   const size_t width = divideUp(divideUp(rows, count), kStripGrain) * kStripGrain;

@@ -85,7 +85,7 @@ class PackedMatrix {
    * the columns. */
   template <typename Element, typename Move>
   void forEach(size_t first, size_t count, Columns columns, const Move& move) const;
-  /** Returns the place of an element of the weight. The elements of the next rows in the strip
+  /** Returns the offset of an element of the weight. The elements of the next rows in the strip
    * follow it. */
   [[nodiscard]] size_t place(size_t row, size_t column) const;
 

@@ -64,7 +64,7 @@ void WinogradFilter::pack(const FilterSource& source, ThreadPool& pool) {
       if (lane < lanes) scales[lane] = scaleOf(source, first + lane);
       bias_->floats()[first + lane] = static_cast<float>(scales[lane].shift);
     }
-    // Collects one row of the panel for each frequency, then writes it to its place in one go.
+    // Collects one row of the panel for each frequency, then writes it in one go.
     std::array<std::array<float, kMaxPanelWidth>, kMaxFrequencies * kMaxFrequencies> rows{};
     const size_t count = frequencies_ * frequencies_;
     for (size_t c = 0; c < channels_; ++c) {

@@ -1,4 +1,4 @@
-// The k greatest elements of each row in falling order. Of equal elements the lower index is first.
+// Finds the k greatest of each row in descending order. Among equals the lower index comes first.
 // NaN counts as the greatest.
 #include "cuda/lowering.h"
 

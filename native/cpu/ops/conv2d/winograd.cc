@@ -10,8 +10,8 @@
 namespace vgg::cpu {
 namespace {
 
-constexpr size_t kSharedPanels = 16;  // max panels in a task of one frequency
-// Min channels in a part of a tile: whole cache lines.
+constexpr size_t kSharedPanels = 16;  // maximum number of panels in a task of one frequency
+// The minimum number of channels in a part of a tile: whole cache lines.
 constexpr ptrdiff_t kPartChannels = 64;
 
 /** Tiles cut into parts of their channels, so that few tiles give work to many threads. */

@@ -12,8 +12,8 @@ constexpr ptrdiff_t kSharedBlockTiles = 112;
 // kMinOwnTiles tiles.
 constexpr size_t kSmallFilterBytes = size_t{4} << 20;
 constexpr ptrdiff_t kMinOwnTiles = 14;
-// With many threads blocks shrink, to at least this many tiles for small filters and for large
-// ones. The latter is below kMinOwnTiles, because whole blocks of that size seldom divide the
+// With many threads blocks shrink, but not below these numbers of tiles, for small filters and for
+// large ones. The latter is below kMinOwnTiles, because whole blocks of that size seldom divide the
 // tiles evenly.
 constexpr ptrdiff_t kMinTiles = 4;
 constexpr ptrdiff_t kMinTilesOfLarge = 12;
@@ -42,13 +42,13 @@ ptrdiff_t ownBlockTiles(ptrdiff_t tileFloats, ptrdiff_t least, ptrdiff_t maxRows
       static_cast<ptrdiff_t>(cacheBytes(kLevel2, size_t{512} << 10) / sizeof(float));
   const ptrdiff_t tiles = cache * 3 / 4 / tileFloats / maxRows * maxRows;
   if (tiles >= least) return tiles;
-  // Accept the min number if it exceeds the cache only slightly.
+  // Accept the minimum if it exceeds the cache only slightly.
   const ptrdiff_t more = divideUp(least, maxRows) * maxRows;
   return more * tileFloats <= cache * 9 / 8 ? more : 0;
 }
 
-/** Returns the max filter size that may be reread for each private block: a cache holds the filters
- * besides other data. More than 16 MiB is not measured. */
+/** Returns the maximum filter size that may be reread for each private block: a cache holds the
+ * filters besides other data. Sizes above 16 MiB were not measured. */
 size_t mostOwnFilterBytes() {
   static const size_t bytes = std::min(cacheBytes(kLevel3, size_t{8} << 20) / 2, size_t{16} << 20);
   return bytes;
@@ -168,7 +168,7 @@ WinogradTiling tileWinograd(const Shape& weight, const WinogradTiles& chosen, pt
       elementCount(weight) / 9 * static_cast<size_t>(tiling.frequencies()) * sizeof(float);
   const bool isSmall = filterBytes <= kSmallFilterBytes;
   const ptrdiff_t own = ownBlockTiles(perTile, isSmall ? 1 : kMinOwnTiles, kernels.maxRows);
-  // Two blocks for each thread, so that a busy core costs less, unless they would have few rows.
+  // Give each thread two blocks, so that a busy core costs less, unless they would have few rows.
   ptrdiff_t each = own == 0 ? 1 : divideUp(tiles, own * threads);
   if (each == 1 && tiles >= ptrdiff_t{2} * threads * kernels.maxRows) each = 2;
   tiling.isShared = filterBytes > mostOwnFilterBytes() || own == 0 ||

@@ -1,4 +1,5 @@
-// Plans how a 3 × 3 convolution of stride 1 is cut into Winograd tiles, and the tiles into blocks.
+// Decides how a 3 × 3 convolution of stride 1 is cut into Winograd tiles, and the tiles into
+// blocks.
 #pragma once
 
 #include <array>
@@ -66,8 +67,9 @@ struct WinogradTiling : WinogradTiles {
     WinogradTile tile;
     ptrdiff_t image, y, x;
   };
-  /** Returns the place of tile `index` of a run. Tiles are ordered by shape: 6 × 4 (down × across),
-   * 6 × 6, 4 × 6, 4 × 4. The tiles that have a given frequency are therefore contiguous. */
+  /** Returns the shape and position of tile `index` of a run. Tiles are ordered by shape: 6 × 4
+   * (down × across), 6 × 6, 4 × 6, 4 × 4. The tiles that have a given frequency are therefore
+   * contiguous. */
   [[nodiscard]] Place place(ptrdiff_t index) const;
   [[nodiscard]] WinogradBlock blockAt(ptrdiff_t index) const;
 
@@ -93,7 +95,8 @@ bool suitsWinograd(const Conv2d& conv, const Shape& weight, ptrdiff_t height, pt
  * read of the filters. `isHalf`: filters are stored in float16 if their form allows it. */
 WinogradTiles chooseTiles(bool isHalf, ptrdiff_t height, ptrdiff_t width, ptrdiff_t images);
 
-/** Plans for `images` at once. The number of threads affects only which thread computes a tile. */
+/** Cuts the work for `images` at once. The number of threads affects only which thread computes a
+ * tile. */
 WinogradTiling tileWinograd(const Shape& weight, const WinogradTiles& chosen, ptrdiff_t images,
                             const Kernels& kernels, int threads);
 

@@ -8,7 +8,7 @@
 namespace vgg::cpu {
 namespace {
 
-constexpr ptrdiff_t kColumns = 2048;  // as kListedColumns, for many images
+constexpr ptrdiff_t kColumns = 2048;  // like kListedColumns, for many images
 constexpr ptrdiff_t kColumnGrain = 16;
 // A task computes at least this many outputs of a strip if threads share it.
 constexpr ptrdiff_t kMinOutputs = 64;
@@ -16,8 +16,8 @@ constexpr ptrdiff_t kMinOutputs = 64;
 // if the low bits of their addresses match.
 constexpr ptrdiff_t kSkew = ptrdiff_t{9} * 16;
 
-/** Returns into how many pieces (at most `most`) each of `tasks` equal tasks is cut: the min number
- * that leaves no thread with a sixteenth more than an even share. */
+/** Returns the number of pieces that each of `tasks` equal tasks is cut into: the minimum, up to
+ * `most`, that leaves no thread more than a sixteenth above an even share. */
 ptrdiff_t piecesFor(ptrdiff_t tasks, ptrdiff_t threads, ptrdiff_t most) {
   const auto isEven = [&](ptrdiff_t count) {
     return divideUp(count, threads) * threads * 16 <= count * 17;

@@ -1,4 +1,4 @@
-// Plans how the products of a linear layer are cut into tasks.
+// Decides how the products of a linear layer are cut into tasks.
 #pragma once
 
 #include <cstddef>
@@ -7,16 +7,17 @@
 
 namespace vgg::cpu {
 
-// Max columns of the weight that one task sums, for few images, which list the columns. A sum's
-// bits depend on its parts, so the parts do not depend on the number of threads.
+// The maximum number of columns of the weight that one task sums for few images, whose tasks list
+// the columns. A sum's bits depend on its parts, so the parts do not depend on the number of
+// threads.
 constexpr ptrdiff_t kListedColumns = 1024;
 
 /** How the work of one layer is cut. A task multiplies a part of the columns with a piece of a
  * strip. */
 struct LinearSplit {
   ptrdiff_t images;
-  ptrdiff_t columns;        // of the weight
-  ptrdiff_t strips, width;  // of the packed weight
+  ptrdiff_t columns;        // the weight's
+  ptrdiff_t strips, width;  // the packed weight's
   ptrdiff_t columnsPerPart;
   ptrdiff_t pieces;  // pieces of a strip's outputs
 
@@ -40,8 +41,8 @@ struct LinearSplit {
   [[nodiscard]] ptrdiff_t start(ptrdiff_t piece) const;
 };
 
-/** Plans for `images` at once and a weight (O, I). `isHalf`: the weight is stored in float16. The
- * number of threads affects only the pieces. */
+/** Cuts the work for `images` at once and a weight (O, I). `isHalf`: the weight is stored in
+ * float16. The number of threads affects only the pieces. */
 LinearSplit splitLinear(const Shape& weight, bool isHalf, ptrdiff_t images, int threads);
 
 }  // namespace vgg::cpu
