@@ -40,7 +40,7 @@ struct Roofline {
   double bytesPerSecond = 0;
 };
 
-/** Uninitialised bytes on a device. Freed when the last owner releases them. */
+/** Uninitialised bytes on a device. They are freed when the last owner releases them. */
 class Memory {
  public:
   virtual ~Memory() = default;

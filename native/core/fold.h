@@ -14,7 +14,7 @@ using FoldedNorm = std::optional<BatchNorm>;
 
 struct FoldedProgram {
   Program program;
-  std::vector<FoldedNorm> norms;  // per value: of the convolution that computes it
+  std::vector<FoldedNorm> norms;  // per value: the one of the convolution that computes it
 };
 
 /** Returns the number of reads of each value. An output of the program counts as a read. */

@@ -62,7 +62,8 @@ struct Relu {
   int input, output;
 };
 
-/** input (N, C, H, W) → (N, C, H', W'). Padding is never the max; a NaN in the window always is. */
+/** input (N, C, H, W) → (N, C, H', W'). Padding is never the maximum; a NaN in the window always
+ * is. */
 struct MaxPool2d {
   int input, output;
   int size, stride, padding;
@@ -100,13 +101,13 @@ struct TopK {
 using Op = std::variant<Normalize, Conv2d, BatchNorm, Relu, MaxPool2d, AdaptiveAvgPool2d, Flatten,
                         Gemm, Softmax, TopK>;
 
-/** Expands `apply`(Kind) for each kind of operation, for what has one overload for each. */
+/** Expands `apply`(Kind) for each kind of operation, for code that has one overload for each. */
 #define VGG_FOR_EACH_OPERATION(apply)                                          \
   apply(Normalize) apply(Conv2d) apply(BatchNorm) apply(Relu) apply(MaxPool2d) \
       apply(AdaptiveAvgPool2d) apply(Flatten) apply(Gemm) apply(Softmax) apply(TopK)
 
 struct Value {
-  Shape shape;  // of one image
+  Shape shape;  // one image's
   DType dtype;
 };
 
@@ -167,7 +168,7 @@ inline Indices inputsOf(const TopK& op) { return {op.input}; }
 inline Indices outputsOf(const TopK& op) { return {op.output, op.indices}; }
 inline Indices parametersOf(const TopK&) { return {}; }
 
-// Templates, because a kind of operation must not become an Op for want of its overload.
+// These are templates, so that a kind of operation without its overload does not convert to an Op.
 template <std::same_as<Op> AnyOp>
 Indices inputsOf(const AnyOp& op) {
   return std::visit([](const auto& o) { return inputsOf(o); }, op);

@@ -14,7 +14,7 @@ class VersionedParameters;
 
 /**
  * The parameters with the values that they had when they were held. A value is copied only when a
- * later call writes a parameter that this object has not dropped. Used on the device's thread only,
+ * later call writes a parameter that this object has not dropped. Only the device's thread uses it,
  * except for destruction.
  */
 class HeldParameters {
@@ -43,7 +43,7 @@ class HeldParameters {
   std::vector<Entry> entries_;
 };
 
-/** Used on the device's thread only, except for construction and destruction. */
+/** Only the device's thread uses it, except for construction and destruction. */
 class VersionedParameters : public std::enable_shared_from_this<VersionedParameters> {
  public:
   explicit VersionedParameters(std::shared_ptr<Parameters> current)

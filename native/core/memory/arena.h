@@ -22,8 +22,8 @@ struct ArenaLayout {
 
 constexpr size_t kArenaAlignment = 64;
 
-/** Greedy by size: places the largest block first, each at the lowest offset that is free during
- * its lifetime. */
+/** Places the largest block first, and each block at the lowest offset that is free during its
+ * lifetime. */
 ArenaLayout layOutArena(const std::vector<Lifetime>& lifetimes);
 
 /** What a program keeps in its arena. Step 0 reads the inputs, step i + 1 is operation i, the last

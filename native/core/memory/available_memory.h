@@ -7,8 +7,8 @@
 
 namespace vgg {
 
-/** The bytes that this process may still allocate, and the name of the limit. Null: the machine's
- * memory. */
+/** The bytes that this process may still allocate, and the name of the limit. A null name means the
+ * machine's memory. */
 struct HostLimit {
   size_t bytes;
   const char* name;

@@ -35,7 +35,7 @@ class Places {
     void change(size_t amount);
     /** Releases places. */
     void give(size_t amount);
-    /** Leaves the line and releases all places. Nothing is granted afterwards. */
+    /** Leaves the queue and releases all places. Nothing is granted afterwards. */
     void close() noexcept;
 
    private:
@@ -46,7 +46,7 @@ class Places {
     size_t wanted_ = 0;
     Granted granted_;
     std::list<Client*>
-        turn_;  // holds this client while it is not in line, so waiting allocates nothing
+        turn_;  // holds this client while it is not queued, so waiting allocates nothing
   };
 
   explicit Places(size_t capacity) : free_(capacity), capacity_(capacity) {}
@@ -60,10 +60,10 @@ class Places {
   [[nodiscard]] std::chrono::steady_clock::duration idle() const;
 
  private:
-  /** Serves the first in line while enough places are free. Nobody overtakes it; otherwise a large
-   * wait might never end. */
+  /** Serves the first in the queue while enough places are free. Nobody overtakes it; otherwise a
+   * large wait might never end. */
   void serve();
-  /** Ends the wait of a client that is in line. */
+  /** Ends the wait of a client that is in the queue. */
   void grant(Client& client);
   void give(Client& client, size_t amount);
 

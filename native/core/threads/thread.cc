@@ -30,8 +30,8 @@ size_t mapsOfProcess() {
   return count;
 }
 
-/** The system's error is the same for every limit. Returns the limit that is reached; if none
- * appears to be, the one that cannot be queried. */
+/** The system's error is the same for every limit. Returns the limit that is reached. If no limit
+ * appears to be reached, returns the one that cannot be queried. */
 std::string reachedLimit() {
   // Allow 2 % slack: other processes may have ended threads since.
   const auto isReached = [](size_t used, size_t most) {
