@@ -29,7 +29,7 @@ export interface DeviceInfo {
   readonly computeCapability?: string;
   /** GPU only: the number of multiprocessors. */
   readonly multiprocessors?: number;
-  /** GPU only: its place on the bus, such as "0000:1B:00.0". */
+  /** GPU only: its address on the bus, such as "0000:1B:00.0". */
   readonly pciBusId?: string;
   /** GPU only: "GPU-…", as nvidia-smi prints it. */
   readonly uuid?: string;
@@ -138,7 +138,7 @@ function diagnoseCuda(): Diagnosis["cuda"] {
 }
 
 /**
- * Returns everything that was searched for, where, and the result. Never throws.
+ * Returns everything that was searched for, the paths that were tried, and the results. Never throws.
  * @example
  * const { cuda } = diagnose();
  * if (!cuda.available) console.log(`no GPU: ${cuda.reason}`);

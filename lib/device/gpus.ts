@@ -1,4 +1,4 @@
-// Ten GPUs in the form of cuDNN's DEVICEPROP descriptor (CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION), with NVIDIA's
+// Ten GPUs in the format of cuDNN's DEVICEPROP descriptor (CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION), with NVIDIA's
 // published numbers.
 
 // biome-ignore format: columns

@@ -202,7 +202,7 @@ export class GraphBuilder {
   }
 
   /**
-   * Adds a maximum of windows: input (N, C, H, W) → (N, C, H', W').
+   * Adds a max pool, the maximum of each window: input (N, C, H, W) → (N, C, H', W').
    * @example const y = builder.maxPool2d(x, { size: 3, stride: 2, padding: 1 });
    */
   maxPool2d(input: Value, options: MaxPool2dOptions = {}): Value {
@@ -229,7 +229,7 @@ export class GraphBuilder {
   }
 
   /**
-   * Adds an average of PyTorch's bins: input (N, C, H, W) → (N, C, H', W').
+   * Adds an average pool over PyTorch's bins: input (N, C, H, W) → (N, C, H', W').
    * @param outputSize [H', W']
    * @example const y = builder.adaptiveAvgPool2d(x, [7, 7]);
    */
@@ -246,7 +246,7 @@ export class GraphBuilder {
   }
 
   /**
-   * Makes a row of each image: input (N, C, H, W) → (N, C·H·W).
+   * Flattens each image: input (N, C, H, W) → (N, C·H·W).
    * @example const row = builder.flatten(x);
    */
   flatten(input: Value): Value {
@@ -293,7 +293,7 @@ export class GraphBuilder {
   }
 
   /**
-   * Finds the greatest: input (N, F) → values (N, k) float32 in descending order, indices (N, k) int32.
+   * Finds the k greatest elements of each row: input (N, F) → values (N, k) float32 in descending order, indices (N, k) int32.
    * @example const { values, indices } = builder.topK(probabilities, 5);
    */
   topK(input: Value, k: number): Record<"values" | "indices", Value> {

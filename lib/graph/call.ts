@@ -120,7 +120,7 @@ function isBatchOf(shape: readonly number[], batched: readonly number[]): boolea
   return true;
 }
 
-/** Runs work of a device that a signal stops: it then rejects with ABORTED. */
+/** Runs a device's work. If the signal stops it, it rejects with ABORTED. */
 export async function cancellable<Result>(
   device: NativeDevice,
   signal: AbortSignal,

@@ -140,7 +140,7 @@ export class Graph {
   }
 
   /**
-   * Plans the memory and packs the weights for a batch size now rather than at its first run.
+   * Lays out the memory and packs the weights for a batch size now rather than at its first run.
    * @throws {TypeError|RangeError} batch is not an integer ≥ 1
    * @throws {VggError} DISPOSED, OUT_OF_MEMORY, MISSING_PARAMETER
    * @example await graph.prepare(8);
@@ -275,7 +275,7 @@ export class Graph {
         reservation,
       );
       try {
-        const made = makeResults(this.#outputs, call); // the device computes already
+        const made = makeResults(this.#outputs, call); // the device is already computing
         results = made.results;
         return this.#native.finish(run, made.arrays);
       } catch (error) {

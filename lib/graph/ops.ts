@@ -64,7 +64,7 @@ export interface AdaptiveAvgPool2dRow {
   readonly output: ValueId;
 }
 
-/** Makes rows: input (N, C, H, W) → (N, C·H·W). Before a linear layer it costs nothing. */
+/** Flattens each image: input (N, C, H, W) → (N, C·H·W). Before a linear layer it costs nothing. */
 export interface FlattenRow {
   readonly kind: "flatten";
   readonly input: ValueId;
@@ -88,7 +88,10 @@ export interface SoftmaxRow {
   readonly output: ValueId;
 }
 
-/** The greatest: input (N, F) → values (N, k) in descending order (`output`) and their indices (N, k) int32. NaN is the greatest. */
+/**
+ * Finds the k greatest: input (N, F) → values (N, k) in descending order (`output`) and their indices (N, k) int32. NaN
+ * counts as the greatest.
+ */
 export interface TopKRow {
   readonly kind: "topK";
   readonly input: ValueId;

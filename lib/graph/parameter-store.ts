@@ -77,7 +77,7 @@ export class ParameterStore {
   }
 
   /**
-   * The index of a parameter in `records`.
+   * Returns the index of a parameter in `records`.
    * @throws {RangeError} no such parameter
    * @example const { shape } = parameters.records[parameters.index("weight")]!;
    */
@@ -319,7 +319,7 @@ async function* untilAborted<T>(
   }
 }
 
-/** Views bytes as elements of a dtype; copies them if they are not aligned to its size, or shared. */
+/** Views bytes as elements of a dtype; copies them if they are shared, or not aligned to its size. */
 function elementsOf(piece: Uint8Array, dtype: DType): TensorData {
   if (!types.isUint8Array(piece)) throw typeError("a Uint8Array", "a piece", piece);
   const type = arrayTypeOf(dtype);

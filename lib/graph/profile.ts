@@ -16,9 +16,9 @@ import {
 
 /** Options of `profile`. */
 export interface ProfileOptions {
-  /** Runs before the measured ones, default 1. */
+  /** The number of runs before the measured ones. Default 1. */
   warmup?: number;
-  /** Measured runs, whose median is reported; default 10. */
+  /** The number of measured runs, whose median is reported. Default 10. */
   iterations?: number;
   /** Stops between two runs or two steps; rejects with the signal's reason. */
   signal?: AbortSignal;
@@ -32,18 +32,18 @@ export interface StepProfile {
   readonly rows: readonly number[];
   /** The output values of the rows, or the value that is converted. */
   readonly values: readonly ValueId[];
-  /** With the batch dimension. */
+  /** The shape of the output, with the batch dimension. */
   readonly outputShape: readonly number[];
-  /** Milliseconds, on a GPU by its own clock. */
+  /** Milliseconds, measured with the GPU's own clock on a GPU. */
   readonly medianMs: number;
-  /** Multiplications by the operation's definition, for the whole batch; a FLOP count is twice that. */
+  /** Products by the operation's definition for the whole batch. A FLOP count is twice that. */
   readonly multiplyAdds: number;
   /**
-   * Multiplications that the device executes. They are fewer than `multiplyAdds` if a convolution uses Winograd's
-   * algorithm or a linear layer skips zeros. For a convolution by cuDNN, which does not report it, they are `multiplyAdds`.
+   * Products that the device computes. They are fewer than `multiplyAdds` if a convolution uses Winograd's algorithm or
+   * a linear layer skips zeros. cuDNN does not report them, so for a convolution on a GPU this is `multiplyAdds`.
    */
   readonly products: number;
-  /** The minimum of bytes to move: the input, the output, and the parameters that are read, each once as stored. */
+  /** The minimum bytes to move: the input, the output, and the parameters that are read, each once as stored. */
   readonly bytes: number;
 }
 
@@ -129,7 +129,7 @@ function rowsOfStep(record: GraphRecord, value: ValueId, made: ReadonlySet<Value
   return [...rows].sort((a, b) => a - b);
 }
 
-/** Multiplications of a convolution or linear layer for one image; 0 for other rows. */
+/** Products of a convolution or linear layer for one image; 0 for other rows. */
 function multiplyAdds(record: GraphRecord, row: Row): number {
   if (row.kind !== "conv2d" && row.kind !== "gemm") return 0;
   const [, ...perOutput] = record.parameters[row.weight]!.shape;

@@ -117,7 +117,7 @@ export async function* classifyAll<Source>(
       const tensor = new Tensor([good.length, imageSize, imageSize, 3], data);
       let predictions: Prediction[][] = [];
       if (good.length > 0) predictions = await classifyPixels(graph, tensor, labels, signal);
-      // Yield to the event loop, so that timers and thus signals can fire. Refused sources may not need a turn of it.
+      // Yield to the event loop, so that timers and thus signals can fire. Refused sources alone may never let it turn.
       else await setImmediate();
       let taken = 0;
       for (const { source, pixels } of batch) {

@@ -1,4 +1,4 @@
-// What `forward`, `classify`, `warmup` and `profile` do with a model's graphs, after the check that it is live.
+// Runs a model's graphs for `forward`, `classify`, `warmup` and `profile`, after the check that the model is live.
 import { checkInteger, checkSignal, readOptions, typeError } from "../check.js";
 import { DeviceTensor } from "../device/device.js";
 import { VggError } from "../errors.js";

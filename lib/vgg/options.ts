@@ -19,7 +19,7 @@ export interface VggOptions extends TopologyOptions {
 
 /** Options of `Vgg.create`. */
 export interface CreateOptions extends VggOptions {
-  /** An integer from 0 to 2^53 - 1, default 0. A seed gives the same parameters on every machine. */
+  /** An integer from 0 to 2^53 - 1. Default 0. A seed gives the same parameters on every machine. */
   seed?: number;
 }
 
@@ -33,7 +33,7 @@ export interface LoadOptions extends VggOptions, ReadOptions {
 export interface ClassifyOptions {
   /** The number of classes to return, the best first. Default 5, or all if there are fewer. */
   top?: number;
-  /** Images of one batch on the device, default 8. */
+  /** The number of images in one batch on the device. Default 8. */
   batchSize?: number;
   /** Stops the decoding and the device's work. The call rejects with the signal's reason. */
   signal?: AbortSignal;

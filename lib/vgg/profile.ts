@@ -25,7 +25,7 @@ export interface LayerProfile {
    * linear layer are zero. cuDNN does not report them, so for a convolution on a GPU this is `multiplyAdds`.
    */
   readonly products: number;
-  /** The minimum bytes to move: the input, the parameters that are read, as they are stored, and the output once. */
+  /** The minimum bytes to move: the input, the output, and the parameters that are read, each once as stored. */
   readonly bytes: number;
 }
 

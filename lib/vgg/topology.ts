@@ -73,7 +73,7 @@ export interface TopologyOptions {
   inChannels?: number;
   /** The number of classes, 1 … 1,000,000. Default 1000. */
   numClasses?: number;
-  /** Height and width in pixels, 32 … 8192, default 224. */
+  /** Height and width in pixels, 32 … 8192. Default 224. */
   imageSize?: number;
 }
 

@@ -7,7 +7,7 @@ import { Dict, describeValue } from "./pickle-values.js";
 import { elementsAs, referencedBytes } from "./references.js";
 import { torchContents } from "./state.js";
 
-/** The first bytes of each such file: PROTO 2, LONG1 of 0x1950a86a20f9469cfc6c, STOP. */
+/** The first bytes of each legacy file: PROTO 2, LONG1 of 0x1950a86a20f9469cfc6c, STOP. */
 export const legacyMagic = Uint8Array.of(
   0x80,
   0x02,

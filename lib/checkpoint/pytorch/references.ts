@@ -1,4 +1,4 @@
-// What a pickle says of a storage and of a tensor, before the bytes behind them are found.
+// Storages and tensors as a pickle describes them, before their bytes are found.
 import { arrayTypeOf, type DType } from "../../dtype.js";
 import type { CheckpointFile } from "../file.js";
 import { Opaque } from "./pickle-values.js";

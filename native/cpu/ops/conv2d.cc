@@ -7,9 +7,8 @@
 namespace vgg::cpu {
 namespace {
 
-constexpr size_t kCacheBytes =
-    size_t{256}
-    << 10;  // maximum size of a block of input rows, or a set of panels, in the L2 cache
+// The maximum size of a block of input rows, or of a set of panels, in the L2 cache.
+constexpr size_t kCacheBytes = size_t{256} << 10;
 
 /** How the output is cut: each task computes `rows` rows of one image for `panels` panels of
  * filters. */

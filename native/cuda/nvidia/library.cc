@@ -134,7 +134,7 @@ class Loader {
     if (handle == nullptr) return;
     const std::string folder = folderOf(cudnn.path);
     // The order matters (ops before cnn, graph before the engines), because each sub-library looks
-    // for earlier ones. Those of the second list exist from 9.23 on.
+    // for earlier ones. The sub-libraries of the second list exist from 9.23 on.
     for (const char* part :
          {"graph", "ops", "cnn", "heuristic", "engines_precompiled", "engines_runtime_compiled"}) {
       const std::string soname = std::string("libcudnn_") + part + ".so.9";
