@@ -235,9 +235,8 @@ std::shared_ptr<GraphWrap::Bound> GraphWrap::bind(const Napi::CallbackInfo& info
   return bound;
 }
 
-/** A run in three stages: `start`, `end` and `deliver`. The graph's state is passed on rather than
- * kept here, because it must be freed on the thread that ends the run, not on the JavaScript
- * thread. */
+/** A run: `start`, `end` and `deliver`. The graph's state is passed on rather than kept here,
+ * because the thread that ends the run must free it, not the JavaScript thread. */
 class GraphWrap::RunJob : public std::enable_shared_from_this<RunJob> {
  public:
   RunJob(std::shared_ptr<Bound> bound, std::shared_ptr<Times> times, Clock::time_point called)
