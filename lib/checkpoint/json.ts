@@ -7,7 +7,7 @@ export class JsonObject {
 
 export type JsonValue = null | boolean | number | string | JsonValue[] | JsonObject;
 
-/** Whether a text has no lone surrogate. Only such a text survives encoding as UTF-8. */
+/** Whether a text has no lone surrogate. Any other text does not survive encoding as UTF-8. */
 export function isWellFormed(text: string): boolean {
   return !/\p{Surrogate}/u.test(text);
 }

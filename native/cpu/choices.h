@@ -48,7 +48,7 @@ struct Choices {
       pooledBy;  // the 2 × 2 pool that runs in the step of the convolution that computes it
   std::vector<std::optional<WinogradTiling>> winograd;  // its convolution's tiles, if it has any
   std::vector<size_t> scratch;  // the offset of the scratch memory of the step that computes it
-  std::map<int, LinearSplit> linear;  // by the value that a linear layer computes
+  std::map<int, LinearSplit> linear;  // keyed by the value that a linear layer computes
   size_t imagewise = 0;  // number of first operations that run for `imagesAtOnce` images at a time
   ptrdiff_t imagesAtOnce = 0;
   size_t arenaBytes = 0;

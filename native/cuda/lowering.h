@@ -22,7 +22,7 @@ namespace vgg::cuda {
 struct Lowered {
   std::vector<std::unique_ptr<DeviceMemory>> constants;  // numbers that steps read
   std::vector<LabelledStep> steps;
-  std::map<int, UsedInputs> usedInputs;  // by the value that a layer which skips zeros makes
+  std::map<int, UsedInputs> usedInputs;  // keyed by the value that a layer which skips zeros makes
   std::vector<Challenger> challengers;   // empty after the first run
   size_t workspaceBytes = 0;
 

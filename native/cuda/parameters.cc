@@ -104,7 +104,7 @@ void CudaParameters::writeFloats(int index, size_t first, const float* from, siz
         writeMatrix(*slot.matrix, staging->as<float>(), first + at, length);
       }
     }
-    synchronize();  // the caller's memory is free after this
+    synchronize();  // the caller may reuse its memory after this
   }
   slot.isWritten = true;
   ++slot.version;

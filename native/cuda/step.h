@@ -22,7 +22,7 @@ class Launcher {
   /** The arguments must have exactly the types of the kernel's parameters. */
   template <typename... Arguments>
   void operator()(CUfunction function, Grid grid, Arguments... arguments) const {
-    constexpr unsigned kThreads = 256;  // of every kernel (kernels/launch.h)
+    constexpr unsigned kThreads = 256;  // every kernel has as many (kernels/launch.h)
     kernels_->launch(stream_, function, grid, kThreads, arguments...);
   }
   template <typename... Arguments>

@@ -29,7 +29,8 @@ using MakeValue = std::function<Napi::Value(Napi::Env)>;
  * C++. */
 Napi::Error toNapiError(Napi::Env env, Code code, const char* message);
 
-/** Converts the exception in flight, of any type, to such an Error. Allocates nothing in C++. */
+/** Converts the exception in flight, of any type, to an Error with a code. Allocates nothing in
+ * C++. */
 Napi::Error currentError(Napi::Env env);
 
 /** Calls body() and converts its exceptions to JavaScript: an ArgumentError becomes a RangeError,

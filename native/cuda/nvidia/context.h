@@ -127,8 +127,8 @@ using Stream = Handle<CUstream, &Api::cuStreamDestroy_v2>;
 using Event = Handle<CUevent, &Api::cuEventDestroy_v2>;
 using GraphExec = Handle<CUgraphExec, &Api::cuGraphExecDestroy>;
 
-/** An open GPU. It is made on any thread. After that only its own thread uses it, except for
- * `allocate`. */
+/** An open GPU. It is made on any thread. After that its own thread and the thread of Completions
+ * use it. Any other thread needs a Visit. */
 class Context final : public Session, public std::enable_shared_from_this<Context> {
  public:
   /** Throws Error kLibraryMissing, kDeviceUnavailable, kOutOfMemory. */
@@ -168,7 +168,7 @@ class Context final : public Session, public std::enable_shared_from_this<Contex
   };
   Event makeEvent(unsigned int flags);
 
-  /** The last owner on any thread has the object deleted on the device's thread, because only that
+  /** The last owner on any thread has the object deleted on the device's thread, because that
    * thread has the context. The task is allocated now, so that releasing cannot fail. */
   template <typename T>
   std::shared_ptr<T> share(T* object) {

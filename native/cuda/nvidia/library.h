@@ -29,7 +29,7 @@ struct Libraries {
   std::vector<Attempt> attempts;
   Api api;
   int driverVersion = 0;  // 13000: CUDA 13.0
-  int cudaMajor = 0;      // of cuDNN, and therefore of cuBLASLt and NVRTC
+  int cudaMajor = 0;      // cuDNN's, and therefore cuBLASLt's and NVRTC's
   size_t cudnnVersion = 0;
 
   /** Returns the first missing library without which no graph can run, or null. NVRTC is not one of

@@ -20,7 +20,7 @@ std::optional<Form> onlyForm(ForcedForm forced) {
 }  // namespace
 
 bool isGemv(int64_t batch) {
-  constexpr int64_t kMaxColumns = 8;  // of the widest kernel
+  constexpr int64_t kMaxColumns = 8;  // the widest kernel's
   return batch <= kMaxColumns && std::has_single_bit(static_cast<uint64_t>(batch));
 }
 

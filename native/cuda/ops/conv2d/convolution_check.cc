@@ -29,7 +29,7 @@ int64_t imageElements(const Convolution& c) { return c.channels * c.height * c.w
 /** The images that get known numbers; their outputs are compared. */
 std::set<int64_t> imagesOf(const Convolution& c) { return {0, c.batch / 2, c.batch - 1}; }
 int64_t filterElements(const Convolution& c) {
-  return c.filterHeight * c.filterWidth * c.channels;  // of one filter
+  return c.filterHeight * c.filterWidth * c.channels;  // elements of one filter
 }
 
 }  // namespace
