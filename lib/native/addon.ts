@@ -166,7 +166,7 @@ export interface PlannedConvolution {
   readonly refusal: string | null;
 }
 
-/** One launch of a forward on a GPU (native/cuda/plan/cost.h). */
+/** One launch of a forward on a GPU (native/cuda/plan/launches.h). */
 export interface StepCost {
   readonly name: string;
   /** The name of this package's kernel, else "cuDNN", "cuBLASLt" or "copy". */

@@ -13,7 +13,8 @@ Lowering::Lowering(const Shared& shared, const FoldedProgram& folded, CudaParame
       parameters_(parameters),
       batch_(batch),
       launch_(shared.launcher()),
-      choices_(choose(program_, parameters.specs(), parameters.precision(), batch)) {}
+      choices_(choose(program_, parameters.specs(), parameters.precision(), batch)),
+      launches_(program_, parameters.specs(), parameters.precision(), batch, choices_) {}
 
 void Lowering::checkFirstLayers() {
   if (areFirstLayersRight()) return;

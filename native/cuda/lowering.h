@@ -56,7 +56,6 @@ class Lowering {
   ConvolutionCandidates candidatesOf(const Conv2d& op);
   // ops/conv2d/first_layer.cc
   bool areFirstLayersRight();
-  CUfunction firstLayerKernel(const Conv2d& conv, const FirstLayer& layer);
   Step prepareFirstLayer(const Conv2d& conv, const FirstLayer& layer);
   // ops/conv2d/direct_convolution.cc
   /** Returns null if the kernel cannot compute the convolution, or is not wanted. */
@@ -74,11 +73,6 @@ class Lowering {
 
   [[nodiscard]] const Buffer& buffer(int value) const { return choices_.buffers[value]; }
   [[nodiscard]] size_t inputIndex(int value) const;
-  /** Returns a kernel whose name ends in the type of its elements. */
-  [[nodiscard]] CUfunction kernel(const std::string& file, const std::string& name,
-                                  Type type) const {
-    return shared_.kernel(file, name, type);
-  }
   /** Puts numbers that steps read on the GPU. */
   CUdeviceptr constants(std::vector<float> values);
   void needWorkspace(size_t bytes);
@@ -91,6 +85,7 @@ class Lowering {
   int64_t batch_;
   Launcher launch_;
   Choices choices_;
+  Launches launches_;
   Stopwatch* stopwatch_ = nullptr;  // set by lower()
   Lowered lowered_;
 };

@@ -10,9 +10,16 @@
 #include "cuda/nvidia/nvrtc.h"
 #include "cuda/plan/choices.h"
 #include "cuda/plan/forced_kernels.h"
+#include "cuda/plan/launches.h"
 #include "cuda/shared_arena.h"
 
 namespace vgg::cuda {
+
+/** One of our kernels on this GPU, and its grid. */
+struct Kernel {
+  CUfunction function;
+  Grid grid;
+};
 
 /** Launches our kernels on the compute stream. Steps hold copies of it. */
 class Launcher {
@@ -24,6 +31,10 @@ class Launcher {
   void operator()(CUfunction function, Grid grid, Arguments... arguments) const {
     constexpr unsigned kThreads = 256;  // every kernel has as many (kernels/launch.h)
     kernels_->launch(stream_, function, grid, kThreads, arguments...);
+  }
+  template <typename... Arguments>
+  void operator()(const Kernel& kernel, Arguments... arguments) const {
+    (*this)(kernel.function, kernel.grid, arguments...);
   }
   template <typename... Arguments>
   void operator()(CUfunction function, int64_t blocks, Arguments... arguments) const {
@@ -47,6 +58,9 @@ struct Shared {
   std::atomic<size_t>* activationBytes;
 
   [[nodiscard]] Launcher launcher() const { return {kernels, context.compute()}; }
+  [[nodiscard]] Kernel kernel(const Launch& launch) const {
+    return {kernels.function(launch.file, launch.kernel), launch.grid};
+  }
   /** Returns a kernel whose name ends in the type of its elements. */
   [[nodiscard]] CUfunction kernel(const std::string& file, const std::string& name,
                                   Type type) const {

@@ -1,7 +1,7 @@
 #include "napi/cuda_info.h"
 
 #include "cuda/backend.h"
-#include "cuda/plan/cost.h"
+#include "cuda/plan/launches.h"
 #include "cuda/plan/planning.h"
 #include "napi/addon_data.h"
 #include "napi/arguments.h"
@@ -56,14 +56,14 @@ Napi::Object toObject(Napi::Env env, const cuda::CompiledFile& row) {
   return object;
 }
 
-Napi::Object toObject(Napi::Env env, const cuda::StepCost& row) {
+Napi::Object toObject(Napi::Env env, const cuda::Launch& row) {
   Napi::Object object = Napi::Object::New(env);
   const auto set = [&](const char* name, double value) {
     setOwn(object, name, Napi::Number::New(env, value));
   };
   setOwn(object, "name", row.name);
   setOwn(object, "kernel", row.kernel);
-  set("blocks", static_cast<double>(row.blocks));
+  set("blocks", static_cast<double>(row.blocks()));
   set("bytes", static_cast<double>(row.bytes));
   set("weightBytes", static_cast<double>(row.weightBytes));
   set("operations", row.operations);
@@ -165,10 +165,10 @@ Napi::Value stepCosts(const Napi::CallbackInfo& info) {
     for (const cuda::Form each : {cuda::Form::kPlain, cuda::Form::kFused}) {
       if (!wanted.IsNull() && stringOf(wanted, "form") == cuda::nameOf(each)) form = each;
     }
-    return toArray(
-        info.Env(),
-        cuda::costsOf(program, specs, readPrecision(ownProperty(options, "precision")),
-                      integerOf(ownProperty(options, "batch"), "batch", 1, kMaxDimension), form));
+    return toArray(info.Env(),
+                   cuda::launchesOf(
+                       program, specs, readPrecision(ownProperty(options, "precision")),
+                       integerOf(ownProperty(options, "batch"), "batch", 1, kMaxDimension), form));
   });
 }
 

@@ -102,7 +102,7 @@ function names(path: string, kind: string): boolean {
 
 it("knows every operation and place", () => {
   expect(kinds).toHaveLength(10);
-  expect(places).toHaveLength(12);
+  expect(places).toHaveLength(11);
   expect(sources.length).toBeGreaterThan(300);
 });
 

@@ -13,6 +13,38 @@ constexpr const char* kPlanText = "plan";
 
 }  // namespace
 
+std::vector<Launch> Launches::of(const Conv2d& op) const {
+  if (const auto& layer = choices_.firstLayers[op.output]) return {firstLayer(op, *layer)};
+  const Shape& shape = specs_[op.weight].shape;
+  const Buffer& input = buffer(op.input);
+  const Buffer& output = buffer(op.output);
+  std::vector<Launch> launches{
+      {.name = layerOf(op.weight),
+       .kernel = "cuDNN",
+       .bytes = bytesOf(input) + bytesOf(output),
+       .weightBytes = static_cast<size_t>(output.padded * shape[2] * shape[3] * input.padded) *
+                      byteSize(input.type),
+       .operations = multiplyAddsOf(op)}};
+  const Form form = wanted_.value_or(formsOf(op, choices_, specs_, precision_).forms.front());
+  if (auto after = afterConvolution(op, form)) launches.push_back(*std::move(after));
+  return launches;
+}
+
+std::optional<Launch> Launches::afterConvolution(const Conv2d& op, Form form) const {
+  const Buffer& output = buffer(op.output);
+  const std::string name = layerOf(op.weight);
+  if (const MaxPool2d* maxPool = choices_.pooledBy[op.output])
+    return perVector(name + " maxPool2d", "pool", "maxPool2d", bytesOf(output),
+                     buffer(maxPool->output));
+  if (form != Form::kPlain) return std::nullopt;
+  return affine(name + " bias", output, output, elementsOf(output));
+}
+
+double Launches::multiplyAddsOf(const Conv2d& op) const {
+  const Shape& shape = specs_[op.weight].shape;
+  return 2.0 * elementsOf(buffer(op.output)) * static_cast<double>(shape[1] * shape[2] * shape[3]);
+}
+
 /** Returns the forms that cuDNN may run, and what our kernels add to the step of each. */
 ConvolutionCandidates Lowering::candidatesOf(const Conv2d& op) {
   const Buffer input = buffer(op.input);

@@ -1,26 +1,30 @@
 // Flatten: (N, C, H, W) → (N, C·H·W) for readers that depend on the order. Before a linear layer or
 // an output it is no step: see plan/choices.cc.
-#include "cuda/kernels/launch.h"
 #include "cuda/lowering.h"
 
 namespace vgg::cuda {
 
+std::vector<Launch> Launches::of(const Flatten& op) const {
+  const Buffer& input = buffer(op.input);
+  const Buffer& output = buffer(op.output);
+  const auto floats = static_cast<size_t>(output.batch * output.channels) * sizeof(float);
+  return {transpose("flatten", "toChannelsFirst", input, input.channels, bytesOf(input) + floats),
+          transpose("flatten", "toChannelsLast", output, output.padded, floats + bytesOf(output))};
+}
+
 Step Lowering::prepare(const Flatten& op) {
   const Buffer input = buffer(op.input);
   const Buffer output = buffer(op.output);
-  const CUfunction first = kernel("layout", "toChannelsFirst", input.type);
-  const CUfunction last = kernel("layout", "toChannelsLast", output.type);
+  const std::vector<Launch> launches = launches_.of(op);
+  const Kernel first = shared_.kernel(launches.front());
+  const Kernel last = shared_.kernel(launches.back());
   // It holds the value in the API's order, which then becomes rows of one pixel.
   needWorkspace(static_cast<size_t>(output.batch * output.channels) * sizeof(float));
-  const Grid firstGrid{static_cast<size_t>(geometry::transposeBlocks(input.batch, input.pixels())),
-                       static_cast<size_t>(geometry::transposeSlices(input.channels))};
-  const Grid lastGrid{static_cast<size_t>(geometry::transposeBlocks(output.batch, 1)),
-                      static_cast<size_t>(geometry::transposeSlices(output.padded))};
   return [=, launch = launch_](const Run& run) {
-    launch(first, firstGrid, address(run, input), run.workspace, static_cast<int>(input.batch),
+    launch(first, address(run, input), run.workspace, static_cast<int>(input.batch),
            static_cast<int>(input.channels), static_cast<int>(input.padded),
            static_cast<int>(input.pixels()));
-    launch(last, lastGrid, run.workspace, address(run, output), CUdeviceptr{0}, CUdeviceptr{0},
+    launch(last, run.workspace, address(run, output), CUdeviceptr{0}, CUdeviceptr{0},
            static_cast<int>(output.batch), static_cast<int>(output.channels),
            static_cast<int>(output.padded), 1);
   };

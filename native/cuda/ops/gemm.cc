@@ -5,6 +5,20 @@
 
 namespace vgg::cuda {
 
+std::vector<Launch> Launches::of(const Gemm& op) const {
+  const Buffer& input = buffer(op.input);
+  const Buffer& output = buffer(op.output);
+  Launch launch = isGemv(batch_) ? gemvLaunch(batch_, output.padded, input.type, output.type)
+                                 : Launch{.kernel = "cuBLASLt"};
+  launch.name = layerOf(op.weight);
+  launch.bytes = bytesOf(input) + bytesOf(output);
+  launch.weightBytes =
+      static_cast<size_t>(output.padded * input.pixels() * input.padded) * byteSize(input.type);
+  launch.operations =
+      2.0 * elementsOf(output) * static_cast<double>(input.channels * input.pixels());
+  return {launch};
+}
+
 /** Keeps what the step of a layer needs, and returns the step. */
 Step Lowering::take(const Gemm& op, LinearStep chosen) {
   needWorkspace(chosen.workspaceBytes);

@@ -1,9 +1,17 @@
 // Normalize: pixels → network input. Pixels are uint8 (N, H, W, C), as images are decoded, or
 // float32 (N, C, H, W) in [0, 1]. The kernel for first layers includes it: see plan/choices.cc.
-#include "cuda/kernels/launch.h"
 #include "cuda/lowering.h"
 
 namespace vgg::cuda {
+
+std::vector<Launch> Launches::of(const Normalize& op) const {
+  const Buffer& output = buffer(op.output);
+  const double operations = 2 * elementsOf(output);
+  if (program_.values[op.input].dtype != DType::kUint8)
+    return {affine("normalize", buffer(op.input), output, operations)};
+  return {
+      perVector("normalize", "layout", "normalizeBytes", apiBytes(op.input), output, operations)};
+}
 
 Step Lowering::prepare(const Normalize& op) {
   const Buffer output = buffer(op.output);
@@ -20,12 +28,11 @@ Step Lowering::prepare(const Normalize& op) {
   if (!isUint8) return affineStep(buffer(op.input), output, scale, shift, false);
 
   const size_t index = inputIndex(op.input);
-  const CUfunction function = kernel("layout", "normalizeBytes", output.type);
+  const Kernel kernel = shared_.kernel(launches_.of(op).front());
   const long long pixels = output.batch * output.pixels();
   return [=, launch = launch_](const Run& run) {
-    launch(function, geometry::blocksFor(output.vectors()), run.inputs[index], address(run, output),
-           scale, shift, pixels, static_cast<int>(output.channels),
-           static_cast<int>(output.padded));
+    launch(kernel, run.inputs[index], address(run, output), scale, shift, pixels,
+           static_cast<int>(output.channels), static_cast<int>(output.padded));
   };
 }
 

@@ -112,7 +112,8 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
   if (const int64_t kind = countCall()) return cudnnFault(kind, object ? object->device : -1);
   const auto plan = find<Descriptor>(planHandle, "cudnnBackendExecute");
   const auto pack = find<Descriptor>(packHandle, "cudnnBackendExecute");
-  if (!object || !plan || !pack) return refuse(kBadParam, "execute: a handle, plan or variant pack is not alive");
+  if (!object || !plan || !pack)
+    return refuse(kBadParam, "execute: a handle, plan or variant pack is not alive");
   if (contextOf(object->device)->lost)
     return refuse(CUDNN_STATUS_EXECUTION_FAILED, "the device is lost");
   if (const Context* current = currentContext(); !current || current->device != object->device)

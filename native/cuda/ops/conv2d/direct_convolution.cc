@@ -28,10 +28,10 @@ DirectConvolution Lowering::prepareDirect(const Conv2d& op) {
   if (!isShape || !isPool) return nullptr;
 
   const CUfunction function =
-      kernel("convolution",
-             std::string(maxPool == nullptr ? "convolution_flat" : "convolution_pool") +
-                 std::to_string(parts),
-             output.type);
+      shared_.kernel("convolution",
+                     std::string(maxPool == nullptr ? "convolution_flat" : "convolution_pool") +
+                         std::to_string(parts),
+                     output.type);
   context_.call(context_.api().cuFuncSetAttribute, function,
                 CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, geometry::kConvolutionSharedBytes);
   const Grid grid{static_cast<size_t>(geometry::convolutionTilesAcross(input.width) * parts),

@@ -6,14 +6,22 @@
 
 namespace vgg::cuda {
 
-CUfunction Lowering::firstLayerKernel(const Conv2d& conv, const FirstLayer& layer) {
+Launch Launches::firstLayer(const Conv2d& op, const FirstLayer& layer) const {
+  const Shape& weight = specs_[op.weight].shape;
+  const Shape& image = program_.values[op.input].shape;
+  const Buffer& output = buffer(layer.maxPool == nullptr ? op.output : layer.maxPool->output);
   const bool isUint8 = program_.values[layer.input].dtype == DType::kUint8;
-  return shared_.kernels.function(
-      "first_layer",
-      std::string("firstLayer_") + (isUint8 ? "bytes" : "floats") +
-          (layer.maxPool == nullptr ? "_flat_" : "_pool_") +
-          (parameters_.precision() == Precision::kTf32 ? "tf32"
-                                                       : suffixOf(buffer(conv.output).type)));
+  return {.name = layerOf(op.weight),
+          .file = "first_layer",
+          .kernel = std::string("firstLayer_") + (isUint8 ? "bytes" : "floats") +
+                    (layer.maxPool == nullptr ? "_flat_" : "_pool_") +
+                    (precision_ == Precision::kTf32 ? "tf32" : suffixOf(output.type)),
+          .grid = {static_cast<size_t>(geometry::firstLayerTiles(batch_, image[1], image[2])),
+                   static_cast<size_t>(geometry::firstLayerSlices(output.channels))},
+          .bytes = apiBytes(layer.input) + bytesOf(output),
+          .weightBytes = static_cast<size_t>(weight[0] * geometry::kFirstLayerRow) *
+                         byteSize(typeOf(precision_)),
+          .operations = multiplyAddsOf(op)};
 }
 
 /** Returns whether the kernel computes right numbers on this GPU for each convolution that it is
@@ -38,7 +46,8 @@ bool Lowering::areFirstLayersRight() {
         conv->relu,
     };
     const auto check = [&] {
-      return isFirstLayerRight(context_, shared_.kernels, firstLayerKernel(*conv, layer), shape);
+      const Kernel kernel = shared_.kernel(launches_.firstLayer(*conv, layer));
+      return isFirstLayerRight(context_, shared_.kernels, kernel.function, shape);
     };
     if (!shared_.kernels.isRight("first layer " + shape.text(), check).value_or(false))
       return false;
@@ -66,19 +75,18 @@ Step Lowering::prepareFirstLayer(const Conv2d& conv, const FirstLayer& layer) {
     scale = constants(std::move(scales));
     shift = constants(std::move(shifts));
   }
-  const CUfunction function = firstLayerKernel(conv, layer);
+  Kernel kernel = shared_.kernel(launches_.firstLayer(conv, layer));
+  // Its blocks share the tiles, and all are resident at once.
+  kernel.grid.x = static_cast<size_t>(geometry::firstLayerBlocks(
+      static_cast<int64_t>(kernel.grid.x), context_.gpu().multiprocessors));
   const size_t index = inputIndex(layer.input);
   const CUdeviceptr weight = filter.weight->address();
   const CUdeviceptr bias = filter.bias->address();
   const auto height = static_cast<int>(image[1]);
   const auto width = static_cast<int>(image[2]);
   const bool relu = conv.relu;
-  const int64_t tiles = geometry::firstLayerTiles(output.batch, height, width);
-  const Grid grid{
-      static_cast<size_t>(geometry::firstLayerBlocks(tiles, context_.gpu().multiprocessors)),
-      static_cast<size_t>(geometry::firstLayerSlices(output.channels))};
   return [=, launch = launch_](const Run& run) {
-    launch(function, grid, run.inputs[index], weight, bias, scale, shift, address(run, output),
+    launch(kernel, run.inputs[index], weight, bias, scale, shift, address(run, output),
            static_cast<int>(output.batch), height, width, static_cast<int>(output.channels),
            static_cast<int>(relu));
   };

@@ -4,19 +4,26 @@
 #include "cuda/plan/candidates.h"
 
 namespace vgg::cuda {
+
+Launch gemvLaunch(int64_t batch, int64_t outputs, Type input, Type output) {
+  const auto columns = static_cast<int>(batch);
+  return {
+      .file = "gemv",
+      .kernel = "gemv" + std::to_string(columns) + "_" + suffixOf(input) + "_" + suffixOf(output),
+      .grid = {static_cast<size_t>(
+          geometry::gemvBlocks(outputs, columns, static_cast<int>(byteSize(input))))}};
+}
+
 namespace {
 
 /** Computes the first `outputs` outputs of the layer. */
 LinearKernel gemvKernel(const Shared& shared, const Linear& layer, int64_t outputs) {
-  const auto batch = static_cast<int>(layer.batch());
-  const CUfunction function = shared.kernel(
-      "gemv", "gemv" + std::to_string(batch) + "_" + suffixOf(layer.input.type), layer.output.type);
-  const int64_t blocks =
-      geometry::gemvBlocks(outputs, batch, static_cast<int>(byteSize(layer.input.type)));
+  const Kernel kernel =
+      shared.kernel(gemvLaunch(layer.batch(), outputs, layer.input.type, layer.output.type));
   return [=, launch = shared.launcher(), count = static_cast<int>(outputs), inputs = layer.inputs(),
           relu = static_cast<int>(layer.op.relu)](const LinearBuffers& buffers) {
-    launch(function, blocks, buffers.weight, buffers.input, buffers.bias, buffers.output, count,
-           inputs, relu);
+    launch(kernel, buffers.weight, buffers.input, buffers.bias, buffers.output, count, inputs,
+           relu);
   };
 }
 
