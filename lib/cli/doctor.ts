@@ -48,6 +48,7 @@ function describeCuda({
     );
   }
   for (const { name, path, version, problem } of libraries) {
+    if (`${name}: ${problem}` === reason) continue; // the first line says it
     const found = problem === null ? `${version} at ${path}` : problem;
     lines.push(`${problem === null ? "ok   " : "none "} ${name}: ${found}`);
   }
@@ -57,7 +58,10 @@ function describeCuda({
       ({ error }) =>
         error !== null && (error !== "no such file" || environment.VGG_CUDA_PATH !== undefined),
     );
-    for (const { path, error } of named) lines.push(`             ${path}: ${error}`);
+    for (const { path, error } of named) {
+      // The system's loader begins its messages with the name.
+      lines.push(`             ${error?.startsWith(`${path}: `) ? error : `${path}: ${error}`}`);
+    }
   }
   for (const [name, value] of Object.entries(environment)) lines.push(`      ${name}=${value}`);
   return lines;

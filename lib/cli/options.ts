@@ -43,6 +43,15 @@ export function command(name: string, description: string): Command {
     .exitOverride();
 }
 
+/** Refuses a call without this option. Unlike commander's own check it comes after that for unknown options, so that a mistyped name is named. */
+export function withRequired(of: Command, flags: string): Command {
+  const option = of.options.find((each) => each.flags === flags)!;
+  return of.hook("preAction", () => {
+    if (of.getOptionValue(option.attributeName()) === undefined)
+      of.error(`error: required option '${flags}' not specified`);
+  });
+}
+
 export function withModel(of: Command): Command {
   return of
     .addOption(new Option("--arch <name>", "network").choices(architectures).default("vgg11"))

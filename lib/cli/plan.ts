@@ -12,6 +12,7 @@ import {
   type OutputOptions,
   print,
   withModel,
+  withRequired,
 } from "./options.js";
 
 interface Options extends ModelOptions, OutputOptions {
@@ -23,12 +24,11 @@ interface Options extends ModelOptions, OutputOptions {
 }
 
 export function planCommand(): Command {
-  return withModel(
-    command("plan", "make a GPU's plans and kernels ahead of time, on a machine without that GPU"),
-  )
-    .addOption(
-      new Option("--gpu <name>", "GPU to make them for").choices(gpuNames).makeOptionMandatory(),
-    )
+  const description = "make a GPU's plans and kernels ahead of time, on a machine without that GPU";
+  const plan = withModel(command("plan", description)).addOption(
+    new Option("--gpu <name>", "GPU to make them for").choices(gpuNames),
+  );
+  return withRequired(plan, "--gpu <name>")
     .addOption(
       new Option("--precision <name>", "arithmetic").choices(precisions).default("float16"),
     )

@@ -48,7 +48,7 @@ describe.runIf(hasDocs)("README.md", () => {
 
   it("has the set-up of a clone as its first sh block, from which CI takes its first steps", () => {
     expect(readme.match(/^```sh\n([\s\S]*?)^```$/m)![1]).toBe(
-      "npm install && npx vgg check\nnpm test\n",
+      "npm install && node dist/cli/main.js check\nnpm test\n",
     );
   });
 });
