@@ -219,12 +219,12 @@ void Chooser::place() {
       floats = split->second.scratchFloats();
     sizes.scratch[i] = checkedMultiply(floats, sizeof(float));
   }
-  const ArenaPlaces places = placeValues(program_, sizes, choices_.storage);
-  choices_.arenaBytes = places.bytes;
+  const ArenaOffsets offsets = placeValues(program_, sizes, choices_.storage);
+  choices_.arenaBytes = offsets.bytes;
   for (size_t i = 0; i < program_.ops.size(); ++i)
-    choices_.scratch[outputOf(program_.ops[i])] = places.scratch[i];
-  for (size_t i = 0; i < places.values.size(); ++i) {
-    choices_.buffers[i].offset = places.values[i];
+    choices_.scratch[outputOf(program_.ops[i])] = offsets.scratch[i];
+  for (size_t i = 0; i < offsets.values.size(); ++i) {
+    choices_.buffers[i].offset = offsets.values[i];
     if (choices_.storage[i] != static_cast<int>(i))
       choices_.buffers[i] = choices_.buffers[choices_.storage[i]];
   }

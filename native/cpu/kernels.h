@@ -45,14 +45,14 @@ struct PooledPanelProduct : PanelProduct {
 /**
  * A product with a strip of a linear layer's weight: C (rows × width) = A (rows × depth) · B. A row
  * of B has `width` elements, a multiple of kStripGrain. Column k of A is multiplied with row k of
- * B, or with row places[k] if `places` is given; A then has at most kStreamedRows rows. Strides
+ * B, or with row rowsOfB[k] if `rowsOfB` is given; A then has at most kStreamedRows rows. Strides
  * count floats.
  */
 struct StripProduct {
   const float* a;
   ptrdiff_t aRowStride;
   ptrdiff_t rows, depth;
-  const int32_t* places;
+  const int32_t* rowsOfB;
   const float* b;
   const uint16_t* halfB;  // B in float16, used instead of b
   ptrdiff_t bRowStride;
@@ -63,7 +63,7 @@ struct StripProduct {
 /** This many elements are a whole number of panels for every instruction set, and of cache lines.
  */
 constexpr ptrdiff_t kStripGrain = 32;
-/** The maximum number of rows of a product with `places`. */
+/** The maximum number of rows of a product with `rowsOfB`. */
 constexpr int kStreamedRows = 6;
 
 /** The output size of a Winograd tile, each side 4 or 6 pixels: F(down × across, 3 × 3). The tile

@@ -26,13 +26,13 @@ CpuParameters::CpuParameters(std::vector<ParameterSpec> specs, bool isHalf, cons
       kernels_(kernels),
       pool_(pool),
       counter_(counter),
-      slots_(specs_.size()) {}
+      stored_(specs_.size()) {}
 
 float* CpuParameters::denseForWriting(int index) {
-  Slot& slot = slots_[index];
-  if (slot.dense == nullptr)
-    slot.dense = HostMemory::allocate(count(index) * sizeof(float), counter_);
-  return slot.dense->floats();
+  Stored& stored = stored_[index];
+  if (stored.dense == nullptr)
+    stored.dense = HostMemory::allocate(count(index) * sizeof(float), counter_);
+  return stored.dense->floats();
 }
 
 const float* CpuParameters::dense(int index) { return denseForWriting(index); }
@@ -42,7 +42,7 @@ void CpuParameters::write(const std::vector<ParameterWrite>& writes) {
   size_t narrowed = 0;
   for (const ParameterWrite& write : writes) {
     if (write.dtype != DType::kFloat32) converted = std::max(converted, write.count);
-    if (slots_[write.index].matrix == nullptr) {
+    if (stored_[write.index].matrix == nullptr) {
       denseForWriting(write.index);
     } else {
       narrowed = std::max(narrowed, write.count);
@@ -61,14 +61,14 @@ void CpuParameters::write(const std::vector<ParameterWrite>& writes) {
                 });
       values = floats->floats();
     }
-    Slot& slot = slots_[index];
-    if (slot.matrix == nullptr) {
-      std::copy_n(values, count, slot.dense->floats() + first);
+    Stored& stored = stored_[index];
+    if (stored.matrix == nullptr) {
+      std::copy_n(values, count, stored.dense->floats() + first);
     } else {
-      writeMatrix(*slot.matrix, first, values, count, halves.get());
+      writeMatrix(*stored.matrix, first, values, count, halves.get());
     }
-    slot.isWritten = true;
-    ++slot.version;
+    stored.isWritten = true;
+    ++stored.version;
   }
 }
 
@@ -94,14 +94,14 @@ void CpuParameters::writeMatrix(PackedMatrix& matrix, size_t first, const float*
 }
 
 void CpuParameters::read(int index, size_t first, size_t total, float* to) {
-  const Slot& slot = slots_[index];
-  if (!slot.isWritten) throw missingParameter(specs_[index]);
-  if (slot.matrix == nullptr) {
-    std::copy_n(slot.dense->floats() + first, total, to);
+  const Stored& stored = stored_[index];
+  if (!stored.isWritten) throw missingParameter(specs_[index]);
+  if (stored.matrix == nullptr) {
+    std::copy_n(stored.dense->floats() + first, total, to);
     return;
   }
   const size_t parts = partsOf(pool_);
-  const PackedMatrix& matrix = *slot.matrix;
+  const PackedMatrix& matrix = *stored.matrix;
   if (!isHalf_) {
     pool_.run(parts, [&](size_t i) { matrix.read(first, to, total, matrix.part(i, parts)); });
     return;
@@ -119,15 +119,15 @@ void CpuParameters::read(int index, size_t first, size_t total, float* to) {
  * row-major parameter. */
 template <typename Make>
 void CpuParameters::make(int index, const Make& make) {
-  Slot& slot = slots_[index];
+  Stored& stored = stored_[index];
   const size_t total = count(index);
-  if (slot.matrix == nullptr) {
+  if (stored.matrix == nullptr) {
     float* to = denseForWriting(index);
     pool_.run((total + kBlock - 1) / kBlock, [&](size_t i) {
       make(i * kBlock, std::min(kBlock, total - i * kBlock), to + i * kBlock);
     });
   } else {
-    const size_t block = kMadeRows * slot.matrix->columns();
+    const size_t block = kMadeRows * stored.matrix->columns();
     // Allocate before the threads start, because a task of the pool must not throw.
     std::vector<std::shared_ptr<HostMemory>> scratch;
     scratch.reserve(static_cast<size_t>(pool_.threads()));
@@ -140,18 +140,18 @@ void CpuParameters::make(int index, const Make& make) {
         const size_t length = std::min(block, total - first);
         make(first, length, rows);
         if (!isHalf_) {
-          slot.matrix->write(first, rows, length, slot.matrix->part(0, 1));
+          stored.matrix->write(first, rows, length, stored.matrix->part(0, 1));
           continue;
         }
         // In place: a half never overwrites a float that is still to be read.
         auto* halves = reinterpret_cast<uint16_t*>(rows);
         kernels_.narrow(halves, rows, static_cast<ptrdiff_t>(length));
-        slot.matrix->write(first, halves, length, slot.matrix->part(0, 1));
+        stored.matrix->write(first, halves, length, stored.matrix->part(0, 1));
       }
     });
   }
-  slot.isWritten = true;
-  ++slot.version;
+  stored.isWritten = true;
+  ++stored.version;
 }
 
 void CpuParameters::fill(int index, float value) {
@@ -165,22 +165,22 @@ void CpuParameters::fillNormal(int index, float standardDeviation, uint64_t seed
 }
 
 std::shared_ptr<const PackedMatrix> CpuParameters::matrix(int weight, size_t channels) {
-  Slot& slot = slots_[weight];
+  Stored& stored = stored_[weight];
   const Shape& shape = specs_[weight].shape;
   const auto create = [&] {
     return std::make_shared<PackedMatrix>(
         static_cast<size_t>(shape[0]), static_cast<size_t>(shape[1]), channels, isHalf_, counter_);
   };
-  if (slot.matrix != nullptr && slot.matrix->channels() == channels) return slot.matrix;
-  if (slot.matrix == nullptr) {
+  if (stored.matrix != nullptr && stored.matrix->channels() == channels) return stored.matrix;
+  if (stored.matrix == nullptr) {
     auto packed = create();
     // Replace the only copy only after the new one is complete.
-    if (slot.isWritten) {
+    if (stored.isWritten) {
       const auto halves = allocateHalves(count(weight));
-      writeMatrix(*packed, 0, slot.dense->floats(), count(weight), halves.get());
+      writeMatrix(*packed, 0, stored.dense->floats(), count(weight), halves.get());
     }
-    slot.dense = nullptr;
-    slot.matrix = packed;
+    stored.dense = nullptr;
+    stored.matrix = packed;
     return packed;
   }
   // Store it only after it is complete, because `refresh` packs what is stored.
@@ -223,25 +223,25 @@ std::shared_ptr<const WinogradFilter> CpuParameters::winogradFilter(const Conv2d
 
 void CpuParameters::refresh(const std::vector<int>& used) {
   for (const int index : used) {
-    if (!slots_[index].isWritten) throw missingParameter(specs_[index]);
+    if (!stored_[index].isWritten) throw missingParameter(specs_[index]);
   }
   for (auto& [key, copy] : matrixCopies_) {
-    const Slot& slot = slots_[key.first];
-    if (!slot.isWritten || copy.version == slot.version) continue;
+    const Stored& stored = stored_[key.first];
+    if (!stored.isWritten || copy.version == stored.version) continue;
     const size_t total = count(key.first);
     const auto rows = HostMemory::allocate(total * sizeof(float));
     const auto halves = allocateHalves(total);
     read(key.first, 0, total, rows->floats());
     writeMatrix(*copy.packed, 0, rows->floats(), total, halves.get());
-    copy.version = slot.version;
+    copy.version = stored.version;
   }
   for (auto& [key, entry] : filters_) {
     const std::vector<int> parameters = parametersOf(entry.conv, entry.norm);
     uint64_t version = 0;
     bool isComplete = true;
     for (const int index : parameters) {
-      version += slots_[index].version;
-      isComplete = isComplete && slots_[index].isWritten;
+      version += stored_[index].version;
+      isComplete = isComplete && stored_[index].isWritten;
     }
     if (!isComplete || version == entry.version) continue;
     const auto values = [&](int index) { return index == kNone ? nullptr : dense(index); };

@@ -24,7 +24,7 @@ class CpuParameters final : public Parameters {
 
   [[nodiscard]] const std::vector<ParameterSpec>& specs() const override { return specs_; }
   [[nodiscard]] bool isHalf() const { return isHalf_; }
-  [[nodiscard]] bool isWritten(int index) const override { return slots_[index].isWritten; }
+  [[nodiscard]] bool isWritten(int index) const override { return stored_[index].isWritten; }
   void write(const std::vector<ParameterWrite>& writes) override;
   void read(int index, size_t first, size_t count, float* to) override;
   void fill(int index, float value) override;
@@ -44,7 +44,7 @@ class CpuParameters final : public Parameters {
   void refresh(const std::vector<int>& used);
 
  private:
-  struct Slot {
+  struct Stored {
     std::shared_ptr<HostMemory>
         dense;  // row-major; null if a matrix is the only copy or nothing is written yet
     std::shared_ptr<PackedMatrix> matrix;
@@ -83,7 +83,7 @@ class CpuParameters final : public Parameters {
   const Kernels& kernels_;
   ThreadPool& pool_;
   std::atomic<size_t>* counter_;
-  std::vector<Slot> slots_;
+  std::vector<Stored> stored_;
   std::map<std::pair<int, size_t>, MatrixCopy> matrixCopies_;
   std::map<std::tuple<int, bool, int, int, int, int, int, int, float>, Filter> filters_;
 };

@@ -31,17 +31,17 @@ Matrix CudaParameters::makeMatrix(int weight, int64_t channels, int64_t pixels) 
 }
 
 const Matrix& CudaParameters::matrix(int weight, int64_t channels, int64_t pixels) {
-  Slot& slot = slots_[weight];
-  if (slot.matrix == nullptr) {
+  Stored& stored = stored_[weight];
+  if (stored.matrix == nullptr) {
     auto packed = std::make_unique<Matrix>(makeMatrix(weight, channels, pixels));
-    if (slot.isWritten) {
+    if (stored.isWritten) {
       writeMatrix(*packed, dense(weight), 0, count(weight));
       synchronize();
     }
-    slot.dense = nullptr;
-    slot.matrix = std::move(packed);
+    stored.dense = nullptr;
+    stored.matrix = std::move(packed);
   }
-  if (slot.matrix->channels == channels) return *slot.matrix;
+  if (stored.matrix->channels == channels) return *stored.matrix;
   const std::pair key(weight, channels);
   if (const auto known = matrixCopies_.find(key); known != matrixCopies_.end())
     return known->second;
@@ -195,15 +195,15 @@ const Filter& CudaParameters::firstFilter(const Conv2d& conv, const FoldedNorm& 
 
 void CudaParameters::refresh(const std::vector<int>& used) {
   for (const int index : used) {
-    if (!slots_[index].isWritten) throw missingParameter(specs_[index]);
+    if (!stored_[index].isWritten) throw missingParameter(specs_[index]);
   }
   bool isPacked = false;
   for (Derived& entry : derived_) {
     uint64_t version = 0;
     bool isComplete = true;
     for (const int index : entry.sources) {
-      version += slots_[index].version;
-      isComplete = isComplete && slots_[index].isWritten;
+      version += stored_[index].version;
+      isComplete = isComplete && stored_[index].isWritten;
     }
     if (!isComplete || version == entry.version) continue;
     entry.pack();

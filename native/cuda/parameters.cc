@@ -29,7 +29,7 @@ CudaParameters::CudaParameters(Context& context, Kernels& kernels, std::vector<P
       specs_(std::move(specs)),
       precision_(precision),
       counter_(counter),
-      slots_(specs_.size()) {}
+      stored_(specs_.size()) {}
 
 void CudaParameters::synchronize() {
   context_.call(context_.api().cuStreamSynchronize, context_.compute());
@@ -43,9 +43,9 @@ std::unique_ptr<DeviceMemory> CudaParameters::zeros(size_t bytes) {
 }
 
 CUdeviceptr CudaParameters::denseForWriting(int index) {
-  Slot& slot = slots_[index];
-  if (slot.dense == nullptr) slot.dense = zeros(count(index) * sizeof(float));
-  return slot.dense->address();
+  Stored& stored = stored_[index];
+  if (stored.dense == nullptr) stored.dense = zeros(count(index) * sizeof(float));
+  return stored.dense->address();
 }
 
 const float* CudaParameters::dense(int index) {
@@ -58,7 +58,7 @@ void CudaParameters::write(const std::vector<ParameterWrite>& writes) {
   size_t staged = 0;
   for (const ParameterWrite& write : writes) {
     if (write.dtype != DType::kFloat32) converted = std::max(converted, write.count);
-    if (slots_[write.index].matrix == nullptr) {
+    if (stored_[write.index].matrix == nullptr) {
       denseForWriting(write.index);
     } else {
       staged = std::max(staged, write.count);
@@ -89,25 +89,25 @@ std::unique_ptr<DeviceMemory> CudaParameters::makeStaging(size_t count) {
 
 void CudaParameters::writeFloats(int index, size_t first, const float* from, size_t count,
                                  const DeviceMemory* staging) {
-  Slot& slot = slots_[index];
+  Stored& stored = stored_[index];
   if (count > 0) {
     const auto upload = [&](CUdeviceptr to, const float* source, size_t length) {
       context_.call(context_.api().cuMemcpyHtoDAsync_v2, to, source, length * sizeof(float),
                     context_.compute());
     };
-    if (slot.matrix == nullptr) {
+    if (stored.matrix == nullptr) {
       upload(denseForWriting(index) + first * sizeof(float), from, count);
     } else {
       for (size_t at = 0; at < count; at += kBlock) {
         const size_t length = std::min(kBlock, count - at);
         upload(staging->address(), from + at, length);
-        writeMatrix(*slot.matrix, staging->as<float>(), first + at, length);
+        writeMatrix(*stored.matrix, staging->as<float>(), first + at, length);
       }
     }
     synchronize();  // the caller may reuse its memory after this
   }
-  slot.isWritten = true;
-  ++slot.version;
+  stored.isWritten = true;
+  ++stored.version;
 }
 
 void CudaParameters::writeMatrix(const Matrix& matrix, const float* from, size_t first,
@@ -122,17 +122,17 @@ void CudaParameters::writeMatrix(const Matrix& matrix, const float* from, size_t
 
 /** Copies elements [first, first + count) in row-major order to the host. */
 void CudaParameters::readFloats(int index, size_t first, size_t count, float* to) {
-  const Slot& slot = slots_[index];
+  const Stored& stored = stored_[index];
   const auto download = [&](CUdeviceptr from) {
     context_.call(context_.api().cuMemcpyDtoHAsync_v2, to, from, count * sizeof(float),
                   context_.compute());
     synchronize();
   };
-  if (slot.matrix == nullptr) {
-    download(slot.dense->address() + first * sizeof(float));
+  if (stored.matrix == nullptr) {
+    download(stored.dense->address() + first * sizeof(float));
     return;
   }
-  const Matrix& matrix = *slot.matrix;
+  const Matrix& matrix = *stored.matrix;
   const DeviceMemory staging(context_, count * sizeof(float), nullptr);
   const CUfunction function =
       kernels_.function("pack", std::string("readMatrix_") + suffixOf(type()));
@@ -145,7 +145,7 @@ void CudaParameters::readFloats(int index, size_t first, size_t count, float* to
 
 void CudaParameters::read(int index, size_t first, size_t total, float* to) {
   context_.enter();
-  if (!slots_[index].isWritten) throw missingParameter(specs_[index]);
+  if (!stored_[index].isWritten) throw missingParameter(specs_[index]);
   for (size_t at = 0; at < total; at += kBlock)
     readFloats(index, first + at, std::min(kBlock, total - at), to + at);
 }
@@ -156,7 +156,7 @@ void CudaParameters::make(int index, const Make& make) {
   context_.enter();
   const size_t total = count(index);
   const auto floats = HostMemory::allocate(std::min(kBlock, total) * sizeof(float));
-  const auto staging = slots_[index].matrix == nullptr ? nullptr : makeStaging(total);
+  const auto staging = stored_[index].matrix == nullptr ? nullptr : makeStaging(total);
   for (size_t at = 0; at < total; at += kBlock) {
     const size_t length = std::min(kBlock, total - at);
     make(at, length, floats->floats());

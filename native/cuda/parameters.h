@@ -48,7 +48,7 @@ class CudaParameters final : public Parameters {
                  Precision precision, std::atomic<size_t>* counter);
 
   [[nodiscard]] const std::vector<ParameterSpec>& specs() const override { return specs_; }
-  [[nodiscard]] bool isWritten(int index) const override { return slots_[index].isWritten; }
+  [[nodiscard]] bool isWritten(int index) const override { return stored_[index].isWritten; }
   void write(const std::vector<ParameterWrite>& writes) override;
   void read(int index, size_t first, size_t count, float* to) override;
   void fill(int index, float value) override;
@@ -76,7 +76,7 @@ class CudaParameters final : public Parameters {
   void refresh(const std::vector<int>& used);
 
  private:
-  struct Slot {
+  struct Stored {
     std::unique_ptr<DeviceMemory> dense;  // row-major float32; null if a matrix is the only copy
     std::unique_ptr<Matrix> matrix;
     bool isWritten = false;
@@ -114,7 +114,7 @@ class CudaParameters final : public Parameters {
   std::vector<ParameterSpec> specs_;
   Precision precision_;
   std::atomic<size_t>* counter_;
-  std::vector<Slot> slots_;
+  std::vector<Stored> stored_;
   std::map<std::pair<int, int64_t>, Matrix> matrixCopies_;  // rare: for one weight in two orders
   std::map<const Matrix*, std::weak_ptr<const Transposed>> transposed_;
   std::map<std::string, Filter> filters_;

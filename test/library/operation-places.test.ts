@@ -67,6 +67,7 @@ const special: Readonly<Record<string, readonly string[]>> = {
     "topK",
   ],
   "native/cuda/plan/choices.h": ["normalize", "maxPool2d"],
+  "native/cuda/plan/launches.h": ["conv2d"],
   "native/cuda/plan/planning.cc": ["conv2d"],
 };
 

@@ -149,18 +149,18 @@ void stripsAreRight(const Kernels& kernels, bool isHalf) {
     const std::vector<float> a = random.numbers(static_cast<size_t>(rows * aRowStride));
     std::vector<float> b = random.numbers(static_cast<size_t>(lines * bRowStride));
     const std::vector<uint16_t> halves = isHalf ? rounded(kernels, b) : std::vector<uint16_t>();
-    std::vector<int32_t> places;
+    std::vector<int32_t> rowsOfB;
     for (int32_t line = 0; isListed && line < lines; ++line) {
-      if (random.below(3) != 0) places.push_back(line);
+      if (random.below(3) != 0) rowsOfB.push_back(line);
     }
     std::vector<float> c(static_cast<size_t>(rows * cRowStride), 77.0F);
     StripProduct product{};
     product.a = a.data();
     product.aRowStride = aRowStride;
     product.rows = rows;
-    product.depth = isListed ? static_cast<ptrdiff_t>(places.size()) : lines;
-    places.push_back(0);  // An empty list is a list too.
-    product.places = isListed ? places.data() : nullptr;
+    product.depth = isListed ? static_cast<ptrdiff_t>(rowsOfB.size()) : lines;
+    rowsOfB.push_back(0);  // An empty list is a list too.
+    product.rowsOfB = isListed ? rowsOfB.data() : nullptr;
     (isHalf ? static_cast<void>(product.halfB = halves.data())
             : static_cast<void>(product.b = b.data()));
     product.bRowStride = bRowStride;
@@ -174,7 +174,7 @@ void stripsAreRight(const Kernels& kernels, bool isHalf) {
         const float sum = c[row * cRowStride + column];
         double truth = 0;
         for (ptrdiff_t k = 0; column < width && k < product.depth; ++k) {
-          const ptrdiff_t line = isListed ? places[k] : k;
+          const ptrdiff_t line = isListed ? rowsOfB[k] : k;
           truth += static_cast<double>(a[row * aRowStride + k]) * b[line * bRowStride + column];
         }
         isRight =

@@ -85,14 +85,14 @@ void expectCoverage(const WinogradTiling& tiling, ptrdiff_t height, ptrdiff_t wi
     for (size_t i = 0; i < block.productCount; ++i) {
       const auto& part = block.products[i];
       for (ptrdiff_t row = part.first; row < part.last; ++row) {
-        const auto [tile, image, y, x] = tiling.place(block.first + row);
+        const auto [tile, image, y, x] = tiling.positionOf(block.first + row);
         EXPECT(part.frequency / tiling.across.frequencies() < tile.down + 2);
         EXPECT(part.frequency % tiling.across.frequencies() < tile.across + 2);
         ++products[static_cast<size_t>(row)];
       }
     }
     for (ptrdiff_t i = block.first; i < block.last; ++i) {
-      const auto [tile, image, top, left] = tiling.place(i);
+      const auto [tile, image, top, left] = tiling.positionOf(i);
       EXPECT(products[static_cast<size_t>(i - block.first)] ==
              ptrdiff_t{tile.down + 2} * (tile.across + 2));
       for (ptrdiff_t y = top; y < std::min(top + tile.down, height); ++y) {

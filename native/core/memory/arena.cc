@@ -39,8 +39,8 @@ ArenaLayout layOutArena(const std::vector<Lifetime>& lifetimes) {
   return layout;
 }
 
-ArenaPlaces placeValues(const Program& program, const ArenaSizes& sizes,
-                        const std::vector<int>& storage) {
+ArenaOffsets placeValues(const Program& program, const ArenaSizes& sizes,
+                         const std::vector<int>& storage) {
   const size_t count = program.values.size();
   const int last = static_cast<int>(program.ops.size()) + 1;
   std::vector<Lifetime> lives(count, Lifetime{0, last, 0});
@@ -69,11 +69,11 @@ ArenaPlaces placeValues(const Program& program, const ArenaSizes& sizes,
     lives.push_back({sizes.scratch[i], step, step});
   }
   const ArenaLayout layout = layOutArena(lives);
-  ArenaPlaces places{{}, {}, layout.bytes};
-  for (const int value : storage) places.values.push_back(layout.offsets[value]);
-  places.scratch.assign(layout.offsets.begin() + static_cast<ptrdiff_t>(count),
-                        layout.offsets.end());
-  return places;
+  ArenaOffsets offsets{{}, {}, layout.bytes};
+  for (const int value : storage) offsets.values.push_back(layout.offsets[value]);
+  offsets.scratch.assign(layout.offsets.begin() + static_cast<ptrdiff_t>(count),
+                         layout.offsets.end());
+  return offsets;
 }
 
 }  // namespace vgg

@@ -40,14 +40,14 @@ struct ArenaSizes {
 };
 
 /** Offsets of each value, and of the scratch memory of each operation. */
-struct ArenaPlaces {
+struct ArenaOffsets {
   std::vector<size_t> values, scratch;
   size_t bytes = 0;
 };
 
 /** Places all values of a program by their lifetimes. storage[i] is i, or the value whose bytes
  * value i shares. */
-ArenaPlaces placeValues(const Program& program, const ArenaSizes& sizes,
-                        const std::vector<int>& storage);
+ArenaOffsets placeValues(const Program& program, const ArenaSizes& sizes,
+                         const std::vector<int>& storage);
 
 }  // namespace vgg

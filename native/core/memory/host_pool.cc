@@ -61,7 +61,7 @@ void HostPool::take(size_t bytes, Blocks& to) {
   const std::lock_guard lock(mutex_);
   usedBytes_ += to.back()->bytes();
   usedThisTime_ = std::max(usedThisTime_, usedBytes_);
-  usedOfLate_ = std::max(usedOfLate_, usedBytes_);
+  recentPeak_ = std::max(recentPeak_, usedBytes_);
 }
 
 /** Allocates nothing, because it runs when memory is released. */
@@ -73,12 +73,12 @@ void HostPool::giveBack(Blocks& block) {
   if (usedBytes_ == 0) {
     // After some tens of sequential calls, the memory that concurrent calls needed is released.
     constexpr size_t kSlowness = 64;
-    usedOfLate_ -= (usedOfLate_ - usedThisTime_) / kSlowness;
+    recentPeak_ -= (recentPeak_ - usedThisTime_) / kSlowness;
     usedThisTime_ = 0;
   }
   idleBytes_ += bytes;
   idle_.splice(idle_.end(), block);
-  const size_t kept = std::clamp(2 * usedOfLate_, limits_.least, limits_.most);
+  const size_t kept = std::clamp(2 * recentPeak_, limits_.least, limits_.most);
   while (idleBytes_ > kept) {
     idleBytes_ -= idle_.front()->bytes();
     dropped.splice(dropped.end(), idle_, idle_.begin());

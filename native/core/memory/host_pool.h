@@ -41,7 +41,7 @@ class HostPool : public std::enable_shared_from_this<HostPool> {
   std::mutex mutex_;
   Blocks idle_;  // in the order of release, the latest last
   size_t idleBytes_ = 0, usedBytes_ = 0;
-  size_t usedOfLate_ = 0;    // the peak of usedBytes_, which decays slowly if no longer reached
+  size_t recentPeak_ = 0;    // the peak of usedBytes_, which decays slowly if no longer reached
   size_t usedThisTime_ = 0;  // the peak of usedBytes_ since nothing was in use
 };
 

@@ -27,8 +27,8 @@ template <int Rows, int Streams, typename Element>
 #pragma GCC unroll 8
   for (int i = 0; i < Streams; ++i) {
     const ptrdiff_t following = k + Streams + i < product.depth ? k + Streams + i : k + i;
-    stream[i] = b + product.places[k + i] * product.bRowStride;
-    next[i] = b + product.places[following] * product.bRowStride;
+    stream[i] = b + product.rowsOfB[k + i] * product.bRowStride;
+    next[i] = b + product.rowsOfB[following] * product.bRowStride;
 #pragma GCC unroll 8
     for (int row = 0; row < Rows; ++row) x[row][i] = product.a[row * product.aRowStride + k + i];
   }
@@ -74,13 +74,13 @@ void multiplyPanels(const StripProduct& product, const Element* b) {
   const bool isCopied = product.rows > kMaxRowsInPlace;
   const ptrdiff_t blockRows = isCopied ? kCopiedRows : kBlockRows;
   // If rows are more than a line longer than `width`, other tasks multiply the rest of them.
-  const bool isPiece = product.bRowStride > product.width + kStep;
+  const bool isShare = product.bRowStride > product.width + kStep;
   PanelProduct part{};
   part.aRowStride = product.aRowStride;
   part.rows = product.rows;
   part.segments = 1;
   part.bRowStride = isCopied ? kPanelWidth : product.bRowStride;
-  part.nextStride = isPiece ? product.bRowStride * static_cast<ptrdiff_t>(sizeof(Element)) : 0;
+  part.nextStride = isShare ? product.bRowStride * static_cast<ptrdiff_t>(sizeof(Element)) : 0;
   part.cRowStride = product.cRowStride;
   part.columns = kPanelWidth;
   for (ptrdiff_t k = 0; k < product.depth; k += blockRows) {
@@ -90,13 +90,13 @@ void multiplyPanels(const StripProduct& product, const Element* b) {
     part.accumulate = k > 0;
     const Element* next = b + part.depth * product.bRowStride;
     // The panels prefetch as much as they read; this loop prefetches what lies between the rows.
-    for (ptrdiff_t at = part.depth * product.width; !isPiece && at < next - b; at += kStep)
+    for (ptrdiff_t at = part.depth * product.width; !isShare && at < next - b; at += kStep)
       __builtin_prefetch(next + at, 0, kSecondCache);
     for (ptrdiff_t column = 0; column < product.width; column += kPanelWidth) {
       if (isCopied) {
         for (ptrdiff_t i = 0; i < part.depth; ++i) {
           const Element* row = b + i * product.bRowStride + column;
-          if (isPiece) __builtin_prefetch(row + part.depth * product.bRowStride, 0, kSecondCache);
+          if (isShare) __builtin_prefetch(row + part.depth * product.bRowStride, 0, kSecondCache);
           store(copied + i * kPanelWidth, load(row));
           store(copied + i * kPanelWidth + kLanes, load(row + kLanes));
         }
@@ -106,7 +106,7 @@ void multiplyPanels(const StripProduct& product, const Element* b) {
       } else {
         part.halfB = b + column;
       }
-      part.next = isPiece ? next + column : next + column * part.depth;
+      part.next = isShare ? next + column : next + column * part.depth;
       part.c = product.c + column;
       multiply(part);
     }
@@ -116,7 +116,7 @@ void multiplyPanels(const StripProduct& product, const Element* b) {
 
 template <typename Element>
 void multiplyStripOf(const StripProduct& product, const Element* b) {
-  if (product.places != nullptr) return multiplyStreams<kStreamedRows>(product, b);
+  if (product.rowsOfB != nullptr) return multiplyStreams<kStreamedRows>(product, b);
   multiplyPanels(product, b);
 }
 

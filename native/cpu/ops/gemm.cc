@@ -27,21 +27,21 @@ class ListedColumns {
     }
     ptrdiff_t count = 0;
     for (ptrdiff_t column = 0; column < product.depth; ++column) {
-      places_[count] = static_cast<int32_t>(column);
+      columns_[count] = static_cast<int32_t>(column);
       count += bits[column] != 0 ? 1 : 0;
     }
     for (ptrdiff_t row = 0; row < product.rows; ++row) {
       const float* input = product.a + row * product.aRowStride;
-      for (ptrdiff_t i = 0; i < count; ++i) inputs_[row][i] = input[places_[i]];
+      for (ptrdiff_t i = 0; i < count; ++i) inputs_[row][i] = input[columns_[i]];
     }
     product.a = inputs_[0].data();
     product.aRowStride = kListedColumns;
     product.depth = count;
-    product.places = places_.data();
+    product.rowsOfB = columns_.data();
   }
 
  private:
-  std::array<int32_t, kListedColumns> places_;
+  std::array<int32_t, kListedColumns> columns_;
   std::array<std::array<float, kListedColumns>, kStreamedRows> inputs_;
 };
 
@@ -55,7 +55,7 @@ struct LinearLayer {
 
   /** Computes a task's products. Returns the number of columns read. */
   ptrdiff_t multiply(std::byte* arena, const LinearSplit::Task& task, float* sums) const {
-    const auto [strip, part, piece] = task;
+    const auto [strip, part, share] = task;
     const ptrdiff_t first = part * split.columnsPerPart;
     const auto stride = static_cast<ptrdiff_t>(weight->stride());
     const auto [floats, halves] = weight->strip(static_cast<size_t>(strip));
@@ -65,14 +65,14 @@ struct LinearLayer {
     product.rows = split.images;
     product.depth = std::min(split.columnsPerPart, split.columns - first);
     if (halves != nullptr) {
-      product.halfB = halves + first * stride + split.start(piece);
+      product.halfB = halves + first * stride + split.start(share);
     } else {
-      product.b = floats + first * stride + split.start(piece);
+      product.b = floats + first * stride + split.start(share);
     }
     product.bRowStride = stride;
-    product.width = split.start(piece + 1) - split.start(piece);
+    product.width = split.start(share + 1) - split.start(share);
     product.c =
-        sums + part * split.images * split.sumStride() + strip * split.width + split.start(piece);
+        sums + part * split.images * split.sumStride() + strip * split.width + split.start(share);
     product.cRowStride = split.sumStride();
     ListedColumns listed;
     if (split.isListed()) listed.replace(product, !weight->isFinite());  // 0 · ∞ is not 0
@@ -115,7 +115,7 @@ Step CpuExecutable::prepare(const Gemm& op) {
     pool_.run(static_cast<size_t>(layer.split.tasks()), [&](size_t index) {
       const LinearSplit::Task task = layer.split.taskAt(index);
       const ptrdiff_t read = layer.multiply(run.arena, task, sums);
-      if (task.strip == 0 && task.piece == 0) columnsRead += read;  // the others read the same
+      if (task.strip == 0 && task.share == 0) columnsRead += read;  // the others read the same
     });
     const ptrdiff_t blocks = divideUp(layer.output.channels, kOutputs);
     pool_.run(static_cast<size_t>(layer.split.images * blocks), [&](size_t index) {

@@ -66,7 +66,7 @@ void PackedMatrix::forEach(size_t first, size_t count, Columns columns, const Mo
       for (size_t tile = from; tile < to; tile += kTileRows) {
         const size_t tileEnd = std::min(to, tile + kTileRows);
         for (size_t c = column; c < next; ++c) {
-          Element* packed = elements<Element>() + place(tile, c);
+          Element* packed = elements<Element>() + offsetOf(tile, c);
           for (size_t row = tile; row < tileEnd; ++row)
             move(packed[row - tile], row * columns_ + c - first);
         }
@@ -77,7 +77,7 @@ void PackedMatrix::forEach(size_t first, size_t count, Columns columns, const Mo
   }
 }
 
-size_t PackedMatrix::place(size_t row, size_t column) const {
+size_t PackedMatrix::offsetOf(size_t row, size_t column) const {
   const size_t pixels = columns_ / channels_;
   const size_t line = column % pixels * channels_ + column / pixels;
   return (row / width() * columns_ + line) * stride() + row % width();

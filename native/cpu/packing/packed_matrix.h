@@ -87,7 +87,7 @@ class PackedMatrix {
   void forEach(size_t first, size_t count, Columns columns, const Move& move) const;
   /** Returns the offset of an element of the weight. The elements of the next rows in the strip
    * follow it. */
-  [[nodiscard]] size_t place(size_t row, size_t column) const;
+  [[nodiscard]] size_t offsetOf(size_t row, size_t column) const;
 
   size_t rows_, columns_, channels_;
   Strips strips_;

@@ -229,10 +229,10 @@ void Chooser::place() {
     const int made = choices_.lastValueOf(program_.ops[i]);
     if (made != outputOf(program_.ops[i])) sizes.firstSteps[made] = static_cast<int>(i) + 1;
   }
-  const ArenaPlaces places = placeValues(program_, sizes, choices_.storage);
-  choices_.activationBytes = places.bytes;
-  for (size_t i = 0; i < places.values.size(); ++i) {
-    choices_.buffers[i].offset = places.values[i];
+  const ArenaOffsets offsets = placeValues(program_, sizes, choices_.storage);
+  choices_.activationBytes = offsets.bytes;
+  for (size_t i = 0; i < offsets.values.size(); ++i) {
+    choices_.buffers[i].offset = offsets.values[i];
     if (choices_.storage[i] != static_cast<int>(i))
       choices_.buffers[i] = choices_.buffers[choices_.storage[i]];
   }

@@ -65,7 +65,7 @@ struct Layer {
   /** Transforms channels [c, c + channels) of tile `tile` of the run to one row of each frequency
    * of the block. The row of the first frequency is at `to`. */
   void transform(const Run& run, ptrdiff_t tile, ptrdiff_t c, ptrdiff_t channels, float* to) const {
-    const auto [shape, n, y, x] = tiling.place(tile);
+    const auto [shape, n, y, x] = tiling.positionOf(tile);
     kernels.winogradInput(
         {shape, input.pixel(run.arena, run.first + n, y - padding, x - padding) + c,
          input.rowStride(), input.channels, to + c,
@@ -98,7 +98,7 @@ struct Layer {
    * run. */
   void finish(const Run& run, ptrdiff_t tile, ptrdiff_t c, ptrdiff_t channels,
               const float* from) const {
-    const auto [shape, n, top, left] = tiling.place(tile);
+    const auto [shape, n, top, left] = tiling.positionOf(tile);
     const int shrink = pool ? 2 : 1;
     const ptrdiff_t y = top / shrink;
     const ptrdiff_t x = left / shrink;

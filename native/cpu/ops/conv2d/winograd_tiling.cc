@@ -49,7 +49,7 @@ ptrdiff_t ownBlockTiles(ptrdiff_t tileFloats, ptrdiff_t least, ptrdiff_t maxRows
 
 /** Returns the maximum filter size that may be reread for each private block: a cache holds the
  * filters besides other data. Sizes above 16 MiB were not measured. */
-size_t mostOwnFilterBytes() {
+size_t maxOwnFilterBytes() {
   static const size_t bytes = std::min(cacheBytes(kLevel3, size_t{8} << 20) / 2, size_t{16} << 20);
   return bytes;
 }
@@ -80,7 +80,7 @@ struct TilesOfShape {
 
 }  // namespace
 
-WinogradTiling::Place WinogradTiling::place(ptrdiff_t index) const {
+WinogradTiling::Position WinogradTiling::positionOf(ptrdiff_t index) const {
   const TilesOfShape shapes[] = {{{6, 4}, down.sixes, across.fours},
                                  {{6, 6}, down.sixes, across.sixes},
                                  {{4, 6}, down.fours, across.sixes},
@@ -171,7 +171,7 @@ WinogradTiling tileWinograd(const Shape& weight, const WinogradTiles& chosen, pt
   // Give each thread two blocks, so that a busy core costs less, unless they would have few rows.
   ptrdiff_t each = own == 0 ? 1 : divideUp(tiles, own * threads);
   if (each == 1 && tiles >= ptrdiff_t{2} * threads * kernels.maxRows) each = 2;
-  tiling.isShared = filterBytes > mostOwnFilterBytes() || own == 0 ||
+  tiling.isShared = filterBytes > maxOwnFilterBytes() || own == 0 ||
                     divideUp(tiles, each * threads) < (isSmall ? kMinTiles : kMinTilesOfLarge);
   if (tiling.isShared) {
     tiling.blockCount = divideUp(tiles, kSharedBlockTiles);

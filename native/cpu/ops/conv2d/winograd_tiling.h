@@ -63,14 +63,14 @@ struct WinogradTiling : WinogradTiles {
    * input and in the products. */
   ptrdiff_t inputRow, inputFrequency, productRow, productFrequency;
 
-  struct Place {
+  struct Position {
     WinogradTile tile;
     ptrdiff_t image, y, x;
   };
   /** Returns the shape and position of tile `index` of a run. Tiles are ordered by shape: 6 × 4
    * (down × across), 6 × 6, 4 × 6, 4 × 4. The tiles that have a given frequency are therefore
    * contiguous. */
-  [[nodiscard]] Place place(ptrdiff_t index) const;
+  [[nodiscard]] Position positionOf(ptrdiff_t index) const;
   [[nodiscard]] WinogradBlock blockAt(ptrdiff_t index) const;
 
   /** Return the number of tiles of an image, and of a run. */

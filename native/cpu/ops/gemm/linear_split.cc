@@ -16,15 +16,15 @@ constexpr ptrdiff_t kMinOutputs = 64;
 // if the low bits of their addresses match.
 constexpr ptrdiff_t kSkew = ptrdiff_t{9} * 16;
 
-/** Returns the number of pieces that each of `tasks` equal tasks is cut into: the minimum, up to
+/** Returns the number of shares that each of `tasks` equal tasks is cut into: the minimum, up to
  * `most`, that leaves no thread more than a sixteenth above an even share. */
-ptrdiff_t piecesFor(ptrdiff_t tasks, ptrdiff_t threads, ptrdiff_t most) {
+ptrdiff_t sharesFor(ptrdiff_t tasks, ptrdiff_t threads, ptrdiff_t most) {
   const auto isEven = [&](ptrdiff_t count) {
     return divideUp(count, threads) * threads * 16 <= count * 17;
   };
-  ptrdiff_t pieces = 1;
-  while (pieces < most && !isEven(tasks * pieces)) ++pieces;
-  return pieces;
+  ptrdiff_t shares = 1;
+  while (shares < most && !isEven(tasks * shares)) ++shares;
+  return shares;
 }
 
 }  // namespace
@@ -37,8 +37,8 @@ size_t LinearSplit::scratchFloats() const {
   return checkedMultiply(static_cast<size_t>(parts() * images), static_cast<size_t>(sumStride()));
 }
 
-ptrdiff_t LinearSplit::start(ptrdiff_t piece) const {
-  return width / kStripGrain * piece / pieces * kStripGrain;
+ptrdiff_t LinearSplit::start(ptrdiff_t share) const {
+  return width / kStripGrain * share / shares * kStripGrain;
 }
 
 LinearSplit splitLinear(const Shape& weight, bool isHalf, ptrdiff_t images, int threads) {
@@ -51,7 +51,7 @@ LinearSplit splitLinear(const Shape& weight, bool isHalf, ptrdiff_t images, int 
                     1};
   const ptrdiff_t fewest = divideUp(split.columns, split.isListed() ? kListedColumns : kColumns);
   split.columnsPerPart = divideUp(divideUp(split.columns, fewest), kColumnGrain) * kColumnGrain;
-  split.pieces = piecesFor(split.strips * split.parts(), threads,
+  split.shares = sharesFor(split.strips * split.parts(), threads,
                            std::max<ptrdiff_t>(1, split.width / kMinOutputs));
   return split;
 }

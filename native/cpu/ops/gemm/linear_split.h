@@ -12,14 +12,14 @@ namespace vgg::cpu {
 // threads.
 constexpr ptrdiff_t kListedColumns = 1024;
 
-/** How the work of one layer is cut. A task multiplies a part of the columns with a piece of a
+/** How the work of one layer is cut. A task multiplies a part of the columns with a share of a
  * strip. */
 struct LinearSplit {
   ptrdiff_t images;
   ptrdiff_t columns;        // the weight's
   ptrdiff_t strips, width;  // the packed weight's
   ptrdiff_t columnsPerPart;
-  ptrdiff_t pieces;  // pieces of a strip's outputs
+  ptrdiff_t shares;  // shares of a strip's outputs
 
   /** Returns whether a task lists the columns that it reads. */
   [[nodiscard]] bool isListed() const;
@@ -30,19 +30,19 @@ struct LinearSplit {
   [[nodiscard]] size_t scratchFloats() const;
 
   struct Task {
-    ptrdiff_t strip, part, piece;
+    ptrdiff_t strip, part, share;
   };
-  [[nodiscard]] ptrdiff_t tasks() const { return strips * parts() * pieces; }
+  [[nodiscard]] ptrdiff_t tasks() const { return strips * parts() * shares; }
   [[nodiscard]] Task taskAt(size_t index) const {
     const auto i = static_cast<ptrdiff_t>(index);
-    return {i / pieces / parts(), i / pieces % parts(), i % pieces};
+    return {i / shares / parts(), i / shares % parts(), i % shares};
   }
-  /** Returns the first output of a piece of a strip. */
-  [[nodiscard]] ptrdiff_t start(ptrdiff_t piece) const;
+  /** Returns the first output of a share of a strip. */
+  [[nodiscard]] ptrdiff_t start(ptrdiff_t share) const;
 };
 
 /** Cuts the work for `images` at once and a weight (O, I). `isHalf`: the weight is stored in
- * float16. The number of threads affects only the pieces. */
+ * float16. The number of threads affects only the shares. */
 LinearSplit splitLinear(const Shape& weight, bool isHalf, ptrdiff_t images, int threads);
 
 }  // namespace vgg::cpu
