@@ -34,13 +34,13 @@ const program = new Command("vgg")
   .helpCommand("help [command]", "show the help of a command")
   .helpOption("-h, --help", "show this help")
   .exitOverride()
-  .configureOutput({ outputError: () => {} }); // `report` prints errors in one line
+  .configureOutput({ outputError: () => {} }); // `report` prints errors
 for (const command of commands) {
   command.copyInheritedSettings(program);
   program.addCommand(command);
 }
 
-/** Prints an error as one line, or as JSON with --json. @returns the exit code: 2 for wrong usage, 1 for a failure */
+/** Prints an error as text, or as one line of JSON with --json. @returns the exit code: 2 for wrong usage, 1 for a failure */
 function report(error: unknown): number {
   const isJson = process.argv.includes("--json");
   // Only the library's messages about arguments are usage errors. Any other TypeError is a defect and keeps its stack.

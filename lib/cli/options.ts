@@ -43,7 +43,7 @@ export function command(name: string, description: string): Command {
     .exitOverride();
 }
 
-/** Refuses a call without this option. Unlike commander's own check it comes after that for unknown options, so that a mistyped name is named. */
+/** Refuses a call without this option. Commander's own check runs before its check for unknown options and would hide a mistyped name. */
 export function withRequired(of: Command, flags: string): Command {
   const option = of.options.find((each) => each.flags === flags)!;
   return of.hook("preAction", () => {

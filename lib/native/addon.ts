@@ -171,7 +171,7 @@ export interface StepCost {
   readonly name: string;
   /** The name of this package's kernel, else "cuDNN", "cuBLASLt" or "copy". */
   readonly kernel: string;
-  /** Blocks of this package's kernel, else 0. */
+  /** Blocks of this package's kernel, else 0. For a first layer, its tiles times its slices of 64 channels. */
   readonly blocks: number;
   /** Bytes of activations, read and written once each. */
   readonly bytes: number;

@@ -1,6 +1,7 @@
 // The interface of a device: four classes that every back end implements. Every call is made on the
 // device's own thread (device_thread.h) except `info`, `memoryStats`, `queue`, `thread`,
-// `freeBytes`, `allocate`, `allocateHost`, `createParameters`, `finish`, `halt` and destruction.
+// `freeBytes`, `bytes`, `specs`, `allocate`, `allocateHost`, `createParameters`, `finish`, `halt`
+// and destruction.
 #pragma once
 
 #include <atomic>

@@ -43,7 +43,7 @@ class HeldParameters {
   std::vector<Entry> entries_;
 };
 
-/** Only the device's thread uses it, except for construction and destruction. */
+/** Only the device's thread uses it, except for construction, `current` and destruction. */
 class VersionedParameters : public std::enable_shared_from_this<VersionedParameters> {
  public:
   explicit VersionedParameters(std::shared_ptr<Parameters> current)

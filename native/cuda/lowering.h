@@ -38,6 +38,8 @@ class Lowering {
   /** Makes the choices that need no GPU. `folded` outlives this. */
   Lowering(const Shared& shared, const FoldedProgram& folded, CudaParameters& parameters,
            int64_t batch);
+  Lowering(const Lowering&) = delete;
+  Lowering& operator=(const Lowering&) = delete;
 
   /** Runs our kernel for first layers once. If it computes wrong numbers, first layers run as other
    * layers do. */

@@ -1,4 +1,4 @@
-// The places that an operation touches are those that ARCHITECTURE.md lists.
+// An operation touches exactly the files that ARCHITECTURE.md lists.
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

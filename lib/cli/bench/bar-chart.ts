@@ -44,7 +44,7 @@ interface BarFrame {
   readonly xTitle: string;
   readonly barLabel: string;
   readonly colour: Colour;
-  /** The legend of the bars that have a colour of their own. */
+  /** The legend of bars in other colours. */
   readonly colourLabels?: readonly { readonly label: string; readonly colour: Colour }[];
   readonly marks: readonly { readonly label: string; readonly colour: Colour }[];
   /** A value to compare all bars with. */
@@ -77,16 +77,16 @@ function columnsOf(panels: readonly Panel[]) {
   return { labelWidth, textWidth, lefts, barSpace: space - textWidth - noteWidth - 10 };
 }
 
-interface BarPlace {
+interface BarPosition {
   readonly left: number;
   readonly y: number;
   readonly textWidth: number;
   readonly placeX: (value: number) => number;
 }
 
-function drawBar(bar: Bar & { value: number; colour: Colour }, place: BarPlace): string[] {
+function drawBar(bar: Bar & { value: number; colour: Colour }, position: BarPosition): string[] {
   const { value, mark, colour, note, isBold } = bar;
-  const { left, y, textWidth, placeX } = place;
+  const { left, y, textWidth, placeX } = position;
   const end = Math.max(placeX(value), mark === null ? 0 : placeX(mark.value));
   const body = [
     `<rect x="${round(left)}" y="${y}" width="${round(Math.max(placeX(value) - left, 1))}" height="18" rx="2" fill="${colour}"/>`,

@@ -47,12 +47,9 @@ class Launches {
 #define VGG_LAUNCHES(Kind) [[nodiscard]] std::vector<Launch> of(const Kind& op) const;
   VGG_FOR_EACH_OPERATION(VGG_LAUNCHES)
 #undef VGG_LAUNCHES
-  // ops/conv2d.cc and ops/conv2d/first_layer.cc
-  /** Returns what follows cuDNN's plan in the step: the pool, or bias and ReLU of the plain form.
-   */
-  [[nodiscard]] std::optional<Launch> afterConvolution(const Conv2d& op, Form form) const;
-  /** Returns a grid of one block for each tile. A GPU launches as many blocks as it has room for.
-   */
+  // ops/conv2d/first_layer.cc
+  /** Returns a grid of one block for each tile and slice of channels. A GPU launches as many blocks
+   * as it has room for. */
   [[nodiscard]] Launch firstLayer(const Conv2d& op, const FirstLayer& layer) const;
   // ops/transpose.cc
   [[nodiscard]] Launch input(int value) const;
@@ -64,6 +61,10 @@ class Launches {
                                      const Buffer& output, double operations);
 
  private:
+  // ops/conv2d.cc
+  /** Returns what follows cuDNN's plan in the step: the pool, or bias and ReLU of the plain form.
+   */
+  [[nodiscard]] std::optional<Launch> afterConvolution(const Conv2d& op, Form form) const;
   /** A kernel with a thread for each vector of its output. */
   [[nodiscard]] static Launch perVector(const std::string& name, const std::string& file,
                                         const std::string& kernel, size_t readBytes,

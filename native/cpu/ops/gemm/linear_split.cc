@@ -17,7 +17,7 @@ constexpr ptrdiff_t kMinOutputs = 64;
 constexpr ptrdiff_t kSkew = ptrdiff_t{9} * 16;
 
 /** Returns the number of shares that each of `tasks` equal tasks is cut into: the minimum, up to
- * `most`, that leaves no thread more than a sixteenth above an even share. */
+ * `most`, that leaves no thread more than a sixteenth above the mean. */
 ptrdiff_t sharesFor(ptrdiff_t tasks, ptrdiff_t threads, ptrdiff_t most) {
   const auto isEven = [&](ptrdiff_t count) {
     return divideUp(count, threads) * threads * 16 <= count * 17;
