@@ -1,6 +1,6 @@
 // Devices, their options and statistics, and tensors in their memory.
 
-import { checkInteger, formatShape, rangeError, readOptions, typeError } from "../check.js";
+import { bare, checkInteger, formatShape, rangeError, readOptions, typeError } from "../check.js";
 import { arrayTypeOf, type DType, dtypes } from "../dtype.js";
 import { awaitNative, callNative, VggError } from "../errors.js";
 import { gpuCacheFolder } from "../files/cache-folder.js";
@@ -82,7 +82,8 @@ export async function openDevice(
     );
   if (id === "cpu") return openCpu();
   try {
-    return await openGpu(Number(id.split(":")[1] ?? 0), deterministic, {}, maxQueuedBytes ?? 0);
+    const ordinal = Number(id.split(":")[1] ?? 0);
+    return await openGpu(ordinal, deterministic, nothingForced, maxQueuedBytes ?? 0);
   } catch (error) {
     // `diagnose` says why the GPU does not work.
     if (id === "auto" && error instanceof VggError && error.code !== "ADDON_MISSING")
@@ -91,10 +92,15 @@ export async function openDevice(
   }
 }
 
+type NativeOptions = Parameters<NativeAddon["openCuda"]>[1];
+type ForcedChoice = Pick<NativeOptions, "form" | "linear">;
+
+const nothingForced: ForcedChoice = bare({ form: null, linear: null });
+
 async function openGpu(
   ordinal: number,
   deterministic: boolean,
-  { form = null, linear = null }: ForcedKernels,
+  { form, linear }: ForcedChoice,
   maxQueuedBytes: number,
 ): Promise<Device> {
   const options = { cacheFolder: gpuCacheFolder(), deterministic, form, linear, maxQueuedBytes };
@@ -103,10 +109,8 @@ async function openGpu(
   return new Device(gpuInfos()[ordinal]!, opened, traits.filter(Boolean).join(", "));
 }
 
-type NativeOptions = Parameters<NativeAddon["openCuda"]>[1];
-
 /** @internal The kernels of a GPU that run without being timed against others. */
-export type ForcedKernels = Partial<Pick<NativeOptions, "form" | "linear">>;
+export type ForcedKernels = Partial<ForcedChoice>;
 
 /**
  * Opens a GPU with forced kernels, for comparing them (docs/gpu.md). The package does not export it.
@@ -114,7 +118,7 @@ export type ForcedKernels = Partial<Pick<NativeOptions, "form" | "linear">>;
  * @throws {RangeError} no such kernel @throws {VggError} as `openDevice`
  */
 export function openForcedGpu(forced: ForcedKernels): Promise<Device> {
-  return openGpu(0, false, forced, 0);
+  return openGpu(0, false, bare({ ...nothingForced, ...forced }), 0);
 }
 
 /**
