@@ -14,8 +14,13 @@ std::vector<int> countUses(const Program& program) {
 FoldedProgram foldBatchNorm(const Program& program) {
   const std::vector<int> uses = countUses(program);
   std::vector<int> producer(program.values.size(), kNone);  // index into folded.ops
-  FoldedProgram result{{program.values, {}, program.inputs, program.outputs},
-                       std::vector<FoldedNorm>(program.values.size())};
+  // Not as one braced list: if a member cannot be allocated, GCC 12 destroys members of a nested
+  // aggregate that were never made.
+  FoldedProgram result;
+  result.program.values = program.values;
+  result.program.inputs = program.inputs;
+  result.program.outputs = program.outputs;
+  result.norms.resize(program.values.size());
   std::vector<Op>& ops = result.program.ops;
   for (const Op& op : program.ops) {
     if (const auto* norm = std::get_if<BatchNorm>(&op); norm != nullptr && uses[norm->input] == 1) {

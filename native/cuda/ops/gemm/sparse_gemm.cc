@@ -100,9 +100,12 @@ std::optional<SparseStep> sparseStep(const Shared& shared, CudaParameters& param
                  inner = stepOf(shared, layer, transposed->memory->address(),
                                 transposed->hasSpecial->address(),
                                 scratch->address())](const Run& run) { inner(run); };
-    return SparseStep{std::move(step),
-                      {std::move(scratch), std::vector<int>(static_cast<size_t>(split.parts)),
-                       layer.output.channels, byteSize(layer.input.type)}};
+    UsedInputs used;
+    used.counts.resize(static_cast<size_t>(split.parts));
+    used.memory = std::move(scratch);
+    used.outputs = layer.output.channels;
+    used.elementBytes = byteSize(layer.input.type);
+    return SparseStep{std::move(step), std::move(used)};
   } catch (const Error& error) {
     if (error.code() != Code::kOutOfMemory) throw;
     return std::nullopt;
