@@ -1,6 +1,11 @@
 // `npm run docs:check`: whether the docstrings of all public names are complete. Prints what they lack, a line each.
 import { fileURLToPath } from "node:url";
-import { Application, ReflectionKind } from "typedoc";
+
+const { Application, ReflectionKind } = await import("typedoc").catch((error) => {
+  if (error.code !== "ERR_MODULE_NOT_FOUND") throw error;
+  console.error("Expected typedoc but it is not installed; run: npm ci --prefix typedoc");
+  process.exit(1);
+});
 
 const callable = ReflectionKind.Function | ReflectionKind.Method;
 const documented =
