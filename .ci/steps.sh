@@ -66,17 +66,22 @@ clang_format() {
   git ls-files -z '*.cc' '*.h' '*.cu' | xargs -0 .cache/tools/bin/clang-format --dry-run --Werror
 }
 
-# clang-tidy needs build/compile_commands.json and the generated sources, which node-gyp removes.
+# clang-tidy needs build/compile_commands.json and the generated sources.
 clang_tidy() {
   npm run build:addon &&
     git ls-files -z 'native/*.cc' | xargs -0 -n 8 -P 2 .cache/tools/bin/clang-tidy -p build --quiet --warnings-as-errors='*' \
       2>/dev/null
 }
 
-# Builds the same addon with binding.gyp.
+# Builds the addon through binding.gyp, in a copy: node-gyp removes build/, which later steps use.
 gyp() {
-  rm -f build/Release/vgg_cudnn.node
-  npx --yes node-gyp rebuild --jobs 2 && node dist/cli/main.js doctor
+  local folder status
+  folder=$(mktemp -d) && git checkout-index -a --prefix="$folder/" && ln -s "$PWD/node_modules" "$folder/node_modules" &&
+    (cd "$folder" && npx --yes node-gyp rebuild --jobs 2) &&
+    VGG_ADDON=$folder/build/Release/vgg_cudnn.node node dist/cli/main.js doctor
+  status=$?
+  rm -rf "$folder"
+  return "$status"
 }
 
 # Compiles the core for arm64 and runs its tests under emulation.
