@@ -133,7 +133,7 @@ writeFileSync(join(tree, "bundle.json"), `${JSON.stringify(manifest, null, 2)}\n
 
 const archive = join(folder, "vgg-cudnn-gpu.tar.xz");
 execFileSync("tar", ["-cJf", archive, "--owner=0", "--group=0", "-C", tree, "."], {
-  env: { ...process.env, XZ_OPT: "-6 -T0" },
+  env: { ...process.env, XZ_OPT: "-2 -T0" },
   stdio: "inherit",
 });
 rmSync(tree, { recursive: true });
