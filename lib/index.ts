@@ -35,6 +35,7 @@ export type { Classification, Prediction } from "./vgg/classify.js";
 export { type KnownWeights, knownWeights, listWeights, pullWeights } from "./vgg/known-weights.js";
 export { imagenetLabels } from "./vgg/labels.js";
 export { Vgg } from "./vgg/model.js";
+export type { NamedParameters } from "./vgg/named-parameters.js";
 export type {
   ClassifyOptions,
   CreateOptions,

@@ -1,13 +1,12 @@
 // Classifies images: decodes the next ones while the device works, and returns the best classes of each.
-
-import { setImmediate } from "node:timers/promises";
 import { GraphBuilder } from "../graph/builder.js";
 import type { Graph } from "../graph/graph.js";
 import type { GraphRecord } from "../graph/ops.js";
-import { type CropOptions, cropPixels, imageNetMean, imageNetStd } from "../image/preprocess.js";
+import { imageNetMean, imageNetStd } from "../image/preprocess.js";
 import type { OpenedSource } from "../image/source.js";
-import { Tensor } from "../tensor.js";
-import { Lookahead, type Sources } from "./lookahead.js";
+import type { Tensor } from "../tensor.js";
+import { type EachOptions, isFailure, runEach } from "./each.js";
+import type { Sources } from "./lookahead.js";
 import { recordModules } from "./record.js";
 import type { Topology } from "./topology.js";
 
@@ -30,11 +29,6 @@ export function recordClassify(topology: Topology, top: number): GraphRecord {
   const { value: logits } = recordModules(builder, topology, image, []);
   const { values, indices } = builder.topK(builder.softmax(logits), top);
   return builder.finish({ probabilities: values, indices });
-}
-
-/** Returns torchvision's crop in proportion: for 224 pixels, the shorter side is resized to 256. */
-function cropSizes({ imageSize }: Topology): Pick<CropOptions, "resizeSize" | "cropSize"> {
-  return { resizeSize: Math.round((imageSize * 256) / 224), cropSize: imageSize };
 }
 
 /** Classifies pixels (n, imageSize, imageSize, 3) uint8. `labels` may be undefined. */
@@ -78,55 +72,18 @@ export type Classification<Source> =
       readonly error: unknown;
     };
 
-/** Whether an image failed. Does not use `"error" in`, which also finds properties of Object.prototype. */
-export function isFailure<Source>(
-  result: Classification<Source>,
-): result is Extract<Classification<Source>, { error: unknown }> {
-  return Object.hasOwn(result, "error");
-}
-
-/**
- * Classifies images in order. The next batch is decoded while the device works on this one.
- * @param open opens a source; called before the iterator's next source is requested
- */
+/** Classifies images in order, as `runEach` does. `labels` may be undefined. */
 export async function* classifyAll<Source>(
   graph: Graph,
   topology: Topology,
   labels: readonly string[] | undefined,
   sources: Sources<Source>,
   open: (source: Source) => OpenedSource,
-  options: { batchSize: number; signal: AbortSignal | undefined },
+  options: EachOptions,
 ): AsyncGenerator<Classification<Source>> {
-  const { batchSize, signal } = options;
-  const { imageSize } = topology;
-  const imageBytes = imageSize * imageSize * 3;
-  const crop = cropSizes(topology);
-  const call = {};
-  const decode = async (source: Source, stop: AbortSignal) =>
-    cropPixels(open(source), { ...crop, signal: stop }, call);
-  const ahead = new Lookahead(sources, batchSize, decode, signal);
-  try {
-    for (;;) {
-      const batch = await ahead.take();
-      if (batch.length === 0) return;
-      const good = batch.flatMap(({ pixels }) =>
-        pixels.status === "fulfilled" ? [pixels.value] : [],
-      );
-      const data = new Uint8Array(good.length * imageBytes);
-      for (const [index, pixels] of good.entries()) data.set(pixels, index * imageBytes);
-      const tensor = new Tensor([good.length, imageSize, imageSize, 3], data);
-      let predictions: Prediction[][] = [];
-      if (good.length > 0) predictions = await classifyPixels(graph, tensor, labels, signal);
-      // Yield to the event loop, so that timers and thus signals can fire. Refused sources alone may never let it turn.
-      else await setImmediate();
-      let taken = 0;
-      for (const { source, pixels } of batch) {
-        signal?.throwIfAborted();
-        if (pixels.status === "rejected") yield { source, error: pixels.reason };
-        else yield { source, predictions: predictions[taken++]! };
-      }
-    }
-  } finally {
-    await ahead.close();
+  const compute = (pixels: Tensor) => classifyPixels(graph, pixels, labels, options.signal);
+  for await (const result of runEach(topology, sources, open, compute, options)) {
+    if (isFailure(result)) yield result;
+    else yield { source: result.source, predictions: result.value };
   }
 }

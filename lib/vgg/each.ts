@@ -1,0 +1,76 @@
+// Runs a graph on images, batch by batch: decodes the next batch while the device works on this one.
+import { setImmediate } from "node:timers/promises";
+import { type CropOptions, cropPixels } from "../image/preprocess.js";
+import type { OpenedSource } from "../image/source.js";
+import { Tensor } from "../tensor.js";
+import { Lookahead, type Sources } from "./lookahead.js";
+import type { Topology } from "./topology.js";
+
+/** Options of `runEach`. */
+export interface EachOptions {
+  /** The number of images in one batch on the device. */
+  readonly batchSize: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The value for one image, or why there is none. */
+export type Outcome<Source, Value> =
+  | { readonly source: Source; readonly value: Value }
+  | { readonly source: Source; readonly error: unknown };
+
+/** Whether an image failed. Does not use `"error" in`, which also finds properties of Object.prototype. */
+export function isFailure<Result extends object>(
+  result: Result,
+): result is Extract<Result, { readonly error: unknown }> {
+  return Object.hasOwn(result, "error");
+}
+
+/** Returns torchvision's crop in proportion: for 224 pixels, the shorter side is resized to 256. */
+function cropSizes({ imageSize }: Topology): Pick<CropOptions, "resizeSize" | "cropSize"> {
+  return { resizeSize: Math.round((imageSize * 256) / 224), cropSize: imageSize };
+}
+
+/**
+ * Computes a value for each image, in order. A bad image does not stop the others.
+ * @param open opens a source; called before the iterator's next source is requested
+ * @param compute returns the values of pixels (n, imageSize, imageSize, 3) uint8, one for each image
+ */
+export async function* runEach<Source, Value>(
+  topology: Topology,
+  sources: Sources<Source>,
+  open: (source: Source) => OpenedSource,
+  compute: (pixels: Tensor) => Promise<readonly Value[]>,
+  { batchSize, signal }: EachOptions,
+): AsyncGenerator<Outcome<Source, Value>> {
+  const { imageSize } = topology;
+  const imageBytes = imageSize * imageSize * 3;
+  const crop = cropSizes(topology);
+  const call = {};
+  const decode = async (source: Source, stop: AbortSignal) =>
+    cropPixels(open(source), { ...crop, signal: stop }, call);
+  const ahead = new Lookahead(sources, batchSize, decode, signal);
+  try {
+    for (;;) {
+      const batch = await ahead.take();
+      if (batch.length === 0) return;
+      const good = batch.flatMap(({ pixels }) =>
+        pixels.status === "fulfilled" ? [pixels.value] : [],
+      );
+      const data = new Uint8Array(good.length * imageBytes);
+      for (const [index, pixels] of good.entries()) data.set(pixels, index * imageBytes);
+      const tensor = new Tensor([good.length, imageSize, imageSize, 3], data);
+      let values: readonly Value[] = [];
+      if (good.length > 0) values = await compute(tensor);
+      // Yield to the event loop, so that timers and thus signals can fire. Refused sources alone may never let it turn.
+      else await setImmediate();
+      let taken = 0;
+      for (const { source, pixels } of batch) {
+        signal?.throwIfAborted();
+        if (pixels.status === "rejected") yield { source, error: pixels.reason };
+        else yield { source, value: values[taken++]! };
+      }
+    }
+  } finally {
+    await ahead.close();
+  }
+}

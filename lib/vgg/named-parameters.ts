@@ -1,0 +1,111 @@
+// The parameters of a model by torchvision's names: reading, replacing and saving them.
+import { readOptions, typeError } from "../check.js";
+import type { WriteOptions } from "../checkpoint/safetensors.js";
+import type { Tensor } from "../tensor.js";
+import type { ParameterInfo } from "./parameters.js";
+import { saveModel } from "./save.js";
+import type { ModelState } from "./state.js";
+import type { LoadStateDictOptions, StateDict, StateDictDifference } from "./state-dict.js";
+import type { Topology } from "./topology.js";
+
+/**
+ * Named parameters: what `Vgg` offers to read, replace and save them.
+ * @example for (const { name, shape } of model.parameters()) console.log(name, shape);
+ */
+export abstract class NamedParameters {
+  /** The names of the classes, if they are known. */
+  readonly labels: readonly string[] | undefined;
+  #state: ModelState;
+  #topology: Topology;
+  #checkLive: () => void;
+
+  /** @param checkLive throws if the model was disposed */
+  constructor(
+    state: ModelState,
+    topology: Topology,
+    labels: readonly string[] | undefined,
+    checkLive: () => void,
+  ) {
+    this.labels = labels;
+    this.#state = state;
+    this.#topology = topology;
+    this.#checkLive = checkLive;
+  }
+
+  /** The number of trainable elements: 132,863,336 for VGG11 with 1000 classes. */
+  get parameterCount(): number {
+    return this.#state.parameterCount;
+  }
+
+  /**
+   * Iterates over the entries of torchvision's state_dict, in its order.
+   * @example for (const { name, shape } of model.parameters()) console.log(name, shape);
+   */
+  parameters(): IterableIterator<ParameterInfo> {
+    return this.#state.infos();
+  }
+
+  /**
+   * Copies a parameter.
+   * @throws {TypeError|RangeError} unknown name @throws {VggError} DISPOSED, OUT_OF_MEMORY
+   * @example const { shape, data } = await model.getParameter("classifier.6.bias");
+   */
+  async getParameter(name: string): Promise<Tensor> {
+    this.#checkLive();
+    return this.#state.get(name);
+  }
+
+  /**
+   * Replaces a parameter for all later forwards. The values are copied before this returns.
+   * @param tensor float32, or float64, float16 or bfloat16, which are converted to float32
+   * @throws {TypeError|RangeError} unknown name, another dtype or shape
+   * @throws {VggError} DISPOSED, OUT_OF_MEMORY, QUEUE_FULL
+   * @example await model.setParameter("classifier.6.bias", Tensor.zeros([1000]));
+   */
+  async setParameter(name: string, tensor: Tensor): Promise<void> {
+    this.#checkLive();
+    await this.#state.set(name, tensor);
+  }
+
+  /**
+   * Copies all parameters and statistics, in torchvision's order. Includes the writes of earlier calls and of no later
+   * ones.
+   * @throws {VggError} DISPOSED, OUT_OF_MEMORY
+   * @example const bias = (await model.stateDict()).get("classifier.6.bias");
+   */
+  async stateDict(): Promise<Map<string, Tensor>> {
+    this.#checkLive();
+    return this.#state.tensors();
+  }
+
+  /**
+   * Replaces the parameters atomically: a forward sees all new values or only old ones. The values are copied before
+   * this returns.
+   * @throws {TypeError} not a Map or object of Tensors, another dtype
+   * @throws {VggError} STATE_DICT_MISMATCH with every missing, unexpected and misshapen key; DISPOSED, OUT_OF_MEMORY,
+   * QUEUE_FULL; nothing was written
+   * @example await model.loadStateDict(await readCheckpoint("vgg11.safetensors"));
+   */
+  async loadStateDict(
+    tensors: StateDict,
+    options: LoadStateDictOptions = {},
+  ): Promise<StateDictDifference> {
+    this.#checkLive();
+    const { strict = true } = readOptions(options, "options", ["strict"]);
+    if (typeof strict !== "boolean") throw typeError("a boolean", "options.strict", strict);
+    return this.#state.load(tensors, strict);
+  }
+
+  /**
+   * Writes the parameters and labels as safetensors. Includes the writes of earlier calls and of no later ones.
+   * Forwards do not wait for it. A parameter that a later call replaces is copied first.
+   * @throws {TypeError} not a path, metadata that is not an object of strings
+   * @throws {RangeError} no file, or contents that a reader would refuse
+   * @throws {VggError} DISPOSED, DISK_FULL, FOLDER_UNUSABLE
+   * @example await model.save("ants-and-bees.safetensors", { metadata: { trained: "2026-11-30" } });
+   */
+  async save(path: string, options: WriteOptions = {}): Promise<void> {
+    this.#checkLive();
+    await saveModel(this.#state, { arch: this.#topology.arch, labels: this.labels }, path, options);
+  }
+}
