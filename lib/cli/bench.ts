@@ -21,6 +21,7 @@ import {
 } from "./options.js";
 import { progressLine } from "./progress.js";
 import { textTable } from "./table.js";
+import { wrap } from "./text.js";
 
 interface Options extends ModelOptions, DeviceOptions, OutputOptions {
   weights?: string;
@@ -43,7 +44,11 @@ export function benchCommand(): Command {
       "timed forwards for each batch size (default: what fits into 3 seconds, from 5 to 1000)",
       integer,
     )
-    .option("--layers", "print each layer's time against its floor", false)
+    .option(
+      "--layers",
+      "print each layer's time against its floor (--json has shapes and bytes)",
+      false,
+    )
     .option("--export <dir>", "write JSON, CSV, and figures as SVG and PNG into a folder")
     .action(bench);
 }
@@ -64,7 +69,7 @@ async function bench(options: Options, command: Command): Promise<void> {
     const offered = device.info.precisions.join(", ");
     throw new VggError(
       "UNSUPPORTED",
-      `Expected one of ${offered}, which ${device.id} offers, for --precision but received "${precision}"`,
+      `--precision ${precision} is not available on ${device.id}, which has ${offered}`,
     );
   }
   const benchOptions: BenchOptions = { batches, warmup: options.warmup, iterations };
@@ -105,46 +110,60 @@ function describeReport(report: BenchReport): string[] {
         `Node ${number(coldStart.nodeMs, 0)}, import ${number(coldStart.importMs, 0)}, device ${number(coldStart.openMs, 0)}, ` +
         `model ${number(coldStart.modelMs, 0)}, forward ${number(coldStart.firstForwardMs, 0)}`;
   const stats = batches.at(-1)!.memory;
+  const speed = ["batch", "p50 ms", "p95 ms", "p99 ms", "images/s"];
   return [
-    `${arch}, ${precision}, ${imageSize} × ${imageSize} pixels, ${device.name} (${place})`,
-    `arithmetic  ${peak(roofline.gigaflopsPerSecond, "GFLOP/s", roofline.arithmetic)}`,
-    `memory      ${peak(roofline.gigabytesPerSecond, "GB/s", roofline.memory)}`,
-    `cold start  ${cold}`,
-    `in use      ${megabytes(memory.rssBytes)} resident, ${megabytes(memory.peakRssBytes)} at most; ` +
-      `parameters ${megabytes(stats.parameterBytes)}, activations ${megabytes(stats.activationBytes)}`,
+    wrap(`${arch}, ${precision}, ${imageSize} × ${imageSize} pixels, ${device.name} (${place})`),
+    ...[
+      `arithmetic  ${peak(roofline.gigaflopsPerSecond, "GFLOP/s", roofline.arithmetic)}`,
+      `memory      ${peak(roofline.gigabytesPerSecond, "GB/s", roofline.memory)}`,
+      `cold start  ${cold}`,
+      `in use      ${megabytes(memory.rssBytes)} resident, ${megabytes(memory.peakRssBytes)} at most; ` +
+        `parameters ${megabytes(stats.parameterBytes)}, activations ${megabytes(stats.activationBytes)}`,
+    ].map((line) => wrap(line, " ".repeat(12))),
+    "",
+    ...textTable([...speed, `${report.inFlight} in flight`, "runs"], batches.map(speedRow), 0),
     "",
     ...textTable(
-      [
-        ...["batch", "p50 ms", "p95 ms", "p99 ms", "images/s", `${report.inFlight} in flight`],
-        ...["TFLOP/s", "floor ms", "of roofline", "overhead µs", "JS µs", "runs"],
-      ],
-      batches.map(batchRow),
+      ["batch", "TFLOP/s", "floor ms", "of roofline", "overhead µs", "JS µs"],
+      batches.map(effortRow),
       0,
     ),
+    ...(batches.some(({ rooflineShare }) => (rooflineShare ?? 0) > 1.1) ? [busy] : []),
   ];
 }
 
-function batchRow(report: BatchReport): string[] {
-  const { batch, latencyMs, imagesPerSecond, imagesPerSecondInFlight } = report;
+const busy = wrap(
+  "A share of the roofline above 100 %: caches held the data, or the machine was busy while its peak was measured.",
+);
+
+function speedRow(report: BatchReport): string[] {
+  const { batch, latencyMs, imagesPerSecond, imagesPerSecondInFlight, iterations } = report;
   return [
     ...[String(batch), number(latencyMs.p50), number(latencyMs.p95), number(latencyMs.p99)],
-    ...[number(imagesPerSecond, 1), number(imagesPerSecondInFlight, 1)],
-    ...[
-      number(report.teraflopsPerSecond, 3),
-      number(report.floorMs),
-      percent(report.rooflineShare),
-    ],
-    ...[number(report.overheadUs, 0), number(report.javascriptUs, 0)],
-    String(report.iterations),
+    ...[number(imagesPerSecond, 1), number(imagesPerSecondInFlight, 1), String(iterations)],
   ];
+}
+
+function effortRow(report: BatchReport): string[] {
+  const { batch, teraflopsPerSecond, floorMs, rooflineShare, overheadUs, javascriptUs } = report;
+  return [
+    ...[String(batch), number(teraflopsPerSecond, 3), number(floorMs), percent(rooflineShare)],
+    ...[number(overheadUs, 0), number(javascriptUs, 0)],
+  ];
+}
+
+/** Shortens the modules of one step: "features.0+features.1+features.2" becomes "features.0-2". */
+function shortName(name: string): string {
+  const [first, ...rest] = name.split("+");
+  const last = rest.at(-1);
+  return last === undefined ? first! : `${first}-${last.slice(last.lastIndexOf(".") + 1)}`;
 }
 
 function describeLayers({ batch, layers }: BatchReport): string[] {
-  const rows = layers.map((layer) => [
-    ...[layer.name, layer.kind, `(${layer.outputShape.join(", ")})`, number(layer.medianMs, 3)],
-    ...[number((2 * layer.products) / 1e9, 2), number(layer.bytes / 1e6, 2)],
-    ...[number(layer.floorMs, 3), layer.bound ?? "-", percent(layer.share)],
+  const rows = layers.map(({ name, kind, medianMs, floorMs, bound, share }) => [
+    ...[shortName(name), kind, number(medianMs, 3)],
+    ...[number(floorMs, 3), bound ?? "-", percent(share)],
   ]);
-  const heads = ["name", "kind", "output", "ms", "GFLOP", "MB", "floor ms", "bound by", "of floor"];
-  return ["", `batch ${batch}`, ...textTable(heads, rows, 3)];
+  const heads = ["name", "kind", "ms", "floor ms", "bound by", "of floor"];
+  return ["", `batch ${batch}`, ...textTable(heads, rows, 2)];
 }

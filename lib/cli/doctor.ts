@@ -1,68 +1,98 @@
 // `vgg doctor`: compares the package's requirements with this machine, and says what to do about a difference.
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { type Diagnosis, diagnose } from "../device/diagnosis.js";
 import { command, type OutputOptions, print } from "./options.js";
+import { wrap } from "./text.js";
+
+interface DoctorOptions extends OutputOptions {
+  require?: "cpu" | "cuda";
+}
 
 export function doctorCommand(): Command {
-  return command("doctor", "say what works on this machine, what does not, and why").action(
-    (options: OutputOptions) => {
+  return command("doctor", "say what works on this machine, what does not, and why")
+    .addOption(
+      new Option("--require <kind>", "fail unless such a device is ready").choices(["cpu", "cuda"]),
+    )
+    .action((options: DoctorOptions) => {
       const diagnosis = diagnose();
-      print(options, diagnosis, () => describeDiagnosis(diagnosis));
-      if (diagnosis.cpu === null) process.exitCode = 1;
-    },
-  );
+      const { isReady, verdict } = judge(diagnosis, options.require);
+      print(options, { ...diagnosis, isReady, verdict }, () =>
+        [...describeDiagnosis(diagnosis), "", wrap(verdict)].join("\n"),
+      );
+      if (!isReady) process.exitCode = 1;
+    });
 }
 
-function describeDiagnosis({ version, node, platform, addon, cpu, cuda }: Diagnosis): string {
-  const lines = [`vgg-cudnn ${version}, Node ${node}, ${platform}`];
-  if (addon.path !== null) lines.push(`ok    addon  ${addon.path}`);
-  else {
-    lines.push("FAIL  addon  could not be loaded; build it with: npx vgg build");
-    for (const { path, error } of addon.tried) lines.push(`             ${path}: ${error}`);
+/** Says in one sentence what this machine can run. It is ready if it has the required kind of device. */
+function judge({ cpu, cuda }: Diagnosis, required: "cpu" | "cuda" = "cpu") {
+  if (cpu === null)
+    return { isReady: false, verdict: "This machine is not ready: the addon is missing." };
+  if (cuda.available) {
+    const ids = cuda.devices.map(({ id }) => id).join(", ");
+    return { isReady: true, verdict: `This machine is ready: ${ids} and the CPU.` };
   }
-  if (cpu === null) lines.push("FAIL  cpu    needs the addon");
+  return required === "cuda"
+    ? {
+        isReady: false,
+        verdict: "This machine is not ready: --require cuda, but there is no GPU that works.",
+      }
+    : { isReady: true, verdict: "This machine is ready: the CPU only. No GPU will be used." };
+}
+
+/** A line of the report. Further lines of a long text begin below the first. */
+function line(state: "ok" | "none" | "FAIL" | "", name: string, text: string): string {
+  const start = `${state.padEnd(5)} ${name.padEnd(9)} `;
+  return wrap(start + text, " ".repeat(start.length));
+}
+
+function describeDiagnosis({ version, node, platform, addon, cpu, cuda }: Diagnosis): string[] {
+  const lines = [`vgg-cudnn ${version}, Node ${node}, ${platform}`];
+  if (addon.path !== null) lines.push(line("ok", "addon", addon.path));
+  else {
+    lines.push(line("FAIL", "addon", "could not be loaded; build it with: npx vgg-cudnn build"));
+    for (const { path, error } of addon.tried) lines.push(line("", "", `${path}: ${error}`));
+  }
+  if (cpu === null) lines.push(line("FAIL", "cpu", "needs the addon"));
   else {
     const memory = `${(cpu.memoryBytes / 1e9).toFixed(1)} GB`;
-    lines.push(
-      `ok    cpu    ${cpu.name}, ${cpu.threads} threads, ${cpu.instructionSets?.join(" > ")}, ${memory}`,
-    );
+    const sets = cpu.instructionSets?.join(" > ");
+    lines.push(line("ok", "cpu", `${cpu.name}, ${cpu.threads} threads, ${sets}, ${memory}`));
   }
-  lines.push(...describeCuda(cuda));
-  return lines.join("\n");
+  return [...lines, ...describeCuda(cuda)];
 }
 
-/** Describes each GPU and each library, and the paths that were tried if CUDA is not available. */
-function describeCuda({
-  available,
-  reason,
-  devices,
-  libraries,
-  attempts,
-  environment,
-}: Diagnosis["cuda"]): string[] {
-  const lines = available ? [] : [`none  cuda   ${reason}`];
-  for (const { id, name, computeCapability, memoryBytes, precisions } of available ? devices : []) {
+/** Describes each GPU and each library, and what was tried if CUDA is not available. */
+function describeCuda(cuda: Diagnosis["cuda"]): string[] {
+  const { available, reason, devices, libraries, attempts, environment } = cuda;
+  const lines: string[] = [];
+  for (const gpu of available ? devices : []) {
+    const { id, name, computeCapability, memoryBytes, precisions } = gpu;
     const memory = `${(memoryBytes / 1e9).toFixed(1)} GB`;
-    lines.push(
-      `ok    ${id} ${name}, compute capability ${computeCapability}, ${memory}, ${precisions.join(", ")}`,
-    );
+    const text = `${name}, compute capability ${computeCapability}, ${memory}, ${precisions.join(", ")}`;
+    lines.push(line("ok", id, text));
   }
+  // A missing library is the reason itself, and its own line says it.
+  const isSaid = libraries.some(({ name, problem }) => `${name}: ${problem}` === reason);
+  if (!available && !isSaid) lines.push(line("none", "cuda", reason));
   for (const { name, path, version, problem } of libraries) {
-    if (`${name}: ${problem}` === reason) continue; // the first line says it
-    const found = problem === null ? `${version} at ${path}` : problem;
-    lines.push(`${problem === null ? "ok   " : "none "} ${name}: ${found}`);
+    const short = name.replace("CUDA driver", "driver");
+    if (problem === null) lines.push(line("ok", short, `${version} at ${path}`));
+    else lines.push(line("none", short, problem));
   }
-  if (!available) {
-    // Omit folders that lack the file, unless the user named a folder.
-    const named = attempts.filter(
-      ({ error }) =>
-        error !== null && (error !== "no such file" || environment.VGG_CUDA_PATH !== undefined),
-    );
-    for (const { path, error } of named) {
-      // The system's loader begins its messages with the name.
-      lines.push(`             ${error?.startsWith(`${path}: `) ? error : `${path}: ${error}`}`);
-    }
+  for (const { path, error } of available ? [] : attempts) {
+    if (error === null || isAbsence(error, environment)) continue;
+    // The system's loader begins its messages with the name.
+    lines.push(line("", "", error.startsWith(`${path}: `) ? error : `${path}: ${error}`));
   }
-  for (const [name, value] of Object.entries(environment)) lines.push(`      ${name}=${value}`);
+  for (const [name, value] of Object.entries(environment))
+    lines.push(line("", "", `${name}=${value}`));
   return lines;
+}
+
+/** Whether an attempt only says that the file is absent. It is of interest if the user named a folder. */
+function isAbsence(error: string, environment: Readonly<Record<string, string>>): boolean {
+  const isMissing =
+    error === "no such file" ||
+    error.endsWith("cannot open shared object file: No such file or directory");
+  return isMissing && environment.VGG_CUDA_PATH === undefined;
 }

@@ -1,15 +1,18 @@
 #!/usr/bin/env node
 // The command line `vgg`: prints results on stdout and everything else on stderr. Exit code 0: success; 1: failure;
 // 2: wrong usage.
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Help } from "commander";
 import { version } from "../device/diagnosis.js";
 import { VggError } from "../errors.js";
 import { benchCommand } from "./bench.js";
 import { buildCommand } from "./build.js";
 import { checkCommand } from "./check.js";
 import { classifyCommand } from "./classify.js";
+import { completionCommand } from "./completion.js";
 import { convertCommand } from "./convert.js";
 import { doctorCommand } from "./doctor.js";
+import { flagsInMessage } from "./flags.js";
+import { withExamples } from "./help.js";
 import { planCommand } from "./plan.js";
 import { pullCommand } from "./pull.js";
 import { summaryCommand } from "./summary.js";
@@ -26,6 +29,7 @@ const commands = [
   benchCommand(),
   doctorCommand(),
   buildCommand(),
+  completionCommand(),
 ];
 
 const program = new Command("vgg")
@@ -34,10 +38,17 @@ const program = new Command("vgg")
   .helpCommand("help [command]", "show the help of a command")
   .helpOption("-h, --help", "show this help")
   .exitOverride()
-  .configureOutput({ outputError: () => {} }); // `report` prints errors
+  .configureOutput({ outputError: () => {} }) // `report` prints errors
+  .configureHelp({
+    // A switch is off unless it is given, so its default says nothing.
+    optionDescription: (option) =>
+      option.defaultValue === false ? option.description : new Help().optionDescription(option),
+  });
+withExamples(program);
 for (const command of commands) {
   command.copyInheritedSettings(program);
   program.addCommand(command);
+  withExamples(command);
 }
 
 /** Prints an error as text, or as one line of JSON with --json. @returns the exit code: 2 for wrong usage, 1 for a failure */
@@ -51,12 +62,18 @@ function report(error: unknown): number {
   // The code of a system error is SYSTEM. Anything else is a defect and keeps its stack.
   const isSystem = error instanceof Error && "syscall" in error;
   if (!isUsage && !isSystem && !(error instanceof VggError)) throw error;
-  const message = error.message.replace(/^error: /, "");
+  const given = error.message.replace(/^error: /, "");
+  const message = isArgument ? flagsInMessage(given, chosen()) : given;
   const code = error instanceof VggError ? error.code : isSystem ? "SYSTEM" : "USAGE";
   process.stderr.write(
     isJson ? `${JSON.stringify({ error: { code, message } })}\n` : `vgg: ${message}\n`,
   );
   return isUsage ? 2 : 1;
+}
+
+/** The command that the arguments name, if there is one. */
+function chosen(): Command | undefined {
+  return commands.find((each) => each.name() === process.argv[2]);
 }
 
 // A reader that closes the pipe early (`vgg summary | head -1`) is not a failure.

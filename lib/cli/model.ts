@@ -26,7 +26,7 @@ export function withWeights(of: Command): Command {
     .option("--image-size <pixels>", "height and width of the network's input", integer, 224)
     .option("--labels <file>", "names of the classes: one a line, or a JSON list")
     .option("--batch-size <count>", "images that go to the device at once", integer, 8);
-  return withRequired(of, "--weights <file>");
+  return withRequired(of, "--weights <file>", "; --weights DEFAULT downloads torchvision's");
 }
 
 export async function loadModel(options: WeightsOptions): Promise<Vgg> {

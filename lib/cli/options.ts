@@ -44,11 +44,11 @@ export function command(name: string, description: string): Command {
 }
 
 /** Refuses a call without this option. Commander's own check runs before its check for unknown options and would hide a mistyped name. */
-export function withRequired(of: Command, flags: string): Command {
+export function withRequired(of: Command, flags: string, hint = ""): Command {
   const option = of.options.find((each) => each.flags === flags)!;
   return of.hook("preAction", () => {
     if (of.getOptionValue(option.attributeName()) === undefined)
-      of.error(`error: required option '${flags}' not specified`);
+      of.error(`error: required option '${flags}' not specified${hint}`);
   });
 }
 

@@ -6,6 +6,7 @@ import { type PullOptions, pull } from "../download/hub.js";
 import { type KnownWeights, knownWeights, listWeights } from "../vgg/known-weights.js";
 import { type Architecture, architectures } from "../vgg/topology.js";
 import { command, type OutputOptions, print } from "./options.js";
+import { textTable } from "./table.js";
 
 interface Options extends OutputOptions {
   folder?: string;
@@ -46,30 +47,18 @@ async function run(names: Architecture[], options: Options): Promise<void> {
 }
 
 function table(): string {
-  const rows = listWeights().map(
-    ({ arch, name, accuracy, gmacs, parameterCount, sizeMiB, url }) => [
-      arch,
-      name,
-      accuracy.top1.toFixed(3),
-      accuracy.top5.toFixed(3),
-      gmacs.toFixed(2),
-      parameterCount.toLocaleString("en-US"),
-      sizeMiB.toFixed(1),
-      url,
-    ],
-  );
-  const heads = ["arch", "name", "acc@1", "acc@5", "GMACs", "parameters", "MiB", "url"];
-  const isText = (column: number) => [0, 1, heads.length - 1].includes(column);
-  const lines = [heads, ...rows];
-  const widths = heads.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
-  return lines
-    .map((line) =>
-      line
-        .map((cell, i) => (isText(i) ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
+  const weights = listWeights();
+  const rows = weights.map(({ arch, name, accuracy, gmacs, parameterCount, sizeMiB }) => [
+    ...[arch, name, accuracy.top1.toFixed(3), accuracy.top5.toFixed(3)],
+    ...[gmacs.toFixed(2), parameterCount.toLocaleString("en-US"), sizeMiB.toFixed(1)],
+  ]);
+  const heads = ["arch", "name", "acc@1", "acc@5", "GMACs", "parameters", "MiB"];
+  const folder = new URL(".", weights[0]!.url).href;
+  return [
+    ...textTable(heads, rows, 2),
+    "",
+    `Files come from ${folder}; --json has each address.`,
+  ].join("\n");
 }
 
 /** Formats the line of progress: `vgg16-397923af.pth ██████░░░░ 60 % 316.7 of 527.8 MiB`. */

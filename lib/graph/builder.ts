@@ -2,6 +2,7 @@
 import {
   checkInteger,
   checkOneOf,
+  describe,
   formatShape,
   isPlainObject,
   rangeError,
@@ -58,7 +59,10 @@ export class GraphBuilder {
    */
   input(name: string, shape: readonly number[], dtype: "float32" | "uint8" = "float32"): Value {
     if (typeof name !== "string" || name === "") throw typeError("a name", "input", name);
-    if (Object.hasOwn(this.#inputs, name)) throw rangeError("a name not yet in use", "input", name);
+    if (Object.hasOwn(this.#inputs, name))
+      throw new RangeError(
+        `Expected a new name for input but there is an input ${describe(name)} already`,
+      );
     checkOneOf(dtype, `the dtype of input ${name}`, ["float32", "uint8"]);
     const checked = checkExtents(shape, `the shape of input ${name}`);
     const rank = checked.length;

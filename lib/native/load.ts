@@ -73,7 +73,7 @@ export function native(): NativeAddon {
   throw new VggError(
     "ADDON_MISSING",
     `Expected the native addon for ${platform}-${arch} but it could not be loaded:\n${tries}\n` +
-      "Build it with: npx vgg build\n" +
+      "Build it with: npx vgg-cudnn build\n" +
       "(needs CMake ≥ 3.18 and a C++20 compiler; package managers that skip install scripts leave this step out)",
   );
 }

@@ -77,7 +77,7 @@ export async function openDeviceOf(
   if (!opened.info.precisions.includes(precision)) {
     throw new VggError(
       "UNSUPPORTED",
-      `Expected one of ${opened.info.precisions.join(", ")}, which ${opened.id} offers, for precision but received ${describe(precision)}`,
+      `precision ${describe(precision)} is not available on ${opened.id}, which has ${opened.info.precisions.join(", ")}`,
     );
   }
   return { device: opened, precision };

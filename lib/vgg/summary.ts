@@ -109,7 +109,8 @@ export class Summary {
       `Total parameters: ${integer(this.totalParameters)}`,
       `Total multiply-adds: ${integer(this.totalMultiplyAdds)} (${(this.totalMultiplyAdds / 1e9).toFixed(2)} G)`,
       `Input: ${megabytes(this.inputBytes)} MB, layer outputs: ${megabytes(this.outputBytes)} MB, ` +
-        `parameters: ${megabytes(this.parameterBytes)} MB, in all: ${megabytes(total)} MB`,
+        `parameters: ${megabytes(this.parameterBytes)} MB`,
+      `Memory in all: ${megabytes(total)} MB`,
       rule("="),
     ].join("\n");
   }

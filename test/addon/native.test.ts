@@ -182,7 +182,7 @@ describe("the package", () => {
       `Expected the native addon for ${process.platform}-${process.arch} but it could not be loaded:`,
     );
     expect(stdout).toContain("/nonexistent.node: Cannot find module");
-    expect(stdout).toContain("Build it with: npx vgg build");
+    expect(stdout).toContain("Build it with: npx vgg-cudnn build");
   });
 
   it("says why a file that is not an addon cannot be loaded, and loads an addon that appears later", () => {

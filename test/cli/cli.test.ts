@@ -82,7 +82,7 @@ describe("vgg doctor", () => {
   it("reports what is missing and how to fix it, and fails", () => {
     const { status, stdout } = vgg(["doctor"], { VGG_ADDON: "/nonexistent.node" });
     expect(status).toBe(1);
-    expect(stdout).toContain("npx vgg build");
+    expect(stdout).toContain("npx vgg-cudnn build");
     expect(stdout).toContain("/nonexistent.node: Cannot find module");
     const asJson = vgg(["doctor", "--json"], { VGG_ADDON: "/nonexistent.node" });
     expect(asJson.status).toBe(1);
@@ -114,19 +114,19 @@ describe("vgg", () => {
     [
       "0 classes",
       ["check", "--num-classes", "0"],
-      "Expected an integer from 1 to 1000000 for numClasses but received 0",
+      "Expected an integer from 1 to 1000000 for --num-classes but received 0",
     ],
     [
       "too many classes",
       ["summary", "--num-classes", "1000000000"],
-      "numClasses but received 1000000000",
+      "--num-classes but received 1000000000",
     ],
     [
       "an image that is too small",
       ["summary", "--image-size", "31"],
-      "Expected an integer from 32 to 8192 for imageSize but received 31",
+      "Expected an integer from 32 to 8192 for --image-size but received 31",
     ],
-    ["an unknown device", ["check", "--device", "tpu"], 'for device but received "tpu"'],
+    ["an unknown device", ["check", "--device", "tpu"], 'for --device but received "tpu"'],
     ["an unknown precision", ["check", "--precision", "int4"], "Allowed choices are float32"],
     ["an option without its value", ["check", "--arch"], "argument missing"],
     ["an extra argument", ["check", "cat.jpg"], "too many arguments"],

@@ -193,7 +193,7 @@ describe("GraphBuilder", () => {
     [
       "a name already in use",
       () => g.input("row", [3]),
-      'Expected a name not yet in use for input but received "row"',
+      'Expected a new name for input but there is an input "row" already',
     ],
     [
       "a zero dimension",

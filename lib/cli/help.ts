@@ -1,0 +1,68 @@
+// What the help shows beside commander's own text: examples, environment variables and exit codes.
+import type { Command } from "commander";
+
+/** Examples of each command: what it does, and the line. */
+const examples: Readonly<Record<string, readonly (readonly [does: string, line: string])[]>> = {
+  vgg: [
+    ["what an image shows", "vgg classify cat.jpg --weights DEFAULT"],
+    ["what works on this machine", "vgg doctor"],
+  ],
+  classify: [
+    ["torchvision's weights, downloaded once", "vgg classify cat.jpg --weights DEFAULT"],
+    ["a folder as CSV", "vgg classify images/ --weights my.pth --format csv > classes.csv"],
+  ],
+  validate: [["accuracy on folders that are named by class", "vgg validate val/ --weights my.pth"]],
+  check: [["one forward with random parameters", "vgg check --arch vgg16"]],
+  summary: [
+    ["the layers of a network", "vgg summary --arch vgg16_bn"],
+    ["what a file of weights is", "vgg summary --weights my.pth"],
+  ],
+  convert: [
+    ["a .pth file as safetensors", "vgg convert my.pth my.safetensors"],
+    ["in half precision", "vgg convert my.pth half.safetensors --precision float16"],
+  ],
+  pull: [
+    ["weights of two networks", "vgg pull vgg11 vgg16"],
+    ["what can be pulled", "vgg pull --list"],
+  ],
+  plan: [["plans for a GPU that is elsewhere", "vgg plan --gpu h100 --arch vgg16 --batch 1,8"]],
+  bench: [
+    ["this machine's speed", "vgg bench --arch vgg16 --batch 1,8"],
+    ["tables and figures", "vgg bench --export results/"],
+  ],
+  doctor: [
+    ["what works, and why the rest does not", "vgg doctor"],
+    ["the health check of a container", "vgg doctor --require cuda"],
+  ],
+  build: [["the addon, from nothing", "vgg build --clean"]],
+  completion: [
+    ["bash, in ~/.bashrc", "source <(vgg completion bash)"],
+    ["zsh, in ~/.zshrc", "source <(vgg completion zsh)"],
+    ["fish, in ~/.config/fish/config.fish", "vgg completion fish | source"],
+  ],
+};
+
+const environment = `Environment:
+  VGG_ADDON           path of the addon to load
+  VGG_CUDA_PATH       folders with NVIDIA's libraries, searched first
+  VGG_WEIGHTS_MIRROR  address to download weights from
+  VGG_OFFLINE         any value but 0: weights are never downloaded
+  TORCH_HOME          torch's folder, whose hub/checkpoints has weights
+  XDG_CACHE_HOME      folder for caches (default: ~/.cache)
+  All of them: docs/guide.md in the package`;
+
+const exitCodes = `Exit codes:
+  0  done
+  1  it failed, or one of several images failed
+  2  wrong command, option or argument`;
+
+/** Adds examples to a command's help. The program's help also has environment variables and exit codes. */
+export function withExamples(command: Command): void {
+  const lines = (examples[command.name()] ?? []).map(([does, line]) => `  # ${does}\n  ${line}`);
+  const parts = [
+    ...(lines.length > 0 ? [`Examples:\n${lines.join("\n")}`] : []),
+    ...(command.parent === null ? [environment] : []),
+    exitCodes,
+  ];
+  command.addHelpText("after", `\n${parts.join("\n\n")}`);
+}
