@@ -5,8 +5,8 @@ import { csvLine } from "../csv.js";
 import type { Classification } from "../vgg/classify.js";
 import { expandImages } from "./images.js";
 import { loadModel, type WeightsOptions, withWeights } from "./model.js";
-import { command, integer } from "./options.js";
-import { progressLine } from "./progress.js";
+import { command, integer, withQuiet } from "./options.js";
+import { messageOf, startRun } from "./run.js";
 
 type Result = Classification<string>;
 
@@ -21,9 +21,9 @@ interface ClassifyOptions extends WeightsOptions {
   top: number;
   format: string;
   json: boolean;
+  quiet?: boolean;
 }
 
-const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
 const codeOf = (error: unknown) =>
   error instanceof Error && "code" in error ? String(error.code) : "INTERNAL";
 
@@ -77,7 +77,7 @@ const formats: Readonly<Record<string, Format>> = {
 };
 
 export function classifyCommand(): Command {
-  return withWeights(command("classify", "say what images show"))
+  return withWeights(withQuiet(command("classify", "say what images show")))
     .argument("<images...>", "files, folders, patterns or URLs")
     .option(
       "--top <count>",
@@ -92,33 +92,29 @@ export function classifyCommand(): Command {
 
 async function classify(words: string[], options: ClassifyOptions): Promise<void> {
   if (options.top !== undefined) checkInteger(options.top, "--top", 1, 1_000_000);
-  const files = await expandImages(words);
+  const found = await expandImages(words);
   const format = formats[options.json ? "json" : options.format]!;
   const model = await loadModel(options);
-  const progress = progressLine("images", files.length);
+  const run = startRun(found, options);
   const { top, batchSize } = options;
-  let failed = 0;
   try {
     let isFirst = true;
     let text = format.begin(); // written with the first result, so that a wrong option prints nothing on stdout
-    for await (const result of model.classifyEach(files, {
+    for await (const result of model.classifyEach(found.files, {
       batchSize,
       ...(top === undefined ? {} : { top }),
     })) {
-      progress.advance();
-      if ("error" in result) {
-        failed++;
-        process.stderr.write(`vgg: ${messageOf(result.error)}\n`);
-      }
+      if ("error" in result) run.fail(result.error);
+      else run.advance();
       const one = format.one(result, isFirst);
       if (one !== "") isFirst = false;
       process.stdout.write(text + one);
       text = "";
     }
     process.stdout.write(text + format.end());
+    run.end();
   } finally {
-    progress.stop();
+    run.stop();
     await model.dispose();
   }
-  if (failed > 0) process.exitCode = 1;
 }

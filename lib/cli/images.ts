@@ -1,31 +1,39 @@
 // Finds the image files of a command line: files, all images below folders, and patterns, in order and without repeats.
 import { stat } from "node:fs/promises";
-import { isAbsolute, join, resolve } from "node:path";
+import { isAbsolute, resolve } from "node:path";
 import { glob, isDynamicPattern } from "tinyglobby";
 import { rangeError } from "../check.js";
+import { countKinds } from "./run.js";
+import { type Found, imagesBelow, type LeftOut } from "./walk.js";
 
-const extensions = ["jpg", "jpeg", "png", "webp", "gif", "tif", "tiff", "avif"];
-
-/** Finds image files below a folder by their extensions, sorted by name. */
-export async function imagesBelow(folder: string): Promise<string[]> {
-  const pattern = `**/*.{${extensions.join(",")}}`;
-  const found = await glob(pattern, { cwd: folder, caseSensitiveMatch: false, dot: false });
-  return found.sort().map((name) => join(folder, name));
+async function foundBy(word: string, isUrl: boolean): Promise<Found> {
+  const stats = isUrl ? undefined : await stat(word).catch(() => undefined);
+  if (stats?.isDirectory()) return imagesBelow(word);
+  if (stats === undefined && !isUrl && isDynamicPattern(word)) {
+    const options = { expandDirectories: false, absolute: isAbsolute(word) };
+    return { files: (await glob(word, options)).sort(), leftOut: [] };
+  }
+  return { files: [word], leftOut: [] };
 }
 
-/** Expands files, folders, patterns and URLs to paths. @throws {RangeError} a folder or pattern without images */
-export async function expandImages(words: readonly string[]): Promise<string[]> {
+/**
+ * Expands files, folders, patterns and URLs to paths. Below a folder, files are chosen by their content; files that are
+ * named or that a pattern finds are all taken.
+ * @throws {RangeError} a folder or pattern without images
+ */
+export async function expandImages(words: readonly string[]): Promise<Found> {
   const found = new Map<string, string>();
+  const leftOut = new Map<string, LeftOut>();
   for (const word of words) {
     const isUrl = /^(https?|file|data):/.test(word);
-    const stats = isUrl ? undefined : await stat(word).catch(() => undefined);
-    let paths = [word];
-    if (stats?.isDirectory()) paths = await imagesBelow(word);
-    else if (stats === undefined && !isUrl && isDynamicPattern(word))
-      paths = (await glob(word, { expandDirectories: false, absolute: isAbsolute(word) })).sort();
-    if (paths.length === 0)
-      throw rangeError("a file, or a folder or pattern with images,", "IMAGE", word);
-    for (const path of paths) found.set(isUrl ? path : resolve(path), path);
+    const { files, leftOut: others } = await foundBy(word, isUrl);
+    if (files.length === 0) {
+      const error = rangeError("a file, or a folder or pattern with images,", "IMAGE", word);
+      if (others.length > 0) error.message += `, which has only ${countKinds(others)}`;
+      throw error;
+    }
+    for (const path of files) found.set(isUrl ? path : resolve(path), path);
+    for (const each of others) leftOut.set(resolve(each.path), each);
   }
-  return [...found.values()];
+  return { files: [...found.values()], leftOut: [...leftOut.values()] };
 }

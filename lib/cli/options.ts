@@ -43,6 +43,11 @@ export function command(name: string, description: string): Command {
     .exitOverride();
 }
 
+/** Adds the option `--quiet`. */
+export function withQuiet(of: Command): Command {
+  return of.option("-q, --quiet", "print results and errors, but no progress and no last line");
+}
+
 /** Refuses a call without this option. Commander's own check runs before its check for unknown options and would hide a mistyped name. */
 export function withRequired(of: Command, flags: string, hint = ""): Command {
   const option = of.options.find((each) => each.flags === flags)!;

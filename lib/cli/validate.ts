@@ -4,18 +4,21 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { checkInteger, rangeError } from "../check.js";
 import { folderClasses, Validation } from "../vgg/validation.js";
-import { imagesBelow } from "./images.js";
 import { loadModel, type WeightsOptions, withWeights } from "./model.js";
-import { command, integer, type OutputOptions, print } from "./options.js";
-import { progressLine } from "./progress.js";
+import { command, integer, type OutputOptions, print, withQuiet } from "./options.js";
+import { startRun } from "./run.js";
+import { imagesBelow, type LeftOut } from "./walk.js";
 
 interface ValidateOptions extends WeightsOptions, OutputOptions {
   worst: number;
+  quiet?: boolean;
 }
 
 export function validateCommand(): Command {
   return withWeights(
-    command("validate", "measure accuracy on a folder that has one folder for each class"),
+    withQuiet(
+      command("validate", "measure accuracy on a folder that has one folder for each class"),
+    ),
   )
     .argument(
       "<dir>",
@@ -42,32 +45,35 @@ async function validate(dir: string, options: ValidateOptions): Promise<void> {
   const folders = names.filter((_, index) => isFolder[index]);
   if (folders.length === 0) throw rangeError("a folder with a folder for each class", "DIR", dir);
   const model = await loadModel(options);
-  let failed = 0;
   try {
     const classes = folderClasses(folders, model.numClasses, model.labels);
     const truth = new Map<string, number>();
-    for (const [folder, index] of classes)
-      for (const file of await imagesBelow(join(dir, folder))) truth.set(file, index);
+    const leftOut: LeftOut[] = [];
+    for (const [folder, index] of classes) {
+      const found = await imagesBelow(join(dir, folder));
+      for (const file of found.files) truth.set(file, index);
+      leftOut.push(...found.leftOut);
+    }
     if (truth.size === 0) throw rangeError("a folder with images", "DIR", dir);
     const label = (index: number) => model.labels?.[index] ?? String(index);
     const validation = new Validation(label);
-    const progress = progressLine("images", truth.size);
+    const run = startRun({ files: [...truth.keys()], leftOut }, options);
     const start = performance.now();
     try {
       for await (const result of model.classifyEach(truth.keys(), {
         batchSize: options.batchSize,
       })) {
-        progress.advance();
-        if ("error" in result) {
-          failed++;
-          process.stderr.write(
-            `vgg: ${result.error instanceof Error ? result.error.message : result.error}\n`,
-          );
-        } else validation.add(truth.get(result.source)!, result.predictions);
+        if ("error" in result) run.fail(result.error);
+        else {
+          run.advance();
+          validation.add(truth.get(result.source)!, result.predictions);
+        }
       }
+      run.end();
     } finally {
-      progress.stop();
+      run.stop();
     }
+    const { failed } = run;
     const seconds = (performance.now() - start) / 1000;
     const summary = {
       ...validation.summary(options.worst),
@@ -91,5 +97,4 @@ async function validate(dir: string, options: ValidateOptions): Promise<void> {
   } finally {
     await model.dispose();
   }
-  if (failed > 0) process.exitCode = 1;
 }

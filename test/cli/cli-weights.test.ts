@@ -60,7 +60,7 @@ describe("vgg classify", () => {
       "--top",
       "2",
     );
-    expect(stderr).toBe("");
+    expect(stderr).toMatch(/^3 images, 1 skipped \(1 \.txt\), \d+\.\d s\n$/);
     expect(status).toBe(0);
     const blocks = stdout.trimEnd().split("\n\n");
     expect(blocks.map((block) => block.split("\n")[0])).toEqual(
@@ -115,8 +115,11 @@ describe("vgg classify", () => {
       "IMAGE_UNREADABLE",
       undefined,
     ]);
-    expect(stderr.trimEnd().split("\n")).toHaveLength(2);
-    expect(stderr).toContain("vgg: missing.png");
+    const [text, missing, last, ...rest] = stderr.trimEnd().split("\n");
+    expect(text).toContain("vgg: photos/notes.txt");
+    expect(missing).toContain("vgg: missing.png");
+    expect(last).toMatch(/^3 images, 2 failed, /);
+    expect(rest).toEqual([]);
   });
 
   it("prints nothing on stdout for wrong arguments", () => {
@@ -202,7 +205,7 @@ describe("vgg validate", () => {
       mkdirSync(join(dir, folder), { recursive: true });
       copyFileSync(images + file, join(dir, folder, file));
     }
-    const { status, stdout, stderr } = vgg("validate", dir, "--weights", weights, "--json");
+    const { status, stdout, stderr } = vgg("validate", dir, "--weights", weights, "--json", "-q");
     expect([status, stderr]).toEqual([0, ""]);
     const result = JSON.parse(stdout);
     expect(result).toMatchObject({ images: 3, failed: 0 });

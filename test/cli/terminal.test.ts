@@ -1,24 +1,13 @@
 // Keys and signals end long commands on a terminal at once, and leave the terminal as it was.
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
-import {
-  closeSync,
-  ftruncateSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { recordForward } from "../../lib/vgg/record.ts";
-import { logitsName, topology } from "../../lib/vgg/topology.ts";
 import { listen } from "../support/file-server.ts";
+import { writeNetwork, writeZeros } from "../support/zeros.ts";
 
 const fileOf = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 const main = fileOf("../../dist/cli/main.js");
@@ -30,35 +19,13 @@ const server = createServer((_, response) => void response.write("silence follow
 let mirror = "";
 let close = async () => {};
 
-/** Writes a checkpoint of zeros as a sparse file, which takes no space on the disk. */
-function writeZeros(path: string, shapes: [name: string, shape: readonly number[]][]): void {
-  let end = 0;
-  const entries = shapes.map(([name, shape]) => {
-    const begin = end;
-    end += 4 * shape.reduce((count, size) => count * size, 1);
-    return [name, { dtype: "F32", shape, data_offsets: [begin, end] }];
-  });
-  const header = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(header.length));
-  const file = openSync(path, "w");
-  writeSync(file, Buffer.concat([length, header]));
-  ftruncateSync(file, 8 + header.length + end);
-  closeSync(file);
-}
-
 beforeAll(async () => {
   for (const folder of ["0", "1"]) {
     mkdirSync(join(images, folder), { recursive: true });
     for (let i = 0; i < 3000; i++)
       symlinkSync(fileOf("../golden/images/landscape.png"), join(images, folder, `${i}.png`));
   }
-  const small = topology("vgg11", { imageSize: 32, numClasses: 2 });
-  const { parameters } = recordForward(small, [logitsName]);
-  writeZeros(
-    weights,
-    parameters.map(({ name, shape }) => [name, shape]),
-  );
+  writeNetwork(weights, [0, 0]);
   writeZeros(
     large,
     Array.from({ length: 60 }, (_, i) => [`t${i}`, [16, 2 ** 20]]),

@@ -1,0 +1,81 @@
+// A run over the images of a command line: its progress, its failures, and the line that ends it.
+import { progressLine } from "./progress.js";
+import type { Found, LeftOut } from "./walk.js";
+
+const formatted = (count: number) => count.toLocaleString("en-US");
+
+/** The kinds that a line names. */
+const shownKinds = 6;
+
+/** Counts entries by kind, the most frequent first: "3 .heic, 2 .svg". */
+export function countKinds(leftOut: readonly LeftOut[]): string {
+  const counts = new Map<string, number>();
+  for (const { kind } of leftOut) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  const sorted = [...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
+  const shown = sorted.slice(0, shownKinds).map(([kind, count]) => `${formatted(count)} ${kind}`);
+  const rest = sorted.slice(shownKinds).reduce((sum, [, count]) => sum + count, 0);
+  return [...shown, ...(rest > 0 ? [`${formatted(rest)} other`] : [])].join(", ");
+}
+
+export interface RunCounts {
+  readonly images: number;
+  readonly failed: number;
+  readonly leftOut: readonly LeftOut[];
+  readonly seconds: number;
+}
+
+/** Formats the line that ends a run: "2,000 images, 7 failed, 5 skipped (3 .heic, 2 .svg), 92 s". */
+export function runLine({ images, failed, leftOut, seconds }: RunCounts): string {
+  return [
+    `${formatted(images)} ${images === 1 ? "image" : "images"}`,
+    ...(failed > 0 ? [`${formatted(failed)} failed`] : []),
+    ...(leftOut.length > 0
+      ? [`${formatted(leftOut.length)} skipped (${countKinds(leftOut)})`]
+      : []),
+    `${seconds < 10 ? seconds.toFixed(1) : formatted(Math.round(seconds))} s`,
+  ].join(", ");
+}
+
+export const messageOf = (error: unknown) =>
+  error instanceof Error ? error.message : String(error);
+
+/** A run over images. */
+export interface Run {
+  /** The images that failed. */
+  readonly failed: number;
+  /** Counts an image that is done. */
+  advance(): void;
+  /** Counts an image that failed, and prints why on stderr. */
+  fail(error: unknown): void;
+  /** Prints the line that ends the run, unless it was of one image. If an image failed, the exit code becomes 1. */
+  end(): void;
+  /** Ends the progress only, if the run did not come to its end. */
+  stop(): void;
+}
+
+/** Starts a run. @param quiet prints only the failures */
+export function startRun({ files, leftOut }: Found, { quiet }: { quiet?: boolean }): Run {
+  const start = performance.now();
+  const progress = quiet === true ? undefined : progressLine("images", files.length);
+  let failed = 0;
+  const stop = () => progress?.stop();
+  return {
+    get failed() {
+      return failed;
+    },
+    advance: () => progress?.advance(),
+    fail(error) {
+      failed++;
+      progress?.advance();
+      process.stderr.write(`vgg: ${messageOf(error)}\n`);
+    },
+    end() {
+      stop();
+      if (failed > 0) process.exitCode = 1;
+      if (quiet === true || files.length + leftOut.length === 1) return;
+      const seconds = (performance.now() - start) / 1000;
+      process.stderr.write(`${runLine({ images: files.length, failed, leftOut, seconds })}\n`);
+    },
+    stop,
+  };
+}
