@@ -35,16 +35,15 @@ const headBytes = 512;
 const openFiles = 16;
 
 /** Reads the first bytes of a file. Callbacks take a third of the time of promises, which matters for 100,000 files. */
-function headOf(path: string): Promise<Uint8Array | NodeJS.ErrnoException> {
+function headOf(path: string, into: Uint8Array): Promise<Uint8Array | NodeJS.ErrnoException> {
   return new Promise((resolve) => {
     open(path, (cause, file) => {
       if (cause !== null) {
         resolve(cause);
         return;
       }
-      const bytes = new Uint8Array(headBytes);
-      read(file, bytes, 0, headBytes, 0, (error, length) => {
-        close(file, () => resolve(error ?? bytes.subarray(0, length)));
+      read(file, into, 0, into.byteLength, 0, (error, length) => {
+        close(file, () => resolve(error ?? into.subarray(0, length)));
       });
     });
   });
@@ -139,8 +138,9 @@ class Walk {
     const images: string[] = [];
     let next = 0;
     const lookOn = async () => {
+      const head = new Uint8Array(headBytes);
       for (let path = this.files[next++]; path !== undefined; path = this.files[next++]) {
-        const refused = refuse(path, await headOf(path));
+        const refused = refuse(path, await headOf(path, head));
         if (refused === undefined) images.push(path);
         else this.leftOut.push(refused);
       }
