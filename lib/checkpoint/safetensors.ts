@@ -14,6 +14,7 @@ import {
 } from "./checkpoint.js";
 import { type CheckpointFile, checkpointError, maxFileBytes } from "./file.js";
 import { isWellFormed, JsonObject, type JsonValue, maxObjects, parseJson } from "./json.js";
+import { labelsBeside } from "./labels.js";
 
 const defaultMaxHeaderBytes = 16 * 2 ** 20;
 const maxDimension = 2 ** 31 - 1;
@@ -148,16 +149,19 @@ function readEntry(file: CheckpointFile, name: string, value: JsonValue, start: 
   };
 }
 
-/** Returns the class names that `Vgg.save` or another program stored as a JSON list. */
+/** Returns the class names that `Vgg.save` or another program stored as JSON. */
 function readLabels(metadata: ReadonlyMap<string, string>): readonly string[] | undefined {
+  return labelsBeside(new Map([...metadata].map(([key, text]) => [key, jsonOf(text)])));
+}
+
+/** Parses a list or an object. Returns undefined for any other text: metadata are free. */
+function jsonOf(text: string): unknown {
+  if (!/^\s*[[{]/.test(text)) return undefined;
   try {
-    const list: unknown = JSON.parse(metadata.get("labels") ?? "null");
-    if (Array.isArray(list) && list.every((item) => typeof item === "string"))
-      return list as string[];
+    return JSON.parse(text);
   } catch {
-    // Another program may store other text under this key, which is no error.
+    return undefined;
   }
-  return undefined;
 }
 
 /** Options of `writeSafetensors` and `Vgg.save`. */

@@ -9,6 +9,7 @@ import {
   type StoredTensor,
 } from "../checkpoint.js";
 import { type CheckpointFile, checkpointError } from "../file.js";
+import { type LabelSource, labelsBeside } from "../labels.js";
 import { Dict, type PickleValue, Tuple } from "./pickle-values.js";
 import { type StorageReference, TensorReference } from "./references.js";
 
@@ -64,16 +65,12 @@ function findStateDict(
   return own;
 }
 
-function findLabels(root: PickleValue): readonly string[] | undefined {
-  if (!(root instanceof Dict)) return undefined;
-  for (const key of ["labels", "classes", "class_names", "categories"]) {
-    const value = root.entries.get(key);
-    const items = value instanceof Tuple ? value.items : value;
-    if (Array.isArray(items) && items.length > 0 && items.every((item) => typeof item === "string"))
-      return items as string[];
-  }
-  return undefined;
-}
+/** How labels.ts takes a pickle's values apart. */
+const pickled: LabelSource = {
+  entries: (value) => (value instanceof Dict ? value.entries : undefined),
+  items: (value) =>
+    value instanceof Tuple ? value.items : Array.isArray(value) ? value : undefined,
+};
 
 /** Collects the contents of a pickled object. Checks each tensor's view of its storage. */
 export function torchContents(
@@ -99,5 +96,5 @@ export function torchContents(
     storages.set(key, located);
     tensors.set(name, checkView(file, name, { dtype, shape, strides, offset, storage: located }));
   }
-  return { format, tensors, metadata: new Map(), labels: findLabels(root) };
+  return { format, tensors, metadata: new Map(), labels: labelsBeside(root, pickled) };
 }
