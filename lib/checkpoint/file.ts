@@ -2,6 +2,7 @@
 import { constants, type FileHandle, open } from "node:fs/promises";
 import { describe, typeError } from "../check.js";
 import { type ErrorCode, VggError } from "../errors.js";
+import { wordsOf } from "../files/errors.js";
 
 export const maxFileBytes = 16 * 2 ** 30;
 // A read of 2 GiB or more makes Node end the process.
@@ -27,7 +28,7 @@ async function readable<T>(path: string, step: () => Promise<T>): Promise<T> {
     return await step();
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? describe(cause);
-    const message = `Expected a file that can be read but received ${code}`;
+    const message = wordsOf(code) ?? `cannot be read: ${code}`;
     throw checkpointError({ path }, "CHECKPOINT_UNREADABLE", message, cause);
   }
 }

@@ -3,7 +3,7 @@ import { type Command, Option } from "commander";
 import { checkInteger } from "../check.js";
 import { csvLine } from "../csv.js";
 import type { Classification } from "../vgg/classify.js";
-import { expandImages } from "./images.js";
+import { expandImages, sourceOf } from "./images.js";
 import { loadModel, type WeightsOptions, withWeights } from "./model.js";
 import { command, integer, withQuiet } from "./options.js";
 import { messageOf, startRun } from "./run.js";
@@ -22,6 +22,7 @@ interface ClassifyOptions extends WeightsOptions {
   format: string;
   json: boolean;
   quiet?: boolean;
+  list?: string;
 }
 
 const codeOf = (error: unknown) =>
@@ -78,7 +79,11 @@ const formats: Readonly<Record<string, Format>> = {
 
 export function classifyCommand(): Command {
   return withWeights(withQuiet(command("classify", "say what images show")))
-    .argument("<images...>", "files, folders, patterns or URLs")
+    .argument("[images...]", "files, folders, patterns or URLs; - is an image on standard input")
+    .option(
+      "--list <file>",
+      "a file that has an image's path or URL in each line; - is standard input",
+    )
     .option(
       "--top <count>",
       "classes to print for each image (default: 5, or all if there are fewer)",
@@ -92,7 +97,7 @@ export function classifyCommand(): Command {
 
 async function classify(words: string[], options: ClassifyOptions): Promise<void> {
   if (options.top !== undefined) checkInteger(options.top, "--top", 1, 1_000_000);
-  const found = await expandImages(words);
+  const found = await expandImages(words, options.list);
   const format = formats[options.json ? "json" : options.format]!;
   const model = await loadModel(options);
   const run = startRun(found, options);
@@ -100,10 +105,13 @@ async function classify(words: string[], options: ClassifyOptions): Promise<void
   try {
     let isFirst = true;
     let text = format.begin(); // written with the first result, so that a wrong option prints nothing on stdout
-    for await (const result of model.classifyEach(found.files, {
+    const sources = found.files.map(sourceOf);
+    const names = found.files.values();
+    for await (const outcome of model.classifyEach(sources, {
       batchSize,
       ...(top === undefined ? {} : { top }),
     })) {
+      const result: Result = { ...outcome, source: names.next().value! };
       if ("error" in result) run.fail(result.error);
       else run.advance();
       const one = format.one(result, isFirst);

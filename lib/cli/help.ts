@@ -9,6 +9,8 @@ const examples: Readonly<Record<string, readonly (readonly [does: string, line: 
   ],
   classify: [
     ["torchvision's weights, downloaded once", "vgg classify cat.jpg --weights DEFAULT"],
+    ["an image from a pipe", "curl -s URL | vgg classify - --weights my.pth"],
+    ["a list of files", "find . -name '*.jpg' | vgg classify --list - --weights my.pth"],
     ["a folder as CSV", "vgg classify images/ --weights my.pth --format csv > classes.csv"],
   ],
   validate: [["accuracy on folders that are named by class", "vgg validate val/ --weights my.pth"]],

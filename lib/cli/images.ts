@@ -3,10 +3,15 @@ import { stat } from "node:fs/promises";
 import { isAbsolute, resolve } from "node:path";
 import { glob, isDynamicPattern } from "tinyglobby";
 import { rangeError } from "../check.js";
+import type { ImageSource } from "../image/source.js";
+import { readText, standardInput } from "./input.js";
 import { countKinds } from "./run.js";
 import { type Found, imagesBelow, type LeftOut } from "./walk.js";
 
+const isAnUrl = (word: string) => /^(https?|file|data):/.test(word);
+
 async function foundBy(word: string, isUrl: boolean): Promise<Found> {
+  if (word === standardInput) return { files: [word], leftOut: [] };
   const stats = isUrl ? undefined : await stat(word).catch(() => undefined);
   if (stats?.isDirectory()) return imagesBelow(word);
   if (stats === undefined && !isUrl && isDynamicPattern(word)) {
@@ -19,13 +24,18 @@ async function foundBy(word: string, isUrl: boolean): Promise<Found> {
 /**
  * Expands files, folders, patterns and URLs to paths. Below a folder, files are chosen by their content; files that are
  * named or that a pattern finds are all taken.
- * @throws {RangeError} a folder or pattern without images
+ * @param list a file with a path or URL in each line, which are all taken; "-" is standard input
+ * @throws {RangeError} no images, a folder or pattern without images, a list that is missing or empty
  */
-export async function expandImages(words: readonly string[]): Promise<Found> {
+export async function expandImages(words: readonly string[], list?: string): Promise<Found> {
   const found = new Map<string, string>();
   const leftOut = new Map<string, LeftOut>();
+  if (words.length === 0 && list === undefined)
+    throw rangeError("an image, or --list,", "IMAGE", words);
+  if (list === standardInput && words.includes(standardInput))
+    throw rangeError("standard input once", "--list", list);
   for (const word of words) {
-    const isUrl = /^(https?|file|data):/.test(word);
+    const isUrl = isAnUrl(word);
     const { files, leftOut: others } = await foundBy(word, isUrl);
     if (files.length === 0) {
       const error = rangeError("a file, or a folder or pattern with images,", "IMAGE", word);
@@ -35,5 +45,15 @@ export async function expandImages(words: readonly string[]): Promise<Found> {
     for (const path of files) found.set(isUrl ? path : resolve(path), path);
     for (const each of others) leftOut.set(resolve(each.path), each);
   }
+  if (list !== undefined) {
+    const paths = (await readText(list, "--list")).split(/\r?\n/).filter((line) => line !== "");
+    if (paths.length === 0) throw rangeError("a list of images", "--list", list);
+    for (const path of paths) found.set(isAnUrl(path) ? path : resolve(path), path);
+  }
   return { files: [...found.values()], leftOut: [...leftOut.values()] };
+}
+
+/** Returns the image that a word of `expandImages` stands for. */
+export function sourceOf(word: string): ImageSource {
+  return word === standardInput ? process.stdin : word;
 }

@@ -1,4 +1,5 @@
-// Converts errors of the file system to VggError. No other file reads an errno to choose a code.
+// Converts errors of the file system to VggError, and says in words what the system reports.
+import { getSystemErrorMap } from "node:util";
 import { VggError } from "../errors.js";
 
 const diskFullCodes = ["ENOSPC", "EDQUOT", "EFBIG"];
@@ -29,4 +30,16 @@ export function isMissing(error: unknown): boolean {
 /** A handler for `catch`: returns undefined if nothing exists at a path. @throws any other error */
 export function ifMissing(error: unknown): undefined {
   if (!isMissing(error)) throw error;
+}
+
+const wordsOfCodes = new Map([...getSystemErrorMap().values()]);
+
+/**
+ * Says in words what a code of the system means: "no such file", "permission denied (EACCES)".
+ * @returns undefined for a code that the system does not have
+ */
+export function wordsOf(code: string): string | undefined {
+  if (code === "ENOENT") return "no such file";
+  const words = wordsOfCodes.get(code);
+  return words === undefined ? undefined : `${words} (${code})`;
 }

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { types } from "node:util";
 import { bare, rangeError, typeError } from "../check.js";
 import { VggError } from "../errors.js";
+import { wordsOf } from "../files/errors.js";
 import { isUrl } from "../realm.js";
 import { onAbort } from "../signal.js";
 import { imageError, reasonOf } from "./errors.js";
@@ -176,12 +177,9 @@ async function readable(
     signal.throwIfAborted();
     if (error instanceof VggError) throw error;
     if (error instanceof NotBytes) throw error.refusal;
-    throw imageError(
-      name,
-      "IMAGE_UNREADABLE",
-      `Expected an image that can be read but received ${reasonOf(error)}`,
-      error,
-    );
+    const reason = reasonOf(error);
+    const message = wordsOf(reason) ?? `cannot be read: ${reason}`;
+    throw imageError(name, "IMAGE_UNREADABLE", message, error);
   }
 }
 

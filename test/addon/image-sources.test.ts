@@ -132,7 +132,7 @@ describe("sources", () => {
   it("names a file that is missing", async () => {
     const missing = join(scratch, "missing.jpg");
     await expectCode(preprocess(missing), "IMAGE_UNREADABLE", `${missing}: `);
-    await expectCode(preprocess(missing), "IMAGE_UNREADABLE", /ENOENT$/);
+    await expectCode(preprocess(missing), "IMAGE_UNREADABLE", /: no such file$/);
     const stream = createReadStream(missing);
     await expectCode(preprocess(stream), "IMAGE_UNREADABLE", /^a stream: .* ENOENT$/);
   });
@@ -257,7 +257,7 @@ describe("HTTP", () => {
     await expectCode(
       preprocess(`http://127.0.0.1:${port}/`),
       "IMAGE_UNREADABLE",
-      /received ECONNREFUSED$/,
+      /connection refused \(ECONNREFUSED\)$/,
     );
     answer = (_, response) => {
       response.writeHead(200, { "content-length": drawing.length });

@@ -149,7 +149,7 @@ describe("vgg classify", () => {
 
   it.each<[string, string[], number, string]>([
     ["no weights", ["classify", "photos"], 2, "required option '--weights <file>'"],
-    ["no images", ["classify", "--weights", "x.pth"], 2, "missing required argument 'images'"],
+    ["no images", ["classify", "--weights", "x.pth"], 2, "Expected an image, or --list, for IMAGE"],
     [
       "a pattern without a match",
       ["classify", "*.bmp", "--weights", "x.pth"],
@@ -160,7 +160,7 @@ describe("vgg classify", () => {
       "weights that are missing",
       ["classify", "photos", "--weights", "x.pth"],
       1,
-      "x.pth: Expected a file that can be read but received ENOENT",
+      "x.pth: no such file",
     ],
     [
       "weights that try to run code",

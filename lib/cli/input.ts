@@ -1,0 +1,24 @@
+// Reads small texts of the command line: from a file, or from standard input for "-".
+import { fileError, isMissing, wordsOf } from "../files/errors.js";
+import { readWhole } from "../files/read-whole.js";
+
+/** The word that stands for standard input. */
+export const standardInput = "-";
+
+/**
+ * Reads a text as UTF-8.
+ * @param flag the flag or argument that names the file
+ * @throws {RangeError} no such file, or a folder @throws {VggError} FOLDER_UNUSABLE
+ */
+export async function readText(path: string, flag: string): Promise<string> {
+  if (path === standardInput) {
+    const chunks: Buffer[] = await process.stdin.toArray();
+    return new TextDecoder().decode(Buffer.concat(chunks));
+  }
+  return readWhole(path).catch((cause: NodeJS.ErrnoException) => {
+    if (!isMissing(cause) && cause.code !== "EISDIR") throw fileError(cause, path);
+    throw new RangeError(
+      `Expected a file for ${flag} but received ${path}: ${wordsOf(cause.code!)}`,
+    );
+  });
+}

@@ -1,0 +1,70 @@
+// Images and lists from standard input and from files of names.
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Vgg } from "../../lib/index.ts";
+import { testDevice } from "../support/devices.ts";
+
+const script = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+const image = fileURLToPath(new URL("../golden/images/small.png", import.meta.url));
+const scratch = mkdtempSync(join(tmpdir(), "vgg-input-"));
+const list = join(scratch, "list.txt");
+
+function classify(args: readonly string[], input: string | Buffer = "") {
+  const all = ["classify", ...args, "--weights", "tiny.safetensors", "--json", "--top", "1"];
+  const options = { encoding: "utf8" as const, cwd: scratch, input };
+  const { status, stdout, stderr } = spawnSync(process.execPath, [script, ...all], options);
+  const files = status === 2 ? [] : JSON.parse(stdout).map(({ file }: { file: string }) => file);
+  return { status, files, stdout, stderr };
+}
+
+beforeAll(async () => {
+  await using model = await Vgg.create("vgg11", { device: testDevice, numClasses: 3 });
+  await model.save(join(scratch, "tiny.safetensors"));
+  writeFileSync(join(scratch, "a [1].png"), readFileSync(image));
+  writeFileSync(list, `${image}\r\na [1].png\n\n`);
+});
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+describe("vgg classify", () => {
+  it("reads an image from standard input, and gives the classes of the file", () => {
+    const piped = classify(["-"], readFileSync(image));
+    expect([piped.status, piped.files]).toEqual([0, ["-"]]);
+    const [fromPipe] = JSON.parse(piped.stdout);
+    const [fromFile] = JSON.parse(classify([image]).stdout);
+    expect(fromPipe.predictions).toEqual(fromFile.predictions);
+  });
+
+  it("fails for standard input that is no image or empty", () => {
+    for (const input of ["no image", ""]) {
+      const { status, files, stderr } = classify(["-"], input);
+      expect([status, files]).toEqual([1, ["-"]]);
+      expect(stderr).toMatch(/^vgg: a stream: .*image but it is /);
+    }
+  });
+
+  it("takes a list of files from standard input or a file, each name as it stands", () => {
+    const names = readFileSync(list);
+    expect(classify(["--list", "-"], names).files).toEqual([image, "a [1].png"]);
+    expect(classify(["--list", list]).files).toEqual([image, "a [1].png"]);
+    expect(classify([image, "--list", list]).files).toEqual([image, "a [1].png"]);
+  });
+
+  it.each([
+    [
+      ["--list", "nowhere.txt"],
+      "Expected a file for --list but received nowhere.txt: no such file",
+    ],
+    [["--list", "."], "for --list but received .: illegal operation on a directory (EISDIR)"],
+    [["--list", "-"], 'Expected a list of images for --list but received "-"'],
+    [["-", "--list", "-"], "Expected standard input once for --list"],
+    [[], "Expected an image, or --list, for IMAGE but received []"],
+  ])("refuses %j", (args, message) => {
+    const { status, stdout, stderr } = classify(args);
+    expect([status, stdout]).toEqual([2, ""]);
+    expect(JSON.parse(stderr).error.message).toContain(message);
+  });
+});
