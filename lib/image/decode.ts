@@ -85,6 +85,9 @@ function orientationOf(header: Metadata): number {
 export interface OpenedImage {
   /** Estimate of the memory that decoding takes, with the pixels. */
   readonly peakBytes: number;
+  /** The size in the file's order, in pixels. */
+  readonly width: number;
+  readonly height: number;
   /**
    * Decodes the first frame or page as PIL's convert("RGB") does: alpha is dropped, grey and palettes are expanded,
    * colour profiles are ignored. 16-bit samples keep their high byte (PIL clips). CMYK is converted with libvips's
@@ -136,6 +139,8 @@ export async function openImage(
   const orientation = orientationOf(header);
   const perPixel = bytesPerPixel[format] + (header.isProgressive ? progressiveBytesPerPixel : 0);
   return {
+    width,
+    height,
     peakBytes: pixels * perPixel + width * Math.min(height, heldRows) * heldBytesPerPixel,
     decode: async (timeoutMs) => {
       const pipeline = makeSharp(image, options).removeAlpha().toColourspace("srgb").raw();

@@ -1,6 +1,7 @@
 // The addon's interface in TypeScript.
 import type { DType, Precision } from "../dtype.js";
 import type { GraphRecord } from "../graph/ops.js";
+import type { Interpolation } from "../image/interpolation.js";
 
 export interface NativeDevice {
   info(): {
@@ -188,9 +189,13 @@ export interface ResizeGeometry {
   readonly resizedHeight: number;
   readonly left: number;
   readonly top: number;
-  readonly cropSize: number;
+  readonly cropWidth: number;
+  readonly cropHeight: number;
   /** The EXIF orientation, 1 to 8. It gives the order of the pixels in memory. */
   readonly orientation: number;
+  readonly interpolation: Interpolation;
+  /** Of the result. The pixels have three. */
+  readonly channels: 1 | 3;
 }
 
 /** A semaphore that all threads of the process share. Waits are served in the order of the calls. Only one may be pending. */
@@ -258,8 +263,8 @@ export interface NativeAddon {
   halt(): void;
   randomNormal(count: number, seed: number): ArrayBuffer;
   /**
-   * Resizes and crops pixels (height, width, 3), or (width, height, 3) from orientation 5 on. Nothing else may use the
-   * pixels, and they are detached when the promise settles.
+   * Resizes and crops pixels (height, width, 3), or (width, height, 3) from orientation 5 on, to (cropHeight, cropWidth,
+   * channels). Nothing else may use the pixels, which the call changes, and they are detached when the promise settles.
    */
   resizeCrop(pixels: Uint8Array, geometry: ResizeGeometry): Promise<ArrayBuffer>;
 }

@@ -2,7 +2,7 @@
 import { GraphBuilder } from "../graph/builder.js";
 import type { Graph } from "../graph/graph.js";
 import type { GraphRecord } from "../graph/ops.js";
-import { imageNetMean, imageNetStd } from "../image/preprocess.js";
+import { type Preprocessing, recordPixels } from "../image/preprocessing.js";
 import type { OpenedSource } from "../image/source.js";
 import type { Tensor } from "../tensor.js";
 import { type EachOptions, isFailure, runEach } from "./each.js";
@@ -20,18 +20,20 @@ export interface Prediction {
   readonly probability: number;
 }
 
-/** Records pixels (N, imageSize, imageSize, 3) uint8 → normalisation → network → softmax → the `top` best classes. */
-export function recordClassify(topology: Topology, top: number): GraphRecord {
-  const { imageSize } = topology;
+/** Records pixels (N, crop, crop, channels) uint8 → normalisation → network → softmax → the `top` best classes. */
+export function recordClassify(
+  topology: Topology,
+  top: number,
+  preprocessing: Preprocessing,
+): GraphRecord {
   const builder = new GraphBuilder();
-  const pixels = builder.input("pixels", [imageSize, imageSize, 3], "uint8");
-  const image = builder.normalize(pixels, { mean: imageNetMean, std: imageNetStd });
+  const image = recordPixels(builder, preprocessing);
   const { value: logits } = recordModules(builder, topology, image, []);
   const { values, indices } = builder.topK(builder.softmax(logits), top);
   return builder.finish({ probabilities: values, indices });
 }
 
-/** Classifies pixels (n, imageSize, imageSize, 3) uint8. `labels` may be undefined. */
+/** Classifies pixels (n, crop, crop, channels) uint8. `labels` may be undefined. */
 async function classifyPixels(
   graph: Graph,
   pixels: Tensor,
@@ -75,14 +77,14 @@ export type Classification<Source> =
 /** Classifies images in order, as `runEach` does. `labels` may be undefined. */
 export async function* classifyAll<Source>(
   graph: Graph,
-  topology: Topology,
+  preprocessing: Preprocessing,
   labels: readonly string[] | undefined,
   sources: Sources<Source>,
   open: (source: Source) => OpenedSource,
   options: EachOptions,
 ): AsyncGenerator<Classification<Source>> {
   const compute = (pixels: Tensor) => classifyPixels(graph, pixels, labels, options.signal);
-  for await (const result of runEach(topology, sources, open, compute, options)) {
+  for await (const result of runEach(preprocessing, sources, open, compute, options)) {
     if (isFailure(result)) yield result;
     else yield { source: result.source, predictions: result.value };
   }

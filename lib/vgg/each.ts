@@ -1,10 +1,10 @@
 // Runs a graph on images, batch by batch: decodes the next batch while the device works on this one.
 import { setImmediate } from "node:timers/promises";
-import { type CropOptions, cropPixels } from "../image/preprocess.js";
+import { cropPixels } from "../image/crop.js";
+import type { Preprocessing } from "../image/preprocessing.js";
 import type { OpenedSource } from "../image/source.js";
 import { Tensor } from "../tensor.js";
 import { Lookahead, type Sources } from "./lookahead.js";
-import type { Topology } from "./topology.js";
 
 /** Options of `runEach`. */
 export interface EachOptions {
@@ -25,29 +25,23 @@ export function isFailure<Result extends object>(
   return Object.hasOwn(result, "error");
 }
 
-/** Returns torchvision's crop in proportion: for 224 pixels, the shorter side is resized to 256. */
-function cropSizes({ imageSize }: Topology): Pick<CropOptions, "resizeSize" | "cropSize"> {
-  return { resizeSize: Math.round((imageSize * 256) / 224), cropSize: imageSize };
-}
-
 /**
  * Computes a value for each image, in order. A bad image does not stop the others.
  * @param open opens a source; called before the iterator's next source is requested
- * @param compute returns the values of pixels (n, imageSize, imageSize, 3) uint8, one for each image
+ * @param compute returns the values of pixels (n, crop, crop, channels) uint8, one for each image
  */
 export async function* runEach<Source, Value>(
-  topology: Topology,
+  preprocessing: Preprocessing,
   sources: Sources<Source>,
   open: (source: Source) => OpenedSource,
   compute: (pixels: Tensor) => Promise<readonly Value[]>,
   { batchSize, signal }: EachOptions,
 ): AsyncGenerator<Outcome<Source, Value>> {
-  const { imageSize } = topology;
-  const imageBytes = imageSize * imageSize * 3;
-  const crop = cropSizes(topology);
+  const { crop, channels } = preprocessing;
+  const imageBytes = crop * crop * channels;
   const call = {};
   const decode = async (source: Source, stop: AbortSignal) =>
-    cropPixels(open(source), { ...crop, signal: stop }, call);
+    cropPixels(open(source), preprocessing, { signal: stop }, call);
   const ahead = new Lookahead(sources, batchSize, decode, signal);
   try {
     for (;;) {
@@ -58,7 +52,7 @@ export async function* runEach<Source, Value>(
       );
       const data = new Uint8Array(good.length * imageBytes);
       for (const [index, pixels] of good.entries()) data.set(pixels, index * imageBytes);
-      const tensor = new Tensor([good.length, imageSize, imageSize, 3], data);
+      const tensor = new Tensor([good.length, crop, crop, channels], data);
       let values: readonly Value[] = [];
       if (good.length > 0) values = await compute(tensor);
       // Yield to the event loop, so that timers and thus signals can fire. Refused sources alone may never let it turn.

@@ -3,6 +3,7 @@ import type { Device } from "../device/device.js";
 import { Graph } from "../graph/graph.js";
 import type { GraphRecord } from "../graph/ops.js";
 import type { ParameterStore } from "../graph/parameter-store.js";
+import type { Preprocessing } from "../image/preprocessing.js";
 import { recordClassify } from "./classify.js";
 import { recordForward } from "./record.js";
 import { logitsName, type Topology } from "./topology.js";
@@ -35,9 +36,12 @@ export class ModelGraphs {
     return this.#graph(names.join(","), () => recordForward(this.#topology, names));
   }
 
-  /** Returns the graph from pixels (N, imageSize, imageSize, 3) uint8 to the best classes and probabilities (N, top). */
-  classify(top: number): Graph {
-    return this.#graph(`classify ${top}`, () => recordClassify(this.#topology, top));
+  /** Returns the graph from pixels (N, crop, crop, channels) uint8 to the best classes and probabilities (N, top). */
+  classify(top: number, preprocessing: Preprocessing): Graph {
+    const { crop, mean, std } = preprocessing;
+    return this.#graph(`classify ${JSON.stringify([top, crop, mean, std])}`, () =>
+      recordClassify(this.#topology, top, preprocessing),
+    );
   }
 
   /** Frees all graphs after all earlier runs have ended. */

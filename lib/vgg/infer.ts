@@ -3,13 +3,19 @@ import { checkInteger, checkSignal, readOptions, typeError } from "../check.js";
 import { DeviceTensor } from "../device/device.js";
 import { VggError } from "../errors.js";
 import type { ProfileOptions } from "../graph/profile.js";
+import { type Preprocessing, resolvePreprocessing } from "../image/preprocessing.js";
 import { type ImageSource, type OpenedSource, openSource, openSources } from "../image/source.js";
 import { elementCount, Tensor } from "../tensor.js";
 import { classifyAll, type Prediction } from "./classify.js";
 import { isFailure } from "./each.js";
 import type { ModelGraphs } from "./graphs.js";
 import type { Sources } from "./lookahead.js";
-import type { ClassifyOptions, ForwardOptions, LayerOptions } from "./options.js";
+import {
+  type ClassifyOptions,
+  checkFits,
+  type ForwardOptions,
+  type LayerOptions,
+} from "./options.js";
 import { type LayerProfile, nameSteps } from "./profile.js";
 import { inputName } from "./record.js";
 import { logitsName, type Topology } from "./topology.js";
@@ -81,23 +87,26 @@ export function classifier(
   graphs: ModelGraphs,
   topology: Topology,
   labels: readonly string[] | undefined,
+  usual: Preprocessing | undefined,
   options: ClassifyOptions,
 ) {
   const { inChannels, numClasses } = topology;
-  const given = readOptions(options, "options", ["top", "batchSize", "signal"]);
+  const given = readOptions(options, "options", ["top", "batchSize", "signal", "preprocess"]);
   const { top = Math.min(5, numClasses), batchSize = 8, signal } = given;
   checkSignal(signal);
   signal?.throwIfAborted();
   checkInteger(top, "options.top", 1, numClasses);
   checkInteger(batchSize, "options.batchSize", 1, 4096);
-  if (inChannels !== 3) {
+  if (usual === undefined) {
     throw new RangeError(
-      `Expected a model of 3 channels for classify but this one has ${inChannels}`,
+      `Expected a model of 1 or 3 channels for classify but this one has ${inChannels}`,
     );
   }
-  const graph = graphs.classify(top);
+  const preprocessing = resolvePreprocessing(given.preprocess, usual, "options.preprocess");
+  checkFits(preprocessing, topology, "options.preprocess");
+  const graph = graphs.classify(top, preprocessing);
   return <Source>(sources: Sources<Source>, open: (source: Source) => OpenedSource) =>
-    classifyAll(graph, topology, labels, sources, open, { batchSize, signal });
+    classifyAll(graph, preprocessing, labels, sources, open, { batchSize, signal });
 }
 
 /** Classifies one image or each image of an array, all of them or none. `classify` is what `classifier` returns. */

@@ -4,6 +4,7 @@ import type { Device, DeviceTensor } from "../device/device.js";
 import type { Precision } from "../dtype.js";
 import { VggError } from "../errors.js";
 import type { ProfileOptions } from "../graph/profile.js";
+import type { Preprocessing } from "../image/preprocessing.js";
 import { type ImageSource, openSource } from "../image/source.js";
 import type { NativeRunTime } from "../native/addon.js";
 import type { Tensor } from "../tensor.js";
@@ -20,6 +21,7 @@ import {
   type ForwardOptions,
   type LayerOptions,
   type LoadOptions,
+  modelPreprocessing,
   openDeviceOf,
   optionNames,
   type VggOptions,
@@ -49,6 +51,8 @@ export class Vgg extends NamedParameters {
   readonly device: Device;
   /** The arithmetic. */
   readonly precision: Precision;
+  /** How images become the network's input, frozen; undefined for a network with other than 1 or 3 channels. */
+  readonly preprocessing: Preprocessing | undefined;
   #topology: Topology;
   #state: ModelState;
   #graphs: ModelGraphs;
@@ -87,8 +91,9 @@ export class Vgg extends NamedParameters {
   ): Promise<Vgg> {
     const checked = topology(arch, options);
     const labels = checkLabels(options.labels, checked.numClasses);
+    const preprocessing = modelPreprocessing(checked, options.preprocess);
     const { device, precision } = await openDeviceOf(options);
-    const model = new Vgg(checked, device, precision, labels);
+    const model = new Vgg(checked, device, precision, labels, preprocessing);
     try {
       // Compile before the parameters have values, so that values are packed as they are written and never held twice.
       await model.#graphs.logits.prepare(1);
@@ -105,6 +110,7 @@ export class Vgg extends NamedParameters {
     device: Device,
     precision: Precision,
     labels: readonly string[] | undefined,
+    preprocessing: Preprocessing | undefined,
   ) {
     const state = new ModelState(device, checked, precision);
     super(state, checked, labels, () => this.#checkLive());
@@ -115,6 +121,7 @@ export class Vgg extends NamedParameters {
     this.imageSize = checked.imageSize;
     this.device = device;
     this.precision = precision;
+    this.preprocessing = preprocessing;
     this.#state = state;
     this.#graphs = new ModelGraphs(device, checked, state.store);
   }
@@ -161,9 +168,10 @@ export class Vgg extends NamedParameters {
   }
 
   /**
-   * Returns the best classes of an image, preprocessed as in torchvision. An image is a path, URL, bytes or stream.
+   * Returns the best classes of an image, preprocessed as `preprocessing` says. An image is a path, URL, bytes or stream.
    * Bytes in memory are copied before this returns.
-   * @throws {TypeError|RangeError} another source, `top` out of range, a model with other than 3 channels
+   * @throws {TypeError|RangeError} another source, `top` out of range, a model with other than 1 or 3
+   * channels
    * @throws {VggError} IMAGE_…, DISPOSED, OUT_OF_MEMORY, QUEUE_FULL; or the reason of `signal`
    * @example const [best] = await model.classify("cat.jpg", { top: 1 });
    */
@@ -259,7 +267,7 @@ export class Vgg extends NamedParameters {
 
   #classifier(options: ClassifyOptions) {
     this.#checkLive();
-    return classifier(this.#graphs, this.#topology, this.labels, options);
+    return classifier(this.#graphs, this.#topology, this.labels, this.preprocessing, options);
   }
 
   #checkLive(): void {

@@ -1,11 +1,16 @@
 // The options of models and their methods: types and checks.
-import { checkOneOf, describe, optionOf, typeError } from "../check.js";
+import { checkOneOf, describe, optionOf, rangeError, typeError } from "../check.js";
 import type { ReadOptions } from "../checkpoint/checkpoint.js";
 import { Device, type DeviceId, type DeviceTensor, openDevice } from "../device/device.js";
 import { type Precision, precisions } from "../dtype.js";
 import { VggError } from "../errors.js";
+import {
+  defaultPreprocessing,
+  type Preprocessing,
+  resolvePreprocessing,
+} from "../image/preprocessing.js";
 import { imagenetLabels } from "./labels.js";
-import type { TopologyOptions } from "./topology.js";
+import type { Topology, TopologyOptions } from "./topology.js";
 
 /** Options that `Vgg.create` and `Vgg.load` share. */
 export interface VggOptions extends TopologyOptions {
@@ -15,6 +20,12 @@ export interface VggOptions extends TopologyOptions {
   precision?: Precision;
   /** The names of the classes, one for each. Default: ImageNet's names if there are 1000 classes. */
   labels?: readonly string[];
+  /**
+   * How images become the network's input. Parts that are not given come from the file, or else are as for torchvision's weights.
+   * `crop` must be the image size, and `channels` must be `inChannels`. A network with other than 1 or 3 channels takes
+   * none.
+   */
+  preprocess?: Partial<Preprocessing>;
 }
 
 /** Options of `Vgg.create`. */
@@ -37,6 +48,8 @@ export interface ClassifyOptions {
   batchSize?: number;
   /** Stops the decoding and the device's work. The call rejects with the signal's reason. */
   signal?: AbortSignal;
+  /** Replaces parts of the model's `preprocessing` for this call. */
+  preprocess?: Partial<Preprocessing>;
 }
 
 /** Options of `forward` for the logits. */
@@ -60,7 +73,7 @@ export interface LayerOptions<Name extends string> {
 /** The names of the options in VggOptions. */
 export const optionNames = Object.freeze([
   ...["device", "precision"],
-  ...["inChannels", "numClasses", "imageSize", "labels"],
+  ...["inChannels", "numClasses", "imageSize", "labels", "preprocess"],
 ]);
 
 /**
@@ -81,6 +94,43 @@ export async function openDeviceOf(
     );
   }
   return { device: opened, precision };
+}
+
+/**
+ * Returns how images become a network's input: the given parts over `usual`, by default what
+ * torchvision's weights take.
+ * @returns undefined for a network with other than 1 or 3 channels, which takes no images
+ * @throws {TypeError|RangeError} a wrong part, or one that does not fit the network
+ */
+export function modelPreprocessing(
+  { inChannels, imageSize }: Pick<Topology, "inChannels" | "imageSize">,
+  given: Partial<Preprocessing> | undefined,
+  usual?: Preprocessing,
+): Preprocessing | undefined {
+  if (inChannels !== 1 && inChannels !== 3) {
+    if (given === undefined) return undefined;
+    throw rangeError(
+      "no preprocess for a network with other than 1 or 3 channels",
+      "inChannels",
+      inChannels,
+    );
+  }
+  const base = usual ?? defaultPreprocessing(imageSize, inChannels);
+  const resolved = resolvePreprocessing(given, base, "preprocess");
+  checkFits(resolved, { inChannels, imageSize }, "preprocess");
+  return resolved;
+}
+
+/** @throws {RangeError} the pixels are not a network's input */
+export function checkFits(
+  { crop, channels }: Preprocessing,
+  { inChannels, imageSize }: Pick<Topology, "inChannels" | "imageSize">,
+  name: string,
+): void {
+  if (channels !== inChannels)
+    throw rangeError(`${inChannels}, the channels of the network,`, `${name}.channels`, channels);
+  if (crop !== imageSize)
+    throw rangeError(`${imageSize}, the network's image size,`, `${name}.crop`, crop);
 }
 
 /**

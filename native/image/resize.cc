@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <vector>
 
 #include "core/error.h"
@@ -11,76 +10,21 @@
 namespace vgg::image {
 namespace {
 
-constexpr size_t kChannels = 3;
-/** A sum of 8-bit samples times weights that add up to one must fit 31 bits, with one to spare. */
-constexpr int kWeightBits = 32 - 8 - 2;
-
-/** The input samples that one output sample is made of: `count` from `first` on. */
-struct Tap {
-  int64_t first;
-  int64_t count;
-  size_t weights;
-};
-
-struct Filter {
-  std::vector<Tap> taps;
-  std::vector<int32_t> weights;
-};
-
-/** Halves go up. */
-int64_t nearest(double value) { return static_cast<int64_t>(std::floor(value + 0.5)); }
-
-/**
- * Output samples [offset, offset + count) of an axis that goes from `from` to `to` samples.
- * `isMirrored`: the input lies in memory from its last sample to its first.
- */
-Filter triangleFilter(int64_t from, int64_t to, int64_t offset, int64_t count, bool isMirrored) {
-  const double scale = static_cast<double>(from) / static_cast<double>(to);
-  const double support = std::max(scale, 1.0);
-  Filter filter;
-  std::vector<double> exact;
-  for (int64_t i = offset; i < offset + count; ++i) {
-    const double center = (static_cast<double>(i) + 0.5) * scale;
-    const auto first = std::max<int64_t>(nearest(center - support), 0);
-    const auto end = std::min(nearest(center + support), from);
-    exact.clear();
-    double sum = 0;
-    const double inverse = 1.0 / support;
-    for (int64_t k = first; k < end; ++k) {
-      const double distance = std::abs((static_cast<double>(k) - center + 0.5) * inverse);
-      exact.push_back(std::max(1.0 - distance, 0.0));
-      sum += exact.back();
-    }
-    if (isMirrored) std::reverse(exact.begin(), exact.end());
-    filter.taps.push_back({isMirrored ? from - end : first, end - first, filter.weights.size()});
-    for (const double weight : exact) {
-      const double fixed = weight / sum * (1 << kWeightBits);
-      filter.weights.push_back(static_cast<int32_t>(nearest(fixed)));
-    }
-  }
-  return filter;
-}
-
 uint8_t toByte(int32_t sum) { return static_cast<uint8_t>(std::clamp(sum >> kWeightBits, 0, 255)); }
 
 constexpr int32_t kHalf = 1 << (kWeightBits - 1);
 
 /** Filters the samples along a row. Pixel `i` of the result goes to `out` + i × `step`. */
+template <size_t kChannels>
 void resizeRow(const uint8_t* row, const Filter& filter, uint8_t* out, size_t step) {
   for (const Tap& tap : filter.taps) {
     const uint8_t* in = row + static_cast<size_t>(tap.first) * kChannels;
     const int32_t* weights = filter.weights.data() + tap.weights;
-    int32_t red = kHalf;
-    int32_t green = kHalf;
-    int32_t blue = kHalf;
-    for (int64_t k = 0; k < tap.count; ++k, in += kChannels) {
-      red += in[0] * weights[k];
-      green += in[1] * weights[k];
-      blue += in[2] * weights[k];
-    }
-    out[0] = toByte(red);
-    out[1] = toByte(green);
-    out[2] = toByte(blue);
+    std::array<int32_t, kChannels> sums;
+    sums.fill(kHalf);
+    for (int64_t k = 0; k < tap.count; ++k, in += kChannels)
+      for (size_t c = 0; c < kChannels; ++c) sums[c] += in[c] * weights[k];
+    for (size_t c = 0; c < kChannels; ++c) out[c] = toByte(sums[c]);
     out += step;
   }
 }
@@ -152,27 +96,41 @@ void startAt(Filter& filter, int64_t first) {
   for (Tap& tap : filter.taps) tap.first -= first;
 }
 
-}  // namespace
+/** The axes of the upright image. */
+struct Axes {
+  Axis alongRows, alongColumns;
+};
 
-void checkGeometry(const ResizeGeometry& geometry) {
-  const auto within = [](int64_t from, int64_t to, int64_t offset, int64_t count) {
-    return from >= 1 && to >= 1 && offset >= 0 && count >= 1 && count <= to && offset <= to - count;
-  };
-  if (!within(geometry.width, geometry.resizedWidth, geometry.left, geometry.cropWidth) ||
-      !within(geometry.height, geometry.resizedHeight, geometry.top, geometry.cropHeight)) {
-    throw Error(Code::kInternal, "Expected a window within the resized image");
-  }
-  if (geometry.orientation < 1 || geometry.orientation > 8)
-    throw Error(Code::kInternal, "Expected an orientation from 1 to 8");
+Axes axesOf(const ResizeGeometry& geometry, const Layout& layout) {
+  return {{geometry.width, geometry.resizedWidth, geometry.left, geometry.cropWidth,
+           layout.mirrorsRows},
+          {geometry.height, geometry.resizedHeight, geometry.top, geometry.cropHeight,
+           layout.mirrorsColumns}};
 }
 
-void resizeAndCrop(const uint8_t* pixels, const ResizeGeometry& geometry, uint8_t* cropped) {
-  checkGeometry(geometry);
+/** Copies the nearest pixels. */
+template <size_t kChannels>
+void pick(const uint8_t* pixels, const ResizeGeometry& geometry, uint8_t* cropped) {
   const Layout layout = layoutOf(geometry.orientation);
-  const Filter alongRows = triangleFilter(geometry.width, geometry.resizedWidth, geometry.left,
-                                          geometry.cropWidth, layout.mirrorsRows);
-  Filter alongColumns = triangleFilter(geometry.height, geometry.resizedHeight, geometry.top,
-                                       geometry.cropHeight, layout.mirrorsColumns);
+  const Axes axes = axesOf(geometry, layout);
+  const std::vector<int64_t> columns = nearestSamples(axes.alongRows);
+  const int64_t acrossStep = layout.isTransposed ? geometry.height : 1;
+  const int64_t downStep = layout.isTransposed ? 1 : geometry.width;
+  for (const int64_t y : nearestSamples(axes.alongColumns)) {
+    for (const int64_t x : columns) {
+      const auto pixel = static_cast<size_t>(y * downStep + x * acrossStep);
+      cropped = std::copy_n(pixels + pixel * kChannels, kChannels, cropped);
+    }
+  }
+}
+
+/** Filters along rows, then along columns. */
+template <size_t kChannels>
+void filter(const uint8_t* pixels, const ResizeGeometry& geometry, uint8_t* cropped) {
+  const Layout layout = layoutOf(geometry.orientation);
+  const Axes axes = axesOf(geometry, layout);
+  const Filter alongRows = makeFilter(geometry.interpolation, axes.alongRows);
+  Filter alongColumns = makeFilter(geometry.interpolation, axes.alongColumns);
   // What lies outside this span of each column is not part of the window.
   const Span span = spanOf(alongColumns);
   startAt(alongColumns, span.first);
@@ -186,7 +144,7 @@ void resizeAndCrop(const uint8_t* pixels, const ResizeGeometry& geometry, uint8_
     std::vector<uint8_t> column(checkedMultiply(height, kChannels));
     for (const Tap& tap : alongRows.taps) {
       sumRows(pixels + first * kChannels, stride, tap, alongRows, column.size(), column.data());
-      resizeRow(column.data(), alongColumns, cropped, cropRow);
+      resizeRow<kChannels>(column.data(), alongColumns, cropped, cropRow);
       cropped += kChannels;
     }
     return;
@@ -194,11 +152,54 @@ void resizeAndCrop(const uint8_t* pixels, const ResizeGeometry& geometry, uint8_
   const size_t stride = static_cast<size_t>(geometry.width) * kChannels;
   std::vector<uint8_t> narrow(checkedMultiply(height, cropRow));
   for (size_t y = 0; y < height; ++y)
-    resizeRow(pixels + (first + y) * stride, alongRows, narrow.data() + y * cropRow, kChannels);
+    resizeRow<kChannels>(pixels + (first + y) * stride, alongRows, narrow.data() + y * cropRow,
+                         kChannels);
   for (const Tap& tap : alongColumns.taps) {
     sumRows(narrow.data(), cropRow, tap, alongColumns, cropRow, cropped);
     cropped += cropRow;
   }
+}
+
+/** Makes grey pixels of red, green and blue in place, as Pillow's convert("L") does: ITU-R 601-2 in
+ * fixed point. */
+void toGrey(uint8_t* pixels, size_t count) {
+  constexpr uint32_t red = 19595, green = 38470, blue = 7471, half = 0x8000;
+  for (size_t i = 0; i < count; ++i) {
+    const uint8_t* in = pixels + i * kPixelBytes;
+    pixels[i] = static_cast<uint8_t>((in[0] * red + in[1] * green + in[2] * blue + half) >> 16);
+  }
+}
+
+template <size_t kChannels>
+void resize(const uint8_t* pixels, const ResizeGeometry& geometry, uint8_t* cropped) {
+  if (geometry.interpolation == Interpolation::kNearest)
+    pick<kChannels>(pixels, geometry, cropped);
+  else
+    filter<kChannels>(pixels, geometry, cropped);
+}
+
+}  // namespace
+
+void checkGeometry(const ResizeGeometry& geometry) {
+  const auto within = [](int64_t from, int64_t to, int64_t offset, int64_t count) {
+    return from >= 1 && to >= 1 && offset >= 0 && count >= 1 && count <= to && offset <= to - count;
+  };
+  if (!within(geometry.width, geometry.resizedWidth, geometry.left, geometry.cropWidth) ||
+      !within(geometry.height, geometry.resizedHeight, geometry.top, geometry.cropHeight)) {
+    throw Error(Code::kInternal, "Expected a window within the resized image");
+  }
+  if (geometry.orientation < 1 || geometry.orientation > 8)
+    throw Error(Code::kInternal, "Expected an orientation from 1 to 8");
+  if (geometry.channels != 1 && geometry.channels != 3)
+    throw Error(Code::kInternal, "Expected 1 or 3 channels");
+}
+
+void resizeAndCrop(uint8_t* pixels, const ResizeGeometry& geometry, uint8_t* cropped) {
+  checkGeometry(geometry);
+  if (geometry.channels == 3) return resize<3>(pixels, geometry, cropped);
+  toGrey(pixels, checkedMultiply(static_cast<size_t>(geometry.width),
+                                 static_cast<size_t>(geometry.height)));
+  resize<1>(pixels, geometry, cropped);
 }
 
 }  // namespace vgg::image

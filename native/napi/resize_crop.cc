@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <exception>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "core/error.h"
@@ -15,8 +16,8 @@ namespace vgg::napi {
 namespace {
 
 /**
- * Reads the caller's bytes in place, which no other call may do. They are the decoder's fresh
- * output, up to 300 MB that no user code has seen, so nobody can transfer or resize them. The
+ * Reads and changes the caller's bytes in place, which no other call may do. They are the decoder's
+ * fresh output, up to 537 MB that no user code has seen, so nobody can transfer or resize them. The
  * reference protects them from the garbage collector. Afterwards they are freed at once; the
  * collector would free them late. Runs on libuv's pool: it takes milliseconds, less than decoding
  * took.
@@ -27,7 +28,7 @@ class ResizeWorker : public Napi::AsyncWorker {
       : Napi::AsyncWorker(pixels.Env(), "vgg-cudnn:resizeCrop"),
         deferred_(Napi::Promise::Deferred::New(pixels.Env())),
         held_(Napi::Persistent(pixels)),
-        pixels_(reinterpret_cast<const uint8_t*>(view.data)),
+        pixels_(reinterpret_cast<uint8_t*>(view.data)),
         geometry_(geometry) {}
 
   [[nodiscard]] Napi::Promise promise() const { return deferred_.Promise(); }
@@ -37,7 +38,7 @@ class ResizeWorker : public Napi::AsyncWorker {
     try {
       const size_t pixels = checkedMultiply(static_cast<size_t>(geometry_.cropWidth),
                                             static_cast<size_t>(geometry_.cropHeight));
-      cropped_.resize(checkedMultiply(pixels, 3));
+      cropped_.resize(checkedMultiply(pixels, static_cast<size_t>(geometry_.channels)));
       image::resizeAndCrop(pixels_, geometry_, reinterpret_cast<uint8_t*>(cropped_.data()));
     } catch (...) {
       failure_ = std::current_exception();
@@ -66,11 +67,21 @@ class ResizeWorker : public Napi::AsyncWorker {
 
   Napi::Promise::Deferred deferred_;
   Napi::ObjectReference held_;
-  const uint8_t* pixels_;
+  uint8_t* pixels_;
   image::ResizeGeometry geometry_;
   std::vector<std::byte> cropped_;
   std::exception_ptr failure_;
 };
+
+image::Interpolation interpolationOf(const Napi::Value& value) {
+  const std::string name = stringOf(value, "interpolation");
+  if (name == "nearest") return image::Interpolation::kNearest;
+  if (name == "box") return image::Interpolation::kBox;
+  if (name == "bilinear") return image::Interpolation::kBilinear;
+  if (name == "bicubic") return image::Interpolation::kBicubic;
+  if (name == "lanczos") return image::Interpolation::kLanczos;
+  throw Error(Code::kInternal, "Expected the name of an interpolation");
+}
 
 }  // namespace
 
@@ -87,13 +98,15 @@ Napi::Value resizeCrop(const Napi::CallbackInfo& info) {
         .resizedHeight = number("resizedHeight"),
         .left = number("left"),
         .top = number("top"),
-        .cropWidth = number("cropSize"),
-        .cropHeight = number("cropSize"),
+        .cropWidth = number("cropWidth"),
+        .cropHeight = number("cropHeight"),
         .orientation = number("orientation"),
+        .interpolation = interpolationOf(ownProperty(object, "interpolation")),
+        .channels = number("channels"),
     };
     image::checkGeometry(geometry);
     const View view = viewOf(info[0]);  // after the geometry's getters, which may transfer it
-    const size_t row = checkedMultiply(static_cast<size_t>(geometry.width), 3);
+    const size_t row = checkedMultiply(static_cast<size_t>(geometry.width), image::kPixelBytes);
     if (view.bytes != checkedMultiply(static_cast<size_t>(geometry.height), row)) {
       throw Error(Code::kInternal, "Expected three bytes for each pixel");
     }

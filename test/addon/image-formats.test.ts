@@ -112,7 +112,7 @@ describe("decoding", () => {
     [8, [3, 6, 9, 2, 5, 8, 1, 4, 7]],
   ])("turns EXIF orientation %i upright", async (orientation, expected) => {
     const image = raw(3, 3, 1, [1, 2, 3, 4, 5, 6, 7, 8, 9]).withMetadata({ orientation });
-    const crop = await cropOf(await image.png().toBuffer(), { resizeSize: 3, cropSize: 3 });
+    const crop = await cropOf(await image.png().toBuffer(), { resize: 3, crop: 3 });
     expect([...crop].filter((_, i) => i % 3 === 0)).toEqual(expected);
   });
 

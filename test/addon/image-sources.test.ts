@@ -52,7 +52,12 @@ describe("arguments", () => {
   });
 
   it.each<[object | null, typeof TypeError | typeof RangeError, string]>([
-    [{ resize: 256 }, TypeError, 'for options but received "resize"'],
+    [{ size: 256 }, TypeError, 'for options but received "size"'],
+    [{ resize: "squeeze" }, TypeError, 'or "squash" for options.resize'],
+    [{ interpolation: "hamming" }, RangeError, "one of bilinear, bicubic, nearest, lanczos, box"],
+    [{ channels: 2 }, RangeError, "1 or 3 for options.channels"],
+    [{ channels: 1, mean: [0, 0, 0] }, RangeError, "one finite number for options.mean"],
+    [{ orientation: 0 }, TypeError, "a boolean for options.orientation"],
     [null, TypeError, "for options but received null"],
     [{ resizeSize: "256" }, TypeError, "options.resizeSize"],
     [{ resizeSize: 0 }, RangeError, "options.resizeSize"],

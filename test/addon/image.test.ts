@@ -1,7 +1,7 @@
 // Images are resized, cropped and normalised as torchvision does it.
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { imageNetMean, imageNetStd } from "../../lib/image/preprocess.ts";
+import { imageNetMean, imageNetStd } from "../../lib/image/preprocessing.ts";
 import { preprocess } from "../../lib/index.ts";
 import { native } from "../../lib/native/load.ts";
 
@@ -58,8 +58,16 @@ describe("preprocess, against torchvision", () => {
     }
   });
 
+  it("still accepts the earlier names of resize and crop, and no two names of one option", async () => {
+    const now = await preprocess(drawing, { resize: 64, crop: 33 });
+    expectSame((await preprocess(drawing, { resizeSize: 64, cropSize: 33 })).data, now.data);
+    await expect(preprocess(drawing, { resize: 64, resizeSize: 64 })).rejects.toThrow(
+      "Expected one option for options.resize and options.resizeSize",
+    );
+  });
+
   it("accepts other sizes, means and standard deviations", async () => {
-    const crop = await cropOf(drawing, { resizeSize: 64, cropSize: 33 });
+    const crop = await cropOf(drawing, { resize: 64, crop: 33 });
     const tensor = await preprocess(drawing, {
       resizeSize: 64,
       cropSize: 33,
@@ -152,10 +160,17 @@ describe("the addon's resizeCrop", () => {
       const [left, top] = [toWidth - cropSize, toHeight - cropSize];
       const geometry = { width, height, resizedWidth: toWidth, resizedHeight: toHeight, left, top };
       const resize = async (taken: Uint8Array, orientation: number) => {
-        const all = { ...geometry, cropSize, orientation };
-        const crop = new Uint8Array(await native().resizeCrop(taken, all));
+        const crop = { cropWidth: cropSize, cropHeight: cropSize };
+        const all = {
+          ...geometry,
+          ...crop,
+          orientation,
+          interpolation: "bilinear",
+          channels: 3,
+        } as const;
+        const cropped = new Uint8Array(await native().resizeCrop(taken, all));
         expect(taken.length).toBe(0);
-        return crop;
+        return cropped;
       };
       const received = await resize(pixels.slice(), 1);
       for (const orientation of [2, 3, 4, 5, 6, 7, 8])
@@ -181,19 +196,28 @@ describe("the addon's resizeCrop", () => {
 
   it("refuses pixels and windows that do not fit", () => {
     const window = { width: 2, height: 2, resizedWidth: 4, resizedHeight: 4, left: 0, top: 0 };
-    const geometry = { ...window, cropSize: 4, orientation: 1 };
+    const geometry = {
+      ...window,
+      cropWidth: 4,
+      cropHeight: 4,
+      orientation: 1,
+      interpolation: "bilinear",
+      channels: 3,
+    } as const;
     const call = (bytes: number, change: object) => () =>
       native().resizeCrop(new Uint8Array(bytes), { ...geometry, ...change });
     for (const refused of [
       call(11, {}),
       call(12, { left: 1 }),
       call(12, { top: -1 }),
-      call(12, { cropSize: 5 }),
-      call(12, { cropSize: 0 }),
+      call(12, { cropWidth: 5 }),
+      call(12, { cropHeight: 0 }),
       call(12, { width: 0 }),
       call(12, { orientation: 0 }),
       call(12, { orientation: 9 }),
-      call(12, { left: 2 ** 53, cropSize: 2 ** 53 }),
+      call(12, { left: 2 ** 53, cropWidth: 2 ** 53 }),
+      call(12, { channels: 2 }),
+      call(12, { interpolation: "hamming" }),
     ]) {
       expect(refused).toThrow("Expected");
     }

@@ -40,8 +40,11 @@ const geometry = {
   resizedHeight: 2,
   left: 0,
   top: 0,
-  cropSize: 2,
+  cropWidth: 2,
+  cropHeight: 2,
   orientation: 1,
+  interpolation: "bilinear",
+  channels: 3,
 };
 const image = new Float32Array(48);
 const output = new Float32Array(32);
@@ -247,7 +250,7 @@ const late = (async () =>
 await late;
 const transferred = new Uint8Array(12);
 const lateSize = { ...geometry };
-Object.defineProperty(lateSize, "cropSize", {
+Object.defineProperty(lateSize, "cropHeight", {
   get() {
     if (transferred.byteLength > 0)
       structuredClone(transferred.buffer, { transfer: [transferred.buffer] });

@@ -219,7 +219,7 @@ describe("Vgg.classify", () => {
     expect(isTold).toBe(true);
   });
 
-  it("refuses bad options, a model without 3 channels, and a disposed model", async () => {
+  it("refuses bad options, a model of other than 1 or 3 channels, and a disposed model", async () => {
     await expect(model.classify(image("small.png"), { top: 11 })).rejects.toThrow(
       "Expected an integer from 1 to 10 for options.top but received 11",
     );
@@ -230,11 +230,12 @@ describe("Vgg.classify", () => {
     await expect(
       model.classify(image("small.png"), { signal: AbortSignal.abort() }),
     ).rejects.toMatchObject({ name: "AbortError" });
-    const grey = await Vgg.create("vgg11", { ...small, inChannels: 1 });
-    await expect(grey.classify(image("small.png"))).rejects.toThrow(
-      "Expected a model of 3 channels for classify",
+    const four = await Vgg.create("vgg11", { ...small, inChannels: 4 });
+    expect(four.preprocessing).toBeUndefined();
+    await expect(four.classify(image("small.png"))).rejects.toThrow(
+      "Expected a model of 1 or 3 channels for classify but this one has 4",
     );
-    await grey.dispose();
-    await expect(grey.classify(image("small.png"))).rejects.toMatchObject({ code: "DISPOSED" });
+    await four.dispose();
+    await expect(four.classify(image("small.png"))).rejects.toMatchObject({ code: "DISPOSED" });
   });
 });

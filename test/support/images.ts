@@ -5,8 +5,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { afterAll, expect } from "vitest";
+import { cropPixels, type ReadingOptions } from "../../lib/image/crop.ts";
 import { openImage } from "../../lib/image/decode.ts";
-import { type CropOptions, cropPixels } from "../../lib/image/preprocess.ts";
+import {
+  defaultPreprocessing,
+  type Preprocessing,
+  resolvePreprocessing,
+} from "../../lib/image/preprocessing.ts";
 import { openSource } from "../../lib/image/source.ts";
 import { type ImageSource, type TensorData, VggError } from "../../lib/index.ts";
 
@@ -15,8 +20,18 @@ export const goldens = readdirSync(folder).filter((file) => /^[^.]+\.[a-z]+$/.te
 export const golden = (name: string) => readFileSync(join(folder, name));
 export const photo = golden("portrait.jpg");
 export const drawing = golden("landscape.png");
-export const cropOf = (source: ImageSource, options?: CropOptions) =>
-  cropPixels(openSource(source, "source"), options);
+export const cropOf = (
+  source: ImageSource,
+  preprocess: Partial<Preprocessing> = {},
+  options: ReadingOptions = {},
+) => {
+  const preprocessing = resolvePreprocessing(
+    preprocess,
+    defaultPreprocessing(preprocess.crop ?? 224, preprocess.channels ?? 3),
+    "preprocess",
+  );
+  return cropPixels(openSource(source, "source"), preprocessing, options);
+};
 export const pixelsOf = async (bytes: Uint8Array) => (await openImage(bytes, "test", 1e8)).decode();
 
 /** A temporary folder for the test file that imports this module. It is removed at the end. */
