@@ -9,7 +9,15 @@ import {
   rangeError,
   typeError,
 } from "./check.js";
-import { arrayTypeOf, arrayTypes, type DType, dtypes, type TensorData } from "./dtype.js";
+import {
+  arrayTypeOf,
+  arrayTypes,
+  type DType,
+  type DTypeOf,
+  dtypes,
+  type TensorData,
+  type UsualDType,
+} from "./dtype.js";
 import { callNative } from "./errors.js";
 import { native } from "./native/load.js";
 import { markCopy } from "./realm.js";
@@ -61,27 +69,88 @@ export function byteCount(shape: readonly number[], dtype: DType): number {
 }
 
 /**
- * Numbers in row-major order and their shape. The data are the caller's array, not a copy.
+ * Numbers in row-major order and their shape. `Tensor` alone is a float32 one; `Tensor<DType>` may have any dtype.
  * @example
- * const image = new Tensor([1, 3, 224, 224], new Float32Array(3 * 224 * 224));
+ * const image: Tensor = new Tensor([1, 3, 224, 224], new Float32Array(3 * 224 * 224));
  */
-export class Tensor {
+export interface Tensor<D extends DType = "float32"> {
+  /** Dimensions, the outermost first. */
+  readonly shape: readonly number[];
+  /** The type of the elements. */
+  readonly dtype: D;
+  /** The elements in row-major order. */
+  readonly data: TensorData<D>;
+  /** The number of elements. */
+  readonly size: number;
+  toString(): string;
+}
+
+/**
+ * A tensor of any dtype. A comparison of `dtype` narrows it.
+ * @example
+ * const tensor: AnyTensor = (await readCheckpoint("vgg11.pth")).get("classifier.6.bias")!;
+ * if (tensor.dtype === "float32") console.log(Math.max(...tensor.data));
+ */
+export type AnyTensor = { [D in DType]: Tensor<D> }[DType];
+
+/** What `Tensor` itself is: it makes tensors. */
+export interface TensorConstructor {
+  /**
+   * Makes a tensor of the array's own dtype. The data are the caller's array, not a copy.
+   * @throws {TypeError} data is not a typed array
+   * @throws {RangeError} the shape is invalid, or its product is not the length of data
+   * @example const classes = new Tensor([2], Int32Array.of(281, 207));
+   */
+  new <Data extends TensorData = Float32Array>(
+    shape: readonly number[],
+    data: Data,
+    dtype?: undefined,
+  ): Tensor<UsualDType<Data>>;
+  /**
+   * Makes a tensor of a dtype that has the array's type: a Uint16Array may hold "float16" or "bfloat16".
+   * @throws {TypeError} data is not the array type of dtype @throws {RangeError} as without dtype, or an unknown dtype
+   * @example const halves = new Tensor([2], Uint16Array.of(0x3c00, 0x4000), "float16");
+   */
+  new <Data extends TensorData, D extends DTypeOf<Data>>(
+    shape: readonly number[],
+    data: Data,
+    dtype: D,
+  ): Tensor<D>;
+  readonly prototype: Tensor<DType>;
+
+  /**
+   * Makes a float32 tensor of zeros.
+   * @throws {RangeError} the shape is invalid or too large for one array
+   * @example const images = Tensor.zeros([1, 3, 224, 224]);
+   */
+  zeros(shape: readonly number[], dtype?: undefined): Tensor;
+  /**
+   * Makes a tensor of zeros.
+   * @throws {RangeError} an unknown dtype, or a shape that is invalid or too large for one array
+   * @example const pixels = Tensor.zeros([1, 224, 224, 3], "uint8");
+   */
+  zeros<D extends DType>(shape: readonly number[], dtype: D): Tensor<D>;
+
+  /**
+   * Makes a float32 tensor of normally distributed numbers (mean 0, deviation 1). The same seed gives the same numbers
+   * on every machine.
+   * @param seed an integer ≥ 0, default 0
+   * @throws {TypeError|RangeError} the shape or the seed is invalid
+   * @example const images = Tensor.randn([1, 3, 224, 224], 7);
+   */
+  randn(shape: readonly number[], seed?: number): Tensor;
+}
+
+// TypeScript cannot infer the type parameter of a class from an array, so the class is hidden behind TensorConstructor.
+export const Tensor = class Tensor {
   static {
     markCopy(Tensor);
   }
 
-  /** Dimensions, the outermost first. */
   readonly shape: readonly number[];
-  /** The type of the elements. */
   readonly dtype: DType;
-  /** The elements in row-major order. */
   readonly data: TensorData;
 
-  /**
-   * @param dtype default: the array's own; a Uint16Array may hold "float16" or "bfloat16"
-   * @throws {TypeError} data is not a typed array, or not the array type of dtype
-   * @throws {RangeError} the shape is invalid, or its product is not the length of data
-   */
   constructor(shape: readonly number[], data: TensorData, dtype?: DType) {
     this.shape = checkShape(shape, "shape");
     const kind = arrayKind(data);
@@ -105,11 +174,6 @@ export class Tensor {
     if (new.target === Tensor) Object.freeze(this);
   }
 
-  /**
-   * Makes a tensor of zeros.
-   * @throws {RangeError} the shape is invalid or too large for one array
-   * @example const images = Tensor.zeros([1, 3, 224, 224]);
-   */
   static zeros(shape: readonly number[], dtype: DType = "float32"): Tensor {
     if (!dtypes.includes(dtype)) throw rangeError(`one of ${dtypes.join(", ")}`, "dtype", dtype);
     const count = elementCount(checkShape(shape, "shape"));
@@ -123,13 +187,6 @@ export class Tensor {
     }
   }
 
-  /**
-   * Makes a float32 tensor of normally distributed numbers (mean 0, deviation 1). The same seed gives the same numbers
-   * on every machine.
-   * @param seed an integer ≥ 0, default 0
-   * @throws {TypeError|RangeError} the shape or the seed is invalid
-   * @example const images = Tensor.randn([1, 3, 224, 224], 7);
-   */
   static randn(shape: readonly number[], seed = 0): Tensor {
     const count = elementCount(checkShape(shape, "shape"));
     checkInteger(seed, "seed", 0, Number.MAX_SAFE_INTEGER);
@@ -139,7 +196,6 @@ export class Tensor {
     );
   }
 
-  /** The number of elements. */
   get size(): number {
     return elementCount(this.shape);
   }
@@ -147,7 +203,7 @@ export class Tensor {
   toString(): string {
     return `Tensor ${formatShape(this.shape)} ${this.dtype}`;
   }
-}
+} as unknown as TensorConstructor;
 
 /** @throws {RangeError} when the array no longer holds the shape's elements: it was transferred or resized */
 export function checkLength(shape: readonly number[], data: TensorData, name: string): void {
@@ -162,28 +218,28 @@ export function checkLength(shape: readonly number[], data: TensorData, name: st
 }
 
 /** Returns a tensor's data as the addon may read them: of the tensor's length, and copied if shared with another thread. */
-export function nativeData(tensor: Tensor, name: string): TensorData {
+export function nativeData(tensor: Tensor<DType>, name: string): TensorData {
   const { shape, data } = tensor;
   if (data.length !== elementCount(shape)) checkLength(shape, data, `${name}.data`);
   return types.isSharedArrayBuffer(data.buffer) ? data.slice() : data;
 }
 
 /** @throws {TypeError} not a Tensor, or it has another dtype */
-export function checkTensor(value: unknown, name: string, dtype?: DType): Tensor {
+export function checkTensor(value: unknown, name: string, dtype?: DType): AnyTensor {
   if (!(value instanceof Tensor)) throw typeError("a Tensor", name, value);
   if (dtype !== undefined && value.dtype !== dtype) {
     throw new TypeError(
       `Expected dtype ${dtype} for ${name} but received ${describe(value.dtype)}`,
     );
   }
-  return value;
+  return value as AnyTensor;
 }
 
 /** The dtypes in which a parameter may be given. */
 export const parameterDtypes: readonly DType[] = ["float32", "float64", "float16", "bfloat16"];
 
 /** @throws {TypeError} not a Tensor of floating-point numbers that the device converts */
-export function checkFloatTensor(value: unknown, name: string): Tensor {
+export function checkFloatTensor(value: unknown, name: string): AnyTensor {
   const tensor = checkTensor(value, name);
   if (!parameterDtypes.includes(tensor.dtype)) {
     const expected = parameterDtypes.join(", ");
@@ -197,11 +253,11 @@ export function checkFloatTensor(value: unknown, name: string): Tensor {
  * @throws {TypeError} neither of them, or an entry is not a Tensor
  * @throws {RangeError} data were transferred or resized
  */
-export function tensorEntries(tensors: unknown, name: string): Map<string, Tensor> {
+export function tensorEntries(tensors: unknown, name: string): Map<string, AnyTensor> {
   const isPlain = types.isMap(tensors) || isPlainObject(tensors);
   if (!isPlain) throw typeError("a Map or an object of Tensors", name, tensors);
-  const entries = new Map<string, Tensor>(
-    (types.isMap(tensors) ? tensors : Object.entries(tensors)) as Iterable<[string, Tensor]>,
+  const entries = new Map<string, AnyTensor>(
+    (types.isMap(tensors) ? tensors : Object.entries(tensors)) as Iterable<[string, AnyTensor]>,
   );
   for (const [key, tensor] of entries) {
     if (typeof key !== "string") throw typeError("a tensor's name", name, key);

@@ -2,7 +2,7 @@
  * Types of fields, arguments and results. The package does not export their names.
  * @module
  */
-export type { Inputs, Results } from "../lib/graph/call.ts";
+export type { Inputs, NewTensors, Results, Targets } from "../lib/graph/call.ts";
 export type {
   AdaptiveAvgPool2dRow,
   BatchNormRow,
@@ -11,6 +11,7 @@ export type {
   GemmRow,
   MaxPool2dRow,
   NormalizeRow,
+  OutputTypes,
   ParameterId,
   ParameterRecord,
   ReluRow,
@@ -27,4 +28,5 @@ export type {
   NormalizeOptions,
 } from "../lib/graph/row-options.ts";
 export type { AddonReport, LibraryReport } from "../lib/native/addon.ts";
-export type { LoadStateDictOptions } from "../lib/vgg/state-dict.ts";
+export type { NamedTensor } from "../lib/vgg/named-parameters.ts";
+export type { LoadStateDictOptions, ParameterTensor } from "../lib/vgg/state-dict.ts";

@@ -2,8 +2,8 @@
 import { promisify } from "node:util";
 import { crc32, inflateRaw } from "node:zlib";
 import { bare, checkInteger, typeError } from "../check.js";
-import { arrayTypeOf, type DType } from "../dtype.js";
-import { elementCount, Tensor } from "../tensor.js";
+import { arrayTypeOf, type DType, type TensorData } from "../dtype.js";
+import { type AnyTensor, elementCount, Tensor } from "../tensor.js";
 import { type CheckpointFile, checkpointError } from "./file.js";
 
 export const maxDimensions = 16;
@@ -95,11 +95,12 @@ export class Checkpoint {
    * Reads a tensor into JavaScript's memory. Contiguous tensors of one storage share its bytes, which are read once.
    * @throws {VggError} CHECKPOINT_CORRUPT, CHECKPOINT_LIMIT, CHECKPOINT_UNREADABLE, OUT_OF_MEMORY
    */
-  async read(tensor: StoredTensor): Promise<Tensor> {
+  async read(tensor: StoredTensor): Promise<AnyTensor> {
     const { dtype, shape, offset, storage } = tensor;
+    const made = (data: TensorData) => new Tensor(shape, data, dtype) as AnyTensor;
     const type = arrayTypeOf(dtype);
     const count = elementCount(shape);
-    if (count === 0) return new Tensor(shape, new type(0), dtype);
+    if (count === 0) return made(new type(0));
     if (!isContiguous(tensor)) this.#spend(count * type.BYTES_PER_ELEMENT);
     let bytes = this.#storages.get(storage.offset);
     if (bytes === undefined) {
@@ -107,10 +108,9 @@ export class Checkpoint {
       this.#storages.set(storage.offset, bytes);
     }
     const buffer = await bytes;
-    if (isContiguous(tensor))
-      return new Tensor(shape, new type(buffer, offset * type.BYTES_PER_ELEMENT, count), dtype);
+    if (isContiguous(tensor)) return made(new type(buffer, offset * type.BYTES_PER_ELEMENT, count));
     const to = this.file.allocate(count * type.BYTES_PER_ELEMENT).buffer;
-    return new Tensor(shape, gather(tensor, new type(buffer), new type(to)), dtype);
+    return made(gather(tensor, new type(buffer), new type(to)));
   }
 
   /**
@@ -224,11 +224,7 @@ export async function inflateExactly(
 }
 
 /** Fills `to` in row-major order from a strided view of `from`. */
-function gather<T extends Tensor["data"]>(
-  { shape, strides, offset }: StoredTensor,
-  from: T,
-  to: T,
-): T {
+function gather<T extends TensorData>({ shape, strides, offset }: StoredTensor, from: T, to: T): T {
   const count = to.length;
   const index = shape.map(() => 0);
   for (let i = 0, at = offset; i < count; i++) {

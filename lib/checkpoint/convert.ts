@@ -1,7 +1,7 @@
 // Converts floating-point tensors to another precision.
 import { checkOneOf } from "../check.js";
 import type { DType, TensorData } from "../dtype.js";
-import { Tensor } from "../tensor.js";
+import { type AnyTensor, Tensor } from "../tensor.js";
 
 export type FloatType = Extract<DType, "float32" | "float16" | "bfloat16">;
 export const floatTypes = ["float32", "float16", "bfloat16"] as const satisfies FloatType[];
@@ -76,8 +76,9 @@ const isFloat = (dtype: DType) =>
  * Converts a tensor to another floating-point type. Rounds to nearest.
  * Returns integer tensors and tensors of that type as they are.
  */
-export function convertTensor(tensor: Tensor, dtype: FloatType): Tensor {
+export function convertTensor(tensor: AnyTensor, dtype: FloatType): AnyTensor {
   checkOneOf(dtype, "dtype", floatTypes);
   if (tensor.dtype === dtype || !isFloat(tensor.dtype)) return tensor;
-  return new Tensor(tensor.shape, fromFloats(toFloats(tensor.data, tensor.dtype), dtype), dtype);
+  const data = fromFloats(toFloats(tensor.data, tensor.dtype), dtype);
+  return new Tensor(tensor.shape, data, dtype) as AnyTensor;
 }

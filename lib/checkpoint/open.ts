@@ -1,6 +1,6 @@
 // Opens a checkpoint. The first bytes decide the format, never the name.
 import { readOptions } from "../check.js";
-import type { Tensor } from "../tensor.js";
+import type { AnyTensor } from "../tensor.js";
 import {
   Checkpoint,
   type Contents,
@@ -82,10 +82,10 @@ export async function openCheckpoint(path: string, options: ReadOptions = {}): P
 export async function readCheckpoint(
   path: string,
   options: ReadOptions = {},
-): Promise<Map<string, Tensor>> {
+): Promise<Map<string, AnyTensor>> {
   const checkpoint = await openCheckpoint(path, options);
   try {
-    const tensors = new Map<string, Tensor>();
+    const tensors = new Map<string, AnyTensor>();
     for (const [name, stored] of checkpoint.tensors)
       tensors.set(name, await checkpoint.read(stored));
     await checkpoint.file.checkUnchanged();

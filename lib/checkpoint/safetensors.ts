@@ -174,7 +174,7 @@ export interface WriteOptions {
 export interface LazyTensor {
   readonly shape: readonly number[];
   readonly dtype: DType;
-  read(): Promise<Tensor>;
+  read(): Promise<Tensor<DType>>;
 }
 
 /** Checks a tensor before it is written. @throws {RangeError} a name or shape that `readCheckpoint` refuses */
@@ -258,7 +258,7 @@ export async function writeTensors(
  */
 export async function writeSafetensors(
   path: string,
-  tensors: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
+  tensors: ReadonlyMap<string, Tensor<DType>> | Readonly<Record<string, Tensor<DType>>>,
   options: WriteOptions = {},
 ): Promise<void> {
   checkPath(path, "path");

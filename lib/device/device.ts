@@ -1,7 +1,7 @@
 // Devices, their options and statistics, and tensors in their memory.
 
 import { bare, checkInteger, formatShape, rangeError, readOptions, typeError } from "../check.js";
-import { arrayTypeOf, type DType, dtypes } from "../dtype.js";
+import { arrayTypeOf, type DType, dtypes, type TensorData } from "../dtype.js";
 import { awaitNative, callNative, VggError } from "../errors.js";
 import { gpuCacheFolder } from "../files/cache-folder.js";
 import type {
@@ -218,7 +218,7 @@ export class Device {
  * await model.forward(images, { into: logits });
  * const { data } = await logits.read();
  */
-export class DeviceTensor {
+export class DeviceTensor<D extends DType = "float32"> {
   static {
     markCopy(DeviceTensor);
   }
@@ -226,7 +226,7 @@ export class DeviceTensor {
   /** Dimensions, the outermost first. */
   readonly shape: readonly number[];
   /** The type of the elements. */
-  readonly dtype: DType;
+  readonly dtype: D;
   /** The device that has the memory. */
   readonly device: Device;
   /** @internal The queue of all reads and writes of the memory. */
@@ -235,7 +235,7 @@ export class DeviceTensor {
   #memory: NativeMemory;
   #isDisposed = false;
 
-  private constructor(device: Device, shape: readonly number[], dtype: DType) {
+  private constructor(device: Device, shape: readonly number[], dtype: D) {
     this.device = device;
     this.shape = shape;
     this.dtype = dtype;
@@ -249,11 +249,11 @@ export class DeviceTensor {
    * @throws {VggError} OUT_OF_MEMORY, DISPOSED
    * @example const images = DeviceTensor.allocate(device, [8, 3, 224, 224]);
    */
-  static allocate(
+  static allocate<D extends DType = "float32">(
     device: Device,
     shape: readonly number[],
-    dtype: DType = "float32",
-  ): DeviceTensor {
+    dtype: D = "float32" as D,
+  ): DeviceTensor<D> {
     if (!(device instanceof Device)) throw typeError("a Device", "device", device);
     const checked = checkShape(shape, "shape");
     if (!dtypes.includes(dtype)) throw rangeError(`one of ${dtypes.join(", ")}`, "dtype", dtype);
@@ -277,7 +277,7 @@ export class DeviceTensor {
    * @throws {TypeError|RangeError} another shape or dtype @throws {VggError} DISPOSED, QUEUE_FULL, OUT_OF_MEMORY
    * @example await deviceTensor.write(Tensor.zeros(deviceTensor.shape));
    */
-  async write(tensor: Tensor): Promise<void> {
+  async write(tensor: Tensor<D>): Promise<void> {
     checkTensor(tensor, "tensor", this.dtype);
     if (formatShape(tensor.shape) !== formatShape(this.shape)) {
       throw rangeError(`shape ${formatShape(this.shape)}`, "tensor", tensor.shape);
@@ -296,10 +296,11 @@ export class DeviceTensor {
    * @throws {VggError} DISPOSED
    * @example const { shape, data } = await deviceTensor.read();
    */
-  async read(): Promise<Tensor> {
+  async read(): Promise<Tensor<D>> {
     const { memory } = this;
     const bytes = await inTurn(this.line, () => awaitNative(() => memory.read()));
-    return new Tensor(this.shape, new (arrayTypeOf(this.dtype))(bytes), this.dtype);
+    const data = new (arrayTypeOf(this.dtype))(bytes);
+    return new Tensor<TensorData, DType>(this.shape, data, this.dtype) as Tensor<D>;
   }
 
   /**

@@ -12,7 +12,14 @@ import {
 import type { DType } from "../dtype.js";
 import { elementCount } from "../tensor.js";
 import { finish } from "./finished.js";
-import type { GraphRecord, ParameterRecord, Row, ValueId, ValueRecord } from "./ops.js";
+import type {
+  GraphRecord,
+  OutputTypes,
+  ParameterRecord,
+  Row,
+  ValueId,
+  ValueRecord,
+} from "./ops.js";
 import type {
   BatchNormOptions,
   Conv2dOptions,
@@ -32,6 +39,7 @@ import {
   ParameterValue,
   rankError,
   record,
+  slide,
   Value,
 } from "./value.js";
 
@@ -57,7 +65,11 @@ export class GraphBuilder {
    * @throws {TypeError|RangeError} the name is empty or in use, or the shape or dtype is invalid
    * @example const pixels = builder.input("pixels", [224, 224, 3], "uint8");
    */
-  input(name: string, shape: readonly number[], dtype: "float32" | "uint8" = "float32"): Value {
+  input<D extends "float32" | "uint8" = "float32">(
+    name: string,
+    shape: readonly number[],
+    dtype: D = "float32" as D,
+  ): Value<D> {
     if (typeof name !== "string" || name === "") throw typeError("a name", "input", name);
     if (Object.hasOwn(this.#inputs, name))
       throw new RangeError(
@@ -104,7 +116,7 @@ export class GraphBuilder {
    * Normalises each channel: uint8 (N, H, W, C) or float32 (N, C, H, W) in [0, 1] → (N, C, H, W) float32, (x - mean) / std.
    * @example const image = builder.normalize(pixels, { mean: [0.5, 0.5, 0.5], std: [0.2, 0.2, 0.2] });
    */
-  normalize(input: Value, options: NormalizeOptions): Value {
+  normalize(input: Value, options: NormalizeOptions): Value<"float32"> {
     const given = readOptions(options, "options of normalize", ["mean", "std"]);
     checkValue(this, input, "normalize", "input");
     if (input.shape.length !== 3)
@@ -122,11 +134,11 @@ export class GraphBuilder {
    * Adds a convolution: input (N, C, H, W), weight (K, C, R, S), bias (K) → (N, K, H', W').
    * @example const y = builder.conv2d(x, weight, { bias, padding: 1, relu: true });
    */
-  conv2d(input: Value, weight: ParameterValue, options: Conv2dOptions = {}): Value {
+  conv2d(input: Value, weight: ParameterValue, options: Conv2dOptions = {}): Value<"float32"> {
     const known = ["bias", "stride", "padding", "relu"];
     const given = readOptions(options, "options of conv2d", known);
     const { bias, stride = 1, padding = 0, relu = false } = given;
-    const [channels, height, width] = checkImage(this, input, "conv2d");
+    const [channels] = checkImage(this, input, "conv2d");
     checkParameter(this, weight, "conv2d", "weight");
     if (weight.shape.length !== 4 || weight.shape[1] !== channels) {
       throw rangeError(
@@ -139,16 +151,8 @@ export class GraphBuilder {
     if (bias !== undefined) checkVector(this, bias, filters, "conv2d", "bias");
     checkInteger(stride, "stride of conv2d", 1, maxExtent);
     checkInteger(padding, "padding of conv2d", 0, Math.min(maxExtent, Math.max(r, s) - 1));
-    const outputHeight = Math.floor((height + 2 * padding - r) / stride) + 1;
-    const outputWidth = Math.floor((width + 2 * padding - s) / stride) + 1;
-    if (outputHeight < 1 || outputWidth < 1) {
-      throw rangeError(
-        `an image of at least ${r} × ${s} with its padding`,
-        "input of conv2d",
-        input.shape,
-      );
-    }
-    const output = this.#value([filters, outputHeight, outputWidth], "float32");
+    const extents = slide("conv2d", input, [r, s], stride, padding);
+    const output = this.#value([filters, ...extents], "float32");
     return this.#row(
       {
         kind: "conv2d",
@@ -168,7 +172,7 @@ export class GraphBuilder {
    * Adds a batch normalisation by known statistics: input (N, C, H, W), parameters (C) → (N, C, H, W).
    * @example const y = builder.batchNorm(x, { weight, bias, mean, variance, relu: true });
    */
-  batchNorm(input: Value, options: BatchNormOptions): Value {
+  batchNorm(input: Value, options: BatchNormOptions): Value<"float32"> {
     const vectors = ["weight", "bias", "mean", "variance"] as const;
     const known = [...vectors, "epsilon", "relu"];
     const given = readOptions(options, "options of batchNorm", known);
@@ -199,7 +203,7 @@ export class GraphBuilder {
    * this if the value before it is an output too.
    * @example const y = builder.relu(x);
    */
-  relu(input: Value): Value {
+  relu(input: Value): Value<"float32"> {
     checkFloat(this, input, "relu");
     const output = this.#value(input.shape, "float32");
     return this.#row({ kind: "relu", input: input.id, output: output.id }, output);
@@ -209,23 +213,15 @@ export class GraphBuilder {
    * Adds a max pool, the maximum of each window: input (N, C, H, W) → (N, C, H', W').
    * @example const y = builder.maxPool2d(x, { size: 3, stride: 2, padding: 1 });
    */
-  maxPool2d(input: Value, options: MaxPool2dOptions = {}): Value {
+  maxPool2d(input: Value, options: MaxPool2dOptions = {}): Value<"float32"> {
     const given = readOptions(options, "options of maxPool2d", ["size", "stride", "padding"]);
     const { size = 2, stride = size, padding = 0 } = given;
-    const [channels, height, width] = checkImage(this, input, "maxPool2d");
+    const [channels] = checkImage(this, input, "maxPool2d");
     checkInteger(size, "size of maxPool2d", 1, maxExtent);
     checkInteger(stride, "stride of maxPool2d", 1, maxExtent);
     checkInteger(padding, "padding of maxPool2d", 0, Math.floor(size / 2));
-    const outputHeight = Math.floor((height + 2 * padding - size) / stride) + 1;
-    const outputWidth = Math.floor((width + 2 * padding - size) / stride) + 1;
-    if (outputHeight < 1 || outputWidth < 1) {
-      throw rangeError(
-        `an image of at least ${size} × ${size} with its padding`,
-        "input of maxPool2d",
-        input.shape,
-      );
-    }
-    const output = this.#value([channels, outputHeight, outputWidth], "float32");
+    const extents = slide("maxPool2d", input, [size, size], stride, padding);
+    const output = this.#value([channels, ...extents], "float32");
     return this.#row(
       { kind: "maxPool2d", input: input.id, output: output.id, size, stride, padding },
       output,
@@ -237,7 +233,7 @@ export class GraphBuilder {
    * @param outputSize [H', W']
    * @example const y = builder.adaptiveAvgPool2d(x, [7, 7]);
    */
-  adaptiveAvgPool2d(input: Value, outputSize: readonly [number, number]): Value {
+  adaptiveAvgPool2d(input: Value, outputSize: readonly [number, number]): Value<"float32"> {
     const [channels] = checkImage(this, input, "adaptiveAvgPool2d");
     if (!Array.isArray(outputSize) || outputSize.length !== 2) {
       throw rangeError("[height, width]", "outputSize of adaptiveAvgPool2d", outputSize);
@@ -253,7 +249,7 @@ export class GraphBuilder {
    * Flattens each image: input (N, C, H, W) → (N, C·H·W).
    * @example const row = builder.flatten(x);
    */
-  flatten(input: Value): Value {
+  flatten(input: Value): Value<"float32"> {
     checkImage(this, input, "flatten");
     const output = this.#value([elementCount(input.shape)], "float32");
     return this.#row({ kind: "flatten", input: input.id, output: output.id }, output);
@@ -263,7 +259,7 @@ export class GraphBuilder {
    * Adds a linear layer: input (N, I), weight (O, I), bias (O) → (N, O).
    * @example const logits = builder.gemm(row, builder.parameter("weight", [10, ...row.shape]));
    */
-  gemm(input: Value, weight: ParameterValue, options: GemmOptions = {}): Value {
+  gemm(input: Value, weight: ParameterValue, options: GemmOptions = {}): Value<"float32"> {
     const { bias, relu = false } = readOptions(options, "options of gemm", ["bias", "relu"]);
     const features = checkFeatures(this, input, "gemm");
     checkParameter(this, weight, "gemm", "weight");
@@ -290,7 +286,7 @@ export class GraphBuilder {
    * Adds a softmax: input (N, F) → (N, F). Each row sums to 1.
    * @example const probabilities = builder.softmax(logits);
    */
-  softmax(input: Value): Value {
+  softmax(input: Value): Value<"float32"> {
     checkFeatures(this, input, "softmax");
     const output = this.#value(input.shape, "float32");
     return this.#row({ kind: "softmax", input: input.id, output: output.id }, output);
@@ -300,7 +296,7 @@ export class GraphBuilder {
    * Finds the k greatest elements of each row: input (N, F) → values (N, k) float32 in descending order, indices (N, k) int32.
    * @example const { values, indices } = builder.topK(probabilities, 5);
    */
-  topK(input: Value, k: number): Record<"values" | "indices", Value> {
+  topK(input: Value, k: number): { values: Value<"float32">; indices: Value<"int32"> } {
     const features = checkFeatures(this, input, "topK");
     checkInteger(k, "k of topK", 1, features);
     const values = this.#value([k], "float32");
@@ -314,7 +310,11 @@ export class GraphBuilder {
    * @throws {TypeError|RangeError} no output, or one that no row of this graph computes
    * @example const record = builder.finish({ logits });
    */
-  finish(outputs: Readonly<Record<string, Value>>): GraphRecord {
+  finish<Outputs extends OutputTypes>(
+    outputs: {
+      readonly [Name in keyof Outputs]: Value<Outputs[Name]>;
+    },
+  ): GraphRecord<Outputs> {
     if (!isPlainObject(outputs)) throw typeError("an object of values", "outputs", outputs);
     const entries = Object.entries<Value>(outputs);
     if (entries.length === 0) throw rangeError("at least one output", "outputs", outputs);
@@ -330,16 +330,16 @@ export class GraphBuilder {
       rows: [...this.#rows],
       inputs: { ...this.#inputs },
       outputs: Object.fromEntries(entries.map(([name, value]) => [name, value.id])),
-    });
+    } satisfies GraphRecord as unknown as GraphRecord<Outputs>);
   }
 
-  #value(shape: readonly number[], dtype: DType): Value {
+  #value<D extends DType>(shape: readonly number[], dtype: D): Value<D> {
     const extents = Object.freeze([...shape]);
     const id = this.#values.push({ shape: extents, dtype }) - 1;
     return record(new Value(this, id, extents, dtype));
   }
 
-  #row(row: Row, output: Value): Value {
+  #row<D extends DType>(row: Row, output: Value<D>): Value<D> {
     this.#rows.push(row);
     return output;
   }

@@ -1,7 +1,7 @@
 // One call of a graph: binds tensors to what the addon takes, and translates its failure.
-import { formatShape, rangeError } from "../check.js";
+import { formatShape, rangeError, readNamed, typeError } from "../check.js";
 import { type Device, DeviceTensor } from "../device/device.js";
-import { arrayTypeOf, type DType } from "../dtype.js";
+import { arrayTypeOf, type DType, type TensorData } from "../dtype.js";
 import { translated, VggError } from "../errors.js";
 import type {
   NativeCancellation,
@@ -12,11 +12,26 @@ import type {
 } from "../native/addon.js";
 import { copyArray } from "../order.js";
 import { onAbort } from "../signal.js";
-import { elementCount, nativeData, Tensor } from "../tensor.js";
+import { type AnyTensor, elementCount, nativeData, Tensor } from "../tensor.js";
+import type { OutputTypes } from "./ops.js";
 
 /** The inputs of a run by name: the values of one batch. */
-export type Inputs = Readonly<Record<string, Tensor | DeviceTensor>>;
-export type Targets = Readonly<Record<string, DeviceTensor>>;
+export type Inputs = Readonly<Record<string, Tensor<DType> | DeviceTensor<DType>>>;
+/** Of some outputs by name: the DeviceTensor that receives it. */
+export type Targets<Outputs extends OutputTypes = OutputTypes> = {
+  readonly [Name in keyof Outputs]?: DeviceTensor<Outputs[Name]> | undefined;
+};
+/** Options of `run`. */
+export interface RunOptions<Into = Targets> {
+  /**
+   * Drops the run if it has not started, or stops it between two layers if it has. The run rejects with the signal's
+   * reason.
+   */
+  signal?: AbortSignal | undefined;
+  /** By output: the DeviceTensor that it is written to. Other outputs become new Tensors. */
+  into?: Into | undefined;
+}
+
 export type NativeInputs = readonly (NodeJS.TypedArray | NativeMemory)[];
 export type NativeMethod<T> = (
   this: NativeGraph,
@@ -31,18 +46,35 @@ export interface Port {
   readonly dtype: DType;
 }
 
-/** The outputs of a run by name. */
-export type Results = Record<string, Tensor | DeviceTensor>;
+/** One tensor of each dtype: `DType` gives what a comparison of `dtype` narrows. */
+type NewTensor<D extends DType> = D extends DType ? Tensor<D> : never;
+/** The outputs of a run by name, each a new Tensor. */
+export type NewTensors<Outputs extends OutputTypes> = {
+  [Name in keyof Outputs]: NewTensor<Outputs[Name]>;
+};
+/** The outputs of a run by name: the DeviceTensors of `into`, and a new Tensor for each other output. */
+export type Results<Outputs extends OutputTypes, Into = Targets<Outputs>> = Into extends undefined
+  ? NewTensors<Outputs>
+  : {
+      [Name in keyof Outputs]: Name extends keyof Into
+        ? Extract<Into[Name], DeviceTensor<DType>> | NewTensorUnless<Into[Name], Outputs[Name]>
+        : NewTensor<Outputs[Name]>;
+    };
+/** A new Tensor, unless there always is a target. */
+type NewTensorUnless<Target, D extends DType> =
+  Target extends DeviceTensor<DType> ? never : NewTensor<D>;
+/** What a run makes, before its outputs are known by name. */
+export type AnyResults = Record<string, AnyTensor | DeviceTensor<DType>>;
 
 /** A call whose arguments were checked. */
 export interface Call {
   /** By output: undefined if it becomes a new Tensor. */
-  readonly targets: readonly (DeviceTensor | undefined)[] | undefined;
+  readonly targets: readonly (DeviceTensor<DType> | undefined)[] | undefined;
   readonly signal: AbortSignal | undefined;
   readonly batch: number;
   readonly nativeInputs: NativeInputs;
   /** The DeviceTensors that it reads or writes. */
-  readonly tensors: readonly DeviceTensor[];
+  readonly tensors: readonly DeviceTensor<DType>[];
   /** By output: its memory on the device, or null. */
   readonly nativeTargets: readonly (NativeMemory | null)[];
 }
@@ -50,16 +82,24 @@ export interface Call {
 /** What a call of the addon returned, and the outputs that it wrote. */
 export interface Ran<T> {
   readonly value: T;
-  readonly results: Results;
+  readonly results: AnyResults;
+}
+
+/** Reads each input once, in the order of the names. @throws {TypeError} an unknown name, or not a tensor */
+export function readInputs(inputs: Inputs, names: readonly string[]): Inputs[string][] {
+  return readNamed(inputs, "inputs", names).map((value, index) => {
+    if (value instanceof Tensor || value instanceof DeviceTensor) return value;
+    throw typeError("a Tensor or DeviceTensor", names[index]!, value);
+  });
 }
 
 /** Checks a tensor against its port and returns what the addon takes. Adds a DeviceTensor to `tensors`. */
 export function bind(
   device: Device,
-  value: Tensor | DeviceTensor,
+  value: Tensor<DType> | DeviceTensor<DType>,
   { name, shape, dtype }: Port,
   batch: number,
-  tensors: DeviceTensor[],
+  tensors: DeviceTensor<DType>[],
 ): NodeJS.TypedArray | NativeMemory {
   if (value.dtype !== dtype)
     throw new TypeError(`Expected dtype ${dtype} for ${name} but received ${value.dtype}`);
@@ -86,7 +126,7 @@ export function bind(
 export function makeResults(
   ports: readonly Port[],
   { batch, targets }: Call,
-): { results: Results; arrays: (NodeJS.TypedArray | null)[] } {
+): { results: AnyResults; arrays: (NodeJS.TypedArray | null)[] } {
   const arrays: (NodeJS.TypedArray | null)[] = [];
   try {
     const results = ports.map(({ name, shape, dtype }, index) => {
@@ -108,9 +148,11 @@ export function makeResults(
 }
 
 /** Copies a Tensor; returns a DeviceTensor as it is. */
-export function copyTensor(tensor: Tensor | DeviceTensor): Tensor | DeviceTensor {
+export function copyTensor(
+  tensor: Tensor<DType> | DeviceTensor<DType>,
+): Tensor<DType> | DeviceTensor<DType> {
   if (tensor instanceof DeviceTensor) return tensor;
-  return new Tensor(tensor.shape, copyArray(tensor.data), tensor.dtype);
+  return new Tensor<TensorData, DType>(tensor.shape, copyArray(tensor.data), tensor.dtype);
 }
 
 function isBatchOf(shape: readonly number[], batched: readonly number[]): boolean {

@@ -11,7 +11,7 @@ function freeze<T extends object>(tree: T): T {
 }
 
 /** Freezes a record and remembers it as a builder's. */
-export function finish(record: GraphRecord): GraphRecord {
+export function finish<Finished extends GraphRecord>(record: Finished): Finished {
   finished.add(record);
   return freeze(record);
 }

@@ -8,6 +8,7 @@ import {
   typeError,
 } from "../check.js";
 import { Device, DeviceTensor } from "../device/device.js";
+import type { DType } from "../dtype.js";
 import { awaitNative, callNative, VggError } from "../errors.js";
 import type {
   NativeCancellation,
@@ -19,8 +20,9 @@ import type {
   NativeStepTime,
 } from "../native/addon.js";
 import { inTurn, type Line, mustWait, waitWithCopies } from "../order.js";
-import { byteCount, Tensor } from "../tensor.js";
+import { byteCount, type Tensor } from "../tensor.js";
 import {
+  type AnyResults,
   bind,
   type Call,
   cancellable,
@@ -30,34 +32,18 @@ import {
   makeResults,
   type NativeInputs,
   type NativeMethod,
+  type NewTensors,
   type Port,
   type Ran,
   type Results,
+  type RunOptions,
+  readInputs,
   type Targets,
 } from "./call.js";
 import { checkRecord } from "./finished.js";
-import { type GraphRecord, parametersOf, type ValueId } from "./ops.js";
+import { type GraphRecord, type OutputTypes, parametersOf, type ValueId } from "./ops.js";
 import { ParameterStore } from "./parameter-store.js";
-import { describeSteps, type ProfileOptions, type StepProfile } from "./profile.js";
-
-/** Options of `run`. */
-export interface RunOptions {
-  /**
-   * Drops the run if it has not started, or stops it between two layers if it has. The run rejects with the signal's
-   * reason.
-   */
-  signal?: AbortSignal;
-  /** By output: the DeviceTensor that it is written to. Other outputs become new Tensors. */
-  into?: Readonly<Record<string, DeviceTensor>>;
-}
-
-/** The result of `profile`: the outputs of the last run, and each step in the order in which they ran. */
-export interface GraphProfile {
-  /** The outputs of the last run by name. */
-  readonly outputs: Record<string, Tensor>;
-  /** The steps in the order in which they ran. */
-  readonly steps: readonly StepProfile[];
-}
+import { describeSteps, type GraphProfile, type ProfileOptions } from "./profile.js";
 
 /**
  * A record that a device can run.
@@ -68,11 +54,11 @@ export interface GraphProfile {
  * const { y } = await graph.run({ x: Tensor.randn([1, 3, 32, 32]) });
  * await graph.dispose();
  */
-export class Graph {
+export class Graph<Outputs extends OutputTypes = OutputTypes> {
   /** The device that runs it. */
   readonly device: Device;
   /** The record that was compiled. */
-  readonly record: GraphRecord;
+  readonly record: GraphRecord<Outputs>;
   /** The numbers of its parameters. */
   readonly parameters: ParameterStore;
   readonly #inputs: readonly Port[];
@@ -91,7 +77,11 @@ export class Graph {
    * @throws {VggError} DISPOSED
    * @example const graph = Graph.compile(await openDevice(), record);
    */
-  static compile(device: Device, record: GraphRecord, parameters?: ParameterStore): Graph {
+  static compile<Outputs extends OutputTypes>(
+    device: Device,
+    record: GraphRecord<Outputs>,
+    parameters?: ParameterStore,
+  ): Graph<Outputs> {
     if (!(device instanceof Device)) throw typeError("a Device", "device", device);
     checkRecord(record);
     if (parameters !== undefined) {
@@ -105,7 +95,11 @@ export class Graph {
     return new Graph(device, record, parameters);
   }
 
-  private constructor(device: Device, record: GraphRecord, parameters: ParameterStore | undefined) {
+  private constructor(
+    device: Device,
+    record: GraphRecord<Outputs>,
+    parameters: ParameterStore | undefined,
+  ) {
     this.device = device;
     this.record = record;
     this.#ownsParameters = parameters === undefined;
@@ -121,7 +115,7 @@ export class Graph {
       values,
       rows: this.#rows(rows),
       inputs: Object.values(record.inputs),
-      outputs: Object.values(record.outputs),
+      outputs: Object.values<ValueId>(record.outputs),
     };
     this.#nativeDevice = device.native;
     this.#native = callNative(() =>
@@ -155,16 +149,37 @@ export class Graph {
    * Runs the graph on the device's thread, after all earlier calls. Inputs in JavaScript's memory are copied before
    * this returns.
    * @param inputs by name, each (N, …) with the same N ≥ 1
-   * @returns each output by name: a new Tensor, or the DeviceTensor of `into`
+   * @returns each output by name, as a new Tensor
    * @throws {TypeError|RangeError} a missing or unknown input or output, another shape, dtype or device
    * @throws {VggError} DISPOSED, OUT_OF_MEMORY, QUEUE_FULL, MISSING_PARAMETER; or the reason of `signal`
    * @example const { y } = await graph.run({ x: Tensor.randn([1, 3, 32, 32]) });
    */
-  async run(inputs: Inputs, options?: RunOptions): Promise<Results> {
+  async run(inputs: Inputs, options?: RunOptions<undefined>): Promise<NewTensors<Outputs>>;
+  /**
+   * Runs the graph and writes the outputs of `into` to their DeviceTensors.
+   * @returns each output by name: the DeviceTensor of `into`, or a new Tensor
+   * @example const { y } = await graph.run({ x: Tensor.randn([1, 3, 32, 32]) }, { into: { y: deviceTensor } });
+   */
+  async run<Into extends Targets<Outputs> | undefined>(
+    inputs: Inputs,
+    options: RunOptions & { into: Into },
+  ): Promise<Results<Outputs, Into>>;
+  /**
+   * Runs the graph with options whose `into` the compiler does not know.
+   * @example
+   * const options: RunOptions = {};
+   * const results = await graph.run({ x: Tensor.randn([1, 3, 32, 32]) }, options);
+   */
+  async run(
+    inputs: Inputs,
+    options: RunOptions<Targets<Outputs>> | undefined,
+  ): Promise<Results<Outputs>>;
+  async run(inputs: Inputs, options?: RunOptions<object | undefined>): Promise<unknown> {
     this.#checkLive();
     const given =
       options === undefined ? undefined : readOptions(options, "options", ["signal", "into"]);
-    const call = this.#check(this.#readInputs(inputs), given?.into, given?.signal);
+    const into = given?.into as Targets | undefined;
+    const call = this.#check(readInputs(inputs, this.#inputNames), into, given?.signal);
     try {
       return (await this.#start(this.#native.start, call)).results;
     } catch (error) {
@@ -179,20 +194,20 @@ export class Graph {
    * @throws {TypeError|RangeError} as `run`; `warmup` or `iterations` out of range @throws {VggError} as `run`
    * @example const { steps } = await graph.profile({ x: Tensor.randn([1, 3, 32, 32]) });
    */
-  async profile(inputs: Inputs, options: ProfileOptions = {}): Promise<GraphProfile> {
+  async profile(inputs: Inputs, options: ProfileOptions = {}): Promise<GraphProfile<Outputs>> {
     this.#checkLive();
     const given = readOptions(options, "options", ["warmup", "iterations", "signal"]);
     const { warmup = 1, iterations = 10, signal } = given;
     checkInteger(warmup, "options.warmup", 0, 1_000_000);
     checkInteger(iterations, "options.iterations", 1, 1_000_000);
-    const tensors = this.#readInputs(inputs);
+    const tensors = readInputs(inputs, this.#inputNames);
     this.#check(tensors, undefined, signal);
     const copies = tensors.map(copyTensor);
     const runs: NativeStepTime[][] = [];
     for (let i = 0; ; i++) {
       this.#checkLive();
       const call = this.#check(copies, undefined, signal);
-      let results: Results;
+      let results: AnyResults;
       try {
         const ran = await this.#start(this.#native.startProfile, call);
         results = ran.results;
@@ -204,7 +219,7 @@ export class Graph {
       const weights = this.parameters.precision;
       const activations = this.device.kind === "cpu" ? "float32" : weights;
       return {
-        outputs: results as Record<string, Tensor>,
+        outputs: results as NewTensors<Outputs>,
         steps: describeSteps(this.record, { weights, activations }, call.batch, runs),
       };
     }
@@ -215,23 +230,15 @@ export class Graph {
     return callNative(() => this.#native.lastRun());
   }
 
-  /** Reads each input once, in the record's order. */
-  #readInputs(inputs: Inputs): (Tensor | DeviceTensor)[] {
-    return readNamed(inputs, "inputs", this.#inputNames).map((value, index) => {
-      if (value instanceof Tensor || value instanceof DeviceTensor) return value;
-      throw typeError("a Tensor or DeviceTensor", this.#inputNames[index]!, value);
-    });
-  }
-
   /** Checks all arguments of a call before any work starts. */
   #check(
-    inputs: readonly (Tensor | DeviceTensor)[],
+    inputs: readonly (Tensor<DType> | DeviceTensor<DType>)[],
     into: Targets | undefined,
     signal: AbortSignal | undefined,
   ): Call {
     checkSignal(signal);
     const batch = inputs[0]!.shape[0] ?? 0;
-    const tensors: DeviceTensor[] = [];
+    const tensors: DeviceTensor<DType>[] = [];
     const nativeInputs = this.#inputs.map((port, index) =>
       bind(this.device, inputs[index]!, port, batch, tensors),
     );
@@ -264,7 +271,7 @@ export class Graph {
     reservation: NativeReservation | null,
   ): Promise<Ran<T>> {
     const { signal, batch, nativeTargets } = call;
-    let results: Results = {};
+    let results: AnyResults = {};
     const start = (cancellation: NativeCancellation | null) => {
       const run = method.call(
         this.#native,

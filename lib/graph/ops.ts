@@ -174,8 +174,11 @@ export interface ParameterRecord {
   readonly shape: readonly number[];
 }
 
+/** The dtypes of a graph's outputs, by name. */
+export type OutputTypes = Readonly<Record<string, DType>>;
+
 /** A whole graph: rows in the order in which they run. Plain data: it can be printed, compared and stored. */
-export interface GraphRecord {
+export interface GraphRecord<Outputs extends OutputTypes = OutputTypes> {
   /** The values, by id. */
   readonly values: readonly ValueRecord[];
   /** The parameters, by id. */
@@ -185,5 +188,5 @@ export interface GraphRecord {
   /** The ids of the inputs, by name. */
   readonly inputs: Readonly<Record<string, ValueId>>;
   /** The ids of the outputs, by name. */
-  readonly outputs: Readonly<Record<string, ValueId>>;
+  readonly outputs: { readonly [Name in keyof Outputs]: ValueId };
 }

@@ -94,7 +94,7 @@ export class ParameterStore {
    * @throws {VggError} OUT_OF_MEMORY, QUEUE_FULL, DISPOSED
    * @example await parameters.set("bias", Tensor.zeros([64]));
    */
-  async set(name: string, tensor: Tensor): Promise<void> {
+  async set(name: string, tensor: Tensor<DType>): Promise<void> {
     await this.write([[name, tensor]]);
   }
 
@@ -105,13 +105,13 @@ export class ParameterStore {
    * @example await parameters.setAll({ weight: Tensor.randn([10, 64]), bias: Tensor.zeros([10]) });
    */
   async setAll(
-    tensors: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
+    tensors: ReadonlyMap<string, Tensor<DType>> | Readonly<Record<string, Tensor<DType>>>,
   ): Promise<void> {
     await this.write([...tensorEntries(tensors, "tensors")]);
   }
 
   /** @internal Does what `setAll` does, but throws synchronously if the work cannot be submitted. */
-  write(entries: readonly (readonly [string, Tensor])[]): Promise<void> {
+  write(entries: readonly (readonly [string, Tensor<DType>])[]): Promise<void> {
     const indices = entries.map(([name]) => this.index(name));
     for (const [name, tensor] of entries)
       this.checkShape(name, checkFloatTensor(tensor, name).shape);

@@ -5,14 +5,24 @@ import { arrayTypeOf } from "../dtype.js";
 import type { NativeStepTime } from "../native/addon.js";
 import { median } from "../statistics.js";
 import { elementCount } from "../tensor.js";
+import type { NewTensors } from "./call.js";
 import {
   type GraphRecord,
   inputsOf,
+  type OutputTypes,
   outputsOf,
   parametersOf,
   type Row,
   type ValueId,
 } from "./ops.js";
+
+/** The result of `profile`: the outputs of the last run, and each step in the order in which they ran. */
+export interface GraphProfile<Outputs extends OutputTypes = OutputTypes> {
+  /** The outputs of the last run by name. */
+  readonly outputs: NewTensors<Outputs>;
+  /** The steps in the order in which they ran. */
+  readonly steps: readonly StepProfile[];
+}
 
 /** Options of `profile`. */
 export interface ProfileOptions {

@@ -14,7 +14,7 @@ const recorded = new WeakSet<Value | ParameterValue>();
  * const value: Value = builder.input("x", [3, 32, 32]);
  * console.log(value.shape, value.dtype);
  */
-export class Value {
+export class Value<D extends DType = DType> {
   static {
     markCopy(Value);
   }
@@ -26,10 +26,10 @@ export class Value {
   /** Dimensions without the batch, the outermost first. */
   readonly shape: readonly number[];
   /** The type of the elements. */
-  readonly dtype: DType;
+  readonly dtype: D;
 
   /** @internal Use the methods of GraphBuilder: a value made here belongs to no graph. */
-  constructor(builder: object, id: ValueId, shape: readonly number[], dtype: DType) {
+  constructor(builder: object, id: ValueId, shape: readonly number[], dtype: D) {
     this.builder = builder;
     this.id = id;
     this.shape = shape;
@@ -108,6 +108,25 @@ export function checkImage(builder: object, input: Value, row: string): [number,
   checkFloat(builder, input, row);
   if (input.shape.length !== 3) throw rankError(row, "(N, C, H, W)", input);
   return input.shape as [number, number, number];
+}
+
+/** Returns [H', W'] of a window that moves over an image. @throws {RangeError} the window is larger than the padded image */
+export function slide(
+  row: string,
+  input: Value,
+  [r, s]: readonly [number, number],
+  stride: number,
+  padding: number,
+): [number, number] {
+  const [, height, width] = input.shape as readonly [number, number, number];
+  const extent = (length: number, size: number) =>
+    Math.floor((length + 2 * padding - size) / stride) + 1;
+  const [outputHeight, outputWidth] = [extent(height, r), extent(width, s)];
+  if (outputHeight < 1 || outputWidth < 1) {
+    const expected = `an image of at least ${r} × ${s} with its padding`;
+    throw rangeError(expected, `input of ${row}`, input.shape);
+  }
+  return [outputHeight, outputWidth];
 }
 
 /** Returns F of a float32 value (N, F). @throws {TypeError|RangeError} */

@@ -20,12 +20,15 @@ export interface Prediction {
   readonly probability: number;
 }
 
+/** The dtypes of the outputs of `recordClassify`. */
+export type ClassifyOutputs = { readonly probabilities: "float32"; readonly indices: "int32" };
+
 /** Records pixels (N, crop, crop, channels) uint8 → normalisation → network → softmax → the `top` best classes. */
 export function recordClassify(
   topology: Topology,
   top: number,
   preprocessing: Preprocessing,
-): GraphRecord {
+): GraphRecord<ClassifyOutputs> {
   const builder = new GraphBuilder();
   const image = recordPixels(builder, preprocessing);
   const { value: logits } = recordModules(builder, topology, image, []);
@@ -35,18 +38,15 @@ export function recordClassify(
 
 /** Classifies pixels (n, crop, crop, channels) uint8. `labels` may be undefined. */
 async function classifyPixels(
-  graph: Graph,
-  pixels: Tensor,
+  graph: Graph<ClassifyOutputs>,
+  pixels: Tensor<"uint8">,
   labels: readonly string[] | undefined,
   signal: AbortSignal | undefined,
 ): Promise<Prediction[][]> {
-  const outputs = (await graph.run({ pixels }, signal === undefined ? {} : { signal })) as Record<
-    string,
-    Tensor
-  >;
-  const probabilities = outputs.probabilities!.data as Float32Array;
-  const indices = outputs.indices!.data as Int32Array;
-  const [count, top] = outputs.indices!.shape as [number, number];
+  const outputs = await graph.run({ pixels }, { signal });
+  const probabilities = outputs.probabilities.data;
+  const indices = outputs.indices.data;
+  const [count, top] = outputs.indices.shape as [number, number];
   return Array.from({ length: count }, (_, image) =>
     Array.from({ length: top }, (_, rank) => {
       const index = indices[image * top + rank]!;
@@ -76,14 +76,15 @@ export type Classification<Source> =
 
 /** Classifies images in order, as `runEach` does. `labels` may be undefined. */
 export async function* classifyAll<Source>(
-  graph: Graph,
+  graph: Graph<ClassifyOutputs>,
   preprocessing: Preprocessing,
   labels: readonly string[] | undefined,
   sources: Sources<Source>,
   open: (source: Source) => OpenedSource,
   options: EachOptions,
 ): AsyncGenerator<Classification<Source>> {
-  const compute = (pixels: Tensor) => classifyPixels(graph, pixels, labels, options.signal);
+  const compute = (pixels: Tensor<"uint8">) =>
+    classifyPixels(graph, pixels, labels, options.signal);
   for await (const result of runEach(preprocessing, sources, open, compute, options)) {
     if (isFailure(result)) yield result;
     else yield { source: result.source, predictions: result.value };

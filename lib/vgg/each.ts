@@ -34,7 +34,7 @@ export async function* runEach<Source, Value>(
   preprocessing: Preprocessing,
   sources: Sources<Source>,
   open: (source: Source) => OpenedSource,
-  compute: (pixels: Tensor) => Promise<readonly Value[]>,
+  compute: (pixels: Tensor<"uint8">) => Promise<readonly Value[]>,
   { batchSize, signal }: EachOptions,
 ): AsyncGenerator<Outcome<Source, Value>> {
   const { crop, channels } = preprocessing;

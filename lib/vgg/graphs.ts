@@ -1,10 +1,10 @@
 // The graphs of a model. They are recorded and compiled on first use, and share the parameters.
 import type { Device } from "../device/device.js";
 import { Graph } from "../graph/graph.js";
-import type { GraphRecord } from "../graph/ops.js";
+import type { GraphRecord, OutputTypes } from "../graph/ops.js";
 import type { ParameterStore } from "../graph/parameter-store.js";
 import type { Preprocessing } from "../image/preprocessing.js";
-import { recordClassify } from "./classify.js";
+import { type ClassifyOutputs, recordClassify } from "./classify.js";
 import { recordForward } from "./record.js";
 import { logitsName, type Topology } from "./topology.js";
 
@@ -23,21 +23,22 @@ export class ModelGraphs {
   }
 
   /** The graph from images (N, inChannels, imageSize, imageSize) float32 to logits (N, numClasses) float32. */
-  get logits(): Graph {
-    return this.#graphs.get(logitsName) ?? this.forward([logitsName]);
+  get logits(): Graph<Record<string, "float32">> {
+    const known = this.#graphs.get(logitsName);
+    return (known as Graph<Record<string, "float32">> | undefined) ?? this.forward([logitsName]);
   }
 
   /**
    * Returns the graph from the same images to the outputs of layers, by torchvision's names.
    * @throws {TypeError|RangeError} an unknown layer
    */
-  forward(outputs: readonly string[]): Graph {
+  forward(outputs: readonly string[]): Graph<Record<string, "float32">> {
     const names = [...new Set(outputs)].sort();
     return this.#graph(names.join(","), () => recordForward(this.#topology, names));
   }
 
   /** Returns the graph from pixels (N, crop, crop, channels) uint8 to the best classes and probabilities (N, top). */
-  classify(top: number, preprocessing: Preprocessing): Graph {
+  classify(top: number, preprocessing: Preprocessing): Graph<ClassifyOutputs> {
     const { crop, mean, std } = preprocessing;
     return this.#graph(`classify ${JSON.stringify([top, crop, mean, std])}`, () =>
       recordClassify(this.#topology, top, preprocessing),
@@ -49,8 +50,11 @@ export class ModelGraphs {
     await Promise.all([...this.#graphs.values()].map((graph) => graph.dispose()));
   }
 
-  #graph(key: string, record: () => GraphRecord): Graph {
-    let graph = this.#graphs.get(key);
+  #graph<Outputs extends OutputTypes>(
+    key: string,
+    record: () => GraphRecord<Outputs>,
+  ): Graph<Outputs> {
+    let graph = this.#graphs.get(key) as Graph<Outputs> | undefined;
     if (graph === undefined) {
       this.#forgetOne();
       graph = Graph.compile(this.#device, record(), this.#store);

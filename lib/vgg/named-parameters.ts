@@ -1,12 +1,25 @@
 // The parameters of a model by torchvision's names: reading, replacing and saving them.
 import { readOptions, typeError } from "../check.js";
 import type { WriteOptions } from "../checkpoint/safetensors.js";
+import type { DType } from "../dtype.js";
 import type { Tensor } from "../tensor.js";
 import type { ParameterInfo } from "./parameters.js";
 import { saveModel } from "./save.js";
 import type { ModelState } from "./state.js";
-import type { LoadStateDictOptions, StateDict, StateDictDifference } from "./state-dict.js";
+import type {
+  LoadStateDictOptions,
+  ParameterTensor,
+  StateDict,
+  StateDictDifference,
+} from "./state-dict.js";
 import type { Topology } from "./topology.js";
+
+/** The tensor of a parameter. A name that the compiler does not know may be a counter's. */
+export type NamedTensor<Name extends string> = Name extends `${string}num_batches_tracked`
+  ? Tensor<"int64">
+  : string extends Name
+    ? ParameterTensor
+    : Tensor;
 
 /**
  * Named parameters: what `Vgg` offers to read, replace and save them.
@@ -50,9 +63,9 @@ export abstract class NamedParameters {
    * @throws {TypeError|RangeError} unknown name @throws {VggError} DISPOSED, OUT_OF_MEMORY
    * @example const { shape, data } = await model.getParameter("classifier.6.bias");
    */
-  async getParameter(name: string): Promise<Tensor> {
+  async getParameter<Name extends string>(name: Name): Promise<NamedTensor<Name>> {
     this.#checkLive();
-    return this.#state.get(name);
+    return this.#state.get(name) as Promise<NamedTensor<Name>>;
   }
 
   /**
@@ -62,7 +75,7 @@ export abstract class NamedParameters {
    * @throws {VggError} DISPOSED, OUT_OF_MEMORY, QUEUE_FULL
    * @example await model.setParameter("classifier.6.bias", Tensor.zeros([1000]));
    */
-  async setParameter(name: string, tensor: Tensor): Promise<void> {
+  async setParameter(name: string, tensor: Tensor<DType>): Promise<void> {
     this.#checkLive();
     await this.#state.set(name, tensor);
   }
@@ -73,7 +86,7 @@ export abstract class NamedParameters {
    * @throws {VggError} DISPOSED, OUT_OF_MEMORY
    * @example const bias = (await model.stateDict()).get("classifier.6.bias");
    */
-  async stateDict(): Promise<Map<string, Tensor>> {
+  async stateDict(): Promise<Map<string, ParameterTensor>> {
     this.#checkLive();
     return this.#state.tensors();
   }

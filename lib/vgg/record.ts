@@ -13,7 +13,10 @@ export const inputName = "input";
  * @param outputs torchvision's module names, e.g. "features.8"
  * @throws {RangeError} no such module
  */
-export function recordForward(topology: Topology, outputs: readonly string[]): GraphRecord {
+export function recordForward(
+  topology: Topology,
+  outputs: readonly string[],
+): GraphRecord<Record<string, "float32">> {
   const { inChannels, imageSize } = topology;
   const builder = new GraphBuilder();
   const input = builder.input(inputName, [inChannels, imageSize, imageSize]);
@@ -31,7 +34,7 @@ export function recordModules(
   { modules }: Topology,
   input: Value,
   outputs: readonly string[],
-): { value: Value; made: ReadonlyMap<string, Value> } {
+): { value: Value<"float32">; made: ReadonlyMap<string, Value<"float32">> } {
   const names = modules.map(({ name }) => name);
   for (const output of outputs) checkOneOf(output, "outputs", names);
   const wanted = new Set(outputs);
@@ -39,8 +42,8 @@ export function recordModules(
     outputs.length === 0
       ? modules.length - 1
       : Math.max(...outputs.map((output) => names.indexOf(output)));
-  const made = new Map<string, Value>();
-  let value = input;
+  const made = new Map<string, Value<"float32">>();
+  let value = input as Value<"float32">;
   let isRectified = false; // the previous layer includes the ReLU that follows it
   for (const [index, module] of modules.slice(0, last + 1).entries()) {
     const next = modules[index + 1];
@@ -52,7 +55,12 @@ export function recordModules(
   return { value, made };
 }
 
-function recordModule(builder: GraphBuilder, module: Module, input: Value, relu: boolean): Value {
+function recordModule(
+  builder: GraphBuilder,
+  module: Module,
+  input: Value<"float32">,
+  relu: boolean,
+): Value<"float32"> {
   const { name } = module;
   const parameter = (suffix: string, shape: readonly number[]) =>
     builder.parameter(`${name}.${suffix}`, shape);

@@ -1,7 +1,14 @@
 // Compares a state dict with a model's parameters before anything is written.
 import { formatShape } from "../check.js";
+import type { DType } from "../dtype.js";
 import { VggError } from "../errors.js";
-import { checkFloatTensor, checkTensor, type Tensor, tensorEntries } from "../tensor.js";
+import {
+  type AnyTensor,
+  checkFloatTensor,
+  checkTensor,
+  type Tensor,
+  tensorEntries,
+} from "../tensor.js";
 import type { ParameterEntry } from "./parameters.js";
 
 /** The keys in which a state dict and a model differ. */
@@ -19,10 +26,15 @@ export interface LoadStateDictOptions {
 }
 
 /** Tensors by name. */
-export type StateDict = ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>;
+export type StateDict =
+  | ReadonlyMap<string, Tensor<DType>>
+  | Readonly<Record<string, Tensor<DType>>>;
+
+/** A parameter or statistic of a model. Only the counters, `num_batches_tracked`, are int64. */
+export type ParameterTensor = Tensor<"float32"> | Tensor<"int64">;
 
 /** Checks a tensor for a parameter. @throws {TypeError} not a Tensor, or a dtype that cannot be converted */
-export function checkParameter({ name, dtype }: ParameterEntry, tensor: Tensor): void {
+export function checkParameter({ name, dtype }: ParameterEntry, tensor: Tensor<DType>): void {
   if (dtype === "float32") checkFloatTensor(tensor, name);
   else checkTensor(tensor, name, dtype);
 }
@@ -37,14 +49,14 @@ export function matchStateDict(
   table: ReadonlyMap<string, ParameterEntry>,
   tensors: StateDict,
   strict: boolean,
-): { fitting: [string, Tensor][]; difference: StateDictDifference } {
+): { fitting: [string, AnyTensor][]; difference: StateDictDifference } {
   const given = tensorEntries(tensors, "tensors");
   const missing = [...table.values()].filter(
     ({ name, isOptional }) => !isOptional && !given.has(name),
   );
   const unexpected = [...given.keys()].filter((name) => !table.has(name));
   const misshapen: string[] = [];
-  const fitting: [string, Tensor][] = [];
+  const fitting: [string, AnyTensor][] = [];
   for (const [name, tensor] of given) {
     const entry = table.get(name);
     if (entry === undefined) continue;

@@ -3,7 +3,7 @@ import { formatShape, rangeError, typeError } from "../check.js";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { LazyTensor } from "../checkpoint/safetensors.js";
 import type { Device } from "../device/device.js";
-import type { Precision } from "../dtype.js";
+import type { DType, Precision } from "../dtype.js";
 import { VggError } from "../errors.js";
 import { ParameterStore } from "../graph/parameter-store.js";
 import { elementCount, parameterDtypes, Tensor } from "../tensor.js";
@@ -11,6 +11,7 @@ import { type ParameterEntry, type ParameterInfo, parameterTable } from "./param
 import {
   checkParameter,
   matchStateDict,
+  type ParameterTensor,
   type StateDict,
   type StateDictDifference,
 } from "./state-dict.js";
@@ -55,7 +56,7 @@ export class ModelState {
       if (this.#counters.has(name)) {
         const { data, dtype } = await checkpoint.read(stored);
         if (dtype === "int64" && data.length === 1)
-          this.#counters.set(name, BigInt64Array.of((data as BigInt64Array)[0]!));
+          this.#counters.set(name, BigInt64Array.of(data[0]!));
         continue;
       }
       if (!parameterDtypes.includes(stored.dtype)) {
@@ -81,13 +82,13 @@ export class ModelState {
       yield { name, shape, dtype, isTrainable };
   }
 
-  async get(name: string): Promise<Tensor> {
+  async get(name: string): Promise<ParameterTensor> {
     const { dtype } = this.#entry(name);
     if (dtype === "int64") return new Tensor([], this.#counters.get(name)!.slice());
     return this.store.get(name);
   }
 
-  async set(name: string, tensor: Tensor): Promise<void> {
+  async set(name: string, tensor: Tensor<DType>): Promise<void> {
     const entry = this.#entry(name);
     checkParameter(entry, tensor);
     if (formatShape(tensor.shape) !== formatShape(entry.shape)) {
@@ -112,7 +113,7 @@ export class ModelState {
   async hold<T>(use: (entries: ReadonlyMap<string, LazyTensor>) => Promise<T>): Promise<T> {
     const counters = new Map(this.#counters);
     const held = this.store.hold();
-    const read = async (name: string): Promise<Tensor> => {
+    const read = async (name: string): Promise<ParameterTensor> => {
       const counter = counters.get(name);
       return counter === undefined
         ? this.store.readHeld(held, name)
@@ -129,10 +130,11 @@ export class ModelState {
   }
 
   /** Copies every entry, as `hold` gives it. */
-  async tensors(): Promise<Map<string, Tensor>> {
+  async tensors(): Promise<Map<string, ParameterTensor>> {
     return this.hold(async (entries) => {
-      const tensors = new Map<string, Tensor>();
-      for (const [name, entry] of entries) tensors.set(name, await entry.read());
+      const tensors = new Map<string, ParameterTensor>();
+      for (const [name, entry] of entries)
+        tensors.set(name, (await entry.read()) as ParameterTensor);
       return tensors;
     });
   }
@@ -141,8 +143,8 @@ export class ModelState {
     await this.store.dispose();
   }
 
-  async #write(entries: readonly (readonly [string, Tensor])[]): Promise<void> {
-    const isCounter = ([name]: readonly [string, Tensor]) => this.#counters.has(name);
+  async #write(entries: readonly (readonly [string, Tensor<DType>])[]): Promise<void> {
+    const isCounter = ([name]: readonly [string, Tensor<DType>]) => this.#counters.has(name);
     const written = this.store.write(entries.filter((entry) => !isCounter(entry)));
     const replaced = entries.filter(isCounter).map(([name, { data }]) => {
       const before = this.#counters.get(name)!;

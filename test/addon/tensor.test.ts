@@ -51,7 +51,7 @@ describe("Tensor", () => {
     ["a DataView", () => new Tensor([1], new DataView(new ArrayBuffer(4)) as never), TypeError],
     [
       "a dtype that does not match the array",
-      () => new Tensor([1], new Float32Array(1), "int8"),
+      () => new Tensor([1], new Float32Array(1), "int8" as never),
       TypeError,
     ],
     [

@@ -4,13 +4,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePytorch } from "../../lib/checkpoint/pytorch/write.ts";
-import { pullWeights, Tensor, Vgg, VggError, writeSafetensors } from "../../lib/index.ts";
+import {
+  type AnyTensor,
+  pullWeights,
+  Tensor,
+  Vgg,
+  VggError,
+  writeSafetensors,
+} from "../../lib/index.ts";
 import { testDevice } from "../support/devices.ts";
 import { lazy, small } from "../support/small-models.ts";
 
 let scratch: string;
 let model: Vgg;
-let state: Map<string, Tensor>;
+let state: Map<string, AnyTensor>;
 let saved: string;
 beforeAll(async () => {
   scratch = mkdtempSync(join(tmpdir(), "vgg-load-"));
@@ -48,7 +55,7 @@ describe("Vgg.save and Vgg.load", () => {
       "CHECKPOINT_UNREADABLE",
     );
 
-    const write = async (change: (tensors: Map<string, Tensor>) => void) => {
+    const write = async (change: (tensors: Map<string, AnyTensor>) => void) => {
       const tensors = new Map(state);
       change(tensors);
       const path = join(scratch, "changed.safetensors");

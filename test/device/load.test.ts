@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { convertTensor } from "../../lib/checkpoint/convert.ts";
 import { writePytorch } from "../../lib/checkpoint/pytorch/write.ts";
-import { readCheckpoint, Tensor, Vgg, writeSafetensors } from "../../lib/index.ts";
+import { type AnyTensor, readCheckpoint, Tensor, Vgg, writeSafetensors } from "../../lib/index.ts";
 import { relativeError } from "../support/compare.ts";
 import { testDevice } from "../support/devices.ts";
 import { goldenInput, goldenParameter, readGolden } from "../support/golden.ts";
@@ -22,7 +22,7 @@ import { lazy, shape, small } from "../support/small-models.ts";
 let scratch: string;
 let model: Vgg;
 let logits: Tensor;
-let state: Map<string, Tensor>;
+let state: Map<string, AnyTensor>;
 let saved: string;
 beforeAll(async () => {
   scratch = mkdtempSync(join(tmpdir(), "vgg-load-"));

@@ -51,7 +51,7 @@ describe("Vgg", () => {
       ],
       [
         "float64 data",
-        () => model.forward(Tensor.zeros(shape, "float64")),
+        () => model.forward(Tensor.zeros(shape, "float64") as never),
         TypeError,
         "Expected dtype float32 for input but received float64",
       ],

@@ -11,6 +11,9 @@ const compiler = join(root, "node_modules/typescript/bin/tsc");
 /** Below the root, so that "vgg-cudnn" is the package itself. */
 const folder = join(root, ".cache/examples-in-docs");
 
+/** The names of types that examples use. */
+const typeNames = ["AnyTensor", "RunOptions"];
+
 /** Names that an example may use without declaring them. */
 const given = `
 import type * as vgg from "vgg-cudnn";
@@ -56,7 +59,7 @@ const examples = hasSources
 
 /** Returns an example as a module. The imports take one line, so the example starts on line 2. */
 function moduleOf({ code }: Example): string {
-  const names = [...Object.keys(publicNames), "Value", "ParameterValue"].filter((name) =>
+  const names = [...Object.keys(publicNames), ...typeNames].filter((name) =>
     new RegExp(`\\b${name}\\b`).test(code),
   );
   return `import { ${[...new Set(names)].join(", ")} } from "vgg-cudnn"; import { createReadStream } from "node:fs";\n${code}\nexport {};\n`;

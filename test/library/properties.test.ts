@@ -8,7 +8,14 @@ import { CheckpointFile } from "../../lib/checkpoint/file.ts";
 import { JsonObject, type JsonValue, parseJson } from "../../lib/checkpoint/json.ts";
 import { openCheckpoint } from "../../lib/checkpoint/open.ts";
 import { arrayTypeOf, dtypes } from "../../lib/dtype.ts";
-import { type DType, readCheckpoint, Tensor, VggError, writeSafetensors } from "../../lib/index.ts";
+import {
+  type DType,
+  readCheckpoint,
+  Tensor,
+  type TensorData,
+  VggError,
+  writeSafetensors,
+} from "../../lib/index.ts";
 import { int, pickle, rebuilt, storage, text } from "../support/pickle.ts";
 import { zip } from "../support/zip.ts";
 
@@ -18,7 +25,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(scratch, { recursive: true }));
 
-const bytesOf = ({ data }: Tensor) =>
+const bytesOf = ({ data }: { data: TensorData }) =>
   Buffer.from(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
 
 describe("a view of a storage", () => {
@@ -177,7 +184,7 @@ describe("safetensors", () => {
           for (const [key, { dtype, shape, data }] of tensors) {
             const read = back.get(key)!;
             expect([read.dtype, read.shape]).toEqual([dtype, shape]);
-            expect(Buffer.compare(bytesOf(read), bytesOf({ data } as Tensor))).toBe(0);
+            expect(Buffer.compare(bytesOf(read), bytesOf({ data }))).toBe(0);
           }
           const checkpoint = await openCheckpoint(path);
           await checkpoint.close();

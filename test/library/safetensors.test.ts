@@ -2,7 +2,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { readCheckpoint, Tensor, writeSafetensors } from "../../lib/index.ts";
+import { type DType, readCheckpoint, Tensor, writeSafetensors } from "../../lib/index.ts";
 import { refusal, scratch, write } from "../support/checkpoint-files.ts";
 
 describe("safetensors", () => {
@@ -16,7 +16,7 @@ describe("safetensors", () => {
   const f32 = '"dtype":"F32","shape":[2],"data_offsets":[0,8]';
 
   it("keeps every dtype, shape, bit and metadata", async () => {
-    const tensors = new Map<string, Tensor>();
+    const tensors = new Map<string, Tensor<DType>>();
     for (const dtype of [
       "float32",
       "float64",

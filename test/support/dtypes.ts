@@ -1,5 +1,5 @@
 // The number that each element of a tensor represents, by the definition of its dtype.
-import type { Tensor } from "../../lib/index.ts";
+import type { DType, Tensor } from "../../lib/index.ts";
 
 /** Decodes sign, exponent and mantissa bits. Without `hasInfinity` the largest exponent holds numbers, except one NaN. */
 function decode(
@@ -20,7 +20,7 @@ function decode(
   return sign * (1 + mantissa / 2 ** mantissaBits) * 2 ** (exponent - bias);
 }
 
-export function valuesOf({ dtype, data }: Tensor): number[] {
+export function valuesOf({ dtype, data }: Tensor<DType>): number[] {
   const bits = Array.from(data as ArrayLike<number | bigint>, Number);
   if (dtype === "float16") return bits.map((b) => decode(b, 5, 10));
   if (dtype === "bfloat16") return bits.map((b) => decode(b, 8, 7));

@@ -66,7 +66,7 @@ export function goldenParameter(
   seed: number,
   index: number,
   { name, shape, dtype }: ParameterInfo,
-): Tensor {
+): Tensor<"float32"> | Tensor<"int64"> {
   if (dtype === "int64") return new Tensor([], new BigInt64Array(1));
   if (name.endsWith("running_var")) return fill(seed, index, shape, (u) => 1 + 0.5 * u);
   if (name.endsWith("running_mean") || name.endsWith("bias"))

@@ -1,7 +1,10 @@
 // Helpers for the tests of operations: every device, random numbers, graphs of a few rows, and comparison with the definitions.
 import { afterAll, beforeAll, beforeEach, describe, expect } from "vitest";
+import type { NewTensors } from "../../lib/graph/call.ts";
+import type { OutputTypes } from "../../lib/graph/ops.ts";
 import {
   type Device,
+  type DType,
   Graph,
   GraphBuilder,
   ParameterStore,
@@ -13,7 +16,7 @@ import type { Numbers } from "../reference.ts";
 import { expectClose as expectCloseTo } from "./compare.ts";
 import { devices, roundingError } from "./devices.ts";
 
-type Arrays = Record<string, Tensor>;
+type Arrays = Record<string, Tensor<"float32"> | Tensor<"uint8">>;
 
 /** Each test draws the same numbers, whatever ran before it. With this seed no sum nearly vanishes. */
 let seed: number;
@@ -25,7 +28,7 @@ export function randn(...shape: number[]): Tensor {
   return Tensor.randn(shape, seed++);
 }
 
-export function wide({ shape, data }: Tensor): Numbers {
+export function wide({ shape, data }: Tensor<DType>): Numbers {
   return { shape, data: Float64Array.from(data as Float32Array) };
 }
 
@@ -41,15 +44,15 @@ export function expectClose(actual: Tensor, truth: Numbers, tolerance = 1e-6): v
 export const convolutionError = 6e-6;
 
 /** Records a graph of the given inputs and parameters, runs it and returns its outputs. */
-export async function compute(
+export async function compute<Outputs extends OutputTypes>(
   inputs: Arrays,
   parameters: Arrays,
   record: (
     builder: GraphBuilder,
     v: Record<string, Value>,
     p: Record<string, never>,
-  ) => Record<string, Value>,
-): Promise<Record<string, Tensor>> {
+  ) => { readonly [Name in keyof Outputs]: Value<Outputs[Name]> },
+): Promise<NewTensors<Outputs>> {
   const builder = new GraphBuilder();
   const values = Object.fromEntries(
     Object.entries(inputs).map(([name, { shape, dtype }]) => [
@@ -66,7 +69,7 @@ export async function compute(
   try {
     for (const [name, tensor] of Object.entries(parameters))
       await graph.parameters.set(name, tensor);
-    return (await graph.run(inputs)) as Record<string, Tensor>;
+    return await graph.run(inputs);
   } finally {
     await graph.dispose();
     await store.dispose();

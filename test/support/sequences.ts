@@ -1,8 +1,10 @@
 // Random sequences of calls on three models of one device, compared with an oracle that runs them one after the other.
 import fc from "fast-check";
 import {
+  type AnyTensor,
   type Device,
   DeviceTensor,
+  type DType,
   Graph,
   GraphBuilder,
   ParameterStore,
@@ -156,7 +158,7 @@ export async function runSequence(device: Device, commands: readonly Command[]):
           }, disposed),
     );
   }
-  const logits = ({ y }: Record<string, Tensor | DeviceTensor>) =>
+  const logits = ({ y }: Record<string, AnyTensor | DeviceTensor<DType>>) =>
     (y as Tensor).data as Float32Array;
 
   for (const [index, call] of commands.entries()) {
