@@ -17,7 +17,7 @@ try {
     await made.save(file); // the labels are stored with the parameters
     await made.dispose();
   }
-  const model = await Vgg.load("vgg11", file); // the number of classes comes from the file
+  const model = await Vgg.load(file); // the architecture and the number of classes come from the file
   console.log(model.numClasses, model.labels);
   console.log(await model.classify(image));
   await model.dispose();

@@ -66,6 +66,20 @@ export class VggError extends Error {
   }
 }
 
+/** What an error says on the command line, if this differs from its message: it names flags, not options. */
+const commandLineMessages = new WeakMap<Error, string>();
+
+/** Gives an error another message for the command line, and returns it. */
+export function onCommandLine<E extends Error>(error: E, message: string): E {
+  commandLineMessages.set(error, message);
+  return error;
+}
+
+/** Returns what an error says on the command line. */
+export function commandLineMessage(error: Error): string {
+  return commandLineMessages.get(error) ?? error.message;
+}
+
 function isErrorCode(code: unknown): code is ErrorCode {
   return typeof code === "string" && Object.hasOwn(errorCodes, code);
 }

@@ -46,6 +46,7 @@ export type {
   ForwardOptions,
   LayerOptions,
   LoadOptions,
+  LoadReport,
   VggOptions,
 } from "./vgg/options.js";
 export type { ParameterInfo } from "./vgg/parameters.js";

@@ -8,6 +8,7 @@ import { exportReport, prepareFolder } from "./bench/export.js";
 import { threeDigits } from "./bench/figures.js";
 import type { BatchReport, BenchReport } from "./bench/report.js";
 import { type BenchOptions, parts, runBench } from "./bench/run.js";
+import { sayIgnored, weightsPath } from "./model.js";
 import {
   batchSizes,
   command,
@@ -36,7 +37,7 @@ export function benchCommand(): Command {
   return withDevice(
     withModel(command("bench", "measure latency, throughput, memory, cold start and each layer")),
   )
-    .option("--weights <file>", "parameters from a file (default: random ones)")
+    .option("--weights <file>", "network and parameters from a file (default: random ones)")
     .option("--batch <sizes>", "comma-separated batch sizes", batchSizes, [1, 8, 32])
     .option("--warmup <count>", "forwards before the timed ones", integer, 3)
     .option(
@@ -55,12 +56,13 @@ export function benchCommand(): Command {
 
 async function bench(options: Options, command: Command): Promise<void> {
   const { arch, precision, imageSize, weights, iterations, batch: batches } = options;
+  const isGiven = (name: string) => command.getOptionValueSource(name) === "cli";
   checkInteger(options.warmup, "--warmup", 0, 1_000_000);
   if (iterations !== undefined) checkInteger(iterations, "--iterations", 1, 1_000_000);
   topology(arch, options);
   const sizes = { inChannels: options.inChannels, numClasses: options.numClasses };
   for (const [name, value] of Object.entries(sizes)) {
-    if (weights !== undefined && command.getOptionValueSource(name) === "cli")
+    if (weights !== undefined && isGiven(name))
       throw rangeError("none beside --weights, whose file says it,", name, value);
   }
   if (options.export !== undefined) await prepareFolder(options.export);
@@ -73,12 +75,25 @@ async function bench(options: Options, command: Command): Promise<void> {
     );
   }
   const benchOptions: BenchOptions = { batches, warmup: options.warmup, iterations };
+  const path = weights === undefined ? undefined : await weightsPath(arch, weights);
+  // What the file says counts, unless the command line says it.
+  const isFile = path !== undefined && path === weights;
+  const choice = {
+    ...(isFile && !isGiven("arch") ? {} : { arch }),
+    ...(isFile && !isGiven("imageSize") ? {} : { imageSize }),
+    ...(path === undefined ? sizes : { weights: path }),
+    precision,
+  };
   const progress = progressLine("measurements", parts(benchOptions));
-  const choice = { arch, precision, imageSize, ...(weights === undefined ? sizes : { weights }) };
+  let sayLater = () => {}; // not into the line of progress
   const report = await runBench(device, choice, {
     ...benchOptions,
+    onLoad: ({ arch: loaded, loadReport }) => {
+      sayLater = () => sayIgnored(loaded, loadReport);
+    },
     onProgress: progress.advance,
   }).finally(progress.stop);
+  sayLater();
   const files = options.export === undefined ? [] : await exportReport(report, options.export);
   const lines = () => [
     ...describeReport(report),

@@ -3,7 +3,7 @@
 // 2: wrong usage.
 import { Command, CommanderError, Help } from "commander";
 import { version } from "../device/diagnosis.js";
-import { VggError } from "../errors.js";
+import { commandLineMessage, VggError } from "../errors.js";
 import { benchCommand } from "./bench.js";
 import { buildCommand } from "./build.js";
 import { checkCommand } from "./check.js";
@@ -62,7 +62,7 @@ function report(error: unknown): number {
   // The code of a system error is SYSTEM. Anything else is a defect and keeps its stack.
   const isSystem = error instanceof Error && "syscall" in error;
   if (!isUsage && !isSystem && !(error instanceof VggError)) throw error;
-  const given = error.message.replace(/^error: /, "");
+  const given = commandLineMessage(error).replace(/^error: /, "");
   const message = isArgument ? flagsInMessage(given, chosen()) : given;
   const code = error instanceof VggError ? error.code : isSystem ? "SYSTEM" : "USAGE";
   process.stderr.write(

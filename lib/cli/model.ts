@@ -5,42 +5,91 @@ import type { Device } from "../device/device.js";
 import { openDevice } from "../device/device.js";
 import { fileError, isMissing } from "../files/errors.js";
 import { readWhole } from "../files/read-whole.js";
+import { isWeightsName, knownWeights, pullWeights } from "../vgg/known-weights.js";
 import { Vgg } from "../vgg/model.js";
+import { listNames } from "../vgg/names/refusal.js";
+import type { LoadReport } from "../vgg/options.js";
 import { type Architecture, architectures } from "../vgg/topology.js";
+import { downloadLine } from "./download-progress.js";
 import { type DeviceOptions, integer, withDevice, withRequired } from "./options.js";
 
 export interface WeightsOptions extends DeviceOptions {
-  arch: Architecture;
+  arch?: Architecture;
   weights: string;
-  imageSize: number;
+  imageSize?: number;
   labels?: string;
   key?: string;
+  prefix?: string;
   batchSize: number;
 }
 
+/** The network of `--weights DEFAULT` without `--arch`. */
+export const usualArch: Architecture = "vgg11";
+
 export function withWeights(of: Command): Command {
   withDevice(of)
-    .addOption(new Option("--arch <name>", "network").choices(architectures).default("vgg11"))
+    .addOption(
+      new Option(
+        "--arch <name>",
+        `network (default: the file says it; ${usualArch} for DEFAULT)`,
+      ).choices(architectures),
+    )
     .option("--weights <file>", "a .pth or .safetensors file, or DEFAULT for torchvision's own")
     .option("--key <name>", "which state dict to use if the checkpoint has several")
-    .option("--image-size <pixels>", "height and width of the network's input", integer, 224)
+    .option("--prefix <text>", "use only names that begin so, if the file has several networks")
+    .option(
+      "--image-size <pixels>",
+      "height and width of the network's input (default: the file's, otherwise 224)",
+      integer,
+    )
     .option("--labels <file>", "names of the classes: one a line, or a JSON list")
     .option("--batch-size <count>", "images that go to the device at once", integer, 8);
   return withRequired(of, "--weights <file>", "; --weights DEFAULT downloads torchvision's");
 }
 
 export async function loadModel(options: WeightsOptions): Promise<Vgg> {
-  const { arch, weights, precision, imageSize, key } = options;
+  const { weights, precision, imageSize, key, prefix } = options;
   checkInteger(options.batchSize, "--batch-size", 1, 4096);
   const labels = options.labels === undefined ? undefined : await readLabels(options.labels);
   const device: Device = await openDevice(options.device);
-  return Vgg.load(arch, weights, {
+  const isKnown = isWeightsName(weights);
+  const arch = options.arch ?? (isKnown ? usualArch : undefined);
+  const line = isKnown ? await downloadLine(knownWeights(arch!, weights).file) : undefined;
+  const loading = {
     device,
     precision,
-    imageSize,
+    ...(imageSize === undefined ? {} : { imageSize }),
     ...(labels === undefined ? {} : { labels }),
     ...(key === undefined ? {} : { key }),
-  });
+    ...(prefix === undefined ? {} : { prefix }),
+    ...(line === undefined ? {} : { onProgress: line.show }),
+  };
+  const model = await (arch === undefined
+    ? Vgg.load(weights, loading)
+    : Vgg.load(arch, weights, loading)
+  ).finally(line?.stop);
+  sayIgnored(model.arch, model.loadReport);
+  return model;
+}
+
+/** Says on stderr which names of a file were skipped. */
+export function sayIgnored(
+  arch: Architecture,
+  report: Pick<LoadReport, "path" | "ignored"> | undefined,
+): void {
+  if (report === undefined || report.ignored.length === 0) return;
+  const { path, ignored } = report;
+  const what = ignored.length === 1 ? "1 name is" : `${ignored.length} names are`;
+  process.stderr.write(
+    `vgg: ${path}: ${what} not of the ${arch} and skipped: ${listNames(ignored)}\n`,
+  );
+}
+
+/** Returns the path of a file, or of published weights, which are downloaded with a line of progress. */
+export async function weightsPath(arch: Architecture, weights: string): Promise<string> {
+  if (!isWeightsName(weights)) return weights;
+  const line = await downloadLine(knownWeights(arch, weights).file);
+  return pullWeights(arch, weights, { onProgress: line.show }).finally(line.stop);
 }
 
 /**

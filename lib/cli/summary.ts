@@ -2,54 +2,68 @@
 import type { Command } from "commander";
 import { rangeError } from "../check.js";
 import { openCheckpoint } from "../checkpoint/open.js";
+import { storedImageSize } from "../vgg/save.js";
 import { Summary } from "../vgg/summary.js";
 import { topology } from "../vgg/topology.js";
 import { identifyWeights } from "../vgg/weight-names.js";
+import { sayIgnored, weightsPath } from "./model.js";
 import { command, type ModelOptions, type OutputOptions, print, withModel } from "./options.js";
 
 interface SummaryOptions extends ModelOptions, OutputOptions {
   weights?: string;
   key?: string;
+  prefix?: string;
 }
 
 export function summaryCommand(): Command {
   return withModel(command("summary", "print layers, output shapes, parameters and multiply-adds"))
-    .option("--weights <file>", "take channels and classes from a file, and describe it")
+    .option("--weights <file>", "describe a file, which then says the network and its sizes")
     .option("--key <name>", "which state dict to use if the checkpoint has several")
+    .option("--prefix <text>", "use only names that begin so, if the file has several networks")
     .action(summarize);
 }
 
 async function summarize(options: SummaryOptions, command: Command): Promise<void> {
-  const { arch, inChannels, numClasses, imageSize, weights, key } = options;
+  const { arch, inChannels, numClasses, weights, key, prefix } = options;
   if (weights === undefined) {
+    const { imageSize } = options;
     const summary = new Summary(topology(arch, { inChannels, numClasses, imageSize }));
     print(options, summary, () => String(summary));
     return;
   }
-  const checkpoint = await openCheckpoint(weights, key === undefined ? {} : { key });
+  const isGiven = (name: string) => command.getOptionValueSource(name) === "cli";
+  const path = await weightsPath(arch, weights);
+  const checkpoint = await openCheckpoint(path, key === undefined ? {} : { key });
   try {
     const { format, tensors, metadata } = checkpoint.contents;
-    const identified = identifyWeights(weights, arch, tensors);
-    for (const name of ["inChannels", "numClasses"] as const) {
-      const isGiven = command.getOptionValueSource(name) === "cli";
-      if (isGiven && options[name] !== identified[name]) {
-        throw rangeError(`${identified[name]}, which ${weights} has,`, name, options[name]);
+    const wanted = isGiven("arch") || path !== weights ? arch : undefined;
+    const identified = identifyWeights({ path, arch: wanted, prefix }, tensors);
+    for (const [name, flag] of [
+      ["inChannels", "--in-channels"],
+      ["numClasses", "--num-classes"],
+    ] as const) {
+      if (isGiven(name) && options[name] !== identified[name]) {
+        throw rangeError(`${identified[name]}, which ${path} has,`, flag, options[name]);
       }
     }
-    const summary = new Summary(topology(arch, { ...identified, imageSize }));
+    const stored = isGiven("imageSize") ? undefined : storedImageSize(metadata);
+    const imageSize = stored ?? options.imageSize;
+    const summary = new Summary(topology(identified.arch, { ...identified, imageSize }));
+    sayIgnored(identified.arch, { path, ignored: identified.ignored });
     const dtypes = [...new Set([...tensors.values()].map(({ dtype }) => dtype))];
     const file = {
-      path: weights,
+      path,
       format,
       bytes: checkpoint.file.size,
       names: identified.scheme,
       dtypes,
+      ignored: identified.ignored,
       metadata: Object.fromEntries(metadata),
     };
     print(options, { ...summary, weights: file }, () =>
       [
         String(summary),
-        `${weights}: ${format}, ${(file.bytes / 1e6).toFixed(2)} MB, ${dtypes.join(" and ")}, ${file.names}'s names`,
+        `${path}: ${identified.arch}, ${format}, ${(file.bytes / 1e6).toFixed(2)} MB, ${dtypes.join(" and ")}, ${file.names}'s names`,
       ].join("\n"),
     );
   } finally {

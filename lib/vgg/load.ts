@@ -1,5 +1,5 @@
 // Loads weights: finds the file, checks it against the options, and opens a model that takes its values.
-import { checkSignal, readOptions, typeError } from "../check.js";
+import { checkOneOf, checkSignal, readOptions, typeError } from "../check.js";
 import { readOptionNames } from "../checkpoint/checkpoint.js";
 import { openCheckpoint } from "../checkpoint/open.js";
 import { VggError } from "../errors.js";
@@ -7,38 +7,89 @@ import { isWeightsName, pullWeights } from "./known-weights.js";
 import {
   checkLabels,
   type LoadOptions,
+  type LoadReport,
   openDeviceOf,
   optionNames,
   type VggOptions,
 } from "./options.js";
+import { storedImageSize } from "./save.js";
 import type { ModelState } from "./state.js";
-import { type Architecture, topology } from "./topology.js";
+import { type Architecture, architectures, topology } from "./topology.js";
 import { type IdentifiedWeights, identifyWeights } from "./weight-names.js";
 
+interface LoadCall {
+  /** Undefined: the file decides. */
+  readonly arch: Architecture | undefined;
+  readonly source: string;
+  readonly options: LoadOptions;
+}
+
 /**
- * Opens the file of a path or of known weights while `open` makes a model of it.
- * @param open takes the options with what the file decides, and a function that fills a model's parameters
+ * Tells the two forms of `Vgg.load` apart: a string in the second place is the source.
+ * @throws {TypeError} an argument of another type
+ * @throws {RangeError} an unknown architecture, an architecture without a source, or known weights without one
  */
-export async function loadWeights<Model>(
+export function readLoadArguments(
+  first: unknown,
+  second: unknown,
+  third: LoadOptions | undefined,
+): LoadCall {
+  const isArch = architectures.includes(first as Architecture);
+  if (typeof second === "string") {
+    const arch = checkOneOf(first, "arch", architectures);
+    return { arch, source: second, options: third ?? {} };
+  }
+  if (typeof first !== "string")
+    throw typeError("a path, or an architecture and a path,", "source", first);
+  const isOptions = second === undefined || (typeof second === "object" && second !== null);
+  if (third !== undefined || !isOptions)
+    throw typeError("a path or the name of known weights", "source", second);
+  if (isArch) {
+    throw new RangeError(
+      `Expected a source beside the architecture, as in Vgg.load("${first}", "DEFAULT") or Vgg.load("${first}", path), but received none; a file of this name is "./${first}"`,
+    );
+  }
+  if (isWeightsName(first)) {
+    throw new RangeError(
+      `Expected an architecture before "${first}", as in Vgg.load("vgg11", "${first}"), but received none; there are ${architectures.join(", ")}`,
+    );
+  }
+  return { arch: undefined, source: first, options: (second ?? {}) as LoadOptions };
+}
+
+/** Makes a model of the options with what the file decides. `fill` writes its parameters. */
+type Open<Model> = (
   arch: Architecture,
-  source: string,
-  options: LoadOptions,
-  open: (options: VggOptions, fill: (state: ModelState) => Promise<void>) => Promise<Model>,
+  options: VggOptions,
+  fill: (state: ModelState) => Promise<void>,
+  report: LoadReport,
+) => Promise<Model>;
+
+/** Opens the file of a path or of known weights while `open` makes a model of it. */
+export async function loadWeights<Model>(
+  { arch, source, options }: LoadCall,
+  open: Open<Model>,
 ): Promise<Model> {
-  const known = [...optionNames, ...readOptionNames, "signal"];
-  const given = readOptions(options, "options", known);
-  if (typeof source !== "string")
-    throw typeError("a path or the name of known weights", "source", source);
-  const { key, verify, maxHeaderBytes, signal } = given;
+  const own = ["prefix", "signal", "onProgress"];
+  const given = readOptions(options, "options", [...optionNames, ...readOptionNames, ...own]);
+  const { key, verify, maxHeaderBytes, prefix, signal, onProgress } = given;
   checkSignal(signal);
+  if (prefix !== undefined && typeof prefix !== "string")
+    throw typeError("a string", "options.prefix", prefix);
+  if (onProgress !== undefined && typeof onProgress !== "function")
+    throw typeError("a function", "options.onProgress", onProgress);
   signal?.throwIfAborted();
-  topology(arch, given);
+  topology(arch ?? "vgg11", given);
   // Check all that can be checked without the file before a download of half a gigabyte.
   const { device, precision } = await openDeviceOf(given);
   checkLabels(given.labels, given.numClasses ?? given.labels?.length ?? 0);
-  const path = isWeightsName(source)
-    ? await pullWeights(arch, source, signal === undefined ? {} : { signal })
-    : source;
+  const path =
+    arch !== undefined && isWeightsName(source)
+      ? await pullWeights(arch, source, {
+          ...(signal === undefined ? {} : { signal }),
+          ...(onProgress === undefined ? {} : { onProgress }),
+        })
+      : source;
   const reading = {
     ...(key === undefined ? {} : { key }),
     ...(verify === undefined ? {} : { verify }),
@@ -46,20 +97,24 @@ export async function loadWeights<Model>(
   };
   const checkpoint = await openCheckpoint(path, reading);
   try {
-    const weights = identifyWeights(path, arch, checkpoint.tensors);
+    const weights = identifyWeights({ path, arch, prefix }, checkpoint.tensors);
     checkAgreement(path, given, weights);
-    const { inChannels, numClasses } = weights;
-    const stored = checkpoint.contents.labels;
+    const { inChannels, numClasses, scheme, ignored } = weights;
+    const { format, labels: stored, metadata } = checkpoint.contents;
     const labels = given.labels ?? (stored?.length === numClasses ? stored : undefined);
+    const imageSize = given.imageSize ?? storedImageSize(metadata);
     const complete = {
       ...given,
       device,
       precision,
       inChannels,
       numClasses,
+      ...(imageSize === undefined ? {} : { imageSize }),
       ...(labels === undefined ? {} : { labels }),
     };
-    return await open(complete, (state) => state.loadCheckpoint(checkpoint, weights));
+    const report = Object.freeze({ path, format, names: scheme, ignored: Object.freeze(ignored) });
+    const fill = (state: ModelState) => state.loadCheckpoint(checkpoint, weights);
+    return await open(weights.arch, complete, fill, report);
   } finally {
     await checkpoint.close();
   }

@@ -11,7 +11,7 @@ import type { Tensor } from "../tensor.js";
 import type { Classification, Prediction } from "./classify.js";
 import { ModelGraphs } from "./graphs.js";
 import { classifier, classifyImages, forwardImages, profileForward, warmUp } from "./infer.js";
-import { loadWeights } from "./load.js";
+import { loadWeights, readLoadArguments } from "./load.js";
 import { iteratorOf } from "./lookahead.js";
 import { NamedParameters } from "./named-parameters.js";
 import {
@@ -21,6 +21,7 @@ import {
   type ForwardOptions,
   type LayerOptions,
   type LoadOptions,
+  type LoadReport,
   modelPreprocessing,
   openDeviceOf,
   optionNames,
@@ -53,6 +54,8 @@ export class Vgg extends NamedParameters {
   readonly precision: Precision;
   /** How images become the network's input, frozen; undefined for a network with other than 1 or 3 channels. */
   readonly preprocessing: Preprocessing | undefined;
+  /** Where the parameters came from, and what else the file has. Undefined for a model that `create` made. */
+  readonly loadReport: LoadReport | undefined;
   #topology: Topology;
   #state: ModelState;
   #graphs: ModelGraphs;
@@ -72,28 +75,43 @@ export class Vgg extends NamedParameters {
   }
 
   /**
-   * Makes a model with parameters from a file or from published weights. The file is .pth (zip or legacy) or
-   * .safetensors, with torchvision's, timm's or the usual tutorial's names. Published weights have a name
-   * ("IMAGENET1K_V1", "DEFAULT") and are downloaded once.
+   * Makes a model with parameters from a file: .pth (zip or legacy) or .safetensors, with torchvision's, timm's or the
+   * usual tutorial's names. Names of wrappers before and between them are skipped. The architecture, the channels and
+   * the number of classes come from the file, and the image size and the labels if it has them.
    * @throws {TypeError|RangeError} the errors of `create`
-   * @throws {VggError} CHECKPOINT_…, STATE_DICT_MISMATCH with every name that differs; the errors of `create` and of
-   * a download
-   * @example const model = await Vgg.load("vgg11", "ants-and-bees.pth", { labels: ["ants", "bees"] });
+   * @throws {VggError} CHECKPOINT_…, STATE_DICT_MISMATCH: no network of the family, or several; the errors of `create`
+   * @example const model = await Vgg.load("ants-and-bees.pth", { labels: ["ants", "bees"] });
    */
-  static async load(arch: Architecture, source: string, options: LoadOptions = {}): Promise<Vgg> {
-    return loadWeights(arch, source, options, (complete, fill) => Vgg.#open(arch, complete, fill));
+  static async load(source: string, options?: LoadOptions): Promise<Vgg>;
+  /**
+   * Makes a model with parameters from a file of this architecture, or from its published weights, which have a name
+   * ("IMAGENET1K_V1", "DEFAULT") and are downloaded once.
+   * @throws {VggError} STATE_DICT_MISMATCH: the file has another architecture; the errors of the other form and of a
+   * download
+   * @example const model = await Vgg.load("vgg11", "DEFAULT");
+   */
+  static async load(arch: Architecture, source: string, options?: LoadOptions): Promise<Vgg>;
+  static async load(
+    first: string,
+    second?: string | LoadOptions,
+    third?: LoadOptions,
+  ): Promise<Vgg> {
+    return loadWeights(readLoadArguments(first, second, third), (arch, options, fill, report) =>
+      Vgg.#open(arch, options, fill, report),
+    );
   }
 
   static async #open(
     arch: Architecture,
     options: VggOptions,
     fill: (state: ModelState) => Promise<void>,
+    report?: LoadReport,
   ): Promise<Vgg> {
     const checked = topology(arch, options);
     const labels = checkLabels(options.labels, checked.numClasses);
     const preprocessing = modelPreprocessing(checked, options.preprocess);
     const { device, precision } = await openDeviceOf(options);
-    const model = new Vgg(checked, device, precision, labels, preprocessing);
+    const model = new Vgg(checked, device, precision, labels, preprocessing, report);
     try {
       // Compile before the parameters have values, so that values are packed as they are written and never held twice.
       await model.#graphs.logits.prepare(1);
@@ -111,6 +129,7 @@ export class Vgg extends NamedParameters {
     precision: Precision,
     labels: readonly string[] | undefined,
     preprocessing: Preprocessing | undefined,
+    report: LoadReport | undefined,
   ) {
     const state = new ModelState(device, checked, precision);
     super(state, checked, labels, () => this.#checkLive());
@@ -122,6 +141,7 @@ export class Vgg extends NamedParameters {
     this.device = device;
     this.precision = precision;
     this.preprocessing = preprocessing;
+    this.loadReport = report;
     this.#state = state;
     this.#graphs = new ModelGraphs(device, checked, state.store);
   }

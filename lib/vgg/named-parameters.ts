@@ -110,7 +110,7 @@ export abstract class NamedParameters {
   }
 
   /**
-   * Writes the parameters and labels as safetensors. Includes the writes of earlier calls and of no later ones.
+   * Writes the parameters as safetensors, with the architecture, the image size and the labels. Includes the writes of earlier calls and of no later ones.
    * Forwards do not wait for it. A parameter that a later call replaces is copied first.
    * @throws {TypeError} not a path, metadata that is not an object of strings
    * @throws {RangeError} no file, or contents that a reader would refuse
@@ -119,6 +119,6 @@ export abstract class NamedParameters {
    */
   async save(path: string, options: WriteOptions = {}): Promise<void> {
     this.#checkLive();
-    await saveModel(this.#state, { arch: this.#topology.arch, labels: this.labels }, path, options);
+    await saveModel(this.#state, this.#topology, this.labels, path, options);
   }
 }

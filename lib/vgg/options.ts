@@ -2,6 +2,7 @@
 import { checkOneOf, describe, optionOf, rangeError, typeError } from "../check.js";
 import type { ReadOptions } from "../checkpoint/checkpoint.js";
 import { Device, type DeviceId, type DeviceTensor, openDevice } from "../device/device.js";
+import type { Progress } from "../download/download.js";
 import { type Precision, precisions } from "../dtype.js";
 import { VggError } from "../errors.js";
 import {
@@ -34,10 +35,32 @@ export interface CreateOptions extends VggOptions {
   seed?: number;
 }
 
-/** Options of `load`. `inChannels` and `numClasses` come from the file; if they are given, they must agree with it. */
+/**
+ * Options of `load`. `inChannels` and `numClasses` come from the file; if they are given, they must agree with it.
+ * `imageSize` and `labels` come from the file too, if it has them and they are not given.
+ */
 export interface LoadOptions extends VggOptions, ReadOptions {
+  /**
+   * Considers only names that begin with this, such as "student.", in a file with several networks. "": only names with
+   * nothing before torchvision's. Default: all names.
+   */
+  prefix?: string;
   /** Aborts a download. */
   signal?: AbortSignal;
+  /** Called as bytes of published weights arrive, as in `pullWeights`. */
+  onProgress?: (progress: Progress) => void;
+}
+
+/** Where a model's parameters came from. */
+export interface LoadReport {
+  /** The path of the file. */
+  readonly path: string;
+  /** The format of the file. */
+  readonly format: "pytorch" | "pytorch-legacy" | "safetensors";
+  /** Whose names the parameters have in the file. */
+  readonly names: "torchvision" | "timm" | "tutorial";
+  /** Names in the file that are no parameters of the network, in the file's order. They were not read. */
+  readonly ignored: readonly string[];
 }
 
 /** Options of `classify` and `classifyEach`. */

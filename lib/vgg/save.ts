@@ -1,14 +1,16 @@
-// Writes a model's parameters and labels as safetensors.
+// Writes a model as safetensors: its parameters, and in the metadata what `load` reads back.
 import { readOptions } from "../check.js";
 import { checkMetadata, type WriteOptions, writeTensors } from "../checkpoint/safetensors.js";
 import { checkPath } from "../files/replace.js";
 import { imagenetLabels } from "./labels.js";
 import type { ModelState } from "./state.js";
+import { isImageSize, type Topology } from "./topology.js";
 
 /** Checks the arguments and writes the file. Labels are stored unless they are ImageNet's. */
 export async function saveModel(
   state: ModelState,
-  { arch, labels }: { readonly arch: string; readonly labels: readonly string[] | undefined },
+  { arch, imageSize }: Topology,
+  labels: readonly string[] | undefined,
   path: string,
   options: WriteOptions,
 ): Promise<void> {
@@ -17,6 +19,13 @@ export async function saveModel(
   const checked = checkMetadata(metadata);
   const stored =
     labels === undefined || labels === imagenetLabels ? {} : { labels: JSON.stringify(labels) };
-  const described = { format: "pt", arch, ...stored, ...checked };
+  const described = { format: "pt", arch, imageSize: String(imageSize), ...stored, ...checked };
   await state.hold((entries) => writeTensors(path, entries, described));
+}
+
+/** Returns the image size that `save` stored. Another program's text under this key counts as none. */
+export function storedImageSize(metadata: ReadonlyMap<string, string>): number | undefined {
+  const text = metadata.get("imageSize") ?? "";
+  const size = /^[1-9]\d{1,3}$/.test(text) ? Number(text) : undefined;
+  return isImageSize(size) ? size : undefined;
 }

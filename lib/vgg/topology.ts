@@ -1,6 +1,6 @@
 // The published family as data: Simonyan & Zisserman, "Very deep convolutional networks", ICLR 2015, table 1.
 // Module and parameter names are torchvision's.
-import { checkInteger, checkOneOf, optionOf } from "../check.js";
+import { checkInteger, checkOneOf, isInteger, optionOf } from "../check.js";
 
 /** A number stands for a 3×3 convolution with that number of filters, "M" for a 2×2 max pool. */
 const configurations = {
@@ -89,6 +89,11 @@ export interface Topology {
 const pooledSize = 7;
 const hiddenFeatures = 4096;
 
+const imageSizes = [32, 8192] as const;
+
+/** Whether a value is an image size that a topology can have. */
+export const isImageSize = (value: unknown): value is number => isInteger(value, ...imageSizes);
+
 /** Builds a topology. @throws {TypeError|RangeError} unknown architecture, or a number out of its range */
 export function topology(arch: Architecture, options: TopologyOptions = {}): Topology {
   const { configuration, hasBatchNorm } = family[checkOneOf(arch, "arch", architectures)];
@@ -96,7 +101,7 @@ export function topology(arch: Architecture, options: TopologyOptions = {}): Top
     checkInteger(optionOf(options, name, usual), name, min, max);
   const inChannels = integer("inChannels", 3, 1, 4096);
   const numClasses = integer("numClasses", 1000, 1, 1_000_000);
-  const imageSize = integer("imageSize", 224, 32, 8192);
+  const imageSize = integer("imageSize", 224, ...imageSizes);
 
   const modules: Module[] = [];
   let index = 0;

@@ -1,120 +1,107 @@
-// Converts other programs' names of VGG's parameters to torchvision's.
-import { optionOf } from "../check.js";
+// Finds the network in a file's tensors: its architecture, which tensor is which parameter, and what lies beside it.
 import type { StoredTensor } from "../checkpoint/checkpoint.js";
 import { VggError } from "../errors.js";
-import { elementCount } from "../tensor.js";
-import { type ParameterEntry, parameterTable } from "./parameters.js";
+import {
+  type Candidate,
+  candidatesIn,
+  type Fit,
+  faults,
+  fitAll,
+  isSameView,
+} from "./names/networks.js";
+import type { Scheme } from "./names/places.js";
+import { noNetwork, otherArchitecture, severalNetworks, type Wanted } from "./names/refusal.js";
 import { type Architecture, architectures, topology } from "./topology.js";
-
-/** Prefixes that wrappers put before every name. */
-const prefixes = ["module.", "_orig_mod."];
-
-type Rename = (name: string) => string;
-
-const timmLayers: Readonly<Record<string, string>> = {
-  "pre_logits.fc1": "classifier.0",
-  "pre_logits.fc2": "classifier.3",
-  "head.fc": "classifier.6",
-};
-
-/** Each scheme converts its names to torchvision's and keeps unknown names. */
-const schemes: Readonly<Record<string, Rename>> = {
-  torchvision: (name) => name,
-  // timm's linear layers are convolutions (4096, 512, 7, 7) and (4096, 4096, 1, 1): the same values in the same order.
-  timm: (name) => {
-    const at = name.lastIndexOf(".");
-    const layer = optionOf(timmLayers, name.slice(0, at));
-    return layer === undefined ? name : layer + name.slice(at);
-  },
-  tutorial: (name) =>
-    name.replace(/^conv_layers\./, "features.").replace(/^linear_layers\./, "classifier."),
-};
 
 /** Tensors under torchvision's names, and the sizes of the network that follow from their shapes. */
 export interface IdentifiedWeights {
-  readonly scheme: string;
+  readonly arch: Architecture;
+  readonly scheme: Scheme;
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   readonly inChannels: number;
   readonly numClasses: number;
-}
-
-function withoutPrefixes(names: readonly string[]): Rename {
-  let cut = 0;
-  for (;;) {
-    const prefix = prefixes.find(
-      (p) => names.length > 0 && names.every((name) => name.startsWith(p, cut)),
-    );
-    if (prefix === undefined) return (name) => name.slice(cut);
-    cut += prefix.length;
-  }
-}
-
-function difference(table: readonly ParameterEntry[], names: ReadonlySet<string>) {
-  const known = new Set(table.map(({ name }) => name));
-  return {
-    missing: table
-      .filter(({ name, isOptional }) => !isOptional && !names.has(name))
-      .map(({ name }) => name),
-    unexpected: [...names].filter((name) => !known.has(name)),
-  };
+  /** The names in the file that are no parameters of the network, in the file's order. */
+  readonly ignored: readonly string[];
 }
 
 /**
- * Finds the scheme of the names and converts them to torchvision's.
- * @throws {VggError} STATE_DICT_MISMATCH with every missing, unexpected and misshapen name of the scheme that fits best
+ * Finds the one network of the wanted architecture, or of any. Segments that wrappers put before and between the parts
+ * of torchvision's, timm's and the tutorials' names are skipped. Names beside the network are listed; names inside it
+ * that are none of its parameters are refused.
+ * @throws {VggError} STATE_DICT_MISMATCH no such network, or several
  */
 export function identifyWeights(
-  path: string,
-  arch: Architecture,
+  wanted: Wanted,
   tensors: ReadonlyMap<string, StoredTensor>,
 ): IdentifiedWeights {
-  const stripped = withoutPrefixes([...tensors.keys()]);
-  const table = parameterTable(topology(arch));
-  const tries = Object.entries(schemes).map(([scheme, rename]) => {
-    const renamed = new Map([...tensors].map(([name, tensor]) => [rename(stripped(name)), tensor]));
-    return { scheme, renamed, ...difference(table, new Set(renamed.keys())) };
-  });
-  const best = tries.reduce((a, b) =>
-    b.missing.length + b.unexpected.length < a.missing.length + a.unexpected.length ? b : a,
-  );
-  const { scheme, renamed, missing, unexpected } = best;
-  if (missing.length > 0 || unexpected.length > 0) {
-    const lines = [
-      `${path}: Expected the parameters of ${arch} but the file has others.`,
-      ...hints(new Set(renamed.keys())),
-    ];
-    if (missing.length > 0) lines.push(`Missing keys: ${missing.join(", ")}`);
-    if (unexpected.length > 0) lines.push(`Unexpected keys: ${unexpected.join(", ")}`);
-    throw new VggError("STATE_DICT_MISMATCH", lines.join("\n"));
+  const { path, arch, prefix } = wanted;
+  const candidates = candidatesIn(tensors, prefix);
+  const fits = fitAll(arch === undefined ? architectures : [arch], candidates);
+  const complete = completeNetworks(fits);
+  if (complete.length > 1) throw severalNetworks(wanted, complete);
+  const [found] = complete;
+  if (found === undefined) {
+    const all = arch === undefined ? fits : fitAll(architectures, candidates);
+    const [other] = completeNetworks(all);
+    throw other === undefined
+      ? noNetwork(wanted, tensors, candidates, all)
+      : otherArchitecture(wanted, other);
   }
-
-  const inChannels = renamed.get("features.0.weight")!.shape[1] ?? 0;
-  const numClasses = renamed.get("classifier.6.weight")!.shape[0] ?? 0;
-  const shapes = new Map(
-    parameterTable(checkedTopology(path, arch, inChannels, numClasses)).map((entry) => [
-      entry.name,
-      entry.shape,
-    ]),
-  );
-  const misshapen = [...renamed].filter(
-    ([name, { shape }]) => !isSameLayer(shape, shapes.get(name)!),
-  );
-  if (misshapen.length > 0) {
-    const list = misshapen.map(
-      ([name, { shape }]) =>
-        `${name} (expected (${shapes.get(name)!.join(", ")}), received (${shape.join(", ")}))`,
-    );
-    throw new VggError(
-      "STATE_DICT_MISMATCH",
-      `${path}: Expected the shapes of ${arch} but received others.\nOther shapes: ${list.join(", ")}`,
-    );
-  }
-  return { scheme, tensors: renamed, inChannels, numClasses };
+  const chosen = new Map([...found.chosen].map(([name, { tensor }]) => [name, tensor]));
+  const inChannels = chosen.get("features.0.weight")!.shape[1]!;
+  const numClasses = chosen.get("classifier.6.weight")!.shape[0]!;
+  checkSizes(path, found.arch, inChannels, numClasses);
+  return {
+    ...{ arch: found.arch, scheme: found.scheme, inChannels, numClasses },
+    tensors: chosen,
+    ignored: beside(tensors, candidates, found),
+  };
 }
 
-function checkedTopology(path: string, arch: Architecture, inChannels: number, numClasses: number) {
+/** Returns the fits without a fault, each network once. A network under several prefixes counts if none is under one. */
+function completeNetworks(fits: readonly Fit[]): Fit[] {
+  const complete = fits.filter((fit) => faults(fit) === 0);
+  const single = complete.filter(({ prefix }) => prefix !== undefined);
+  const networks: Fit[] = [];
+  for (const fit of single.length > 0 ? single : complete)
+    if (!networks.some((other) => isSameNetwork(fit, other))) networks.push(fit);
+  return networks;
+}
+
+/** Whether two fits have the same tensors, as a module that is a part of two others has. */
+function isSameNetwork(a: Fit, b: Fit): boolean {
+  return (
+    a.arch === b.arch &&
+    [...a.chosen].every(([name, { tensor }]) => {
+      const other = b.chosen.get(name);
+      return other === undefined ? false : isSameView(tensor, other.tensor);
+    })
+  );
+}
+
+/** Lists the names of the file that are neither chosen nor a second name of a chosen tensor. */
+function beside(
+  tensors: ReadonlyMap<string, StoredTensor>,
+  candidates: readonly Candidate[],
+  { chosen }: Fit,
+): string[] {
+  const taken = new Set<string>();
+  for (const { name, place, tensor } of candidates) {
+    const choice = chosen.get(place.parameter ?? "");
+    if (choice !== undefined && isSameView(tensor, choice.tensor)) taken.add(name);
+  }
+  return [...tensors.keys()].filter((name) => !taken.has(name));
+}
+
+/** @throws {VggError} STATE_DICT_MISMATCH sizes that no model can have */
+function checkSizes(
+  path: string,
+  arch: Architecture,
+  inChannels: number,
+  numClasses: number,
+): void {
   try {
-    return topology(arch, { inChannels, numClasses });
+    topology(arch, { inChannels, numClasses });
   } catch (cause) {
     throw new VggError(
       "STATE_DICT_MISMATCH",
@@ -122,28 +109,4 @@ function checkedTopology(path: string, arch: Architecture, inChannels: number, n
       { cause },
     );
   }
-}
-
-/** Whether the shapes are equal, or `shape` is timm's convolution over the whole input for a linear layer. */
-function isSameLayer(shape: readonly number[], expected: readonly number[]): boolean {
-  const isConvolution = shape.length === 4 && expected.length === 2;
-  const actual = isConvolution ? [shape[0]!, elementCount(shape.slice(1))] : shape;
-  return (
-    actual.length === expected.length &&
-    actual.every((dimension, axis) => dimension === expected[axis])
-  );
-}
-
-/** Returns a sentence about the architecture whose names these are, if it is known. */
-function hints(names: ReadonlySet<string>): string[] {
-  if (names.has("classifier.1.weight") && names.has("classifier.4.weight")) {
-    return [
-      "They are the names of torchvision before March 2017 (classifier.1, .4, .6), whose images were BGR from 0 to 255.",
-    ];
-  }
-  const other = architectures.find((candidate) => {
-    const { missing, unexpected } = difference(parameterTable(topology(candidate)), names);
-    return missing.length === 0 && unexpected.length === 0;
-  });
-  return other === undefined ? [] : [`They are the names of ${other}.`];
 }

@@ -294,7 +294,7 @@ describe("vgg summary --weights", () => {
     const { status, stdout } = vgg("summary", "--weights", weights);
     expect(status).toBe(0);
     expect(stdout.trimEnd().split("\n").at(-1)).toMatch(
-      /random\.safetensors: safetensors, 531\.46 MB, float32, torchvision's names$/,
+      /random\.safetensors: vgg11, safetensors, 531\.46 MB, float32, torchvision's names$/,
     );
     const json = JSON.parse(vgg("summary", "--weights", weights, "--json").stdout);
     expect(json.weights).toMatchObject({
@@ -304,6 +304,8 @@ describe("vgg summary --weights", () => {
     });
     const { status: other, stderr } = vgg("summary", "--weights", weights, "--arch", "vgg13");
     expect(other).toBe(1);
-    expect(stderr).toContain("They are the names of vgg11.");
+    expect(stderr).toContain(
+      "Expected a vgg13 but the file is a vgg11; pass --arch vgg11 or leave --arch out\n",
+    );
   });
 });

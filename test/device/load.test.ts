@@ -49,10 +49,17 @@ async function answer(path: string, options: object = {}): Promise<Tensor> {
 
 describe("Vgg.save and Vgg.load", () => {
   it("restore the same model, with its labels and metadata", async () => {
-    await using loaded = await Vgg.load("vgg11", saved, { device: testDevice, imageSize: 32 });
-    expect(loaded.numClasses).toBe(10);
+    await using loaded = await Vgg.load(saved, { device: testDevice });
+    expect(loaded).toMatchObject({ arch: "vgg11", numClasses: 10, inChannels: 3, imageSize: 32 });
     expect(loaded.labels).toEqual([..."abcdefghij"]);
+    expect(loaded.loadReport).toEqual({
+      ...{ path: saved, format: "safetensors", names: "torchvision", ignored: [] },
+    });
+    expect(model.loadReport).toBeUndefined();
     expect((await loaded.forward(Tensor.randn(shape, 1))).data).toEqual(logits.data);
+    const other = { device: testDevice, imageSize: 64, labels: [..."0123456789"] };
+    await using changed = await Vgg.load("vgg11", saved, other);
+    expect([changed.imageSize, changed.labels]).toEqual([64, other.labels]);
     const tensors = await readCheckpoint(saved);
     expect([...tensors.keys()].sort()).toEqual([...state.keys()].sort());
   });
@@ -92,7 +99,14 @@ describe("Vgg.save and Vgg.load", () => {
     );
     const variants = {
       "plain.pth": state,
-      "wrapped.pth": rename((name) => `module._orig_mod.${name}`),
+      "wrapped.pth": rename((name) => `module.student._orig_mod.${name}`),
+      "features.pth": rename((name) => name.replace("features.", "features.module.")),
+      "lightning.pth": new Map([
+        ...rename((name) => `model.${name}`),
+        ["criterion.weight", Tensor.zeros([2])],
+        ["n_averaged", new Tensor([], BigInt64Array.of(3n))],
+      ]),
+      "head.pth": rename((name) => name.replace("classifier.6.", "classifier.6.1.")),
       "tutorial.pth": rename((name) =>
         name.replace("features", "conv_layers").replace("classifier", "linear_layers"),
       ),
@@ -104,6 +118,17 @@ describe("Vgg.save and Vgg.load", () => {
       expect((await answer(path)).data, file).toEqual(logits.data);
       rmSync(path);
     }
+  });
+
+  it("report the names that are beside the network", async () => {
+    const path = join(scratch, "beside.safetensors");
+    const beside = { "fc.weight": Tensor.zeros([2, 10]), "criterion.weight": Tensor.zeros([2]) };
+    const names = new Map([...state].map(([name, t]) => [`net.${name}`, t]));
+    await writeSafetensors(path, new Map([...names, ...Object.entries(beside)]));
+    await using loaded = await Vgg.load(path, { device: testDevice, imageSize: 32 });
+    expect([...loaded.loadReport!.ignored].sort()).toEqual(["criterion.weight", "fc.weight"]);
+    expect((await loaded.forward(Tensor.randn(shape, 1))).data).toEqual(logits.data);
+    rmSync(path);
   });
 
   it("accept half precision and float64, converted to float32", async () => {

@@ -16,7 +16,7 @@ import {
 import { homedir, hostname } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
-import { progressText } from "../../lib/cli/pull.ts";
+import { progressText } from "../../lib/cli/download-progress.ts";
 import { pull } from "../../lib/download/hub.ts";
 import { LockWatch, tryLock } from "../../lib/download/lock.ts";
 import {

@@ -6,8 +6,10 @@ const { arch, device: id, weights, ...options } = JSON.parse(process.argv[2]!);
 const device = await openDevice(id);
 const openedMs = performance.now();
 const model = await (weights === undefined
-  ? Vgg.create(arch, { ...options, device })
-  : Vgg.load(arch, weights, { ...options, device }));
+  ? Vgg.create(arch ?? "vgg11", { ...options, device })
+  : arch === undefined
+    ? Vgg.load(weights, { ...options, device })
+    : Vgg.load(arch, weights, { ...options, device }));
 const madeMs = performance.now();
 const input = Tensor.randn([1, model.inChannels, model.imageSize, model.imageSize]); // linear layers would skip zeros
 const startedMs = performance.now();

@@ -9,6 +9,7 @@ import type { Precision } from "../../dtype.js";
 import { median, percentile } from "../../statistics.js";
 import { Tensor } from "../../tensor.js";
 import { Vgg } from "../../vgg/model.js";
+import type { VggOptions } from "../../vgg/options.js";
 import type { LayerProfile } from "../../vgg/profile.js";
 import type { Architecture } from "../../vgg/topology.js";
 import {
@@ -21,9 +22,11 @@ import {
 import { againstRoofline, measureRoofline } from "./roofline.js";
 
 export interface ModelChoice {
-  arch: Architecture;
+  /** Default: with `weights`, what the file says; otherwise vgg11. */
+  arch?: Architecture;
   precision: Precision;
-  imageSize: number;
+  /** Default: what the file says, otherwise 224. */
+  imageSize?: number;
   /** Not given with `weights`: then the file decides. */
   inChannels?: number;
   numClasses?: number;
@@ -37,6 +40,8 @@ export interface BenchOptions {
   warmup: number;
   /** Timed forwards for each batch size. Undefined: as many as fit into three seconds, from 5 to 1000. */
   iterations: number | undefined;
+  /** Called with the model before it is measured. */
+  onLoad?: (model: Vgg) => void;
   /** Called after each of the `parts(options)` parts. */
   onProgress?: () => void;
 }
@@ -60,11 +65,9 @@ export async function runBench(
   // Measure the cold start first, while this process has no model, because two models need twice the memory.
   const coldStart = await measureColdStart(device.id as DeviceId, choice);
   onProgress?.();
-  const { arch, weights: _, ...rest } = choice;
-  const weights = optionOf(choice, "weights");
-  const model = await (weights === undefined
-    ? Vgg.create(arch, { ...rest, device })
-    : Vgg.load(arch, weights, { ...rest, device }));
+  const { arch: _, weights: __, ...rest } = choice;
+  const model = await modelOf(choice, { ...rest, device });
+  optionOf(options, "onLoad")?.(model);
   try {
     const { totalMultiplyAdds } = model.summary();
     const measured: MeasuredBatch[] = [];
@@ -82,7 +85,7 @@ export async function runBench(
       version,
       node: process.version,
       date: new Date().toISOString(),
-      arch,
+      arch: model.arch,
       precision: model.precision,
       inChannels: model.inChannels,
       numClasses: model.numClasses,
@@ -100,6 +103,14 @@ export async function runBench(
   } finally {
     await model.dispose();
   }
+}
+
+/** Loads or makes the model of a choice. */
+async function modelOf(choice: ModelChoice, options: VggOptions): Promise<Vgg> {
+  const arch = optionOf(choice, "arch");
+  const weights = optionOf(choice, "weights");
+  if (weights === undefined) return Vgg.create(arch ?? "vgg11", options);
+  return arch === undefined ? Vgg.load(weights, options) : Vgg.load(arch, weights, options);
 }
 
 async function measureColdStart(

@@ -1,0 +1,52 @@
+// Shows the progress of a download on stderr: in one line on a terminal, otherwise only that it waits.
+import type { Progress } from "../download/download.js";
+
+/** A line that appears with the first progress. */
+export interface DownloadLine {
+  readonly show: (progress: Progress) => void;
+  readonly stop: () => void;
+}
+
+/** Formats the line of progress: `vgg16-397923af.pth ██████░░░░ 60 % 316.7 of 527.8 MiB`. */
+export function progressText(
+  file: string,
+  { receivedBytes, totalBytes, isWaiting }: Progress,
+): string {
+  if (isWaiting) return `${file} waits for another process that downloads it`;
+  const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(1);
+  if (totalBytes === undefined) return `${file} ${mib(receivedBytes)} MiB`;
+  const ratio = totalBytes === 0 ? 1 : Math.min(1, receivedBytes / totalBytes);
+  const cells = 24;
+  const full = Math.floor(ratio * cells);
+  const bar = "█".repeat(full) + "░".repeat(cells - full);
+  return `${file} ${bar} ${Math.floor(ratio * 100)} % ${mib(receivedBytes)} of ${mib(totalBytes)} MiB`;
+}
+
+/** Progress without a terminal: prints one line if the download waits for another process. */
+function waitingLine(file: string): DownloadLine {
+  let isSaid = false;
+  return {
+    show(progress) {
+      if (!progress.isWaiting || isSaid) return;
+      isSaid = true;
+      process.stderr.write(`vgg: ${progressText(file, progress)}\n`);
+    },
+    stop: () => {},
+  };
+}
+
+/** Prepares the line for the download of a file. */
+export async function downloadLine(file: string): Promise<DownloadLine> {
+  // ora 9.4.1 never ends its first redraw on a terminal that reports no columns.
+  if (!process.stderr.isTTY || !process.stderr.columns) return waitingLine(file);
+  const { default: ora } = await import("ora");
+  // Do not discard keys, so that Ctrl-C ends the process. The bytes already received are kept.
+  const line = ora({ text: file, stream: process.stderr, discardStdin: false });
+  return {
+    show(progress) {
+      line.text = progressText(file, progress);
+      if (!line.isSpinning) line.start();
+    },
+    stop: () => void line.stop(),
+  };
+}

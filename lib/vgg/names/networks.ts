@@ -1,0 +1,190 @@
+// Finds the networks of the VGG family in a file's tensors: which tensor is which parameter, and what does not fit.
+import { formatShape } from "../../check.js";
+import type { StoredTensor } from "../../checkpoint/checkpoint.js";
+import { elementCount } from "../../tensor.js";
+import { type ParameterEntry, parameterTable } from "../parameters.js";
+import { type Architecture, topology } from "../topology.js";
+import { type Place, placeOf, type Scheme } from "./places.js";
+
+/** A tensor of the file with the place of its name. */
+export interface Candidate {
+  readonly name: string;
+  readonly tensor: StoredTensor;
+  readonly place: Place;
+}
+
+/** How well the tensors under one prefix, or under all prefixes together, fit an architecture. */
+export interface Fit {
+  readonly arch: Architecture;
+  /** The prefix that all names share; undefined if the groups lie under several. */
+  readonly prefix: string | undefined;
+  readonly scheme: Scheme;
+  /** The chosen tensors by torchvision's names, in the order of the file. */
+  readonly chosen: ReadonlyMap<string, Candidate>;
+  /** The number of parameters that the architecture requires. */
+  readonly required: number;
+  /** torchvision's names of required parameters for which no tensor was found. */
+  readonly missing: readonly string[];
+  /** Names in the file that lie in the network's own groups and are none of its parameters. */
+  readonly unexpected: readonly string[];
+  /** Sentences about tensors of another shape. */
+  readonly misshapen: readonly string[];
+  /** Pairs of names in the file that may be the same parameter. */
+  readonly clashes: readonly (readonly [string, string])[];
+}
+
+export const faults = ({ missing, unexpected, misshapen, clashes }: Fit): number =>
+  missing.length + unexpected.length + misshapen.length + clashes.length;
+
+/** Leaves that profilers (thop) add to each layer. */
+const harmless = new Set(["total_ops", "total_params"]);
+/** Prefixes with fewer parameters are not tried on their own: VGG11 has 22. */
+const minParameters = 8;
+
+/** The candidates of a file, in its order. `prefix`, if given, selects names: "" those without anything before them. */
+export function candidatesIn(
+  tensors: ReadonlyMap<string, StoredTensor>,
+  prefix: string | undefined,
+): Candidate[] {
+  const found: Candidate[] = [];
+  for (const [name, tensor] of tensors) {
+    if (prefix !== undefined && !name.startsWith(prefix)) continue;
+    const place = placeOf(name);
+    if (place !== undefined && (prefix !== "" || place.prefix === ""))
+      found.push({ name, tensor, place });
+  }
+  return found;
+}
+
+/** Fits each architecture to the candidates under each prefix, and to all candidates together. */
+export function fitAll(archs: readonly Architecture[], candidates: readonly Candidate[]): Fit[] {
+  const byPrefix = new Map<string, Candidate[]>();
+  for (const candidate of candidates) {
+    const { prefix } = candidate.place;
+    const own = byPrefix.get(prefix);
+    if (own === undefined) byPrefix.set(prefix, [candidate]);
+    else own.push(candidate);
+  }
+  const single = [...byPrefix].filter(([, own]) => own.length >= minParameters);
+  return archs.flatMap((arch) => {
+    const table = parameterTable(topology(arch));
+    const fits = single.map(([prefix, own]) => fitOne(arch, table, own, prefix));
+    return byPrefix.size > 1 ? [...fits, fitOne(arch, table, candidates, undefined)] : fits;
+  });
+}
+
+function fitOne(
+  arch: Architecture,
+  table: readonly ParameterEntry[],
+  candidates: readonly Candidate[],
+  prefix: string | undefined,
+): Fit {
+  const byParameter = new Map<string, Candidate[]>();
+  for (const candidate of candidates) {
+    const { parameter } = candidate.place;
+    if (parameter === undefined) continue;
+    const same = byParameter.get(parameter);
+    if (same === undefined) byParameter.set(parameter, [candidate]);
+    else same.push(candidate);
+  }
+  const picked = new Map<string, Candidate>();
+  const missing: string[] = [];
+  const misshapen: string[] = [];
+  const clashes: [string, string][] = [];
+  for (const entry of table) {
+    const expected = expectedShape(entry, picked.get("classifier.6.weight"));
+    const named = byParameter.get(entry.name) ?? [];
+    const fitting = named.filter(({ tensor }) => isOfShape(tensor.shape, expected));
+    const [first] = fitting;
+    if (first === undefined) {
+      if (named.length > 0) misshapen.push(otherShape(named[0]!, expected));
+      else if (!entry.isOptional) missing.push(entry.name);
+      continue;
+    }
+    const other = fitting.find(({ tensor }) => !isSameView(tensor, first.tensor));
+    if (other !== undefined) clashes.push([first.name, other.name]);
+    picked.set(entry.name, first);
+  }
+  const inOrder = candidates.filter((each) => picked.get(each.place.parameter ?? "") === each);
+  return {
+    ...{ arch, prefix, missing, misshapen, clashes },
+    chosen: new Map(inOrder.map((candidate) => [candidate.place.parameter!, candidate])),
+    unexpected: unexpectedIn(candidates, table, picked),
+    scheme:
+      schemes.find((each) => inOrder.some(({ place }) => place.scheme === each)) ?? "torchvision",
+    required: table.filter(({ isOptional }) => !isOptional).length,
+  };
+}
+
+/** The scheme of a network is the first one that any of its names has. */
+const schemes: readonly Scheme[] = ["timm", "tutorial", "torchvision"];
+
+/**
+ * Returns the names that lie beside the picked tensors, in the same groups, and are no parameter of the network. A
+ * network with such names computes something else, so they are never skipped.
+ */
+function unexpectedIn(
+  candidates: readonly Candidate[],
+  table: readonly ParameterEntry[],
+  picked: ReadonlyMap<string, Candidate>,
+): string[] {
+  const entries = new Map(table.map((entry) => [entry.name, entry]));
+  const groupOf = ({ place }: Candidate) => `${place.prefix} ${place.group}`;
+  const used = new Set([...picked.values()].map(groupOf));
+  const isUnexpected = (candidate: Candidate) => {
+    const { name, place, tensor } = candidate;
+    if (!used.has(groupOf(candidate)) || harmless.has(name.slice(name.lastIndexOf(".") + 1)))
+      return false;
+    const entry = entries.get(place.parameter ?? "");
+    if (entry === undefined) return true;
+    const choice = picked.get(entry.name);
+    // Without a choice its shape is reported, and one that fits too is reported as a clash.
+    return (
+      choice !== undefined &&
+      !isOfShape(tensor.shape, expectedShape(entry, picked.get("classifier.6.weight"))) &&
+      !isSameView(tensor, choice.tensor)
+    );
+  };
+  return candidates.filter(isUnexpected).map(({ name }) => name);
+}
+
+/** Whether two names stand for one tensor, as the names of a module that is a part of two others do. */
+export function isSameView(a: StoredTensor, b: StoredTensor): boolean {
+  return (
+    a === b ||
+    (a.storage.offset === b.storage.offset &&
+      a.dtype === b.dtype &&
+      a.offset === b.offset &&
+      a.shape.join() === b.shape.join() &&
+      a.strides.join() === b.strides.join())
+  );
+}
+
+/** A shape in which undefined stands for a dimension that the file decides: channels of images, and classes. */
+type ExpectedShape = readonly (number | undefined)[];
+
+/** @param last the tensor that was picked for the last layer's weight, which decides the classes of its bias */
+function expectedShape(
+  { name, shape }: ParameterEntry,
+  last: Candidate | undefined,
+): ExpectedShape {
+  if (name === "features.0.weight")
+    return shape.map((size, axis) => (axis === 1 ? undefined : size));
+  if (name === "classifier.6.weight") return [undefined, ...shape.slice(1)];
+  return name === "classifier.6.bias" ? [last?.tensor.shape[0]] : shape;
+}
+
+/** Whether a shape fits. timm's convolution over the whole input fits a linear layer. */
+function isOfShape(shape: readonly number[], expected: ExpectedShape): boolean {
+  const isConvolution = shape.length === 4 && expected.length === 2;
+  const actual = isConvolution ? [shape[0]!, elementCount(shape.slice(1))] : shape;
+  return (
+    actual.length === expected.length &&
+    actual.every((size, axis) => size === (expected[axis] ?? size))
+  );
+}
+
+function otherShape({ name, tensor }: Candidate, expected: ExpectedShape): string {
+  const sizes = expected.map((size) => size ?? "any").join(", ");
+  return `${name} (expected (${sizes}), received ${formatShape(tensor.shape)})`;
+}

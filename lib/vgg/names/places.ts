@@ -1,0 +1,81 @@
+// Finds where a tensor's name fits a VGG: its group, layer and leaf, whatever segments wrappers put before and between.
+import { optionOf } from "../../check.js";
+
+/** Whose names a file has. */
+export type Scheme = "torchvision" | "timm" | "tutorial";
+
+/** The part of a name that fits a VGG. */
+export interface Place {
+  /** What comes before the group, with its last dot: "model.", or "". */
+  readonly prefix: string;
+  /** The group in the file's words, such as "features" or "pre_logits". */
+  readonly group: string;
+  readonly scheme: Scheme;
+  /** torchvision's name. Undefined if the name lies in the group but is no parameter of a numbered layer. */
+  readonly parameter: string | undefined;
+}
+
+interface Group {
+  readonly scheme: Scheme;
+  /** Returns torchvision's layer for a segment, if the segment is one. */
+  readonly layer: (segment: string) => string | undefined;
+}
+
+const isNumber = (segment: string) => /^(0|[1-9]\d{0,2})$/.test(segment);
+const numbered =
+  (group: string): Group["layer"] =>
+  (segment) =>
+    isNumber(segment) ? `${group}.${segment}` : undefined;
+const listed =
+  (layers: Readonly<Record<string, string>>): Group["layer"] =>
+  (segment) =>
+    optionOf(layers, segment);
+
+const groups: ReadonlyMap<string, Group> = new Map<string, Group>([
+  ["features", { scheme: "torchvision", layer: numbered("features") }],
+  ["classifier", { scheme: "torchvision", layer: numbered("classifier") }],
+  // timm's linear layers are convolutions (4096, 512, 7, 7) and (4096, 4096, 1, 1): the same values in the same order.
+  ["pre_logits", { scheme: "timm", layer: listed({ fc1: "classifier.0", fc2: "classifier.3" }) }],
+  ["head", { scheme: "timm", layer: listed({ fc: "classifier.6" }) }],
+  ["conv_layers", { scheme: "tutorial", layer: numbered("features") }],
+  ["linear_layers", { scheme: "tutorial", layer: numbered("classifier") }],
+]);
+
+const leaves = new Set(["weight", "bias", "running_mean", "running_var", "num_batches_tracked"]);
+/** No wrapper nests this deep. The bound keeps the search linear in the length of a hostile file's names. */
+const maxSegments = 32;
+
+/** Finds the place of a name, or returns undefined if no segment is a group of a VGG. */
+export function placeOf(name: string): Place | undefined {
+  const segments = name.split(".", maxSegments + 1);
+  if (segments.length > maxSegments) return undefined;
+  const leaf = segments.pop()!;
+  let outside: Place | undefined;
+  // The last group counts, so that a network under "features." or "classifier." is found too.
+  for (let at = segments.length - 1; at >= 0; at--) {
+    const group = groups.get(segments[at]!);
+    if (group === undefined) continue;
+    const place = {
+      prefix: segments
+        .slice(0, at)
+        .map((segment) => `${segment}.`)
+        .join(""),
+      group: segments[at]!,
+      scheme: group.scheme,
+    };
+    const layer = layerIn(group, segments.slice(at + 1));
+    if (layer !== undefined && leaves.has(leaf)) return { ...place, parameter: `${layer}.${leaf}` };
+    outside ??= { ...place, parameter: undefined };
+  }
+  return outside;
+}
+
+/** Skips the segments of wrappers up to the layer. What follows the layer is a wrapper's too, such as Sequential's number. */
+function layerIn(group: Group, segments: readonly string[]): string | undefined {
+  for (const segment of segments) {
+    const layer = group.layer(segment);
+    if (layer !== undefined) return layer;
+    if (isNumber(segment)) return undefined;
+  }
+  return undefined;
+}

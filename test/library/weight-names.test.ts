@@ -1,0 +1,392 @@
+// Which names of a file are a network's parameters: wrappers anywhere, other names, several networks, other networks.
+import { describe, expect, it } from "vitest";
+import { contiguousStrides, type StoredTensor } from "../../lib/checkpoint/checkpoint.ts";
+import { commandLineMessage } from "../../lib/errors.ts";
+import { type Architecture, architectures, VggError } from "../../lib/index.ts";
+import { elementCount } from "../../lib/tensor.ts";
+import { parameterTable } from "../../lib/vgg/parameters.ts";
+import { topology } from "../../lib/vgg/topology.ts";
+import { identifyWeights } from "../../lib/vgg/weight-names.ts";
+
+let offset = 0;
+function stored(shape: readonly number[]): StoredTensor {
+  const elements = elementCount(shape);
+  offset += 4 * elements + 4;
+  const storage = { ...{ elements, offset }, dtype: "float32" as const };
+  return {
+    ...{ dtype: "float32", shape, strides: contiguousStrides(shape), offset: 0 },
+    storage: { ...storage, crc: undefined, deflatedBytes: undefined },
+  };
+}
+
+type Tensors = Map<string, StoredTensor>;
+const stateDict = (
+  arch: Architecture,
+  sizes: { numClasses?: number; inChannels?: number } = {},
+): Tensors =>
+  new Map(parameterTable(topology(arch, sizes)).map(({ name, shape }) => [name, stored(shape)]));
+const renamed = (tensors: Tensors, change: (name: string) => string): Tensors =>
+  new Map([...tensors].map(([name, tensor]) => [change(name), tensor]));
+const merged = (...all: Tensors[]): Tensors => new Map(all.flatMap((tensors) => [...tensors]));
+const extra = (shapes: Record<string, number[]>): Tensors =>
+  new Map(Object.entries(shapes).map(([name, shape]) => [name, stored(shape)]));
+
+const identify = (tensors: Tensors, arch?: Architecture, prefix?: string) =>
+  identifyWeights({ path: "f.pth", arch, prefix }, tensors);
+
+function refusal(tensors: Tensors, arch?: Architecture, prefix?: string): VggError {
+  try {
+    identify(tensors, arch, prefix);
+  } catch (error) {
+    expect(error).toBeInstanceOf(VggError);
+    const { code, message } = error as VggError;
+    expect(code).toBe("STATE_DICT_MISMATCH");
+    expect(message.startsWith("f.pth: Expected ")).toBe(true);
+    expect(message.split("\n").length).toBeLessThanOrEqual(10);
+    for (const line of message.split("\n")) expect(line.length, line).toBeLessThan(1000);
+    return error as VggError;
+  }
+  throw new Error("Expected a refusal");
+}
+
+/** Asserts that each parameter is the tensor of the plain network. */
+function expectSame(
+  tensors: Tensors,
+  plain: Tensors,
+  arch: Architecture,
+  ignored: string[] = [],
+): void {
+  for (const wanted of [undefined, arch]) {
+    const found = identify(tensors, wanted);
+    expect(found.arch).toBe(arch);
+    expect(found.ignored).toEqual(ignored);
+    expect(found.tensors.size).toBe(plain.size);
+    for (const [name, tensor] of found.tensors) expect(plain.get(name)).toBe(tensor);
+  }
+}
+
+const segments = ["module", "_orig_mod", "model", "net", "backbone", "vgg", "encoder", "student"];
+
+describe("the architecture", () => {
+  it.each(architectures)("%s comes from the names, its sizes from the shapes", (arch) => {
+    const sizes = { numClasses: 7, inChannels: 1 };
+    expect(identify(stateDict(arch, sizes))).toMatchObject({
+      arch,
+      ...sizes,
+      scheme: "torchvision",
+    });
+    const older = new Map([...stateDict(arch)].filter(([name]) => !name.endsWith("_tracked")));
+    expect(identify(older)).toMatchObject({ arch, numClasses: 1000, inChannels: 3, ignored: [] });
+  });
+
+  it.each(architectures)("%s is checked if it is named", (arch) => {
+    for (const other of architectures.filter((each) => each !== arch)) {
+      const error = refusal(stateDict(arch), other);
+      const expected = `f.pth: Expected a ${other} but the file is a ${arch}; `;
+      expect(error.message).toBe(`${expected}load it with "${arch}" or without an architecture`);
+      expect(commandLineMessage(error)).toBe(`${expected}pass --arch ${arch} or leave --arch out`);
+    }
+  });
+});
+
+describe("segments of wrappers", () => {
+  const positions: Record<string, (name: string, wrapper: string) => string> = {
+    "before all names": (name, wrapper) => `${wrapper}.${name}`,
+    "within features": (name, wrapper) => name.replace("features.", `features.${wrapper}.`),
+    "within both groups": (name, wrapper) => name.replace(".", `.${wrapper}.`),
+    "after each layer": (name, wrapper) => name.replace(/\.(\w+)$/, `.${wrapper}.$1`),
+    everywhere: (name, wrapper) => `${wrapper}.${name.replaceAll(".", `.${wrapper}.`)}`,
+  };
+  it.each(Object.entries(positions))("are skipped %s", (_, place) => {
+    for (const arch of ["vgg11", "vgg16_bn"] as const) {
+      const plain = stateDict(arch);
+      for (const wrapper of segments)
+        expectSame(
+          renamed(plain, (name) => place(name, wrapper)),
+          plain,
+          arch,
+        );
+    }
+  });
+
+  it("are skipped in any order, and under names that are groups or numbers themselves", () => {
+    const plain = stateDict("vgg13");
+    for (const a of segments)
+      for (const b of segments)
+        expectSame(
+          renamed(plain, (name) => `${a}.${b}.${name}`),
+          plain,
+          "vgg13",
+        );
+    for (const prefix of [
+      "features.",
+      "classifier.",
+      "head.",
+      "1.",
+      "models.0.module.",
+      "a.b.c.d.e.f.",
+    ])
+      expectSame(
+        renamed(plain, (name) => prefix + name),
+        plain,
+        "vgg13",
+      );
+  });
+
+  it("may differ between the groups", () => {
+    const plain = stateDict("vgg11");
+    const split = renamed(
+      plain,
+      (name) => (name.startsWith("features") ? "encoder." : "head.") + name,
+    );
+    expectSame(split, plain, "vgg11");
+  });
+
+  it("are skipped in timm's and the tutorial's names", () => {
+    const plain = stateDict("vgg16", { numClasses: 5 });
+    const tutorial = renamed(
+      plain,
+      (name) =>
+        `net.${name.replace("features", "conv_layers.module").replace("classifier", "linear_layers")}`,
+    );
+    expectSame(tutorial, plain, "vgg16");
+    expect(identify(tutorial).scheme).toBe("tutorial");
+    const timm = renamed(
+      plain,
+      (name) =>
+        `model.${name
+          .replace("classifier.0", "pre_logits.fc1")
+          .replace("classifier.3", "pre_logits._orig_mod.fc2")
+          .replace("classifier.6", "head.fc")}`,
+    );
+    timm.set("model.pre_logits.fc1.weight", stored([4096, 512, 7, 7]));
+    timm.set("model.pre_logits._orig_mod.fc2.weight", stored([4096, 4096, 1, 1]));
+    expect(identify(timm)).toMatchObject({ arch: "vgg16", scheme: "timm", ignored: [] });
+  });
+
+  it("include the number of a layer in Sequential(Dropout, Linear)", () => {
+    const plain = stateDict("vgg11", { numClasses: 3 });
+    const head = renamed(plain, (name) => name.replace("classifier.6.", "classifier.6.1."));
+    expectSame(head, plain, "vgg11");
+    expect(identify(head).numClasses).toBe(3);
+  });
+});
+
+describe("names beside the network", () => {
+  it("are listed and do not matter", () => {
+    const plain = stateDict("vgg11");
+    const others = extra({
+      "criterion.weight": [2],
+      n_averaged: [],
+      "fc.weight": [10, 512],
+      "head.weight": [5, 4096],
+      "layer1.0.conv1.weight": [64, 64, 3, 3],
+      "teacher.features.0.weight": [64, 3, 3, 3],
+      "optimizer.state.0": [9],
+    });
+    expectSame(
+      merged(
+        others,
+        renamed(plain, (name) => `model.${name}`),
+      ),
+      plain,
+      "vgg11",
+      [...others.keys()],
+    );
+    const ops = extra({
+      total_ops: [1],
+      "features.0.total_ops": [1],
+      "classifier.6.total_params": [1],
+    });
+    expectSame(merged(plain, ops), plain, "vgg11", [...ops.keys()]);
+  });
+
+  it("are no second names of the same tensors", () => {
+    const plain = stateDict("vgg11");
+    const part = new Map([...plain].filter(([name]) => name.startsWith("features")));
+    const twice = merged(
+      renamed(plain, (name) => `model.${name}`),
+      part,
+    );
+    expectSame(twice, plain, "vgg11");
+    expectSame(
+      merged(
+        plain,
+        renamed(plain, (name) => `a.${name}`),
+      ),
+      plain,
+      "vgg11",
+    );
+  });
+
+  it("are refused within the network's groups", () => {
+    const within = (names: Record<string, number[]>) =>
+      refusal(merged(stateDict("vgg11"), extra(names)));
+    const head = within({ "classifier.9.weight": [5, 1000], "classifier.9.bias": [5] });
+    expect(head.message).toContain("Not in vgg11: classifier.9.weight, classifier.9.bias");
+    expect(within({ "features.21.weight": [512, 512, 3, 3] }).message).toContain(
+      "features.21.weight",
+    );
+    expect(within({ "features.1.running_mean": [64] }).message).toContain(
+      "features.1.running_mean",
+    );
+    // A head of two layers would otherwise give the outputs of the first one.
+    const two = renamed(stateDict("vgg11", { numClasses: 256 }), (name) =>
+      name.replace("classifier.6.", "classifier.6.0."),
+    );
+    const layers = merged(
+      two,
+      extra({ "classifier.6.3.weight": [10, 256], "classifier.6.3.bias": [10] }),
+    );
+    expect(refusal(layers).message).toContain(
+      "Not in vgg11: classifier.6.3.weight, classifier.6.3.bias",
+    );
+  });
+});
+
+describe("several networks", () => {
+  const student = renamed(stateDict("vgg11"), (name) => `student.${name}`);
+  const teacher = renamed(stateDict("vgg16"), (name) => `teacher.${name}`);
+  const ema = renamed(stateDict("vgg11"), (name) => `ema.module.${name}`);
+  const plain = stateDict("vgg11");
+
+  it("are refused with a name of each, and the prefix as the way out", () => {
+    const error = refusal(merged(student, ema));
+    expect(error.message).toBe(
+      "f.pth: Expected one network but the file has 2: a vgg11 (student.features.0.weight), " +
+        'a vgg11 (ema.module.features.0.weight); choose one with prefix: "student." or prefix: "ema.module."',
+    );
+    expect(commandLineMessage(error)).toContain(
+      "choose one with --prefix student. or --prefix ema.module.",
+    );
+    expect(refusal(merged(plain, ema)).message).toContain('prefix: "" or prefix: "ema.module."');
+    expect(refusal(merged(student, teacher)).message).toContain(
+      "a vgg16 (teacher.features.0.weight)",
+    );
+  });
+
+  it("are told apart by a prefix, or by the architecture if it is another one", () => {
+    const both = merged(plain, ema);
+    expect(identify(both, undefined, "ema.").tensors.get("features.0.weight")).toBe(
+      ema.get("ema.module.features.0.weight"),
+    );
+    const own = identify(both, undefined, "");
+    expect(own.tensors.get("features.0.weight")).toBe(plain.get("features.0.weight"));
+    expect(own.ignored).toEqual([...ema.keys()]);
+    expect(identify(merged(student, teacher), "vgg16").ignored).toEqual([...student.keys()]);
+    const none = refusal(both, undefined, "studnet.");
+    expect(none.message).toContain('prefix: "studnet." but they are features.0.weight');
+  });
+
+  it("are refused if single parameters are there twice", () => {
+    const head = extra({ "old.classifier.6.weight": [10, 4096], "old.classifier.6.bias": [10] });
+    const split = renamed(plain, (name) => (name.startsWith("features") ? "a." : "b.") + name);
+    const { message } = refusal(merged(split, head));
+    expect(message).toContain("b.classifier.6.weight and old.classifier.6.weight");
+    expectSame(merged(plain, head), plain, "vgg11", [...head.keys()]);
+  });
+});
+
+describe("a file without a whole network", () => {
+  it.each(architectures)(
+    "is refused if a parameter of %s is missing or has another shape",
+    (arch) => {
+      const tensors = stateDict(arch);
+      for (const name of tensors.keys()) {
+        if (name.endsWith("_tracked")) continue;
+        const lacking = new Map([...tensors].filter(([each]) => each !== name));
+        for (const wanted of [undefined, arch])
+          expect(refusal(lacking, wanted).message).toContain(`Missing keys: ${name}`);
+        const misshapen = new Map(tensors).set(name, stored([2, 2]));
+        const { message } = refusal(
+          renamed(misshapen, (each) => `m.${each}`),
+          arch,
+        );
+        expect(message).toContain(`m.${name} (expected (`);
+      }
+    },
+  );
+
+  it.each(architectures)("with the features of %s only says so", (arch) => {
+    const features = new Map([...stateDict(arch)].filter(([name]) => name.startsWith("features")));
+    const { message } = refusal(renamed(features, (name) => `model.${name}`));
+    expect(message).toContain(
+      `but the file has the features of a ${arch} only: no classifier; Vgg.create("${arch}")`,
+    );
+    const bare = renamed(features, (name) => name.replace("features.", ""));
+    expect(refusal(bare).message).toContain(
+      `these are the features of a ${arch} only: no classifier`,
+    );
+    expect(refusal(renamed(bare, (name) => `backbone.${name}`)).message).toContain(
+      `of a ${arch} only`,
+    );
+  });
+
+  it.each<[string, Record<string, number[]>]>([
+    [
+      "a ResNet",
+      {
+        "conv1.weight": [64, 3, 7, 7],
+        "layer1.0.conv1.weight": [64, 64, 1, 1],
+        "fc.weight": [9, 9],
+      },
+    ],
+    [
+      "an AlexNet",
+      {
+        "features.0.weight": [64, 3, 11, 11],
+        "classifier.1.weight": [4096, 9216],
+        "classifier.4.weight": [9],
+      },
+    ],
+    [
+      "a DenseNet",
+      { "features.conv0.weight": [1], "features.denseblock1.denselayer1.norm1.weight": [1] },
+    ],
+    [
+      "a MobileNet",
+      {
+        "features.0.0.weight": [32, 3, 3, 3],
+        "features.1.conv.0.0.weight": [1],
+        "classifier.1.weight": [1],
+      },
+    ],
+    ["Keras's VGG", { "block1_conv1.weight": [1] }],
+    ["Caffe's VGG", { "conv1_1.weight": [64, 3, 3, 3] }],
+    ["an optimizer's state", { "exp_avg.0": [1] }],
+  ])("with the names of %s says so", (what, names) => {
+    for (const wanted of [undefined, "vgg16"] as const) {
+      const { message } = refusal(extra(names), wanted);
+      expect(message.split("\n")[0]).toContain(`these are the names of ${what}`);
+    }
+  });
+
+  it("says what else it is", () => {
+    expect(refusal(new Map()).message).toContain("the file has no tensors");
+    expect(refusal(extra({ "x.w": [1], y: [2] })).message).toContain("not the names of a VGG");
+    const old = renamed(stateDict("vgg11"), (name) =>
+      name.replace("classifier.0", "classifier.1").replace("classifier.3", "classifier.4"),
+    );
+    expect(refusal(old).message.split("\n")[0]).toContain("torchvision before March 2017");
+    const pruned = new Map(stateDict("vgg11"));
+    pruned
+      .set("features.0.weight_orig", pruned.get("features.0.weight")!)
+      .delete("features.0.weight");
+    expect(refusal(pruned).message).toContain("call prune.remove");
+    const less = new Map([...stateDict("vgg16")].filter(([name]) => name !== "features.28.bias"));
+    expect(refusal(less, "vgg11").message).toContain(
+      'The file is like a vgg16; load it with "vgg16"',
+    );
+  });
+
+  it("has its lists and names cut", () => {
+    const many = extra(
+      Object.fromEntries(Array.from({ length: 900 }, (_, i) => [`w${i}${"x".repeat(5000)}`, [1]])),
+    );
+    const { message } = refusal(many);
+    expect(message).toContain("… and 894 more");
+    expect(message.length).toBeLessThan(1500);
+    const long = `features${".a".repeat(200_000)}.0.weight`;
+    expect(refusal(extra({ [long]: [1], [`${long}x`]: [1] })).message.length).toBeLessThan(1000);
+  });
+});
