@@ -1,5 +1,5 @@
 // Our VGG11 for measurements: one set of parameters, a graph from float32 images and one from pixels, and the modes of running them.
-import { imageNetMean, imageNetStd } from "../dist/image/preprocess.js";
+import { imageNetMean, imageNetStd } from "../dist/image/preprocessing.js";
 import {
   DeviceTensor,
   Graph,

@@ -16,7 +16,8 @@ import { type Interpolation, interpolations } from "./interpolation.js";
  * there is one channel, the resize, the crop of the centre, the division by 255, the normalisation.
  * @example
  * // A network that was trained with Resize((224, 224)) and Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)):
- * const preprocess = { resize: "squash", mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] } as const;
+ * const squash = { resize: "squash", mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] } as const;
+ * const model = await Vgg.load("vgg11", "ants-and-bees.pth", { preprocess: squash });
  */
 export interface Preprocessing {
   /**
