@@ -20,7 +20,7 @@ export const errorCodes = Object.freeze({
     "a checkpoint is missing, no regular file, too large, changed while it was read, or its disk fails",
   CHECKPOINT_FORMAT: "a file is no checkpoint of a known format, or has no single state dict",
   CHECKPOINT_CORRUPT: "a checkpoint is cut off, damaged or contradicts itself",
-  CHECKPOINT_UNSAFE: "a checkpoint wants to run code; nothing was run",
+  CHECKPOINT_UNSAFE: "a state dict has an object that only code could make; nothing was run",
   CHECKPOINT_LIMIT: "a checkpoint asks for more than its size justifies",
   CHECKPOINT_UNSUPPORTED:
     "a checkpoint uses a dtype, compression or byte order that is not supported",

@@ -9,7 +9,7 @@ import {
   readOptionNames,
 } from "./checkpoint.js";
 import { CheckpointFile, checkpointError } from "./file.js";
-import { legacyMagic, readLegacy } from "./pytorch/legacy.js";
+import { legacyStart, readLegacy } from "./pytorch/legacy.js";
 import { readZipped } from "./pytorch/zipped.js";
 import { readSafetensors } from "./safetensors.js";
 
@@ -28,7 +28,7 @@ async function readContents(file: CheckpointFile, options: ReadOptions): Promise
     return readSafetensors(file, options);
   }
   if (startsWith(head, [0x50, 0x4b])) return readZipped(file, options);
-  if (startsWith(head, legacyMagic)) return readLegacy(file, options);
+  if (legacyStart(head) !== undefined) return readLegacy(file, options);
   if (Buffer.from(head.subarray(257, 262)).toString("latin1") === "ustar" || isOldTar(head)) {
     throw checkpointError(
       file,

@@ -4,6 +4,7 @@ import { readCheckpoint } from "../../lib/index.ts";
 import { file, refusal, stateDict, tensor, write } from "../support/checkpoint-files.ts";
 import { int, long, pickle, storage, text } from "../support/pickle.ts";
 
+const whole = tensor(int(6), int(0), int(6), int(1));
 describe("a pickle", () => {
   it("may hold strided views", async () => {
     const path = write(file(stateDict(tensor(int(6), int(1), int(2) + int(2), int(2) + int(1)))));
@@ -15,7 +16,7 @@ describe("a pickle", () => {
   it.each<[string, Uint8Array, string]>([
     ["a call of os.system", pickle("cos\nsystem\n", `(${text("true")}tR`), "CHECKPOINT_UNSAFE"],
     ["builtins.eval", pickle("cbuiltins\neval\n", `(${text("1")}tR`), "CHECKPOINT_UNSAFE"],
-    ["an unknown name that is never called", pickle("cnumpy\nndarray\n0}"), "CHECKPOINT_UNSAFE"],
+    ["an unknown name for a tensor", stateDict("cnumpy\nndarray\n"), "CHECKPOINT_UNSAFE"],
     ["a name from the stack", pickle(text("os"), text("system"), "\x93"), "CHECKPOINT_UNSAFE"],
     ["a call of a storage type", pickle("ctorch\nFloatStorage\n)R"), "CHECKPOINT_UNSAFE"],
     [
@@ -24,7 +25,12 @@ describe("a pickle", () => {
       "CHECKPOINT_UNSAFE",
     ],
     ["INST", pickle("(ios\nsystem\n"), "CHECKPOINT_UNSAFE"],
-    ["NEWOBJ", pickle("ccollections\nOrderedDict\n)\x81"), "CHECKPOINT_UNSAFE"],
+    ["OBJ", pickle("(cos\nsystem\no"), "CHECKPOINT_UNSAFE"],
+    ["NEWOBJ", pickle("ctorch.nn\nModule\n)\x81"), "CHECKPOINT_UNSAFE"],
+    ["NEWOBJ_EX", pickle("ctorch.nn\nModule\n)}\x92"), "CHECKPOINT_UNSAFE"],
+    ["bytes", pickle("C\x01a"), "CHECKPOINT_UNSAFE"],
+    ["an extension", pickle("\x82\x01"), "CHECKPOINT_UNSAFE"],
+    ["an unknown opcode", pickle("}\xff"), "CHECKPOINT_CORRUPT"],
     ["BUILD of a list", pickle("]}b"), "CHECKPOINT_UNSAFE"],
     ["a module's persistent id", pickle(`(${text("module")}NtQ`), "CHECKPOINT_UNSAFE"],
     ["a string as persistent id", pickle(text("0"), "Q"), "CHECKPOINT_UNSAFE"],
@@ -76,8 +82,20 @@ describe("a pickle", () => {
     ["a missing memo", pickle("h\x07"), "CHECKPOINT_CORRUPT"],
     ["two values at the end", pickle("}}"), "CHECKPOINT_CORRUPT"],
     ["a string past the end", pickle("X\xff\xff\x00\x00a"), "CHECKPOINT_CORRUPT"],
-    ["a huge string", pickle("X\xff\xff\xff\x7fa"), "CHECKPOINT_LIMIT"],
-    ["a huge integer", pickle("\x8a\xff"), "CHECKPOINT_LIMIT"],
+    ["a huge string past the end", pickle("X\xff\xff\xff\x7fa"), "CHECKPOINT_CORRUPT"],
+    ["a huge integer past the end", pickle("\x8a\xff"), "CHECKPOINT_CORRUPT"],
+    ["a negative length", pickle("T\xff\xff\xff\xffa"), "CHECKPOINT_CORRUPT"],
+    ["bytes of a length beyond 2^53", pickle("\x8e\0\0\0\0\0\0\0\xffa"), "CHECKPOINT_CORRUPT"],
+    ["a text that is not UTF-8", pickle("X\x01\0\0\0\xff"), "CHECKPOINT_CORRUPT"],
+    ["a text without quotes", pickle("Sa\n"), "CHECKPOINT_CORRUPT"],
+    ["letters for an integer", pickle("Ia\n"), "CHECKPOINT_CORRUPT"],
+    ["letters for a number", pickle("Fa\n"), "CHECKPOINT_CORRUPT"],
+    ["a line without end", pickle("I1"), "CHECKPOINT_CORRUPT"],
+    ["a call of a text", pickle(`${text("os")})R`), "CHECKPOINT_CORRUPT"],
+    ["a list in a set", pickle("\x8f(]\x90"), "CHECKPOINT_CORRUPT"],
+    ["a list in a frozenset", pickle("(]\x91"), "CHECKPOINT_CORRUPT"],
+    ["a list as a key of an object", pickle("catoms\nBox\n)R]Ns"), "CHECKPOINT_CORRUPT"],
+    ["a tensor under a name of bytes", pickle(`}C\x01w${whole}s`), "CHECKPOINT_UNSAFE"],
     ["an object that is not a dictionary", pickle("]"), "CHECKPOINT_FORMAT"],
     [
       "a view past its storage",

@@ -4,64 +4,44 @@ import type { DType } from "../../dtype.js";
 import { maxDimensions } from "../checkpoint.js";
 import { type CheckpointFile, checkpointError } from "../file.js";
 import type { PickleHandler } from "./pickle.js";
-import { Dict, describeValue, isHashable, Name, type PickleValue, Tuple } from "./pickle-values.js";
+import {
+  Dict,
+  describeValue,
+  Inert,
+  InertData,
+  isHashable,
+  Name,
+  type PickleValue,
+  Tuple,
+  UnsupportedTensor,
+} from "./pickle-values.js";
 import { StorageReference, TensorReference } from "./references.js";
-
-/** The dtypes of torch.FloatStorage and the other typed storages. */
-const storageTypes: Readonly<Record<string, DType>> = {
-  "torch.FloatStorage": "float32",
-  "torch.DoubleStorage": "float64",
-  "torch.HalfStorage": "float16",
-  "torch.BFloat16Storage": "bfloat16",
-  "torch.CharStorage": "int8",
-  "torch.ByteStorage": "uint8",
-  "torch.ShortStorage": "int16",
-  "torch.IntStorage": "int32",
-  "torch.LongStorage": "int64",
-  "torch.BoolStorage": "bool",
-};
-
-const untypedStorage = "torch.storage.UntypedStorage";
-
-const dtypeNames: Readonly<Record<string, DType>> = Object.fromEntries(
-  (
-    [
-      ["float32", "float"],
-      ["float64", "double"],
-      ["float16", "half"],
-      ["bfloat16"],
-      ["float8_e4m3fn"],
-      ["float8_e5m2"],
-      ["int8"],
-      ["uint8"],
-      ["int16", "short"],
-      ["uint16"],
-      ["int32", "int"],
-      ["uint32"],
-      ["int64", "long"],
-      ["uint64"],
-      ["bool"],
-    ] as [DType, string?][]
-  ).flatMap(([dtype, alias]) => [dtype, alias ?? dtype].map((name) => [`torch.${name}`, dtype])),
-);
-
-/** The names of PyTorch's data types that this package does not support. Their errors name them. */
-const unsupportedTypes =
-  /^torch\.(Complex(Float|Double)|Q(U?Int8|Int32|UInt4x2|UInt2x4)|complex(32|64|128)|c(float|double|half)|q(u?int8|int32)|float8_\w+)(Storage)?$/;
+import { dtypes, isUnsupportedDtype, storageTypes } from "./torch-types.js";
 
 /** The minimum and maximum number of arguments of PyTorch's functions. */
 const arities: Readonly<Record<string, readonly [least: number, most: number]>> = {
   "collections.OrderedDict": [0, 1],
+  "collections.defaultdict": [0, 2],
+  "collections.Counter": [0, 1],
   "torch._utils._rebuild_tensor": [4, 4],
   "torch._utils._rebuild_tensor_v2": [6, 7],
   "torch._utils._rebuild_tensor_v3": [7, 8],
   "torch._utils._rebuild_parameter": [3, 3],
   "torch._utils._rebuild_parameter_with_state": [4, 4],
+  "torch._tensor._rebuild_from_type_v2": [4, 4],
+  "torch.nn.parameter.Parameter": [0, 2],
   "torch.Size": [0, 1],
   "torch.device": [1, 2],
   "builtins.set": [0, 1],
   "__builtin__.set": [0, 1],
+  "builtins.frozenset": [0, 1],
+  "__builtin__.frozenset": [0, 1],
 };
+
+/** The functions that make tensors which this package cannot read: quantised, sparse, without data. */
+const otherTensors = /^torch\._utils\._rebuild_\w+$/;
+/** The classes of tensors that are their data alone. */
+const plainClasses = ["torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer"];
 
 /** The handler of PyTorch's names. */
 export class TorchHandler implements PickleHandler {
@@ -76,19 +56,14 @@ export class TorchHandler implements PickleHandler {
     this.#itemCount = itemCount;
   }
 
-  isAllowed(name: string): boolean {
-    if (unsupportedTypes.test(name) && !Object.hasOwn(dtypeNames, name)) {
-      throw checkpointError(
-        this.#file,
-        "CHECKPOINT_UNSUPPORTED",
-        `Expected tensors of real numbers but received ${name}`,
-      );
-    }
+  isKnown(name: string): boolean {
     return (
       Object.hasOwn(arities, name) ||
-      Object.hasOwn(storageTypes, name) ||
-      Object.hasOwn(dtypeNames, name) ||
-      name === untypedStorage
+      storageTypes.has(name) ||
+      dtypes.has(name) ||
+      isUnsupportedDtype(name) ||
+      plainClasses.includes(name) ||
+      otherTensors.test(name)
     );
   }
 
@@ -100,19 +75,28 @@ export class TorchHandler implements PickleHandler {
     switch (name) {
       case "collections.OrderedDict":
         return this.#orderedDict(args[0]);
+      case "collections.defaultdict":
+        return copyOf(args[1]);
+      case "collections.Counter":
+        return copyOf(args[0]);
       case "torch._utils._rebuild_tensor":
       case "torch._utils._rebuild_tensor_v2":
         this.#checkGradient(args[4]);
         return this.#tensor(args);
       case "torch._utils._rebuild_tensor_v3": {
         this.#checkGradient(args[4]);
-        const dtype = args[6] instanceof Name ? dtypeNames[args[6].name] : undefined;
-        if (dtype === undefined) throw file.corrupt("Expected a dtype for a tensor");
-        return this.#tensor(args, dtype);
+        const dtype = args[6] instanceof Name ? args[6].name : "";
+        if (isUnsupportedDtype(dtype)) return new UnsupportedTensor(dtype);
+        if (!dtypes.has(dtype)) throw file.corrupt("Expected a dtype for a tensor");
+        return this.#tensor(args, dtypes.get(dtype));
       }
+      case "torch._tensor._rebuild_from_type_v2":
+        return this.#fromType(args);
+      case "torch.nn.parameter.Parameter":
+        return args[0] instanceof TensorReference ? args[0] : undefined;
       case "torch._utils._rebuild_parameter":
       case "torch._utils._rebuild_parameter_with_state":
-        if (!(args[0] instanceof TensorReference))
+        if (!(args[0] instanceof TensorReference || args[0] instanceof Inert))
           throw file.corrupt("Expected a tensor for a parameter");
         return args[0];
       case "torch.Size":
@@ -122,32 +106,36 @@ export class TorchHandler implements PickleHandler {
       case "builtins.set":
       case "__builtin__.set":
         return args[0] ?? new Tuple([]);
+      case "builtins.frozenset":
+      case "__builtin__.frozenset":
+        return Array.isArray(args[0]) ? new Tuple([...args[0]]) : (args[0] ?? new Tuple([]));
       default:
-        return undefined;
+        return otherTensors.test(name) ? unsupported(name, args[0]) : undefined;
     }
   }
 
-  persistent(id: PickleValue): StorageReference {
+  isNeedless(target: PickleValue, state: PickleValue): boolean {
+    // PyTorch before 0.2 could set a tensor's storage by its state.
+    const isStorage = state instanceof Tuple && state.items[0] instanceof StorageReference;
+    return target instanceof TensorReference && !isStorage;
+  }
+
+  persistent(id: PickleValue): StorageReference | Inert {
     const file = this.#file;
     const items = id instanceof Tuple ? id.items : [];
     const [kind, type, key, device, elements, view] = items;
-    if (kind !== "storage" || !(type instanceof Name) || typeof key !== "string") {
-      throw checkpointError(
-        file,
-        "CHECKPOINT_UNSAFE",
-        `Expected a storage for a persistent id but received ${describeValue(kind)}`,
-      );
-    }
+    // A legacy file names a module's class with its source beside it.
+    if (kind !== "storage" || !(type instanceof Name) || typeof key !== "string")
+      return type instanceof Inert ? new Inert(type.name) : new InertData("a persistent id");
     if (items.length !== this.#itemCount || typeof device !== "string")
       throw file.corrupt(
         `Expected ${this.#itemCount} items, a device with them, for storage ${key}`,
       );
     if (!/^\d{1,20}$/.test(key))
       throw file.corrupt(`Expected a number for a storage's key but received ${describe(key)}`);
-    const dtype = storageTypes[type.name];
-    if (dtype === undefined && type.name !== untypedStorage) {
+    const storageType = storageTypes.get(type.name);
+    if (storageType === undefined)
       throw file.corrupt(`Expected a storage's type but received ${type.name}`);
-    }
     const count = this.#claim(elements, `the elements of storage ${key}`);
     let viewOffset = 0;
     if (view !== undefined && view !== null) {
@@ -156,10 +144,10 @@ export class TorchHandler implements PickleHandler {
       viewOffset = this.#claim(view.items[1], `the offset of storage ${key}`);
     }
     const before = this.storages.get(key);
-    if (before !== undefined && (before.dtype !== dtype || before.elements !== count)) {
+    if (before !== undefined && (before.type !== storageType || before.elements !== count)) {
       throw file.corrupt(`Expected storage ${key} to be the same each time it is named`);
     }
-    const reference = new StorageReference(key, dtype, count, viewOffset);
+    const reference = new StorageReference(key, storageType, count, viewOffset);
     if (before === undefined) this.storages.set(key, reference);
     return reference;
   }
@@ -181,12 +169,21 @@ export class TorchHandler implements PickleHandler {
     return dict;
   }
 
-  #tensor(args: readonly PickleValue[], dtype?: DType): TensorReference {
+  /** Makes a tensor that has attributes or a class of its own. */
+  #fromType([make, type, args]: readonly PickleValue[]): PickleValue | undefined {
+    if (!(make instanceof Name && type instanceof Name && args instanceof Tuple)) return undefined;
+    const isPlain = plainClasses.includes(type.name) && make.name.startsWith("torch._utils.");
+    return isPlain ? this.reduce(make.name, args.items) : undefined;
+  }
+
+  #tensor(args: readonly PickleValue[], dtype?: DType): TensorReference | UnsupportedTensor {
     const file = this.#file;
     const [storage, offset, shape, strides] = args;
     if (!(storage instanceof StorageReference))
       throw file.corrupt("Expected a storage for a tensor");
-    const own = dtype ?? storage.dtype;
+    const { type } = storage;
+    const own = dtype ?? type.dtype;
+    if (own === undefined && !type.isUntyped) return new UnsupportedTensor(type.name);
     if (own === undefined)
       throw file.corrupt("Expected a dtype for a tensor of an untyped storage");
     return new TensorReference(
@@ -226,4 +223,16 @@ export class TorchHandler implements PickleHandler {
         `Expected a boolean for a tensor's requires_grad but received ${describeValue(value)}`,
       );
   }
+}
+
+/** Copies the items that a defaultdict or a Counter begins with. */
+function copyOf(items: PickleValue | undefined): Dict {
+  const dict = new Dict(true);
+  if (items instanceof Dict) for (const [key, value] of items.entries) dict.entries.set(key, value);
+  return dict;
+}
+
+/** Names an unsupported tensor by its storage's type if it has one, else by its function. */
+function unsupported(name: string, storage: PickleValue | undefined): UnsupportedTensor {
+  return new UnsupportedTensor(storage instanceof StorageReference ? storage.type.name : name);
 }

@@ -7,31 +7,26 @@ import { Dict, describeValue } from "./pickle-values.js";
 import { elementsAs, referencedBytes } from "./references.js";
 import { torchContents } from "./state.js";
 
-/** The first bytes of each legacy file: PROTO 2, LONG1 of 0x1950a86a20f9469cfc6c, STOP. */
-export const legacyMagic = Uint8Array.of(
-  0x80,
-  0x02,
-  0x8a,
-  0x0a,
-  0x6c,
-  0xfc,
-  0x9c,
-  0x46,
-  0xf9,
-  0x20,
-  0x6a,
-  0xa8,
-  0x50,
-  0x19,
-  0x2e,
-);
+/** LONG1 of 0x1950a86a20f9469cfc6c, STOP. */
+const magic = "\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
+/** FRAME of 13 bytes, which protocol 4 writes before the magic number. */
+const frame = "\x95\x0d\0\0\0\0\0\0\0";
+
+/** Returns where the magic number that begins each legacy file ends. @returns undefined if it is none */
+export function legacyStart(head: Uint8Array): number | undefined {
+  const text = Buffer.from(head.subarray(0, 32)).toString("latin1");
+  const protocol = text.charCodeAt(1);
+  if (!text.startsWith("\x80") || !(protocol >= 2 && protocol <= 5)) return undefined;
+  const found = [magic, frame + magic].find((bytes) => text.startsWith(bytes, 2));
+  return found === undefined ? undefined : 2 + found.length;
+}
 
 /** Reads a legacy file. @throws {VggError} any CHECKPOINT_ code */
 export async function readLegacy(file: CheckpointFile, options: ReadOptions): Promise<Contents> {
   const head = await readHead(file);
   const handler = new TorchHandler(file, 6);
   const { storages } = handler;
-  let at = legacyMagic.byteLength;
+  let at = legacyStart(head) ?? 0;
   const next = () => {
     const { value, end } = unpickle(file, head, at, handler);
     at = end;

@@ -1,17 +1,21 @@
-// A pickle machine that builds data and calls no code. Its handler allows only the names that state dicts need.
+// A pickle machine that builds data and calls no code. What its handler does not know becomes an inert value.
 // Opcodes: https://github.com/python/cpython/blob/main/Lib/pickletools.py
 import type { CheckpointFile } from "../file.js";
 import { PickleReader } from "./pickle-reader.js";
-import { Dict, Float, isHashable, Name, type PickleValue, Tuple } from "./pickle-values.js";
+import { readScalar } from "./pickle-scalars.js";
+import { PickleStack } from "./pickle-stack.js";
+import { Dict, Inert, isHashable, Name, type PickleValue, Tuple } from "./pickle-values.js";
 
-/** Decides which names a pickle may use, and makes their values. */
+/** Knows the names that state dicts need, and makes their values. */
 export interface PickleHandler {
-  /** Whether the name may occur. */
-  isAllowed(name: string): boolean;
-  /** Returns the result of calling an allowed name, or undefined if it may not be called. */
+  /** Whether `reduce` knows the name, or a value of the handler's own may have it as data. */
+  isKnown(name: string): boolean;
+  /** Returns what a call of a known name gives, or undefined if that is inert. */
   reduce(name: string, args: readonly PickleValue[]): PickleValue | undefined;
   /** Returns the value of a persistent id. */
   persistent(id: PickleValue): PickleValue;
+  /** Whether the state for a value of the handler's own says nothing about its numbers. */
+  isNeedless(target: PickleValue, state: PickleValue): boolean;
 }
 
 export const maxPickleBytes = 64 * 2 ** 20;
@@ -21,16 +25,11 @@ const limits = {
   steps: 5_000_000,
   // A dictionary takes one byte of the pickle and about 250 bytes of memory.
   dicts: 100_000,
-  stack: 100_000,
-  memo: 1_000_000,
 };
-
-const mark = Symbol("mark");
-type Cell = PickleValue | typeof mark;
 
 /**
  * Reads the pickle that begins at `start`. Returns its value and its end.
- * @throws {VggError} CHECKPOINT_CORRUPT, CHECKPOINT_UNSAFE (a name or operation that is not allowed), CHECKPOINT_LIMIT
+ * @throws {VggError} CHECKPOINT_CORRUPT, CHECKPOINT_LIMIT, CHECKPOINT_UNSAFE (the state of a plain value)
  */
 export function unpickle(
   file: CheckpointFile,
@@ -46,33 +45,30 @@ export function unpickle(
 class Machine {
   #reader: PickleReader;
   #handler: PickleHandler;
-  #stack: Cell[] = [];
-  #memo = new Map<number, PickleValue>();
+  #stack: PickleStack;
   #steps = 0;
   #dicts = 0;
 
   constructor(reader: PickleReader, handler: PickleHandler) {
     this.#reader = reader;
     this.#handler = handler;
+    this.#stack = new PickleStack(reader);
   }
 
   run(): PickleValue {
     for (;;) {
       this.#count(1);
-      if (this.#stack.length > limits.stack)
-        throw this.#reader.limit("values on the stack", limits.stack);
+      this.#stack.checkSize();
       const opcode = this.#reader.uint8();
       if (opcode === 0x2e) {
-        const value = this.#pop();
-        if (this.#stack.length > 0) throw this.#reader.corrupt("an empty stack at the end");
+        const value = this.#stack.pop();
+        if (!this.#stack.isEmpty) throw this.#reader.corrupt("an empty stack at the end");
         return value;
       }
-      const isKnown =
-        this.#stepScalar(opcode) ||
-        this.#stepContainer(opcode) ||
-        this.#stepMemo(opcode) ||
-        this.#stepName(opcode);
-      if (!isKnown) throw this.#reader.unsafe(`opcode 0x${opcode.toString(16).padStart(2, "0")}`);
+      const scalar = readScalar(this.#reader, opcode);
+      if (scalar !== undefined) this.#stack.push(scalar);
+      else if (!this.#stepContainer(opcode) && !this.#stepMemo(opcode) && !this.#stepName(opcode))
+        throw this.#reader.corrupt(`an opcode, not 0x${opcode.toString(16).padStart(2, "0")},`);
     }
   }
 
@@ -81,87 +77,62 @@ class Machine {
     if (this.#steps > limits.steps) throw this.#reader.limit("steps", limits.steps);
   }
 
-  /** Pushes a value that the pickle spells out. @returns whether the opcode is one of these */
-  #stepScalar(opcode: number): boolean {
-    const reader = this.#reader;
-    switch (opcode) {
-      case 0x4e: // NONE
-        this.#push(null);
-        return true;
-      case 0x88: // NEWTRUE
-        this.#push(true);
-        return true;
-      case 0x89: // NEWFALSE
-        this.#push(false);
-        return true;
-      case 0x4b: // BININT1
-        this.#push(reader.uint8());
-        return true;
-      case 0x4d: // BININT2
-        this.#push(reader.uint16());
-        return true;
-      case 0x4a: // BININT
-        this.#push(reader.int32());
-        return true;
-      case 0x8a: // LONG1
-        this.#push(reader.long(reader.uint8()));
-        return true;
-      case 0x47: // BINFLOAT
-        this.#push(new Float(reader.float64()));
-        return true;
-      case 0x58: // BINUNICODE
-        this.#push(reader.string(reader.uint32()));
-        return true;
-      case 0x8c: // SHORT_BINUNICODE
-        this.#push(reader.string(reader.uint8()));
-        return true;
-      default:
-        return false;
-    }
-  }
-
-  /** Makes or fills a list, tuple or dictionary. @returns whether the opcode is one of these */
+  /** Makes or fills a list, tuple, set or dictionary. A set is a list here. @returns whether the opcode is one of these */
   #stepContainer(opcode: number): boolean {
     switch (opcode) {
       case 0x28: // MARK
-        this.#stack.push(mark);
+        this.#stack.pushMark();
         return true;
       case 0x5d: // EMPTY_LIST
-        this.#push([]);
+      case 0x8f: // EMPTY_SET
+        this.#stack.push([]);
         return true;
       case 0x7d: // EMPTY_DICT
         this.#pushDict(new Dict());
         return true;
       case 0x29: // EMPTY_TUPLE
-        this.#push(new Tuple([]));
+        this.#stack.push(new Tuple([]));
         return true;
       case 0x85: // TUPLE1
       case 0x86:
       case 0x87: {
-        const items = Array.from({ length: opcode - 0x84 }, () => this.#pop()).reverse();
-        this.#push(new Tuple(items));
+        const items = Array.from({ length: opcode - 0x84 }, () => this.#stack.pop()).reverse();
+        this.#stack.push(new Tuple(items));
         return true;
       }
       case 0x74: // TUPLE
-        this.#push(new Tuple(this.#popMark()));
+        this.#stack.push(new Tuple(this.#stack.popMark()));
         return true;
+      case 0x91: // FROZENSET
+        this.#stack.push(new Tuple(this.#checkKeys(this.#stack.popMark())));
+        return true;
+      case 0x64: {
+        // DICT
+        const items = this.#stack.popMark();
+        this.#pushDict(new Dict());
+        this.#setItems(items);
+        return true;
+      }
       case 0x6c: // LIST
-        this.#push(this.#popMark());
+        this.#stack.push(this.#stack.popMark());
         return true;
       case 0x61: // APPEND
-        this.#append([this.#pop()]);
+        this.#append([this.#stack.pop()]);
         return true;
       case 0x65: // APPENDS
-        this.#append(this.#popMark());
+        this.#append(this.#stack.popMark());
+        return true;
+      case 0x90: // ADDITEMS
+        this.#append(this.#checkKeys(this.#stack.popMark()));
         return true;
       case 0x73: {
         // SETITEM
-        const value = this.#pop();
-        this.#setItems([this.#pop(), value]);
+        const value = this.#stack.pop();
+        this.#setItems([this.#stack.pop(), value]);
         return true;
       }
       case 0x75: // SETITEMS
-        this.#setItems(this.#popMark());
+        this.#setItems(this.#stack.popMark());
         return true;
       default:
         return false;
@@ -182,22 +153,37 @@ class Machine {
         reader.skip(8);
         return true;
       case 0x30: // POP
-        if (this.#stack.pop() === undefined) throw reader.corrupt("a value to drop");
+        this.#stack.drop();
+        return true;
+      case 0x31: // POP_MARK
+        this.#stack.popMark();
+        return true;
+      case 0x32: // DUP
+        this.#stack.push(this.#stack.top());
+        return true;
+      case 0x98: // READONLY_BUFFER
+        this.#stack.top();
+        return true;
+      case 0x70: // PUT
+        this.#stack.put(Number(reader.line()));
+        return true;
+      case 0x67: // GET
+        this.#stack.push(this.#stack.get(Number(reader.line())));
         return true;
       case 0x71: // BINPUT
-        this.#put(reader.uint8());
+        this.#stack.put(reader.uint8());
         return true;
       case 0x72: // LONG_BINPUT
-        this.#put(reader.uint32());
+        this.#stack.put(reader.uint32());
         return true;
       case 0x94: // MEMOIZE
-        this.#put(this.#memo.size);
+        this.#stack.put();
         return true;
       case 0x68: // BINGET
-        this.#push(this.#get(reader.uint8()));
+        this.#stack.push(this.#stack.get(reader.uint8()));
         return true;
       case 0x6a: // LONG_BINGET
-        this.#push(this.#get(reader.uint32()));
+        this.#stack.push(this.#stack.get(reader.uint32()));
         return true;
       default:
         return false;
@@ -211,111 +197,143 @@ class Machine {
       case 0x63: {
         // GLOBAL
         const module = reader.line();
-        this.#push(this.#name(module, reader.line()));
+        this.#stack.push(this.#name(module, reader.line()));
         return true;
       }
       case 0x93: {
         // STACK_GLOBAL
-        const name = this.#pop();
-        const module = this.#pop();
+        const name = this.#stack.pop();
+        const module = this.#stack.pop();
         if (typeof module !== "string" || typeof name !== "string")
           throw reader.corrupt("two strings for a name");
-        this.#push(this.#name(module, name));
+        this.#stack.push(this.#name(module, name));
         return true;
       }
+      case 0x50: // PERSID
+        this.#stack.push(this.#handler.persistent(reader.line()));
+        return true;
       case 0x51: // BINPERSID
-        this.#push(this.#handler.persistent(this.#pop()));
+        this.#stack.push(this.#handler.persistent(this.#stack.pop()));
         return true;
+      case 0x82: // EXT1, EXT2 and EXT4 refer to a table of the program that wrote the pickle.
+      case 0x83:
+      case 0x84:
+        reader.skip(2 ** (opcode - 0x82));
+        this.#stack.push(new Inert("an extension"));
+        return true;
+      default:
+        return this.#stepCall(opcode);
+    }
+  }
+
+  /** Applies a name, or sets a value's state. @returns whether the opcode is one of these */
+  #stepCall(opcode: number): boolean {
+    const reader = this.#reader;
+    switch (opcode) {
       case 0x52: // REDUCE
-        this.#reduce();
-        return true;
-      case 0x62: {
-        // BUILD sets an OrderedDict's attributes (`_metadata`), which are not needed here.
-        if (!(this.#pop() instanceof Dict)) throw reader.corrupt("a dictionary of attributes");
-        const target = this.#top();
-        if (!(target instanceof Dict && target.isOrdered))
-          throw reader.unsafe("the state of an object other than an OrderedDict");
+      case 0x81: {
+        // NEWOBJ
+        const args = this.#stack.pop();
+        this.#apply(this.#stack.pop(), args);
         return true;
       }
+      case 0x92: {
+        // NEWOBJ_EX
+        this.#stack.pop();
+        const args = this.#stack.pop();
+        this.#apply(this.#stack.pop(), args);
+        return true;
+      }
+      case 0x69: {
+        // INST
+        const module = reader.line();
+        const callee = this.#name(module, reader.line());
+        this.#apply(callee, new Tuple(this.#stack.popMark()));
+        return true;
+      }
+      case 0x6f: {
+        // OBJ
+        const [callee = null, ...args] = this.#stack.popMark();
+        this.#apply(callee, new Tuple(args));
+        return true;
+      }
+      case 0x62: // BUILD
+        this.#build(this.#stack.pop());
+        return true;
       default:
         return false;
     }
   }
 
-  #reduce(): void {
-    const args = this.#pop();
-    const callee = this.#pop();
-    if (!(args instanceof Tuple) || !(callee instanceof Name))
+  /** Pushes what a call gives. Only the handler's own functions are applied; all else stays inert. */
+  #apply(callee: PickleValue, args: PickleValue): void {
+    if (!(args instanceof Tuple) || !(callee instanceof Name || callee instanceof Inert))
       throw this.#reader.corrupt("a name and a tuple to apply it to");
+    const [first] = args.items;
+    if (callee instanceof Inert) {
+      // These make an instance of the class that they are given, or take an attribute of it.
+      const isIndirect = /^(copy_?reg|builtins|__builtin__)\./.test(callee.name);
+      const owner = first instanceof Inert || first instanceof Name ? first : undefined;
+      this.#stack.push(new Inert(isIndirect && owner !== undefined ? owner.name : callee.name));
+      return;
+    }
     // Count the items: a pickle may pass the same long list to many calls.
-    if (Array.isArray(args.items[0])) this.#count(args.items[0].length);
-    const value = this.#handler.reduce(callee.name, args.items);
-    if (value === undefined) throw this.#reader.unsafe(`a call of ${callee.name}`);
+    if (Array.isArray(first)) this.#count(first.length);
+    if (first instanceof Dict) this.#count(first.entries.size);
+    const value = this.#handler.reduce(callee.name, args.items) ?? new Inert(callee.name);
     if (value instanceof Dict) this.#pushDict(value);
-    else this.#push(value);
+    else this.#stack.push(value);
   }
 
-  #name(module: string, name: string): Name {
+  #build(state: PickleValue): void {
+    const target = this.#stack.top();
+    if (target instanceof Inert) {
+      // An object with slots has a pair of dictionaries.
+      const states = state instanceof Tuple ? state.items : [state];
+      target.attributes = states.find((item) => item instanceof Dict) ?? target.attributes;
+      return;
+    }
+    if (this.#handler.isNeedless(target, state)) return;
+    // An OrderedDict's attributes (`_metadata`) are not needed here.
+    if (!(target instanceof Dict && target.isOrdered))
+      throw this.#reader.unsafe("the state of an object other than an OrderedDict");
+    if (!(state instanceof Dict)) throw this.#reader.corrupt("a dictionary of attributes");
+  }
+
+  #name(module: string, name: string): Name | Inert {
     const full = `${module}.${name}`;
-    if (!this.#handler.isAllowed(full))
-      throw this.#reader.unsafe(`the name ${JSON.stringify(full.slice(0, 200))}`);
-    return new Name(full);
+    return this.#handler.isKnown(full) ? new Name(full) : new Inert(full);
   }
 
   #append(items: PickleValue[]): void {
-    const list = this.#top();
+    const list = this.#stack.top();
+    if (list instanceof Inert) return;
     if (!Array.isArray(list)) throw this.#reader.corrupt("a list to append to");
     for (const item of items) list.push(item);
   }
 
   #setItems(items: PickleValue[]): void {
-    const dict = this.#top();
+    const target = this.#stack.top();
+    if (target instanceof Inert) target.items ??= this.#counted(new Dict());
+    const dict = target instanceof Inert ? target.items : target;
     if (!(dict instanceof Dict) || items.length % 2 !== 0)
       throw this.#reader.corrupt("a dictionary and pairs to set in it");
-    for (let i = 0; i < items.length; i += 2) {
-      if (!isHashable(items[i]!))
-        throw this.#reader.corrupt("a key that is neither a list nor a dictionary");
-      dict.entries.set(items[i]!, items[i + 1]!);
-    }
+    this.#checkKeys(items.filter((_, i) => i % 2 === 0));
+    for (let i = 0; i < items.length; i += 2) dict.entries.set(items[i]!, items[i + 1]!);
   }
 
-  #push(value: PickleValue): void {
-    this.#stack.push(value);
+  #checkKeys(keys: PickleValue[]): PickleValue[] {
+    if (!keys.every(isHashable))
+      throw this.#reader.corrupt("a key that is neither a list nor a dictionary");
+    return keys;
   }
 
   #pushDict(dict: Dict): void {
+    this.#stack.push(this.#counted(dict));
+  }
+
+  #counted(dict: Dict): Dict {
     if (++this.#dicts > limits.dicts) throw this.#reader.limit("dictionaries", limits.dicts);
-    this.#push(dict);
-  }
-
-  #pop(): PickleValue {
-    const value = this.#stack.pop();
-    if (value === undefined || value === mark) throw this.#reader.corrupt("a value on the stack");
-    return value;
-  }
-
-  #top(): PickleValue {
-    const value = this.#stack.at(-1);
-    if (value === undefined || value === mark) throw this.#reader.corrupt("a value on the stack");
-    return value;
-  }
-
-  #popMark(): PickleValue[] {
-    const at = this.#stack.lastIndexOf(mark);
-    if (at < 0) throw this.#reader.corrupt("a mark on the stack");
-    const items = this.#stack.splice(at) as PickleValue[];
-    items.shift();
-    return items;
-  }
-
-  #put(index: number): void {
-    if (this.#memo.size >= limits.memo) throw this.#reader.limit("memo entries", limits.memo);
-    this.#memo.set(index, this.#top());
-  }
-
-  #get(index: number): PickleValue {
-    const value = this.#memo.get(index);
-    if (value === undefined) throw this.#reader.corrupt(`memo entry ${index}`);
-    return value;
+    return dict;
   }
 }

@@ -3,26 +3,35 @@ import { arrayTypeOf, type DType } from "../../dtype.js";
 import type { CheckpointFile } from "../file.js";
 import { Opaque } from "./pickle-values.js";
 
+/** One of PyTorch's typed storages, or the untyped one. */
+export interface StorageType {
+  readonly name: string;
+  /** Undefined if the storage is untyped, or of numbers that this package does not support. */
+  readonly dtype: DType | undefined;
+  /** Whether the storage is untyped. Then its elements are bytes. */
+  readonly isUntyped: boolean;
+  readonly itemBytes: number;
+}
+
 /** A storage as the pickle names it. The position of its bytes is known only after the pickle was read. */
 export class StorageReference extends Opaque {
   readonly key: string;
-  /** Undefined if the storage is untyped. Then its elements are bytes. */
-  readonly dtype: DType | undefined;
+  readonly type: StorageType;
   readonly elements: number;
   /** Elements to skip, in legacy files. */
   readonly viewOffset: number;
 
-  constructor(key: string, dtype: DType | undefined, elements: number, viewOffset: number) {
+  constructor(key: string, type: StorageType, elements: number, viewOffset: number) {
     super();
     this.key = key;
-    this.dtype = dtype;
+    this.type = type;
     this.elements = elements;
     this.viewOffset = viewOffset;
   }
 }
 
-export function referencedBytes({ dtype, elements }: StorageReference): number {
-  return elements * (dtype === undefined ? 1 : arrayTypeOf(dtype).BYTES_PER_ELEMENT);
+export function referencedBytes({ type, elements }: StorageReference): number {
+  return elements * type.itemBytes;
 }
 
 /** Returns how many elements of `dtype` a storage holds. @throws {VggError} CHECKPOINT_CORRUPT not a whole number */

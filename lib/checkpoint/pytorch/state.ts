@@ -10,46 +10,59 @@ import {
 } from "../checkpoint.js";
 import { type CheckpointFile, checkpointError } from "../file.js";
 import { type LabelSource, labelsBeside } from "../labels.js";
-import { Dict, type PickleValue, Tuple } from "./pickle-values.js";
+import { stateDictAdvice } from "./pickle-reader.js";
+import {
+  Dict,
+  describeValue,
+  Inert,
+  type PickleValue,
+  Tuple,
+  UnsupportedTensor,
+} from "./pickle-values.js";
 import { type StorageReference, TensorReference } from "./references.js";
 
 const maxTensors = 100_000;
 const usualKeys = ["state_dict", "model_state_dict", "model", "net", "weights"];
 
-function tensorsIn(value: PickleValue | undefined): [string, TensorReference][] {
-  if (!(value instanceof Dict)) return [];
-  return [...value.entries].filter(
-    (entry): entry is [string, TensorReference] =>
-      typeof entry[0] === "string" && entry[1] instanceof TensorReference,
-  );
+/** Whether a dictionary is one of tensors, whether or not this package can read each. */
+function hasTensors(value: PickleValue): boolean {
+  if (!(value instanceof Dict)) return false;
+  for (const [key, item] of value.entries)
+    if (typeof key === "string" && isTensor(item)) return true;
+  return false;
+}
+
+const isTensor = (value: PickleValue) =>
+  value instanceof TensorReference || value instanceof UnsupportedTensor;
+
+/** A dictionary of tensors, and the key under which it lies. */
+interface Found {
+  readonly dict: Dict;
+  readonly key: string | undefined;
 }
 
 /**
  * Finds the dictionary of tensors in a pickled object.
- * @throws {VggError} CHECKPOINT_FORMAT no dictionary, several, or no tensors under `key`
+ * @throws {VggError} CHECKPOINT_FORMAT no dictionary, several, or no tensors under `key`; CHECKPOINT_UNSAFE the whole
+ * file, or what lies under `key`, is an object of a class
  */
-function findStateDict(
-  file: CheckpointFile,
-  root: PickleValue,
-  { key }: ReadOptions,
-): [string, TensorReference][] {
+function findStateDict(file: CheckpointFile, root: PickleValue, { key }: ReadOptions): Found {
   const format = (message: string) => checkpointError(file, "CHECKPOINT_FORMAT", message);
+  if (isObject(root)) throw unsafe(file, "a dictionary of tensors", root);
   if (!(root instanceof Dict))
     throw format("Expected a dictionary of tensors; save model.state_dict(), not the model");
   // Visit each value once: a dictionary may stand under many names.
-  const withTensors = new Set(
-    [...new Set(root.entries.values())].filter((value) => tensorsIn(value).length > 0),
-  );
+  const withTensors = new Set([...new Set(root.entries.values())].filter(hasTensors));
   const inner = [...root.entries].flatMap(([name, value]) =>
     typeof name === "string" && withTensors.has(value) ? [name] : [],
   );
   if (key !== undefined) {
-    const found = tensorsIn(root.entries.get(key));
-    if (found.length === 0)
-      throw format(
-        `Expected tensors under the key ${describe(key)} but they are under ${describe(inner)}`,
-      );
-    return found;
+    const found = root.entries.get(key) ?? null;
+    if (hasTensors(found)) return { dict: found as Dict, key };
+    if (isObject(found)) throw unsafe(file, `tensors under the key ${describe(key)}`, found);
+    throw format(
+      `Expected tensors under the key ${describe(key)} but they are under ${describe(inner)}`,
+    );
   }
   const usual = inner.filter((name) => usualKeys.includes(name));
   const candidates = usual.length > 0 ? usual : inner;
@@ -58,16 +71,64 @@ function findStateDict(
       `Expected one dictionary of tensors but found ${candidates.join(", ")}; choose with the option key`,
     );
   }
-  const own = tensorsIn(root);
+  const hasOwn = hasTensors(root);
   // A checkpoint may store a number as a tensor beside its state dict. A state dict contains no dictionary.
-  if (candidates.length === 1 && (usual.length === 1 || own.length === 0))
-    return tensorsIn(root.entries.get(candidates[0]!));
-  return own;
+  if (candidates.length === 1 && (usual.length === 1 || !hasOwn))
+    return { dict: root.entries.get(candidates[0]!) as Dict, key: candidates[0]! };
+  if (hasOwn) return { dict: root, key: undefined };
+  // There are no tensors. An object under a usual key is most likely what was meant to hold them.
+  for (const name of usualKeys) {
+    const value = root.entries.get(name) ?? null;
+    if (isObject(value)) throw unsafe(file, `tensors under the key ${describe(name)}`, value);
+    if (value instanceof Dict) return { dict: value, key: name };
+  }
+  return { dict: root, key: undefined };
+}
+
+/** Whether a value is an object of a class, or a function, that only running code could make. */
+function isObject(value: PickleValue): value is Inert {
+  return value instanceof Inert && !isTensor(value);
+}
+
+function unsafe(file: CheckpointFile, expected: string, value: Inert) {
+  return checkpointError(
+    file,
+    "CHECKPOINT_UNSAFE",
+    `Expected ${expected} but received ${value.description}, whose code is never run here; ${stateDictAdvice}`,
+  );
+}
+
+/**
+ * Returns the tensors of the chosen dictionary. Plain data beside them is ignored.
+ * @throws {VggError} CHECKPOINT_UNSAFE, CHECKPOINT_UNSUPPORTED with the name of what is no tensor that can be read
+ */
+function tensorsIn(file: CheckpointFile, { dict, key }: Found): [string, TensorReference][] {
+  const found: [string, TensorReference][] = [];
+  for (const [name, value] of dict.entries) {
+    const place = `${typeof name === "string" ? describe(name) : describeValue(name)}${key === undefined ? "" : ` of ${describe(key)}`}`;
+    if (isObject(value)) throw unsafe(file, `a tensor for ${place}`, value);
+    if (value instanceof UnsupportedTensor) {
+      const message = `Expected a dense tensor of real numbers for ${place} but received ${value.description}`;
+      throw checkpointError(file, "CHECKPOINT_UNSUPPORTED", message);
+    }
+    if (!(value instanceof TensorReference)) continue;
+    if (name instanceof Inert) throw unsafe(file, "a text for a tensor's name", name);
+    if (typeof name === "string") found.push([name, value]);
+  }
+  return found;
+}
+
+function* entriesOf({ attributes, items }: Inert) {
+  yield* attributes?.entries ?? [];
+  yield* items?.entries ?? [];
 }
 
 /** How labels.ts takes a pickle's values apart. */
 const pickled: LabelSource = {
-  entries: (value) => (value instanceof Dict ? value.entries : undefined),
+  entries: (value) => {
+    if (value instanceof Inert) return entriesOf(value);
+    return value instanceof Dict ? value.entries : undefined;
+  },
   items: (value) =>
     value instanceof Tuple ? value.items : Array.isArray(value) ? value : undefined,
 };
@@ -82,7 +143,7 @@ export function torchContents(
 ): Contents {
   const storages = new Map<string, Storage>();
   const tensors = new Map<string, StoredTensor>();
-  const found = findStateDict(file, root, options);
+  const found = tensorsIn(file, findStateDict(file, root, options));
   if (found.length > maxTensors) {
     throw checkpointError(
       file,

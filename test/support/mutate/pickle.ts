@@ -13,9 +13,19 @@ const fixed: Readonly<Record<number, number>> = {
   114: 4,
   104: 1,
   106: 4,
+  130: 1,
+  131: 2,
+  132: 4,
 };
-const counted: Readonly<Record<number, number>> = { 138: 1, 88: 4, 140: 1 };
-const globalOpcode = 0x63;
+const counted: Readonly<Record<number, number>> = {
+  ...{ 138: 1, 139: 4, 88: 4, 140: 1 },
+  ...{ 85: 1, 84: 4, 67: 1, 66: 4 },
+};
+/** The number of lines after an opcode: GLOBAL, INST, and the opcodes of protocol 0. */
+const lines: Readonly<Record<number, number>> = {
+  ...{ 99: 2, 105: 2 },
+  ...Object.fromEntries([..."ILFSVPpg"].map((opcode) => [opcode.charCodeAt(0), 1])),
+};
 
 interface Opcode {
   at: number;
@@ -31,7 +41,11 @@ export function opcodesOf(bytes: Buffer, start: number): Opcode[] {
     const width = counted[code];
     if (width !== undefined && at + 1 + width <= bytes.length)
       length = 1 + width + bytes.readUIntLE(at + 1, width);
-    if (code === globalOpcode) length = bytes.indexOf(0x0a, bytes.indexOf(0x0a, at) + 1) + 1 - at;
+    if (lines[code] !== undefined) {
+      let end = at;
+      for (let left = lines[code]; left > 0; left--) end = bytes.indexOf(0x0a, end) + 1;
+      length = end - at;
+    }
     // A pickle may be damaged more than once.
     if (length <= 0) break;
     opcodes.push({ at, length });
@@ -42,7 +56,9 @@ export function opcodesOf(bytes: Buffer, start: number): Opcode[] {
 }
 
 const latin1 = (value: string) => Buffer.from(value, "latin1");
-const plainOpcodes = latin1("(0N\x88\x89]}){\x85\x86\x87tlaesu\x94QRb.\x93\x81\x8fG1o2d");
+const plainOpcodes = latin1(
+  "(0N\x88\x89]}){\x85\x86\x87tlaesu\x94QRb.\x93\x81\x8f\x90\x91\x92\x98G1o2dUTC",
+);
 const snippets = [
   "ctorch._utils\n_rebuild_tensor_v2\n",
   "ctorch._utils\n_rebuild_tensor_v3\n",
@@ -56,6 +72,16 @@ const snippets = [
   "ctorch\nfloat64\n",
   "ctorch\nSize\n",
   "cos\nsystem\n",
+  "cos\nsystem\n)R",
+  "cargparse\nNamespace\n)\x81}b",
+  "ccollections\nCounter\n",
+  "ctorch\nComplexFloatStorage\n",
+  "(imy\nNet\n",
+  "U\x01\xff",
+  "T\xff\xff\xff\x7f",
+  "\x8b\x20\0\0\0",
+  "I7\n",
+  "S'\\x41'\n",
   "cbuiltins\neval\n",
   "X\x01\x00\x00\x00a",
   "\x8c\x00",
@@ -69,6 +95,9 @@ const snippets = [
   "\x80\x04",
   "G\x7f\xf0\x00\x00\x00\x00\x00\x00",
 ].map(latin1);
+
+/** More empty tuples than a reader puts on its stack. */
+const tuples = Buffer.alloc(100_001, ")");
 
 /** An integer as a pickle writes it. */
 function integerOpcode(random: Random): Buffer {
@@ -90,7 +119,7 @@ export function mutatePickle(random: Random, pickle: Buffer): Buffer {
   if (opcodes.length === 0) return damage(random, pickle);
   const isOf = (codes: number[]) => opcodes.filter(({ at }) => codes.includes(pickle[at]!));
   const integers = isOf([75, 77, 74, 138]);
-  const strings = isOf([88, 140]);
+  const strings = isOf([88, 140, 85]);
   const any = random.pick(opcodes);
   const other = random.pick(opcodes);
   switch (random.below(10)) {
@@ -121,7 +150,7 @@ export function mutatePickle(random: Random, pickle: Buffer): Buffer {
     }
     case 4: {
       // A wrong length of a string, an integer or a frame.
-      const withLength = isOf([88, 140, 138, 149, 128]);
+      const withLength = isOf([88, 140, 138, 149, 128, 85, 67]);
       if (withLength.length === 0) return pickle;
       const { at } = random.pick(withLength);
       const width = pickle[at] === 88 ? 4 : pickle[at] === 149 ? 8 : 1;
@@ -133,7 +162,7 @@ export function mutatePickle(random: Random, pickle: Buffer): Buffer {
     case 6:
       return splice(pickle, any.at, any.length, Buffer.alloc(0));
     case 7:
-      return splice(pickle, any.at, 0, random.pick(snippets));
+      return splice(pickle, any.at, 0, random.once(20) ? tuples : random.pick(snippets));
     case 8: {
       // Repeats a run of opcodes, once or very often.
       const from = opcodes.indexOf(any);

@@ -1,10 +1,10 @@
 // Class names in the forms in which people store them, in JSON and beside weights.
 import { describe, expect, it } from "vitest";
-import { labelsBeside, labelsFrom } from "../../lib/checkpoint/labels.ts";
-import { openCheckpoint } from "../../lib/checkpoint/open.ts";
-import { Tensor, writeSafetensors } from "../../lib/index.ts";
-import { file, scratch, tensor, write } from "../support/checkpoint-files.ts";
-import { int, pickle, text } from "../support/pickle.ts";
+import { labelsBeside, labelsFrom } from "../../../lib/checkpoint/labels.ts";
+import { openCheckpoint } from "../../../lib/checkpoint/open.ts";
+import { Tensor, writeSafetensors } from "../../../lib/index.ts";
+import { file, scratch, tensor, write } from "../../support/checkpoint-files.ts";
+import { int, pickle, text } from "../../support/pickle.ts";
 
 const pets = ["cat", "dog"];
 
