@@ -25,7 +25,8 @@ export const errorCodes = Object.freeze({
   CHECKPOINT_UNSUPPORTED:
     "a checkpoint uses a dtype, compression or byte order that is not supported",
   IMAGE_UNREADABLE: "an image is missing, no regular file, or its server or stream failed",
-  IMAGE_FORMAT: "the bytes are no JPEG, PNG, WebP, GIF, TIFF or AVIF image",
+  IMAGE_FORMAT:
+    "the bytes are no JPEG, PNG, WebP, GIF, TIFF, AVIF, BMP or PNM image, or of a kind that is not supported",
   IMAGE_CORRUPT: "an image is cut off or damaged",
   IMAGE_TOO_LARGE: "an image has more bytes or pixels than its limit",
   IMAGE_LIMIT:

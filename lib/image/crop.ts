@@ -4,9 +4,10 @@ import { awaitNative } from "../errors.js";
 import type { ResizeGeometry } from "../native/addon.js";
 import { native } from "../native/load.js";
 import { follow, unlessAborted } from "../signal.js";
-import { openImage, type Pixels } from "./decode.js";
+import { openImage } from "./decode.js";
 import { imageError } from "./errors.js";
 import { type Claim, decodedBytes, decoders } from "./limiter.js";
+import type { Pixels } from "./pixels.js";
 import type { Preprocessing } from "./preprocessing.js";
 import type { OpenedSource } from "./source.js";
 

@@ -1,6 +1,10 @@
 // Detects a file's format by its first bytes, never by its name. Files of other formats never reach a decoder.
+import { headerSizes } from "./formats/bmp-header.js";
 
-export type ImageFormat = "JPEG" | "PNG" | "WebP" | "GIF" | "TIFF" | "AVIF";
+/** Formats that sharp decodes. */
+export type DecodedFormat = "JPEG" | "PNG" | "WebP" | "GIF" | "TIFF" | "AVIF";
+/** PNM stands for PBM, PGM and PPM. */
+export type ImageFormat = DecodedFormat | "BMP" | "PNM";
 
 const signatures: readonly (readonly [format: ImageFormat, latin1: string])[] = [
   ["JPEG", "\xff\xd8\xff"],
@@ -18,12 +22,13 @@ const others: readonly (readonly [name: string, begin: RegExp])[] = [
   ["an SVG, HTML or XML file", /^(\xef\xbb\xbf)?\s*</],
   ["a PDF file", /^%PDF/],
   ["a HEIC file", /^....ftyp(he|mif1|msf1)/s],
-  ["a BMP file", /^BM/],
   ["a JPEG XL file", /^....JXL /s],
   ["a JPEG 2000 file", /^....jP {2}/s],
   ["a Photoshop file", /^8BPS/],
   ["a Git LFS pointer", /^version https:\/\/git-lfs/],
   ["text", /^[\t\n\r -~]+$/],
+  ["a BMP file of an unknown version", /^BM/],
+  ["a PAM or PFM file", /^P[7fF]\n/],
 ];
 
 /** Detects the format. @returns null if it is not supported */
@@ -32,7 +37,15 @@ export function formatOf(bytes: Uint8Array): ImageFormat | null {
   const found = signatures.find(([, begin]) => head.startsWith(begin));
   if (found !== undefined) return found[0];
   if (/^RIFF....WEBP/s.test(head)) return "WebP";
+  if (isBmp(head, bytes)) return "BMP";
+  if (/^P[1-6][\t-\r ]\s*[#\d]/.test(head)) return "PNM";
   return isAvif(head, bytes) ? "AVIF" : null;
+}
+
+/** Text may begin with BM too, but has no such size of a header. */
+function isBmp(head: string, bytes: Uint8Array): boolean {
+  if (!head.startsWith("BM") || bytes.byteLength < 26) return false;
+  return headerSizes.includes(new DataView(bytes.buffer, bytes.byteOffset).getUint32(14, true));
 }
 
 /**

@@ -1,21 +1,36 @@
 // Reduces a file to the parts that its first image needs, and rejects it if decoding costs more than its pixels justify.
 import { imageError } from "./errors.js";
-import type { ImageFormat } from "./format.js";
+import type { DecodedFormat } from "./format.js";
 import { codedPixelsOf } from "./structure/avif.js";
-import { cutGif } from "./structure/gif.js";
+import { cutGif, type Frame } from "./structure/gif.js";
 import { checkJpeg } from "./structure/jpeg.js";
 import { ExcessiveWork } from "./structure/pieces.js";
 import { cutPng } from "./structure/png.js";
-import { cutTiff } from "./structure/tiff.js";
+import { cutTiff, declarePlainAlpha } from "./structure/tiff.js";
 import { cutWebp } from "./structure/webp.js";
 
-const readers: Readonly<Record<ImageFormat, (bytes: Buffer) => Buffer>> = {
-  JPEG: checkJpeg,
-  PNG: cutPng,
-  GIF: cutGif,
-  WebP: cutWebp,
-  TIFF: cutTiff,
-  AVIF: (bytes) => bytes,
+/** A file of the same format with only the first image, and what its decoder does not tell. */
+export interface FirstImage {
+  readonly image: Buffer;
+  /** The frame of a GIF, if it does not cover the canvas. */
+  readonly frame: Frame | undefined;
+  /** Whether colours were multiplied with alpha, and the decoder does not know it. */
+  readonly isMultiplied: boolean;
+}
+
+const whole = (image: Buffer): FirstImage => ({
+  image,
+  frame: undefined,
+  isMultiplied: false,
+});
+
+const readers: Readonly<Record<DecodedFormat, (bytes: Buffer) => FirstImage>> = {
+  JPEG: (bytes) => whole(checkJpeg(bytes)),
+  PNG: (bytes) => whole(cutPng(bytes)),
+  GIF: (bytes) => ({ ...whole(bytes), ...cutGif(bytes) }),
+  WebP: (bytes) => whole(cutWebp(bytes)),
+  TIFF: (bytes) => ({ ...whole(cutTiff(bytes)), isMultiplied: declarePlainAlpha(bytes) }),
+  AVIF: whole,
 };
 
 function limited<T>(name: string, read: () => T): T {
@@ -28,11 +43,11 @@ function limited<T>(name: string, read: () => T): T {
 }
 
 /**
- * Returns a file of the same format with only the first image.
+ * Reduces a file to its first image.
  * @param bytes may be changed
  * @throws {VggError} IMAGE_LIMIT
  */
-export function firstImageOf(bytes: Uint8Array, format: ImageFormat, name: string): Buffer {
+export function firstImageOf(bytes: Uint8Array, format: DecodedFormat, name: string): FirstImage {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return limited(name, () => readers[format](buffer));
 }
@@ -41,7 +56,12 @@ export function firstImageOf(bytes: Uint8Array, format: ImageFormat, name: strin
  * Checks an AVIF's tiles. A decoder decodes each whole tile, whether or not all of it is used, at 30 ms a megapixel.
  * @throws {VggError} IMAGE_LIMIT
  */
-export function checkTiles(image: Buffer, format: ImageFormat, pixels: number, name: string): void {
+export function checkTiles(
+  image: Buffer,
+  format: DecodedFormat,
+  pixels: number,
+  name: string,
+): void {
   if (format !== "AVIF") return;
   const most = 3 * pixels + 4_000_000;
   limited(name, () => {

@@ -6,6 +6,7 @@ import sharp from "sharp";
 import { describe, expect, it } from "vitest";
 import { preprocess } from "../../lib/index.ts";
 
+import { bmp } from "../support/bmp.ts";
 import {
   cropOf,
   drawing,
@@ -24,6 +25,7 @@ import {
 
 describe("decoding", () => {
   const colour = [200, 100, 50];
+  const drawn = Array.from({ length: 64 * 48 }, () => [50, 100, 200]).flat();
   it.each<[string, () => Promise<Uint8Array>, number]>([
     ["PNG", () => plain(64, 48).png().toBuffer(), 0],
     ["JPEG", () => plain(64, 48).jpeg({ quality: 95 }).toBuffer(), 2],
@@ -33,14 +35,46 @@ describe("decoding", () => {
     ["BigTIFF", () => plain(64, 48).tiff({ bigtiff: true, compression: "none" }).toBuffer(), 0],
     ["AVIF", () => plain(64, 48).avif({ lossless: true }).toBuffer(), 1],
     ["16-bit PNG", () => plain(64, 48).toColourspace("rgb16").png().toBuffer(), 0],
-    ["CMYK JPEG", () => plain(64, 48).toColourspace("cmyk").jpeg({ quality: 100 }).toBuffer(), 32],
-    ["CMYK TIFF", () => plain(64, 48).toColourspace("cmyk").tiff().toBuffer(), 32],
+    ["BMP", async () => bmp({ width: 64, height: 48, bits: 24, pixels: drawn }), 0],
+    ["PPM", async () => Buffer.from(`P3 64 48 255 ${"200 100 50 ".repeat(64 * 48)}`), 0],
   ])("reads %s", async (_, make, tolerance) => {
     const { width, height, data } = await pixelsOf(await make());
     expect([width, height, data.length]).toEqual([64, 48, 64 * 48 * 3]);
     for (const [channel, value] of colour.entries()) {
       expect(Math.abs(data[channel]! - value)).toBeLessThanOrEqual(tolerance);
     }
+  });
+
+  it("converts CMYK as PIL does, and takes each CMYK JPEG as inverted", async () => {
+    const image = plain(64, 48).toColourspace("cmyk");
+    const tiff = await image.clone().tiff({ compression: "none" }).toBuffer();
+    const jpeg = await image.clone().jpeg({ quality: 100 }).toBuffer();
+    // libvips inverts only with Adobe's marker.
+    const unmarked = Buffer.from(jpeg);
+    unmarked.write("Other", jpeg.indexOf("Adobe"), "latin1");
+    for (const bytes of [tiff, jpeg, unmarked]) {
+      const file = sharp(bytes).pipelineColourspace("cmyk").toColourspace("cmyk");
+      const inks = (await file.raw().toBuffer()).map((ink) =>
+        bytes === unmarked ? 255 - ink : ink,
+      );
+      const [c, m, y, k] = inks;
+      const light = (ink: number) => ((255 - ink) * (255 - k!)) / 255;
+      const { data } = await pixelsOf(bytes);
+      for (const [i, ink] of [c!, m!, y!].entries())
+        expect(Math.abs(data[i]! - light(ink))).toBeLessThanOrEqual(1);
+    }
+  });
+
+  it("keeps the colour of a GIF's transparent pixels, and gives it to those around its frame", async () => {
+    // 3 × 1 pixels; a frame of one pixel covers the second. Colour 1 is transparent.
+    const head = [3, 0, 1, 0, 0x80, 0, 0, 9, 8, 7, 200, 100, 50, 0x21, 0xf9, 4, 1, 0, 0, 1, 0];
+    const frame = [0x2c, 1, 0, 0, 0, 1, 0, 1, 0, 0, 2, 2, 0x4c, 1, 0, 0x3b];
+    const gif = Buffer.concat([Buffer.from("GIF89a"), Buffer.from([...head, ...frame])]);
+    const hidden = [200, 100, 50];
+    expect([...(await pixelsOf(Buffer.from(gif))).data]).toEqual([...hidden, ...hidden, ...hidden]);
+    // Without transparency, the pixels around have the first colour.
+    gif[6 + 16] = 0;
+    expect([...(await pixelsOf(gif)).data]).toEqual([9, 8, 7, ...hidden, 9, 8, 7]);
   });
 
   it("drops alpha and keeps the colour under it", async () => {
@@ -69,14 +103,22 @@ describe("decoding", () => {
     );
   });
 
-  it("keeps the high byte of 16-bit samples", async () => {
+  it("keeps the high byte of 16-bit samples, but shows the first 255 of plain grey, as PIL does", async () => {
     const samples = new Uint16Array([0x00ff, 0x1234, 0xff00, 0x80ff]);
-    const image = sharp(samples, { raw: { width: 4, height: 1, channels: 1 } });
-    const { data } = await pixelsOf(await image.toColourspace("grey16").png().toBuffer());
-    expect([data[0], data[3], data[6], data[9]]).toEqual([0, 0x12, 0xff, 0x80]);
-    const little = Uint8Array.of(0xff, 0x80, 0, 0x90);
+    const image = (channels: 1 | 2 | 4) =>
+      sharp(samples, { raw: { width: 4 / channels, height: 1, channels } });
+    const rgb = await image(4).toColourspace("rgb16").png().toBuffer();
+    expect([...(await pixelsOf(rgb)).data]).toEqual([0, 0x12, 0xff]);
+    const alpha = await image(2).toColourspace("grey16").png().toBuffer();
+    expect([...(await pixelsOf(alpha)).data]).toEqual([0, 0, 0, 0xff, 0xff, 0xff]);
+    const grey = await sharp(Uint16Array.of(7, 255, 256, 65_535), {
+      raw: { width: 4, height: 1, channels: 1 },
+    });
+    const { data } = await pixelsOf(await grey.toColourspace("grey16").png().toBuffer());
+    expect([data[0], data[3], data[6], data[9]]).toEqual([7, 255, 255, 255]);
+    const little = Uint8Array.of(0x80, 0, 0, 0x90);
     expect([...(await pixelsOf(tiff(16, 1, little))).data]).toEqual([
-      0x80, 0x80, 0x80, 0x90, 0x90, 0x90,
+      0x80, 0x80, 0x80, 255, 255, 255,
     ]);
   });
 
@@ -156,6 +198,45 @@ describe("decoding", () => {
   });
 });
 
+describe("a JPEG that breaks a rule but is whole", () => {
+  const scan = photo.indexOf(Buffer.of(0xff, 0xda));
+  it("may have wrong parameters of its scan, as Samsung's cameras write", async () => {
+    const bytes = Buffer.from(photo);
+    // The last coefficient of the scan: 0 instead of 63.
+    bytes[scan + 2 + photo.readUInt16BE(scan + 2) - 2] = 0;
+    expectSame((await pixelsOf(bytes)).data, (await pixelsOf(photo)).data);
+  });
+
+  it("may have bytes between two markers", async () => {
+    for (const junk of [[0], [0, 0x12, 0x34], Array(5000).fill(1)]) {
+      const bytes = Buffer.concat([
+        photo.subarray(0, scan),
+        Buffer.from(junk),
+        photo.subarray(scan),
+      ]);
+      expectSame((await pixelsOf(bytes)).data, (await pixelsOf(photo)).data);
+    }
+  });
+});
+
+describe("a TIFF of a kind that is not supported", () => {
+  const changed = (tag: number, value: number) => {
+    const bytes = tiff(8, 1, new Uint8Array(2), [tag]);
+    for (let at = 10; at < 10 + 11 * 12; at += 12)
+      if (bytes.readUInt16LE(at) === tag) bytes.writeUInt32LE(value, at + 8);
+    return bytes;
+  };
+  it.each<[string, Uint8Array]>([
+    ["old-style JPEG compression", changed(259, 6)],
+    ["LZMA compression", changed(259, 34_925)],
+    ["compression 12345", changed(259, 12_345)],
+    ["CIELab colours", changed(262, 8)],
+    ["samples of 12 bits", tiff(12, 1, new Uint8Array(3))],
+  ])("is not called damaged: %s", async (reason, bytes) => {
+    await expectCode(preprocess(bytes), "IMAGE_FORMAT", `it has ${reason}`);
+  });
+});
+
 describe("what is not an image", () => {
   const damaged = Buffer.from(drawing);
   damaged[50_000]! ^= 1;
@@ -179,7 +260,7 @@ describe("what is not an image", () => {
     ["HEIC", box("heic\0\0\0\0mif1heic"), "IMAGE_FORMAT", /HEIC/],
     ["HEIC that is also mif1", box("mif1\0\0\0\0avifheic"), "IMAGE_FORMAT", /HEIC/],
     ["JPEG XL", box("").fill("\0\0\0\x0cJXL \r\n", 0, 10, "latin1"), "IMAGE_FORMAT", /JPEG XL/],
-    ["BMP", Buffer.from("BM\0\0\0\0"), "IMAGE_FORMAT", /BMP/],
+    ["BMP", Buffer.from("BM\0\0\0\0"), "IMAGE_FORMAT", /BMP file of an unknown version/],
     ["a Git LFS pointer", Buffer.from("version https://git-lfs.x"), "IMAGE_FORMAT", /Git LFS/],
     ["zeros", new Uint8Array(64), "IMAGE_FORMAT", /begins with 0000000000000000$/],
     ["two bytes of a JPEG", photo.subarray(0, 2), "IMAGE_FORMAT", /begins with ffd8$/],

@@ -3,9 +3,10 @@ import { deflateSync } from "node:zlib";
 import sharp from "sharp";
 import { describe, expect, it, vi } from "vitest";
 import { cropWindow } from "../../lib/image/crop.ts";
-import { maxSide, openImage } from "../../lib/image/decode.ts";
+import { openImage } from "../../lib/image/decode.ts";
 import { reasonOfDecoder } from "../../lib/image/errors.ts";
-import { formatOf } from "../../lib/image/format.ts";
+import { type DecodedFormat, formatOf } from "../../lib/image/format.ts";
+import { maxSide } from "../../lib/image/pixels.ts";
 import { firstImageOf } from "../../lib/image/structure.ts";
 import { preprocess } from "../../lib/index.ts";
 import {
@@ -31,7 +32,7 @@ import {
 /** Returns the bytes that the decoder gets. */
 const cut = (bytes: Uint8Array) => {
   const own = Uint8Array.from(bytes);
-  return firstImageOf(own, formatOf(own)!, "test");
+  return firstImageOf(own, formatOf(own) as DecodedFormat, "test").image;
 };
 /** Expects that the decoder gets few bytes, and that they decode to the pixels of `same`. */
 async function expectCut(bytes: Buffer, maxBytes: number, same: Uint8Array) {

@@ -32,7 +32,8 @@ export const cropOf = (
   );
   return cropPixels(openSource(source, "source"), preprocessing, options);
 };
-export const pixelsOf = async (bytes: Uint8Array) => (await openImage(bytes, "test", 1e8)).decode();
+export const pixelsOf = async (bytes: Uint8Array, maxPixels = 1e8) =>
+  (await openImage(bytes, "test", maxPixels)).decode();
 
 /** A temporary folder for the test file that imports this module. It is removed at the end. */
 export const scratch = mkdtempSync(join(tmpdir(), "vgg-image-"));

@@ -77,3 +77,19 @@ export function checkJpeg(bytes: Buffer): Buffer {
   }
   return bytes;
 }
+
+/** Whether a JPEG has Adobe's marker, by which libvips knows that 255 means no ink. */
+export function hasAdobeMarker(bytes: Buffer): boolean {
+  let at = 2;
+  while (at + 12 <= bytes.length) {
+    const marker = bytes[at + 1]!;
+    if (bytes[at] !== 0xff || isAlone(marker)) {
+      at = nextMarker(bytes, at + 1);
+      continue;
+    }
+    if (marker === 0xda) return false;
+    if (marker === 0xee && bytes.toString("latin1", at + 4, at + 9) === "Adobe") return true;
+    at += 2 + bytes.readUInt16BE(at + 2);
+  }
+  return false;
+}

@@ -1,0 +1,58 @@
+// Decoded images: their form, and the limits of their size.
+import { imageError } from "./errors.js";
+
+/**
+ * 8-bit pixels. `data` is (height, width, 3), red first, in rows without gaps. The pixels have the file's order, which
+ * is (width, height, 3) from orientation 5 on.
+ */
+export interface Pixels {
+  /** The size of the upright image, in pixels. */
+  readonly width: number;
+  readonly height: number;
+  /** The EXIF orientation, 1 to 8. 1 means upright. */
+  readonly orientation: number;
+  readonly data: Uint8Array;
+}
+
+/** Pixels that the caller decoded: (height, width, channels) bytes, in rows without gaps. */
+export interface RawPixels {
+  readonly data: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+  /** 1: grey. 3: red, green and blue. 4: these and alpha, which is dropped. */
+  readonly channels: 1 | 3 | 4;
+}
+
+/** An image whose header was read. */
+export interface OpenedImage {
+  /** Estimate of the memory that decoding takes, with the pixels. */
+  readonly peakBytes: number;
+  /** The size in the file's order, in pixels. */
+  readonly width: number;
+  readonly height: number;
+  /**
+   * Decodes the first frame or page as PIL's convert("RGB") does: alpha is dropped, grey and palettes are expanded,
+   * colour profiles are ignored, CMYK becomes (255 - c)(255 - k) / 255. Grey of 16 bits is white from 255 on; other
+   * 16-bit samples keep their high byte.
+   *
+   * @param timeoutMs stops decoders that decode row by row; others run to their end
+   * @throws {VggError} IMAGE_FORMAT, IMAGE_CORRUPT, OUT_OF_MEMORY
+   */
+  decode(timeoutMs?: number): Promise<Pixels>;
+}
+
+/**
+ * The limit of JPEG. Besides its pixels, each row costs a decoder 0.5 µs, and each column costs memory in the rows that
+ * libvips holds.
+ */
+export const maxSide = 65_535;
+
+/** @throws {VggError} IMAGE_TOO_LARGE, IMAGE_LIMIT */
+export function checkSize(width: number, height: number, name: string, maxPixels: number): void {
+  const refuse = (code: "IMAGE_TOO_LARGE" | "IMAGE_LIMIT", expected: string) => {
+    throw imageError(name, code, `Expected ${expected} but it has ${width} × ${height}`);
+  };
+  if (width * height > maxPixels) refuse("IMAGE_TOO_LARGE", `at most ${maxPixels} pixels`);
+  if (Math.max(width, height) > maxSide)
+    refuse("IMAGE_LIMIT", `sides of at most ${maxSide} pixels`);
+}
