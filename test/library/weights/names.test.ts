@@ -1,53 +1,17 @@
-// Which names of a file are a network's parameters: wrappers anywhere, other names, several networks, other networks.
+// Which names of a file are a network's parameters: wrappers anywhere, other names, several networks.
 import { describe, expect, it } from "vitest";
-import { contiguousStrides, type StoredTensor } from "../../lib/checkpoint/checkpoint.ts";
-import { commandLineMessage } from "../../lib/errors.ts";
-import { type Architecture, architectures, VggError } from "../../lib/index.ts";
-import { elementCount } from "../../lib/tensor.ts";
-import { parameterTable } from "../../lib/vgg/parameters.ts";
-import { topology } from "../../lib/vgg/topology.ts";
-import { identifyWeights } from "../../lib/vgg/weight-names.ts";
-
-let offset = 0;
-function stored(shape: readonly number[]): StoredTensor {
-  const elements = elementCount(shape);
-  offset += 4 * elements + 4;
-  const storage = { ...{ elements, offset }, dtype: "float32" as const };
-  return {
-    ...{ dtype: "float32", shape, strides: contiguousStrides(shape), offset: 0 },
-    storage: { ...storage, crc: undefined, deflatedBytes: undefined },
-  };
-}
-
-type Tensors = Map<string, StoredTensor>;
-const stateDict = (
-  arch: Architecture,
-  sizes: { numClasses?: number; inChannels?: number } = {},
-): Tensors =>
-  new Map(parameterTable(topology(arch, sizes)).map(({ name, shape }) => [name, stored(shape)]));
-const renamed = (tensors: Tensors, change: (name: string) => string): Tensors =>
-  new Map([...tensors].map(([name, tensor]) => [change(name), tensor]));
-const merged = (...all: Tensors[]): Tensors => new Map(all.flatMap((tensors) => [...tensors]));
-const extra = (shapes: Record<string, number[]>): Tensors =>
-  new Map(Object.entries(shapes).map(([name, shape]) => [name, stored(shape)]));
-
-const identify = (tensors: Tensors, arch?: Architecture, prefix?: string) =>
-  identifyWeights({ path: "f.pth", arch, prefix }, tensors);
-
-function refusal(tensors: Tensors, arch?: Architecture, prefix?: string): VggError {
-  try {
-    identify(tensors, arch, prefix);
-  } catch (error) {
-    expect(error).toBeInstanceOf(VggError);
-    const { code, message } = error as VggError;
-    expect(code).toBe("STATE_DICT_MISMATCH");
-    expect(message.startsWith("f.pth: Expected ")).toBe(true);
-    expect(message.split("\n").length).toBeLessThanOrEqual(10);
-    for (const line of message.split("\n")) expect(line.length, line).toBeLessThan(1000);
-    return error as VggError;
-  }
-  throw new Error("Expected a refusal");
-}
+import { commandLineMessage } from "../../../lib/errors.ts";
+import { type Architecture, architectures } from "../../../lib/index.ts";
+import {
+  extra,
+  identify,
+  merged,
+  refusal,
+  renamed,
+  stateDict,
+  stored,
+  type Tensors,
+} from "../../support/stored-tensors.ts";
 
 /** Asserts that each parameter is the tensor of the plain network. */
 function expectSame(
@@ -284,109 +248,5 @@ describe("several networks", () => {
     const { message } = refusal(merged(split, head));
     expect(message).toContain("b.classifier.6.weight and old.classifier.6.weight");
     expectSame(merged(plain, head), plain, "vgg11", [...head.keys()]);
-  });
-});
-
-describe("a file without a whole network", () => {
-  it.each(architectures)(
-    "is refused if a parameter of %s is missing or has another shape",
-    (arch) => {
-      const tensors = stateDict(arch);
-      for (const name of tensors.keys()) {
-        if (name.endsWith("_tracked")) continue;
-        const lacking = new Map([...tensors].filter(([each]) => each !== name));
-        for (const wanted of [undefined, arch])
-          expect(refusal(lacking, wanted).message).toContain(`Missing keys: ${name}`);
-        const misshapen = new Map(tensors).set(name, stored([2, 2]));
-        const { message } = refusal(
-          renamed(misshapen, (each) => `m.${each}`),
-          arch,
-        );
-        expect(message).toContain(`m.${name} (expected (`);
-      }
-    },
-  );
-
-  it.each(architectures)("with the features of %s only says so", (arch) => {
-    const features = new Map([...stateDict(arch)].filter(([name]) => name.startsWith("features")));
-    const { message } = refusal(renamed(features, (name) => `model.${name}`));
-    expect(message).toContain(
-      `but the file has the features of a ${arch} only: no classifier; Vgg.create("${arch}")`,
-    );
-    const bare = renamed(features, (name) => name.replace("features.", ""));
-    expect(refusal(bare).message).toContain(
-      `these are the features of a ${arch} only: no classifier`,
-    );
-    expect(refusal(renamed(bare, (name) => `backbone.${name}`)).message).toContain(
-      `of a ${arch} only`,
-    );
-  });
-
-  it.each<[string, Record<string, number[]>]>([
-    [
-      "a ResNet",
-      {
-        "conv1.weight": [64, 3, 7, 7],
-        "layer1.0.conv1.weight": [64, 64, 1, 1],
-        "fc.weight": [9, 9],
-      },
-    ],
-    [
-      "an AlexNet",
-      {
-        "features.0.weight": [64, 3, 11, 11],
-        "classifier.1.weight": [4096, 9216],
-        "classifier.4.weight": [9],
-      },
-    ],
-    [
-      "a DenseNet",
-      { "features.conv0.weight": [1], "features.denseblock1.denselayer1.norm1.weight": [1] },
-    ],
-    [
-      "a MobileNet",
-      {
-        "features.0.0.weight": [32, 3, 3, 3],
-        "features.1.conv.0.0.weight": [1],
-        "classifier.1.weight": [1],
-      },
-    ],
-    ["Keras's VGG", { "block1_conv1.weight": [1] }],
-    ["Caffe's VGG", { "conv1_1.weight": [64, 3, 3, 3] }],
-    ["an optimizer's state", { "exp_avg.0": [1] }],
-  ])("with the names of %s says so", (what, names) => {
-    for (const wanted of [undefined, "vgg16"] as const) {
-      const { message } = refusal(extra(names), wanted);
-      expect(message.split("\n")[0]).toContain(`these are the names of ${what}`);
-    }
-  });
-
-  it("says what else it is", () => {
-    expect(refusal(new Map()).message).toContain("the file has no tensors");
-    expect(refusal(extra({ "x.w": [1], y: [2] })).message).toContain("not the names of a VGG");
-    const old = renamed(stateDict("vgg11"), (name) =>
-      name.replace("classifier.0", "classifier.1").replace("classifier.3", "classifier.4"),
-    );
-    expect(refusal(old).message.split("\n")[0]).toContain("torchvision before March 2017");
-    const pruned = new Map(stateDict("vgg11"));
-    pruned
-      .set("features.0.weight_orig", pruned.get("features.0.weight")!)
-      .delete("features.0.weight");
-    expect(refusal(pruned).message).toContain("call prune.remove");
-    const less = new Map([...stateDict("vgg16")].filter(([name]) => name !== "features.28.bias"));
-    expect(refusal(less, "vgg11").message).toContain(
-      'The file is like a vgg16; load it with "vgg16"',
-    );
-  });
-
-  it("has its lists and names cut", () => {
-    const many = extra(
-      Object.fromEntries(Array.from({ length: 900 }, (_, i) => [`w${i}${"x".repeat(5000)}`, [1]])),
-    );
-    const { message } = refusal(many);
-    expect(message).toContain("… and 894 more");
-    expect(message.length).toBeLessThan(1500);
-    const long = `features${".a".repeat(200_000)}.0.weight`;
-    expect(refusal(extra({ [long]: [1], [`${long}x`]: [1] })).message.length).toBeLessThan(1000);
   });
 });
