@@ -12,6 +12,7 @@ import {
   folder,
   golden,
   goldens,
+  lie,
   pixelsOf,
   plain,
   raw,
@@ -125,19 +126,6 @@ describe("the addon's resizeCrop", () => {
       const sum = weights.reduce((a, b) => a + b);
       return row.reduce((total, value, k) => total + (value * weights[k]!) / sum, 0);
     });
-  }
-  /** The pixels of an upright image as a file with this EXIF orientation stores them. */
-  function lie(upright: Uint8Array, width: number, height: number, orientation: number) {
-    const lying = new Uint8Array(upright.length);
-    for (let y = 0; y < height; ++y) {
-      for (let x = 0; x < width; ++x) {
-        const column = [2, 3, 6, 7].includes(orientation) ? width - 1 - x : x;
-        const row = [3, 4, 7, 8].includes(orientation) ? height - 1 - y : y;
-        const to = orientation < 5 ? row * width + column : column * height + row;
-        lying.set(upright.subarray((y * width + x) * 3, (y * width + x + 1) * 3), to * 3);
-      }
-    }
-    return lying;
   }
   const transpose = (rows: number[][]) => rows[0]!.map((_, x) => rows.map((row) => row[x]!));
 

@@ -45,6 +45,20 @@ export const raw = (width: number, height: number, channels: 1 | 2 | 3 | 4, data
 export const plain = (width: number, height: number, colour = { r: 200, g: 100, b: 50 }) =>
   sharp({ create: { width, height, channels: 3, background: colour } });
 
+/** The pixels of an upright image as a file with this EXIF orientation stores them. */
+export function lie(upright: Uint8Array, width: number, height: number, orientation: number) {
+  const lying = new Uint8Array(upright.length);
+  for (let y = 0; y < height; ++y) {
+    for (let x = 0; x < width; ++x) {
+      const column = [2, 3, 6, 7].includes(orientation) ? width - 1 - x : x;
+      const row = [3, 4, 7, 8].includes(orientation) ? height - 1 - y : y;
+      const to = orientation < 5 ? row * width + column : column * height + row;
+      lying.set(upright.subarray((y * width + x) * 3, (y * width + x + 1) * 3), to * 3);
+    }
+  }
+  return lying;
+}
+
 /** A TIFF of 2 × 1 grey samples, with optional unknown tags. */
 export function tiff(
   bits: number,
