@@ -1,8 +1,9 @@
 // Loads weights: finds the file, checks it against the options, and opens a model that takes its values.
-import { checkOneOf, checkSignal, readOptions, typeError } from "../check.js";
+import { bare, checkOneOf, checkSignal, readOptions, typeError } from "../check.js";
 import { readOptionNames } from "../checkpoint/checkpoint.js";
 import { openCheckpoint } from "../checkpoint/open.js";
 import { VggError } from "../errors.js";
+import { preprocessingNames } from "../image/preprocessing.js";
 import { isWeightsName, pullWeights } from "./known-weights.js";
 import {
   checkLabels,
@@ -12,9 +13,11 @@ import {
   optionNames,
   type VggOptions,
 } from "./options.js";
+import { combine } from "./preprocessing/statement.js";
+import { readFilesBeside, readMetadata, statedImageSize } from "./preprocessing/stored.js";
 import { storedImageSize } from "./save.js";
 import type { ModelState } from "./state.js";
-import { type Architecture, architectures, topology } from "./topology.js";
+import { type Architecture, architectures, topology, usualImageSize } from "./topology.js";
 import { type IdentifiedWeights, identifyWeights } from "./weight-names.js";
 
 interface LoadCall {
@@ -65,13 +68,22 @@ type Open<Model> = (
   report: LoadReport,
 ) => Promise<Model>;
 
+const ownNames = ["prefix", "signal", "onProgress"];
+
+/** Reads the options, and the parts of `preprocess`. */
+function readGiven(options: LoadOptions): LoadOptions {
+  const given = readOptions(options, "options", [...optionNames, ...readOptionNames, ...ownNames]);
+  if (given.preprocess === undefined) return given;
+  const preprocess = readOptions(given.preprocess, "preprocess", preprocessingNames);
+  return bare({ ...given, preprocess });
+}
+
 /** Opens the file of a path or of known weights while `open` makes a model of it. */
 export async function loadWeights<Model>(
   { arch, source, options }: LoadCall,
   open: Open<Model>,
 ): Promise<Model> {
-  const own = ["prefix", "signal", "onProgress"];
-  const given = readOptions(options, "options", [...optionNames, ...readOptionNames, ...own]);
+  const given = readGiven(options);
   const { key, verify, maxHeaderBytes, prefix, signal, onProgress } = given;
   checkSignal(signal);
   if (prefix !== undefined && typeof prefix !== "string")
@@ -83,13 +95,13 @@ export async function loadWeights<Model>(
   // Check all that can be checked without the file before a download of half a gigabyte.
   const { device, precision } = await openDeviceOf(given);
   checkLabels(given.labels, given.numClasses ?? given.labels?.length ?? 0);
-  const path =
-    arch !== undefined && isWeightsName(source)
-      ? await pullWeights(arch, source, {
-          ...(signal === undefined ? {} : { signal }),
-          ...(onProgress === undefined ? {} : { onProgress }),
-        })
-      : source;
+  const isKnown = arch !== undefined && isWeightsName(source);
+  const path = isKnown
+    ? await pullWeights(arch, source, {
+        ...(signal === undefined ? {} : { signal }),
+        ...(onProgress === undefined ? {} : { onProgress }),
+      })
+    : source;
   const reading = {
     ...(key === undefined ? {} : { key }),
     ...(verify === undefined ? {} : { verify }),
@@ -101,8 +113,15 @@ export async function loadWeights<Model>(
     checkAgreement(path, given, weights);
     const { inChannels, numClasses, scheme, ignored } = weights;
     const { format, labels: stored, metadata } = checkpoint.contents;
-    const labels = given.labels ?? (stored?.length === numClasses ? stored : undefined);
-    const imageSize = given.imageSize ?? storedImageSize(metadata);
+    const beside = isKnown ? undefined : await readFilesBeside(path, weights.arch);
+    const labels =
+      given.labels ?? [stored, beside?.labels].find((names) => names?.length === numClasses);
+    const own = readMetadata(metadata, path);
+    const configs = beside?.statements ?? [];
+    const statements = own === undefined ? configs : [own, ...configs];
+    const imageSize = given.imageSize ?? storedImageSize(metadata) ?? statedImageSize(statements);
+    const sizes = { inChannels, imageSize: imageSize ?? usualImageSize };
+    const preprocess = combine(given.preprocess, statements, sizes) ?? given.preprocess;
     const complete = {
       ...given,
       device,
@@ -111,8 +130,15 @@ export async function loadWeights<Model>(
       numClasses,
       ...(imageSize === undefined ? {} : { imageSize }),
       ...(labels === undefined ? {} : { labels }),
+      ...(preprocess === undefined ? {} : { preprocess }),
     };
-    const report = Object.freeze({ path, format, names: scheme, ignored: Object.freeze(ignored) });
+    const report = Object.freeze({
+      path,
+      format,
+      names: scheme,
+      ignored: Object.freeze(ignored),
+      configs: Object.freeze(configs.map((config) => config.path)),
+    });
     const fill = (state: ModelState) => state.loadCheckpoint(checkpoint, weights);
     return await open(weights.arch, complete, fill, report);
   } finally {

@@ -52,8 +52,6 @@ export class Vgg extends NamedParameters {
   readonly device: Device;
   /** The arithmetic. */
   readonly precision: Precision;
-  /** How images become the network's input, frozen; undefined for a network with other than 1 or 3 channels. */
-  readonly preprocessing: Preprocessing | undefined;
   /** Where the parameters came from, and what else the file has. Undefined for a model that `create` made. */
   readonly loadReport: LoadReport | undefined;
   #topology: Topology;
@@ -132,7 +130,7 @@ export class Vgg extends NamedParameters {
     report: LoadReport | undefined,
   ) {
     const state = new ModelState(device, checked, precision);
-    super(state, checked, labels, () => this.#checkLive());
+    super(state, checked, labels, preprocessing, () => this.#checkLive());
     this.#topology = checked;
     this.arch = checked.arch;
     this.inChannels = checked.inChannels;
@@ -140,7 +138,6 @@ export class Vgg extends NamedParameters {
     this.imageSize = checked.imageSize;
     this.device = device;
     this.precision = precision;
-    this.preprocessing = preprocessing;
     this.loadReport = report;
     this.#state = state;
     this.#graphs = new ModelGraphs(device, checked, state.store);

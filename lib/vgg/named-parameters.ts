@@ -2,6 +2,7 @@
 import { readOptions, typeError } from "../check.js";
 import type { WriteOptions } from "../checkpoint/safetensors.js";
 import type { DType } from "../dtype.js";
+import type { Preprocessing } from "../image/preprocessing.js";
 import type { Tensor } from "../tensor.js";
 import type { ParameterInfo } from "./parameters.js";
 import { saveModel } from "./save.js";
@@ -30,6 +31,7 @@ export abstract class NamedParameters {
   readonly labels: readonly string[] | undefined;
   #state: ModelState;
   #topology: Topology;
+  #preprocessing: Preprocessing | undefined;
   #checkLive: () => void;
 
   /** @param checkLive throws if the model was disposed */
@@ -37,12 +39,22 @@ export abstract class NamedParameters {
     state: ModelState,
     topology: Topology,
     labels: readonly string[] | undefined,
+    preprocessing: Preprocessing | undefined,
     checkLive: () => void,
   ) {
     this.labels = labels;
     this.#state = state;
     this.#topology = topology;
+    this.#preprocessing = preprocessing;
     this.#checkLive = checkLive;
+  }
+
+  /**
+   * How images become the network's input: the option `preprocess` over what the file says, over the transforms of
+   * torchvision's weights. Frozen. Undefined for a network with other than 1 or 3 channels.
+   */
+  get preprocessing(): Preprocessing | undefined {
+    return this.#preprocessing;
   }
 
   /** The number of trainable elements: 132,863,336 for VGG11 with 1000 classes. */
@@ -110,8 +122,8 @@ export abstract class NamedParameters {
   }
 
   /**
-   * Writes the parameters as safetensors, with the architecture, the image size and the labels. Includes the writes of earlier calls and of no later ones.
-   * Forwards do not wait for it. A parameter that a later call replaces is copied first.
+   * Writes the parameters as safetensors, with the architecture, the image size, the preprocessing and the labels.
+   * Includes the writes of earlier calls and of no later ones. Forwards do not wait for it. A parameter that a later call replaces is copied first.
    * @throws {TypeError} not a path, metadata that is not an object of strings
    * @throws {RangeError} no file, or contents that a reader would refuse
    * @throws {VggError} DISPOSED, DISK_FULL, FOLDER_UNUSABLE
@@ -119,6 +131,6 @@ export abstract class NamedParameters {
    */
   async save(path: string, options: WriteOptions = {}): Promise<void> {
     this.#checkLive();
-    await saveModel(this.#state, this.#topology, this.labels, path, options);
+    await saveModel(this.#state, this.#topology, this, path, options);
   }
 }

@@ -61,6 +61,8 @@ export interface LoadReport {
   readonly names: "torchvision" | "timm" | "tutorial";
   /** Names in the file that are no parameters of the network, in the file's order. They were not read. */
   readonly ignored: readonly string[];
+  /** The paths of JSON files beside it that say how images become the network's input. */
+  readonly configs: readonly string[];
 }
 
 /** Options of `classify` and `classifyEach`. */

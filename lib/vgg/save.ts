@@ -2,15 +2,23 @@
 import { readOptions } from "../check.js";
 import { checkMetadata, type WriteOptions, writeTensors } from "../checkpoint/safetensors.js";
 import { checkPath } from "../files/replace.js";
+import type { Preprocessing } from "../image/preprocessing.js";
 import { imagenetLabels } from "./labels.js";
+import { toMetadata } from "./preprocessing/stored.js";
 import type { ModelState } from "./state.js";
 import { isImageSize, type Topology } from "./topology.js";
+
+/** What is stored beside the parameters. */
+interface Described {
+  readonly labels: readonly string[] | undefined;
+  readonly preprocessing: Preprocessing | undefined;
+}
 
 /** Checks the arguments and writes the file. Labels are stored unless they are ImageNet's. */
 export async function saveModel(
   state: ModelState,
   { arch, imageSize }: Topology,
-  labels: readonly string[] | undefined,
+  { labels, preprocessing }: Described,
   path: string,
   options: WriteOptions,
 ): Promise<void> {
@@ -19,7 +27,14 @@ export async function saveModel(
   const checked = checkMetadata(metadata);
   const stored =
     labels === undefined || labels === imagenetLabels ? {} : { labels: JSON.stringify(labels) };
-  const described = { format: "pt", arch, imageSize: String(imageSize), ...stored, ...checked };
+  const described = {
+    format: "pt",
+    arch,
+    imageSize: String(imageSize),
+    ...toMetadata(preprocessing),
+    ...stored,
+    ...checked,
+  };
   await state.hold((entries) => writeTensors(path, entries, described));
 }
 

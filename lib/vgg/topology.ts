@@ -91,6 +91,9 @@ const hiddenFeatures = 4096;
 
 const imageSizes = [32, 8192] as const;
 
+/** The image size of the published networks. */
+export const usualImageSize = 224;
+
 /** Whether a value is an image size that a topology can have. */
 export const isImageSize = (value: unknown): value is number => isInteger(value, ...imageSizes);
 
@@ -101,7 +104,7 @@ export function topology(arch: Architecture, options: TopologyOptions = {}): Top
     checkInteger(optionOf(options, name, usual), name, min, max);
   const inChannels = integer("inChannels", 3, 1, 4096);
   const numClasses = integer("numClasses", 1000, 1, 1_000_000);
-  const imageSize = integer("imageSize", 224, ...imageSizes);
+  const imageSize = integer("imageSize", usualImageSize, ...imageSizes);
 
   const modules: Module[] = [];
   let index = 0;

@@ -1,0 +1,113 @@
+// Preprocessing in and beside files of weights: what `save` stores, and the JSON that other programs leave beside it.
+import { stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { isPlainObject } from "../../check.js";
+import { labelsFrom } from "../../checkpoint/labels.js";
+import { VggError } from "../../errors.js";
+import { isMissing } from "../../files/errors.js";
+import { readWhole } from "../../files/read-whole.js";
+import type { Preprocessing } from "../../image/preprocessing.js";
+import { type Architecture, isImageSize } from "../topology.js";
+import { field } from "./fields.js";
+import { readHuggingFace } from "./hugging-face.js";
+import type { Part, StatedPart, Statement } from "./statement.js";
+import { readTimm } from "./timm.js";
+
+/** The key of safetensors' metadata. */
+const key = "preprocessing";
+const parts: readonly Part[] = ["mean", "std", "resize", "interpolation", "orientation"];
+
+/** Returns the metadata that `readMetadata` reads. The limit of pixels belongs to a machine, not to a file. */
+export function toMetadata(
+  preprocessing: Preprocessing | undefined,
+): Readonly<Record<string, string>> {
+  if (preprocessing === undefined) return {};
+  const { maxPixels: _, ...stored } = preprocessing;
+  return { [key]: JSON.stringify(stored) };
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Reads what `save` stored. Another program's text under this key counts as none. */
+export function readMetadata(
+  metadata: ReadonlyMap<string, string>,
+  path: string,
+): Statement | undefined {
+  const stored = parsed(metadata.get(key) ?? "");
+  if (!isPlainObject(stored)) return undefined;
+  const stated = parts.flatMap((part): (readonly [Part, StatedPart])[] => {
+    const value = field(stored, part);
+    return value === undefined ? [] : [[part, { name: `metadata ${key}.${part}`, value }]];
+  });
+  const crop = field(stored, "crop");
+  return {
+    path,
+    parts: Object.fromEntries(stated),
+    crop: typeof crop === "number" ? crop : undefined,
+  };
+}
+
+/** Returns the first image size that is stated and that a network can have. */
+export function statedImageSize(statements: readonly Statement[]): number | undefined {
+  return statements.map(({ crop }) => crop).find(isImageSize);
+}
+
+/** What JSON files beside weights state. */
+export interface Beside {
+  /** The first one decides. */
+  readonly statements: readonly Statement[];
+  /** Class names. */
+  readonly labels: readonly string[] | undefined;
+}
+
+const maxBytes = 16 * 2 ** 20;
+
+/** Reads a regular file of at most 16 MiB. Returns undefined if there is none. */
+async function readBeside(path: string): Promise<string | undefined> {
+  try {
+    const stats = await stat(path);
+    return stats.isFile() && stats.size <= maxBytes ? await readWhole(path) : undefined;
+  } catch (cause) {
+    if (isMissing(cause)) return undefined;
+    const { message } = cause as Error;
+    throw new VggError(
+      "CHECKPOINT_UNREADABLE",
+      `${path}: Expected a file that can be read but received: ${message}`,
+      { cause },
+    );
+  }
+}
+
+/**
+ * Reads the files beside weights: Hugging Face's preprocessor_config.json and timm's config.json. A config.json of
+ * another program or of another architecture counts as none.
+ * @throws {VggError} CHECKPOINT_CORRUPT preprocessor_config.json is not a JSON object
+ * @throws {VggError} CHECKPOINT_UNREADABLE
+ */
+export async function readFilesBeside(weights: string, arch: Architecture): Promise<Beside> {
+  const folder = dirname(weights);
+  const processorPath = join(folder, "preprocessor_config.json");
+  const configPath = join(folder, "config.json");
+  const [processorText, configText] = await Promise.all([
+    readBeside(processorPath),
+    readBeside(configPath),
+  ]);
+  const config = parsed(configText ?? "");
+  const timm = readTimm(config, configPath, arch);
+  const statements = timm === undefined ? [] : [timm];
+  if (processorText !== undefined) {
+    const processor = parsed(processorText);
+    if (!isPlainObject(processor)) {
+      const message = `${processorPath}: Expected a JSON object but received other text`;
+      throw new VggError("CHECKPOINT_CORRUPT", message);
+    }
+    statements.unshift(readHuggingFace(processor, processorPath));
+  }
+  return { statements, labels: timm === undefined ? undefined : labelsFrom(config) };
+}

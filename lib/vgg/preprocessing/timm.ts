@@ -1,0 +1,77 @@
+// Reads the preprocessing that timm's config.json states: timm.data.resolve_data_config and transforms_imagenet_eval.
+import { isPlainObject } from "../../check.js";
+import type { Architecture } from "../topology.js";
+import { type Fields, field, isPositive, objectField, problem } from "./fields.js";
+import type { StatedPart, Statement } from "./statement.js";
+
+/** timm's defaults (timm/data/constants.py, timm/data/config.py). */
+const usual = {
+  input_size: [3, 224, 224],
+  interpolation: "bicubic",
+  crop_pct: 0.875,
+  crop_mode: "center",
+} as const;
+
+/** Whether an object is timm's: other programs call files config.json too. */
+function isTimm(config: unknown): config is Fields {
+  if (!isPlainObject(config)) return false;
+  if (objectField(config, "pretrained_cfg") !== undefined) return true;
+  const isNamed = typeof field(config, "architecture") === "string";
+  return (
+    Array.isArray(field(config, "input_size")) || (isNamed && Array.isArray(field(config, "mean")))
+  );
+}
+
+/** Returns the image size, or undefined if it is not that of square images. */
+function sizeOf(inputSize: unknown): number | undefined {
+  if (!Array.isArray(inputSize) || inputSize.length !== 3) return undefined;
+  const [, height, width] = inputSize;
+  return height === width && isPositive(height) ? height : undefined;
+}
+
+/** Returns the resize of transforms_imagenet_eval. */
+function resizeOf(cropMode: unknown, cropPct: unknown, size: number): StatedPart {
+  if (!isPositive(cropPct) || cropPct > 1)
+    return problem("crop_pct", "a number above 0 and at most 1", cropPct);
+  if (cropMode === "center") return { name: "crop_pct", value: Math.floor(size / cropPct) };
+  if (cropMode !== "squash")
+    return problem("crop_mode", '"center" or "squash", since borders are not drawn,', cropMode);
+  if (Math.floor(size / cropPct) !== size)
+    return problem("crop_pct", 'the crop_mode "squash" only with 1', cropPct);
+  return { name: "crop_mode", value: "squash" };
+}
+
+/**
+ * Reads an object of timm's config.json.
+ * @returns undefined if it is not timm's, or of another architecture
+ */
+export function readTimm(config: unknown, path: string, arch: Architecture): Statement | undefined {
+  if (!isTimm(config)) return undefined;
+  const pretrained = objectField(config, "pretrained_cfg") ?? {};
+  // A variant has a tag behind a full stop: "vgg16.tv_in1k".
+  const named = field(config, "architecture") ?? field(pretrained, "architecture");
+  if (typeof named === "string" && named.split(".")[0] !== arch) return undefined;
+  const read = (name: string) => field(pretrained, name) ?? field(config, name);
+  const part = (name: string): StatedPart | undefined => {
+    const value = read(name);
+    return value === undefined ? undefined : { name, value };
+  };
+  const inputSize = read("input_size") ?? usual.input_size;
+  const crop = sizeOf(inputSize);
+  const resize =
+    crop === undefined
+      ? problem("input_size", "[channels, size, size]", inputSize)
+      : resizeOf(read("crop_mode") ?? usual.crop_mode, read("crop_pct") ?? usual.crop_pct, crop);
+  const mean = part("mean");
+  const std = part("std");
+  return {
+    path,
+    crop,
+    parts: {
+      resize,
+      interpolation: { name: "interpolation", value: read("interpolation") ?? usual.interpolation },
+      ...(mean === undefined ? {} : { mean }),
+      ...(std === undefined ? {} : { std }),
+    },
+  };
+}
