@@ -53,7 +53,7 @@ describe("Vgg.save and Vgg.load", () => {
     expect(loaded).toMatchObject({ arch: "vgg11", numClasses: 10, inChannels: 3, imageSize: 32 });
     expect(loaded.labels).toEqual([..."abcdefghij"]);
     expect(loaded.loadReport).toEqual({
-      ...{ path: saved, format: "safetensors", names: "torchvision", ignored: [] },
+      ...{ path: saved, format: "safetensors", names: "torchvision", ignored: [], configs: [] },
     });
     expect(model.loadReport).toBeUndefined();
     expect((await loaded.forward(Tensor.randn(shape, 1))).data).toEqual(logits.data);

@@ -65,7 +65,7 @@ function follow(
 }
 
 /**
- * Returns how images become a network's input: the given parts, over those of the statements, over those of torchvision's
+ * Returns how images become a network's input: the given parts, over what the statements say, over what torchvision's
  * weights.
  * @param statements the first one that has a part decides it
  * @returns undefined for a network with other than 1 or 3 channels

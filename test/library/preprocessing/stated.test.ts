@@ -198,6 +198,9 @@ describe("safetensors' metadata", () => {
     const metadata = new Map(Object.entries(toMetadata({ ...stored, maxPixels: 5 })));
     expect(follow(readMetadata(metadata, "m"))).toEqual(stored);
     expect(toMetadata(undefined)).toEqual({});
+    const grey = { ...defaultPreprocessing(32, 1), mean: [0.1307], std: [0.3081] };
+    const own = readMetadata(new Map(Object.entries(toMetadata(grey))), "m")!;
+    expect(combine(undefined, [own], { inChannels: 1, imageSize: 32 })).toEqual(grey);
   });
 
   it("counts as none if another program wrote it", () => {
