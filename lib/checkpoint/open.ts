@@ -1,5 +1,8 @@
 // Opens a checkpoint. The first bytes decide the format, never the name.
 import { readOptions } from "../check.js";
+import { headBytes } from "../files/head.js";
+import { describeFile } from "../files/kind.js";
+import { formatOf } from "../image/format.js";
 import type { AnyTensor } from "../tensor.js";
 import {
   Checkpoint,
@@ -17,7 +20,7 @@ const startsWith = (bytes: Uint8Array, prefix: ArrayLike<number>) =>
   Array.from(prefix).every((byte, i) => bytes[i] === byte);
 
 async function readContents(file: CheckpointFile, options: ReadOptions): Promise<Contents> {
-  const head = await file.read(0, Math.min(file.size, 512));
+  const head = await file.read(0, Math.min(file.size, headBytes));
   // Test for safetensors first, because its length may begin with the bytes PK. The length is never above a few MiB,
   // and the JSON after it begins with a brace. A zip file has its method there, 0 or 8.
   if (
@@ -29,31 +32,15 @@ async function readContents(file: CheckpointFile, options: ReadOptions): Promise
   }
   if (startsWith(head, [0x50, 0x4b])) return readZipped(file, options);
   if (legacyStart(head) !== undefined) return readLegacy(file, options);
-  if (Buffer.from(head.subarray(257, 262)).toString("latin1") === "ustar" || isOldTar(head)) {
-    throw checkpointError(
-      file,
-      "CHECKPOINT_FORMAT",
-      "Expected a zip, legacy or safetensors file but it is a tar file of PyTorch before 0.1.10; load it once with PyTorch and save it again",
-    );
-  }
-  const hint =
-    head.byteLength === 0
-      ? "it is empty"
-      : `it begins with ${Buffer.from(head.subarray(0, 8)).toString("hex")}`;
+  const image = formatOf(head);
+  const what =
+    image === null
+      ? describeFile(head, "weights")
+      : `it is ${/^A/.test(image) ? "an" : "a"} ${image} image; are weights and image exchanged?`;
   throw checkpointError(
     file,
     "CHECKPOINT_FORMAT",
-    `Expected a PyTorch (.pth) or safetensors file but ${hint}`,
-  );
-}
-
-/** Recognizes a tar header without the POSIX magic by its checksum, which stands in octal at byte 148. */
-function isOldTar(head: Uint8Array): boolean {
-  if (head.byteLength < 512) return false;
-  const sum = head.reduce((total, byte, i) => total + (i >= 148 && i < 156 ? 32 : byte), 0);
-  return (
-    /^ *[0-7]+/.test(Buffer.from(head.subarray(148, 156)).toString("latin1")) &&
-    Number.parseInt(Buffer.from(head.subarray(148, 156)).toString("latin1").trim(), 8) === sum
+    `Expected a PyTorch (.pth) or safetensors file but ${what}`,
   );
 }
 

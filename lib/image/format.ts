@@ -1,4 +1,5 @@
 // Detects a file's format by its first bytes, never by its name. Files of other formats never reach a decoder.
+import { describeFile } from "../files/kind.js";
 import { headerSizes } from "./formats/bmp-header.js";
 
 /** Formats that sharp decodes. */
@@ -15,20 +16,6 @@ const signatures: readonly (readonly [format: ImageFormat, latin1: string])[] = 
   ["TIFF", "MM\0*"],
   ["TIFF", "II+\0"],
   ["TIFF", "MM\0+"],
-];
-
-/** Other formats that people try, for the error message. */
-const others: readonly (readonly [name: string, begin: RegExp])[] = [
-  ["an SVG, HTML or XML file", /^(\xef\xbb\xbf)?\s*</],
-  ["a PDF file", /^%PDF/],
-  ["a HEIC file", /^....ftyp(he|mif1|msf1)/s],
-  ["a JPEG XL file", /^....JXL /s],
-  ["a JPEG 2000 file", /^....jP {2}/s],
-  ["a Photoshop file", /^8BPS/],
-  ["a Git LFS pointer", /^version https:\/\/git-lfs/],
-  ["text", /^[\t\n\r -~]+$/],
-  ["a BMP file of an unknown version", /^BM/],
-  ["a PAM or PFM file", /^P[7fF]\n/],
 ];
 
 /** Detects the format. @returns null if it is not supported */
@@ -67,12 +54,7 @@ function isAvif(head: string, bytes: Uint8Array): boolean {
 
 /** Describes a file of an unsupported format, as far as it can be recognised. */
 export function describeFormat(bytes: Uint8Array): string {
-  if (bytes.byteLength === 0) return "it is empty";
-  const head = headOf(bytes);
-  const known = others.find(([, begin]) => begin.test(head));
-  return known !== undefined
-    ? `it is ${known[0]}`
-    : `it begins with ${Buffer.from(head.slice(0, 8), "latin1").toString("hex")}`;
+  return describeFile(bytes, "image");
 }
 
 function headOf(bytes: Uint8Array): string {

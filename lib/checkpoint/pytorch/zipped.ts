@@ -2,6 +2,7 @@
 
 import { crc32 } from "node:zlib";
 import { describe } from "../../check.js";
+import { describeZip } from "../../files/kind.js";
 import { type Contents, inflateExactly, type ReadOptions } from "../checkpoint.js";
 import { type CheckpointFile, checkpointError } from "../file.js";
 import { TorchHandler } from "./handler.js";
@@ -10,28 +11,35 @@ import { elementsAs, referencedBytes } from "./references.js";
 import { torchContents } from "./state.js";
 import { readZipDirectory, type ZipRecord } from "./zip.js";
 
+/**
+ * Returns the folder, with its slash, in which all records lie.
+ * @throws {VggError} CHECKPOINT_FORMAT with what the archive is, CHECKPOINT_CORRUPT
+ */
+function folderOf(file: CheckpointFile, records: ReadonlyMap<string, ZipRecord>): string {
+  const names = [...records.keys()];
+  const format = (message: string) => checkpointError(file, "CHECKPOINT_FORMAT", message);
+  const pickles = names.filter((name) => /^[^/]+\/data\.pkl$/.test(name));
+  if (!names.some((name) => /(^|\/)data\.pkl$/.test(name)))
+    throw format(
+      `Expected a PyTorch (.pth) or safetensors file but ${describeZip(names, "weights")}`,
+    );
+  if (pickles.length !== 1)
+    throw format(
+      `Expected one record NAME/data.pkl but found ${pickles.length}; was the file unpacked and packed again?`,
+    );
+  const folder = pickles[0]!.slice(0, -"data.pkl".length);
+  if (records.has(`${folder}constants.pkl`))
+    throw format(`Expected a state dict but ${describeZip(names, "weights")}`);
+  const stray = names.find((name) => !name.startsWith(folder));
+  if (stray !== undefined)
+    throw file.corrupt(`Expected all records under ${folder} but found ${stray}`);
+  return folder;
+}
+
 /** Reads a zip file. @throws {VggError} any CHECKPOINT_ code */
 export async function readZipped(file: CheckpointFile, options: ReadOptions): Promise<Contents> {
   const records = await readZipDirectory(file);
-  const pickles = [...records.keys()].filter((name) => /^[^/]+\/data\.pkl$/.test(name));
-  if (pickles.length !== 1) {
-    throw checkpointError(
-      file,
-      "CHECKPOINT_FORMAT",
-      `Expected one record NAME/data.pkl but found ${pickles.length}; is it a PyTorch file?`,
-    );
-  }
-  const folder = pickles[0]!.slice(0, -"data.pkl".length);
-  if (records.has(`${folder}constants.pkl`)) {
-    throw checkpointError(
-      file,
-      "CHECKPOINT_FORMAT",
-      "Expected a state dict but it is a TorchScript archive; save model.state_dict()",
-    );
-  }
-  const stray = [...records.keys()].find((name) => !name.startsWith(folder));
-  if (stray !== undefined)
-    throw file.corrupt(`Expected all records under ${folder} but found ${stray}`);
+  const folder = folderOf(file, records);
   // PyTorch writes version 3 and reads versions 1 to 10.
   const version = records.get(`${folder}version`);
   if (version === undefined)
@@ -57,7 +65,7 @@ export async function readZipped(file: CheckpointFile, options: ReadOptions): Pr
 
   const pickle = await small(
     file,
-    records.get(pickles[0]!)!,
+    records.get(`${folder}data.pkl`)!,
     Math.min(maxPickleBytes, 4 * file.size + 2 ** 20),
   );
   const { value, end } = unpickle(file, pickle, 0, new TorchHandler(file, 5));
