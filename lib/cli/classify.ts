@@ -2,7 +2,7 @@
 import { type Command, Option } from "commander";
 import { checkInteger } from "../check.js";
 import { csvLine } from "../csv.js";
-import type { Classification } from "../vgg/classify.js";
+import type { Classification, Prediction } from "../vgg/classify.js";
 import { expandImages, sourceOf } from "./images.js";
 import { loadModel, type WeightsOptions, withWeights } from "./model.js";
 import { command, integer, withQuiet } from "./options.js";
@@ -39,15 +39,32 @@ function toObject(result: Result) {
 
 const nothing = () => "";
 
+const predictionText = ({ label, probability, index }: Prediction) =>
+  `${(probability * 100).toFixed(2).padStart(7)} %  ${label} (${index})`;
+
+/** The columns at most that a table keeps for files. A longer path moves the rest of its line to the right. */
+const fileColumns = 40;
+
+/** Makes a table of one line for each image: the file, the probability, the class. */
+function linesFormat(files: readonly string[]): Format {
+  const width = files.reduce((most, file) => Math.max(most, file.length), 0);
+  return {
+    begin: nothing,
+    one(result) {
+      if ("error" in result) return "";
+      const file = result.source.padEnd(Math.min(width, fileColumns));
+      return `${file}  ${result.predictions.map(predictionText).join("")}\n`;
+    },
+    end: nothing,
+  };
+}
+
 const formats: Readonly<Record<string, Format>> = {
   table: {
     begin: nothing,
     one(result, isFirst) {
       if ("error" in result) return "";
-      const lines = result.predictions.map(
-        ({ label, probability, index }) =>
-          `${(probability * 100).toFixed(2).padStart(7)} %  ${label} (${index})`,
-      );
+      const lines = result.predictions.map(predictionText);
       return `${isFirst ? "" : "\n"}${[result.source, ...lines].join("\n")}\n`;
     },
     end: nothing,
@@ -95,10 +112,26 @@ export function classifyCommand(): Command {
     .action(classify);
 }
 
-async function classify(words: string[], options: ClassifyOptions): Promise<void> {
+/** @throws {CommanderError} `--json` and another format */
+function formatOf(files: readonly string[], options: ClassifyOptions, command: Command): Format {
+  const { json, format, top } = options;
+  const isNamed = command.getOptionValueSource("format") === "cli";
+  if (json && isNamed && format !== "json")
+    command.error(`error: Expected --json or --format ${format} but received both`);
+  if (json) return formats.json!;
+  return format === "table" && top === 1 && files.length > 1
+    ? linesFormat(files)
+    : formats[format]!;
+}
+
+async function classify(
+  words: string[],
+  options: ClassifyOptions,
+  command: Command,
+): Promise<void> {
   if (options.top !== undefined) checkInteger(options.top, "--top", 1, 1_000_000);
   const found = await expandImages(words, options.list);
-  const format = formats[options.json ? "json" : options.format]!;
+  const format = formatOf(found.files, options, command);
   const model = await loadModel(options);
   const run = startRun(found, options);
   const { top, batchSize } = options;

@@ -90,6 +90,13 @@ describe("vgg classify", () => {
         .split("\n")
         .map((line) => JSON.parse(line).file),
     ).toEqual(["photos/sub/c.gif", "photos/b.PNG"]);
+    const table = vgg("classify", "photos", ...common)
+      .stdout.trimEnd()
+      .split("\n");
+    expect(table).toHaveLength(3);
+    expect(table[1]).toMatch(
+      new RegExp(`^photos/b\\.PNG       +\\d\\.\\d\\d %  ${imagenetLabels[best]} \\(${best}\\)$`),
+    );
     const csv = vgg("classify", "photos/a one.jpg", ...common, "--format", "csv");
     const [header, line] = csv.stdout.split("\n");
     expect(header).toBe("file,rank,index,label,probability,error");
@@ -117,7 +124,7 @@ describe("vgg classify", () => {
     ]);
     const [text, missing, last, ...rest] = stderr.trimEnd().split("\n");
     expect(text).toContain("vgg: photos/notes.txt");
-    expect(missing).toContain("vgg: missing.png");
+    expect(missing).toBe("vgg: missing.png: no such file");
     expect(last).toMatch(/^3 images, 2 failed, /);
     expect(rest).toEqual([]);
   });
@@ -181,6 +188,12 @@ describe("vgg classify", () => {
       "Expected an integer from 1 to 1000000 for --top but received 0",
     ],
     [
+      "two formats",
+      ["classify", "photos", "--weights", "x.pth", "--json", "--format", "csv"],
+      2,
+      "Expected --json or --format csv but received both",
+    ],
+    [
       "an unknown format",
       ["classify", "photos", "--weights", "x.pth", "--format", "xml"],
       2,
@@ -215,7 +228,7 @@ describe("vgg validate", () => {
       index: 3,
       label: imagenetLabels[3],
       images: 2,
-      accuracy: 0,
+      recall: 0,
     });
     expect(result.imagesPerSecond).toBeGreaterThan(0);
 
@@ -228,7 +241,7 @@ describe("vgg validate", () => {
     const table = vgg("validate", dir, "--weights", weights);
     expect(table.status).toBe(1);
     expect(table.stdout).toMatch(
-      /^acc@1 33\.333 %, acc@5 \d+\.\d+ % of 3 images\n1 images could not be read\n/,
+      /^acc@1 33\.333 %, acc@5 \d+\.\d+ % of 3 images\n1 image could not be read\n/,
     );
     expect(table.stdout).toContain(`taken for ${imagenetLabels[best]}`);
   });
