@@ -13,7 +13,10 @@ const examples: Readonly<Record<string, readonly (readonly [does: string, line: 
     ["a list of files", "find . -name '*.jpg' | vgg classify --list - --weights my.pth"],
     ["a folder as CSV", "vgg classify images/ --weights my.pth --format csv > classes.csv"],
   ],
-  validate: [["accuracy on folders that are named by class", "vgg validate val/ --weights my.pth"]],
+  validate: [
+    ["accuracy on folders that are named by class", "vgg validate val/ --weights my.pth"],
+    ["the confusion matrix", "vgg validate val/ --weights my.pth --confusion confusion.svg"],
+  ],
   check: [["one forward with random parameters", "vgg check --arch vgg16"]],
   summary: [
     ["the layers of a network", "vgg summary --arch vgg16_bn"],

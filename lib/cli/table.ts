@@ -15,3 +15,8 @@ export function textTable(
       .trimEnd(),
   );
 }
+
+/** Cuts a text to a number of characters. */
+export function cut(text: string, most: number): string {
+  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
+}

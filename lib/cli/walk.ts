@@ -62,7 +62,7 @@ function refuse(path: string, head: Uint8Array | NodeJS.ErrnoException): LeftOut
 }
 
 /** Whether `folder` is `real` or one of the folders above it. */
-function isAbove(folder: string, real: string): boolean {
+export function isAbove(folder: string, real: string): boolean {
   return `${real}${sep}`.startsWith(folder.endsWith(sep) ? folder : `${folder}${sep}`);
 }
 
