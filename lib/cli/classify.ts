@@ -6,7 +6,7 @@ import type { Classification, Prediction } from "../vgg/classify.js";
 import { expandImages, sourceOf } from "./images.js";
 import { loadModel, type WeightsOptions, withWeights } from "./model.js";
 import { command, integer, withQuiet } from "./options.js";
-import { messageOf, startRun } from "./run.js";
+import { messageOf, type RunOptions, startRun } from "./run.js";
 
 type Result = Classification<string>;
 
@@ -17,11 +17,10 @@ interface Format {
   end(): string;
 }
 
-interface ClassifyOptions extends WeightsOptions {
+interface ClassifyOptions extends WeightsOptions, RunOptions {
   top: number;
   format: string;
   json: boolean;
-  quiet?: boolean;
   list?: string;
 }
 

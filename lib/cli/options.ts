@@ -43,9 +43,11 @@ export function command(name: string, description: string): Command {
     .exitOverride();
 }
 
-/** Adds the option `--quiet`. */
+/** Adds the options of a run over images. */
 export function withQuiet(of: Command): Command {
-  return of.option("-q, --quiet", "print results and errors, but no progress and no last line");
+  return of
+    .option("-q, --quiet", "print results and errors, but no progress and no last line")
+    .option("-v, --verbose", "print each skipped file and why it is skipped");
 }
 
 /** Refuses a call without this option. Commander's own check runs before its check for unknown options and would hide a mistyped name. */

@@ -1,20 +1,18 @@
 // A run over the images of a command line: its progress, its failures, and the line that ends it.
 import { progressLine } from "./progress.js";
+import { width } from "./text.js";
 import type { Found, LeftOut } from "./walk.js";
 
 const formatted = (count: number) => count.toLocaleString("en-US");
 
-/** The kinds that a line names. */
-const shownKinds = 6;
-
-/** Counts entries by kind, the most frequent first: "3 .heic, 2 .svg". */
-export function countKinds(leftOut: readonly LeftOut[]): string {
+/** Counts entries by kind, the most frequent first: "3 .heic, 2 .svg". @param shown the kinds that are named */
+export function countKinds(leftOut: readonly LeftOut[], shown = 6): string {
   const counts = new Map<string, number>();
   for (const { kind } of leftOut) counts.set(kind, (counts.get(kind) ?? 0) + 1);
   const sorted = [...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
-  const shown = sorted.slice(0, shownKinds).map(([kind, count]) => `${formatted(count)} ${kind}`);
-  const rest = sorted.slice(shownKinds).reduce((sum, [, count]) => sum + count, 0);
-  return [...shown, ...(rest > 0 ? [`${formatted(rest)} other`] : [])].join(", ");
+  const named = sorted.slice(0, shown).map(([kind, count]) => `${formatted(count)} ${kind}`);
+  const rest = sorted.slice(shown).reduce((sum, [, count]) => sum + count, 0);
+  return [...named, ...(rest > 0 ? [`${formatted(rest)} other`] : [])].join(", ");
 }
 
 export interface RunCounts {
@@ -24,16 +22,28 @@ export interface RunCounts {
   readonly seconds: number;
 }
 
-/** Formats the line that ends a run: "2,000 images, 7 failed, 5 skipped (3 .heic, 2 .svg), 92 s". */
+/**
+ * Formats the line that ends a run: "2,000 images, 7 failed, 5 skipped (3 .heic, 2 .svg), 92 s". It names as many kinds
+ * as fit into a terminal.
+ */
 export function runLine({ images, failed, leftOut, seconds }: RunCounts): string {
-  return [
-    `${formatted(images)} ${images === 1 ? "image" : "images"}`,
-    ...(failed > 0 ? [`${formatted(failed)} failed`] : []),
-    ...(leftOut.length > 0
-      ? [`${formatted(leftOut.length)} skipped (${countKinds(leftOut)})`]
-      : []),
-    `${seconds < 10 ? seconds.toFixed(1) : formatted(Math.round(seconds))} s`,
-  ].join(", ");
+  const skipped = formatted(leftOut.length);
+  const lineOf = (kinds: number) =>
+    [
+      `${formatted(images)} ${images === 1 ? "image" : "images"}`,
+      ...(failed > 0 ? [`${formatted(failed)} failed`] : []),
+      ...(leftOut.length > 0 ? [`${skipped} skipped (${countKinds(leftOut, kinds)})`] : []),
+      `${seconds < 10 ? seconds.toFixed(1) : formatted(Math.round(seconds))} s`,
+    ].join(", ");
+  let kinds = 6;
+  while (kinds > 1 && lineOf(kinds).length > width) kinds--;
+  return lineOf(kinds);
+}
+
+/** The options of a run over images. */
+export interface RunOptions {
+  readonly quiet?: boolean;
+  readonly verbose?: boolean;
 }
 
 export const messageOf = (error: unknown) =>
@@ -53,8 +63,10 @@ export interface Run {
   stop(): void;
 }
 
-/** Starts a run. @param quiet prints only the failures */
-export function startRun({ files, leftOut }: Found, { quiet }: { quiet?: boolean }): Run {
+/** Starts a run. `quiet` prints only the failures, `verbose` also what was skipped and why. */
+export function startRun({ files, leftOut }: Found, { quiet, verbose }: RunOptions): Run {
+  if (verbose === true)
+    for (const { path, why } of leftOut) process.stderr.write(`vgg: skips ${path}: ${why}\n`);
   const start = performance.now();
   const progress = quiet === true ? undefined : progressLine("images", files.length);
   let failed = 0;

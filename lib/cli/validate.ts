@@ -5,7 +5,7 @@ import type { Vgg } from "../vgg/model.js";
 import { Validation, worstClasses } from "../vgg/validation.js";
 import { loadModel, type WeightsOptions, withWeights } from "./model.js";
 import { command, integer, type OutputOptions, print, withQuiet } from "./options.js";
-import { messageOf, startRun } from "./run.js";
+import { messageOf, type RunOptions, startRun } from "./run.js";
 import { type ClassImages, classFoldersOf, classImagesOf } from "./validate/class-folders.js";
 import { checkOutput, withImageRows, writeConfusion, writeLines } from "./validate/files.js";
 import {
@@ -18,14 +18,13 @@ import {
 import { classesCsv, reportText } from "./validate/report.js";
 import type { Report } from "./validate/types.js";
 
-interface ValidateOptions extends WeightsOptions, OutputOptions {
+interface ValidateOptions extends WeightsOptions, OutputOptions, RunOptions {
   worst: number;
   order?: FolderOrder;
   report?: boolean;
   out?: string;
   classes?: string;
   confusion?: string;
-  quiet?: boolean;
 }
 
 export function validateCommand(): Command {

@@ -66,11 +66,21 @@ export function isAbove(folder: string, real: string): boolean {
   return `${real}${sep}`.startsWith(folder.endsWith(sep) ? folder : `${folder}${sep}`);
 }
 
+/** Does work on all items, a few at once. */
+async function forAll<Item>(items: readonly Item[], work: () => (item: Item) => Promise<void>) {
+  let next = 0;
+  const workOn = async () => {
+    const one = work();
+    while (next < items.length) await one(items[next++]!);
+  };
+  await Promise.all(Array.from({ length: openFiles }, workOn));
+}
+
 class Walk {
-  readonly files: string[] = [];
   readonly leftOut: LeftOut[] = [];
-  /** Links to folders, which are followed after all folders have been read. */
-  readonly #links: string[] = [];
+  readonly #files: string[] = [];
+  /** Links whose targets are not known yet. */
+  #links: string[] = [];
   /** The real paths of the folders that have been read. */
   readonly #read = new Set<string>();
 
@@ -78,13 +88,13 @@ class Walk {
     this.leftOut.push({ path, kind, why });
   }
 
-  /** Reads a folder and the folders below it, but does not follow links to folders. */
+  /** Reads a folder and the folders below it, but does not follow links. */
   async folder(root: Folder): Promise<void> {
     const rest = [root];
     for (let folder = rest.pop(); folder !== undefined; folder = rest.pop()) {
-      if (this.#read.has(folder.real)) continue;
-      this.#read.add(folder.real);
-      const { path: above } = folder;
+      const { path: above, real } = folder;
+      if (this.#read.has(real)) continue;
+      this.#read.add(real);
       const entries = await readdir(above, { withFileTypes: true }).catch(
         (cause: NodeJS.ErrnoException) => {
           this.#leave(above, "unreadable folder", `it cannot be read (${cause.code})`);
@@ -93,59 +103,59 @@ class Walk {
       );
       for (const entry of entries) {
         const path = join(above, entry.name);
-        const isFolder = entry.isDirectory();
-        if (entry.name.startsWith("."))
-          this.#leave(path, isFolder ? "hidden folder" : "hidden", "its name begins with a dot");
-        else if (isFolder) rest.push({ path, real: join(folder.real, entry.name) });
-        else if (entry.isFile()) this.files.push(path);
-        else if (entry.isSymbolicLink()) await this.#link(path);
+        if (entry.name.startsWith(".")) this.#leave(path, "hidden", "its name begins with a dot");
+        else if (entry.isDirectory()) rest.push({ path, real: join(real, entry.name) });
+        else if (entry.isFile()) this.#files.push(path);
+        else if (entry.isSymbolicLink()) this.#links.push(path);
         else this.#leave(path, "no file", "it is a pipe, a socket or a device");
       }
     }
   }
 
-  async #link(path: string): Promise<void> {
-    const stats = await stat(path).catch((cause: NodeJS.ErrnoException) => cause);
-    if (stats instanceof Error)
-      this.#leave(path, "broken link", `its target cannot be read (${stats.code})`);
-    else if (stats.isDirectory()) this.#links.push(path);
-    else if (stats.isFile()) this.files.push(path);
-    else this.#leave(path, "no file", "it is a pipe, a socket or a device");
-  }
-
-  /** Follows links to folders, each folder once, so that links that form a loop end and no file counts twice. */
+  /** Follows links, also those that they lead to. */
   async follow(): Promise<void> {
-    for (;;) {
-      this.#links.sort();
-      const path = this.#links.shift();
-      if (path === undefined) return;
-      try {
-        const [real, place] = await Promise.all([realpath(path), realpath(dirname(path))]);
-        if (isAbove(real, place))
-          this.#leave(path, "link to a folder above", `it leads to ${real}, a folder above it`);
-        else if (this.#read.has(real))
-          this.#leave(path, "repeated link", `it leads to ${real}, which is read already`);
-        else await this.folder({ path, real });
-      } catch (cause) {
-        const { code } = cause as NodeJS.ErrnoException;
-        this.#leave(path, "broken link", `its target cannot be read (${code})`);
-      }
+    while (this.#links.length > 0) {
+      const links = this.#links;
+      const folders: string[] = [];
+      this.#links = [];
+      await forAll(links, () => async (path) => {
+        const stats = await stat(path).catch((cause: NodeJS.ErrnoException) => cause);
+        if (stats instanceof Error)
+          this.#leave(path, "broken link", `its target cannot be read (${stats.code})`);
+        else if (stats.isDirectory()) folders.push(path);
+        else if (stats.isFile()) this.#files.push(path);
+        else this.#leave(path, "no file", "it is a pipe, a socket or a device");
+      });
+      for (const path of folders.sort()) await this.#linkToFolder(path);
     }
   }
 
-  /** Moves the files that are no images to `leftOut`. */
-  async look(): Promise<string[]> {
+  /** Reads a folder only once, so that links that form a loop end and no file counts twice. */
+  async #linkToFolder(path: string): Promise<void> {
+    try {
+      const [real, place] = await Promise.all([realpath(path), realpath(dirname(path))]);
+      if (isAbove(real, place))
+        this.#leave(path, "looping link", `it leads to ${real}, a folder above it`);
+      else if (this.#read.has(real))
+        this.#leave(path, "repeated link", `it leads to ${real}, which is read already`);
+      else await this.folder({ path, real });
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException;
+      this.#leave(path, "broken link", `its target cannot be read (${code})`);
+    }
+  }
+
+  /** Returns the files that are images, and adds the others to `leftOut`. */
+  async images(): Promise<string[]> {
     const images: string[] = [];
-    let next = 0;
-    const lookOn = async () => {
+    await forAll(this.#files, () => {
       const head = new Uint8Array(headBytes);
-      for (let path = this.files[next++]; path !== undefined; path = this.files[next++]) {
+      return async (path) => {
         const refused = refuse(path, await headOf(path, head));
         if (refused === undefined) images.push(path);
         else this.leftOut.push(refused);
-      }
-    };
-    await Promise.all(Array.from({ length: openFiles }, lookOn));
+      };
+    });
     return images;
   }
 }
@@ -159,6 +169,6 @@ export async function imagesBelow(folder: string): Promise<Found> {
   const walk = new Walk();
   await walk.folder({ path: folder, real: await realpath(folder) });
   await walk.follow();
-  const files = (await walk.look()).sort();
+  const files = (await walk.images()).sort();
   return { files, leftOut: walk.leftOut.sort((a, b) => (a.path < b.path ? -1 : 1)) };
 }

@@ -65,7 +65,7 @@ describe("imagesBelow", () => {
     const whys = leftOut.map(({ path, kind, why }) => [below(path), kind, why]);
     expect(whys).toEqual([
       [".DS_Store", "hidden", "its name begins with a dot"],
-      [".ipynb_checkpoints", "hidden folder", "its name begins with a dot"],
+      [".ipynb_checkpoints", "hidden", "its name begins with a dot"],
       ["H2.HEIC", ".heic", "it is a HEIC file"],
       ["README", "without extension", expect.stringContaining("text")],
       ["Thumbs.db", ".db", expect.any(String)],
@@ -73,7 +73,7 @@ describe("imagesBelow", () => {
       ["gone.jpg", "broken link", "its target cannot be read (ENOENT)"],
       ["h.heic", ".heic", "it is a HEIC file"],
       ["none.jpg", "empty", "it is empty"],
-      ["sub/up", "link to a folder above", expect.stringContaining("a folder above it")],
+      ["sub/up", "looping link", expect.stringContaining("a folder above it")],
       ["v.svg", ".svg", expect.stringContaining("SVG")],
     ]);
   });
@@ -147,14 +147,18 @@ describe("the line that ends a run", () => {
     expect(runLine({ images: 1, failed: 0, leftOut: [], seconds: 1.23 })).toBe("1 image, 1.2 s");
   });
 
-  it("names six kinds at most", () => {
+  it("names as many kinds as fit into 80 columns", () => {
     const many = Array.from({ length: 9 }, (_, i) => ({ path: "", kind: `.${i}`, why: "" }));
     expect(countKinds(many)).toBe("1 .0, 1 .1, 1 .2, 1 .3, 1 .4, 1 .5, 3 other");
+    const long = many.map((each) => ({ ...each, kind: `a long kind ${each.kind}` }));
+    expect(runLine({ images: 1_234_567, failed: 89_012, leftOut: long, seconds: 12_345 })).toBe(
+      "1,234,567 images, 89,012 failed, 9 skipped (1 a long kind .0, 8 other), 12,345 s",
+    );
   });
 
   it("is printed on stderr, and not with --quiet or for one image", () => {
     const line =
-      /^5 images, 11 skipped \(2 \.heic, 1 \.db, 1 \.svg, 1 broken link, 1 empty, 1 hidden, 4 other\), \d+\.\d s\n$/;
+      /^5 images, 11 skipped \(2 \.heic, 2 hidden, 1 \.db, 1 \.svg, 5 other\), \d+\.\d s\n$/;
     const args = ["classify", "mixed", ...network, "--top", "1", "--format", "csv"];
     const all = vgg(...args);
     expect([all.status, all.stdout.split("\n").length]).toEqual([0, 7]);
@@ -162,6 +166,11 @@ describe("the line that ends a run", () => {
     const quiet = vgg(...args, "-q");
     expect([quiet.status, quiet.stdout, quiet.stderr]).toEqual([0, all.stdout, ""]);
     expect(vgg("classify", "mixed/a.jpg", ...network).stderr).toBe("");
+    const verbose = vgg(...args, "-q", "--verbose")
+      .stderr.trimEnd()
+      .split("\n");
+    expect(verbose).toHaveLength(11);
+    expect(verbose).toContain("vgg: skips mixed/h.heic: it is a HEIC file");
   });
 
   it("counts failures, which are still reported one by one", () => {

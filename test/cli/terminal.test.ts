@@ -167,6 +167,19 @@ describe.runIf(hasScript)("on a terminal", () => {
     await expectEnd(status);
   });
 
+  it("progress and results stay apart if stdout is a pipe to the same screen", async () => {
+    const args = `classify ${join(images, "0")} ${network} --top 1`;
+    // The reader waits longer than progress does. The writer waits for it once the pipe is full.
+    const pipe = `${process.execPath} ${main} ${args} | (sleep 6; head -2000)`;
+    terminal = new Terminal([pipe, "echo ENDED"]);
+    await terminal.see(/^\d+ of 3000 images, .* s left\r\n/m);
+    await terminal.see(/ENDED/);
+    for (const line of terminal.text.trimEnd().split("\r\n"))
+      expect(line).toMatch(
+        /^(\/.*\.png +[\d.]+ % {2}0 \(0\)|\d+ of 3000 images, .* s left|ENDED)$/,
+      );
+  });
+
   it("Ctrl-Z stops a command, which then continues in the foreground", async () => {
     await start(...commands.classify!, "set -m");
     terminal.type("\x1a");

@@ -16,16 +16,11 @@ async function refuse(path: string, name: string, above: string): Promise<LeftOu
   const stats = await stat(path).catch((cause: NodeJS.ErrnoException) => cause);
   if (stats instanceof Error)
     return { path, kind: "broken link", why: `it cannot be read (${stats.code})` };
-  const isFolder = stats.isDirectory();
-  if (name.startsWith("."))
-    return {
-      path,
-      kind: isFolder ? "hidden folder" : "hidden",
-      why: "its name begins with a dot",
-    };
-  if (!isFolder) return { path, kind: "outside a class folder", why: "it is in no class folder" };
+  if (name.startsWith(".")) return { path, kind: "hidden", why: "its name begins with a dot" };
+  if (!stats.isDirectory())
+    return { path, kind: "outside a class", why: "it lies in no class folder" };
   if (isAbove(await realpath(path), above))
-    return { path, kind: "link to a folder above", why: "it leads to a folder above it" };
+    return { path, kind: "looping link", why: "it leads to a folder above it" };
   return undefined;
 }
 
