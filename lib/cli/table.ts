@@ -16,7 +16,8 @@ export function textTable(
   );
 }
 
-/** Cuts a text to a number of characters. */
+/** Makes a name fit into a table: cuts it to a number of characters, and replaces control characters. */
 export function cut(text: string, most: number): string {
-  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
+  const shown = text.replace(/\p{Cc}/gu, "\ufffd");
+  return shown.length > most ? `${shown.slice(0, most - 1)}…` : shown;
 }

@@ -26,7 +26,7 @@ interface Folder {
 }
 
 /** A file with such a name is read even if its content is of no known format, so that a broken image is an error. */
-const imageExtension = /\.(jpe?g|jpe|jfif|png|webp|gif|tiff?|avif)$/i;
+const imageExtension = /\.(jpe?g|jpe|jfif|png|webp|gif|tiff?|avif|bmp|p[bgpn]m)$/i;
 
 /** `formatOf` and `describeFormat` look at no more. */
 const headBytes = 512;

@@ -43,6 +43,7 @@ beforeAll(() => {
   );
   for (const name of ["a.jpg", "q.jfif", "z.jpe", "noext"]) put(`mixed/${name}`, "portrait.jpg");
   put("mixed/sub/wrong-name.txt", "small.png");
+  put("mixed/y.ppm", Buffer.from("P6 1 1 255\nabc"));
   put("mixed/h.heic", heic);
   put("mixed/H2.HEIC", heic);
   put("mixed/v.svg", Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>'));
@@ -61,7 +62,14 @@ describe("imagesBelow", () => {
   it("chooses files by their content, and says why it takes no others", async () => {
     const { files, leftOut } = await imagesBelow(join(scratch, "mixed"));
     const below = (path: string) => relative(join(scratch, "mixed"), path);
-    expect(files.map(below)).toEqual(["a.jpg", "noext", "q.jfif", "sub/wrong-name.txt", "z.jpe"]);
+    expect(files.map(below)).toEqual([
+      "a.jpg",
+      "noext",
+      "q.jfif",
+      "sub/wrong-name.txt",
+      "y.ppm",
+      "z.jpe",
+    ]);
     const whys = leftOut.map(({ path, kind, why }) => [below(path), kind, why]);
     expect(whys).toEqual([
       [".DS_Store", "hidden", "its name begins with a dot"],
@@ -158,10 +166,10 @@ describe("the line that ends a run", () => {
 
   it("is printed on stderr, and not with --quiet or for one image", () => {
     const line =
-      /^5 images, 11 skipped \(2 \.heic, 2 hidden, 1 \.db, 1 \.svg, 5 other\), \d+\.\d s\n$/;
+      /^6 images, 11 skipped \(2 \.heic, 2 hidden, 1 \.db, 1 \.svg, 5 other\), \d+\.\d s\n$/;
     const args = ["classify", "mixed", ...network, "--top", "1", "--format", "csv"];
     const all = vgg(...args);
-    expect([all.status, all.stdout.split("\n").length]).toEqual([0, 7]);
+    expect([all.status, all.stdout.split("\n").length]).toEqual([0, 8]);
     expect(all.stderr).toMatch(line);
     const quiet = vgg(...args, "-q");
     expect([quiet.status, quiet.stdout, quiet.stderr]).toEqual([0, all.stdout, ""]);

@@ -108,6 +108,10 @@ describe("the classes of folders", () => {
     expect(folderClasses(numbers(1, 9), 9, undefined).other).toBeUndefined();
   });
 
+  it("may have the names of parts of a data set if the order is given", () => {
+    expect(folderClasses(["train", "val"], 2, undefined, "names").classes.get("val")).toBe(1);
+  });
+
   it("may be fewer than the model's if the order is given", () => {
     const { classes } = folderClasses(["b", "a"], 1000, undefined, "names");
     expect([...classes.values()]).toEqual([0, 1]);
@@ -180,6 +184,7 @@ describe("the classes of folders", () => {
     expect(listNames(numbers(1, 1000), 20)).toBe("1, 2, 3, 4, 5, 6 and 994 more");
     expect(listNames(["x".repeat(99), "y"])).toBe(`${"x".repeat(39)}…, y`);
     expect(listNames([])).toBe("");
+    expect(listNames(["a\u001b[2J\n"])).toBe("a\ufffd[2J\ufffd");
   });
 });
 

@@ -1,5 +1,6 @@
 // Maps the folders of a data set to classes: by the model's labels, by number, or by ImageFolder's order of names.
 import { rangeError } from "../../check.js";
+import { cut } from "../table.js";
 
 /** The rules by which a folder's name gives its class. */
 export const folderOrders = ["labels", "numbers", "names"] as const;
@@ -31,18 +32,16 @@ export function sortNames(names: readonly string[]): string[] {
 
 /** Lists names up to about 160 characters: `a, b, c and 7 more`. */
 export function listNames(names: readonly string[], most = 160): string {
+  const shown: string[] = [];
   let length = 0;
-  let shown = 0;
   for (const name of names) {
-    length += Math.min(name.length, 40) + 2;
-    if (shown > 0 && length > most) break;
-    shown++;
+    const text = cut(name, 40);
+    length += text.length + 2;
+    if (shown.length > 0 && length > most) break;
+    shown.push(text);
   }
-  const text = names
-    .slice(0, shown)
-    .map((name) => (name.length > 40 ? `${name.slice(0, 39)}…` : name))
-    .join(", ");
-  return shown < names.length ? `${text} and ${names.length - shown} more` : text;
+  const more = names.length - shown.length;
+  return `${shown.join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
 }
 
 /** A folder's class, or why it has none. */
@@ -117,6 +116,9 @@ function otherReading(
   return at < 0 ? undefined : { order: other, folder: sorted[at]!, index: readings[at] as number };
 }
 
+/** The names of the parts of a data set. They are no classes unless `--order` says so. */
+const partOfData = /^(train|val|valid|test|training|validation|testing|eval|dev)$/i;
+
 /** Chooses a rule. Labels come first, because they are the only ones that the model itself knows. */
 function chooseOrder(
   sorted: readonly string[],
@@ -125,6 +127,11 @@ function chooseOrder(
 ): FolderOrder {
   const wrong = wrongFolders(sorted, byLabel(sorted, numClasses, labels));
   if (wrong.length === 0) return "labels";
+  if (sorted.every((folder) => partOfData.test(folder)))
+    throw refusal(
+      "class folders",
+      `${listNames(sorted)}, which are parts of a data set; pass one of them`,
+    );
   const numbers = byNumber(sorted, numClasses, labels);
   // Numbers from 1 to N are ImageFolder's names more often than they are numbers.
   const isFromZero = sorted.every((folder) => Number(folder) < numClasses);
