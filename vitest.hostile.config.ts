@@ -4,7 +4,7 @@ import { file, run } from "./vitest.config.ts";
 
 // Not what downloads: undici and Node's http take options from their own objects.
 const files = [
-  ...["addon/image", "addon/image-formats", "addon/tensor"],
+  ...["addon/image", "addon/image-bmp", "addon/image-formats", "addon/image-pnm", "addon/tensor"],
   ...["device/device", "device/graph", "device/profile"],
   ...["device/refusals", "device/vgg", "library/builder", "library/checkpoint"],
   ...["library/checkpoint-pickle", "library/safetensors", "library/topology"],

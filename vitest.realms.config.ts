@@ -4,7 +4,7 @@ import { file, run } from "./vitest.config.ts";
 
 // What takes objects from a caller or gives them back; each context has its own Array, Error and Float32Array.
 const files = [
-  ...["addon/calls", "addon/image-sources", "addon/realms", "addon/tensor"],
+  ...["addon/calls", "addon/image-objects", "addon/image-sources", "addon/realms", "addon/tensor"],
   ...["device/device", "device/graph", "device/refusals", "device/vgg"],
   ...["library/builder", "library/checkpoint", "library/hub", "library/safetensors"],
   "library/signal",

@@ -7,7 +7,7 @@ import { follow, unlessAborted } from "../signal.js";
 import { openImage } from "./decode.js";
 import { imageError } from "./errors.js";
 import { type Claim, decodedBytes, decoders } from "./limiter.js";
-import type { Pixels } from "./pixels.js";
+import type { OwnPixels, Pixels } from "./pixels.js";
 import type { Preprocessing } from "./preprocessing.js";
 import type { OpenedSource } from "./source.js";
 
@@ -136,7 +136,7 @@ async function cropOne(
         `Expected a place among the open files and requests within ${patienceMs} ms`,
       );
     const leave = await source.places?.acquire(1, { ...forDecoder, patienceMs, stalled });
-    let encoded: Uint8Array;
+    let encoded: Uint8Array | OwnPixels;
     let free: () => void;
     try {
       encoded = await source.read({ ...reading, signal: stop.signal });

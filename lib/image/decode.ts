@@ -7,7 +7,7 @@ import { dropAlpha, greyToRgb } from "./formats/convert.js";
 import { openPnm } from "./formats/pnm.js";
 import { Damaged, type Raster, Unsupported } from "./formats/raster.js";
 import { inSlices } from "./formats/slices.js";
-import { checkSize, type OpenedImage, type RawPixels } from "./pixels.js";
+import { checkSize, type OpenedImage, type OwnPixels } from "./pixels.js";
 import { openWithSharp } from "./sharp.js";
 
 /** Converts a reader's errors. */
@@ -59,7 +59,7 @@ function openRaster(
   };
 }
 
-function openRaw(image: RawPixels, name: string, maxPixels: number): OpenedImage {
+function openRaw(image: OwnPixels, name: string, maxPixels: number): OpenedImage {
   const { data, width, height, channels } = image;
   checkSize(width, height, name, maxPixels);
   const convert = channels === 1 ? greyToRgb : dropAlpha;
@@ -83,7 +83,7 @@ function openRaw(image: RawPixels, name: string, maxPixels: number): OpenedImage
  * @throws {VggError} IMAGE_FORMAT, IMAGE_CORRUPT, IMAGE_LIMIT, IMAGE_TOO_LARGE, OUT_OF_MEMORY, ADDON_MISSING
  */
 export async function openImage(
-  bytes: Uint8Array | RawPixels,
+  bytes: Uint8Array | OwnPixels,
   name: string,
   maxPixels: number,
 ): Promise<OpenedImage> {

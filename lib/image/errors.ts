@@ -3,14 +3,27 @@ import { optionOf } from "../check.js";
 import { type ErrorCode, VggError } from "../errors.js";
 import { isError } from "../realm.js";
 
-/** @param name the path, the URL, or "a buffer of N bytes" */
+/** Longest name in a message, in characters. */
+const maxName = 200;
+
+/** Omits the middle of a long name: a string that is no path may have megabytes. */
+export function shortName(name: string): string {
+  const half = maxName / 2;
+  return name.length <= maxName ? name : `${name.slice(0, half - 1)}…${name.slice(-half)}`;
+}
+
+/** @param name the path, the URL, or "a buffer of N bytes"; it is cut at 200 characters */
 export function imageError(
   name: string,
   code: Extract<ErrorCode, `IMAGE_${string}` | "OUT_OF_MEMORY">,
   message: string,
   cause?: unknown,
 ): VggError {
-  return new VggError(code, `${name}: ${message}`, cause === undefined ? undefined : { cause });
+  return new VggError(
+    code,
+    `${shortName(name)}: ${message}`,
+    cause === undefined ? undefined : { cause },
+  );
 }
 
 /** Describes a system or network error for a message: its code or its cause's code if there is one, else its message. */

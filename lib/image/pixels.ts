@@ -1,5 +1,6 @@
 // Decoded images: their form, and the limits of their size.
 import { imageError } from "./errors.js";
+import type { RawPixels } from "./kinds.js";
 
 /**
  * 8-bit pixels. `data` is (height, width, 3), red first, in rows without gaps. The pixels have the file's order, which
@@ -14,13 +15,9 @@ export interface Pixels {
   readonly data: Uint8Array;
 }
 
-/** Pixels that the caller decoded: (height, width, channels) bytes, in rows without gaps. */
-export interface RawPixels {
+/** A copy of pixels that the caller decoded. */
+export interface OwnPixels extends RawPixels {
   readonly data: Uint8Array;
-  readonly width: number;
-  readonly height: number;
-  /** 1: grey. 3: red, green and blue. 4: these and alpha, which is dropped. */
-  readonly channels: 1 | 3 | 4;
 }
 
 /** An image whose header was read. */
