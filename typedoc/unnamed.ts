@@ -27,6 +27,7 @@ export type {
   MaxPool2dOptions,
   NormalizeOptions,
 } from "../lib/graph/row-options.ts";
+export type { PreprocessingOptions } from "../lib/image/preprocessing.ts";
 export type { AddonReport, LibraryReport } from "../lib/native/addon.ts";
 export type { NamedTensor } from "../lib/vgg/named-parameters.ts";
 export type { LoadStateDictOptions, ParameterTensor } from "../lib/vgg/state-dict.ts";

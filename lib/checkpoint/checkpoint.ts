@@ -4,7 +4,7 @@ import { crc32, inflateRaw } from "node:zlib";
 import { bare, checkInteger, typeError } from "../check.js";
 import { arrayTypeOf, type DType, type TensorData } from "../dtype.js";
 import { type AnyTensor, elementCount, Tensor } from "../tensor.js";
-import { type CheckpointFile, checkpointError } from "./file.js";
+import { type Bytes, type CheckpointFile, checkpointError } from "./file.js";
 
 export const maxDimensions = 16;
 
@@ -79,7 +79,7 @@ export class Checkpoint {
   /** Storages by file offset, because two dtypes may view the same bytes. */
   #storages = new Map<number, Promise<ArrayBuffer>>();
   #spentBytes = 0;
-  #chunkBuffers: [Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>] | undefined;
+  #chunkBuffers: [Bytes, Bytes] | undefined;
 
   constructor(file: CheckpointFile, contents: Contents, verify: boolean) {
     this.file = file;
@@ -118,7 +118,7 @@ export class Checkpoint {
    * requested. A wrong checksum is reported after the last piece.
    * @throws {VggError} the errors of `read`
    */
-  async *chunks(tensor: StoredTensor): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  async *chunks(tensor: StoredTensor): AsyncGenerator<Bytes> {
     const { dtype, shape, offset, storage } = tensor;
     const total = elementCount(shape) * arrayTypeOf(dtype).BYTES_PER_ELEMENT;
     const isWhole =
@@ -161,7 +161,7 @@ export class Checkpoint {
 
   async #readStorage(storage: Storage): Promise<ArrayBuffer> {
     const size = bytesOf(storage);
-    let bytes: Uint8Array<ArrayBuffer>;
+    let bytes: Bytes;
     if (storage.deflatedBytes === undefined) bytes = await this.file.read(storage.offset, size);
     else {
       this.#spend(size);
@@ -283,11 +283,11 @@ export function checkView(file: CheckpointFile, name: string, view: StoredTensor
 /** Options of `readCheckpoint` and `Vgg.load` that concern the file. */
 export interface ReadOptions {
   /** Which dictionary to read from a checkpoint with several, e.g. "state_dict". Default: the only possible one. */
-  key?: string;
+  key?: string | undefined;
   /** Whether the checksums of zip records are verified. Default true. */
-  verify?: boolean;
+  verify?: boolean | undefined;
   /** Maximum bytes of a safetensors header. Default 16 MiB; at most 100,000,000, the format's limit. */
-  maxHeaderBytes?: number;
+  maxHeaderBytes?: number | undefined;
 }
 
 export const readOptionNames = Object.freeze(["key", "verify", "maxHeaderBytes"]);

@@ -8,6 +8,9 @@ export const maxFileBytes = 16 * 2 ** 30;
 // A read of 2 GiB or more makes Node end the process.
 const maxReadBytes = 2 ** 30;
 
+/** Bytes in memory that no other thread shares. TypeScript before 5.7 has no type argument that says so. */
+export type Bytes = ReturnType<typeof Uint8Array.of>;
+
 /** Makes an error about a checkpoint. Its message begins with the file's path. */
 export function checkpointError(
   file: { readonly path: string },
@@ -86,7 +89,7 @@ export class CheckpointFile {
    * Reads the bytes [offset, offset + length).
    * @throws {VggError} CHECKPOINT_CORRUPT past the end, _UNREADABLE if the file shrank, OUT_OF_MEMORY
    */
-  async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+  async read(offset: number, length: number): Promise<Bytes> {
     if (offset < 0 || length < 0 || offset + length > this.size) {
       throw this.corrupt(
         `Expected bytes ${offset} to ${offset + length} but the file has ${this.size}`,
@@ -98,7 +101,7 @@ export class CheckpointFile {
   }
 
   /** Allocates zeroed bytes. @throws {VggError} OUT_OF_MEMORY */
-  allocate(length: number): Uint8Array<ArrayBuffer> {
+  allocate(length: number): Bytes {
     try {
       return new Uint8Array(length);
     } catch (cause) {

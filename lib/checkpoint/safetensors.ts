@@ -167,7 +167,7 @@ function jsonOf(text: string): unknown {
 /** Options of `writeSafetensors` and `Vgg.save`. */
 export interface WriteOptions {
   /** Strings to store with the tensors. */
-  metadata?: Readonly<Record<string, string>>;
+  metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** A tensor that is read only when it is written. */

@@ -22,16 +22,16 @@ export type DeviceId = "auto" | "cpu" | "cuda" | `cuda:${number}`;
 /** Handles opened with the same options share one device: the same memory and the same threads. */
 export interface DeviceOptions {
   /** CPU only: the number of threads. Default: the number of cores that the process may use. */
-  threads?: number;
+  threads?: number | undefined;
   /** CPU only: the kernels' instruction set. Default: the best that the machine has. */
-  instructionSet?: "avx512" | "avx2" | "x86-64-v2" | "neon";
+  instructionSet?: "avx512" | "avx2" | "x86-64-v2" | "neon" | undefined;
   /** GPU only: the same bits in each process. This is slower, because algorithms are not chosen by time. Default: false. */
-  deterministic?: boolean;
+  deterministic?: boolean | undefined;
   /**
    * The most bytes that calls may copy through this handle and leave waiting. Default: a bound that the device's handles
    * share, a quarter of the memory that is available when it opens.
    */
-  maxQueuedBytes?: number;
+  maxQueuedBytes?: number | undefined;
 }
 
 /** Bytes in use on a device by all models of this process. */
@@ -76,7 +76,7 @@ export async function openDevice(
   if (maxQueuedBytes !== undefined)
     checkInteger(maxQueuedBytes, "options.maxQueuedBytes", 1, Number.MAX_SAFE_INTEGER);
   const openCpu = () =>
-    new Device(
+    makeDevice(
       cpuInfo(),
       callNative(() => native().openCpu(threads ?? 0, instructionSet ?? "", maxQueuedBytes ?? 0)),
     );
@@ -106,7 +106,7 @@ async function openGpu(
   const options = { cacheFolder: gpuCacheFolder(), deterministic, form, linear, maxQueuedBytes };
   const opened = await awaitNative(() => native().openCuda(ordinal, options));
   const traits = [deterministic && "deterministic", form && `form ${form}`, linear];
-  return new Device(gpuInfos()[ordinal]!, opened, traits.filter(Boolean).join(", "));
+  return makeDevice(gpuInfos()[ordinal]!, opened, traits.filter(Boolean).join(", "));
 }
 
 /** @internal The kernels of a GPU that run without being timed against others. */
@@ -121,6 +121,8 @@ export function openForcedGpu(forced: ForcedKernels): Promise<Device> {
   return openGpu(0, false, bare({ ...nothingForced, ...forced }), 0);
 }
 
+let makeDevice: (info: DeviceInfo, device: NativeDevice, variant?: string) => Device;
+
 /**
  * A device that runs graphs. It does all of its work in the order of the calls, on one thread.
  * @example
@@ -131,6 +133,7 @@ export function openForcedGpu(forced: ForcedKernels): Promise<Device> {
 export class Device {
   static {
     markCopy(Device);
+    makeDevice = (info, device, variant) => new Device(info, device, variant);
   }
 
   /** What the device is, and what it offers. */
@@ -140,8 +143,8 @@ export class Device {
   /** How it differs from other devices of the same id. */
   readonly #variant: string;
 
-  /** @internal Use `openDevice`. */
-  constructor(info: DeviceInfo, device: NativeDevice, variant = "") {
+  /** Use `openDevice`. */
+  private constructor(info: DeviceInfo, device: NativeDevice, variant = "") {
     this.#native = device;
     this.#variant = variant;
     const { threads, instructionSet, precisions } = callNative(() => device.info());

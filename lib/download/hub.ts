@@ -50,21 +50,21 @@ export interface PullOptions {
    * The folder that is searched and downloaded to. Default: torch's cache if there is one, else `vgg-cudnn` in the user's
    * cache folder.
    */
-  folder?: string;
+  folder?: string | undefined;
   /** The address to use instead of https://download.pytorch.org/models/. Default: `VGG_WEIGHTS_MIRROR`. */
-  mirror?: string;
+  mirror?: string | undefined;
   /** Stops at once. The received bytes are kept for the next call. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** A try fails if no byte arrives for this time, 1 … 86,400,000 ms. Default 30,000. */
-  timeoutMs?: number;
+  timeoutMs?: number | undefined;
   /** The number of consecutive retries that may bring no new byte, 0 … 100. Default 4. */
-  retries?: number;
+  retries?: number | undefined;
   /** The delay before the first retry, 0 … 60,000 ms. Each further retry waits twice as long. Default 500. */
-  retryDelayMs?: number;
+  retryDelayMs?: number | undefined;
   /** Called as bytes arrive, and each second while another process downloads the file. Not called for a file found here. */
-  onProgress?: (progress: Progress) => void;
+  onProgress?: ((progress: Progress) => void) | undefined;
   /** Never uses the network. Default: true if `VGG_OFFLINE` is set to a value other than 0. */
-  offline?: boolean;
+  offline?: boolean | undefined;
 }
 
 export interface PulledWeights {

@@ -36,11 +36,12 @@ import {
   checkParameter,
   checkValue,
   checkVector,
-  ParameterValue,
+  type ParameterValue,
   rankError,
-  record,
+  recordParameter,
+  recordValue,
   slide,
-  Value,
+  type Value,
 } from "./value.js";
 
 const maxExtent = 65_536;
@@ -109,7 +110,7 @@ export class GraphBuilder {
         shape,
       );
     }
-    return record(new ParameterValue(this, id, name, checked));
+    return recordParameter(this, id, name, checked);
   }
 
   /**
@@ -336,7 +337,7 @@ export class GraphBuilder {
   #value<D extends DType>(shape: readonly number[], dtype: D): Value<D> {
     const extents = Object.freeze([...shape]);
     const id = this.#values.push({ shape: extents, dtype }) - 1;
-    return record(new Value(this, id, extents, dtype));
+    return recordValue(this, id, extents, dtype);
   }
 
   #row<D extends DType>(row: Row, output: Value<D>): Value<D> {

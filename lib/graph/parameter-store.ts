@@ -143,7 +143,7 @@ export class ParameterStore {
     pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
     options: {
       /** Ends the wait for a piece. The call rejects with the signal's reason. */
-      signal?: AbortSignal;
+      signal?: AbortSignal | undefined;
     } = {},
   ): Promise<void> {
     const index = this.index(name);

@@ -27,11 +27,11 @@ export interface GraphProfile<Outputs extends OutputTypes = OutputTypes> {
 /** Options of `profile`. */
 export interface ProfileOptions {
   /** The number of runs before the measured ones. Default 1. */
-  warmup?: number;
+  warmup?: number | undefined;
   /** The number of measured runs, whose median is reported. Default 10. */
-  iterations?: number;
+  iterations?: number | undefined;
   /** Stops between two runs or two steps; rejects with the signal's reason. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** The work and time of one step of a run. */

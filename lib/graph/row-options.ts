@@ -12,13 +12,13 @@ export interface NormalizeOptions {
 /** Options of `conv2d`. */
 export interface Conv2dOptions {
   /** Shape (K). Without it nothing is added. */
-  bias?: ParameterValue;
+  bias?: ParameterValue | undefined;
   /** The number of pixels from one window to the next, in both directions. Default 1. */
-  stride?: number;
+  stride?: number | undefined;
   /** The number of pixels of zeros at each side, less than the filter's longer side. Default 0. */
-  padding?: number;
+  padding?: number | undefined;
   /** Whether negative results become 0. Default false. */
-  relu?: boolean;
+  relu?: boolean | undefined;
 }
 
 /** Options of `batchNorm`. */
@@ -32,25 +32,25 @@ export interface BatchNormOptions {
   /** Shape (C): the squared deviation. */
   variance: ParameterValue;
   /** A number above 0 that is added to the variance. Default 0.00001. */
-  epsilon?: number;
+  epsilon?: number | undefined;
   /** Whether negative results become 0. Default false. */
-  relu?: boolean;
+  relu?: boolean | undefined;
 }
 
 /** Options of `maxPool2d`. */
 export interface MaxPool2dOptions {
   /** Height and width of a window, in pixels. Default 2. */
-  size?: number;
+  size?: number | undefined;
   /** The number of pixels from one window to the next, in both directions. Default: `size`. */
-  stride?: number;
+  stride?: number | undefined;
   /** The number of pixels at each side, which are never the maximum; at most half of `size`. Default 0. */
-  padding?: number;
+  padding?: number | undefined;
 }
 
 /** Options of `gemm`. */
 export interface GemmOptions {
   /** Shape (O). Without it nothing is added. */
-  bias?: ParameterValue;
+  bias?: ParameterValue | undefined;
   /** Whether negative results become 0. Default false. */
-  relu?: boolean;
+  relu?: boolean | undefined;
 }

@@ -8,6 +8,21 @@ import type { ParameterId, ValueId } from "./ops.js";
 /** The values and parameters that builders made; only their ids are trusted. They are frozen, and constructors add none. */
 const recorded = new WeakSet<Value | ParameterValue>();
 
+/** Makes a builder's value. */
+export let recordValue: <D extends DType>(
+  builder: object,
+  id: ValueId,
+  shape: readonly number[],
+  dtype: D,
+) => Value<D>;
+/** Makes a builder's parameter. */
+export let recordParameter: (
+  builder: object,
+  id: ParameterId,
+  name: string,
+  shape: readonly number[],
+) => ParameterValue;
+
 /**
  * A recorded value. Its shape omits the batch dimension N.
  * @example
@@ -17,6 +32,7 @@ const recorded = new WeakSet<Value | ParameterValue>();
 export class Value<D extends DType = DType> {
   static {
     markCopy(Value);
+    recordValue = (builder, id, shape, dtype) => record(new Value(builder, id, shape, dtype));
   }
 
   /** The builder that recorded it. */
@@ -28,8 +44,8 @@ export class Value<D extends DType = DType> {
   /** The type of the elements. */
   readonly dtype: D;
 
-  /** @internal Use the methods of GraphBuilder: a value made here belongs to no graph. */
-  constructor(builder: object, id: ValueId, shape: readonly number[], dtype: D) {
+  /** Use the methods of GraphBuilder: a value made here belongs to no graph. */
+  private constructor(builder: object, id: ValueId, shape: readonly number[], dtype: D) {
     this.builder = builder;
     this.id = id;
     this.shape = shape;
@@ -47,6 +63,8 @@ export class Value<D extends DType = DType> {
 export class ParameterValue {
   static {
     markCopy(ParameterValue);
+    recordParameter = (builder, id, name, shape) =>
+      record(new ParameterValue(builder, id, name, shape));
   }
 
   /** The builder that recorded it. */
@@ -58,8 +76,8 @@ export class ParameterValue {
   /** Dimensions, the outermost first. */
   readonly shape: readonly number[];
 
-  /** @internal Use GraphBuilder.parameter: a parameter made here belongs to no graph. */
-  constructor(builder: object, id: ParameterId, name: string, shape: readonly number[]) {
+  /** Use GraphBuilder.parameter: a parameter made here belongs to no graph. */
+  private constructor(builder: object, id: ParameterId, name: string, shape: readonly number[]) {
     this.builder = builder;
     this.id = id;
     this.name = name;
@@ -69,7 +87,7 @@ export class ParameterValue {
 }
 
 /** Registers a builder's value or parameter, so that rows may read it. */
-export function record<Made extends Value | ParameterValue>(made: Made): Made {
+function record<Made extends Value | ParameterValue>(made: Made): Made {
   recorded.add(made);
   return made;
 }

@@ -14,24 +14,27 @@ import type { OpenedSource } from "./source.js";
 /** Options of `preprocess` that concern reading and waiting. */
 export interface ReadingOptions {
   /** Stops reading and waiting. The promise rejects with the signal's reason. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Limit of the encoded image's size. Default 256 MiB. */
-  maxBytes?: number;
+  maxBytes?: number | undefined;
   /** Time limit for http and https URLs, from the request to the last byte, in ms. Default 30,000. */
-  timeoutMs?: number;
+  timeoutMs?: number | undefined;
   /**
    * Time limit in ms for decoding and resizing one image, and for waiting while no decoder or no memory becomes free.
    * Default 30,000.
    */
-  decodeTimeoutMs?: number;
+  decodeTimeoutMs?: number | undefined;
 }
 
 export const readingOptionNames = ["signal", "maxBytes", "timeoutMs", "decodeTimeoutMs"] as const;
 
 /** Options of ReadingOptions after the check. */
-export type Reading = Required<Omit<ReadingOptions, "signal">> & {
+export interface Reading {
   readonly signal: AbortSignal | undefined;
-};
+  readonly maxBytes: number;
+  readonly timeoutMs: number;
+  readonly decodeTimeoutMs: number;
+}
 
 /** @param given was read by readOptions @throws {TypeError|RangeError} a wrong option */
 export function checkReading(given: ReadingOptions): Reading {

@@ -6,16 +6,17 @@ import {
   completePreprocessing,
   defaultPreprocessing,
   type Preprocessing,
+  type PreprocessingOptions,
   preprocessingNames,
 } from "./preprocessing.js";
 import { type ImageSource, openSource, openSources } from "./source.js";
 
 /** Options of `preprocess`. `resize` is 256 by default, and `crop` 224, or `resize` if that is less. */
-export interface PreprocessOptions extends Partial<Preprocessing>, ReadingOptions {
+export interface PreprocessOptions extends PreprocessingOptions, ReadingOptions {
   /** The earlier name of `resize`. */
-  resizeSize?: number;
+  resizeSize?: number | undefined;
   /** The earlier name of `crop`. */
-  cropSize?: number;
+  cropSize?: number | undefined;
 }
 
 /** Reads an option that has an earlier name too. @throws {TypeError} both names are given */

@@ -47,6 +47,11 @@ export interface Preprocessing {
   readonly orientation: boolean;
 }
 
+/** Parts of `Preprocessing`. The others have their defaults. */
+export type PreprocessingOptions = {
+  readonly [Part in keyof Preprocessing]?: Preprocessing[Part] | undefined;
+};
+
 export const preprocessingNames = [
   "mean",
   "std",
@@ -107,7 +112,7 @@ function checkResize(value: unknown, name: string): number | "squash" {
  * @throws {TypeError|RangeError} a wrong part, or parts that do not fit together
  */
 export function completePreprocessing(
-  given: Partial<Preprocessing>,
+  given: PreprocessingOptions,
   usual: Preprocessing,
   nameOf: (part: keyof Preprocessing) => string,
 ): Preprocessing {
@@ -150,7 +155,7 @@ export function completePreprocessing(
  * @throws {TypeError|RangeError} not an object, an unknown or wrong part, parts that do not fit together
  */
 export function resolvePreprocessing(
-  given: Partial<Preprocessing> | undefined,
+  given: PreprocessingOptions | undefined,
   usual: Preprocessing,
   name: string,
 ): Preprocessing {

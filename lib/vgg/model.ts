@@ -158,7 +158,7 @@ export class Vgg extends NamedParameters {
    */
   async forward(
     input: Tensor | DeviceTensor,
-    options: ForwardOptions & Required<Pick<ForwardOptions, "into">>,
+    options: ForwardOptions & { into: DeviceTensor },
   ): Promise<DeviceTensor>;
   /**
    * Computes the logits as a new Tensor.
@@ -166,7 +166,7 @@ export class Vgg extends NamedParameters {
    */
   async forward(
     input: Tensor | DeviceTensor,
-    options?: ForwardOptions & { outputs?: never },
+    options?: ForwardOptions & { into?: undefined; outputs?: undefined },
   ): Promise<Tensor>;
   /**
    * Computes the outputs of layers by name.

@@ -8,6 +8,7 @@ import { VggError } from "../errors.js";
 import {
   defaultPreprocessing,
   type Preprocessing,
+  type PreprocessingOptions,
   resolvePreprocessing,
 } from "../image/preprocessing.js";
 import { imagenetLabels } from "./labels.js";
@@ -16,23 +17,23 @@ import type { Topology, TopologyOptions } from "./topology.js";
 /** Options that `Vgg.create` and `Vgg.load` share. */
 export interface VggOptions extends TopologyOptions {
   /** The device, or its id. Default "auto". A device that the model opened is released with the model. */
-  device?: Device | DeviceId;
+  device?: Device | DeviceId | undefined;
   /** The arithmetic, one of `device.info.precisions`. Default "float32". */
-  precision?: Precision;
+  precision?: Precision | undefined;
   /** The names of the classes, one for each. Default: ImageNet's names if there are 1000 classes. */
-  labels?: readonly string[];
+  labels?: readonly string[] | undefined;
   /**
    * How images become the network's input. Parts that are not given come from the file, or else are as for torchvision's weights.
    * `crop` must be the image size, and `channels` must be `inChannels`. A network with other than 1 or 3 channels takes
    * none.
    */
-  preprocess?: Partial<Preprocessing>;
+  preprocess?: PreprocessingOptions | undefined;
 }
 
 /** Options of `Vgg.create`. */
 export interface CreateOptions extends VggOptions {
   /** An integer from 0 to 2^53 - 1. Default 0. A seed gives the same parameters on every machine. */
-  seed?: number;
+  seed?: number | undefined;
 }
 
 /**
@@ -44,11 +45,11 @@ export interface LoadOptions extends VggOptions, ReadOptions {
    * Considers only names that begin with this, such as "student.", in a file with several networks. "": only names with
    * nothing before torchvision's. Default: all names.
    */
-  prefix?: string;
+  prefix?: string | undefined;
   /** Aborts a download. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Called as bytes of published weights arrive, as in `pullWeights`. */
-  onProgress?: (progress: Progress) => void;
+  onProgress?: ((progress: Progress) => void) | undefined;
 }
 
 /** Where a model's parameters came from. */
@@ -68,31 +69,31 @@ export interface LoadReport {
 /** Options of `classify` and `classifyEach`. */
 export interface ClassifyOptions {
   /** The number of classes to return, the best first. Default 5, or all if there are fewer. */
-  top?: number;
+  top?: number | undefined;
   /** The number of images in one batch on the device. Default 8. */
-  batchSize?: number;
+  batchSize?: number | undefined;
   /** Stops the decoding and the device's work. The call rejects with the signal's reason. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Replaces parts of the model's `preprocessing` for this call. */
-  preprocess?: Partial<Preprocessing>;
+  preprocess?: PreprocessingOptions | undefined;
 }
 
 /** Options of `forward` for the logits. */
 export interface ForwardOptions {
   /** Drops work that has not started, else stops it between two layers. `forward` rejects with the signal's reason. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Receives the logits instead of a new Tensor: (N, numClasses) float32 on the model's device. */
-  into?: DeviceTensor;
+  into?: DeviceTensor | undefined;
 }
 
 /** Options of `forward` for the outputs of layers. */
 export interface LayerOptions<Name extends string> {
   /** Drops work that has not started, else stops it between two layers. `forward` rejects with the signal's reason. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** torchvision's module names of the layers to return. Each output is taken before the ReLU that follows the layer. */
   outputs: readonly Name[];
   /** Receive outputs by name instead of new Tensors. */
-  into?: Partial<Record<Name, DeviceTensor>>;
+  into?: { readonly [Key in Name]?: DeviceTensor | undefined } | undefined;
 }
 
 /** The names of the options in VggOptions. */
@@ -129,7 +130,7 @@ export async function openDeviceOf(
  */
 export function modelPreprocessing(
   { inChannels, imageSize }: Pick<Topology, "inChannels" | "imageSize">,
-  given: Partial<Preprocessing> | undefined,
+  given: PreprocessingOptions | undefined,
   usual?: Preprocessing,
 ): Preprocessing | undefined {
   if (inChannels !== 1 && inChannels !== 3) {

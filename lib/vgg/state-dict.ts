@@ -22,7 +22,7 @@ export interface StateDictDifference {
 /** Options of `loadStateDict`. */
 export interface LoadStateDictOptions {
   /** Whether missing and unexpected keys are errors. Otherwise they are returned. Default true. */
-  strict?: boolean;
+  strict?: boolean | undefined;
 }
 
 /** Tensors by name. */

@@ -70,11 +70,11 @@ export type Module =
 /** The sizes that a caller may choose. All others are fixed by the paper. */
 export interface TopologyOptions {
   /** The number of channels of an image, 1 … 4096. Default 3. */
-  inChannels?: number;
+  inChannels?: number | undefined;
   /** The number of classes, 1 … 1,000,000. Default 1000. */
-  numClasses?: number;
+  numClasses?: number | undefined;
   /** Height and width in pixels, 32 … 8192. Default 224. */
-  imageSize?: number;
+  imageSize?: number | undefined;
 }
 
 export interface Topology {

@@ -6,6 +6,9 @@ import { readNamed, readOptions } from "../../lib/check.ts";
 import * as exported from "../../lib/index.ts";
 import { Graph, GraphBuilder, openDevice, ParameterValue, Tensor, Value } from "../../lib/index.ts";
 
+/** A class whose constructor is private, as a program in JavaScript sees it. */
+type Made<T> = new (...args: readonly unknown[]) => T;
+
 const known = ["top", "signal"];
 const read = (value: object) =>
   readOptions<{ top?: number; signal?: unknown }>(value, "options", known);
@@ -121,13 +124,18 @@ describe("what a builder returns", () => {
   it("cannot be forged", () => {
     const builder = new GraphBuilder();
     const x = builder.input("x", [4]);
-    const value = new Value(builder, 999, [4], "float32");
+    const value = new (Value as unknown as Made<Value>)(builder, 999, [4], "float32");
     const heir = Object.create(x, { id: { value: 999 } }) as Value;
     for (const forged of [value, heir]) {
       expect(() => builder.relu(forged)).toThrow("Expected a recorded value for input of relu");
       expect(() => builder.finish({ y: forged })).toThrow("Expected a recorded value for output y");
     }
-    const parameter = new ParameterValue(builder, 999, "w", [4, 4]);
+    const parameter = new (ParameterValue as unknown as Made<ParameterValue>)(
+      builder,
+      999,
+      "w",
+      [4, 4],
+    );
     expect(() => builder.gemm(x, parameter)).toThrow(
       "Expected a recorded parameter for weight of gemm",
     );
