@@ -39,6 +39,7 @@ export { type AnyTensor, Tensor, type TensorConstructor } from "./tensor.js";
 export type { Classification, Prediction } from "./vgg/classify.js";
 export { type KnownWeights, knownWeights, listWeights, pullWeights } from "./vgg/known-weights.js";
 export { imagenetLabels } from "./vgg/labels.js";
+export type { LayerName } from "./vgg/layers.js";
 export { Vgg } from "./vgg/model.js";
 export type { NamedParameters } from "./vgg/named-parameters.js";
 export type {

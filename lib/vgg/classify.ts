@@ -76,7 +76,7 @@ export type Classification<Source> =
 
 /** Classifies images in order, as `runEach` does. `labels` may be undefined. */
 export async function* classifyAll<Source>(
-  graph: Graph<ClassifyOutputs>,
+  graph: () => Graph<ClassifyOutputs>,
   preprocessing: Preprocessing,
   labels: readonly string[] | undefined,
   sources: Sources<Source>,
@@ -84,7 +84,7 @@ export async function* classifyAll<Source>(
   options: EachOptions,
 ): AsyncGenerator<Classification<Source>> {
   const compute = (pixels: Tensor<"uint8">) =>
-    classifyPixels(graph, pixels, labels, options.signal);
+    classifyPixels(graph(), pixels, labels, options.signal);
   for await (const result of runEach(preprocessing, sources, open, compute, options)) {
     if (isFailure(result)) yield result;
     else yield { source: result.source, predictions: result.value };

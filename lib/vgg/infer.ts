@@ -1,5 +1,5 @@
 // Runs a model's graphs for `forward`, `classify`, `warmup` and `profile`, after the check that the model is live.
-import { checkInteger, checkSignal, readOptions, typeError } from "../check.js";
+import { checkInteger, checkSignal, formatShape, readOptions, typeError } from "../check.js";
 import { DeviceTensor } from "../device/device.js";
 import { VggError } from "../errors.js";
 import type { ProfileOptions } from "../graph/profile.js";
@@ -9,6 +9,7 @@ import { elementCount, Tensor } from "../tensor.js";
 import { classifyAll, type Prediction } from "./classify.js";
 import { isFailure } from "./each.js";
 import type { ModelGraphs } from "./graphs.js";
+import { moduleOf } from "./layers.js";
 import type { Sources } from "./lookahead.js";
 import {
   type ClassifyOptions,
@@ -17,19 +18,24 @@ import {
   type LayerOptions,
 } from "./options.js";
 import { type LayerProfile, nameSteps } from "./profile.js";
-import { inputName } from "./record.js";
+import { extentOf, type ImageExtent, inputName } from "./record.js";
 import { logitsName, type Topology } from "./topology.js";
+
+/** The five pools halve an image down to one pixel. */
+const minExtent = 32;
 
 const forwardOptionNames = ["signal", "into", "outputs"];
 
 /** Checks the options and computes the logits, or the outputs of `options.outputs` by name. */
 export async function forwardImages(
   graphs: ModelGraphs,
+  topology: Topology,
   input: Tensor | DeviceTensor,
   options?: ForwardOptions | LayerOptions<string>,
 ): Promise<Tensor | DeviceTensor | Record<string, Tensor | DeviceTensor>> {
   if (options === undefined) {
-    const { [logitsName]: logits } = await graphs.logits.run({ [inputName]: input });
+    const graph = graphs.forward([logitsName], extentOfInput(topology, input));
+    const { [logitsName]: logits } = await graph.run({ [inputName]: input });
     return logits!;
   }
   const given = readOptions(options, "options", forwardOptionNames);
@@ -41,7 +47,9 @@ export async function forwardImages(
   if (outputs === undefined && into !== undefined && !(into instanceof DeviceTensor)) {
     throw typeError("a DeviceTensor", "options.into", into);
   }
-  const graph = outputs === undefined ? graphs.logits : graphs.forward(outputs);
+  const layers = outputs === undefined ? [logitsName] : Array.from<string>(outputs);
+  for (const layer of layers) moduleOf(topology, layer, "options.outputs");
+  const graph = graphs.forward(layers, extentOfInput(topology, input));
   const targets = outputs === undefined && into !== undefined ? { [logitsName]: into } : into;
   const results = await graph.run(
     { [inputName]: input },
@@ -69,6 +77,29 @@ export async function warmUp(
   }
 }
 
+/**
+ * Returns the size of the images of an input. Leaves an argument of another type or dtype to the run, which refuses it.
+ * @throws {RangeError} another rank or number of channels, no image, or a side below 32
+ */
+function extentOfInput(topology: Topology, input: Tensor | DeviceTensor): ImageExtent {
+  const isTensor = input instanceof Tensor || input instanceof DeviceTensor;
+  if (!isTensor || input.dtype !== "float32") return extentOf(topology);
+  const [batch, channels, height = 0, width = 0] = input.shape;
+  const isImages = input.shape.length === 4 && channels === topology.inChannels;
+  if (!isImages || height < minExtent || width < minExtent) {
+    throw new RangeError(
+      `Expected shape (N, ${topology.inChannels}, H, W), H and W from ${minExtent}, for ${inputName} but received ${formatShape(input.shape)}`,
+    );
+  }
+  // Refused before a graph is recorded: without a batch, the size is not bounded by memory.
+  if (batch === 0) {
+    throw new RangeError(
+      `Expected a batch of at least 1 image for ${inputName} but received ${formatShape(input.shape)}`,
+    );
+  }
+  return { height, width };
+}
+
 /** Times the steps of the logits' graph. `input` may be a number of random images. */
 export async function profileForward(
   graphs: ModelGraphs,
@@ -78,7 +109,9 @@ export async function profileForward(
 ): Promise<readonly LayerProfile[]> {
   const images =
     typeof input === "number" ? makeImages(topology, input, "input", Tensor.randn) : input;
-  const { steps } = await graphs.logits.profile({ [inputName]: images }, options);
+  const { steps } = await graphs.withLogits(extentOfInput(topology, images), (graph) =>
+    graph.profile({ [inputName]: images }, options),
+  );
   return nameSteps(topology, [logitsName], steps);
 }
 
@@ -104,7 +137,9 @@ export function classifier(
   }
   const preprocessing = resolvePreprocessing(given.preprocess, usual, "options.preprocess");
   checkFits(preprocessing, topology, "options.preprocess");
-  const graph = graphs.classify(top, preprocessing);
+  // Taken again for each batch: a graph that was not used for long may have been evicted since.
+  const graph = () => graphs.classify(top, preprocessing);
+  graph();
   return <Source>(sources: Sources<Source>, open: (source: Source) => OpenedSource) =>
     classifyAll(graph, preprocessing, labels, sources, open, { batchSize, signal });
 }

@@ -11,6 +11,7 @@ import type { Tensor } from "../tensor.js";
 import type { Classification, Prediction } from "./classify.js";
 import { ModelGraphs } from "./graphs.js";
 import { classifier, classifyImages, forwardImages, profileForward, warmUp } from "./infer.js";
+import type { LayerName } from "./layers.js";
 import { loadWeights, readLoadArguments } from "./load.js";
 import { iteratorOf } from "./lookahead.js";
 import { NamedParameters } from "./named-parameters.js";
@@ -46,7 +47,7 @@ export class Vgg extends NamedParameters {
   readonly inChannels: number;
   /** The number of classes. */
   readonly numClasses: number;
-  /** Height and width of an image, in pixels. */
+  /** Height and width in pixels of the images that `classify` makes, and that `warmup` and `profile` prepare and time. */
   readonly imageSize: number;
   /** The device that has the parameters and runs the network. */
   readonly device: Device;
@@ -149,7 +150,8 @@ export class Vgg extends NamedParameters {
   }
 
   /**
-   * Computes the logits (N, numClasses) float32 of normalised images (N, inChannels, imageSize, imageSize) float32.
+   * Computes the logits (N, numClasses) float32 of normalised images (N, inChannels, H, W) float32. H and W are any sizes
+   * from 32, as in torchvision, and the same for all images of a call. `imageSize` is what `warmup` prepares.
    * Runs on the device's thread. An input in JavaScript's memory is copied before this returns.
    * This form writes the logits to `into` and returns it.
    * @throws {TypeError|RangeError} another rank, shape or dtype, an empty batch, an unknown layer, another device
@@ -169,10 +171,11 @@ export class Vgg extends NamedParameters {
     options?: ForwardOptions & { into?: undefined; outputs?: undefined },
   ): Promise<Tensor>;
   /**
-   * Computes the outputs of layers by name.
+   * Computes the outputs of layers by name: a module's, such as "features.8", "avgpool" or "classifier.4", or a
+   * group's. "features" is the output of the last pool, (N, 512, ⌊H / 32⌋, ⌊W / 32⌋); "classifier" is the logits.
    * @example const { avgpool } = await model.forward(await preprocess("cat.jpg"), { outputs: ["avgpool"] });
    */
-  async forward<Name extends string>(
+  async forward<Name extends LayerName>(
     input: Tensor | DeviceTensor,
     options: LayerOptions<Name>,
   ): Promise<Record<Name, Tensor>>;
@@ -181,7 +184,7 @@ export class Vgg extends NamedParameters {
     options?: ForwardOptions | LayerOptions<string>,
   ): Promise<Tensor | DeviceTensor | Record<string, Tensor | DeviceTensor>> {
     this.#checkLive();
-    return forwardImages(this.#graphs, input, options);
+    return forwardImages(this.#graphs, this.#topology, input, options);
   }
 
   /**

@@ -12,6 +12,7 @@ import {
   resolvePreprocessing,
 } from "../image/preprocessing.js";
 import { imagenetLabels } from "./labels.js";
+import type { LayerName } from "./layers.js";
 import type { Topology, TopologyOptions } from "./topology.js";
 
 /** Options that `Vgg.create` and `Vgg.load` share. */
@@ -87,10 +88,13 @@ export interface ForwardOptions {
 }
 
 /** Options of `forward` for the outputs of layers. */
-export interface LayerOptions<Name extends string> {
+export interface LayerOptions<Name extends LayerName> {
   /** Drops work that has not started, else stops it between two layers. `forward` rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
-  /** torchvision's module names of the layers to return. Each output is taken before the ReLU that follows the layer. */
+  /**
+   * The layers to return: torchvision's module names, or the groups "features" and "classifier". Each output is taken
+   * before the ReLU that follows the layer; the ReLU has a name of its own.
+   */
   outputs: readonly Name[];
   /** Receive outputs by name instead of new Tensors. */
   into?: { readonly [Key in Name]?: DeviceTensor | undefined } | undefined;

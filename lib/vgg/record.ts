@@ -1,25 +1,36 @@
 // Records a topology as rows of a graph: the forward pass up to the last requested layer.
-import { checkOneOf } from "../check.js";
 import { GraphBuilder } from "../graph/builder.js";
 import type { GraphRecord } from "../graph/ops.js";
 import type { Value } from "../graph/value.js";
+import { moduleOf } from "./layers.js";
 import type { Module, Topology } from "./topology.js";
 
 export const inputName = "input";
 
+/** Height and width of an image in pixels. */
+export interface ImageExtent {
+  readonly height: number;
+  readonly width: number;
+}
+
+/** Returns the size that a topology has without another one. */
+export function extentOf({ imageSize }: Topology): ImageExtent {
+  return { height: imageSize, width: imageSize };
+}
+
 /**
- * Records the forward pass of a float32 input (N, inChannels, imageSize, imageSize).
+ * Records the forward pass of a float32 input (N, inChannels, height, width).
  * Omits rows after the last output.
- * @param outputs torchvision's module names, e.g. "features.8"
- * @throws {RangeError} no such module
+ * @param outputs names of layers, e.g. "features.8" or "features"
+ * @throws {RangeError} no such layer
  */
 export function recordForward(
   topology: Topology,
   outputs: readonly string[],
+  { height, width }: ImageExtent = extentOf(topology),
 ): GraphRecord<Record<string, "float32">> {
-  const { inChannels, imageSize } = topology;
   const builder = new GraphBuilder();
-  const input = builder.input(inputName, [inChannels, imageSize, imageSize]);
+  const input = builder.input(inputName, [topology.inChannels, height, width]);
   const { made } = recordModules(builder, topology, input, outputs);
   return builder.finish(Object.fromEntries(outputs.map((output) => [output, made.get(output)!])));
 }
@@ -27,21 +38,24 @@ export function recordForward(
 /**
  * Records the modules up to the last requested output, or all modules if `outputs` is empty. A ReLU is part of the
  * layer before it unless that layer's output is requested.
- * @returns the last value, and the value of each module
+ * @param input float32 (N, inChannels, H, W) with any H and W of at least 32
+ * @param outputs names of layers
+ * @returns the last value, and the value of each module and of each requested layer
  */
 export function recordModules(
   builder: GraphBuilder,
-  { modules }: Topology,
+  topology: Topology,
   input: Value,
   outputs: readonly string[],
 ): { value: Value<"float32">; made: ReadonlyMap<string, Value<"float32">> } {
+  const { modules } = topology;
   const names = modules.map(({ name }) => name);
-  for (const output of outputs) checkOneOf(output, "outputs", names);
-  const wanted = new Set(outputs);
+  const requested = outputs.map((output) => moduleOf(topology, output, "outputs"));
+  const wanted = new Set(requested);
   const last =
     outputs.length === 0
       ? modules.length - 1
-      : Math.max(...outputs.map((output) => names.indexOf(output)));
+      : Math.max(...requested.map((module) => names.indexOf(module)));
   const made = new Map<string, Value<"float32">>();
   let value = input as Value<"float32">;
   let isRectified = false; // the previous layer includes the ReLU that follows it
@@ -52,6 +66,7 @@ export function recordModules(
     isRectified = relu;
     made.set(module.name, value);
   }
+  for (const [index, output] of outputs.entries()) made.set(output, made.get(requested[index]!)!);
   return { value, made };
 }
 

@@ -73,7 +73,7 @@ export interface TopologyOptions {
   inChannels?: number | undefined;
   /** The number of classes, 1 … 1,000,000. Default 1000. */
   numClasses?: number | undefined;
-  /** Height and width in pixels, 32 … 8192. Default 224. */
+  /** Height and width in pixels of the images of `classify` and `warmup`, 32 … 8192. `forward` takes any. Default 224. */
   imageSize?: number | undefined;
 }
 

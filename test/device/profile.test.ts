@@ -110,7 +110,7 @@ describe("Vgg.profile", () => {
     await expect(model.profile("1" as never)).rejects.toThrow(TypeError);
     await expect(model.profile(1, { runs: 3 } as never)).rejects.toThrow('received "runs"');
     await expect(model.profile(Tensor.zeros([1, 3, 8, 8]))).rejects.toThrow(
-      "Expected shape (N, 3, 32, 32) for input",
+      "Expected shape (N, 3, H, W), H and W from 32, for input",
     );
     const reason = new Error("enough");
     const signal = AbortSignal.abort(reason);

@@ -23,13 +23,13 @@ describe("Vgg", () => {
         "a wrong rank",
         () => model.forward(Tensor.zeros([3, 32, 32])),
         RangeError,
-        "Expected shape (N, 3, 32, 32) for input but received (3, 32, 32)",
+        "Expected shape (N, 3, H, W), H and W from 32, for input but received (3, 32, 32)",
       ],
       [
         "a wrong channel count",
         () => model.forward(Tensor.zeros([1, 4, 32, 32])),
         RangeError,
-        "Expected shape (N, 3, 32, 32) for input but received (1, 4, 32, 32)",
+        "Expected shape (N, 3, H, W), H and W from 32, for input but received (1, 4, 32, 32)",
       ],
       [
         "a wrong image size",
@@ -47,7 +47,7 @@ describe("Vgg", () => {
         "a scalar",
         () => model.forward(Tensor.zeros([])),
         RangeError,
-        "Expected shape (N, 3, 32, 32) for input but received ()",
+        "Expected shape (N, 3, H, W), H and W from 32, for input but received ()",
       ],
       [
         "float64 data",

@@ -1,7 +1,8 @@
 // PyTorch's results (golden/*.json), and the weights and images that they were computed from. These are a pure function of a
 // seed, which golden/make_golden.py defines.
 import { readdirSync, readFileSync } from "node:fs";
-import type { Architecture, ParameterInfo } from "../../lib/index.ts";
+import { expect } from "vitest";
+import type { Architecture, ParameterInfo, Vgg } from "../../lib/index.ts";
 import { Tensor } from "../../lib/index.ts";
 
 export interface Golden {
@@ -35,7 +36,7 @@ export function goldenNames(): string[] {
     .sort();
 }
 
-export function readGolden(name: string): Golden {
+export function readGolden<File = Golden>(name: string): File {
   return JSON.parse(readFileSync(new URL(name, folder), "utf8"));
 }
 
@@ -76,6 +77,46 @@ export function goldenParameter(
   return fill(seed, index, shape, (u) => (2 * u - 1) * bound);
 }
 
+/** The images of the rule: float32 of `shape` in [-1, 1). */
+export function goldenImages(seed: number, shape: readonly number[]): Tensor {
+  return fill(seed, 10_000, shape, (u) => 2 * u - 1);
+}
+
 export function goldenInput({ seed, batch, inChannels, imageSize }: Golden): Tensor {
-  return fill(seed, 10_000, [batch, inChannels, imageSize, imageSize], (u) => 2 * u - 1);
+  return goldenImages(seed, [batch, inChannels, imageSize, imageSize]);
+}
+
+/** Some elements of a tensor, and its size as numbers. */
+export interface Probe {
+  readonly shape: readonly number[];
+  readonly mean: number;
+  readonly l2: number;
+  readonly max: number;
+  readonly at: readonly number[];
+  readonly values: readonly number[];
+}
+
+/** Compares scattered elements relative to the typical element, then all elements by mean and norm. */
+export function expectProbe(actual: Tensor, probe: Probe, tolerance: number, name: string): void {
+  const data = actual.data as Float32Array;
+  expect(data.length, name).toBe(probe.shape.reduce((a, b) => a * b, 1));
+  const typical = probe.l2 / Math.sqrt(data.length);
+  for (const [i, element] of probe.at.entries()) {
+    expect(Math.abs(data[element]! - probe.values[i]!), `${name}[${element}]`).toBeLessThanOrEqual(
+      tolerance * 4 * typical,
+    );
+  }
+  const sum = data.reduce((total, x) => total + x, 0);
+  const squares = data.reduce((total, x) => total + x * x, 0);
+  expect(Math.abs(sum / data.length - probe.mean), `${name} mean`).toBeLessThanOrEqual(
+    tolerance * typical,
+  );
+  const norm = Math.abs(Math.sqrt(squares) - probe.l2) / probe.l2;
+  expect(norm, `${name} l2`).toBeLessThanOrEqual(tolerance);
+}
+
+/** Sets the rule's weights. */
+export async function setGoldenParameters(model: Vgg, seed: number): Promise<void> {
+  for (const [index, parameter] of [...model.parameters()].entries())
+    await model.setParameter(parameter.name, goldenParameter(seed, index, parameter));
 }
