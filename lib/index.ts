@@ -37,6 +37,7 @@ export type { Preprocessing } from "./image/preprocessing.js";
 export type { ImageSource } from "./image/source.js";
 export { type AnyTensor, Tensor, type TensorConstructor } from "./tensor.js";
 export type { Classification, Prediction } from "./vgg/classify.js";
+export type { Embedding, EmbedOptions } from "./vgg/embed.js";
 export { type KnownWeights, knownWeights, listWeights, pullWeights } from "./vgg/known-weights.js";
 export { imagenetLabels } from "./vgg/labels.js";
 export type { LayerName } from "./vgg/layers.js";

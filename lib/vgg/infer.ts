@@ -1,5 +1,5 @@
 // Runs a model's graphs for `forward`, `classify`, `warmup` and `profile`, after the check that the model is live.
-import { checkInteger, checkSignal, formatShape, readOptions, typeError } from "../check.js";
+import { checkInteger, checkSignal, readOptions, typeError } from "../check.js";
 import { DeviceTensor } from "../device/device.js";
 import { VggError } from "../errors.js";
 import type { ProfileOptions } from "../graph/profile.js";
@@ -18,11 +18,8 @@ import {
   type LayerOptions,
 } from "./options.js";
 import { type LayerProfile, nameSteps } from "./profile.js";
-import { extentOf, type ImageExtent, inputName } from "./record.js";
+import { extentOfInput, inputName } from "./record.js";
 import { logitsName, type Topology } from "./topology.js";
-
-/** The five pools halve an image down to one pixel. */
-const minExtent = 32;
 
 const forwardOptionNames = ["signal", "into", "outputs"];
 
@@ -75,29 +72,6 @@ export async function warmUp(
     await graphs.logits.prepare(batch);
     await forward(makeImages(topology, batch, "batchSizes", Tensor.zeros));
   }
-}
-
-/**
- * Returns the size of the images of an input. Leaves an argument of another type or dtype to the run, which refuses it.
- * @throws {RangeError} another rank or number of channels, no image, or a side below 32
- */
-function extentOfInput(topology: Topology, input: Tensor | DeviceTensor): ImageExtent {
-  const isTensor = input instanceof Tensor || input instanceof DeviceTensor;
-  if (!isTensor || input.dtype !== "float32") return extentOf(topology);
-  const [batch, channels, height = 0, width = 0] = input.shape;
-  const isImages = input.shape.length === 4 && channels === topology.inChannels;
-  if (!isImages || height < minExtent || width < minExtent) {
-    throw new RangeError(
-      `Expected shape (N, ${topology.inChannels}, H, W), H and W from ${minExtent}, for ${inputName} but received ${formatShape(input.shape)}`,
-    );
-  }
-  // Refused before a graph is recorded: without a batch, the size is not bounded by memory.
-  if (batch === 0) {
-    throw new RangeError(
-      `Expected a batch of at least 1 image for ${inputName} but received ${formatShape(input.shape)}`,
-    );
-  }
-  return { height, width };
 }
 
 /** Times the steps of the logits' graph. `input` may be a number of random images. */

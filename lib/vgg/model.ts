@@ -9,6 +9,7 @@ import { type ImageSource, openSource } from "../image/source.js";
 import type { NativeRunTime } from "../native/addon.js";
 import type { Tensor } from "../tensor.js";
 import type { Classification, Prediction } from "./classify.js";
+import { Embedder, type Embedding, type EmbedOptions } from "./embed.js";
 import { ModelGraphs } from "./graphs.js";
 import { classifier, classifyImages, forwardImages, profileForward, warmUp } from "./infer.js";
 import type { LayerName } from "./layers.js";
@@ -229,6 +230,37 @@ export class Vgg extends NamedParameters {
   }
 
   /**
+   * Returns the embeddings (N, D) float32 of an image, of each of an array, or of a batch of normalised images
+   * (N, inChannels, H, W) as `forward` takes it. Without options, D is 4096: the input of the last linear layer, as
+   * torchvision's network gives it without that layer. If an image fails, the call rejects with its error.
+   * @throws {TypeError|RangeError} another source, an unknown layer or option; the errors of `forward`
+   * @throws {VggError} IMAGE_…, DISPOSED, OUT_OF_MEMORY, QUEUE_FULL; or the reason of `signal`
+   * @example const { shape } = await model.embed(["cat.jpg", "dog.jpg"], { layer: "features", pool: "mean", normalize: true });
+   */
+  async embed(
+    images: ImageSource | readonly ImageSource[] | Tensor | DeviceTensor,
+    options: EmbedOptions = {},
+  ): Promise<Tensor> {
+    return this.#embedder(options).embed(images);
+  }
+
+  /**
+   * Embeds any number of images and takes them from the iterable as needed, as `classifyEach` does. Yields the embedding
+   * or the error of each image, in order.
+   * @throws {TypeError|RangeError} not an iterable, or one that breaks the protocol; the errors of `embed`
+   * @example
+   * for await (const result of model.embedEach(["cat.jpg", "dog.png"], { normalize: true }))
+   *   console.log(result.source, "error" in result ? result.error : result.embedding);
+   */
+  async *embedEach<Source extends ImageSource>(
+    images: Iterable<Source> | AsyncIterable<Source>,
+    options: EmbedOptions = {},
+  ): AsyncGenerator<Embedding<Source>> {
+    const embedder = this.#embedder(options);
+    yield* embedder.each(iteratorOf(images), (source) => openSource(source, "source"));
+  }
+
+  /**
    * Prepares the model for these batch sizes, so that their first forward is as fast as the next.
    * @throws {TypeError|RangeError} `batchSizes` is not an array of positive integers
    * @throws {VggError} DISPOSED, OUT_OF_MEMORY, QUEUE_FULL
@@ -288,6 +320,11 @@ export class Vgg extends NamedParameters {
   #classifier(options: ClassifyOptions) {
     this.#checkLive();
     return classifier(this.#graphs, this.#topology, this.labels, this.preprocessing, options);
+  }
+
+  #embedder(options: EmbedOptions): Embedder {
+    this.#checkLive();
+    return new Embedder(this.#graphs, this.#topology, this.preprocessing, options);
   }
 
   #checkLive(): void {

@@ -1,7 +1,10 @@
 // Records a topology as rows of a graph: the forward pass up to the last requested layer.
+import { formatShape } from "../check.js";
+import { DeviceTensor } from "../device/device.js";
 import { GraphBuilder } from "../graph/builder.js";
 import type { GraphRecord } from "../graph/ops.js";
 import type { Value } from "../graph/value.js";
+import { Tensor } from "../tensor.js";
 import { moduleOf } from "./layers.js";
 import type { Module, Topology } from "./topology.js";
 
@@ -16,6 +19,32 @@ export interface ImageExtent {
 /** Returns the size that a topology has without another one. */
 export function extentOf({ imageSize }: Topology): ImageExtent {
   return { height: imageSize, width: imageSize };
+}
+
+/** The smallest side of an image, in pixels: the five pools halve it down to one. */
+export const minExtent = 32;
+
+/**
+ * Returns the size of the images of an input. Leaves an argument of another type or dtype to the run, which refuses it.
+ * @throws {RangeError} another rank or number of channels, no image, or a side below 32
+ */
+export function extentOfInput(topology: Topology, input: Tensor | DeviceTensor): ImageExtent {
+  const isTensor = input instanceof Tensor || input instanceof DeviceTensor;
+  if (!isTensor || input.dtype !== "float32") return extentOf(topology);
+  const [batch, channels, height = 0, width = 0] = input.shape;
+  const isImages = input.shape.length === 4 && channels === topology.inChannels;
+  if (!isImages || height < minExtent || width < minExtent) {
+    throw new RangeError(
+      `Expected shape (N, ${topology.inChannels}, H, W), H and W from ${minExtent}, for ${inputName} but received ${formatShape(input.shape)}`,
+    );
+  }
+  // Refused before a graph is recorded: without a batch, the size is not bounded by memory.
+  if (batch === 0) {
+    throw new RangeError(
+      `Expected a batch of at least 1 image for ${inputName} but received ${formatShape(input.shape)}`,
+    );
+  }
+  return { height, width };
 }
 
 /**
