@@ -13,6 +13,16 @@ const examples: Readonly<Record<string, readonly (readonly [does: string, line: 
     ["a list of files", "find . -name '*.jpg' | vgg classify --list - --weights my.pth"],
     ["a folder as CSV", "vgg classify images/ --weights my.pth --format csv > classes.csv"],
   ],
+  embed: [
+    ["vectors of 4096 values", "vgg embed images/ --weights DEFAULT --out features.npy"],
+    [
+      "vectors of 512 values, for a database",
+      "vgg embed images/ --weights my.pth --layer features --pool mean --normalize --out features.csv",
+    ],
+  ],
+  similar: [
+    ["the ten most similar images", "vgg similar cat.jpg --in features.npy --weights DEFAULT"],
+  ],
   validate: [
     ["accuracy on folders that are named by class", "vgg validate val/ --weights my.pth"],
     ["the confusion matrix", "vgg validate val/ --weights my.pth --confusion confusion.svg"],

@@ -11,6 +11,8 @@ import { classifyCommand } from "./classify.js";
 import { completionCommand } from "./completion.js";
 import { convertCommand } from "./convert.js";
 import { doctorCommand } from "./doctor.js";
+import { embedCommand } from "./embeddings/embed.js";
+import { similarCommand } from "./embeddings/similar.js";
 import { flagsInMessage } from "./flags.js";
 import { withExamples } from "./help.js";
 import { planCommand } from "./plan.js";
@@ -20,6 +22,8 @@ import { validateCommand } from "./validate.js";
 
 const commands = [
   classifyCommand(),
+  embedCommand(),
+  similarCommand(),
   validateCommand(),
   checkCommand(),
   summaryCommand(),

@@ -64,6 +64,8 @@ async function removeStaleParts(folder: string): Promise<void> {
 export interface NewFile {
   /** Appends bytes. @throws {VggError} DISK_FULL, FOLDER_UNUSABLE */
   write(bytes: Uint8Array): Promise<void>;
+  /** Replaces bytes that were appended. @throws {VggError} DISK_FULL, FOLDER_UNUSABLE */
+  writeAt(bytes: Uint8Array, position: number): Promise<void>;
 }
 
 /**
@@ -86,7 +88,10 @@ export async function replaceFile(
   try {
     const handle = await step(() => open(partial, "wx"));
     try {
-      await write({ write: (bytes) => step(() => writeAll(handle, bytes)) });
+      await write({
+        write: (bytes) => step(() => writeAll(handle, bytes)),
+        writeAt: (bytes, position) => step(() => writeAll(handle, bytes, position)),
+      });
       // Uses the path, because Node's permission model has no fchmod.
       if (mode !== undefined) await step(() => chmod(partial, mode & 0o7777));
       await step(() => handle.sync());

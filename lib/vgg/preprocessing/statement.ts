@@ -4,6 +4,7 @@ import {
   completePreprocessing,
   defaultPreprocessing,
   type Preprocessing,
+  type PreprocessingOptions,
   preprocessingNames,
   resolvePreprocessing,
 } from "../../image/preprocessing.js";
@@ -73,7 +74,7 @@ function follow(
  * @throws {VggError} CHECKPOINT_UNSUPPORTED a file states what this package cannot do
  */
 export function combine(
-  given: Partial<Preprocessing> | undefined,
+  given: PreprocessingOptions | undefined,
   statements: readonly Statement[],
   { inChannels, imageSize }: Pick<Topology, "inChannels" | "imageSize">,
 ): Preprocessing | undefined {
