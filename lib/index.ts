@@ -35,6 +35,11 @@ export type { BlobLike, BodyLike, ImageDataLike, PixelsLike, RawPixels } from ".
 export { type PreprocessOptions, preprocess } from "./image/preprocess.js";
 export type { Preprocessing } from "./image/preprocessing.js";
 export type { ImageSource } from "./image/source.js";
+export {
+  type PerceptualDistance,
+  type PerceptualOptions,
+  perceptualDistance,
+} from "./perceptual/perceptual-distance.js";
 export { type AnyTensor, Tensor, type TensorConstructor } from "./tensor.js";
 export type { Classification, Prediction } from "./vgg/classify.js";
 export type { Embedding, EmbedOptions } from "./vgg/embed.js";

@@ -5,6 +5,7 @@ import { Graph } from "../graph/graph.js";
 import type { GraphRecord, OutputTypes } from "../graph/ops.js";
 import type { ParameterStore } from "../graph/parameter-store.js";
 import type { Preprocessing } from "../image/preprocessing.js";
+import { recordPerceptual, type Samples } from "../perceptual/record.js";
 import { type ClassifyOutputs, recordClassify } from "./classify.js";
 import { extentOf, type ImageExtent, recordForward } from "./record.js";
 import { logitsName, type Topology } from "./topology.js";
@@ -93,6 +94,12 @@ export class ModelGraphs {
       kept.users--;
       this.#evict(0);
     }
+  }
+
+  /** Returns the graph of LPIPS for images of a size. Start its run at once: the next call may dispose it. */
+  perceptual(samples: Samples, height: number, width: number): Graph<Record<string, "float32">> {
+    const record = () => recordPerceptual(this.#topology, samples, height, width);
+    return this.#graph(`perceptual ${samples} ${height} × ${width}`, record);
   }
 
   /** Frees all graphs after all earlier runs have ended. */

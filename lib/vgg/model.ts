@@ -288,6 +288,12 @@ export class Vgg extends NamedParameters {
     return profileForward(this.#graphs, this.#topology, input, options);
   }
 
+  /** @internal The graphs, for functions outside this class. @throws {VggError} DISPOSED */
+  get graphs(): ModelGraphs {
+    this.#checkLive();
+    return this.#graphs;
+  }
+
   /** @internal Times of the forward of logits that ended last. */
   get lastForward(): NativeRunTime {
     return this.#graphs.logits.lastRun;

@@ -77,9 +77,9 @@ export function goldenParameter(
   return fill(seed, index, shape, (u) => (2 * u - 1) * bound);
 }
 
-/** The images of the rule: float32 of `shape` in [-1, 1). */
-export function goldenImages(seed: number, shape: readonly number[]): Tensor {
-  return fill(seed, 10_000, shape, (u) => 2 * u - 1);
+/** Images in [-1, 1): tensor `number` of the rule. */
+export function goldenImages(seed: number, shape: readonly number[], number = 10_000): Tensor {
+  return fill(seed, number, shape, (u) => 2 * u - 1);
 }
 
 export function goldenInput({ seed, batch, inChannels, imageSize }: Golden): Tensor {
