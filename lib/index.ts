@@ -35,6 +35,7 @@ export type { BlobLike, BodyLike, ImageDataLike, PixelsLike, RawPixels } from ".
 export { type PreprocessOptions, preprocess } from "./image/preprocess.js";
 export type { Preprocessing } from "./image/preprocessing.js";
 export type { ImageSource } from "./image/source.js";
+export type { PerceptualResize } from "./perceptual/pairs.js";
 export {
   type PerceptualDistance,
   type PerceptualOptions,

@@ -64,7 +64,7 @@ function roundHalfEven(value: number): number {
 }
 
 /** Sizes in pixels of an upright image. */
-interface Size {
+export interface Size {
   readonly width: number;
   readonly height: number;
 }
@@ -245,27 +245,32 @@ export async function cropPixels(
 }
 
 /**
- * Returns a whole image as 8-bit pixels (height, width, channels), upright and in its own size.
+ * Returns a whole image as 8-bit pixels (height, width, channels), upright and in its own size or another one.
  * @param call identifies the user's call that this image belongs to; calls take turns
+ * @param sizeOf returns the size to which an image is resized, bilinear and antialiased
  * @throws {TypeError|RangeError} an unknown or wrong option
- * @throws {VggError} IMAGE_…, OUT_OF_MEMORY; or the reason of `signal`
+ * @throws {VggError} IMAGE_…, OUT_OF_MEMORY; or the reason of `signal`; the errors of `sizeOf`
  */
 export async function wholePixels(
   source: OpenedSource,
   { channels, maxPixels, orientation }: Omit<Decoding, "interpolation">,
   options: ReadingOptions = {},
   call: object = {},
+  sizeOf: (size: Size) => Size = (size) => size,
 ): Promise<CroppedPixels> {
   const reading = checkReading(readOptions(options, "options", readingOptionNames));
-  const decoding = { channels, maxPixels, orientation, interpolation: "nearest" } as const;
-  const whole = ({ width, height }: Size): Window => ({
-    resizedWidth: width,
-    resizedHeight: height,
-    left: 0,
-    top: 0,
-    cropWidth: width,
-    cropHeight: height,
-  });
+  const decoding = { channels, maxPixels, orientation, interpolation: "bilinear" } as const;
+  const whole = (size: Size): Window => {
+    const { width, height } = sizeOf(size);
+    return {
+      resizedWidth: width,
+      resizedHeight: height,
+      left: 0,
+      top: 0,
+      cropWidth: width,
+      cropHeight: height,
+    };
+  };
   const signal = reading.signal ?? new AbortController().signal;
   return cropOne(source, decoding, whole, reading, signal, call);
 }

@@ -1,6 +1,6 @@
 // Computes LPIPS of pairs of samples on a device: batches of small images, windows of large ones.
 import type { Graph } from "../graph/graph.js";
-import { Tensor } from "../tensor.js";
+import { type AnyTensor, Tensor } from "../tensor.js";
 import { addDistances, addEnlarged, Breaks, type Features, type LayerDistances } from "./layers.js";
 import { layers, type Samples } from "./record.js";
 import { vectors } from "./vectors.js";
@@ -36,7 +36,11 @@ export function pairsPerRun(height: number, width: number, maxPixels = maxRunPix
 const learned = vectors.map((vector) => Float32Array.from(vector));
 
 /** Returns the graph for images of a size. It must live until the run that is started at once has ended. */
-export type GraphOf = (samples: Samples, height: number, width: number) => Graph;
+export type GraphOf = (
+  samples: Samples,
+  height: number,
+  width: number,
+) => Graph<Record<string, "float32">>;
 
 export interface CompareOptions {
   readonly wantsMap: boolean;
@@ -91,9 +95,9 @@ async function compareWindow(
   const graph = graphOf(pairs[0]!.samples, rows.extent, columns.extent);
   const outputs = await graph.run({ samples }, signal === undefined ? {} : { signal });
   for (const [index, { module }] of layers.entries()) {
-    const tensor = outputs[module] as Tensor;
-    const [, channels, height, width] = tensor.shape as [number, number, number, number];
-    const features: Features = { data: tensor.data as Float32Array, channels, height, width };
+    const { data, shape } = outputs[module]!;
+    const [, channels, height, width] = shape as [number, number, number, number];
+    const features: Features = { data, channels, height, width };
     const layerOf = (axis: { readonly length: number }, span: Span) => {
       // Pools drop the last row of an odd number of rows, so the image's end is rounded down.
       const to = span.to === axis.length ? axis.length >> index : span.to >> index;
@@ -120,7 +124,7 @@ function cut(
   left: number,
   height: number,
   width: number,
-): Tensor {
+): AnyTensor {
   const area = height * width * 3;
   const { samples } = pairs[0]!;
   const data = new (samples === "uint8" ? Uint8Array : Float32Array)(2 * pairs.length * area);
@@ -139,5 +143,5 @@ function cut(
     }
   }
   const shape = samples === "uint8" ? [height, width, 3] : [3, height, width];
-  return new Tensor([2 * pairs.length, ...shape], data);
+  return new Tensor([2 * pairs.length, ...shape], data, samples) as AnyTensor;
 }

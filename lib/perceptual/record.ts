@@ -26,7 +26,7 @@ export function recordPerceptual(
   samples: Samples,
   height: number,
   width: number,
-): GraphRecord {
+): GraphRecord<Record<string, "float32">> {
   const builder = new GraphBuilder();
   const isBytes = samples === "uint8";
   const shape = isBytes ? [height, width, 3] : [3, height, width];
