@@ -99,7 +99,7 @@ export class ModelGraphs {
   /** Returns the graph of LPIPS for images of a size. Start its run at once: the next call may dispose it. */
   perceptual(samples: Samples, height: number, width: number): Graph<Record<string, "float32">> {
     const record = () => recordPerceptual(this.#topology, samples, height, width);
-    return this.#graph(`perceptual ${samples} ${height} × ${width}`, record);
+    return this.graph(`perceptual ${samples} ${height} × ${width}`, { height, width }, record);
   }
 
   /** Frees all graphs after all earlier runs have ended. */
