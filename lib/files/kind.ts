@@ -66,7 +66,18 @@ const textRows: readonly Row[] = [
     { is: "a Python pickle that torch.save did not write", weights: saveStateDict },
   ],
   [text(/^name: "[\s\S]*(layer|input)/), { is: "a Caffe network without weights (.prototxt)" }],
-  [text(/^MATLAB [57]/), model("a MATLAB file (.mat)")],
+];
+
+/** Formats that begin with text. Bytes may follow within the head or not. */
+const mixedRows: readonly Row[] = [
+  ["MATLAB 5.0", model("a MATLAB file (.mat)")],
+  ["MATLAB 7.3", model("a MATLAB file (.mat)")],
+  ["%PDF", picture("a PDF file")],
+  ["%!PS", picture("a PostScript file")],
+  ["P7\n", picture("a PAM image")],
+  ["PF\n", picture("a PFM image")],
+  ["Pf\n", picture("a PFM image")],
+  ["SIMPLE  =", picture("a FITS image")],
 ];
 
 const weightsRows: readonly Row[] = [
@@ -77,8 +88,6 @@ const weightsRows: readonly Row[] = [
   ],
   [(head) => head.has("\0\0\0{", 5), { is: "a safetensors file" }],
   ["\x89HDF\r\n\x1a\n", model("an HDF5 file, as Keras writes (.h5)")],
-  ["MATLAB 5.0", model("a MATLAB file (.mat)")],
-  ["MATLAB 7.3", model("a MATLAB file (.mat)")],
   ["\x93NUMPY", model("a NumPy array (.npy)")],
   ["GGUF", model("a GGUF file of llama.cpp")],
   [(head) => head.has("TFL3", 4), model("a TensorFlow Lite model")],
@@ -103,18 +112,12 @@ const imageRows: readonly Row[] = [
   [(head) => head.has("JXL ", 4) || head.begins("\xff\x0a"), picture("a JPEG XL image")],
   [(head) => head.has("jP  ", 4), picture("a JPEG 2000 image")],
   ["8BPS", picture("a Photoshop file")],
-  ["%PDF", picture("a PDF file")],
-  ["%!PS", picture("a PostScript file")],
   ["BM", picture("a BMP image of an unknown kind")],
   ["\0\0\x01\0", picture("an icon (ICO)")],
-  ["P7\n", picture("a PAM image")],
-  ["PF\n", picture("a PFM image")],
-  ["Pf\n", picture("a PFM image")],
   ["DDS ", picture("a DDS texture")],
   ["qoif", picture("a QOI image")],
   ["v/1\x01", picture("an OpenEXR image")],
   ["FUJIFILMCCD-RAW", picture("a raw photo (RAF)")],
-  ["SIMPLE  =", picture("a FITS image")],
   [(head) => head.has("DICM", 128), picture("a DICOM image")],
 ];
 
@@ -148,7 +151,9 @@ const otherRows: readonly Row[] = [
   ],
 ];
 
-const rows = [...textRows, ...weightsRows, ...imageRows, ...otherRows];
+/** A text may begin with the letters of a format, such as BM. */
+const rowsOfText = [...textRows, ...mixedRows];
+const rowsOfBytes = [...mixedRows, ...weightsRows, ...imageRows, ...otherRows];
 
 /** Kinds of zip archives by the name of a record. */
 const zipRows: readonly (readonly [name: RegExp, kind: Kind])[] = [
@@ -187,6 +192,7 @@ function zipKind(names: readonly string[]): Kind {
 
 function kindOf(head: Head): Kind | undefined {
   if (isZip(head)) return zipKind([firstRecord(head)].filter((name) => name !== ""));
+  const rows = head.text === undefined ? rowsOfBytes : rowsOfText;
   const found = rows.find(([test]) => (typeof test === "string" ? head.begins(test) : test(head)));
   return found?.[1];
 }

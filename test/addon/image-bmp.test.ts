@@ -180,9 +180,9 @@ describe("a BMP that cannot be read", () => {
   it("is refused if its header is cut off or unknown", async () => {
     const whole = bmp({ ...plain, pixels: Array(16).fill(0) });
     await expectCode(pixelsOf(whole.subarray(0, 40)), "IMAGE_CORRUPT", "ends within its header");
-    await expectCode(pixelsOf(whole.subarray(0, 20)), "IMAGE_FORMAT", "a BMP file");
+    await expectCode(pixelsOf(whole.subarray(0, 20)), "IMAGE_FORMAT", "a BMP image");
     whole.writeUInt32LE(66, 14);
-    await expectCode(pixelsOf(whole), "IMAGE_FORMAT", "a BMP file of an unknown version");
+    await expectCode(pixelsOf(whole), "IMAGE_FORMAT", "a BMP image of an unknown kind");
   });
 
   it("gives a typed error or pixels for any change of bytes", async () => {

@@ -265,7 +265,7 @@ describe("what is not an image", () => {
     ["HEIC", box("heic\0\0\0\0mif1heic"), "IMAGE_FORMAT", /HEIC/],
     ["HEIC that is also mif1", box("mif1\0\0\0\0avifheic"), "IMAGE_FORMAT", /HEIC/],
     ["JPEG XL", box("").fill("\0\0\0\x0cJXL \r\n", 0, 10, "latin1"), "IMAGE_FORMAT", /JPEG XL/],
-    ["BMP", Buffer.from("BM\0\0\0\0"), "IMAGE_FORMAT", /BMP file of an unknown version/],
+    ["BMP", Buffer.from("BM\0\0\0\0"), "IMAGE_FORMAT", /BMP image of an unknown kind/],
     ["a Git LFS pointer", Buffer.from("version https://git-lfs.x"), "IMAGE_FORMAT", /Git LFS/],
     ["zeros", new Uint8Array(64), "IMAGE_FORMAT", /begins with zeros/],
     [

@@ -69,7 +69,7 @@ describe("a PNM file", () => {
     ["that claims 10⁹ pixels", file("P5 1000000000 1 255\n"), "IMAGE_TOO_LARGE", "1000000000 × 1"],
     ["that ends in its header", file("P5 10000000000000 "), "IMAGE_CORRUPT", "its width"],
     ["that is text", file("P1 is a text"), "IMAGE_FORMAT", "it is text"],
-    ["that is a PAM", file("P7\nWIDTH 1\nHEIGHT 1\n", [200]), "IMAGE_FORMAT", "a PAM or PFM file"],
+    ["that is a PAM", file("P7\nWIDTH 1\nHEIGHT 1\n", [200]), "IMAGE_FORMAT", "a PAM image"],
   ])("is refused: %s", async (_, bytes, code, message) => {
     await expectCode(pixelsOf(bytes), code, message);
   });

@@ -167,7 +167,11 @@ describe("describeFile", () => {
     }
   });
 
-  it("never takes a list of labels for a pickle", () => {
+  it("never takes text for a format of the same letters", () => {
+    for (const word of ["BMW", "MZ", "GGUF", "RIFF", "8BPS", "PK", "ID3 v2", "cat"])
+      expect(describeFile(bytes(`${word}\nx`), "image")).toBe(
+        `it is text, which begins with ${JSON.stringify(word)}`,
+      );
     expect(describeFile(bytes("cat\ndog\n"), "weights")).toBe(
       'it is text, which begins with "cat"',
     );
