@@ -17,7 +17,7 @@ interface Kind {
 type Row = readonly [test: string | ((head: Head) => boolean), kind: Kind];
 
 const both = (is: string, advice: string): Kind => ({ is, weights: advice, image: advice });
-const picture = (is: string): Kind => ({ is, image: "convert it to JPEG or PNG" });
+const otherImage = (is: string): Kind => ({ is, image: "convert it to JPEG or PNG" });
 const model = (is: string): Kind => ({
   is,
   weights:
@@ -48,7 +48,7 @@ const textRows: readonly Row[] = [
     both("an HTML page", `${again}, perhaps after a login`),
   ],
   [text(/^<\?xml[\s\S]*<(Error|Code|Message)>/), both("a server's error message in XML", again)],
-  [text(/^<(\?xml[\s\S]*<svg|svg)\b/i), picture("an SVG image")],
+  [text(/^<(\?xml[\s\S]*<svg|svg)\b/i), otherImage("an SVG image")],
   [text(/^</), { is: "an XML file" }],
   [
     text(/^\{[\s\S]*"weight_map"/),
@@ -72,12 +72,12 @@ const textRows: readonly Row[] = [
 const mixedRows: readonly Row[] = [
   ["MATLAB 5.0", model("a MATLAB file (.mat)")],
   ["MATLAB 7.3", model("a MATLAB file (.mat)")],
-  ["%PDF", picture("a PDF file")],
-  ["%!PS", picture("a PostScript file")],
-  ["P7\n", picture("a PAM image")],
-  ["PF\n", picture("a PFM image")],
-  ["Pf\n", picture("a PFM image")],
-  ["SIMPLE  =", picture("a FITS image")],
+  ["%PDF", otherImage("a PDF file")],
+  ["%!PS", otherImage("a PostScript file")],
+  ["P7\n", otherImage("a PAM image")],
+  ["PF\n", otherImage("a PFM image")],
+  ["Pf\n", otherImage("a PFM image")],
+  ["SIMPLE  =", otherImage("a FITS image")],
 ];
 
 const weightsRows: readonly Row[] = [
@@ -106,19 +106,19 @@ const weightsRows: readonly Row[] = [
 ];
 
 const imageRows: readonly Row[] = [
-  [brand(/^(he|mif1|msf1)/), picture("a HEIC image")],
-  [brand(/^crx /), picture("a raw photo (CR3)")],
+  [brand(/^(he|mif1|msf1)/), otherImage("a HEIC image")],
+  [brand(/^crx /), otherImage("a raw photo (CR3)")],
   [brand(/^/), { is: "a video (MP4 or MOV)" }],
-  [(head) => head.has("JXL ", 4) || head.begins("\xff\x0a"), picture("a JPEG XL image")],
-  [(head) => head.has("jP  ", 4), picture("a JPEG 2000 image")],
-  ["8BPS", picture("a Photoshop file")],
-  ["BM", picture("a BMP image of an unknown kind")],
-  ["\0\0\x01\0", picture("an icon (ICO)")],
-  ["DDS ", picture("a DDS texture")],
-  ["qoif", picture("a QOI image")],
-  ["v/1\x01", picture("an OpenEXR image")],
-  ["FUJIFILMCCD-RAW", picture("a raw photo (RAF)")],
-  [(head) => head.has("DICM", 128), picture("a DICOM image")],
+  [(head) => head.has("JXL ", 4) || head.begins("\xff\x0a"), otherImage("a JPEG XL image")],
+  [(head) => head.has("jP  ", 4), otherImage("a JPEG 2000 image")],
+  ["8BPS", otherImage("a Photoshop file")],
+  ["BM", otherImage("a BMP image of an unknown kind")],
+  ["\0\0\x01\0", otherImage("an icon (ICO)")],
+  ["DDS ", otherImage("a DDS texture")],
+  ["qoif", otherImage("a QOI image")],
+  ["v/1\x01", otherImage("an OpenEXR image")],
+  ["FUJIFILMCCD-RAW", otherImage("a raw photo (RAF)")],
+  [(head) => head.has("DICM", 128), otherImage("a DICOM image")],
 ];
 
 const otherRows: readonly Row[] = [

@@ -173,7 +173,7 @@ describe("vgg classify", () => {
       "weights that try to run code",
       ["classify", "photos", "--weights", `${checkpoints}refuse-os-system.pth`],
       1,
-      'the name "posix.system"',
+      'an object of "posix.system"',
     ],
     [
       "labels that are missing",
