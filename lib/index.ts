@@ -45,12 +45,14 @@ export { type AnyTensor, Tensor, type TensorConstructor } from "./tensor.js";
 export type { Classification, Prediction } from "./vgg/classify.js";
 export type { Embedding, EmbedOptions } from "./vgg/embed.js";
 export { type KnownWeights, knownWeights, listWeights, pullWeights } from "./vgg/known-weights.js";
+export { readLabels } from "./vgg/label-file.js";
 export { imagenetLabels } from "./vgg/labels.js";
 export type { LayerName } from "./vgg/layers.js";
 export { Vgg } from "./vgg/model.js";
 export type { NamedParameters } from "./vgg/named-parameters.js";
 export type {
   ClassifyOptions,
+  ClassNames,
   CreateOptions,
   ForwardOptions,
   LayerOptions,

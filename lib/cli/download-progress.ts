@@ -10,9 +10,10 @@ export interface DownloadLine {
 /** Formats the line of progress: `vgg16-397923af.pth ██████░░░░ 60 % 316.7 of 527.8 MiB`. */
 export function progressText(
   file: string,
-  { receivedBytes, totalBytes, isWaiting }: Progress,
+  { receivedBytes, totalBytes, isWaiting, isReading }: Progress,
 ): string {
   if (isWaiting) return `${file} waits for another process that downloads it`;
+  if (isReading) return `${file} is read: ${Math.floor((receivedBytes / totalBytes!) * 100)} %`;
   const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(1);
   if (totalBytes === undefined) return `${file} ${mib(receivedBytes)} MiB`;
   const ratio = totalBytes === 0 ? 1 : Math.min(1, receivedBytes / totalBytes);
@@ -35,17 +36,16 @@ function waitingLine(file: string): DownloadLine {
   };
 }
 
-/** Prepares the line for the download of a file. */
+/** Starts the line for the download of a file. It appears at once, because a server may be slow to answer. */
 export async function downloadLine(file: string): Promise<DownloadLine> {
   // ora 9.4.1 never ends its first redraw on a terminal that reports no columns.
   if (!process.stderr.isTTY || !process.stderr.columns) return waitingLine(file);
   const { default: ora } = await import("ora");
   // Do not discard keys, so that Ctrl-C ends the process. The bytes already received are kept.
-  const line = ora({ text: file, stream: process.stderr, discardStdin: false });
+  const line = ora({ text: file, stream: process.stderr, discardStdin: false }).start();
   return {
     show(progress) {
       line.text = progressText(file, progress);
-      if (!line.isSpinning) line.start();
     },
     stop: () => void line.stop(),
   };

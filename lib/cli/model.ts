@@ -1,16 +1,17 @@
 // Loads the model of a command line: weights from a file or by name, on the given device.
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { basename } from "node:path";
+import { type Command, Option } from "commander";
 import { checkInteger } from "../check.js";
 import type { Device } from "../device/device.js";
 import { openDevice } from "../device/device.js";
-import { fileError, isMissing } from "../files/errors.js";
-import { readWhole } from "../files/read-whole.js";
 import { isWeightsName, knownWeights, pullWeights } from "../vgg/known-weights.js";
+import { labelsOfText } from "../vgg/label-file.js";
 import { Vgg } from "../vgg/model.js";
 import { listNames } from "../vgg/names/refusal.js";
 import type { LoadReport } from "../vgg/options.js";
 import { type Architecture, architectures } from "../vgg/topology.js";
 import { downloadLine } from "./download-progress.js";
+import { readText } from "./input.js";
 import { type DeviceOptions, integer, withDevice, withRequired } from "./options.js";
 
 export interface WeightsOptions extends DeviceOptions {
@@ -42,7 +43,10 @@ export function withWeights(of: Command): Command {
       "height and width of the network's input (default: the file's, otherwise 224)",
       integer,
     )
-    .option("--labels <file>", "names of the classes: one a line, or a JSON list")
+    .option(
+      "--labels <file>",
+      "names of the classes: one a line, numbered, or JSON (class_to_idx, id2label)",
+    )
     .option("--batch-size <count>", "images that go to the device at once", integer, 8);
   return withRequired(of, "--weights <file>", "; --weights DEFAULT downloads torchvision's");
 }
@@ -50,11 +54,14 @@ export function withWeights(of: Command): Command {
 export async function loadModel(options: WeightsOptions): Promise<Vgg> {
   const { weights, precision, imageSize, key, prefix } = options;
   checkInteger(options.batchSize, "--batch-size", 1, 4096);
-  const labels = options.labels === undefined ? undefined : await readLabels(options.labels);
+  const labels =
+    options.labels === undefined
+      ? undefined
+      : labelsOfText(await readText(options.labels, "--labels"), "--labels");
   const device: Device = await openDevice(options.device);
   const isKnown = isWeightsName(weights);
   const arch = options.arch ?? (isKnown ? usualArch : undefined);
-  const line = isKnown ? await downloadLine(knownWeights(arch!, weights).file) : undefined;
+  const line = await downloadLine(isKnown ? knownWeights(arch!, weights).file : basename(weights));
   const loading = {
     device,
     precision,
@@ -62,12 +69,12 @@ export async function loadModel(options: WeightsOptions): Promise<Vgg> {
     ...(labels === undefined ? {} : { labels }),
     ...(key === undefined ? {} : { key }),
     ...(prefix === undefined ? {} : { prefix }),
-    ...(line === undefined ? {} : { onProgress: line.show }),
+    onProgress: line.show,
   };
   const model = await (arch === undefined
     ? Vgg.load(weights, loading)
     : Vgg.load(arch, weights, loading)
-  ).finally(line?.stop);
+  ).finally(line.stop);
   sayIgnored(model.arch, model.loadReport);
   return model;
 }
@@ -90,27 +97,4 @@ export async function weightsPath(arch: Architecture, weights: string): Promise<
   if (!isWeightsName(weights)) return weights;
   const line = await downloadLine(knownWeights(arch, weights).file);
   return pullWeights(arch, weights, { onProgress: line.show }).finally(line.stop);
-}
-
-/**
- * Reads a file of class names.
- * @throws {InvalidArgumentError} no such file, or not a list of strings
- * @throws {VggError} FOLDER_UNUSABLE
- */
-export async function readLabels(path: string): Promise<string[]> {
-  const text = await readWhole(path).catch((cause: NodeJS.ErrnoException) => {
-    if (!isMissing(cause) && cause.code !== "EISDIR") throw fileError(cause, path);
-    throw new InvalidArgumentError(
-      `Expected a file for --labels but received ${path} (${cause.code})`,
-    );
-  });
-  if (!text.trimStart().startsWith("[")) return text.split(/\r?\n/).filter((line) => line !== "");
-  try {
-    const list: unknown = JSON.parse(text);
-    if (Array.isArray(list) && list.every((item) => typeof item === "string"))
-      return list as string[];
-  } catch {
-    // The error is thrown below.
-  }
-  throw new InvalidArgumentError(`Expected a list of strings in ${path}`);
 }

@@ -50,7 +50,7 @@ async function summarize(options: SummaryOptions, command: Command): Promise<voi
     const imageSize = stored ?? options.imageSize;
     const summary = new Summary(topology(identified.arch, { ...identified, imageSize }));
     sayIgnored(identified.arch, { path, ignored: identified.ignored });
-    const dtypes = [...new Set([...tensors.values()].map(({ dtype }) => dtype))];
+    const dtypes = [...new Set([...identified.tensors.values()].map(({ dtype }) => dtype))];
     const file = {
       path,
       format,

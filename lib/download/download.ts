@@ -17,6 +17,8 @@ export interface Progress {
   readonly totalBytes: number | undefined;
   /** Another process downloads the file, and this one waits for it. */
   readonly isWaiting?: boolean;
+  /** `Vgg.load` reads the file, and counts the bytes of its parameters. */
+  readonly isReading?: boolean;
 }
 
 export interface DownloadOptions {

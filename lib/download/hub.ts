@@ -194,6 +194,14 @@ async function publish(part: string, folder: string, file: string): Promise<void
   await handle?.close().catch(() => {});
 }
 
+/** Adds to a failed download what `OFFLINE` says too: where to put the file. */
+function withAdvice(error: unknown, folder: string, { file }: PublishedFile): unknown {
+  if (!(error instanceof VggError) || error.code !== "DOWNLOAD_FAILED") return error;
+  const { message, cause } = error;
+  const advice = `; without a network, put ${file} into ${folder}`;
+  return new VggError("DOWNLOAD_FAILED", message + advice, { cause });
+}
+
 /** Downloads a file under the lock, verifies it and publishes it. */
 async function fetchVerified(
   folder: string,
@@ -207,7 +215,9 @@ async function fetchVerified(
   const maxBytes = expectedBytes ?? Math.ceil((weights.sizeMiB + 1) * 2 ** 20);
   for (let isSecond = false; ; isSecond = true) {
     const limits = { expectedBytes, maxBytes };
-    const { isOfOneResponse } = await download(url, part, limits, options);
+    const { isOfOneResponse } = await download(url, part, limits, options).catch((error) => {
+      throw withAdvice(error, folder, weights);
+    });
     const file = await hashFile(part, options.signal);
     if (file !== undefined && isRight(weights, file)) {
       if (!(await options.isHeld())) throw new Error("the lock was taken over");
@@ -278,7 +288,7 @@ export async function pull(
     throw new VggError(
       "OFFLINE",
       `Expected ${weights.file} with the SHA-256 ${shownHash(weights)} in ${all.join(" or ")}, and the network may not be used; ` +
-        `put there what ${shown(url)} gives`,
+        `put ${weights.file} into ${own}, from ${shown(url)}`,
     );
   }
   await withFile(own, () => makeFolder(own));

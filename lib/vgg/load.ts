@@ -1,6 +1,6 @@
 // Loads weights: finds the file, checks it against the options, and opens a model that takes its values.
 import { bare, checkOneOf, checkSignal, readOptions, typeError } from "../check.js";
-import { readOptionNames } from "../checkpoint/checkpoint.js";
+import { type Contents, readOptionNames } from "../checkpoint/checkpoint.js";
 import { openCheckpoint } from "../checkpoint/open.js";
 import { VggError } from "../errors.js";
 import { preprocessingNames } from "../image/preprocessing.js";
@@ -11,6 +11,7 @@ import {
   type LoadReport,
   openDeviceOf,
   optionNames,
+  readClassNames,
   type VggOptions,
 } from "./options.js";
 import { combine } from "./preprocessing/statement.js";
@@ -85,16 +86,13 @@ export async function loadWeights<Model>(
 ): Promise<Model> {
   const given = readGiven(options);
   const { key, verify, maxHeaderBytes, prefix, signal, onProgress } = given;
-  checkSignal(signal);
-  if (prefix !== undefined && typeof prefix !== "string")
-    throw typeError("a string", "options.prefix", prefix);
-  if (onProgress !== undefined && typeof onProgress !== "function")
-    throw typeError("a function", "options.onProgress", onProgress);
+  checkOwn(given);
   signal?.throwIfAborted();
   topology(arch ?? "vgg11", given);
   // Check all that can be checked without the file before a download of half a gigabyte.
   const { device, precision } = await openDeviceOf(given);
-  checkLabels(given.labels, given.numClasses ?? given.labels?.length ?? 0);
+  const names = readClassNames(given.labels);
+  checkLabels(names, given.numClasses ?? names?.length ?? 0);
   const isKnown = arch !== undefined && isWeightsName(source);
   const path = isKnown
     ? await pullWeights(arch, source, {
@@ -102,48 +100,65 @@ export async function loadWeights<Model>(
         ...(onProgress === undefined ? {} : { onProgress }),
       })
     : source;
-  const reading = {
+  const checkpoint = await openCheckpoint(path, {
     ...(key === undefined ? {} : { key }),
     ...(verify === undefined ? {} : { verify }),
     ...(maxHeaderBytes === undefined ? {} : { maxHeaderBytes }),
-  };
-  const checkpoint = await openCheckpoint(path, reading);
+  });
   try {
     const weights = identifyWeights({ path, arch, prefix }, checkpoint.tensors);
     checkAgreement(path, given, weights);
-    const { inChannels, numClasses, scheme, ignored } = weights;
-    const { format, labels: stored, metadata } = checkpoint.contents;
     const beside = isKnown ? undefined : await readFilesBeside(path, weights.arch);
-    const labels =
-      given.labels ?? [stored, beside?.labels].find((names) => names?.length === numClasses);
-    const own = readMetadata(metadata, path);
-    const configs = beside?.statements ?? [];
-    const statements = own === undefined ? configs : [own, ...configs];
-    const imageSize = given.imageSize ?? storedImageSize(metadata) ?? statedImageSize(statements);
-    const sizes = { inChannels, imageSize: imageSize ?? usualImageSize };
-    const preprocess = combine(given.preprocess, statements, sizes) ?? given.preprocess;
     const complete = {
       ...given,
-      device,
-      precision,
-      inChannels,
-      numClasses,
-      ...(imageSize === undefined ? {} : { imageSize }),
-      ...(labels === undefined ? {} : { labels }),
-      ...(preprocess === undefined ? {} : { preprocess }),
+      ...decidedByFile(path, { ...given, labels: names }, weights, checkpoint.contents, beside),
+      ...{ device, precision },
     };
     const report = Object.freeze({
       path,
-      format,
-      names: scheme,
-      ignored: Object.freeze(ignored),
-      configs: Object.freeze(configs.map((config) => config.path)),
+      format: checkpoint.contents.format,
+      names: weights.scheme,
+      ignored: Object.freeze(weights.ignored),
+      configs: Object.freeze((beside?.statements ?? []).map((config) => config.path)),
     });
-    const fill = (state: ModelState) => state.loadCheckpoint(checkpoint, weights);
+    const fill = (state: ModelState) => state.loadCheckpoint(checkpoint, weights, onProgress);
     return await open(weights.arch, complete, fill, report);
   } finally {
     await checkpoint.close();
   }
+}
+
+/** @throws {TypeError} an option of `load` alone of another type */
+function checkOwn({ prefix, signal, onProgress }: LoadOptions): void {
+  checkSignal(signal);
+  if (prefix !== undefined && typeof prefix !== "string")
+    throw typeError("a string", "options.prefix", prefix);
+  if (onProgress !== undefined && typeof onProgress !== "function")
+    throw typeError("a function", "options.onProgress", onProgress);
+}
+
+/** Returns the options that come from the file and the files beside it, as far as the caller did not give them. */
+function decidedByFile(
+  path: string,
+  given: LoadOptions & { labels: readonly string[] | undefined },
+  { inChannels, numClasses }: IdentifiedWeights,
+  { labels: stored, metadata }: Contents,
+  beside: Awaited<ReturnType<typeof readFilesBeside>> | undefined,
+): Partial<VggOptions> {
+  const labels =
+    given.labels ?? [stored, beside?.labels].find((each) => each?.length === numClasses);
+  const own = readMetadata(metadata, path);
+  const configs = beside?.statements ?? [];
+  const statements = own === undefined ? configs : [own, ...configs];
+  const imageSize = given.imageSize ?? storedImageSize(metadata) ?? statedImageSize(statements);
+  const sizes = { inChannels, imageSize: imageSize ?? usualImageSize };
+  const preprocess = combine(given.preprocess, statements, sizes) ?? given.preprocess;
+  return {
+    ...{ inChannels, numClasses },
+    ...(imageSize === undefined ? {} : { imageSize }),
+    ...(labels === undefined ? {} : { labels }),
+    ...(preprocess === undefined ? {} : { preprocess }),
+  };
 }
 
 /** @throws {VggError} STATE_DICT_MISMATCH the options claim other channels or classes than the file has */

@@ -1,6 +1,8 @@
 // The options of models and their methods: types and checks.
-import { checkOneOf, describe, optionOf, rangeError, typeError } from "../check.js";
+import { types } from "node:util";
+import { checkOneOf, describe, isPlainObject, optionOf, rangeError, typeError } from "../check.js";
 import type { ReadOptions } from "../checkpoint/checkpoint.js";
+import { labelsFrom } from "../checkpoint/labels.js";
 import { Device, type DeviceId, type DeviceTensor, openDevice } from "../device/device.js";
 import type { Progress } from "../download/download.js";
 import { type Precision, precisions } from "../dtype.js";
@@ -15,14 +17,27 @@ import { imagenetLabels } from "./labels.js";
 import type { LayerName } from "./layers.js";
 import type { Topology, TopologyOptions } from "./topology.js";
 
+/**
+ * Names of classes in the forms in which people store them: a list in the order of the classes, names to numbers
+ * (`class_to_idx`), numbers to names (`idx_to_class`, `id2label`), numbers to ImageNet's pairs
+ * (`{"0": ["n01440764", "tench"]}`), or an object that has one of these under a usual name, such as a config.json.
+ */
+export type ClassNames =
+  | readonly string[]
+  | Readonly<Record<string, unknown>>
+  | ReadonlyMap<string | number, unknown>;
+
 /** Options that `Vgg.create` and `Vgg.load` share. */
 export interface VggOptions extends TopologyOptions {
   /** The device, or its id. Default "auto". A device that the model opened is released with the model. */
   device?: Device | DeviceId | undefined;
   /** The arithmetic, one of `device.info.precisions`. Default "float32". */
   precision?: Precision | undefined;
-  /** The names of the classes, one for each. Default: ImageNet's names if there are 1000 classes. */
-  labels?: readonly string[] | undefined;
+  /**
+   * The names of the classes, one for each; `readLabels` reads them from a file. Default: the file's, or else ImageNet's
+   * if there are 1000 classes.
+   */
+  labels?: ClassNames | undefined;
   /**
    * How images become the network's input. Parts that are not given come from the file, or else are as for torchvision's weights.
    * `crop` must be the image size, and `channels` must be `inChannels`. A network with other than 1 or 3 channels takes
@@ -49,7 +64,7 @@ export interface LoadOptions extends VggOptions, ReadOptions {
   prefix?: string | undefined;
   /** Aborts a download. */
   signal?: AbortSignal | undefined;
-  /** Called as bytes of published weights arrive, as in `pullWeights`. */
+  /** Called as bytes of published weights arrive, as in `pullWeights`, and then as the file is read (`isReading`). */
   onProgress?: ((progress: Progress) => void) | undefined;
 }
 
@@ -164,19 +179,31 @@ export function checkFits(
 }
 
 /**
+ * Reads class names of any form.
+ * @throws {TypeError} none of the forms @throws {RangeError} a number is missing or occurs twice
+ */
+export function readClassNames(labels: unknown): readonly string[] | undefined {
+  if (labels === undefined) return undefined;
+  const isObject = typeof labels === "object" && labels !== null;
+  const names = isObject ? labelsFrom(labels) : undefined;
+  if (names !== undefined) return Object.freeze([...names]);
+  if (Array.isArray(labels) && labels.length === 0) return Object.freeze([]);
+  if (isObject && !Array.isArray(labels) && (isPlainObject(labels) || types.isMap(labels)))
+    throw rangeError("names with the numbers 0 to n - 1, each once,", "labels", labels);
+  throw typeError("an array of strings, or names with numbers,", "labels", labels);
+}
+
+/**
  * Returns the labels of `numClasses` classes: the given ones, or ImageNet's if they have the same number.
- * @throws {TypeError} not an array of strings @throws {RangeError} another number of labels
+ * @throws {TypeError|RangeError} the errors of `readClassNames`; another number of labels
  */
 export function checkLabels(labels: unknown, numClasses: number): readonly string[] | undefined {
-  if (labels === undefined)
-    return numClasses === imagenetLabels.length ? imagenetLabels : undefined;
-  if (!Array.isArray(labels) || !labels.every((label) => typeof label === "string")) {
-    throw typeError("an array of strings", "labels", labels);
-  }
-  if (labels.length !== numClasses) {
+  const names = readClassNames(labels);
+  if (names === undefined) return numClasses === imagenetLabels.length ? imagenetLabels : undefined;
+  if (names.length !== numClasses) {
     throw new RangeError(
-      `Expected ${numClasses} names, one for each class, for labels but received ${labels.length}`,
+      `Expected ${numClasses} names, one for each class, for labels but received ${names.length}`,
     );
   }
-  return Object.freeze([...labels]);
+  return names;
 }

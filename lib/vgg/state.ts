@@ -1,9 +1,10 @@
 // The state of a model under torchvision's names: the parameters on the device, and the counters that are not there.
 import { formatShape, rangeError, typeError } from "../check.js";
-import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { LazyTensor } from "../checkpoint/safetensors.js";
 import type { Device } from "../device/device.js";
-import type { DType, Precision } from "../dtype.js";
+import type { Progress } from "../download/download.js";
+import { arrayTypeOf, type DType, type Precision } from "../dtype.js";
 import { VggError } from "../errors.js";
 import { ParameterStore } from "../graph/parameter-store.js";
 import { elementCount, parameterDtypes, Tensor } from "../tensor.js";
@@ -17,6 +18,24 @@ import {
 } from "./state-dict.js";
 import type { Topology } from "./topology.js";
 import type { IdentifiedWeights } from "./weight-names.js";
+
+/** Returns a function that passes pieces on and reports how many bytes of all tensors have passed. */
+function readingProgress(
+  tensors: readonly StoredTensor[],
+  onProgress: (progress: Progress) => void,
+): (pieces: AsyncIterable<Uint8Array>) => AsyncGenerator<Uint8Array> {
+  const bytes = ({ shape, dtype }: StoredTensor) =>
+    elementCount(shape) * arrayTypeOf(dtype).BYTES_PER_ELEMENT;
+  const totalBytes = tensors.reduce((sum, tensor) => sum + bytes(tensor), 0);
+  let receivedBytes = 0;
+  return async function* (pieces) {
+    for await (const piece of pieces) {
+      yield piece;
+      receivedBytes += piece.byteLength;
+      onProgress({ receivedBytes, totalBytes, isReading: true });
+    }
+  };
+}
 
 export class ModelState {
   readonly store: ParameterStore;
@@ -50,8 +69,17 @@ export class ModelState {
     );
   }
 
-  /** Reads and packs a checkpoint piece by piece. @throws {VggError} CHECKPOINT_, OUT_OF_MEMORY, DISPOSED */
-  async loadCheckpoint(checkpoint: Checkpoint, { tensors }: IdentifiedWeights): Promise<void> {
+  /**
+   * Reads and packs a checkpoint piece by piece.
+   * @param onProgress hears how many bytes of the parameters were read
+   * @throws {VggError} CHECKPOINT_, OUT_OF_MEMORY, DISPOSED; what `onProgress` throws
+   */
+  async loadCheckpoint(
+    checkpoint: Checkpoint,
+    { tensors }: IdentifiedWeights,
+    onProgress: ((progress: Progress) => void) | undefined,
+  ): Promise<void> {
+    const counted = onProgress && readingProgress([...tensors.values()], onProgress);
     for (const [name, stored] of tensors) {
       if (this.#counters.has(name)) {
         const { data, dtype } = await checkpoint.read(stored);
@@ -65,7 +93,8 @@ export class ModelState {
           `${checkpoint.file.path}: Expected dtype ${parameterDtypes.join(", ")} for ${name} but received ${stored.dtype}`,
         );
       }
-      await this.store.setPieces(name, stored.dtype, checkpoint.chunks(stored));
+      const pieces = checkpoint.chunks(stored);
+      await this.store.setPieces(name, stored.dtype, counted?.(pieces) ?? pieces);
     }
     await checkpoint.file.checkUnchanged();
   }

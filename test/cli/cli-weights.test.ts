@@ -179,7 +179,7 @@ describe("vgg classify", () => {
       "labels that are missing",
       ["classify", "photos", "--weights", "x.pth", "--labels", "none.txt"],
       2,
-      "--labels but received none.txt (ENOENT)",
+      "--labels but received none.txt: no such file",
     ],
     [
       "a top of 0",

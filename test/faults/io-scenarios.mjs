@@ -7,10 +7,15 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { convertCommand } from "../../dist/cli/convert.js";
-import { readLabels } from "../../dist/cli/model.js";
 import { pull } from "../../dist/download/hub.js";
 import { removeTemporaryFiles } from "../../dist/files/temporary-files.js";
-import { preprocess, readCheckpoint, Tensor, writeSafetensors } from "../../dist/index.js";
+import {
+  preprocess,
+  readCheckpoint,
+  readLabels,
+  Tensor,
+  writeSafetensors,
+} from "../../dist/index.js";
 import { knownWeights } from "../../dist/vgg/known-weights.js";
 
 const folder = process.env.VGG_IO_FAULTS;

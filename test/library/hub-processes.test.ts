@@ -287,7 +287,7 @@ describe("vgg pull", () => {
     expect([asJson.status, asJson.stdout]).toEqual([1, ""]);
     expect(JSON.parse(asJson.stderr).error).toEqual({
       code: "DOWNLOAD_FAILED",
-      message: `Could not download ${server.url}${weights.file}: the server answered 404`,
+      message: `Could not download ${server.url}${weights.file}: the server answered 404; without a network, put ${weights.file} into ${folder}`,
     });
   });
 
