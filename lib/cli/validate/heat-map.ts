@@ -26,6 +26,8 @@ const keys: readonly Key[] = [
 
 /** The largest side of a cell, in pixels. */
 const mostCell = 64;
+/** The smallest side of the colour in a cell, in pixels, so that cells of a thousand classes can be seen. */
+const leastMark = 2.5;
 /** The smallest distance between two labels, in pixels. */
 const labelStep = 13;
 
@@ -64,8 +66,10 @@ function drawRow(row: readonly number[], at: number, { cell, left, top }: Plot):
     const opacity = 0.2 + 0.8 * share;
     const colour = column === at ? colours.blue : colours.vermillion;
     const [x, y] = [left + column * cell, top + at * cell];
+    const side = Math.max(cell, leastMark);
+    const [markX, markY] = [x + (cell - side) / 2, y + (cell - side) / 2];
     const drawn = [
-      `<rect x="${round(x)}" y="${round(y)}" width="${round(cell)}" height="${round(cell)}" fill="${colour}" fill-opacity="${round(opacity)}"/>`,
+      `<rect x="${round(markX)}" y="${round(markY)}" width="${round(side)}" height="${round(side)}" fill="${colour}" fill-opacity="${round(opacity)}"/>`,
     ];
     const size = Math.min(14, Math.floor(cell * 0.42));
     const shown = String(images);
@@ -116,6 +120,6 @@ export function confusionFigure(matrix: Matrix, { images, top1 }: ValidationSumm
     text((left + right) / 2, bottom + below + 24, "answer", { anchor: "middle" }),
   ];
   const accuracy = images === 0 ? "-" : `${(top1 * 100).toFixed(1)} %`;
-  const subtitle = `acc@1 ${accuracy} of ${images.toLocaleString("en-US")} ${images === 1 ? "image" : "images"}, ${labels.length} classes`;
+  const subtitle = `acc@1 ${accuracy} of ${images.toLocaleString("en-US")} ${images === 1 ? "image" : "images"}, ${labels.length.toLocaleString("en-US")} classes`;
   return frame({ title: "Confusion matrix", subtitle }, keys, round(bottom + below + 48), body);
 }
