@@ -34,6 +34,12 @@ export function tool(name: "bun" | "deno" | "esbuild" | "next"): string {
   return join(modules, "@oven", platform!, "bin/bun");
 }
 
+/** Node 22, which has node:sqlite. Undefined on a platform for which the project has none. */
+export function node22(): string | undefined {
+  const path = join(modules, `node-${process.platform}-${process.arch}/bin/node`);
+  return existsSync(path) ? path : undefined;
+}
+
 /** Runs a command in the project to its end. */
 export function run(command: string, args: readonly string[], cwd = project) {
   const env = { ...process.env, NO_COLOR: "1", NEXT_TELEMETRY_DISABLED: "1" };

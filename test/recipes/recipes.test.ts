@@ -5,7 +5,7 @@ import { type IncomingMessage, request } from "node:http";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { beforeAll, describe, expect, it } from "vitest";
-import { installPackage, isFetched, project, root, run, serve, tool } from "./project.ts";
+import { installPackage, isFetched, node22, project, root, run, serve, tool } from "./project.ts";
 
 const image = readFileSync(join(root, "test/golden/images/small.png"));
 const post = (address: string, body: string | Uint8Array<ArrayBuffer>, type = "image/png") =>
@@ -62,7 +62,8 @@ describe.runIf(isFetched)("the recipes", () => {
         compilerOptions: {
           ...compilerOptions,
           noUncheckedIndexedAccess: false,
-          typeRoots: ["../../node_modules/@types"],
+          // Express brings newer types of Node than the root has: these know node:sqlite.
+          typeRoots: ["node_modules/@types"],
         },
         include: ["examples/*.mjs", "examples/*.ts", "examples/nextjs/app/classify/*.js"],
       }),
@@ -76,6 +77,35 @@ describe.runIf(isFetched)("the recipes", () => {
     async (file) => {
       const { end, output } = await serve(process.execPath, [`examples/${file}`], checkServer);
       expect([end, output]).toEqual([0, expect.stringMatching(/^http:\S+\n$/)]);
+    },
+  );
+
+  it.runIf(isFetched && node22() !== undefined)(
+    "11-similar-images.mjs keeps embeddings in SQLite, and finds images again",
+    () => {
+      const database = join(project, "images.db");
+      rmSync(database, { force: true });
+      const folder = "test/golden/images";
+      const find = (query: string) => {
+        const program = ["--disable-warning=ExperimentalWarning", "examples/11-similar-images.mjs"];
+        const { status, stdout, stderr } = run(node22()!, [
+          ...program,
+          ...[folder, `${folder}/${query}`, database],
+        ]);
+        expect([status, stderr]).toEqual([0, ""]);
+        return stdout.trimEnd().split("\n");
+      };
+      for (const query of ["portrait.jpg", "gray.png"]) {
+        const found = find(query);
+        expect(found).toHaveLength(5);
+        expect(found.slice(0, 2).map((line) => line.slice(7))).toEqual([
+          `${folder}/${query}`,
+          `${folder}/${query}.crop.png`,
+        ]);
+        expect(found[0]!.slice(0, 6)).toBe("1.0000");
+        const similarities = found.map((line) => Number(line.slice(0, 6)));
+        expect(similarities).toEqual([...similarities].sort((a, b) => b - a));
+      }
     },
   );
 
