@@ -28,6 +28,11 @@ export function rangeError(expected: string, name: string, received: unknown): R
   return new RangeError(`Expected ${expected} for ${name} but received ${describe(received)}`);
 }
 
+/** The error of a public class that is made by a function. */
+export function privateConstructor(calls: string): TypeError {
+  return new TypeError(`Expected ${calls}: the constructor is private`);
+}
+
 export function isInteger(value: unknown, min: number, max: number): value is number {
   return typeof value === "number" && Number.isInteger(value) && value >= min && value <= max;
 }

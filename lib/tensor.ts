@@ -1,5 +1,5 @@
 // Tensors in JavaScript's memory, and the checks of shapes and data.
-import { types } from "node:util";
+import { type InspectOptionsStylized, types } from "node:util";
 import {
   checkInteger,
   describe,
@@ -19,6 +19,7 @@ import {
   type UsualDType,
 } from "./dtype.js";
 import { callNative } from "./errors.js";
+import { inspectKey, inspectTensor, jsonElements } from "./inspect.js";
 import { native } from "./native/load.js";
 import { markCopy } from "./realm.js";
 
@@ -40,6 +41,8 @@ function arrayKind(data: unknown): string | undefined {
 }
 
 const maxDimension = 2 ** 31 - 1;
+/** With more elements the text of a JSON document is longer than a string can be. */
+const maxJsonElements = 2 ** 24;
 
 /** @throws {TypeError} not an array of numbers @throws {RangeError} a dimension is not an integer ≥ 0, or too many elements */
 export function checkShape(shape: unknown, name: string): readonly number[] {
@@ -83,6 +86,13 @@ export interface Tensor<D extends DType = "float32"> {
   /** The number of elements. */
   readonly size: number;
   toString(): string;
+  /**
+   * Returns what `JSON.stringify` writes. `data` has each element of the array: a number, or a string for 64-bit integers,
+   * NaN and infinities. `Number` or `BigInt` reads it back. Dtypes that are stored as bits stay bits.
+   * @throws {RangeError} more than 2^24 elements: `writeSafetensors` takes any number
+   * @example const { shape, data } = JSON.parse(JSON.stringify(Tensor.randn([2, 3])));
+   */
+  toJSON(): { shape: readonly number[]; dtype: DType; data: (number | string)[] };
 }
 
 /**
@@ -141,6 +151,28 @@ export interface TensorConstructor {
   randn(shape: readonly number[], seed?: number): Tensor;
 }
 
+/** Checks that shape, data and dtype agree. @param prefix of their names in messages */
+function checkParts(
+  shape: unknown,
+  data: TensorData,
+  dtype: DType | undefined,
+  prefix = "",
+): Pick<Tensor<DType>, "shape" | "dtype"> {
+  const checked = checkShape(shape, `${prefix}shape`);
+  const kind = arrayKind(data);
+  const own = inferred.get(kind);
+  if (own === undefined) {
+    const names = [...new Set(Object.values(arrayTypes))].map((type) => type.name);
+    throw typeError(`one of ${names.join(", ")}`, `${prefix}data`, data);
+  }
+  if (dtype !== undefined && !dtypes.includes(dtype))
+    throw rangeError(`one of ${dtypes.join(", ")}`, `${prefix}dtype`, dtype);
+  const { name } = arrayTypes[dtype ?? own];
+  if (kind !== name) throw typeError(`${name} (dtype ${dtype})`, `${prefix}data`, data);
+  checkLength(checked, data, `${prefix}data`);
+  return { shape: checked, dtype: dtype ?? own };
+}
+
 // TypeScript cannot infer the type parameter of a class from an array, so the class is hidden behind TensorConstructor.
 export const Tensor = class Tensor {
   static {
@@ -152,24 +184,10 @@ export const Tensor = class Tensor {
   readonly data: TensorData;
 
   constructor(shape: readonly number[], data: TensorData, dtype?: DType) {
-    this.shape = checkShape(shape, "shape");
-    const kind = arrayKind(data);
-    const own = inferred.get(kind);
-    if (own === undefined) {
-      throw typeError(
-        `one of ${[...new Set(Object.values(arrayTypes))].map((type) => type.name).join(", ")}`,
-        "data",
-        data,
-      );
-    }
-    if (dtype !== undefined && !dtypes.includes(dtype))
-      throw rangeError(`one of ${dtypes.join(", ")}`, "dtype", dtype);
-    this.dtype = dtype ?? own;
-    if (kind !== arrayTypes[this.dtype].name) {
-      throw typeError(`${arrayTypes[this.dtype].name} (dtype ${this.dtype})`, "data", data);
-    }
+    const checked = checkParts(shape, data, dtype);
+    this.shape = checked.shape;
+    this.dtype = checked.dtype;
     this.data = data;
-    checkLength(this.shape, data, "data");
     // Shape, dtype and data agree; freezing keeps it so.
     if (new.target === Tensor) Object.freeze(this);
   }
@@ -203,6 +221,20 @@ export const Tensor = class Tensor {
   toString(): string {
     return `Tensor ${formatShape(this.shape)} ${this.dtype}`;
   }
+
+  toJSON(): ReturnType<AnyTensor["toJSON"]> {
+    const { shape, dtype, data, size } = this;
+    if (size > maxJsonElements) {
+      throw new RangeError(
+        `Expected at most ${maxJsonElements} elements for JSON but this tensor has ${size}; writeSafetensors takes any number`,
+      );
+    }
+    return { shape, dtype, data: jsonElements(data) };
+  }
+
+  [inspectKey](depth: number, options?: InspectOptionsStylized): string {
+    return inspectTensor(this, depth, options);
+  }
 } as unknown as TensorConstructor;
 
 /** @throws {RangeError} when the array no longer holds the shape's elements: it was transferred or resized */
@@ -224,15 +256,34 @@ export function nativeData(tensor: Tensor<DType>, name: string): TensorData {
   return types.isSharedArrayBuffer(data.buffer) ? data.slice() : data;
 }
 
+/**
+ * Returns a tensor, or makes one of the plain object into which structuredClone and postMessage turn a Tensor.
+ * @returns undefined if it is neither
+ * @throws {TypeError|RangeError} such an object whose shape, dtype and data do not agree
+ */
+export function tensorOf(value: unknown, name: string): AnyTensor | undefined {
+  if (value instanceof Tensor) return value as AnyTensor;
+  if (!isPlainObject(value)) return undefined;
+  const isClone =
+    Object.keys(value).length === 3 &&
+    ["shape", "dtype", "data"].every((part) => Object.hasOwn(value, part));
+  if (!isClone) return undefined;
+  const { shape, dtype, data } = value as { [Part in "shape" | "dtype" | "data"]: never };
+  if (dtype === undefined) return undefined;
+  checkParts(shape, data, dtype, `${name}.`);
+  return new Tensor(shape, data, dtype);
+}
+
 /** @throws {TypeError} not a Tensor, or it has another dtype */
-export function checkTensor(value: unknown, name: string, dtype?: DType): AnyTensor {
-  if (!(value instanceof Tensor)) throw typeError("a Tensor", name, value);
+export function checkTensor(given: unknown, name: string, dtype?: DType): AnyTensor {
+  const value = tensorOf(given, name);
+  if (value === undefined) throw typeError("a Tensor", name, given);
   if (dtype !== undefined && value.dtype !== dtype) {
     throw new TypeError(
       `Expected dtype ${dtype} for ${name} but received ${describe(value.dtype)}`,
     );
   }
-  return value as AnyTensor;
+  return value;
 }
 
 /** The dtypes in which a parameter may be given. */
@@ -259,9 +310,11 @@ export function tensorEntries(tensors: unknown, name: string): Map<string, AnyTe
   const entries = new Map<string, AnyTensor>(
     (types.isMap(tensors) ? tensors : Object.entries(tensors)) as Iterable<[string, AnyTensor]>,
   );
-  for (const [key, tensor] of entries) {
+  for (const [key, value] of entries) {
     if (typeof key !== "string") throw typeError("a tensor's name", name, key);
-    checkLength(checkTensor(tensor, key).shape, tensor.data, `${key}.data`);
+    const tensor = checkTensor(value, key);
+    checkLength(tensor.shape, tensor.data, `${key}.data`);
+    entries.set(key, tensor);
   }
   return entries;
 }

@@ -2,7 +2,7 @@
  * Types of fields, arguments and results. The package does not export their names.
  * @module
  */
-export type { Inputs, NewTensors, Results, Targets } from "../lib/graph/call.ts";
+export type { Inputs, NewTensors, Port, Results, Targets } from "../lib/graph/call.ts";
 export type {
   AdaptiveAvgPool2dRow,
   BatchNormRow,
@@ -29,5 +29,5 @@ export type {
 } from "../lib/graph/row-options.ts";
 export type { PreprocessingOptions } from "../lib/image/preprocessing.ts";
 export type { AddonReport, LibraryReport } from "../lib/native/addon.ts";
-export type { NamedTensor } from "../lib/vgg/named-parameters.ts";
+export type { ModelJson, NamedTensor } from "../lib/vgg/named-parameters.ts";
 export type { LoadStateDictOptions, ParameterTensor } from "../lib/vgg/state-dict.ts";

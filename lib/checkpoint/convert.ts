@@ -1,6 +1,7 @@
 // Converts floating-point tensors to another precision.
 import { checkOneOf } from "../check.js";
 import type { DType, TensorData } from "../dtype.js";
+import { valueOfBits } from "../float-bits.js";
 import { type AnyTensor, Tensor } from "../tensor.js";
 
 export type FloatType = Extract<DType, "float32" | "float16" | "bfloat16">;
@@ -31,23 +32,13 @@ function toBfloat16(bits: number): number {
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
 }
 
-function fromHalf(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const mantissa = bits & 1023;
-  if (exponent === 31) return mantissa ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return exponent === 0
-    ? sign * mantissa * 2 ** -24
-    : sign * (1024 + mantissa) * 2 ** (exponent - 25);
-}
-
 let halves: Float32Array | undefined; // the values of all float16 bit patterns
 
 // Whole networks pass through these loops, so each loop handles one pair of types.
 
 function toFloats(data: TensorData, dtype: DType): Float32Array {
   if (dtype === "float16") {
-    halves ??= Float32Array.from({ length: 1 << 16 }, (_, bits) => fromHalf(bits));
+    halves ??= Float32Array.from({ length: 1 << 16 }, (_, bits) => valueOfBits(bits, "float16"));
     const to = new Float32Array(data.length);
     for (let i = 0; i < to.length; i++) to[i] = halves[(data as Uint16Array)[i]!]!;
     return to;

@@ -1,9 +1,10 @@
 // Devices, their options and statistics, and tensors in their memory.
 
-import { bare, checkInteger, formatShape, rangeError, readOptions, typeError } from "../check.js";
+import { bare, formatShape, privateConstructor, rangeError, typeError } from "../check.js";
 import { arrayTypeOf, type DType, dtypes, type TensorData } from "../dtype.js";
 import { awaitNative, callNative, VggError } from "../errors.js";
 import { gpuCacheFolder } from "../files/cache-folder.js";
+import { inspectKey } from "../inspect.js";
 import type {
   NativeAddon,
   NativeDevice,
@@ -15,38 +16,14 @@ import { inTurn, Line, mustWait, waitWithCopies } from "../order.js";
 import { markCopy } from "../realm.js";
 import { byteCount, checkShape, checkTensor, nativeData, Tensor } from "../tensor.js";
 import { cpuInfo, type DeviceInfo, gpuInfos } from "./diagnosis.js";
+import {
+  checkDeviceOptions,
+  type DeviceId,
+  type DeviceOptions,
+  type MemoryStats,
+} from "./options.js";
 
-/** Names a device: "auto" is a GPU that works, else the CPU; "cuda" is the first GPU. */
-export type DeviceId = "auto" | "cpu" | "cuda" | `cuda:${number}`;
-
-/** Handles opened with the same options share one device: the same memory and the same threads. */
-export interface DeviceOptions {
-  /** CPU only: the number of threads. Default: the number of cores that the process may use. */
-  threads?: number | undefined;
-  /** CPU only: the kernels' instruction set. Default: the best that the machine has. */
-  instructionSet?: "avx512" | "avx2" | "x86-64-v2" | "neon" | undefined;
-  /** GPU only: the same bits in each process. This is slower, because algorithms are not chosen by time. Default: false. */
-  deterministic?: boolean | undefined;
-  /**
-   * The most bytes that calls may copy through this handle and leave waiting. Default: a bound that the device's handles
-   * share, a quarter of the memory that is available when it opens.
-   */
-  maxQueuedBytes?: number | undefined;
-}
-
-/** Bytes in use on a device by all models of this process. */
-export interface MemoryStats {
-  /** Bytes of parameters, packed and unpacked. */
-  readonly parameterBytes: number;
-  /** Bytes of the values that graphs compute between their layers. */
-  readonly activationBytes: number;
-  /** Bytes of DeviceTensors. */
-  readonly tensorBytes: number;
-  /** Host bytes that calls have copied for work that waits or runs, through all handles that share this bound. */
-  readonly queuedBytes: number;
-  /** The bound of queuedBytes. Beyond it a call that copies rejects with QUEUE_FULL. */
-  readonly maxQueuedBytes: number;
-}
+export type { DeviceId, DeviceOptions, MemoryStats };
 
 /**
  * Opens a device.
@@ -64,17 +41,7 @@ export async function openDevice(
   const expected = '"auto", "cpu", "cuda" or "cuda:N"';
   if (typeof id !== "string") throw typeError(expected, "device", id);
   if (!/^(auto|cpu|cuda(:\d{1,3})?)$/.test(id)) throw rangeError(expected, "device", id);
-  const known = ["threads", "instructionSet", "deterministic", "maxQueuedBytes"];
-  const given = readOptions(options, "options", known);
-  const { threads, instructionSet, deterministic = false, maxQueuedBytes } = given;
-  if (threads !== undefined) checkInteger(threads, "options.threads", 1, 1024);
-  if (instructionSet !== undefined && typeof instructionSet !== "string") {
-    throw typeError("a string", "options.instructionSet", instructionSet);
-  }
-  if (typeof deterministic !== "boolean")
-    throw typeError("a boolean", "options.deterministic", deterministic);
-  if (maxQueuedBytes !== undefined)
-    checkInteger(maxQueuedBytes, "options.maxQueuedBytes", 1, Number.MAX_SAFE_INTEGER);
+  const { threads, instructionSet, deterministic, maxQueuedBytes } = checkDeviceOptions(options);
   const openCpu = () =>
     makeDevice(
       cpuInfo(),
@@ -145,6 +112,7 @@ export class Device {
 
   /** Use `openDevice`. */
   private constructor(info: DeviceInfo, device: NativeDevice, variant = "") {
+    if (typeof info !== "object") throw privateConstructor('openDevice("auto")');
     this.#native = device;
     this.#variant = variant;
     const { threads, instructionSet, precisions } = callNative(() => device.info());
@@ -181,6 +149,12 @@ export class Device {
     const { id, threads, instructionSets = [] } = this.info;
     if (this.kind === "cuda") return this.#variant === "" ? id : `${id} (${this.#variant})`;
     return `${id} (${threads} threads, ${instructionSets.join(", ")})`;
+  }
+
+  [inspectKey](): string {
+    const { kind, name } = this.info;
+    const about = kind === "cuda" ? `: ${name}` : "";
+    return `Device ${this}${about}${this.#native === null ? ", disposed" : ""}`;
   }
 
   /** @internal @throws {VggError} DISPOSED */
@@ -239,6 +213,8 @@ export class DeviceTensor<D extends DType = "float32"> {
   #isDisposed = false;
 
   private constructor(device: Device, shape: readonly number[], dtype: D) {
+    if (!(device instanceof Device))
+      throw privateConstructor("DeviceTensor.allocate(device, shape)");
     this.device = device;
     this.shape = shape;
     this.dtype = dtype;
@@ -281,12 +257,12 @@ export class DeviceTensor<D extends DType = "float32"> {
    * @example await deviceTensor.write(Tensor.zeros(deviceTensor.shape));
    */
   async write(tensor: Tensor<D>): Promise<void> {
-    checkTensor(tensor, "tensor", this.dtype);
-    if (formatShape(tensor.shape) !== formatShape(this.shape)) {
-      throw rangeError(`shape ${formatShape(this.shape)}`, "tensor", tensor.shape);
+    const given = checkTensor(tensor, "tensor", this.dtype);
+    if (formatShape(given.shape) !== formatShape(this.shape)) {
+      throw rangeError(`shape ${formatShape(this.shape)}`, "tensor", given.shape);
     }
     const { memory } = this;
-    const data = nativeData(tensor, "tensor");
+    const data = nativeData(given, "tensor");
     const start = (data: NodeJS.TypedArray, reservation: NativeReservation | null) =>
       awaitNative(() => memory.write(data, reservation));
     await (mustWait([this.line])
@@ -322,5 +298,17 @@ export class DeviceTensor<D extends DType = "float32"> {
 
   toString(): string {
     return `DeviceTensor ${formatShape(this.shape)} ${this.dtype} on ${this.device.id}`;
+  }
+
+  /**
+   * Returns what `JSON.stringify` writes: shape, dtype and the device's id, without the elements.
+   * @example console.log(JSON.stringify(deviceTensor));
+   */
+  toJSON(): { shape: readonly number[]; dtype: D; device: string } {
+    return { shape: this.shape, dtype: this.dtype, device: this.device.id };
+  }
+
+  [inspectKey](): string {
+    return `${this}${this.#isDisposed ? ", disposed" : ""}`;
   }
 }

@@ -1,5 +1,5 @@
 // One call of a graph: binds tensors to what the addon takes, and translates its failure.
-import { formatShape, rangeError, readNamed, typeError } from "../check.js";
+import { checkSignal, formatShape, rangeError, readNamed, typeError } from "../check.js";
 import { type Device, DeviceTensor } from "../device/device.js";
 import { arrayTypeOf, type DType, type TensorData } from "../dtype.js";
 import { translated, VggError } from "../errors.js";
@@ -12,7 +12,7 @@ import type {
 } from "../native/addon.js";
 import { copyArray } from "../order.js";
 import { onAbort } from "../signal.js";
-import { type AnyTensor, elementCount, nativeData, Tensor } from "../tensor.js";
+import { type AnyTensor, elementCount, nativeData, Tensor, tensorOf } from "../tensor.js";
 import type { OutputTypes } from "./ops.js";
 
 /** The inputs of a run by name: the values of one batch. */
@@ -48,6 +48,14 @@ export interface Port {
 
 /** One tensor of each dtype: `DType` gives what a comparison of `dtype` narrows. */
 type NewTensor<D extends DType> = D extends DType ? Tensor<D> : never;
+/** Names at most 4 ports, with their shapes and dtypes. */
+export function describePorts(ports: readonly Port[]): string {
+  const shown = ports
+    .slice(0, 4)
+    .map(({ name, shape, dtype }) => `${name} ${formatShape(shape, "N")} ${dtype}`);
+  return [...shown, ...(ports.length > 4 ? [`… ${ports.length} in all`] : [])].join(", ");
+}
+
 /** The outputs of a run by name, each a new Tensor. */
 export type NewTensors<Outputs extends OutputTypes> = {
   [Name in keyof Outputs]: NewTensor<Outputs[Name]>;
@@ -88,13 +96,16 @@ export interface Ran<T> {
 /** Reads each input once, in the order of the names. @throws {TypeError} an unknown name, or not a tensor */
 export function readInputs(inputs: Inputs, names: readonly string[]): Inputs[string][] {
   return readNamed(inputs, "inputs", names).map((value, index) => {
-    if (value instanceof Tensor || value instanceof DeviceTensor) return value;
-    throw typeError("a Tensor or DeviceTensor", names[index]!, value);
+    if (value instanceof DeviceTensor) return value;
+    const name = names[index]!;
+    const tensor = tensorOf(value, name);
+    if (tensor === undefined) throw typeError("a Tensor or DeviceTensor", name, value);
+    return tensor;
   });
 }
 
 /** Checks a tensor against its port and returns what the addon takes. Adds a DeviceTensor to `tensors`. */
-export function bind(
+function bind(
   device: Device,
   value: Tensor<DType> | DeviceTensor<DType>,
   { name, shape, dtype }: Port,
@@ -117,6 +128,34 @@ export function bind(
     throw rangeError(`a DeviceTensor on ${device}`, name, `${value.device}`);
   tensors.push(value);
   return value.memory;
+}
+
+/** Checks all arguments of a call before any work starts. `inputs` are in the order of their ports. */
+export function checkCall(
+  device: Device,
+  inputPorts: readonly Port[],
+  outputPorts: readonly Port[],
+  inputs: readonly Inputs[string][],
+  into: Targets | undefined,
+  signal: AbortSignal | undefined,
+): Call {
+  checkSignal(signal);
+  const batch = inputs[0]!.shape[0] ?? 0;
+  const tensors: DeviceTensor<DType>[] = [];
+  const nativeInputs = inputPorts.map((port, index) =>
+    bind(device, inputs[index]!, port, batch, tensors),
+  );
+  const names = () => outputPorts.map(({ name }) => name);
+  const targets = into === undefined ? undefined : readNamed(into, "options.into", names());
+  const nativeTargets = outputPorts.map((port, index) => {
+    const target = targets?.[index];
+    if (target === undefined) return null;
+    const name = `options.into.${port.name}`;
+    if (!(target instanceof DeviceTensor)) throw typeError("a DeviceTensor", name, target);
+    return bind(device, target, { ...port, name }, batch, tensors) as NativeMemory;
+  });
+  signal?.throwIfAborted();
+  return { targets, signal, batch, nativeInputs, nativeTargets, tensors };
 }
 
 /**

@@ -1,32 +1,25 @@
 // A record compiled for a device, with one executable for each batch size in use.
-import {
-  checkInteger,
-  checkSignal,
-  rangeError,
-  readNamed,
-  readOptions,
-  typeError,
-} from "../check.js";
-import { Device, DeviceTensor } from "../device/device.js";
-import type { DType } from "../dtype.js";
+import { checkInteger, privateConstructor, rangeError, readOptions, typeError } from "../check.js";
+import { Device } from "../device/device.js";
 import { awaitNative, callNative, VggError } from "../errors.js";
+import { inspectKey } from "../inspect.js";
 import type {
   NativeCancellation,
   NativeDevice,
   NativeGraph,
-  NativeMemory,
   NativeReservation,
   NativeRunTime,
   NativeStepTime,
 } from "../native/addon.js";
 import { inTurn, type Line, mustWait, waitWithCopies } from "../order.js";
-import { byteCount, type Tensor } from "../tensor.js";
+import { byteCount } from "../tensor.js";
 import {
   type AnyResults,
-  bind,
   type Call,
   cancellable,
+  checkCall,
   copyTensor,
+  describePorts,
   failureOf,
   type Inputs,
   makeResults,
@@ -41,7 +34,8 @@ import {
   type Targets,
 } from "./call.js";
 import { checkRecord } from "./finished.js";
-import { type GraphRecord, type OutputTypes, parametersOf, type ValueId } from "./ops.js";
+import { nativeRecordOf } from "./native-record.js";
+import type { GraphRecord, OutputTypes, ValueId } from "./ops.js";
 import { ParameterStore } from "./parameter-store.js";
 import { describeSteps, type GraphProfile, type ProfileOptions } from "./profile.js";
 
@@ -64,7 +58,6 @@ export class Graph<Outputs extends OutputTypes = OutputTypes> {
   readonly #inputs: readonly Port[];
   readonly #outputs: readonly Port[];
   readonly #inputNames: readonly string[];
-  readonly #outputNames: readonly string[];
   readonly #nativeDevice: NativeDevice;
   #native: NativeGraph;
   #disposal: Promise<void> | null = null;
@@ -100,6 +93,7 @@ export class Graph<Outputs extends OutputTypes = OutputTypes> {
     record: GraphRecord<Outputs>,
     parameters: ParameterStore | undefined,
   ) {
+    if (!(device instanceof Device)) throw privateConstructor("Graph.compile(device, record)");
     this.device = device;
     this.record = record;
     this.#ownsParameters = parameters === undefined;
@@ -109,28 +103,12 @@ export class Graph<Outputs extends OutputTypes = OutputTypes> {
     this.#inputs = ports(record.inputs);
     this.#outputs = ports(record.outputs);
     this.#inputNames = Object.keys(record.inputs);
-    this.#outputNames = Object.keys(record.outputs);
-    const { values, rows } = record;
-    const nativeRecord = {
-      values,
-      rows: this.#rows(rows),
-      inputs: Object.values(record.inputs),
-      outputs: Object.values<ValueId>(record.outputs),
-    };
+    const shared = parameters && record.parameters.map(({ name }) => parameters.index(name));
+    const nativeRecord = nativeRecordOf(record, shared);
     this.#nativeDevice = device.native;
     this.#native = callNative(() =>
       this.#nativeDevice.createGraph(nativeRecord, this.parameters.native),
     );
-  }
-
-  /** Renumbers the record's parameters to the indices of the shared store, if there is one. */
-  #rows(rows: GraphRecord["rows"]): GraphRecord["rows"] {
-    if (this.#ownsParameters) return rows;
-    const shared = this.record.parameters.map(({ name }) => this.parameters.index(name));
-    return rows.map((row) => {
-      const ids = Object.entries(parametersOf(row)).map(([field, id]) => [field, shared[id]!]);
-      return { ...row, ...Object.fromEntries(ids) };
-    });
   }
 
   /**
@@ -230,29 +208,8 @@ export class Graph<Outputs extends OutputTypes = OutputTypes> {
     return callNative(() => this.#native.lastRun());
   }
 
-  /** Checks all arguments of a call before any work starts. */
-  #check(
-    inputs: readonly (Tensor<DType> | DeviceTensor<DType>)[],
-    into: Targets | undefined,
-    signal: AbortSignal | undefined,
-  ): Call {
-    checkSignal(signal);
-    const batch = inputs[0]!.shape[0] ?? 0;
-    const tensors: DeviceTensor<DType>[] = [];
-    const nativeInputs = this.#inputs.map((port, index) =>
-      bind(this.device, inputs[index]!, port, batch, tensors),
-    );
-    const targets =
-      into === undefined ? undefined : readNamed(into, "options.into", this.#outputNames);
-    const nativeTargets = this.#outputs.map((port, index) => {
-      const target = targets?.[index];
-      if (target === undefined) return null;
-      const name = `options.into.${port.name}`;
-      if (!(target instanceof DeviceTensor)) throw typeError("a DeviceTensor", name, target);
-      return bind(this.device, target, { ...port, name }, batch, tensors) as NativeMemory;
-    });
-    signal?.throwIfAborted();
-    return { targets, signal, batch, nativeInputs, nativeTargets, tensors };
+  #check(inputs: Inputs[string][], into: Targets | undefined, signal?: AbortSignal): Call {
+    return checkCall(this.device, this.#inputs, this.#outputs, inputs, into, signal);
   }
 
   /** Submits a call to the addon: now, unless its parameters or tensors are blocked. */
@@ -344,5 +301,22 @@ export class Graph<Outputs extends OutputTypes = OutputTypes> {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
+  }
+
+  toString(): string {
+    const [inputs, outputs] = [describePorts(this.#inputs), describePorts(this.#outputs)];
+    return `Graph on ${this.device.id} (${this.record.rows.length} operations): ${inputs} → ${outputs}`;
+  }
+
+  /**
+   * Returns what `JSON.stringify` writes: the device's id, and the shapes and dtypes of the inputs and outputs.
+   * @example console.log(JSON.stringify(graph));
+   */
+  toJSON(): { device: string; inputs: readonly Port[]; outputs: readonly Port[] } {
+    return { device: this.device.id, inputs: this.#inputs, outputs: this.#outputs };
+  }
+
+  [inspectKey](): string {
+    return `${this}${this.#disposal === null ? "" : ", disposed"}`;
   }
 }

@@ -113,10 +113,12 @@ export class ParameterStore {
   /** @internal Does what `setAll` does, but throws synchronously if the work cannot be submitted. */
   write(entries: readonly (readonly [string, Tensor<DType>])[]): Promise<void> {
     const indices = entries.map(([name]) => this.index(name));
-    for (const [name, tensor] of entries)
-      this.checkShape(name, checkFloatTensor(tensor, name).shape);
-    const arrays = entries.map(([name, tensor]) => nativeData(tensor, name));
-    const dtypes = entries.map(([, { dtype }]) => dtype);
+    const tensors = entries.map(([name, given]) => checkFloatTensor(given, name));
+    const arrays = entries.map(([name], entry) => {
+      this.checkShape(name, tensors[entry]!.shape);
+      return nativeData(tensors[entry]!, name);
+    });
+    const dtypes = tensors.map(({ dtype }) => dtype);
     const start = (data: readonly NodeJS.TypedArray[], reservation: NativeReservation | null) =>
       this.#native.write(indices, data, dtypes, 0, true, reservation);
     if (!mustWait([this.line])) {

@@ -1,6 +1,6 @@
 // The class Vgg: a forward graph with named parameters.
-import { checkInteger, readOptions } from "../check.js";
-import type { Device, DeviceTensor } from "../device/device.js";
+import { checkInteger, privateConstructor, readOptions } from "../check.js";
+import { Device, type DeviceTensor } from "../device/device.js";
 import type { Precision } from "../dtype.js";
 import { VggError } from "../errors.js";
 import type { ProfileOptions } from "../graph/profile.js";
@@ -131,6 +131,8 @@ export class Vgg extends NamedParameters {
     preprocessing: Preprocessing | undefined,
     report: LoadReport | undefined,
   ) {
+    if (typeof checked !== "object" || !(device instanceof Device))
+      throw privateConstructor('Vgg.create("vgg11") or Vgg.load("model.pth")');
     const state = new ModelState(device, checked, precision);
     super(state, checked, labels, preprocessing, () => this.#checkLive());
     this.#topology = checked;
@@ -145,8 +147,7 @@ export class Vgg extends NamedParameters {
     this.#graphs = new ModelGraphs(device, checked, state.store);
   }
 
-  /** Whether `dispose` was called. */
-  get isDisposed(): boolean {
+  override get isDisposed(): boolean {
     return this.#disposal !== null;
   }
 

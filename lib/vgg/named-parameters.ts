@@ -1,8 +1,9 @@
 // The parameters of a model by torchvision's names: reading, replacing and saving them.
 import { readOptions, typeError } from "../check.js";
 import type { WriteOptions } from "../checkpoint/safetensors.js";
-import type { DType } from "../dtype.js";
+import type { DType, Precision } from "../dtype.js";
 import type { Preprocessing } from "../image/preprocessing.js";
+import { inspectKey } from "../inspect.js";
 import type { Tensor } from "../tensor.js";
 import type { ParameterInfo } from "./parameters.js";
 import { saveModel } from "./save.js";
@@ -13,7 +14,7 @@ import type {
   StateDict,
   StateDictDifference,
 } from "./state-dict.js";
-import type { Topology } from "./topology.js";
+import type { Architecture, Topology } from "./topology.js";
 
 /** The tensor of a parameter. A name that the compiler does not know may be a counter's. */
 export type NamedTensor<Name extends string> = Name extends `${string}num_batches_tracked`
@@ -21,6 +22,26 @@ export type NamedTensor<Name extends string> = Name extends `${string}num_batche
   : string extends Name
     ? ParameterTensor
     : Tensor;
+
+/** What `JSON.stringify` writes of a model. */
+export interface ModelJson {
+  /** The architecture. */
+  readonly arch: Architecture;
+  /** The number of classes. */
+  readonly numClasses: number;
+  /** The number of channels of an image. */
+  readonly inChannels: number;
+  /** Height and width of an image, in pixels. */
+  readonly imageSize: number;
+  /** The id of the device. */
+  readonly device: string;
+  /** The arithmetic. */
+  readonly precision: Precision;
+  /** The number of trainable elements. */
+  readonly parameterCount: number;
+  /** Whether `dispose` was called. */
+  readonly isDisposed: boolean;
+}
 
 /**
  * Named parameters: what `Vgg` offers to read, replace and save them.
@@ -132,5 +153,31 @@ export abstract class NamedParameters {
   async save(path: string, options: WriteOptions = {}): Promise<void> {
     this.#checkLive();
     await saveModel(this.#state, this.#topology, this, path, options);
+  }
+
+  /** Whether `dispose` was called. */
+  abstract get isDisposed(): boolean;
+
+  toString(): string {
+    const { arch, numClasses, inChannels, imageSize } = this.#topology;
+    const { device, precision } = this.#state.store;
+    const count = this.parameterCount.toLocaleString("en-US");
+    return `Vgg ${arch} (${numClasses} classes, ${inChannels} × ${imageSize} × ${imageSize}) ${precision} on ${device.id}, ${count} parameters`;
+  }
+
+  /**
+   * Returns what `JSON.stringify` writes: what the model is, without its numbers and labels.
+   * @example console.log(JSON.stringify(model));
+   */
+  toJSON(): ModelJson {
+    const { arch, numClasses, inChannels, imageSize } = this.#topology;
+    const { device, precision } = this.#state.store;
+    const { parameterCount, isDisposed } = this;
+    const what = { arch, numClasses, inChannels, imageSize };
+    return { ...what, device: device.id, precision, parameterCount, isDisposed };
+  }
+
+  [inspectKey](): string {
+    return `${this}${this.isDisposed ? ", disposed" : ""}`;
   }
 }

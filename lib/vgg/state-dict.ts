@@ -33,10 +33,9 @@ export type StateDict =
 /** A parameter or statistic of a model. Only the counters, `num_batches_tracked`, are int64. */
 export type ParameterTensor = Tensor<"float32"> | Tensor<"int64">;
 
-/** Checks a tensor for a parameter. @throws {TypeError} not a Tensor, or a dtype that cannot be converted */
-export function checkParameter({ name, dtype }: ParameterEntry, tensor: Tensor<DType>): void {
-  if (dtype === "float32") checkFloatTensor(tensor, name);
-  else checkTensor(tensor, name, dtype);
+/** Checks and returns a tensor for a parameter. @throws {TypeError} not a Tensor, or a dtype that cannot be converted */
+export function checkParameter({ name, dtype }: ParameterEntry, tensor: unknown): AnyTensor {
+  return dtype === "float32" ? checkFloatTensor(tensor, name) : checkTensor(tensor, name, dtype);
 }
 
 /**

@@ -117,9 +117,9 @@ export class ModelState {
     return this.store.get(name);
   }
 
-  async set(name: string, tensor: Tensor<DType>): Promise<void> {
+  async set(name: string, given: unknown): Promise<void> {
     const entry = this.#entry(name);
-    checkParameter(entry, tensor);
+    const tensor = checkParameter(entry, given);
     if (formatShape(tensor.shape) !== formatShape(entry.shape)) {
       throw new RangeError(
         `Expected shape ${formatShape(entry.shape)} for ${name} but received ${formatShape(tensor.shape)}`,

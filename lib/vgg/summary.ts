@@ -1,6 +1,6 @@
 // The layers of a model, as a table in torchinfo's style.
-import { inspect } from "node:util";
 import { formatShape } from "../check.js";
+import { inspectKey } from "../inspect.js";
 import { elementCount } from "../tensor.js";
 import { parameterTable } from "./parameters.js";
 import { inputName, recordForward } from "./record.js";
@@ -115,7 +115,7 @@ export class Summary {
     ].join("\n");
   }
 
-  [inspect.custom](): string {
+  [inspectKey](): string {
     return this.toString();
   }
 }

@@ -1,6 +1,7 @@
 // Tensor: what it takes and refuses, what it copies, and the random numbers of randn.
 import { describe, expect, it } from "vitest";
-import { Tensor } from "../../lib/index.ts";
+import { DeviceTensor, Tensor, Vgg } from "../../lib/index.ts";
+import { checkTensor } from "../../lib/tensor.ts";
 import { normalNumber } from "../support/philox.ts";
 
 describe("Tensor", () => {
@@ -101,5 +102,59 @@ describe("Tensor.randn", () => {
     expect(Math.abs(moment(3))).toBeLessThan(0.02);
     expect(Math.abs(moment(4) - 3)).toBeLessThan(0.05);
     expect(Tensor.randn([8], 1).data).not.toEqual(Tensor.randn([8], 2).data);
+  });
+});
+
+describe("a tensor that structuredClone or postMessage copied", () => {
+  it("is taken as a tensor", async () => {
+    await using model = await Vgg.create("vgg11", { device: "cpu", imageSize: 32, numClasses: 2 });
+    const x = Tensor.randn([1, 3, 32, 32], 1);
+    const { data } = await model.forward(x);
+    expect((await model.forward(structuredClone(x))).data).toEqual(data);
+    const bias = new Tensor([2], Float32Array.of(1, 2));
+    await model.setParameter("classifier.6.bias", structuredClone(bias));
+    expect((await model.getParameter("classifier.6.bias")).data).toEqual(bias.data);
+    await model.loadStateDict(structuredClone(await model.stateDict()));
+    const input = DeviceTensor.allocate(model.device, x.shape);
+    await input.write(structuredClone(x));
+    expect((await input.read()).data).toEqual(x.data);
+    input.dispose();
+  });
+
+  it.each([
+    [
+      "too few elements",
+      { shape: [2], dtype: "int8", data: new Int8Array(1) },
+      RangeError,
+      "for t.data",
+    ],
+    [
+      "an unknown dtype",
+      { shape: [1], dtype: "i1", data: new Int8Array(1) },
+      RangeError,
+      "for t.dtype",
+    ],
+    [
+      "another array",
+      { shape: [1], dtype: "int8", data: new Uint8Array(1) },
+      TypeError,
+      "for t.data",
+    ],
+    [
+      "a shape of text",
+      { shape: "1", dtype: "int8", data: new Int8Array(1) },
+      TypeError,
+      "for t.shape",
+    ],
+    ["no dtype", { shape: [1], data: new Int8Array(1) }, TypeError, "Expected a Tensor for t"],
+    [
+      "more properties",
+      { shape: [1], dtype: "int8", data: 1, x: 1 },
+      TypeError,
+      "Expected a Tensor for t",
+    ],
+  ])("is refused with %s", (_, value, kind, message) => {
+    expect(() => checkTensor(value, "t")).toThrow(kind);
+    expect(() => checkTensor(value, "t")).toThrow(message);
   });
 });
