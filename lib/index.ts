@@ -31,7 +31,7 @@ export type { GraphProfile, ProfileOptions, StepProfile } from "./graph/profile.
 export { ParameterValue, Value } from "./graph/value.js";
 export type { ReadingOptions } from "./image/crop.js";
 export type { Interpolation } from "./image/interpolation.js";
-export type { BlobLike, BodyLike, ImageDataLike, PixelsLike, RawPixels } from "./image/kinds.js";
+export type { BlobLike, BodyLike, ImageDataLike, PixelsLike, RawPixels } from "./image/objects.js";
 export { type PreprocessOptions, preprocess } from "./image/preprocess.js";
 export type { Preprocessing } from "./image/preprocessing.js";
 export type { ImageSource } from "./image/source.js";

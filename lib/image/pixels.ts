@@ -1,6 +1,6 @@
 // Decoded images: their form, and the limits of their size.
 import { imageError } from "./errors.js";
-import type { RawPixels } from "./kinds.js";
+import type { RawPixels } from "./objects.js";
 
 /**
  * 8-bit pixels. `data` is (height, width, 3), red first, in rows without gaps. The pixels have the file's order, which

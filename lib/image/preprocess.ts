@@ -1,5 +1,5 @@
 // The function `preprocess`: images become the float32 input of a network, as torchvision's transforms make it.
-import { rangeError, readOptions, typeError } from "../check.js";
+import { bare, rangeError, readOptions, typeError } from "../check.js";
 import { Tensor } from "../tensor.js";
 import { checkReading, cropAll, type ReadingOptions, readingOptionNames } from "./crop.js";
 import {
@@ -29,10 +29,10 @@ function eitherOf<Value>(now: Value | undefined, before: Value | undefined, name
 /** Checks what `options` says about the images themselves. */
 function preprocessingOf(given: PreprocessOptions): Preprocessing {
   const { resizeSize, cropSize, channels = 3 } = given;
-  const names: Partial<Record<keyof Preprocessing, string>> = {
+  const names: Partial<Record<keyof Preprocessing, string>> = bare({
     ...(resizeSize === undefined ? {} : { resize: "resizeSize" }),
     ...(cropSize === undefined ? {} : { crop: "cropSize" }),
-  };
+  });
   const resize = eitherOf(given.resize, resizeSize, "options.resize and options.resizeSize");
   const crop = eitherOf(given.crop, cropSize, "options.crop and options.cropSize");
   const usual = defaultPreprocessing(224, channels);

@@ -14,7 +14,7 @@ import {
   isRawPixels,
   isWebStream,
   type PixelsLike,
-} from "./kinds.js";
+} from "./objects.js";
 import {
   bytesAtHand,
   dataUrl,

@@ -9,7 +9,7 @@ import {
   isWebStream,
   type PixelsLike,
   type RawPixels,
-} from "./kinds.js";
+} from "./objects.js";
 import {
   bytesAtHand,
   checkSize,
