@@ -26,7 +26,7 @@ function formatElement(element: number | bigint, dtype: DType): string {
   return Object.is(value, -0) ? "-0" : String(Number(value.toPrecision(6)));
 }
 
-/** Describes a tensor on one line. `options` are those of util.inspect; other runtimes give fewer. */
+/** Describes a tensor on one line. `options` come from util.inspect. Other runtimes give fewer. */
 export function inspectTensor(
   tensor: Described,
   depth: number,

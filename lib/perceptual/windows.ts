@@ -1,8 +1,8 @@
 // Cuts a large image into windows that are computed one at a time, so that memory does not grow with the image.
 
 /**
- * The halo of a window in pixels. VGG16's convolutions up to relu5_3 reach 96 pixels, so the features of the pixels
- * that are at least this far from a cut are those of the whole image.
+ * The halo of a window in pixels. VGG16's convolutions up to relu5_3 reach 96 pixels, so pixels at
+ * least this far from a cut have the same features as in the whole image.
  */
 const halo = 96;
 /** Four pools of 2 × 2 lie before relu5_3. Windows begin at multiples of this, so that pools divide them equally. */

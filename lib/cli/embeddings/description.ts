@@ -1,6 +1,6 @@
 // What a file of embeddings says about them, beside the numbers.
 
-/** How embeddings were made, and of which images. */
+/** How embeddings were made, and the names of their images. */
 export interface Description {
   readonly arch: string;
   readonly layer: string;
