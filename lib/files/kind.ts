@@ -1,5 +1,5 @@
 // What a file is by its first bytes, and what to do about it: one table for files that are no weights or no image.
-import { describe } from "../check.js";
+import { describe, optionOf } from "../check.js";
 import { firstRecord, Head, isNamedMap, isTar, isZlib, protobufModel } from "./head.js";
 
 /** What the file was given as. */
@@ -38,6 +38,11 @@ const brand = (pattern: RegExp) => (head: Head) =>
   head.has("ftyp", 4) && pattern.test(head.latin1.slice(8, 12));
 const isZip = (head: Head) => head.begins("PK\x03\x04", "PK\x05\x06");
 
+const plainPickle: Kind = {
+  is: "a Python pickle that torch.save did not write",
+  weights: saveStateDict,
+};
+
 const textRows: readonly Row[] = [
   [
     text(/^version https:\/\/git-lfs/),
@@ -61,15 +66,15 @@ const textRows: readonly Row[] = [
     text(/^[[{]\s*(["{[\]}]|-?\d)/),
     { is: "a JSON file", weights: "give the .pth or .safetensors file that belongs to it" },
   ],
-  [
-    text(/^(\(?[dl]p\d+|c(copy_?reg|collections|__builtin__|(numpy|torch)[\w.]*)\n\w+)\n/),
-    { is: "a Python pickle that torch.save did not write", weights: saveStateDict },
-  ],
   [text(/^name: "[\s\S]*(layer|input)/), { is: "a Caffe network without weights (.prototxt)" }],
 ];
 
 /** Formats that begin with text. Bytes may follow within the head or not. */
 const mixedRows: readonly Row[] = [
+  // Python's protocols 0 and 1 have no first byte of their own: these are dictionaries, lists and objects.
+  ...["(dp0\n", "(lp0\n", "}q\0", "]q\0", "ccollections\n", "ccopy_reg\n", "cnumpy"].map(
+    (begin): Row => [begin, plainPickle],
+  ),
   ["MATLAB 5.0", model("a MATLAB file (.mat)")],
   ["MATLAB 7.3", model("a MATLAB file (.mat)")],
   ["%PDF", otherImage("a PDF file")],
@@ -82,10 +87,7 @@ const mixedRows: readonly Row[] = [
 
 const weightsRows: readonly Row[] = [
   ["\x80\x02\x8a\x0al\xfc\x9cF\xf9", { is: "a PyTorch checkpoint" }],
-  [
-    (head) => head.begins("\x80") && [2, 3, 4, 5].includes(head.bytes[1]!),
-    { is: "a Python pickle that torch.save did not write", weights: saveStateDict },
-  ],
+  [(head) => head.begins("\x80") && [2, 3, 4, 5].includes(head.bytes[1]!), plainPickle],
   [(head) => head.has("\0\0\0{", 5), { is: "a safetensors file" }],
   ["\x89HDF\r\n\x1a\n", model("an HDF5 file, as Keras writes (.h5)")],
   ["\x93NUMPY", model("a NumPy array (.npy)")],
@@ -114,6 +116,9 @@ const imageRows: readonly Row[] = [
   ["8BPS", otherImage("a Photoshop file")],
   ["BM", otherImage("a BMP image of an unknown kind")],
   ["\0\0\x01\0", otherImage("an icon (ICO)")],
+  ["icns", otherImage("an icon (ICNS)")],
+  ["\x01\xda", otherImage("an SGI image")],
+  ["\x0a\x05\x01", otherImage("a PCX image")],
   ["DDS ", otherImage("a DDS texture")],
   ["qoif", otherImage("a QOI image")],
   ["v/1\x01", otherImage("an OpenEXR image")],
@@ -166,7 +171,7 @@ const zipRows: readonly (readonly [name: RegExp, kind: Kind])[] = [
     /(^|\/)(archive_format|serialized_exported_program\.json)$/,
     { is: "an exported program (.pt2)", weights: saveStateDict },
   ],
-  [/(^|\/)data\.pkl$/, { is: "a PyTorch checkpoint" }],
+  [/(^|\/)(data\.pkl|data\/\d+|code\/__torch__.*|byteorder)$/, { is: "a PyTorch checkpoint" }],
   [/^model\.weights\.h5$/, model("a Keras model (.keras)")],
   [/\.npy$/, model("an archive of NumPy arrays (.npz)")],
   [/(^|\/)saved_model\.pb$/, model("a zip archive of a TensorFlow SavedModel")],
@@ -197,8 +202,10 @@ function kindOf(head: Head): Kind | undefined {
   return found?.[1];
 }
 
-const say = (kind: Kind, use: Use) =>
-  `it is ${kind.is}${kind[use] === undefined ? "" : `; ${kind[use]}`}`;
+function say(kind: Kind, use: Use): string {
+  const advice = optionOf(kind, use);
+  return advice === undefined ? `it is ${kind.is}` : `it is ${kind.is}; ${advice}`;
+}
 
 /**
  * Describes a file that cannot be used, as the end of "Expected … but": "it is a Git LFS pointer, not the file itself; run

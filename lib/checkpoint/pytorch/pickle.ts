@@ -272,7 +272,7 @@ class Machine {
     const [first] = args.items;
     if (callee instanceof Inert) {
       // These make an instance of the class that they are given, or take an attribute of it.
-      const isIndirect = /^(copy_?reg|builtins|__builtin__)\./.test(callee.name);
+      const isIndirect = /^(copy_?reg|builtins|__builtin__)\.|\._reconstruct$/.test(callee.name);
       const owner = first instanceof Inert || first instanceof Name ? first : undefined;
       this.#stack.push(new Inert(isIndirect && owner !== undefined ? owner.name : callee.name));
       return;

@@ -50,7 +50,9 @@ function findStateDict(file: CheckpointFile, root: PickleValue, { key }: ReadOpt
   const format = (message: string) => checkpointError(file, "CHECKPOINT_FORMAT", message);
   if (isObject(root)) throw unsafe(file, "a dictionary of tensors", root);
   if (!(root instanceof Dict))
-    throw format("Expected a dictionary of tensors; save model.state_dict(), not the model");
+    throw format(
+      `Expected a dictionary of tensors but received ${kindOf(root)}; save model.state_dict()`,
+    );
   // Visit each value once: a dictionary may stand under many names.
   const withTensors = new Set([...new Set(root.entries.values())].filter(hasTensors));
   const inner = [...root.entries].flatMap(([name, value]) =>
@@ -85,17 +87,31 @@ function findStateDict(file: CheckpointFile, root: PickleValue, { key }: ReadOpt
   return { dict: root, key: undefined };
 }
 
+function kindOf(value: PickleValue): string {
+  if (value instanceof TensorReference || value instanceof UnsupportedTensor) return "a tensor";
+  return value instanceof Tuple ? `a tuple of ${value.items.length}` : describeValue(value);
+}
+
 /** Whether a value is an object of a class, or a function, that only running code could make. */
 function isObject(value: PickleValue): value is Inert {
   return value instanceof Inert && !isTensor(value);
 }
 
 function unsafe(file: CheckpointFile, expected: string, value: Inert) {
+  const advice = value.name.startsWith("numpy.")
+    ? "save tensors: torch.from_numpy(array)"
+    : stateDictAdvice;
   return checkpointError(
     file,
     "CHECKPOINT_UNSAFE",
-    `Expected ${expected} but received ${value.description}, whose code is never run here; ${stateDictAdvice}`,
+    `Expected ${expected} but received ${value.description}, whose code is never run here; ${advice}`,
   );
+}
+
+/** Returns an unsupported tensor: the value itself, or one in the pair of weight and bias of a quantised layer. */
+function unsupportedIn(value: PickleValue): UnsupportedTensor | undefined {
+  const items = value instanceof Tuple && value.items.length <= 4 ? value.items : [value];
+  return items.find((item) => item instanceof UnsupportedTensor);
 }
 
 /**
@@ -107,8 +123,9 @@ function tensorsIn(file: CheckpointFile, { dict, key }: Found): [string, TensorR
   for (const [name, value] of dict.entries) {
     const place = `${typeof name === "string" ? describe(name) : describeValue(name)}${key === undefined ? "" : ` of ${describe(key)}`}`;
     if (isObject(value)) throw unsafe(file, `a tensor for ${place}`, value);
-    if (value instanceof UnsupportedTensor) {
-      const message = `Expected a dense tensor of real numbers for ${place} but received ${value.description}`;
+    const unsupported = unsupportedIn(value);
+    if (unsupported !== undefined) {
+      const message = `Expected a dense tensor of real numbers for ${place} but received ${unsupported.description}`;
       throw checkpointError(file, "CHECKPOINT_UNSUPPORTED", message);
     }
     if (!(value instanceof TensorReference)) continue;

@@ -92,6 +92,30 @@ describe("what lies beside the state dict", () => {
     expect((await refusal(file(pickle(helper)))).message).toContain('"my.code.Net"');
   });
 
+  it.each([
+    ["a list of 1", `(${whole}l`],
+    ["a tuple of 1", `${whole}\x85`],
+    ["a tensor", whole],
+    ["7", int(7)],
+  ])("is refused if there is no state dict: %s", async (kind, value) => {
+    const error = await refusal(file(pickle(value)));
+    expect(error.code).toBe("CHECKPOINT_FORMAT");
+    expect(error.message).toContain(`but received ${kind}; save model.state_dict()`);
+  });
+
+  it("is refused with advice if the state dict has arrays of numpy", async () => {
+    const array = "cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\0tU\x01btRNb";
+    const error = await refusal(file(stateDict(array)));
+    expect(error.code).toBe("CHECKPOINT_UNSAFE");
+    expect(error.message).toMatch(/an object of "numpy.ndarray", .* torch.from_numpy/);
+  });
+
+  it("is unsupported if the state dict has a quantised layer's pair", async () => {
+    const value = `${tensorOf("QInt8Storage", 24)}${whole}\x86`;
+    const error = await refusal(file(pickle(`}(${text("s")}${whole}${text("w")}${value}u`)));
+    expect(error.code).toBe("CHECKPOINT_UNSUPPORTED");
+  });
+
   it("is unsupported if the state dict has a tensor of other numbers", async () => {
     const value = tensorOf("QInt8Storage", 24);
     const error = await refusal(file(pickle(`}${text("model")}}${text("w")}${value}ss`)));

@@ -84,6 +84,7 @@ const wrongWeights: [string, Uint8Array, RegExp][] = [
     /a Python pickle that torch\.save did not write; save the state dict instead: torch\.save/,
   ],
   ["a pickle of protocol 0", bytes("(dp0\nS'a'\np1\nI1\ns."), /a Python pickle/],
+  ["a pickle of protocol 1", bytes("}q\0U\x01aK\x01s."), /a Python pickle/],
   ["joblib's pickle", Buffer.from([0x78, 0x9c, 1, 2]), /zlib data, as joblib writes/],
   ["TorchScript", archive("net/data.pkl", "net/constants.pkl"), /a TorchScript archive; save/],
   ["an exported program", archive("net/archive_format", "net/models/model.json"), /\.pt2/],
