@@ -9,9 +9,9 @@ export interface BlobLike {
   /** Its length, in bytes. */
   readonly size: number;
   /** Gives its bytes as a web stream. */
-  stream(): unknown;
+  readonly stream: () => unknown;
   /** Gives its bytes. */
-  arrayBuffer(): Promise<ArrayBuffer>;
+  readonly arrayBuffer: () => Promise<ArrayBuffer>;
 }
 
 /** A Request or a Response. */
@@ -21,7 +21,7 @@ export interface BodyLike {
   /** Whether the body was read, or is being read. */
   readonly bodyUsed: boolean;
   /** Gives the body. */
-  arrayBuffer(): Promise<ArrayBuffer>;
+  readonly arrayBuffer: () => Promise<ArrayBuffer>;
 }
 
 /**
@@ -51,6 +51,7 @@ export interface ImageDataLike {
   readonly height: number;
 }
 
+/** Pixels that the caller decoded. */
 export type PixelsLike = RawPixels | ImageDataLike;
 
 const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;

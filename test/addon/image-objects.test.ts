@@ -90,11 +90,7 @@ describe("a Request or Response", () => {
   });
 
   it("without a body is empty", async () => {
-    await expectCode(
-      preprocess(new Response(null)),
-      "IMAGE_FORMAT",
-      /^a Response: .* it is empty$/,
-    );
+    await expectCode(preprocess(new Response(null)), "IMAGE_FORMAT", /^a Response: .* it is empty/);
     await expectCode(preprocess(new Request("http://localhost/")), "IMAGE_FORMAT", "a Request: ");
   });
 
