@@ -1,6 +1,6 @@
 // What a file of embeddings says about them, beside the numbers.
 
-/** How embeddings were made, and the names of their images. */
+/** How embeddings were made, and the images that they belong to. */
 export interface Description {
   readonly arch: string;
   readonly layer: string;
