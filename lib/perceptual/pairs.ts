@@ -3,7 +3,7 @@ import { formatShape, rangeError, typeError } from "../check.js";
 import { type CroppedPixels, type Size, wholePixels } from "../image/crop.js";
 import { type OpenedSource, openSource, openSources } from "../image/source.js";
 import { copyArray } from "../order.js";
-import { checkTensor, nativeData, Tensor } from "../tensor.js";
+import { checkTensor, nativeData, type Tensor, tensorOf } from "../tensor.js";
 import type { Pair } from "./compare.js";
 import type { ReadPair } from "./each.js";
 
@@ -12,7 +12,7 @@ export const minSide = 16;
 
 /** Checks two Tensors (N, 3, H, W) float32, and copies them. @throws {TypeError|RangeError} */
 export function openTensors(a: unknown, b: unknown, maxPixels: number): ReadPair[] {
-  if (!(b instanceof Tensor)) throw typeError("a Tensor, as a is,", "b", b);
+  if (tensorOf(b, "b") === undefined) throw typeError("a Tensor, as a is,", "b", b);
   const first = checkImages(a, "a", maxPixels);
   const second = checkImages(b, "b", maxPixels);
   if (formatShape(first.shape) !== formatShape(second.shape))

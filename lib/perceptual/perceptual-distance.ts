@@ -9,7 +9,7 @@ import {
   typeError,
 } from "../check.js";
 import type { ImageSource } from "../image/source.js";
-import { Tensor } from "../tensor.js";
+import { Tensor, tensorOf } from "../tensor.js";
 import { isFailure } from "../vgg/each.js";
 import { Vgg } from "../vgg/model.js";
 import { type GraphOf, maxRunPixels, type PairDistance } from "./compare.js";
@@ -22,19 +22,19 @@ export interface PerceptualOptions {
   /** A live "vgg16" with 3 channels. LPIPS is defined with torchvision's weights, "DEFAULT". */
   model: Vgg;
   /** Whether to return the distance of each pixel too. Default false. */
-  map?: boolean;
+  map?: boolean | undefined;
   /**
    * Resizes images, bilinear and antialiased. "a": b gets the size of a. A number: a keeps its proportions and its
    * shorter side becomes so long, in pixels, 16 … 16,384; b gets the same size. Default: images are not resized, and a
    * pair must have one size.
    */
-  resize?: PerceptualResize;
+  resize?: PerceptualResize | undefined;
   /** Stops the decoding and the device's work. The call rejects with the signal's reason. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** The number of pairs in one batch on the device, at most. Large images are computed one pair at a time. Default 8. */
-  batchSize?: number;
+  batchSize?: number | undefined;
   /** Limit of width times height of an image, in pixels. Default 100 million. */
-  maxPixels?: number;
+  maxPixels?: number | undefined;
 }
 
 /** The result of `perceptualDistance`. */
@@ -131,7 +131,7 @@ export async function perceptualDistance(
   const { model, map, resize, signal, batchSize, maxPixels } = checkOptions(options);
   const graphOf = graphsOf(model);
   let reads: ReadPair[];
-  if (a instanceof Tensor) {
+  if (tensorOf(a, "a") !== undefined) {
     if (resize !== undefined)
       throw rangeError("no value, since Tensors are not resized,", "options.resize", resize);
     reads = openTensors(a, b, maxPixels);

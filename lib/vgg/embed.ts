@@ -6,9 +6,14 @@ import { GraphBuilder } from "../graph/builder.js";
 import type { Inputs } from "../graph/call.js";
 import type { Graph } from "../graph/graph.js";
 import type { Value } from "../graph/value.js";
-import { type Preprocessing, recordPixels, resolvePreprocessing } from "../image/preprocessing.js";
+import {
+  type Preprocessing,
+  type PreprocessingOptions,
+  recordPixels,
+  resolvePreprocessing,
+} from "../image/preprocessing.js";
 import { type ImageSource, type OpenedSource, openSource, openSources } from "../image/source.js";
-import { elementCount, nativeData, Tensor } from "../tensor.js";
+import { elementCount, nativeData, Tensor, tensorOf } from "../tensor.js";
 import { isFailure, runEach } from "./each.js";
 import type { ModelGraphs } from "./graphs.js";
 import { type LayerName, moduleOf } from "./layers.js";
@@ -25,20 +30,20 @@ export interface EmbedOptions {
    * The layer whose output is the embedding. Default "classifier.4": 4096 values, the input of the last linear layer, as
    * torchvision's network gives them without that layer.
    */
-  layer?: LayerName;
+  layer?: LayerName | undefined;
   /**
    * Reduces each channel of a layer with height and width to its mean or its maximum: (N, C, H, W) → (N, C). Has no
    * effect on a linear layer. Default: none; (N, C, H, W) becomes (N, C·H·W).
    */
-  pool?: "mean" | "max";
+  pool?: "mean" | "max" | undefined;
   /** Whether to divide each embedding by its L2 norm. An embedding of zeros stays as it is. Default false. */
-  normalize?: boolean;
+  normalize?: boolean | undefined;
   /** The number of images in one batch on the device. Default 8. */
-  batchSize?: number;
+  batchSize?: number | undefined;
   /** Stops the decoding and the device's work. The call rejects with the signal's reason. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Replaces parts of the model's `preprocessing` for this call. `crop` may be any size from 32 pixels. */
-  preprocess?: Partial<Preprocessing>;
+  preprocess?: PreprocessingOptions | undefined;
 }
 
 /** The result for one image: its embedding, or the error. */
@@ -47,7 +52,7 @@ export type Embedding<Source> =
       /** The image as it was given. */
       readonly source: Source;
       /** One value for each element of the layer's output, or for each channel if it was pooled. */
-      readonly embedding: Float32Array<ArrayBuffer>;
+      readonly embedding: Float32Array;
     }
   | {
       /** The image as it was given. */
@@ -124,8 +129,8 @@ export class Embedder {
   async embed(
     images: ImageSource | readonly ImageSource[] | Tensor | DeviceTensor,
   ): Promise<Tensor> {
-    if (images instanceof Tensor || images instanceof DeviceTensor)
-      return this.#embedTensor(images);
+    const tensor = images instanceof DeviceTensor ? images : tensorOf(images, "images");
+    if (tensor !== undefined) return this.#embedTensor(tensor as Tensor | DeviceTensor);
     const isArray = Array.isArray(images);
     const sources = isArray ? openSources(images, "images") : [openSource(images, "image")];
     const length = lengthOf(this.#pixelGraph(this.#imagePreprocessing()));
@@ -214,7 +219,7 @@ export class Embedder {
 function preprocessingOf(
   topology: Topology,
   usual: Preprocessing,
-  given: Partial<Preprocessing> | undefined,
+  given: PreprocessingOptions | undefined,
 ): Preprocessing {
   const resolved = resolvePreprocessing(given, usual, "options.preprocess");
   const { crop } = resolved;

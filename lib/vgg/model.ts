@@ -3,6 +3,7 @@ import { checkInteger, privateConstructor, readOptions } from "../check.js";
 import { Device, type DeviceTensor } from "../device/device.js";
 import type { Precision } from "../dtype.js";
 import { VggError } from "../errors.js";
+import type { Results } from "../graph/call.js";
 import type { ProfileOptions } from "../graph/profile.js";
 import type { Preprocessing } from "../image/preprocessing.js";
 import { type ImageSource, openSource } from "../image/source.js";
@@ -179,8 +180,16 @@ export class Vgg extends NamedParameters {
    */
   async forward<Name extends LayerName>(
     input: Tensor | DeviceTensor,
-    options: LayerOptions<Name>,
+    options: LayerOptions<Name> & { into?: undefined },
   ): Promise<Record<Name, Tensor>>;
+  /**
+   * Computes the outputs of layers, and writes those that `into` names to its DeviceTensors.
+   * @example await model.forward(Tensor.randn([1, 3, 224, 224]), { outputs: ["avgpool"], into: { avgpool: deviceTensor } });
+   */
+  async forward<Name extends LayerName, Into extends LayerOptions<Name>["into"]>(
+    input: Tensor | DeviceTensor,
+    options: LayerOptions<Name> & { into: Into },
+  ): Promise<Results<Record<Name, "float32">, Into>>;
   async forward(
     input: Tensor | DeviceTensor,
     options?: ForwardOptions | LayerOptions<string>,

@@ -4,7 +4,7 @@ import { DeviceTensor } from "../device/device.js";
 import { GraphBuilder } from "../graph/builder.js";
 import type { GraphRecord } from "../graph/ops.js";
 import type { Value } from "../graph/value.js";
-import { Tensor } from "../tensor.js";
+import { type Tensor, tensorOf } from "../tensor.js";
 import { moduleOf } from "./layers.js";
 import type { Module, Topology } from "./topology.js";
 
@@ -29,19 +29,19 @@ export const minExtent = 32;
  * @throws {RangeError} another rank or number of channels, no image, or a side below 32
  */
 export function extentOfInput(topology: Topology, input: Tensor | DeviceTensor): ImageExtent {
-  const isTensor = input instanceof Tensor || input instanceof DeviceTensor;
-  if (!isTensor || input.dtype !== "float32") return extentOf(topology);
-  const [batch, channels, height = 0, width = 0] = input.shape;
-  const isImages = input.shape.length === 4 && channels === topology.inChannels;
+  const tensor = input instanceof DeviceTensor ? input : tensorOf(input, inputName);
+  if (tensor?.dtype !== "float32") return extentOf(topology);
+  const [batch, channels, height = 0, width = 0] = tensor.shape;
+  const isImages = tensor.shape.length === 4 && channels === topology.inChannels;
   if (!isImages || height < minExtent || width < minExtent) {
     throw new RangeError(
-      `Expected shape (N, ${topology.inChannels}, H, W), H and W from ${minExtent}, for ${inputName} but received ${formatShape(input.shape)}`,
+      `Expected shape (N, ${topology.inChannels}, H, W), H and W from ${minExtent}, for ${inputName} but received ${formatShape(tensor.shape)}`,
     );
   }
   // Refused before a graph is recorded: without a batch, the size is not bounded by memory.
   if (batch === 0) {
     throw new RangeError(
-      `Expected a batch of at least 1 image for ${inputName} but received ${formatShape(input.shape)}`,
+      `Expected a batch of at least 1 image for ${inputName} but received ${formatShape(tensor.shape)}`,
     );
   }
   return { height, width };
