@@ -105,6 +105,13 @@ function checkResize(value: unknown, name: string): number | "squash" {
   throw (typeof value === "number" ? rangeError : typeError)(expected, name, value);
 }
 
+function checkCrop(value: unknown, name: string, resize: number | "squash"): number {
+  if (resize === "squash") return checkInteger(value, name, 1, maxSize);
+  if (isInteger(value, 1, resize)) return value;
+  const expected = `an integer from 1 to ${resize}, the side after the resize,`;
+  throw (typeof value === "number" ? rangeError : typeError)(expected, name, value);
+}
+
 /**
  * Checks the parts that were given, and takes the others from `usual`.
  * @param given was read by readOptions, so that it takes nothing from Object.prototype
@@ -132,8 +139,7 @@ export function completePreprocessing(
   if (std.some((deviation) => Math.fround(deviation) === 0))
     throw rangeError("numbers other than zero", nameOf("std"), std);
   const resize = checkResize(part("resize"), nameOf("resize"));
-  const most = resize === "squash" ? maxSize : resize;
-  const crop = checkInteger(part("crop"), nameOf("crop"), 1, most);
+  const crop = checkCrop(part("crop"), nameOf("crop"), resize);
   const orientation = part("orientation");
   if (typeof orientation !== "boolean")
     throw typeError("a boolean", nameOf("orientation"), orientation);

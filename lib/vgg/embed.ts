@@ -10,7 +10,6 @@ import {
   type Preprocessing,
   type PreprocessingOptions,
   recordPixels,
-  resolvePreprocessing,
 } from "../image/preprocessing.js";
 import { type ImageSource, type OpenedSource, openSource, openSources } from "../image/source.js";
 import { elementCount, nativeData, Tensor, tensorOf } from "../tensor.js";
@@ -18,8 +17,8 @@ import { isFailure, runEach } from "./each.js";
 import type { ModelGraphs } from "./graphs.js";
 import { type LayerName, moduleOf } from "./layers.js";
 import type { Sources } from "./lookahead.js";
-import { checkFits } from "./options.js";
-import { extentOfInput, inputName, minExtent, recordModules } from "./record.js";
+import { callPreprocessing } from "./preprocessing/fits.js";
+import { extentOfInput, inputName, recordModules } from "./record.js";
 import type { Topology } from "./topology.js";
 
 const pools = ["mean", "max"] as const;
@@ -122,7 +121,7 @@ export class Embedder {
     this.#graphs = graphs;
     this.#topology = topology;
     this.#settings = { layer, pool, normalize, batchSize, signal };
-    this.#preprocessing = usual && preprocessingOf(topology, usual, given.preprocess);
+    this.#preprocessing = usual && callPreprocessing(topology, usual, given.preprocess);
   }
 
   /** Embeds one image, each of an array, or a batch of normalised images (N, inChannels, H, W). */
@@ -213,19 +212,6 @@ export class Embedder {
     if (normalize) normalizeRows(rows, lengthOf(graph));
     return rows;
   }
-}
-
-/** Merges the options over the model's preprocessing. The network takes a crop of any size. */
-function preprocessingOf(
-  topology: Topology,
-  usual: Preprocessing,
-  given: PreprocessingOptions | undefined,
-): Preprocessing {
-  const resolved = resolvePreprocessing(given, usual, "options.preprocess");
-  const { crop } = resolved;
-  checkInteger(crop, "options.preprocess.crop", minExtent, 16_384);
-  checkFits(resolved, { ...topology, imageSize: crop }, "options.preprocess");
-  return resolved;
 }
 
 /** Returns the number of values for each image. */

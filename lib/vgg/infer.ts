@@ -3,7 +3,7 @@ import { checkInteger, checkSignal, readOptions, typeError } from "../check.js";
 import { DeviceTensor } from "../device/device.js";
 import { VggError } from "../errors.js";
 import type { ProfileOptions } from "../graph/profile.js";
-import { type Preprocessing, resolvePreprocessing } from "../image/preprocessing.js";
+import type { Preprocessing } from "../image/preprocessing.js";
 import { type ImageSource, type OpenedSource, openSource, openSources } from "../image/source.js";
 import { elementCount, Tensor } from "../tensor.js";
 import { classifyAll, type Prediction } from "./classify.js";
@@ -11,12 +11,8 @@ import { isFailure } from "./each.js";
 import type { ModelGraphs } from "./graphs.js";
 import { moduleOf } from "./layers.js";
 import type { Sources } from "./lookahead.js";
-import {
-  type ClassifyOptions,
-  checkFits,
-  type ForwardOptions,
-  type LayerOptions,
-} from "./options.js";
+import type { ClassifyOptions, ForwardOptions, LayerOptions } from "./options.js";
+import { callPreprocessing } from "./preprocessing/fits.js";
 import { type LayerProfile, nameSteps } from "./profile.js";
 import { extentOfInput, inputName } from "./record.js";
 import { logitsName, type Topology } from "./topology.js";
@@ -109,8 +105,7 @@ export function classifier(
       `Expected a model of 1 or 3 channels for classify but this one has ${inChannels}`,
     );
   }
-  const preprocessing = resolvePreprocessing(given.preprocess, usual, "options.preprocess");
-  checkFits(preprocessing, topology, "options.preprocess");
+  const preprocessing = callPreprocessing(topology, usual, given.preprocess);
   // Taken again for each batch: a graph that was not used for long may have been evicted since.
   const graph = () => graphs.classify(top, preprocessing);
   graph();

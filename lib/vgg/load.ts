@@ -1,9 +1,8 @@
 // Loads weights: finds the file, checks it against the options, and opens a model that takes its values.
-import { bare, checkOneOf, checkSignal, readOptions, typeError } from "../check.js";
+import { checkOneOf, checkSignal, readOptions, typeError } from "../check.js";
 import { type Contents, readOptionNames } from "../checkpoint/checkpoint.js";
 import { openCheckpoint } from "../checkpoint/open.js";
 import { VggError } from "../errors.js";
-import { preprocessingNames } from "../image/preprocessing.js";
 import { isWeightsName, pullWeights } from "./known-weights.js";
 import {
   checkLabels,
@@ -14,8 +13,9 @@ import {
   readClassNames,
   type VggOptions,
 } from "./options.js";
+import { readPreprocess } from "./preprocessing/fits.js";
 import { combine } from "./preprocessing/statement.js";
-import { readFilesBeside, readMetadata, statedImageSize } from "./preprocessing/stored.js";
+import { readStated, type Stated, statedImageSize } from "./preprocessing/stored.js";
 import { storedImageSize } from "./save.js";
 import type { ModelState } from "./state.js";
 import { type Architecture, architectures, topology, usualImageSize } from "./topology.js";
@@ -71,20 +71,13 @@ type Open<Model> = (
 
 const ownNames = ["prefix", "signal", "onProgress"];
 
-/** Reads the options, and the parts of `preprocess`. */
-function readGiven(options: LoadOptions): LoadOptions {
-  const given = readOptions(options, "options", [...optionNames, ...readOptionNames, ...ownNames]);
-  if (given.preprocess === undefined) return given;
-  const preprocess = readOptions(given.preprocess, "preprocess", preprocessingNames);
-  return bare({ ...given, preprocess });
-}
-
 /** Opens the file of a path or of known weights while `open` makes a model of it. */
 export async function loadWeights<Model>(
   { arch, source, options }: LoadCall,
   open: Open<Model>,
 ): Promise<Model> {
-  const given = readGiven(options);
+  const known = [...optionNames, ...readOptionNames, ...ownNames];
+  const given = readPreprocess(readOptions(options, "options", known));
   const { key, verify, maxHeaderBytes, prefix, signal, onProgress } = given;
   checkOwn(given);
   signal?.throwIfAborted();
@@ -108,10 +101,10 @@ export async function loadWeights<Model>(
   try {
     const weights = identifyWeights({ path, arch, prefix }, checkpoint.tensors);
     checkAgreement(path, given, weights);
-    const beside = isKnown ? undefined : await readFilesBeside(path, weights.arch);
+    const stated = await readStated(path, checkpoint.contents.metadata, weights.arch, isKnown);
     const complete = {
       ...given,
-      ...decidedByFile(path, { ...given, labels: names }, weights, checkpoint.contents, beside),
+      ...decidedByFile({ ...given, labels: names }, weights, checkpoint.contents, stated),
       ...{ device, precision },
     };
     const report = Object.freeze({
@@ -119,7 +112,7 @@ export async function loadWeights<Model>(
       format: checkpoint.contents.format,
       names: weights.scheme,
       ignored: Object.freeze(weights.ignored),
-      configs: Object.freeze((beside?.statements ?? []).map((config) => config.path)),
+      configs: Object.freeze(stated.configs),
     });
     const fill = (state: ModelState) => state.loadCheckpoint(checkpoint, weights, onProgress);
     return await open(weights.arch, complete, fill, report);
@@ -139,17 +132,12 @@ function checkOwn({ prefix, signal, onProgress }: LoadOptions): void {
 
 /** Returns the options that come from the file and the files beside it, as far as the caller did not give them. */
 function decidedByFile(
-  path: string,
   given: LoadOptions & { labels: readonly string[] | undefined },
   { inChannels, numClasses }: IdentifiedWeights,
   { labels: stored, metadata }: Contents,
-  beside: Awaited<ReturnType<typeof readFilesBeside>> | undefined,
+  { statements, labels: beside }: Stated,
 ): Partial<VggOptions> {
-  const labels =
-    given.labels ?? [stored, beside?.labels].find((each) => each?.length === numClasses);
-  const own = readMetadata(metadata, path);
-  const configs = beside?.statements ?? [];
-  const statements = own === undefined ? configs : [own, ...configs];
+  const labels = given.labels ?? [stored, beside].find((each) => each?.length === numClasses);
   const imageSize = given.imageSize ?? storedImageSize(metadata) ?? statedImageSize(statements);
   const sizes = { inChannels, imageSize: imageSize ?? usualImageSize };
   const preprocess = combine(given.preprocess, statements, sizes) ?? given.preprocess;

@@ -25,11 +25,11 @@ import {
   type LayerOptions,
   type LoadOptions,
   type LoadReport,
-  modelPreprocessing,
   openDeviceOf,
   optionNames,
   type VggOptions,
 } from "./options.js";
+import { modelPreprocessing, readPreprocess } from "./preprocessing/fits.js";
 import type { LayerProfile } from "./profile.js";
 import { ModelState } from "./state.js";
 import { Summary } from "./summary.js";
@@ -69,7 +69,7 @@ export class Vgg extends NamedParameters {
    * @example const model = await Vgg.create("vgg16_bn", { numClasses: 10, imageSize: 64, seed: 1 });
    */
   static async create(arch: Architecture, options: CreateOptions = {}): Promise<Vgg> {
-    const given = readOptions(options, "options", [...optionNames, "seed"]);
+    const given = readPreprocess(readOptions(options, "options", [...optionNames, "seed"]));
     const { seed = 0 } = given;
     checkInteger(seed, "seed", 0, Number.MAX_SAFE_INTEGER);
     return Vgg.#open(arch, given, (state) => state.initialize(seed));

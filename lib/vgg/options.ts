@@ -7,15 +7,10 @@ import { Device, type DeviceId, type DeviceTensor, openDevice } from "../device/
 import type { Progress } from "../download/download.js";
 import { type Precision, precisions } from "../dtype.js";
 import { VggError } from "../errors.js";
-import {
-  defaultPreprocessing,
-  type Preprocessing,
-  type PreprocessingOptions,
-  resolvePreprocessing,
-} from "../image/preprocessing.js";
+import type { PreprocessingOptions } from "../image/preprocessing.js";
 import { imagenetLabels } from "./labels.js";
 import type { LayerName } from "./layers.js";
-import type { Topology, TopologyOptions } from "./topology.js";
+import type { TopologyOptions } from "./topology.js";
 
 /**
  * Names of classes in the forms in which people store them: a list in the order of the classes, names to numbers
@@ -39,9 +34,9 @@ export interface VggOptions extends TopologyOptions {
    */
   labels?: ClassNames | undefined;
   /**
-   * How images become the network's input. Parts that are not given come from the file, or else are as for torchvision's weights.
-   * `crop` must be the image size, and `channels` must be `inChannels`. A network with other than 1 or 3 channels takes
-   * none.
+   * How images become the network's input. Parts that are not given come from the file, or else are as for torchvision's
+   * weights. `crop` is the image size, and `channels` must be `inChannels`. A network with other than 1 or 3 channels
+   * takes none.
    */
   preprocess?: PreprocessingOptions | undefined;
 }
@@ -90,7 +85,7 @@ export interface ClassifyOptions {
   batchSize?: number | undefined;
   /** Stops the decoding and the device's work. The call rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
-  /** Replaces parts of the model's `preprocessing` for this call. */
+  /** Replaces parts of the model's `preprocessing` for this call. `crop` may be any size from 32 pixels. */
   preprocess?: PreprocessingOptions | undefined;
 }
 
@@ -139,43 +134,6 @@ export async function openDeviceOf(
     );
   }
   return { device: opened, precision };
-}
-
-/**
- * Returns how images become a network's input: the given parts over `usual`, by default what
- * torchvision's weights take.
- * @returns undefined for a network with other than 1 or 3 channels, which takes no images
- * @throws {TypeError|RangeError} a wrong part, or one that does not fit the network
- */
-export function modelPreprocessing(
-  { inChannels, imageSize }: Pick<Topology, "inChannels" | "imageSize">,
-  given: PreprocessingOptions | undefined,
-  usual?: Preprocessing,
-): Preprocessing | undefined {
-  if (inChannels !== 1 && inChannels !== 3) {
-    if (given === undefined) return undefined;
-    throw rangeError(
-      "no preprocess for a network with other than 1 or 3 channels",
-      "inChannels",
-      inChannels,
-    );
-  }
-  const base = usual ?? defaultPreprocessing(imageSize, inChannels);
-  const resolved = resolvePreprocessing(given, base, "preprocess");
-  checkFits(resolved, { inChannels, imageSize }, "preprocess");
-  return resolved;
-}
-
-/** @throws {RangeError} the pixels are not a network's input */
-export function checkFits(
-  { crop, channels }: Preprocessing,
-  { inChannels, imageSize }: Pick<Topology, "inChannels" | "imageSize">,
-  name: string,
-): void {
-  if (channels !== inChannels)
-    throw rangeError(`${inChannels}, the channels of the network,`, `${name}.channels`, channels);
-  if (crop !== imageSize)
-    throw rangeError(`${imageSize}, the network's image size,`, `${name}.crop`, crop);
 }
 
 /**

@@ -62,7 +62,11 @@ describe("arguments", () => {
     [{ resizeSize: "256" }, TypeError, "options.resizeSize"],
     [{ resizeSize: 0 }, RangeError, "options.resizeSize"],
     [{ resizeSize: 1e9 }, RangeError, "options.resizeSize"],
-    [{ cropSize: 257 }, RangeError, "from 1 to 256 for options.cropSize"],
+    [
+      { cropSize: 257 },
+      RangeError,
+      "from 1 to 256, the side after the resize, for options.cropSize",
+    ],
     [{ cropSize: 1.5 }, RangeError, "options.cropSize"],
     [{ maxPixels: Number.NaN }, RangeError, "options.maxPixels"],
     [{ maxBytes: -1 }, RangeError, "options.maxBytes"],

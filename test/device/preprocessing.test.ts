@@ -58,6 +58,20 @@ describe("preprocess", () => {
     await expectByHand(model, image("landscape.png"), given);
   });
 
+  it("may have a crop of any size from 32 pixels in a call", async () => {
+    await expectByHand(model, image("landscape.png"), { resize: 120, crop: 113 });
+  });
+
+  it("gives a model its image size", async () => {
+    const options = { device: testDevice, numClasses: 10, preprocess: { crop: 96 } };
+    await using other = await Vgg.create("vgg11", options);
+    expect(other.imageSize).toBe(96);
+    expect(other.preprocessing).toMatchObject({ resize: 110, crop: 96 });
+    await expect(Vgg.create("vgg11", { ...options, imageSize: 64 })).rejects.toThrow(
+      "Expected 64, the network's image size, for preprocess.crop but received 96",
+    );
+  });
+
   it("of a model holds for its calls, and a call replaces parts of it", async () => {
     const own = { resize: "squash", mean: [0.5], std: [0.5] } as const;
     await using squashed = await Vgg.create("vgg11", { ...small, seed: 3, preprocess: own });
@@ -115,12 +129,12 @@ describe("preprocess", () => {
     [{ mean: [0.5, 0.5] }, RangeError, "for options.preprocess.mean"],
     [{ std: [1e-60] }, RangeError, "numbers other than zero for options.preprocess.std"],
     [{ mean: [1e60] }, RangeError, "finite numbers for options.preprocess.mean"],
-    [{ resize: 31 }, RangeError, "an integer from 1 to 31 for options.preprocess.crop"],
     [
-      { resize: 64, crop: 64 },
+      { resize: 31 },
       RangeError,
-      "32, the network's image size, for options.preprocess.crop",
+      "from 1 to 31, the side after the resize, for options.preprocess.crop",
     ],
+    [{ crop: 31 }, RangeError, "an integer from 32 to 16384 for options.preprocess.crop"],
     [
       { channels: 1 },
       RangeError,
@@ -138,7 +152,7 @@ describe("preprocess", () => {
     expect(error).toBeInstanceOf(type);
     expect(error!.message).toContain(message);
     const creation = Vgg.create("vgg11", { ...small, preprocess: given as never });
-    await expect(creation).rejects.toThrow(message.replace("options.preprocess", "preprocess"));
+    await expect(creation).rejects.toThrow(message.replace(/.*options\.preprocess/, "preprocess"));
   });
 });
 

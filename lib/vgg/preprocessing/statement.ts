@@ -1,15 +1,14 @@
 // What a file states about the preprocessing of a network, and how statements and options become one preprocessing.
-import { VggError } from "../../errors.js";
+import { onCommandLine, VggError } from "../../errors.js";
 import {
   completePreprocessing,
   defaultPreprocessing,
   type Preprocessing,
   type PreprocessingOptions,
   preprocessingNames,
-  resolvePreprocessing,
 } from "../../image/preprocessing.js";
-import { checkFits } from "../options.js";
 import type { Topology } from "../topology.js";
+import { overDefaults } from "./fits.js";
 
 /** A part that a file states: its value, or why this package cannot do it. */
 export interface StatedPart {
@@ -36,8 +35,14 @@ const partNames = preprocessingNames.filter(
   (name): name is Part => name !== "crop" && name !== "channels" && name !== "maxPixels",
 );
 
-const unsupported = (path: string, message: string, cause?: unknown) =>
-  new VggError("CHECKPOINT_UNSUPPORTED", `${path}: ${message}`, { cause });
+/** The error names the option that overrides the part, or the flag. */
+function unsupported(path: string, message: string, part: Part, cause?: unknown): VggError {
+  const whole = (override: string) => `${path}: ${message}; ${override} overrides it`;
+  const error = new VggError("CHECKPOINT_UNSUPPORTED", whole(`the option preprocess.${part}`), {
+    cause,
+  });
+  return onCommandLine(error, whole(`--${part}`));
+}
 
 /** Returns the length of the shorter side in proportion, if the image size is another than the statement's. */
 function scaled(resize: unknown, stated: number | undefined, imageSize: number): unknown {
@@ -53,15 +58,14 @@ function follow(
   imageSize: number,
 ): Preprocessing {
   const { name, value, problem } = parts[part]!;
-  const override = `the option preprocess.${part} overrides it`;
-  if (problem !== undefined) throw unsupported(path, `${problem}; ${override}`);
+  if (problem !== undefined) throw unsupported(path, problem, part);
   const given = Object.assign(Object.create(null) as object, {
     [part]: part === "resize" ? scaled(value, crop, imageSize) : value,
   });
   try {
     return completePreprocessing(given, usual, (of) => (of === part ? name : of));
   } catch (cause) {
-    throw unsupported(path, `${(cause as Error).message}; ${override}`, cause);
+    throw unsupported(path, (cause as Error).message, part, cause);
   }
 }
 
@@ -85,7 +89,5 @@ export function combine(
     const statement = statements.find(({ parts }) => parts[part] !== undefined);
     if (statement !== undefined) usual = follow(usual, part, statement, imageSize);
   }
-  const resolved = resolvePreprocessing(given, usual, "preprocess");
-  checkFits(resolved, { inChannels, imageSize }, "preprocess");
-  return resolved;
+  return overDefaults(usual, given, { inChannels, imageSize });
 }

@@ -58,12 +58,14 @@ export function statedImageSize(statements: readonly Statement[]): number | unde
   return statements.map(({ crop }) => crop).find(isImageSize);
 }
 
-/** What JSON files beside weights state. */
-export interface Beside {
+/** What a file of weights and the JSON beside it state. */
+export interface Stated {
   /** The first one decides. */
   readonly statements: readonly Statement[];
-  /** Class names. */
+  /** Class names in the JSON. */
   readonly labels: readonly string[] | undefined;
+  /** The paths of the JSON files. */
+  readonly configs: readonly string[];
 }
 
 const maxBytes = 16 * 2 ** 20;
@@ -85,12 +87,36 @@ async function readBeside(path: string): Promise<string | undefined> {
 }
 
 /**
+ * Reads what a file of weights and JSON beside it state about images.
+ * @param isPublished the file lies in the folder of published weights, in which no JSON belongs to it
+ * @throws {VggError} CHECKPOINT_CORRUPT, CHECKPOINT_UNREADABLE
+ */
+export async function readStated(
+  path: string,
+  metadata: ReadonlyMap<string, string>,
+  arch: Architecture,
+  isPublished: boolean,
+): Promise<Stated> {
+  const own = readMetadata(metadata, path);
+  const beside = isPublished ? undefined : await readFilesBeside(path, arch);
+  const configs = beside?.statements ?? [];
+  return {
+    statements: own === undefined ? configs : [own, ...configs],
+    labels: beside?.labels,
+    configs: configs.map((config) => config.path),
+  };
+}
+
+/**
  * Reads the files beside weights: Hugging Face's preprocessor_config.json and timm's config.json. A config.json of
  * another program or of another architecture counts as none.
  * @throws {VggError} CHECKPOINT_CORRUPT preprocessor_config.json is not a JSON object
  * @throws {VggError} CHECKPOINT_UNREADABLE
  */
-export async function readFilesBeside(weights: string, arch: Architecture): Promise<Beside> {
+async function readFilesBeside(
+  weights: string,
+  arch: Architecture,
+): Promise<Omit<Stated, "configs">> {
   const folder = dirname(weights);
   const processorPath = join(folder, "preprocessor_config.json");
   const configPath = join(folder, "config.json");
