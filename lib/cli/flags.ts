@@ -2,12 +2,12 @@
 import type { Command } from "commander";
 
 /**
- * Replaces "for options.batchSize" with "for --batch-size", and so on, if the command has such an option.
+ * Replaces "for options.batchSize" with "for --batch-size", "for preprocess.mean" with "for --mean", and so on, if the command has such an option.
  * @param command the command that was called; without it the message stays as it is
  */
 export function flagsInMessage(message: string, command: Command | undefined): string {
   return message.replace(
-    / for (?:options\.)?([a-zA-Z]+)(\[\d+\])?(?= but received )/,
+    / for (?:options\.)?(?:preprocess\.)?([a-zA-Z]+)(\[\d+\])?(?= but received )/,
     (whole, name: string) => {
       const option = command?.options.find((each) => each.attributeName() === name);
       return option?.long ? ` for ${option.long}` : whole;

@@ -13,8 +13,9 @@ import { type Architecture, architectures } from "../vgg/topology.js";
 import { downloadLine } from "./download-progress.js";
 import { readText } from "./input.js";
 import { type DeviceOptions, integer, withDevice, withRequired } from "./options.js";
+import { type PreprocessFlags, preprocessOf, withPreprocess } from "./preprocess.js";
 
-export interface WeightsOptions extends DeviceOptions {
+export interface WeightsOptions extends DeviceOptions, PreprocessFlags {
   arch?: Architecture;
   weights: string;
   imageSize?: number;
@@ -48,6 +49,7 @@ export function withWeights(of: Command): Command {
       "names of the classes: one a line, numbered, or JSON (class_to_idx, id2label)",
     )
     .option("--batch-size <count>", "images that go to the device at once", integer, 8);
+  withPreprocess(of);
   return withRequired(of, "--weights <file>", "; --weights DEFAULT downloads torchvision's");
 }
 
@@ -62,6 +64,7 @@ export async function loadModel(options: WeightsOptions): Promise<Vgg> {
   const isKnown = isWeightsName(weights);
   const arch = options.arch ?? (isKnown ? usualArch : undefined);
   const line = await downloadLine(isKnown ? knownWeights(arch!, weights).file : basename(weights));
+  const preprocess = preprocessOf(options);
   const loading = {
     device,
     precision,
@@ -69,6 +72,7 @@ export async function loadModel(options: WeightsOptions): Promise<Vgg> {
     ...(labels === undefined ? {} : { labels }),
     ...(key === undefined ? {} : { key }),
     ...(prefix === undefined ? {} : { prefix }),
+    ...(Object.keys(preprocess).length === 0 ? {} : { preprocess }),
     onProgress: line.show,
   };
   const model = await (arch === undefined

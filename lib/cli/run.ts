@@ -1,4 +1,5 @@
 // A run over the images of a command line: its progress, its failures, and the line that ends it.
+import { commandLineMessage } from "../errors.js";
 import { progressLine } from "./progress.js";
 import { width } from "./text.js";
 import type { Found, LeftOut } from "./walk.js";
@@ -47,7 +48,7 @@ export interface RunOptions {
 }
 
 export const messageOf = (error: unknown) =>
-  error instanceof Error ? error.message : String(error);
+  error instanceof Error ? commandLineMessage(error) : String(error);
 
 /** A run over images. */
 export interface Run {

@@ -2,9 +2,13 @@
 import type { Command } from "commander";
 import { rangeError } from "../check.js";
 import { openCheckpoint } from "../checkpoint/open.js";
+import { commandLineMessage, VggError } from "../errors.js";
+import type { Preprocessing } from "../image/preprocessing.js";
+import { combine, type Statement } from "../vgg/preprocessing/statement.js";
+import { readStated, statedImageSize } from "../vgg/preprocessing/stored.js";
 import { storedImageSize } from "../vgg/save.js";
 import { Summary } from "../vgg/summary.js";
-import { topology } from "../vgg/topology.js";
+import { type Topology, topology } from "../vgg/topology.js";
 import { identifyWeights } from "../vgg/weight-names.js";
 import { sayIgnored, weightsPath } from "./model.js";
 import { command, type ModelOptions, type OutputOptions, print, withModel } from "./options.js";
@@ -46,8 +50,10 @@ async function summarize(options: SummaryOptions, command: Command): Promise<voi
         throw rangeError(`${identified[name]}, which ${path} has,`, flag, options[name]);
       }
     }
-    const stored = isGiven("imageSize") ? undefined : storedImageSize(metadata);
-    const imageSize = stored ?? options.imageSize;
+    const { statements } = await readStated(path, metadata, identified.arch, path !== weights);
+    const stored = storedImageSize(metadata) ?? statedImageSize(statements);
+    const imageSize = isGiven("imageSize") ? options.imageSize : (stored ?? options.imageSize);
+    const images = describeImages(statements, { inChannels: identified.inChannels, imageSize });
     const summary = new Summary(topology(identified.arch, { ...identified, imageSize }));
     sayIgnored(identified.arch, { path, ignored: identified.ignored });
     const dtypes = [...new Set([...identified.tensors.values()].map(({ dtype }) => dtype))];
@@ -59,14 +65,42 @@ async function summarize(options: SummaryOptions, command: Command): Promise<voi
       dtypes,
       ignored: identified.ignored,
       metadata: Object.fromEntries(metadata),
+      ...images.json,
     };
     print(options, { ...summary, weights: file }, () =>
       [
         String(summary),
+        ...(images.line === undefined ? [] : [images.line]),
         `${path}: ${identified.arch}, ${format}, ${(file.bytes / 1e6).toFixed(2)} MB, ${dtypes.join(" and ")}, ${file.names}'s names`,
       ].join("\n"),
     );
   } finally {
     await checkpoint.close();
+  }
+}
+
+/** What is printed about images. */
+interface ImagesText {
+  readonly line?: string;
+  readonly json: { readonly preprocessing?: Preprocessing; readonly problem?: string };
+}
+
+/** Says how images become the input, or why a statement beside the weights cannot be followed. */
+function describeImages(
+  statements: readonly Statement[],
+  sizes: Pick<Topology, "inChannels" | "imageSize">,
+): ImagesText {
+  try {
+    const preprocessing = combine(undefined, statements, sizes);
+    if (preprocessing === undefined) return { json: {} };
+    const [{ path } = { path: "torchvision" }] = statements;
+    const { resize, crop, interpolation, mean, std } = preprocessing;
+    const sides = resize === "squash" ? `${crop} × ${crop}` : `${resize}, crop ${crop}`;
+    const line = `images: resize ${sides}, ${interpolation}, as in ${path}\n        mean ${mean.join(" ")}, std ${std.join(" ")}`;
+    return { line, json: { preprocessing } };
+  } catch (error) {
+    if (!(error instanceof VggError)) throw error;
+    const problem = commandLineMessage(error);
+    return { line: `images: ${problem}`, json: { problem } };
   }
 }

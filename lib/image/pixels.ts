@@ -1,4 +1,5 @@
 // Decoded images: their form, and the limits of their size.
+import { onCommandLine } from "../errors.js";
 import { imageError } from "./errors.js";
 import type { RawPixels } from "./objects.js";
 
@@ -46,10 +47,13 @@ export const maxSide = 65_535;
 
 /** @throws {VggError} IMAGE_TOO_LARGE, IMAGE_LIMIT */
 export function checkSize(width: number, height: number, name: string, maxPixels: number): void {
-  const refuse = (code: "IMAGE_TOO_LARGE" | "IMAGE_LIMIT", expected: string) => {
-    throw imageError(name, code, `Expected ${expected} but it has ${width} × ${height}`);
-  };
-  if (width * height > maxPixels) refuse("IMAGE_TOO_LARGE", `at most ${maxPixels} pixels`);
-  if (Math.max(width, height) > maxSide)
-    refuse("IMAGE_LIMIT", `sides of at most ${maxSide} pixels`);
+  if (width * height > maxPixels) {
+    const message = `Expected at most ${maxPixels} pixels but it has ${width} × ${height}`;
+    const error = imageError(name, "IMAGE_TOO_LARGE", `${message}; maxPixels sets the limit`);
+    throw onCommandLine(error, `${name}: ${message}; --max-pixels sets the limit`);
+  }
+  if (Math.max(width, height) > maxSide) {
+    const message = `Expected sides of at most ${maxSide} pixels but it has ${width} × ${height}`;
+    throw imageError(name, "IMAGE_LIMIT", message);
+  }
 }
