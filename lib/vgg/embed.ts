@@ -12,13 +12,14 @@ import {
   recordPixels,
 } from "../image/preprocessing.js";
 import { type ImageSource, type OpenedSource, openSource, openSources } from "../image/source.js";
+import { copyArray } from "../order.js";
 import { elementCount, nativeData, Tensor, tensorOf } from "../tensor.js";
 import { isFailure, runEach } from "./each.js";
 import type { ModelGraphs } from "./graphs.js";
 import { type LayerName, moduleOf } from "./layers.js";
 import type { Sources } from "./lookahead.js";
 import { callPreprocessing } from "./preprocessing/fits.js";
-import { extentOfInput, inputName, recordModules } from "./record.js";
+import { extentOfInput, type ImageExtent, inputName, recordModules } from "./record.js";
 import type { Topology } from "./topology.js";
 
 const pools = ["mean", "max"] as const;
@@ -163,23 +164,34 @@ export class Embedder {
     }
   }
 
-  /** Submits all batches before it returns, so that the images are copied as they are now. */
+  /** Runs batch by batch. Copies images in JavaScript's memory before it returns. */
   async #embedTensor(images: Tensor | DeviceTensor): Promise<Tensor> {
+    const { batchSize } = this.#settings;
     const extent = extentOfInput(this.#topology, images);
+    const [count = 0] = images.shape;
+    const isOneRun =
+      images instanceof DeviceTensor || images.dtype !== "float32" || count <= batchSize;
+    // A run copies its input itself.
+    const batches = isOneRun ? [images] : batchesOf(images, batchSize);
+    const length = lengthOf(this.#imageGraph(extent));
+    const all = allocate(count, length);
+    let first = 0;
+    for (const batch of batches) {
+      const rows = await this.#run(this.#imageGraph(extent), { [inputName]: batch });
+      all.set(rows, first * length);
+      first += batchSize;
+    }
+    return new Tensor([count, length], all);
+  }
+
+  /** Returns the graph from images (N, inChannels, height, width). A call takes it anew for each batch: it may have been evicted. */
+  #imageGraph(extent: ImageExtent): EmbeddingGraph {
     const { height, width } = extent;
-    const graph = this.#graphs.graph(this.#key(`${height} × ${width}`), extent, () => {
+    return this.#graphs.graph(this.#key(`${height} × ${width}`), extent, () => {
       const builder = new GraphBuilder();
       const image = builder.input(inputName, [this.#topology.inChannels, height, width]);
       return recordEmbedding(builder, this.#topology, image, this.#settings);
     });
-    const length = lengthOf(graph);
-    const all = allocate(images.shape[0]!, length);
-    const batches =
-      images instanceof Tensor ? batchesOf(images, this.#settings.batchSize) : [images];
-    const done = batches.map((batch) => this.#run(graph, { [inputName]: batch }));
-    for (const [index, rows] of (await Promise.all(done)).entries())
-      all.set(rows, index * this.#settings.batchSize * length);
-    return new Tensor([images.shape[0]!, length], all);
   }
 
   /** @throws {RangeError} a network of other than 1 or 3 channels */
@@ -190,7 +202,7 @@ export class Embedder {
     );
   }
 
-  /** Returns the graph from pixels (N, crop, crop, channels) uint8. A call takes it anew for each batch: it may have been evicted. */
+  /** Returns the graph from pixels (N, crop, crop, channels) uint8. As `#imageGraph`. */
   #pixelGraph(preprocessing: Preprocessing): EmbeddingGraph {
     const { crop, mean, std } = preprocessing;
     const key = this.#key(JSON.stringify([crop, mean, std]));
@@ -241,16 +253,14 @@ function allocate(images: number, length: number): Float32Array<ArrayBuffer> {
   }
 }
 
-/** Cuts a batch into batches of at most `size` images, which share its memory. */
+/** Copies a batch, and cuts the copy into batches of at most `size` images. @throws {VggError} OUT_OF_MEMORY */
 function batchesOf(images: Tensor, size: number): Tensor[] {
   const [count, ...shape] = images.shape as [number, ...number[]];
-  if (count <= size) return [images];
-  const data = nativeData(images, inputName);
+  const data = copyArray(nativeData(images, inputName)) as Float32Array<ArrayBuffer>;
   const elements = elementCount(shape);
   return Array.from({ length: Math.ceil(count / size) }, (_, index) => {
     const first = index * size;
     const last = Math.min(count, first + size);
-    const part = data.subarray(first * elements, last * elements) as Float32Array<ArrayBuffer>;
-    return new Tensor([last - first, ...shape], part, "float32");
+    return new Tensor([last - first, ...shape], data.subarray(first * elements, last * elements));
   });
 }

@@ -182,6 +182,8 @@ describe("Vgg.embed", () => {
     const pending = model.embed(images, { batchSize: 2 });
     floats(images).fill(0);
     expect(floats(await pending)).toEqual(floats(parts));
+    const clone = structuredClone(Tensor.randn([5, 3, 40, 64], 1));
+    expect(floats(await model.embed(clone as Tensor, { batchSize: 2 }))).toEqual(floats(parts));
     const on = DeviceTensor.allocate(model.device, [1, 3, 48, 32]);
     await on.write(Tensor.randn([1, 3, 48, 32], 2));
     expect(floats(await model.embed(on))).toEqual(

@@ -90,6 +90,15 @@ describe("a model for images of any size", () => {
     expect(together.map(data)).toEqual(alone);
   });
 
+  it("takes a Tensor's copy of any size that postMessage made", async () => {
+    const images = Tensor.randn([1, 3, 40, 56], 2);
+    const copy = structuredClone(images) as Tensor;
+    expect(data(await model.forward(copy))).toEqual(data(await model.forward(images)));
+    const outputs = ["features"] as const;
+    const { features } = await model.forward(copy, { outputs });
+    expect(features.shape).toEqual([1, 512, 1, 1]);
+  });
+
   it("takes DeviceTensors of any size", async () => {
     const images = Tensor.randn([1, 3, 40, 56], 2);
     const input = DeviceTensor.allocate(model.device, images.shape);
