@@ -27,6 +27,23 @@ const examples: Readonly<Record<string, readonly (readonly [does: string, line: 
     ["accuracy on folders that are named by class", "vgg validate val/ --weights my.pth"],
     ["the confusion matrix", "vgg validate val/ --weights my.pth --confusion confusion.svg"],
   ],
+  compare: [
+    ["how different two images look", "vgg compare a.png b.png --weights DEFAULT"],
+    [
+      "screenshots in CI, with maps of those that differ",
+      "vgg compare expected/ actual/ --weights vgg16.pth --threshold 0.05 --map diff/",
+    ],
+  ],
+  see: [
+    [
+      "what the first layer makes of an image",
+      "vgg see cat.jpg --weights DEFAULT --layer features.1 --out maps.png",
+    ],
+    [
+      "its filters, in colour",
+      "vgg see --filters --weights DEFAULT --layer features.0 --out filters.png",
+    ],
+  ],
   check: [["one forward with random parameters", "vgg check --arch vgg16"]],
   summary: [
     ["the layers of a network", "vgg summary --arch vgg16_bn"],

@@ -11,6 +11,8 @@ import { classifyCommand } from "./classify.js";
 import { completionCommand } from "./completion.js";
 import { convertCommand } from "./convert.js";
 import { doctorCommand } from "./doctor.js";
+import { compareCommand } from "./drawing/compare.js";
+import { seeCommand } from "./drawing/see.js";
 import { embedCommand } from "./embeddings/embed.js";
 import { similarCommand } from "./embeddings/similar.js";
 import { flagsInMessage } from "./flags.js";
@@ -25,6 +27,8 @@ const commands = [
   embedCommand(),
   similarCommand(),
   validateCommand(),
+  compareCommand(),
+  seeCommand(),
   checkCommand(),
   summaryCommand(),
   convertCommand(),

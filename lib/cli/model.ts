@@ -28,29 +28,42 @@ export interface WeightsOptions extends DeviceOptions, PreprocessFlags {
 /** The network of `--weights DEFAULT` without `--arch`. */
 export const usualArch: Architecture = "vgg11";
 
-export function withWeights(of: Command): Command {
+/** Adds the options that name a file of weights and a device. */
+export function withWeightsFile(of: Command): Command {
   withDevice(of)
+    .option("--weights <file>", "a .pth or .safetensors file, or DEFAULT for torchvision's own")
+    .option("--key <name>", "which state dict to use if the checkpoint has several")
+    .option("--prefix <text>", "use only names that begin so, if the file has several networks");
+  return withRequired(of, "--weights <file>", "; --weights DEFAULT downloads torchvision's");
+}
+
+/** Adds the options of the network that the weights belong to. */
+export function withNetwork(of: Command): Command {
+  return of
     .addOption(
       new Option(
         "--arch <name>",
         `network (default: the file says it; ${usualArch} for DEFAULT)`,
       ).choices(architectures),
     )
-    .option("--weights <file>", "a .pth or .safetensors file, or DEFAULT for torchvision's own")
-    .option("--key <name>", "which state dict to use if the checkpoint has several")
-    .option("--prefix <text>", "use only names that begin so, if the file has several networks")
     .option(
       "--image-size <pixels>",
       "height and width of the network's input (default: the file's, otherwise 224)",
       integer,
-    )
-    .option(
-      "--labels <file>",
-      "names of the classes: one a line, numbered, or JSON (class_to_idx, id2label)",
-    )
-    .option("--batch-size <count>", "images that go to the device at once", integer, 8);
-  withPreprocess(of);
-  return withRequired(of, "--weights <file>", "; --weights DEFAULT downloads torchvision's");
+    );
+}
+
+export function withBatchSize(of: Command, noun = "images"): Command {
+  return of.option("--batch-size <count>", `${noun} that go to the device at once`, integer, 8);
+}
+
+export function withWeights(of: Command): Command {
+  withNetwork(withWeightsFile(of)).option(
+    "--labels <file>",
+    "names of the classes: one a line, numbered, or JSON (class_to_idx, id2label)",
+  );
+  withBatchSize(of);
+  return withPreprocess(of);
 }
 
 export async function loadModel(options: WeightsOptions): Promise<Vgg> {

@@ -1,5 +1,6 @@
 // Checkpoints of zeros as sparse files, which take no space on the disk.
 import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs";
+import { Tensor } from "../../lib/index.ts";
 import { recordForward } from "../../lib/vgg/record.ts";
 import { logitsName, topology } from "../../lib/vgg/topology.ts";
 
@@ -9,7 +10,7 @@ type Shape = readonly [name: string, shape: readonly number[]];
 export function writeZeros(
   path: string,
   shapes: readonly Shape[],
-  values: ReadonlyMap<string, readonly number[]> = new Map(),
+  values: ReadonlyMap<string, ArrayLike<number>> = new Map(),
 ): void {
   let end = 0;
   const entries = shapes.map(([name, shape]) => {
@@ -42,5 +43,20 @@ export function writeNetwork(path: string, bias: readonly number[]): void {
     path,
     parameters.map(({ name, shape }) => [name, shape]),
     new Map([["classifier.6.bias", bias]]),
+  );
+}
+
+/** Writes a VGG16 of two classes whose convolutions have random weights. Its linear layers are zeros. */
+export function writeTrunk(path: string): void {
+  const { parameters } = recordForward(topology("vgg16", { numClasses: 2 }), [logitsName]);
+  const weights = parameters.filter(({ shape }) => shape.length === 4);
+  const values = weights.map(({ name, shape }, seed) => {
+    const deviation = Math.sqrt(2 / (shape[1]! * shape[2]! * shape[3]!));
+    return [name, Tensor.randn(shape, seed).data.map((value) => value * deviation)] as const;
+  });
+  writeZeros(
+    path,
+    parameters.map(({ name, shape }) => [name, shape]),
+    new Map(values),
   );
 }
