@@ -8,6 +8,7 @@ const files = [
   ...["device/device", "device/graph", "device/profile"],
   ...["device/refusals", "device/vgg", "library/builder", "library/checkpoint"],
   ...["library/checkpoint-pickle", "library/safetensors", "library/topology"],
+  ...["library/weights/names", "library/weights/other-networks", "library/weights/label-file"],
 ];
 
 export default defineConfig({

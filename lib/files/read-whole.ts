@@ -1,11 +1,24 @@
 // Reads a small file whole.
-import { createReadStream } from "node:fs";
+import { open } from "node:fs/promises";
+
+const pieceBytes = 65_536;
 
 /**
- * Reads a file as UTF-8. Node's `readFile` takes a read of fewer bytes than requested for the end of the file.
+ * Reads a file as UTF-8. Node's `readFile` takes a read of fewer bytes than requested for the end of the file, and its
+ * streams take options from Object.prototype.
  * @throws {NodeJS.ErrnoException} the system's error
  */
 export async function readWhole(path: string): Promise<string> {
-  const chunks: Buffer[] = await createReadStream(path).toArray();
-  return new TextDecoder().decode(Buffer.concat(chunks)); // removes the byte order mark that some editors write
+  const file = await open(path);
+  const pieces: Buffer[] = [];
+  try {
+    for (let read = -1; read !== 0; ) {
+      const piece = Buffer.alloc(pieceBytes);
+      ({ bytesRead: read } = await file.read(piece, 0, pieceBytes));
+      pieces.push(piece.subarray(0, read));
+    }
+  } finally {
+    await file.close().catch(() => {}); // what was read stays valid
+  }
+  return new TextDecoder().decode(Buffer.concat(pieces)); // removes the byte order mark that some editors write
 }
