@@ -21,7 +21,7 @@ import { overlay } from "./overlay.js";
 import { type FoundPairs, findPairs } from "./pair-files.js";
 import { checkPng, writePng } from "./png.js";
 
-interface CompareOptions extends WeightsOptions {
+interface CompareOptions extends Omit<WeightsOptions, "resize"> {
   json: boolean;
   quiet?: boolean;
   map?: string;
@@ -73,7 +73,8 @@ async function compare(a: string, b: string, options: CompareOptions): Promise<v
   const found = await findPairs(a, b);
   if (map !== undefined && !found.isFolders) checkPng(map, "--map");
   const start = performance.now();
-  const model = await loadModel({ ...options, arch: "vgg16" });
+  const { resize: _, ...loading } = options; // of the pairs, not of the preprocessing
+  const model = await loadModel({ ...loading, arch: "vgg16" });
   const progress = options.quiet ? undefined : progressLine("pairs", found.pairs.length);
   const results: Result[] = [];
   try {
