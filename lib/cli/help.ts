@@ -17,7 +17,7 @@ const examples: Readonly<Record<string, readonly (readonly [does: string, line: 
     ["vectors of 4096 values", "vgg embed images/ --weights DEFAULT --out features.npy"],
     [
       "vectors of 512 values, for a database",
-      "vgg embed images/ --weights my.pth --layer features --pool mean --normalize --out features.csv",
+      "vgg embed images/ --weights my.pth --layer features --pool mean --out a.csv",
     ],
   ],
   similar: [
