@@ -7,7 +7,8 @@ const files = [
   ...["addon/image", "addon/image-bmp", "addon/image-formats", "addon/image-pnm", "addon/tensor"],
   ...["device/device", "device/graph", "device/profile"],
   ...["device/refusals", "device/vgg", "library/builder", "library/checkpoint"],
-  ...["library/checkpoint-pickle", "library/safetensors", "library/topology"],
+  ...["library/checkpoint-pickle", "library/checkpoint/beside", "library/checkpoint/labels"],
+  ...["library/safetensors", "library/topology"],
   ...["library/weights/names", "library/weights/other-networks", "library/weights/label-file"],
 ];
 
