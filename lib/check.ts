@@ -54,7 +54,17 @@ export function checkOneOf<T extends string>(
 ): T {
   const expected = `one of ${choices.join(", ")}`;
   if (typeof value !== "string") throw typeError(expected, name, value);
-  if (!choices.includes(value as T)) throw rangeError(expected, name, value);
+  if (!choices.includes(value as T)) {
+    const { message } = rangeError(expected, name, value);
+    // "VGG16-BN" is "vgg16_bn"; which network "vgg12" should be is not known.
+    const plain = (text: string) =>
+      text
+        .slice(0, 80)
+        .toLowerCase()
+        .replace(/[^a-z0-9]/g, "");
+    const same = choices.find((choice) => plain(choice) === plain(value));
+    throw new RangeError(same === undefined ? message : `${message}; did you mean "${same}"?`);
+  }
   return value as T;
 }
 

@@ -7,6 +7,7 @@ import type { Progress } from "../download/download.js";
 import { arrayTypeOf, type DType, type Precision } from "../dtype.js";
 import { VggError } from "../errors.js";
 import { ParameterStore } from "../graph/parameter-store.js";
+import { nearest } from "../suggestion.js";
 import { elementCount, parameterDtypes, Tensor } from "../tensor.js";
 import { type ParameterEntry, type ParameterInfo, parameterTable } from "./parameters.js";
 import {
@@ -194,8 +195,13 @@ export class ModelState {
   #entry(name: string): ParameterEntry {
     if (typeof name !== "string") throw typeError("the name of a parameter", "name", name);
     const entry = this.#table.get(name);
-    if (entry === undefined)
-      throw rangeError(`the name of a parameter of ${this.#arch}`, "name", name);
+    if (entry === undefined) {
+      const { message } = rangeError(`the name of a parameter of ${this.#arch}`, "name", name);
+      // A layer's number is no slip of the finger.
+      const isFormed = /^\w+\.\d+\.(weight|bias|running_mean|running_var)$/.test(name);
+      const close = isFormed ? undefined : nearest(name, [...this.#table.keys()]);
+      throw new RangeError(close === undefined ? message : `${message}; did you mean "${close}"?`);
+    }
     return entry;
   }
 }

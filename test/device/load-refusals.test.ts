@@ -100,6 +100,15 @@ describe("Vgg.save and Vgg.load", () => {
     rmSync(path);
   });
 
+  it("name what a mistyped name most likely stands for", async () => {
+    await expect(Vgg.create("VGG16-BN" as never)).rejects.toThrow('; did you mean "vgg16_bn"?');
+    await expect(Vgg.create("vgg12" as never)).rejects.toThrow(/received "vgg12"$/);
+    await expect(model.getParameter("features.0.wieght")).rejects.toThrow(
+      '; did you mean "features.0.weight"?',
+    );
+    await expect(model.getParameter("features.1.weight")).rejects.toThrow(/weight"$/);
+  });
+
   it.each<[string, () => Promise<unknown>]>([
     ...["seed", "device", "precision", "inChannels", "numClasses", "imageSize", "labels"].map(
       (name): [string, () => Promise<unknown>] => [
