@@ -90,7 +90,9 @@ describe("weights without --arch", () => {
       ...["bench", "--weights", "run.safetensors", "--batch", "1", "--iterations", "1", "--json"],
     );
     expect([status, stderr]).toEqual([0, ignored]);
-    expect(JSON.parse(stdout)).toMatchObject({ arch: "vgg13", numClasses: 2, imageSize: 32 });
+    const report = JSON.parse(stdout);
+    expect(report).toMatchObject({ arch: "vgg13", numClasses: 2, imageSize: 32 });
+    expect(report.coldStart.totalMs).toBeGreaterThan(0);
   });
 
   it("are refused in one line if they are of another network", () => {

@@ -4,7 +4,7 @@ import type { StoredTensor } from "../../checkpoint/checkpoint.js";
 import { elementCount } from "../../tensor.js";
 import { type ParameterEntry, parameterTable } from "../parameters.js";
 import { type Architecture, topology } from "../topology.js";
-import { type Place, placeOf, type Scheme } from "./places.js";
+import { type Place, placeOf, type Scheme, shownName } from "./places.js";
 
 /** A tensor of the file with the place of its name. */
 export interface Candidate {
@@ -186,5 +186,5 @@ function isOfShape(shape: readonly number[], expected: ExpectedShape): boolean {
 
 function otherShape({ name, tensor }: Candidate, expected: ExpectedShape): string {
   const sizes = expected.map((size) => size ?? "any").join(", ");
-  return `${name} (expected (${sizes}), received ${formatShape(tensor.shape)})`;
+  return `${shownName(name)} (expected (${sizes}), received ${formatShape(tensor.shape)})`;
 }

@@ -79,3 +79,13 @@ function layerIn(group: Group, segments: readonly string[]): string | undefined 
   }
   return undefined;
 }
+
+const maxShownLength = 100;
+
+/** Returns a name for a message: at most 100 characters, and none that a terminal would obey. */
+export function shownName(name: string): string {
+  const cut = name.length > maxShownLength ? `${name.slice(0, maxShownLength - 1)}…` : name;
+  return cut.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, (character) =>
+    JSON.stringify(character).slice(1, -1),
+  );
+}

@@ -5,7 +5,7 @@ import { parameterTable } from "../parameters.js";
 import { type Architecture, architectures, topology } from "../topology.js";
 import { type Candidate, type Fit, faults } from "./networks.js";
 import { networkOf } from "./others.js";
-import { placeOf } from "./places.js";
+import { placeOf, shownName } from "./places.js";
 
 /** What a caller does about a refusal: in a program, or on the command line. */
 interface Words {
@@ -23,7 +23,7 @@ const inPrograms: Words = {
 
 const onTheCommandLine: Words = {
   arch: (arch) => `pass --arch ${arch} or leave --arch out`,
-  prefix: (prefix) => `--prefix ${prefix === "" ? '""' : prefix}`,
+  prefix: (prefix) => `--prefix ${prefix === "" ? '""' : shownName(prefix)}`,
   featuresOnly: () => "the commands need a whole network",
 };
 
@@ -36,16 +36,16 @@ export interface Wanted {
 }
 
 const maxListed = 6;
-const maxNameLength = 100;
+/** Joins the first few items, and says how many more there are. */
+function listItems(items: readonly string[]): string {
+  const more = items.length - maxListed;
+  if (more <= 1) return items.join(", ");
+  return `${items.slice(0, maxListed).join(", ")} and ${more} more`;
+}
 
-const cut = (name: string) =>
-  name.length > maxNameLength ? `${name.slice(0, maxNameLength - 1)}…` : name;
-
-/** Joins names, the first few in full, and says how many more there are. */
-export function listNames(names: readonly string[], most = maxListed): string {
-  const more = names.length - most;
-  const shown = names.slice(0, more === 1 ? most + 1 : most).map(cut);
-  return more > 1 ? `${shown.join(", ")} and ${more} more` : shown.join(", ");
+/** Joins the first few names of a file, and says how many more there are. */
+export function listNames(names: readonly string[]): string {
+  return listItems(names.map(shownName));
 }
 
 function mismatch(path: string, message: (words: Words) => string): VggError {
@@ -63,7 +63,7 @@ export function severalNetworks(wanted: Wanted, complete: readonly Fit[]): VggEr
   const more = complete.length > shown.length ? ` and ${complete.length - shown.length} more` : "";
   return mismatch(wanted.path, (words) => {
     const choices = shown.map(({ prefix = "" }) => words.prefix(prefix)).join(" or ");
-    const found = shown.map((fit) => `a ${fit.arch} (${cut(first(fit))})`).join(", ");
+    const found = shown.map((fit) => `a ${fit.arch} (${shownName(first(fit))})`).join(", ");
     return `Expected one network but the file has ${complete.length}: ${found}${more}; choose one with ${choices}`;
   });
 }
@@ -163,12 +163,12 @@ function partialNetwork(wanted: Wanted, fit: Fit, candidates: readonly Candidate
   );
   const lists = {
     "Missing keys": missing,
-    [`Not in ${arch}`]: unexpected,
+    [`Not in ${arch}`]: unexpected.map(shownName),
     "Other shapes": misshapen,
-    "Two for one parameter": clashes.map(([a, b]) => `${cut(a)} and ${cut(b)}`),
+    "Two for one parameter": clashes.map(([a, b]) => `${shownName(a)} and ${shownName(b)}`),
   };
   const lines = Object.entries(lists).flatMap(([title, items]) =>
-    items.length > 0 ? [`${title}: ${listNames(items)}`] : [],
+    items.length > 0 ? [`${title}: ${listItems(items)}`] : [],
   );
   return mismatch(wanted.path, (words) => {
     const isOther = wanted.arch !== undefined && wanted.arch !== arch;

@@ -102,6 +102,8 @@ describe("a file without a whole network", () => {
     const { message } = refusal(many);
     expect(message).toContain("… and 894 more");
     expect(message.length).toBeLessThan(1500);
+    const obeyed = refusal(extra({ "a\n\u001b[2Jb": [1] })).message;
+    expect(obeyed).toContain("Names: a\\n\\u001b[2Jb");
     const long = `features${".a".repeat(200_000)}.0.weight`;
     expect(refusal(extra({ [long]: [1], [`${long}x`]: [1] })).message.length).toBeLessThan(1000);
   });
