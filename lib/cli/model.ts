@@ -23,6 +23,8 @@ export interface WeightsOptions extends DeviceOptions, PreprocessFlags {
   key?: string;
   prefix?: string;
   batchSize: number;
+  /** Shows no progress of the load. */
+  quiet?: boolean;
 }
 
 /** The network of `--weights DEFAULT` without `--arch`. */
@@ -76,8 +78,9 @@ export async function loadModel(options: WeightsOptions): Promise<Vgg> {
   const device: Device = await openDevice(options.device);
   const isKnown = isWeightsName(weights);
   const arch = options.arch ?? (isKnown ? usualArch : undefined);
-  const line = await downloadLine(isKnown ? knownWeights(arch!, weights).file : basename(weights));
   const preprocess = preprocessOf(options);
+  const file = isKnown ? knownWeights(arch!, weights).file : basename(weights);
+  const line = options.quiet === true ? undefined : await downloadLine(file);
   const loading = {
     device,
     precision,
@@ -86,12 +89,12 @@ export async function loadModel(options: WeightsOptions): Promise<Vgg> {
     ...(key === undefined ? {} : { key }),
     ...(prefix === undefined ? {} : { prefix }),
     ...(Object.keys(preprocess).length === 0 ? {} : { preprocess }),
-    onProgress: line.show,
+    ...(line === undefined ? {} : { onProgress: line.show }),
   };
   const model = await (arch === undefined
     ? Vgg.load(weights, loading)
     : Vgg.load(arch, weights, loading)
-  ).finally(line.stop);
+  ).finally(line?.stop);
   sayIgnored(model.arch, model.loadReport);
   return model;
 }

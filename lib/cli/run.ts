@@ -43,8 +43,8 @@ export function runLine({ images, failed, leftOut, seconds }: RunCounts): string
 
 /** The options of a run over images. */
 export interface RunOptions {
-  readonly quiet?: boolean;
-  readonly verbose?: boolean;
+  quiet?: boolean;
+  verbose?: boolean;
 }
 
 export const messageOf = (error: unknown) =>

@@ -74,12 +74,12 @@ describe("imagesBelow", () => {
     expect(whys).toEqual([
       [".DS_Store", "hidden", "its name begins with a dot"],
       [".ipynb_checkpoints", "hidden", "its name begins with a dot"],
-      ["H2.HEIC", ".heic", "it is a HEIC file"],
+      ["H2.HEIC", ".heic", expect.stringContaining("HEIC")],
       ["README", "without extension", expect.stringContaining("text")],
       ["Thumbs.db", ".db", expect.any(String)],
       ["again", "repeated link", expect.stringContaining("which is read already")],
       ["gone.jpg", "broken link", "its target cannot be read (ENOENT)"],
-      ["h.heic", ".heic", "it is a HEIC file"],
+      ["h.heic", ".heic", expect.stringContaining("HEIC")],
       ["none.jpg", "empty", "it is empty"],
       ["sub/up", "looping link", expect.stringContaining("a folder above it")],
       ["v.svg", ".svg", expect.stringContaining("SVG")],
@@ -178,7 +178,7 @@ describe("the line that ends a run", () => {
       .stderr.trimEnd()
       .split("\n");
     expect(verbose).toHaveLength(11);
-    expect(verbose).toContain("vgg: skips mixed/h.heic: it is a HEIC file");
+    expect(verbose.join("\n")).toMatch(/^vgg: skips mixed\/h\.heic: it is a HEIC \w+/m);
   });
 
   it("counts failures, which are still reported one by one", () => {

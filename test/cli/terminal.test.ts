@@ -174,10 +174,19 @@ describe.runIf(hasScript)("on a terminal", () => {
     terminal = new Terminal([pipe, "echo ENDED"]);
     await terminal.see(/^\d+ of 3000 images, .* s left\r\n/m);
     await terminal.see(/ENDED/);
-    for (const line of terminal.text.trimEnd().split("\r\n"))
+    // The progress of the weights is cleared before, and the cursor is shown again.
+    const text = terminal.text.slice(terminal.text.lastIndexOf("\u001b[?25h") + 6);
+    for (const line of text.trimEnd().split("\r\n"))
       expect(line).toMatch(
         /^(\/.*\.png +[\d.]+ % {2}0 \(0\)|\d+ of 3000 images, .* s left|ENDED)$/,
       );
+  });
+
+  it("--quiet shows no progress", async () => {
+    const args = `classify ${join(images, "0", "1.png")} ${network} --top 1 --quiet`;
+    terminal = new Terminal([`${process.execPath} ${main} ${args}`, "echo ENDED"]);
+    await terminal.see(/ENDED/);
+    expect(terminal.text).toMatch(/^\S+1\.png\r\n +50\.00 % {2}0 \(0\)\r\nENDED\r\n$/);
   });
 
   it("Ctrl-Z stops a command, which then continues in the foreground", async () => {
