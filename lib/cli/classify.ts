@@ -3,7 +3,7 @@ import { type Command, Option } from "commander";
 import { checkInteger } from "../check.js";
 import { csvLine } from "../csv.js";
 import type { Classification, Prediction } from "../vgg/classify.js";
-import { expandImages, sourceOf } from "./images.js";
+import { expandImages, sourceOf } from "./images/expand.js";
 import { loadModel, type WeightsOptions, withWeights } from "./model.js";
 import { command, integer, withQuiet } from "./options.js";
 import { messageOf, type RunOptions, startRun } from "./run.js";

@@ -20,7 +20,7 @@ import { withExamples } from "./help.js";
 import { planCommand } from "./plan.js";
 import { pullCommand } from "./pull.js";
 import { summaryCommand } from "./summary.js";
-import { validateCommand } from "./validate.js";
+import { validateCommand } from "./validate/validate.js";
 
 const commands = [
   classifyCommand(),

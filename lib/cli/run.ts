@@ -1,8 +1,8 @@
 // A run over the images of a command line: its progress, its failures, and the line that ends it.
 import { commandLineMessage } from "../errors.js";
+import type { Found, LeftOut } from "./images/walk.js";
 import { progressLine } from "./progress.js";
 import { width } from "./text.js";
-import type { Found, LeftOut } from "./walk.js";
 
 const formatted = (count: number) => count.toLocaleString("en-US");
 

@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { expandImages } from "../../lib/cli/images.ts";
+import { expandImages } from "../../lib/cli/images/expand.ts";
+import { imagesBelow } from "../../lib/cli/images/walk.ts";
 import { countKinds, runLine } from "../../lib/cli/run.ts";
-import { imagesBelow } from "../../lib/cli/walk.ts";
 import { writeNetwork } from "../support/zeros.ts";
 
 const script = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));

@@ -12,7 +12,7 @@ import { checkModel, graphsOf } from "../../perceptual/perceptual-distance.js";
 import { layers } from "../../perceptual/record.js";
 import { isFailure } from "../../vgg/each.js";
 import type { Vgg } from "../../vgg/model.js";
-import { sourceOf } from "../images.js";
+import { sourceOf } from "../images/expand.js";
 import { loadModel, type WeightsOptions, withBatchSize, withWeightsFile } from "../model.js";
 import { command, integer, withQuiet } from "../options.js";
 import { progressLine } from "../progress.js";

@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import { relative } from "node:path";
 import { rangeError } from "../../check.js";
-import { imagesBelow, type LeftOut } from "../walk.js";
+import { imagesBelow, type LeftOut } from "../images/walk.js";
 
 export interface FoundPairs {
   readonly isFolders: boolean;

@@ -6,7 +6,7 @@ import type { Tensor } from "../../tensor.js";
 import { moduleOf } from "../../vgg/layers.js";
 import type { Vgg } from "../../vgg/model.js";
 import { topology } from "../../vgg/topology.js";
-import { sourceOf } from "../images.js";
+import { sourceOf } from "../images/expand.js";
 import { loadModel, type WeightsOptions, withNetwork, withWeightsFile } from "../model.js";
 import { command, integer, type OutputOptions, print, withRequired } from "../options.js";
 import { drawGrid, type Tile } from "./grid.js";

@@ -7,11 +7,11 @@ import { replaceFile } from "../../files/replace.js";
 import type { EmbedOptions } from "../../vgg/embed.js";
 import type { LayerName } from "../../vgg/layers.js";
 import type { Vgg } from "../../vgg/model.js";
-import { expandImages, sourceOf } from "../images.js";
+import { expandImages, sourceOf } from "../images/expand.js";
+import type { Found } from "../images/walk.js";
 import { loadModel, type WeightsOptions, withWeights } from "../model.js";
 import { command, type OutputOptions, print, withQuiet } from "../options.js";
 import { type Run, startRun } from "../run.js";
-import type { Found } from "../walk.js";
 import { type RowWriter, stdoutWriter, textFormats, writers } from "./writers.js";
 
 interface EmbedCommandOptions extends WeightsOptions, OutputOptions {

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { checkInteger, rangeError } from "../../check.js";
 import type { EmbedOptions } from "../../vgg/embed.js";
 import { normalizeRows } from "../../vgg/embed.js";
-import { sourceOf } from "../images.js";
+import { sourceOf } from "../images/expand.js";
 import { loadModel, type WeightsOptions, withWeights } from "../model.js";
 import { command, integer, type OutputOptions, print, withRequired } from "../options.js";
 import { textTable } from "../table.js";

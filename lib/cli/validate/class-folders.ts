@@ -2,7 +2,7 @@
 import { readdir, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { rangeError } from "../../check.js";
-import { imagesBelow, isAbove, type LeftOut } from "../walk.js";
+import { imagesBelow, isAbove, type LeftOut } from "../images/walk.js";
 
 export interface ClassFolders {
   /** The names of the folders. */

@@ -2,7 +2,7 @@
 import { close, open, read } from "node:fs";
 import { readdir, realpath, stat } from "node:fs/promises";
 import { dirname, extname, join, sep } from "node:path";
-import { describeFormat, formatOf } from "../image/format.js";
+import { describeFormat, formatOf } from "../../image/format.js";
 
 /** A file, folder or link below a folder that is not read as an image. */
 export interface LeftOut {

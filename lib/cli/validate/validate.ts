@@ -1,22 +1,22 @@
 // `vgg validate`: measures accuracy over a folder with one folder for each class.
 import { type Command, Option } from "commander";
-import { checkInteger } from "../check.js";
-import type { Vgg } from "../vgg/model.js";
-import { Validation, worstClasses } from "../vgg/validation.js";
-import { loadModel, type WeightsOptions, withWeights } from "./model.js";
-import { command, integer, type OutputOptions, print, withQuiet } from "./options.js";
-import { messageOf, type RunOptions, startRun } from "./run.js";
-import { type ClassImages, classFoldersOf, classImagesOf } from "./validate/class-folders.js";
-import { checkOutput, withImageRows, writeConfusion, writeLines } from "./validate/files.js";
+import { checkInteger } from "../../check.js";
+import type { Vgg } from "../../vgg/model.js";
+import { Validation, worstClasses } from "../../vgg/validation.js";
+import { loadModel, type WeightsOptions, withWeights } from "../model.js";
+import { command, integer, type OutputOptions, print, withQuiet } from "../options.js";
+import { messageOf, type RunOptions, startRun } from "../run.js";
+import { type ClassImages, classFoldersOf, classImagesOf } from "./class-folders.js";
+import { checkOutput, withImageRows, writeConfusion, writeLines } from "./files.js";
 import {
   describeOrder,
   type FolderClasses,
   type FolderOrder,
   folderClasses,
   folderOrders,
-} from "./validate/folder-classes.js";
-import { classesCsv, reportText } from "./validate/report.js";
-import type { Report } from "./validate/types.js";
+} from "./folder-classes.js";
+import { classesCsv, reportText } from "./report.js";
+import type { Report } from "./types.js";
 
 interface ValidateOptions extends WeightsOptions, OutputOptions, RunOptions {
   worst: number;

@@ -2,10 +2,10 @@
 import { stat } from "node:fs/promises";
 import { isAbsolute, resolve } from "node:path";
 import { glob, isDynamicPattern } from "tinyglobby";
-import { rangeError } from "../check.js";
-import type { ImageSource } from "../image/source.js";
-import { readText, standardInput } from "./input.js";
-import { countKinds } from "./run.js";
+import { rangeError } from "../../check.js";
+import type { ImageSource } from "../../image/source.js";
+import { readText, standardInput } from "../input.js";
+import { countKinds } from "../run.js";
 import { type Found, imagesBelow, type LeftOut } from "./walk.js";
 
 const isAnUrl = (word: string) => /^(https?|file|data):/.test(word);
