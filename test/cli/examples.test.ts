@@ -48,7 +48,7 @@ describe("examples", () => {
       include: [],
     };
     writeFileSync(join(root, compiled, "tsconfig.json"), JSON.stringify(config));
-    expect(programs).toHaveLength(8);
+    expect(programs).toHaveLength(9);
     expect(run([compiler, "-p", compiled]).stdout).toBe("");
   });
 

@@ -37,6 +37,14 @@ function isAllowed(name: string, licence: string | undefined): boolean {
     : words.split(" AND ").every(isOne);
 }
 
+/** The licence of LPIPS's vectors, as their file has it in its first comment. */
+function notice(): string {
+  const source = readFileSync(new URL("lib/perceptual/vectors.ts", root), "utf8");
+  const comment = source.slice(0, source.indexOf("\n\n")).split("\n");
+  const lines = comment.map((line) => line.replace(/^\/\/ ?/, ""));
+  return lines.slice(lines.indexOf("") + 1).join("\n");
+}
+
 function report(): string {
   const rows = installed
     .map(([path, { version, license, optional }]) => {
@@ -46,12 +54,20 @@ function report(): string {
     .sort();
   return `# Licences
 
-What \`npm install vgg-cudnn\` brings besides the package itself, which is MIT. \`npm run licences:report\` writes this page; a test compares it with
+What \`npm install vgg-cudnn\` brings besides the package itself, which is MIT but for [some data](#data). \`npm run licences:report\` writes this page; a test compares it with
 package-lock.json. libvips (LGPL-3.0-or-later) comes as a library of its own, which sharp loads at run time and which can be replaced.
 
 | package | version | licence | installed |
 | --- | --- | --- | --- |
 ${[...new Set(rows)].join("\n")}
+
+## Data
+
+The package contains the five learned vectors of LPIPS v0.1 for VGG16, from https://github.com/richzhang/PerceptualSimilarity (BSD-2-Clause):
+
+\`\`\`
+${notice()}
+\`\`\`
 `;
 }
 

@@ -9,6 +9,7 @@ import { topology } from "../../vgg/topology.js";
 import { sourceOf } from "../images/expand.js";
 import { loadModel, type WeightsOptions, withNetwork, withWeightsFile } from "../model.js";
 import { command, integer, type OutputOptions, print, withRequired } from "../options.js";
+import { withPreprocess } from "../preprocess.js";
 import { drawGrid, type Tile } from "./grid.js";
 import { checkPng, writePng } from "./png.js";
 
@@ -20,8 +21,10 @@ interface SeeOptions extends WeightsOptions, OutputOptions {
 }
 
 export function seeCommand(): Command {
-  const of = withNetwork(
-    withWeightsFile(command("see", "draw what a layer makes of an image, or its filters")),
+  const of = withPreprocess(
+    withNetwork(
+      withWeightsFile(command("see", "draw what a layer makes of an image, or its filters")),
+    ),
   )
     .argument("[image]", "a file or URL; - is standard input; not needed with --filters")
     .option("--layer <name>", "torchvision's name of the layer, such as features.0")
