@@ -22,6 +22,7 @@ faults       | setup            | npm run test:faults -- 7    | every seventh in
 cuda-fetch   | setup            | npm run cuda:fetch          | NVIDIA's libraries from PyPI
 real-cuda    | setup cuda-fetch | npm run test:real-cuda      | NVIDIA's libraries take every graph and kernel
 gpu-bundle   | setup            | gpu_bundle                  | the archive for a GPU server, run with the fake GPU
+parity       | setup            | npm run test:parity         | real images against torchvision's recorded results
 recipes      | setup            | recipes                     | the recipes with servers, Bun, Deno, esbuild and Next.js
 bench-peers  |                  | npm ci --prefix bench --ignore-scripts | the engines that the benchmark compares with
 bench-smoke  | setup bench-peers | npm run bench -- --smoke   | the answers of all engines compared

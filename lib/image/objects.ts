@@ -27,6 +27,7 @@ export interface BodyLike {
 /**
  * Decoded pixels: `data` is (height, width, channels) in 0 … 255, in rows without gaps, as sharp's `raw()` gives them.
  * @example
+ * import sharp from "sharp";
  * const { data, info } = await sharp("cat.jpg").raw().toBuffer({ resolveWithObject: true });
  * const predictions = await model.classify({ data, ...info, channels: 3 });
  */

@@ -308,9 +308,11 @@ describe("what is not an image", () => {
     const svg = join(scratch, "image.png");
     writeFileSync(svg, "<svg/>");
     await expectCode(preprocess(svg), "IMAGE_FORMAT", svg);
-    const png = join(scratch, "image.svg");
-    writeFileSync(png, drawing);
-    expect((await preprocess(png)).size).toBe(3 * 224 * 224);
+    for (const name of ["image.svg", "image.jfif", "image.jpe", "image"]) {
+      const png = join(scratch, name);
+      writeFileSync(png, drawing);
+      expect((await preprocess(png)).size).toBe(3 * 224 * 224);
+    }
   });
 
   it("refuses what exceeds maxPixels or maxBytes, and accepts what equals them", async () => {

@@ -3,21 +3,24 @@ import { type BmpHeader, plain, readBmpHeader, rle4 } from "./bmp-header.js";
 import { Damaged, type Raster } from "./raster.js";
 import { ranges, type Slices, slice } from "./slices.js";
 
+type ColourOf = (pixel: number) => number;
+
 /** Writes one row of the file to `rgb` from `to`. */
 type ReadRow = (from: number, to: number) => void;
 
 /** Returns what reads a row of palette indices of 1, 2, 4 or 8 bits. */
 function indexRow(bytes: Buffer, { bits, width, palette }: BmpHeader, rgb: Uint8Array): ReadRow {
-  const last = 2 ** bits - 1;
   // The first pixel has the highest bits of a byte.
-  const perByte = 8 / bits;
+  const places = 8 / bits - 1;
+  const shift = Math.log2(8 / bits);
+  const last = 2 ** bits - 1;
   return (from, start) => {
     for (let x = 0, to = start; x < width; ++x, to += 3) {
-      const byte = bytes[from + Math.floor(x / perByte)]!;
-      const index = (byte >> (8 - bits * ((x % perByte) + 1))) & last;
-      rgb[to] = palette[3 * index]!;
-      rgb[to + 1] = palette[3 * index + 1]!;
-      rgb[to + 2] = palette[3 * index + 2]!;
+      const byte = bytes[from + (x >> shift)]!;
+      const index = 3 * ((byte >> (bits * (places - (x & places)))) & last);
+      rgb[to] = palette[index]!;
+      rgb[to + 1] = palette[index + 1]!;
+      rgb[to + 2] = palette[index + 2]!;
     }
   };
 }
@@ -41,20 +44,47 @@ function byteRow(
   };
 }
 
-/** Returns what reads a row of pixels of 16, 24 or 32 bits with any masks. A colour's highest value becomes 255. */
+/** Returns what takes a colour out of a pixel. Its highest value becomes 255. */
+function colourBy(mask: number): ColourOf {
+  const shift = mask === 0 ? 0 : 31 - Math.clz32(mask & -mask);
+  const most = Math.max(1, mask >>> shift);
+  return (pixel) => Math.trunc((((pixel & mask) >>> shift) * 255) / most);
+}
+
+/** Returns what reads a row of pixels of 24 or 32 bits with any masks. */
 function maskedRow(bytes: Buffer, { bits, width, masks }: BmpHeader, rgb: Uint8Array): ReadRow {
   const size = bits / 8;
-  const colours = masks.map((mask) => {
-    const shift = mask === 0 ? 0 : 31 - Math.clz32(mask & -mask);
-    return { mask, shift, most: Math.max(1, mask >>> shift) };
-  });
+  const [red, green, blue] = masks.map(colourBy) as [ColourOf, ColourOf, ColourOf];
   return (from, start) => {
-    for (let x = 0, to = start, at = from; x < width; ++x, at += size) {
+    for (let x = 0, to = start, at = from; x < width; ++x, at += size, to += 3) {
       const pixel = bytes.readUIntLE(at, size);
-      for (const { mask, shift, most } of colours)
-        rgb[to++] = Math.trunc((((pixel & mask) >>> shift) * 255) / most);
+      rgb[to] = red(pixel);
+      rgb[to + 1] = green(pixel);
+      rgb[to + 2] = blue(pixel);
     }
   };
+}
+
+/** Returns what reads a row of pixels of 16 bits, by a table of their colours. */
+function shortRow(bytes: Buffer, { width, masks }: BmpHeader, rgb: Uint8Array): ReadRow {
+  const [red, green, blue] = masks.map((mask) =>
+    Uint8Array.from({ length: 65_536 }, (_, pixel) => colourBy(mask)(pixel)),
+  ) as [Uint8Array, Uint8Array, Uint8Array];
+  return (from, start) => {
+    for (let x = 0, to = start, at = from; x < width; ++x, at += 2, to += 3) {
+      const pixel = bytes[at]! | (bytes[at + 1]! << 8);
+      rgb[to] = red[pixel]!;
+      rgb[to + 1] = green[pixel]!;
+      rgb[to + 2] = blue[pixel]!;
+    }
+  };
+}
+
+/** Returns what reads a row of the file to `rgb`. */
+function rowOf(bytes: Buffer, header: BmpHeader, rgb: Uint8Array): ReadRow {
+  if (header.bits <= 8) return indexRow(bytes, header, rgb);
+  if (header.bits === 16) return shortRow(bytes, header, rgb);
+  return byteRow(bytes, header, rgb) ?? maskedRow(bytes, header, rgb);
 }
 
 function* readRows(bytes: Buffer, header: BmpHeader): Slices<Uint8Array> {
@@ -65,10 +95,7 @@ function* readRows(bytes: Buffer, header: BmpHeader): Slices<Uint8Array> {
   if (bytes.length < needed)
     throw new Damaged(`its pixels need ${needed} bytes and it has ${bytes.length}`);
   const rgb = new Uint8Array(width * height * 3);
-  const row =
-    bits <= 8
-      ? indexRow(bytes, header, rgb)
-      : (byteRow(bytes, header, rgb) ?? maskedRow(bytes, header, rgb));
+  const row = rowOf(bytes, header, rgb);
   const each = (begin: number, end: number) => {
     for (let y = begin; y < end; ++y)
       row(from + y * stride, (isTopDown ? y : height - 1 - y) * width * 3);
@@ -94,14 +121,18 @@ class Cursor {
     return this.y >= height || (this.y === height - 1 && this.x >= width);
   }
 
-  /** Writes one pixel. What exceeds the row is dropped. */
-  put(index: number): void {
+  /** Writes `count` pixels. What exceeds the row is dropped. */
+  put(count: number, indexOf: (i: number) => number): void {
     const { width, height, isTopDown, palette } = this.#header;
-    const x = this.x++;
-    if (x >= width || this.y >= height) return;
-    const to = ((isTopDown ? this.y : height - 1 - this.y) * width + x) * 3;
-    for (let channel = 0; channel < 3; ++channel)
-      this.rgb[to + channel] = palette[3 * index + channel]!;
+    const room = this.y < height ? Math.min(count, width - this.x) : 0;
+    const row = isTopDown ? this.y : height - 1 - this.y;
+    for (let i = 0, to = (row * width + this.x) * 3; i < room; ++i, to += 3) {
+      const index = 3 * indexOf(i);
+      this.rgb[to] = palette[index]!;
+      this.rgb[to + 1] = palette[index + 1]!;
+      this.rgb[to + 2] = palette[index + 2]!;
+    }
+    this.x += count;
   }
 }
 
@@ -124,8 +155,8 @@ function* readRuns(bytes: Buffer, header: BmpHeader): Slices<Uint8Array> {
     const value = bytes[at + 1]!;
     at += 2;
     if (count > 0) {
-      for (let i = 0; i < count; ++i)
-        cursor.put(isNibbles ? (i % 2 === 0 ? value >> 4 : value & 15) : value);
+      const [high, low] = [value >> 4, value & 15];
+      cursor.put(count, isNibbles ? (i) => ((i & 1) === 0 ? high : low) : () => value);
     } else if (value === 0) {
       cursor.x = 0;
       ++cursor.y;
@@ -139,10 +170,9 @@ function* readRuns(bytes: Buffer, header: BmpHeader): Slices<Uint8Array> {
     } else {
       const length = isNibbles ? Math.ceil(value / 2) : value;
       if (at + length > bytes.length) throw new Damaged("its runs end before its last pixel");
-      for (let i = 0; i < value; ++i) {
-        const byte = bytes[at + (isNibbles ? i >> 1 : i)]!;
-        cursor.put(isNibbles ? (i % 2 === 0 ? byte >> 4 : byte & 15) : byte);
-      }
+      const start = at;
+      const nibble = (i: number) => (bytes[start + (i >> 1)]! >> ((i & 1) === 0 ? 4 : 0)) & 15;
+      cursor.put(value, isNibbles ? nibble : (i) => bytes[start + i]!);
       // Such pixels end at an even place.
       at += length + (length % 2);
     }
