@@ -264,23 +264,25 @@ describeOnEach(() => {
   });
 
   describe("normalize", () => {
-    const mean = [0.485, 0.456, 0.406];
-    const std = [0.229, 0.224, 0.225];
+    const usualMean = [0.485, 0.456, 0.406];
+    const usualStd = [0.229, 0.224, 0.225];
     it.each([
-      [1, 1, 1],
-      [2, 5, 7],
-      [5, 16, 16],
-    ] as const)("batch %i of %i × %i pixels, uint8 and float32", async (n, h, w) => {
+      [1, 1, 1, 3],
+      [2, 5, 7, 3],
+      [5, 16, 16, 3],
+      [3, 5, 7, 1],
+    ] as const)("batch %i of %i × %i pixels of %i, uint8 and float32", async (n, h, w, c) => {
+      const [mean, std] = [usualMean.slice(0, c), usualStd.slice(0, c)];
       const bytes = new Tensor(
-        [n, h, w, 3],
-        Uint8Array.from({ length: n * h * w * 3 }, (_, i) => (i * 97) % 256),
+        [n, h, w, c],
+        Uint8Array.from({ length: n * h * w * c }, (_, i) => (i * 97) % 256),
       );
       const wideBytes = { shape: bytes.shape, data: Float64Array.from(bytes.data as Uint8Array) };
       const { y } = await compute({ x: bytes }, {}, (g, { x }) => ({
         y: g.normalize(x!, { mean, std }),
       }));
       expectClose(y!, reference.normalize(wideBytes, { mean, std, isUint8: true }));
-      const floats = randn(n, 3, h, w);
+      const floats = randn(n, c, h, w);
       const { z } = await compute({ x: floats }, {}, (g, { x }) => ({
         z: g.normalize(x!, { mean, std }),
       }));
@@ -294,10 +296,14 @@ describeOnEach(() => {
       );
       const weight = randn(8, 3, 3, 3);
       const { y } = await compute({ x: bytes }, { weight }, (g, { x }, p) => ({
-        y: g.conv2d(g.normalize(x!, { mean, std }), p.weight!, { padding: 1 }),
+        y: g.conv2d(g.normalize(x!, { mean: usualMean, std: usualStd }), p.weight!, { padding: 1 }),
       }));
       const wideBytes = { shape: bytes.shape, data: Float64Array.from(bytes.data as Uint8Array) };
-      const normalized = reference.normalize(wideBytes, { mean, std, isUint8: true });
+      const normalized = reference.normalize(wideBytes, {
+        mean: usualMean,
+        std: usualStd,
+        isUint8: true,
+      });
       expectClose(y!, reference.conv2d(normalized, wide(weight), { padding: 1 }));
     });
   });
