@@ -65,16 +65,18 @@ async function makeImages() {
   return Array.from({ length: count }, (_, index) => join(folder, made[index % distinct]));
 }
 
-/** Runs a method over some images. @returns seconds */
-async function seconds(each, files) {
+/** Runs a method over some images. @returns its seconds, and the seconds of all its threads on the processor */
+async function measure(each, files) {
   const start = performance.now();
+  const before = process.cpuUsage();
   let done = 0;
   for await (const result of each(files)) {
     if ("error" in result) throw result.error;
     done++;
   }
   if (done !== files.length) throw new Error(`Expected ${files.length} results but got ${done}`);
-  return (performance.now() - start) / 1000;
+  const { user, system } = process.cpuUsage(before);
+  return { seconds: (performance.now() - start) / 1000, cpuSeconds: (user + system) / 1e6 };
 }
 
 const files = await makeImages();
@@ -85,20 +87,25 @@ const methods = {
   embedEach: (images) => model.embedEach(images, { batchSize, layer, ...(pool && { pool }) }),
 };
 const names = Object.keys(methods);
-for (const name of names) await seconds(methods[name], files.slice(0, 4 * batchSize));
+for (const name of names) await measure(methods[name], files.slice(0, 4 * batchSize));
 
-// Neighbouring turns have the same images, and each method is first in half of them.
-const turn = Math.max(batchSize * 5, Math.ceil(files.length / 40));
+// Each turn gives both methods the same images. Turns are short, so that other programs disturb both methods alike, and
+// each method is first in half of them.
+const turn = batchSize * 4;
 const others = watchBystanders();
 const totals = { classifyEach: 0, embedEach: 0 };
+const cpuTotals = { classifyEach: 0, embedEach: 0 };
 const ratios = [];
 for (let first = 0, round = 0; first < files.length; first += turn, round++) {
   const images = files.slice(first, first + turn);
   const times = {};
   for (const name of round % 2 ? names.toReversed() : names)
-    times[name] = await seconds(methods[name], images);
-  for (const name of names) totals[name] += times[name];
-  ratios.push(times.classifyEach / times.embedEach);
+    times[name] = await measure(methods[name], images);
+  for (const name of names) {
+    totals[name] += times[name].seconds;
+    cpuTotals[name] += times[name].cpuSeconds;
+  }
+  ratios.push(times.classifyEach.seconds / times.embedEach.seconds);
 }
 const report = {
   arch: values.arch,
@@ -111,6 +118,8 @@ const report = {
   /** embedEach's images per second through classifyEach's: in all, and the median of the turns. */
   ratio: totals.classifyEach / totals.embedEach,
   medianRatio: median(ratios),
+  /** The same ratio of seconds on the processor, which other programs disturb less. It counts nothing on a GPU. */
+  cpuRatio: cpuTotals.classifyEach / cpuTotals.embedEach,
   /** The share of the machine that others used, or null if the system does not say it. */
   others: others(),
 };
@@ -121,5 +130,6 @@ console.log(
     : `${report.arch} on ${report.device}, ${report.images} images, ${layer}: ` +
         `classifyEach ${report.classifyImagesPerSecond.toFixed(1)} images/s, ` +
         `embedEach ${report.embedImagesPerSecond.toFixed(1)} images/s, ` +
-        `ratio ${report.ratio.toFixed(3)} (median of ${ratios.length} turns ${report.medianRatio.toFixed(3)})`,
+        `ratio ${report.ratio.toFixed(3)} (median of ${ratios.length} turns ${report.medianRatio.toFixed(3)}, on the processor ${report.cpuRatio.toFixed(3)}); ` +
+        `others used ${((report.others ?? 0) * 100).toFixed(0)} % of the machine`,
 );
