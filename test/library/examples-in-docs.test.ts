@@ -62,7 +62,7 @@ function moduleOf({ code }: Example): string {
   const names = [...Object.keys(publicNames), ...typeNames].filter((name) =>
     new RegExp(`\\b${name}\\b`).test(code),
   );
-  return `import { ${[...new Set(names)].join(", ")} } from "vgg-cudnn"; import { createReadStream } from "node:fs"; import sharp from "sharp";\n${code}\nexport {};\n`;
+  return `import { ${[...new Set(names)].join(", ")} } from "vgg-cudnn"; import { createReadStream } from "node:fs";\n${code}\nexport {};\n`;
 }
 
 describe.runIf(hasSources)("the examples in docstrings", () => {
