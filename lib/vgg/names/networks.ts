@@ -40,6 +40,8 @@ export const faults = ({ missing, unexpected, misshapen, clashes }: Fit): number
 const harmless = new Set(["total_ops", "total_params"]);
 /** Prefixes with fewer parameters are not tried on their own: VGG11 has 22. */
 const minParameters = 8;
+/** Prefixes that are tried: the ones with the most parameters. More are in no honest file, and would take long. */
+const maxPrefixes = 256;
 
 /** The candidates of a file, in its order. `prefix`, if given, selects names: "" those without anything before them. */
 export function candidatesIn(
@@ -65,7 +67,10 @@ export function fitAll(archs: readonly Architecture[], candidates: readonly Cand
     if (own === undefined) byPrefix.set(prefix, [candidate]);
     else own.push(candidate);
   }
-  const single = [...byPrefix].filter(([, own]) => own.length >= minParameters);
+  const single = [...byPrefix]
+    .filter(([, own]) => own.length >= minParameters)
+    .sort(([, a], [, b]) => b.length - a.length)
+    .slice(0, maxPrefixes);
   return archs.flatMap((arch) => {
     const table = parameterTable(topology(arch));
     const fits = single.map(([prefix, own]) => fitOne(arch, table, own, prefix));

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { commandLineMessage } from "../../../lib/errors.ts";
 import { type Architecture, architectures } from "../../../lib/index.ts";
+import { Random } from "../../support/mutate/damage.ts";
 import {
   extra,
   identify,
@@ -248,5 +249,37 @@ describe("several networks", () => {
     const { message } = refusal(merged(split, head));
     expect(message).toContain("b.classifier.6.weight and old.classifier.6.weight");
     expectSame(merged(plain, head), plain, "vgg11", [...head.keys()]);
+  });
+});
+
+describe("random wrappers", () => {
+  const random = new Random(7, 0);
+  const wrappers = [...segments, "m", "0", "features", "_fsdp_wrapped_module", "classifier"];
+  const few = (most: number, from: readonly string[]) =>
+    Array.from({ length: random.below(most + 1) }, () => `${random.pick(from)}.`).join("");
+
+  it("never change which tensor is which parameter, and never hide one that is missing", () => {
+    for (let i = 0; i < 200; i++) {
+      const arch = random.pick(architectures);
+      const plain = stateDict(arch, { numClasses: 1 + random.below(9) });
+      const before = few(4, wrappers);
+      const inner = new Map(["features", "classifier"].map((name) => [name, few(2, segments)]));
+      const after = new Map<string, string>();
+      const change = (name: string) => {
+        const [group, layer, leaf] = name.split(".") as [string, string, string];
+        const module = `${group}.${layer}`;
+        if (!after.has(module)) after.set(module, random.once(5) ? few(2, segments) : "");
+        return `${before}${group}.${inner.get(group)}${layer}.${after.get(module)}${leaf}`;
+      };
+      const wrapped = renamed(plain, change);
+      const beside = extra({ [`${before}x.weight`]: [3], "criterion.weight": [1] });
+      expectSame(merged(wrapped, beside), plain, arch, [...beside.keys()]);
+      const required = [...wrapped.keys()].filter((name) => !name.endsWith("_tracked"));
+      const gone = random.pick(required);
+      const lacking = new Map([...wrapped].filter(([name]) => name !== gone));
+      for (const wanted of [undefined, arch]) refusal(merged(lacking, beside), wanted);
+      const misnamed = renamed(wrapped, (name) => (name === gone ? `${name}_orig` : name));
+      refusal(misnamed);
+    }
   });
 });
