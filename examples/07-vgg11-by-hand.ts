@@ -52,5 +52,5 @@ for (const [stream, { name, shape }] of record.parameters.entries()) {
   else await graph.parameters.fillNormal(name, Math.sqrt(2 / fanOut), 1, stream);
 }
 const { logits } = await graph.run({ images: Tensor.randn([1, 3, 224, 224]) });
-console.log(logits!.shape);
+console.log(logits.shape);
 await graph.dispose();

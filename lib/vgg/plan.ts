@@ -14,9 +14,9 @@ export interface PlanOptions {
   precision: Precision;
   batchSizes: readonly number[];
   /** The folder for the plans. Default: the folder where models look for them. */
-  folder?: string;
+  folder?: string | undefined;
   /** The number of plans to make for each convolution and form. The first is kept. Default: 1. */
-  limit?: number;
+  limit?: number | undefined;
 }
 
 /** The plans and kernels that were made. */

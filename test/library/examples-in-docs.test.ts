@@ -1,4 +1,4 @@
-// Each example in a docstring compiles against the built package.
+// Each example in a docstring, and each TypeScript block of the pages, compiles in a strict project against the built package.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -23,6 +23,7 @@ declare global {
   const deviceTensor: vgg.DeviceTensor;
   const builder: vgg.GraphBuilder;
   const record: vgg.GraphRecord;
+  const paths: readonly string[];
   const graph: vgg.Graph;
   const parameters: vgg.ParameterStore;
   const x: vgg.Value, pixels: vgg.Value, row: vgg.Value, logits: vgg.Value, probabilities: vgg.Value;
@@ -49,6 +50,21 @@ function examplesOf(path: string): Example[] {
   );
 }
 
+/** The TypeScript blocks of a page. */
+function blocksOf(path: string): Example[] {
+  const text = readFileSync(join(root, path), "utf8");
+  return [...text.matchAll(/^```ts\n([\s\S]*?)^```$/gm)]
+    .map((block) => ({
+      place: `${path}:${text.slice(0, block.index).split("\n").length}`,
+      code: block[1]!,
+    }))
+    .filter(({ code }) => !/ from "(?!node:|vgg-cudnn")/.test(code)); // other packages are not here
+}
+
+/** Whether a page has programs. vgg11-by-hand.md shows parts of one, which test/cli/examples.test.ts runs. */
+const hasPrograms = (path: string) =>
+  path.endsWith(".md") && !/^(generated|images)\/|vgg11-by-hand/.test(path);
+
 const hasSources = existsSync(join(root, "lib")) && existsSync(compiler);
 const examples = hasSources
   ? readdirSync(join(root, "lib"), { recursive: true, encoding: "utf8" })
@@ -56,9 +72,20 @@ const examples = hasSources
       .sort()
       .flatMap((path) => examplesOf(`lib/${path}`))
   : [];
+const blocks = hasSources
+  ? [
+      "README.md",
+      ...readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" })
+        .filter(hasPrograms)
+        .sort()
+        .map((path) => `docs/${path}`),
+    ].flatMap(blocksOf)
+  : [];
+const all = [...examples, ...blocks];
 
 /** Returns an example as a module. The imports take one line, so the example starts on line 2. */
 function moduleOf({ code }: Example): string {
+  if (/^import .* from "vgg-cudnn"/m.test(code)) return `\n${code}\nexport {};\n`;
   const names = [...Object.keys(publicNames), ...typeNames].filter((name) =>
     new RegExp(`\\b${name}\\b`).test(code),
   );
@@ -68,23 +95,61 @@ function moduleOf({ code }: Example): string {
 describe.runIf(hasSources)("the examples in docstrings", () => {
   it("are found", () => {
     expect(examples.length).toBeGreaterThan(60);
-    expect(examples.filter(({ code }) => code === "")).toEqual([]);
+    expect(blocks.length).toBeGreaterThan(7);
+    expect(all.filter(({ code }) => code === "")).toEqual([]);
   });
 
   it("compile", () => {
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true });
     const extended = { extends: "../../tsconfig.json", include: ["*.ts"] };
-    const compilerOptions = { noUnusedLocals: false, verbatimModuleSyntax: false };
+    const compilerOptions = {
+      ...{ noUnusedLocals: false, verbatimModuleSyntax: false, skipLibCheck: false },
+      ...{ target: "es2022", lib: ["es2022"] },
+    };
     writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ ...extended, compilerOptions }));
     writeFileSync(join(folder, "given.d.ts"), given);
-    for (const [index, example] of examples.entries())
+    for (const [index, example] of all.entries())
       writeFileSync(join(folder, `example-${index}.ts`), moduleOf(example));
     const { stdout } = spawnSync(process.execPath, [compiler, "-p", folder], { encoding: "utf8" });
     const failures = stdout.replace(
       /^.*?example-(\d+)\.ts/gm,
-      (_, index) => examples[Number(index)]!.place,
+      (_, index) => all[Number(index)]!.place,
     );
     expect(failures).toBe("");
+  });
+});
+
+describe.runIf(hasSources)("the declarations", () => {
+  const declarations = readdirSync(join(root, "dist"), { recursive: true, encoding: "utf8" })
+    .filter((path) => path.endsWith(".d.ts") && !/^(cli|native)\//.test(path))
+    .map((path) => [path, readFileSync(join(root, "dist", path), "utf8")] as const);
+
+  it("have no internal members", () => {
+    expect(declarations.filter(([, text]) => text.includes("@internal"))).toEqual([]);
+    const model = declarations.find(([path]) => path === join("vgg", "model.d.ts"))![1];
+    expect(model).toContain("classifyEach");
+    expect(model).not.toContain("lastForward");
+  });
+
+  it("give typed arrays no type argument, which TypeScript before 5.7 does not have", () => {
+    const typed = /\b(Float|Int|Uint|BigInt|BigUint)\d+(Clamped)?Array<.*/g;
+    expect(
+      declarations.flatMap(([path, text]) =>
+        [...text.matchAll(typed)].map(([at]) => `${path}: ${at}`),
+      ),
+    ).toEqual([]);
+  });
+
+  it("let each option be undefined", () => {
+    const strict = declarations.flatMap(([path, text]) =>
+      [...text.matchAll(/interface (\w+Options)\b[^{]*\{([\s\S]*?)^\}/gm)].flatMap(
+        ([, name, body]) =>
+          [...body!.matchAll(/^ {4}(?:readonly )?(\w+)\?: ([\s\S]*?);\n/gm)]
+            .filter(([, , type]) => !type!.includes("undefined"))
+            .map(([, option]) => `${path}: ${name}.${option}`),
+      ),
+    );
+    expect(strict).toEqual([]);
   });
 });

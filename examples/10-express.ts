@@ -1,5 +1,5 @@
-// A web server with Express: it answers an image that is sent to /classify with its best classes. Usage: node 10-express.mjs [WEIGHTS]; without WEIGHTS it is a small network with random parameters.
-import express from "express";
+// A web server with Express: it answers an image that is sent to /classify with its best classes. Usage: node 10-express.ts [WEIGHTS]; without WEIGHTS it is a small network with random parameters.
+import express, { type ErrorRequestHandler } from "express";
 import { Vgg, VggError } from "vgg-cudnn";
 
 const [weights] = process.argv.slice(2);
@@ -21,14 +21,18 @@ app.post("/classify", async (request, response) => {
   response.json(await model.classify(request.body, { top: 3, signal: stop.signal }));
 });
 
-app.use((error, _request, response, next) => {
-  if (response.headersSent) return next(error);
+const answerError: ErrorRequestHandler = (error: unknown, _request, response, next) => {
+  if (response.headersSent) {
+    next(error);
+    return;
+  }
   const isOurs = error instanceof VggError;
   if (isOurs && error.code === "QUEUE_FULL") response.set("retry-after", "1").status(503);
   else if (isOurs && error.code.startsWith("IMAGE_")) response.status(422);
-  else response.status(error.status ?? 500);
-  response.json({ error: error.message });
-});
+  else response.status(Object(error).status ?? 500);
+  response.json({ error: error instanceof Error ? error.message : String(error) });
+};
+app.use(answerError);
 
 const { PORT = "3000", HOST = "127.0.0.1" } = process.env;
 const server = app.listen(Number(PORT), HOST, () => {

@@ -1,4 +1,4 @@
-// Classifies all images of a folder and prints CSV. Usage: node 05-folder-to-csv.mjs [FOLDER] [WEIGHTS]. Without WEIGHTS the parameters are random.
+// Classifies all images of a folder and prints CSV. Usage: node 05-folder-to-csv.ts [FOLDER] [WEIGHTS]. Without WEIGHTS the parameters are random.
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Vgg } from "vgg-cudnn";
@@ -12,13 +12,14 @@ const images = entries
   .map((entry) => join(entry.parentPath, entry.name))
   .sort();
 
-const quoted = (text) => `"${String(text).replaceAll('"', '""')}"`;
+const quoted = (text: string) => `"${text.replaceAll('"', '""')}"`;
 console.log("file,label,probability,error");
 for await (const result of model.classifyEach(images, { top: 1 })) {
-  const cells = ["", "", ""];
-  if ("error" in result) cells[2] = String(result.error);
+  const cells = [result.source];
+  if ("error" in result) cells.push("", "", String(result.error));
   else
-    cells.splice(0, 2, result.predictions[0].label, result.predictions[0].probability.toFixed(4));
-  console.log([result.source, ...cells].map(quoted).join(","));
+    for (const { label, probability } of result.predictions)
+      cells.push(label, probability.toFixed(4), "");
+  console.log(cells.map(quoted).join(","));
 }
 await model.dispose();

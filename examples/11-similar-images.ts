@@ -1,5 +1,5 @@
 // Keeps embeddings of a folder's images in SQLite, and finds the images that are most similar to one. Needs Node 22.13 or
-// newer and sqlite-vec. Usage: node 11-similar-images.mjs [FOLDER] [QUERY] [DATABASE] [WEIGHTS]
+// newer and sqlite-vec. Usage: node 11-similar-images.ts [FOLDER] [QUERY] [DATABASE] [WEIGHTS]
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -14,7 +14,7 @@ const [
 ] = process.argv.slice(2);
 const model = weights ? await Vgg.load("vgg11", weights) : await Vgg.create("vgg11", { seed: 1 });
 // 512 values of length 1: the mean of each channel of the last pool.
-const settings = { layer: "features", pool: /** @type {const} */ ("mean"), normalize: true };
+const settings = { layer: "features", pool: "mean", normalize: true } as const;
 
 const database = new DatabaseSync(path, { allowExtension: true });
 sqliteVec.load(database);
@@ -22,7 +22,7 @@ database.exec(`CREATE VIRTUAL TABLE IF NOT EXISTS images
   USING vec0(embedding float[512] distance_metric=cosine, +file TEXT)`);
 
 /** The bytes of an embedding, as sqlite-vec takes them. */
-const bytes = ({ buffer, byteOffset, byteLength }) =>
+const bytes = ({ buffer, byteOffset, byteLength }: Float32Array) =>
   new Uint8Array(buffer, byteOffset, byteLength);
 
 // Embed the images that the database does not have yet.

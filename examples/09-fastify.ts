@@ -1,4 +1,4 @@
-// A web server with Fastify: it answers an image that is sent to /classify with its best classes. Usage: node 09-fastify.mjs [WEIGHTS]; without WEIGHTS it is a small network with random parameters.
+// A web server with Fastify: it answers an image that is sent to /classify with its best classes. Usage: node 09-fastify.ts [WEIGHTS]; without WEIGHTS it is a small network with random parameters.
 import Fastify from "fastify";
 import { Vgg, VggError } from "vgg-cudnn";
 

@@ -1,4 +1,4 @@
-// Saves and loads a network with custom classes. Usage: node 06-fine-tuned.mjs [WEIGHTS IMAGE]. Without WEIGHTS it makes a file with random parameters.
+// Saves and loads a network with custom classes. Usage: node 06-fine-tuned.ts [WEIGHTS IMAGE]. Without WEIGHTS it makes a file with random parameters.
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
