@@ -211,14 +211,18 @@ describe("a BMP that cannot be read", () => {
       }),
       bmp({ width: 3, height: 2, bits: 4, palette, pixels: Array(8).fill(0x12) }),
     ];
-    for (let round = 0; round < 900; ++round) {
+    const wrong: string[] = [];
+    for (let round = 0; round < 300; ++round) {
       const bytes = Buffer.from(files[round % 3]!);
       for (let i = 0; i < 3; ++i) bytes[next(i < 2 ? 66 : bytes.length)] = next(256);
-      const { data, width, height } = await pixelsOf(bytes, 1e6).catch((error) => {
-        expect(error.code).toMatch(/^IMAGE_(FORMAT|CORRUPT|TOO_LARGE|LIMIT)$/);
-        return { data: [], width: 0, height: 0 };
-      });
-      expect(data.length).toBe(width * height * 3);
+      try {
+        const { data, width, height } = await pixelsOf(bytes, 10_000);
+        if (data.length !== width * height * 3) wrong.push(`${data.length} bytes`);
+      } catch (error) {
+        const { code } = error as { code?: string };
+        if (!/^IMAGE_(FORMAT|CORRUPT|TOO_LARGE|LIMIT)$/.test(`${code}`)) wrong.push(`${error}`);
+      }
     }
+    expect(wrong).toEqual([]);
   });
 });
