@@ -9,6 +9,7 @@ const files = [
   ...["device/refusals", "device/vgg", "library/builder", "library/checkpoint"],
   ...["library/checkpoint-pickle", "library/checkpoint/beside", "library/checkpoint/labels"],
   ...["library/safetensors", "library/topology"],
+  ...["addon/preprocessing", "device/preprocessing", "library/preprocessing/stated"],
   ...["library/weights/names", "library/weights/other-networks", "library/weights/label-file"],
 ];
 

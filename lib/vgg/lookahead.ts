@@ -52,7 +52,7 @@ export class Lookahead<Source> {
   readonly #unfollow: () => void;
   #asked: Asked<Source>[] = [];
   /** Set when the iterator has ended, with its error if it threw. */
-  #end: { readonly failure?: { readonly error: unknown } } | null = null;
+  #end: { readonly failure: { readonly error: unknown } | undefined } | null = null;
   #isAsking = false;
   #changed = Promise.resolve();
   #change = () => {};
@@ -123,7 +123,7 @@ export class Lookahead<Source> {
         if (signal.aborted) break;
         if (!isObject(result))
           throw typeError("an object", "an answer of the iterator's next()", result);
-        if (result.done) this.#end = {};
+        if (result.done) this.#end = { failure: undefined };
         else {
           const { value } = result;
           this.#asked.push({ source: value, decoded: this.#settle(value) });

@@ -20,7 +20,13 @@ export function isPositive(value: unknown): value is number {
   return typeof value === "number" && Number.isFinite(value) && value > 0;
 }
 
+/** States a part. */
+export function stated(name: string, value: unknown): StatedPart {
+  return { name, value, problem: undefined };
+}
+
 /** States that a part cannot be followed. */
 export function problem(name: string, expected: string, received: unknown): StatedPart {
-  return { name, problem: `Expected ${expected} for ${name} but received ${describe(received)}` };
+  const message = `Expected ${expected} for ${name} but received ${describe(received)}`;
+  return { name, value: undefined, problem: message };
 }

@@ -1,7 +1,7 @@
 // Reads the preprocessing that the image processors of Hugging Face's transformers state in preprocessor_config.json.
 import { isPlainObject } from "../../check.js";
-import { type Fields, field, isPositive, problem } from "./fields.js";
-import type { StatedPart, Statement } from "./statement.js";
+import { type Fields, field, isPositive, problem, stated } from "./fields.js";
+import type { Part, StatedPart, Statement } from "./statement.js";
 
 /** PIL's numbers of the filters. 5, Hamming's, is not offered. */
 const filters = ["nearest", "lanczos", "bilinear", "bicubic", "box"] as const;
@@ -35,12 +35,14 @@ function sizesOf(config: Fields): Sizes {
   });
   if (field(config, "do_resize") === false) return refused("do_resize", "true", false);
   if (field(config, "do_pad") === true) return refused("do_pad", "false", true);
+  const longest = isPlainObject(size) ? field(size, "longest_edge") : undefined;
+  if (longest !== undefined) return refused("longest_edge", "nothing", longest);
   const shortest = isPlainObject(size) ? field(size, "shortest_edge") : undefined;
   const cropPct = field(config, "crop_pct");
   if (isPositive(cropPct) && isPositive(shortest)) {
     const isSquashed = shortest >= convNextSquash;
     const value = isSquashed ? "squash" : Math.trunc(shortest / cropPct);
-    return { resize: { name: "size", value }, crop: shortest };
+    return { resize: stated("size", value), crop: shortest };
   }
   const isCropped = field(config, "do_center_crop") ?? cropSize !== undefined;
   const crop = squareOf(cropSize);
@@ -51,13 +53,13 @@ function sizesOf(config: Fields): Sizes {
   if (isPositive(shorter)) {
     if (!isCropped)
       return refused("do_center_crop", "true after a resize of the shorter side", isCropped);
-    return { resize: { name: "size", value: shorter }, crop };
+    return { resize: stated("size", shorter), crop };
   }
   const side = squareOf(size);
   if (side === undefined) return refused("size", "shortest_edge, or the sides of a square,", size);
   if (isCropped && crop !== side)
     return refused("crop_size", `${side}, the side of the squashed image,`, crop);
-  return { resize: { name: "size", value: "squash" }, crop: side };
+  return { resize: stated("size", "squash"), crop: side };
 }
 
 /** Returns the mean or the deviation. */
@@ -68,8 +70,8 @@ function normalization(config: Fields, name: "image_mean" | "image_std"): Stated
     return problem("rescale_factor", "1 / 255", factor);
   if (field(config, "rescale_offset") === true) return problem("rescale_offset", "false", true);
   if (field(config, "do_normalize") === false)
-    return { name: "do_normalize", value: [name === "image_mean" ? 0 : 1] };
-  return { name, value: field(config, name) ?? "nothing" };
+    return stated("do_normalize", [name === "image_mean" ? 0 : 1]);
+  return stated(name, field(config, name) ?? "nothing");
 }
 
 function interpolationOf(config: Fields): StatedPart {
@@ -77,7 +79,7 @@ function interpolationOf(config: Fields): StatedPart {
   const value = typeof resample === "number" ? filters[resample] : undefined;
   if (value === undefined)
     return problem("resample", "one of 0, 1, 2, 3, 4, a filter of PIL's,", resample);
-  return { name: "resample", value };
+  return stated("resample", value);
 }
 
 /** Reads an object of preprocessor_config.json. */
@@ -86,14 +88,11 @@ export function readHuggingFace(config: Fields, path: string): Statement {
   const mean = field(config, "do_flip_channel_order")
     ? problem("do_flip_channel_order", "false", true)
     : normalization(config, "image_mean");
-  return {
-    path,
-    crop,
-    parts: {
-      resize,
-      interpolation: interpolationOf(config),
-      mean,
-      std: normalization(config, "image_std"),
-    },
-  };
+  const parts = new Map<Part, StatedPart>([
+    ["resize", resize],
+    ["interpolation", interpolationOf(config)],
+    ["mean", mean],
+    ["std", normalization(config, "image_std")],
+  ]);
+  return { path, crop, parts };
 }

@@ -14,9 +14,9 @@ import { overDefaults } from "./fits.js";
 export interface StatedPart {
   /** The part's name in the file. */
   readonly name: string;
-  readonly value?: unknown;
+  readonly value: unknown;
   /** A sentence: Expected … but received … */
-  readonly problem?: string;
+  readonly problem: string | undefined;
 }
 
 /** The parts that files state. A file decides neither the channels nor the limit of pixels. */
@@ -26,7 +26,7 @@ export type Part = Exclude<keyof Preprocessing, "crop" | "channels" | "maxPixels
 export interface Statement {
   /** The path of the file. */
   readonly path: string;
-  readonly parts: Readonly<Partial<Record<Part, StatedPart>>>;
+  readonly parts: ReadonlyMap<Part, StatedPart>;
   /** The image size; undefined if the file does not state it. */
   readonly crop: number | undefined;
 }
@@ -57,7 +57,7 @@ function follow(
   { path, parts, crop }: Statement,
   imageSize: number,
 ): Preprocessing {
-  const { name, value, problem } = parts[part]!;
+  const { name, value, problem } = parts.get(part)!;
   if (problem !== undefined) throw unsupported(path, problem, part);
   const given = Object.assign(Object.create(null) as object, {
     [part]: part === "resize" ? scaled(value, crop, imageSize) : value,
@@ -86,7 +86,7 @@ export function combine(
   let usual = defaultPreprocessing(imageSize, inChannels);
   for (const part of partNames) {
     if (given?.[part] !== undefined) continue;
-    const statement = statements.find(({ parts }) => parts[part] !== undefined);
+    const statement = statements.find(({ parts }) => parts.has(part));
     if (statement !== undefined) usual = follow(usual, part, statement, imageSize);
   }
   return overDefaults(usual, given, { inChannels, imageSize });

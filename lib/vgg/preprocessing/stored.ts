@@ -8,14 +8,14 @@ import { isMissing } from "../../files/errors.js";
 import { readWhole } from "../../files/read-whole.js";
 import type { Preprocessing } from "../../image/preprocessing.js";
 import { type Architecture, isImageSize } from "../topology.js";
-import { field } from "./fields.js";
+import { field, stated } from "./fields.js";
 import { readHuggingFace } from "./hugging-face.js";
 import type { Part, StatedPart, Statement } from "./statement.js";
 import { readTimm } from "./timm.js";
 
 /** The key of safetensors' metadata. */
 const key = "preprocessing";
-const parts: readonly Part[] = ["mean", "std", "resize", "interpolation", "orientation"];
+const storedParts: readonly Part[] = ["mean", "std", "resize", "interpolation", "orientation"];
 
 /** Returns the metadata that `readMetadata` reads. The limit of pixels belongs to a machine, not to a file. */
 export function toMetadata(
@@ -41,16 +41,13 @@ export function readMetadata(
 ): Statement | undefined {
   const stored = parsed(metadata.get(key) ?? "");
   if (!isPlainObject(stored)) return undefined;
-  const stated = parts.flatMap((part): (readonly [Part, StatedPart])[] => {
+  const parts = new Map<Part, StatedPart>();
+  for (const part of storedParts) {
     const value = field(stored, part);
-    return value === undefined ? [] : [[part, { name: `metadata ${key}.${part}`, value }]];
-  });
+    if (value !== undefined) parts.set(part, stated(`metadata ${key}.${part}`, value));
+  }
   const crop = field(stored, "crop");
-  return {
-    path,
-    parts: Object.fromEntries(stated),
-    crop: typeof crop === "number" ? crop : undefined,
-  };
+  return { path, parts, crop: typeof crop === "number" ? crop : undefined };
 }
 
 /** Returns the first image size that is stated and that a network can have. */

@@ -1,8 +1,8 @@
 // Reads the preprocessing that timm's config.json states: timm.data.resolve_data_config and transforms_imagenet_eval.
 import { isPlainObject } from "../../check.js";
 import type { Architecture } from "../topology.js";
-import { type Fields, field, isPositive, objectField, problem } from "./fields.js";
-import type { StatedPart, Statement } from "./statement.js";
+import { type Fields, field, isPositive, objectField, problem, stated } from "./fields.js";
+import type { Part, StatedPart, Statement } from "./statement.js";
 
 /** timm's defaults (timm/data/constants.py, timm/data/config.py). */
 const usual = {
@@ -33,12 +33,12 @@ function sizeOf(inputSize: unknown): number | undefined {
 function resizeOf(cropMode: unknown, cropPct: unknown, size: number): StatedPart {
   if (!isPositive(cropPct) || cropPct > 1)
     return problem("crop_pct", "a number above 0 and at most 1", cropPct);
-  if (cropMode === "center") return { name: "crop_pct", value: Math.floor(size / cropPct) };
+  if (cropMode === "center") return stated("crop_pct", Math.floor(size / cropPct));
   if (cropMode !== "squash")
     return problem("crop_mode", '"center" or "squash", since borders are not drawn,', cropMode);
   if (Math.floor(size / cropPct) !== size)
     return problem("crop_pct", 'the crop_mode "squash" only with 1', cropPct);
-  return { name: "crop_mode", value: "squash" };
+  return stated("crop_mode", "squash");
 }
 
 /**
@@ -52,26 +52,20 @@ export function readTimm(config: unknown, path: string, arch: Architecture): Sta
   const named = field(config, "architecture") ?? field(pretrained, "architecture");
   if (typeof named === "string" && named.split(".")[0] !== arch) return undefined;
   const read = (name: string) => field(pretrained, name) ?? field(config, name);
-  const part = (name: string): StatedPart | undefined => {
-    const value = read(name);
-    return value === undefined ? undefined : { name, value };
-  };
   const inputSize = read("input_size") ?? usual.input_size;
   const crop = sizeOf(inputSize);
   const resize =
     crop === undefined
       ? problem("input_size", "[channels, size, size]", inputSize)
       : resizeOf(read("crop_mode") ?? usual.crop_mode, read("crop_pct") ?? usual.crop_pct, crop);
-  const mean = part("mean");
-  const std = part("std");
-  return {
-    path,
-    crop,
-    parts: {
-      resize,
-      interpolation: { name: "interpolation", value: read("interpolation") ?? usual.interpolation },
-      ...(mean === undefined ? {} : { mean }),
-      ...(std === undefined ? {} : { std }),
-    },
-  };
+  const interpolation = read("interpolation") ?? usual.interpolation;
+  const parts = new Map<Part, StatedPart>([
+    ["resize", resize],
+    ["interpolation", stated("interpolation", interpolation)],
+  ]);
+  for (const name of ["mean", "std"] as const) {
+    const value = read(name);
+    if (value !== undefined) parts.set(name, stated(name, value));
+  }
+  return { path, crop, parts };
 }

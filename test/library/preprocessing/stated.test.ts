@@ -164,6 +164,7 @@ describe("Hugging Face's preprocessor_config.json", () => {
   it.each<[Record<string, unknown>, string]>([
     [{ ...clip, rescale_factor: 1 / 127.5 }, "1 / 255 for rescale_factor"],
     [{ ...clip, do_rescale: false }, "true for do_rescale but received false"],
+    [{ ...clip, size: { shortest_edge: 256, longest_edge: 512 } }, "nothing for longest_edge"],
     [{ ...clip, resample: 5 }, "a filter of PIL's, for resample but received 5"],
     [{ ...clip, do_resize: false }, "true for do_resize"],
     [{ ...clip, do_flip_channel_order: true }, "false for do_flip_channel_order"],
