@@ -14,3 +14,9 @@ export function flagsInMessage(message: string, command: Command | undefined): s
     },
   );
 }
+
+/** Removes the advice to pass --arch from a message of a command that has no such flag, such as `vgg compare`. */
+export function withoutOtherFlags(message: string, command: Command | undefined): string {
+  const hasArch = command === undefined || command.options.some(({ long }) => long === "--arch");
+  return hasArch ? message : message.replace(/; pass --arch \S+ or leave --arch out/, "");
+}

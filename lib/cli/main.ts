@@ -15,7 +15,7 @@ import { compareCommand } from "./drawing/compare.js";
 import { seeCommand } from "./drawing/see.js";
 import { embedCommand } from "./embeddings/embed.js";
 import { similarCommand } from "./embeddings/similar.js";
-import { flagsInMessage } from "./flags.js";
+import { flagsInMessage, withoutOtherFlags } from "./flags.js";
 import { withExamples } from "./help.js";
 import { planCommand } from "./plan.js";
 import { pullCommand } from "./pull.js";
@@ -71,7 +71,7 @@ function report(error: unknown): number {
   const isSystem = error instanceof Error && "syscall" in error;
   if (!isUsage && !isSystem && !(error instanceof VggError)) throw error;
   const given = commandLineMessage(error).replace(/^error: /, "");
-  const message = isArgument ? flagsInMessage(given, chosen()) : given;
+  const message = isArgument ? flagsInMessage(given, chosen()) : withoutOtherFlags(given, chosen());
   const code = error instanceof VggError ? error.code : isSystem ? "SYSTEM" : "USAGE";
   process.stderr.write(
     isJson ? `${JSON.stringify({ error: { code, message } })}\n` : `vgg: ${message}\n`,

@@ -117,6 +117,14 @@ describe("weights without --arch", () => {
     ]);
   });
 
+  it("are refused without advice about --arch by a command that has no such flag", () => {
+    const { status, stderr } = vgg("compare", image, image, "--weights", "run.safetensors");
+    expect([status, stderr]).toEqual([
+      1,
+      "vgg: run.safetensors: Expected a vgg16 but the file is a vgg13\n",
+    ]);
+  });
+
   it("are vgg11's for DEFAULT, with the same advice in each command if the network may not be used", () => {
     for (const args of [["classify", image], ["validate", "classes"], ["summary"], ["bench"]]) {
       const { status, stderr } = vgg(...args, "--weights", "DEFAULT");
