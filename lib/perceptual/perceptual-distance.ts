@@ -50,6 +50,11 @@ export interface PerceptualDistance {
   readonly map?: Tensor<"float32">;
 }
 
+/** The result for some options: it has a map if `map` is known to be true. */
+export type DistanceOf<Options extends PerceptualOptions> = Options extends { readonly map: true }
+  ? PerceptualDistance & { readonly map: Tensor<"float32"> }
+  : PerceptualDistance;
+
 const optionNames = ["model", "map", "resize", "signal", "batchSize", "maxPixels"];
 
 /** Checks the model and the options. */
@@ -96,21 +101,21 @@ export function graphsOf(model: Vgg): GraphOf {
  * const model = await Vgg.load("vgg16", "DEFAULT");
  * const { total } = await perceptualDistance("before.png", "after.png", { model });
  */
-export async function perceptualDistance(
+export async function perceptualDistance<Options extends PerceptualOptions>(
   a: ImageSource,
   b: ImageSource,
-  options: PerceptualOptions,
-): Promise<PerceptualDistance>;
+  options: Options,
+): Promise<DistanceOf<Options>>;
 /**
  * Computes LPIPS of each pair of images of two arrays of one length. If a pair fails, the call rejects with its error.
  * Pairs may differ in size from each other, unless `map` is asked for.
  * @example const { total } = await perceptualDistance(["a1.png", "a2.png"], ["b1.png", "b2.png"], { model });
  */
-export async function perceptualDistance(
+export async function perceptualDistance<Options extends PerceptualOptions>(
   a: readonly ImageSource[],
   b: readonly ImageSource[],
-  options: PerceptualOptions,
-): Promise<PerceptualDistance>;
+  options: Options,
+): Promise<DistanceOf<Options>>;
 /**
  * Computes LPIPS of Tensors (N, 3, H, W) float32 with samples in [-1, 1], as the reference takes them. Samples are not
  * checked. Tensors are copied before this returns.
@@ -118,11 +123,11 @@ export async function perceptualDistance(
  * const [a, b] = [Tensor.zeros([1, 3, 64, 64]), Tensor.randn([1, 3, 64, 64])];
  * const { map } = await perceptualDistance(a, b, { model, map: true }); // (1, 1, 64, 64)
  */
-export async function perceptualDistance(
+export async function perceptualDistance<Options extends PerceptualOptions>(
   a: Tensor<"float32">,
   b: Tensor<"float32">,
-  options: PerceptualOptions,
-): Promise<PerceptualDistance>;
+  options: Options,
+): Promise<DistanceOf<Options>>;
 export async function perceptualDistance(
   a: ImageSource | readonly ImageSource[] | Tensor<"float32">,
   b: ImageSource | readonly ImageSource[] | Tensor<"float32">,

@@ -56,6 +56,8 @@ const tolerances: Record<string, number> = {
 const covered = isSlow
   ? devices.filter(({ precision }) => /^float(16|32)$/.test(precision))
   : devices;
+/** A slow device computes the small images only. */
+const cases = golden.cases.filter(({ input }) => !isSlow || input[3]! <= 64);
 
 describe("perceptualDistance", () => {
   it.each(covered)("agrees with the reference on $name", async ({ open, precision }) => {
@@ -63,7 +65,7 @@ describe("perceptualDistance", () => {
     const model = await goldenTrunk({ device, precision });
     let worst = 0;
     let worstOfMaps = 0;
-    for (const one of golden.cases) {
+    for (const one of cases) {
       const [a, b] = imagesOf(one);
       const { total, layers, map } = await perceptualDistance(a, b, { model, map: true });
       expect(map!.shape).toEqual(one.map.shape);
@@ -127,7 +129,7 @@ describe("perceptualDistance of Tensors", () => {
     expect(await pending).toEqual(await perceptualDistance(a, b, { model }));
   });
 
-  it("computes a large image in windows with the same result", async () => {
+  it.skipIf(isSlow)("computes a large image in windows with the same result", async () => {
     const shape = [3, 402, 425];
     const [first, second] = [3, 4].map((seed) => Tensor.randn([1, ...shape], seed));
     const pair = {
@@ -168,7 +170,7 @@ describe("perceptualDistance of Tensors", () => {
       'RangeError: Expected a vgg16 for options.model but received "vgg11"',
     );
     expect(await message(grey)).toBe(
-      "RangeError: Expected a model of 3 channels for options.model but this one has 1",
+      "RangeError: Expected a model of 3 channels for options.model but received one of 1",
     );
     await small.dispose();
     const disposed = await Vgg.create("vgg16", { device: testDevice, numClasses: 2 });
