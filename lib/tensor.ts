@@ -126,6 +126,7 @@ export interface TensorConstructor {
     data: Data,
     dtype: D,
   ): Tensor<D>;
+  /** The prototype of all tensors. */
   readonly prototype: Tensor<DType>;
 
   /**
@@ -174,6 +175,10 @@ function checkParts(
 }
 
 // TypeScript cannot infer the type parameter of a class from an array, so the class is hidden behind TensorConstructor.
+/**
+ * Makes tensors.
+ * @example const zeros = Tensor.zeros([1, 3, 224, 224]);
+ */
 export const Tensor = class Tensor {
   static {
     markCopy(Tensor);

@@ -78,6 +78,16 @@ function* lacksOf(one) {
 function isChecked(one) {
   if (!one.kindOf(documented) || one.inheritedFrom !== undefined || usual.test(one.name))
     return false;
+  // An override has the docstring of the declaration that it overrides.
+  if (one.overwrites !== undefined) return false;
+  // The docstring of a method describes the fields of the object that it returns.
+  if (
+    one.parent?.kindOf(ReflectionKind.TypeLiteral) &&
+    one.parent.parent?.kindOf(ReflectionKind.CallSignature)
+  )
+    return false;
+  // A narrower type of an option, which its interface describes: `options: RunOptions & { into: Into }`.
+  if (/\.options\.into$/.test(one.getFullName().replaceAll(".__type", ""))) return false;
   // A property that must be absent, as `outputs?: never`.
   if (one.type?.name === "undefined") return false;
   // The messages of the codes say what they mean.
@@ -90,8 +100,12 @@ function isChecked(one) {
 const app = await Application.bootstrapWithPlugins({
   options: fileURLToPath(new URL("typedoc.json", import.meta.url)),
   validation: { notExported: true },
-  // The keys of these tables are the values of Architecture and DType.
-  intentionallyNotExported: ["lib/dtype.ts:arrayTypes", "lib/vgg/topology.ts:family"],
+  // Editors show what these helper types give: the values of Architecture and LayerName, and the type of each array and result.
+  intentionallyNotExported: [
+    ...["lib/vgg/topology.ts:family", "lib/vgg/layers.ts:KnownLayer"],
+    ...["lib/dtype.ts:DataTypes", "lib/dtype.ts:UsualDType"],
+    ...["lib/graph/call.ts:NewTensor", "lib/graph/call.ts:NewTensorUnless"],
+  ],
 });
 const project = await app.convert();
 if (project === undefined) process.exit(1);

@@ -13,9 +13,9 @@ import { type ImageSource, openSource, openSources } from "./source.js";
 
 /** Options of `preprocess`. `resize` is 256 by default, and `crop` 224, or `resize` if that is less. */
 export interface PreprocessOptions extends PreprocessingOptions, ReadingOptions {
-  /** The earlier name of `resize`. */
+  /** The earlier name of `resize`: the shorter side in pixels. Default 256. */
   resizeSize?: number | undefined;
-  /** The earlier name of `crop`. */
+  /** The earlier name of `crop`: the side in pixels. Default 224, or `resize` if that is less. */
   cropSize?: number | undefined;
 }
 
