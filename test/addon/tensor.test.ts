@@ -107,7 +107,8 @@ describe("Tensor.randn", () => {
 
 describe("a tensor that structuredClone or postMessage copied", () => {
   it("is taken as a tensor", async () => {
-    await using model = await Vgg.create("vgg11", { device: "cpu", imageSize: 32, numClasses: 2 });
+    // Other realms have other symbols for `await using`.
+    const model = await Vgg.create("vgg11", { device: "cpu", imageSize: 32, numClasses: 2 });
     const x = Tensor.randn([1, 3, 32, 32], 1);
     const { data } = await model.forward(x);
     expect((await model.forward(structuredClone(x))).data).toEqual(data);
@@ -119,6 +120,7 @@ describe("a tensor that structuredClone or postMessage copied", () => {
     await input.write(structuredClone(x));
     expect((await input.read()).data).toEqual(x.data);
     input.dispose();
+    await model.dispose();
   });
 
   it.each([

@@ -32,7 +32,7 @@ const folder = new URL("../golden/", import.meta.url);
 
 export function goldenNames(): string[] {
   return readdirSync(folder)
-    .filter((name) => name.endsWith(".json"))
+    .filter((name) => /^vgg.*\.json$/.test(name))
     .sort();
 }
 
