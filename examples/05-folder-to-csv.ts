@@ -1,4 +1,4 @@
-// Classifies all images of a folder and prints CSV. Usage: node 05-folder-to-csv.ts [FOLDER] [WEIGHTS]. Without WEIGHTS the parameters are random.
+// Classifies all images of a folder and prints CSV. Usage: node 05-folder-to-csv.ts [FOLDER [WEIGHTS]]. Without WEIGHTS the parameters are random.
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Vgg } from "vgg-cudnn";
@@ -6,9 +6,10 @@ import { Vgg } from "vgg-cudnn";
 const [folder = "test/golden/images", weights] = process.argv.slice(2);
 const model = weights ? await Vgg.load("vgg11", weights) : await Vgg.create("vgg11", { seed: 1 });
 
+const isImage = /\.(jpe?g|jfif|png|webp|gif|tiff?|avif|bmp|p[bgp]m)$/i;
 const entries = await readdir(folder, { recursive: true, withFileTypes: true });
 const images = entries
-  .filter((entry) => entry.isFile() && /\.(jpe?g|png|webp|gif|tiff?|avif)$/i.test(entry.name))
+  .filter((entry) => entry.isFile() && isImage.test(entry.name))
   .map((entry) => join(entry.parentPath, entry.name))
   .sort();
 

@@ -1,5 +1,6 @@
-// Keeps embeddings of a folder's images in SQLite, and finds the images that are most similar to one. Needs Node 22.13 or
-// newer and sqlite-vec. Usage: node 11-similar-images.ts [FOLDER] [QUERY] [DATABASE] [WEIGHTS]
+// Keeps embeddings of a folder's images in SQLite, and finds the images that are most similar to one. Needs sqlite-vec and
+// Node 22.18 or newer. Usage: node 11-similar-images.ts [FOLDER [QUERY [DATABASE [WEIGHTS]]]]. Without WEIGHTS the parameters
+// are random.
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -33,7 +34,7 @@ const known = new Set(
     .map(({ file }) => file),
 );
 const images = (await readdir(folder, { recursive: true }))
-  .filter((name) => /\.(jpe?g|png|webp|gif|tiff?|avif)$/i.test(name))
+  .filter((name) => /\.(jpe?g|jfif|png|webp|gif|tiff?|avif|bmp|p[bgp]m)$/i.test(name))
   .map((name) => join(folder, name))
   .filter((file) => !known.has(file))
   .sort();
