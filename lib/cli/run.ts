@@ -64,10 +64,14 @@ export interface Run {
   stop(): void;
 }
 
+/** Prints each skipped file and why it is skipped. */
+export function saySkipped(leftOut: readonly LeftOut[]): void {
+  for (const { path, why } of leftOut) process.stderr.write(`vgg: skips ${path}: ${why}\n`);
+}
+
 /** Starts a run. `quiet` prints only the failures, `verbose` also what was skipped and why. */
 export function startRun({ files, leftOut }: Found, { quiet, verbose }: RunOptions): Run {
-  if (verbose === true)
-    for (const { path, why } of leftOut) process.stderr.write(`vgg: skips ${path}: ${why}\n`);
+  if (verbose === true) saySkipped(leftOut);
   const start = performance.now();
   const progress = quiet === true ? undefined : progressLine("images", files.length);
   let failed = 0;

@@ -151,6 +151,12 @@ describe("vgg compare of two folders", () => {
     expect(existsSync(join(scratch, "maps/same.png"))).toBe(false);
   });
 
+  it("prints with --verbose each skipped file and why", () => {
+    const { stderr } = compare(["before", "after", "--verbose", "--quiet"]);
+    expect(stderr).toMatch(/^vgg: skips after\/notes\.txt: it is /);
+    expect(compare(["before", "after"]).stderr).not.toContain("skips");
+  });
+
   it("prints one JSON object, and exits with 0 if all pairs are equal", () => {
     const { status, stdout, stderr } = compare(["before", "after", "--json", "--quiet"]);
     expect(status).toBe(1);

@@ -16,7 +16,7 @@ import { sourceOf } from "../images/expand.js";
 import { loadModel, type WeightsOptions, withBatchSize, withWeightsFile } from "../model.js";
 import { command, integer, withQuiet } from "../options.js";
 import { progressLine } from "../progress.js";
-import { countKinds, messageOf } from "../run.js";
+import { countKinds, messageOf, saySkipped } from "../run.js";
 import { overlay } from "./overlay.js";
 import { type FoundPairs, findPairs } from "./pair-files.js";
 import { checkPng, writePng } from "./png.js";
@@ -24,6 +24,7 @@ import { checkPng, writePng } from "./png.js";
 interface CompareOptions extends Omit<WeightsOptions, "resize"> {
   json: boolean;
   quiet?: boolean;
+  verbose?: boolean;
   map?: string;
   threshold?: number;
   resize: boolean;
@@ -72,6 +73,7 @@ async function compare(a: string, b: string, options: CompareOptions): Promise<v
   if (a === "-" && b === "-") throw rangeError("standard input once", "B", b);
   const found = await findPairs(a, b);
   if (map !== undefined && !found.isFolders) checkPng(map, "--map");
+  if (options.verbose === true) saySkipped(found.leftOut);
   const start = performance.now();
   const { resize: _, ...loading } = options; // of the pairs, not of the preprocessing
   const model = await loadModel({ ...loading, arch: "vgg16" });
