@@ -38,7 +38,7 @@ export function batchSizes(value: string): number[] {
 export function command(name: string, description: string): Command {
   return new Command(name)
     .description(description)
-    .option("--json", "print one JSON object for machines", false)
+    .option("--json", "print JSON for machines", false)
     .allowExcessArguments(false)
     .exitOverride();
 }

@@ -40,13 +40,21 @@ export function withPreprocess(of: Command): Command {
       "the shorter side, or squash: to the crop's size (default: the file's)",
       resize,
     )
-    .option("--crop <pixels>", "side of the square that is cropped from the centre", integer)
+    .option(
+      "--crop <pixels>",
+      "side of the square that is cropped from the centre (default: the image size)",
+      integer,
+    )
     .addOption(
       new Option("--interpolation <name>", "filter of the resize (default: the file's)").choices(
         interpolations,
       ),
     )
-    .option("--max-pixels <count>", "limit of an image (default: 178956970)", integer)
+    .option(
+      "--max-pixels <count>",
+      "limit of an image's width × height (default: 178956970)",
+      integer,
+    )
     .addOption(new Option("--no-orientation", "ignore the EXIF orientation").default(undefined));
 }
 

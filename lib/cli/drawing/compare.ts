@@ -47,7 +47,7 @@ export function compareCommand(): Command {
     ),
     "pairs",
   )
-    .argument("<a>", "an image, or a folder")
+    .argument("<a>", "an image (a file or URL; - is standard input), or a folder")
     .argument("<b>", "an image, or a folder with images of the same names")
     .option("--threshold <distance>", "fail if a pair is farther apart than this", distance)
     .option(

@@ -32,7 +32,7 @@ export function seeCommand(): Command {
     .option("--filters", "draw the layer's filters, beside their maps if there is an image", false)
     .option(
       "--top <count>",
-      "draw only the strongest, in this order (default: all, in theirs)",
+      "draw only this number, the strongest first (default: all, by channel)",
       integer,
     );
   return withRequired(withRequired(of, "--layer <name>"), "--out <file>").action(see);
