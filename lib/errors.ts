@@ -15,7 +15,8 @@ export const errorCodes = Object.freeze({
   DISPOSED: "the model, graph, device or device tensor was disposed",
   ABORTED: "the work was stopped before it finished",
   MISSING_PARAMETER: "a graph ran before each of its parameters had a value",
-  STATE_DICT_MISMATCH: "a state dict does not fit the model; nothing was loaded",
+  STATE_DICT_MISMATCH:
+    "a state dict does not fit the model, or a file has no single network; nothing was loaded",
   CHECKPOINT_UNREADABLE:
     "a checkpoint is missing, no regular file, too large, changed while it was read, or its disk fails",
   CHECKPOINT_FORMAT: "a file is no checkpoint of a known format, or has no single state dict",
@@ -23,7 +24,7 @@ export const errorCodes = Object.freeze({
   CHECKPOINT_UNSAFE: "a state dict has an object that only code could make; nothing was run",
   CHECKPOINT_LIMIT: "a checkpoint asks for more than its size justifies",
   CHECKPOINT_UNSUPPORTED:
-    "a checkpoint uses a dtype, compression or byte order that is not supported",
+    "a checkpoint uses a dtype, compression, byte order or preprocessing that is not supported",
   IMAGE_UNREADABLE: "an image is missing, no regular file, or its server or stream failed",
   IMAGE_FORMAT:
     "the bytes are no JPEG, PNG, WebP, GIF, TIFF, AVIF, BMP or PNM image, or of a kind that is not supported",

@@ -24,9 +24,9 @@ export interface PerceptualOptions {
   /** Whether to return the distance of each pixel too. Default false. */
   map?: boolean | undefined;
   /**
-   * Resizes images, bilinear and antialiased. "a": b gets the size of a. A number: a keeps its proportions and its
-   * shorter side becomes so long, in pixels, 16 … 16,384; b gets the same size. Default: images are not resized, and a
-   * pair must have one size.
+   * Resizes images, bilinear and antialiased. "a": b gets the size of a. A number, 16 … 16,384: the length of a's shorter
+   * side after the resize, in pixels; a keeps its proportions, and b gets the same size. Default: images are not resized,
+   * and a pair must have one size.
    */
   resize?: PerceptualResize | undefined;
   /** Stops the decoding and the device's work. The call rejects with the signal's reason. */

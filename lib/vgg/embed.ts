@@ -42,7 +42,7 @@ export interface EmbedOptions {
   batchSize?: number | undefined;
   /** Stops the decoding and the device's work. The call rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
-  /** Replaces parts of the model's `preprocessing` for this call. `crop` may be any size from 32 pixels. */
+  /** Replaces parts of the model's `preprocessing` for this call. `crop` may be any size from 32 pixels to `resize`. */
   preprocess?: PreprocessingOptions | undefined;
 }
 

@@ -139,8 +139,8 @@ export function labelsOfText(text: string, source: string): readonly string[] {
 
 /**
  * Reads class names from a file, for the option `labels`. The file has a name in each line, in the order of the
- * classes; or `0: tench`, `0 tench`, `0,tench` or `tench,0` in each line; or JSON, such as `class_to_idx`, ImageNet's
- * `{"0": ["n01440764", "tench"]}` or the `id2label` of a config.json.
+ * classes; or `0: tench`, `0 tench`, `0,tench` or `tench,0` in each line; or JSON or a Python literal, such as
+ * `class_to_idx`, ImageNet's `{"0": ["n01440764", "tench"]}` or the `id2label` of a config.json.
  * @throws {TypeError} not a path
  * @throws {RangeError} no such file, no class names in it, or a number that is missing
  * @throws {VggError} FOLDER_UNUSABLE

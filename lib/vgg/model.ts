@@ -78,7 +78,7 @@ export class Vgg extends NamedParameters {
   /**
    * Makes a model with parameters from a file: .pth (zip or legacy) or .safetensors, with torchvision's, timm's or the
    * usual tutorial's names. Names of wrappers before and between them are skipped. The architecture, the channels and
-   * the number of classes come from the file, and the image size and the labels if it has them.
+   * the number of classes come from the file. The image size, the preprocessing and the labels do too, if it has them.
    * @throws {TypeError|RangeError} the errors of `create`
    * @throws {VggError} CHECKPOINT_…, STATE_DICT_MISMATCH: no network of the family, or several; the errors of `create`
    * @example const model = await Vgg.load("ants-and-bees.pth", { labels: ["ants", "bees"] });
@@ -199,10 +199,9 @@ export class Vgg extends NamedParameters {
   }
 
   /**
-   * Returns the best classes of an image, preprocessed as `preprocessing` says. An image is a path, URL, bytes or stream.
-   * Bytes in memory are copied before this returns.
-   * @throws {TypeError|RangeError} another source, `top` out of range, a model with other than 1 or 3
-   * channels
+   * Returns the best classes of an image, preprocessed as `preprocessing` says. Bytes in memory are copied before this
+   * returns.
+   * @throws {TypeError|RangeError} another source, `top` out of range, a model with other than 1 or 3 channels
    * @throws {VggError} IMAGE_…, DISPOSED, OUT_OF_MEMORY, QUEUE_FULL; or the reason of `signal`
    * @example const [best] = await model.classify("cat.jpg", { top: 1 });
    */

@@ -49,7 +49,7 @@ export interface CreateOptions extends VggOptions {
 
 /**
  * Options of `load`. `inChannels` and `numClasses` come from the file; if they are given, they must agree with it.
- * `imageSize` and `labels` come from the file too, if it has them and they are not given.
+ * `imageSize`, `labels` and parts of `preprocess` come from it or from JSON beside it, if they are there and not given.
  */
 export interface LoadOptions extends VggOptions, ReadOptions {
   /**
@@ -85,7 +85,7 @@ export interface ClassifyOptions {
   batchSize?: number | undefined;
   /** Stops the decoding and the device's work. The call rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
-  /** Replaces parts of the model's `preprocessing` for this call. `crop` may be any size from 32 pixels. */
+  /** Replaces parts of the model's `preprocessing` for this call. `crop` may be any size from 32 pixels to `resize`. */
   preprocess?: PreprocessingOptions | undefined;
 }
 
