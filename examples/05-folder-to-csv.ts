@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Vgg } from "vgg-cudnn";
 
 const [folder = "test/golden/images", weights] = process.argv.slice(2);
-const model = weights ? await Vgg.load("vgg11", weights) : await Vgg.create("vgg11", { seed: 1 });
+const model = weights ? await Vgg.load(weights) : await Vgg.create("vgg11", { seed: 1 });
 
 const isImage = /\.(jpe?g|jfif|png|webp|gif|tiff?|avif|bmp|p[bgp]m)$/i;
 const entries = await readdir(folder, { recursive: true, withFileTypes: true });

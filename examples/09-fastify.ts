@@ -4,7 +4,7 @@ import { Vgg, VggError } from "vgg-cudnn";
 
 const [weights] = process.argv.slice(2);
 const model = weights
-  ? await Vgg.load("vgg11", weights)
+  ? await Vgg.load(weights)
   : await Vgg.create("vgg11", { numClasses: 10, imageSize: 64, seed: 1 });
 await model.warmup();
 

@@ -13,7 +13,7 @@ const [
   path = ":memory:",
   weights,
 ] = process.argv.slice(2);
-const model = weights ? await Vgg.load("vgg11", weights) : await Vgg.create("vgg11", { seed: 1 });
+const model = weights ? await Vgg.load(weights) : await Vgg.create("vgg11", { seed: 1 });
 // 512 values of length 1: the mean of each channel of the last pool.
 const settings = { layer: "features", pool: "mean", normalize: true } as const;
 

@@ -1,4 +1,4 @@
-// Compares a screenshot with the expected one, and fails if people would see a difference. Usage: node 12-compare.ts [EXPECTED ACTUAL [THRESHOLD [WEIGHTS]]]. Without images it compares two that it makes, with random parameters.
+// Compares a screenshot with the expected one, and fails if people would see a difference. Usage: node 12-compare.ts [EXPECTED ACTUAL [THRESHOLD [WEIGHTS]]]. WEIGHTS are of a vgg16, by default torchvision's. Without images it compares two that it makes, with random parameters.
 import { perceptualDistance, Vgg } from "vgg-cudnn";
 
 const [expected, actual, threshold = "0.05", weights = "DEFAULT"] = process.argv.slice(2);

@@ -8,7 +8,7 @@ let loading;
 function load() {
   const weights = process.env.VGG_WEIGHTS;
   loading ??= weights
-    ? Vgg.load("vgg11", weights)
+    ? Vgg.load(weights)
     : Vgg.create("vgg11", { numClasses: 10, imageSize: 64, seed: 1 });
   return loading;
 }
