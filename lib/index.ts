@@ -33,10 +33,11 @@ export type { ReadingOptions } from "./image/crop.js";
 export type { Interpolation } from "./image/interpolation.js";
 export type { BlobLike, BodyLike, ImageDataLike, PixelsLike, RawPixels } from "./image/objects.js";
 export { type PreprocessOptions, preprocess } from "./image/preprocess.js";
-export type { Preprocessing } from "./image/preprocessing.js";
+export type { Preprocessing, PreprocessingOptions } from "./image/preprocessing.js";
 export type { ImageSource } from "./image/source.js";
 export type { PerceptualResize } from "./perceptual/pairs.js";
 export {
+  type DistanceOf,
   type PerceptualDistance,
   type PerceptualOptions,
   perceptualDistance,

@@ -1,6 +1,6 @@
 // `vgg completion`: prints a script with which a shell completes commands, options and their values.
 import { Argument, type Command, type Option } from "commander";
-import { command } from "./options.js";
+import { plainCommand } from "./options.js";
 
 const shells = ["bash", "zsh", "fish"] as const;
 type Shell = (typeof shells)[number];
@@ -27,7 +27,7 @@ const scripts: Readonly<Record<Shell, (commands: readonly Completion[]) => strin
 };
 
 export function completionCommand(): Command {
-  return command("completion", "print a script that completes commands and options in a shell")
+  return plainCommand("completion", "print a script that completes commands and options in a shell")
     .addArgument(new Argument("<shell>", "shell that reads the script").choices(shells))
     .action((shell: Shell, _options: unknown, { parent }: Command) => {
       process.stdout.write(scripts[shell](parent!.commands.map(completionOf)));

@@ -1,9 +1,21 @@
 // Reads small texts of the command line: from a file, or from standard input for "-".
+import type { Readable } from "node:stream";
 import { fileError, isMissing, wordsOf } from "../files/errors.js";
 import { readWhole } from "../files/read-whole.js";
 
 /** The word that stands for standard input. */
 export const standardInput = "-";
+
+/** The flag or argument that has taken standard input. */
+let taker: string | undefined;
+
+/** Returns standard input, which can be read once. @throws {RangeError} another flag or argument has taken it */
+export function takeInput(flag: string): Readable {
+  if (taker !== undefined)
+    throw new RangeError(`Expected standard input once but received it for ${taker} and ${flag}`);
+  taker = flag;
+  return process.stdin;
+}
 
 /**
  * Reads a text as UTF-8.
@@ -12,7 +24,7 @@ export const standardInput = "-";
  */
 export async function readText(path: string, flag: string): Promise<string> {
   if (path === standardInput) {
-    const chunks: Buffer[] = await process.stdin.toArray();
+    const chunks: Buffer[] = await takeInput(flag).toArray();
     return new TextDecoder().decode(Buffer.concat(chunks));
   }
   return readWhole(path).catch((cause: NodeJS.ErrnoException) => {

@@ -59,13 +59,17 @@ export function withBatchSize(of: Command, noun = "images"): Command {
   return of.option("--batch-size <count>", `${noun} that go to the device at once`, integer, 8);
 }
 
+/** Adds the options of a network that takes images. */
+export function withImages(of: Command): Command {
+  return withPreprocess(withBatchSize(withNetwork(withWeightsFile(of))));
+}
+
+/** Adds the options of a network that names classes. */
 export function withWeights(of: Command): Command {
-  withNetwork(withWeightsFile(of)).option(
+  return withImages(of).option(
     "--labels <file>",
     "names of the classes: one a line, numbered, or JSON (class_to_idx, id2label)",
   );
-  withBatchSize(of);
-  return withPreprocess(of);
 }
 
 export async function loadModel(options: WeightsOptions): Promise<Vgg> {

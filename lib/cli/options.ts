@@ -34,13 +34,14 @@ export function batchSizes(value: string): number[] {
   return [...new Set(sizes)];
 }
 
+/** Makes a command whose output has one form. */
+export function plainCommand(name: string, description: string): Command {
+  return new Command(name).description(description).allowExcessArguments(false).exitOverride();
+}
+
 /** Makes a command with the option `--json`. */
 export function command(name: string, description: string): Command {
-  return new Command(name)
-    .description(description)
-    .option("--json", "print JSON for machines", false)
-    .allowExcessArguments(false)
-    .exitOverride();
+  return plainCommand(name, description).option("--json", "print JSON for machines", false);
 }
 
 /** Adds the options of a run over images. */

@@ -74,7 +74,9 @@ describe("vgg embed", () => {
     for (const [i, row] of truth.entries())
       expect(relativeError(data.subarray(i * 4096, (i + 1) * 4096), row)).toBeLessThan(1e-5);
     expect(JSON.parse(readFileSync(join(scratch, "plain.npy.json"), "utf8"))).toEqual({
-      ...{ arch: "vgg11", layer: "classifier.4", pool: null, normalize: false },
+      ...{ arch: "vgg11", weights: "small.safetensors" },
+      ...{ layer: "classifier.4", pool: null, normalize: false },
+      preprocessing: expect.objectContaining({ resize: 37, crop: 32, mean: [0.485, 0.456, 0.406] }),
       files: photos,
     });
   });
@@ -192,6 +194,26 @@ describe("vgg similar", () => {
       const other = photos.indexOf(matches[1].file);
       expect(matches[1].similarity).toBeCloseTo(cosine(truth[1]!, truth[other]!), 4);
     }
+  });
+
+  it.each(["squash.npy", "squash.safetensors"])("prepares the query as %s says", (file) => {
+    vgg("embed", "photos", ...common, "--resize", "squash", "--mean", "0.5", "--out", file);
+    const search = (...options: string[]) =>
+      JSON.parse(
+        vgg("similar", photos[0]!, ...common, "--in", file, "--json", ...options).stdout,
+      )[0];
+    expect(search()).toEqual({ file: photos[0], similarity: expect.closeTo(1, 5) });
+    expect(search("--mean", "0.1", "--std", "0.9").similarity).toBeLessThan(0.99999);
+  });
+
+  it("says that the file was made with other weights", () => {
+    copyFileSync(join(scratch, "small.safetensors"), join(scratch, "copy.safetensors"));
+    const options = ["--weights", "copy.safetensors", "--image-size", "32", "--in", "search.npy"];
+    const { status, stderr } = vgg("similar", photos[0]!, ...options);
+    expect([status, stderr]).toEqual([
+      0,
+      "vgg: search.npy was made with the weights small.safetensors, and the query with copy.safetensors\n",
+    ]);
   });
 
   it("prints a table of --top images", () => {

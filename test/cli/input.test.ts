@@ -53,6 +53,14 @@ describe("vgg classify", () => {
     expect(classify([image, "--list", list]).files).toEqual([image, "a [1].png"]);
   });
 
+  it("gives standard input to one flag", () => {
+    const { status, stderr } = classify(["--list", "-", "--labels", "-"], image);
+    expect([status, JSON.parse(stderr).error.message]).toEqual([
+      2,
+      "Expected standard input once but received it for --list and --labels",
+    ]);
+  });
+
   it.each([
     [
       ["--list", "nowhere.txt"],

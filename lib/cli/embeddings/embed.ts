@@ -1,5 +1,5 @@
 // `vgg embed`: writes the embeddings of images to a file or to stdout.
-import { extname } from "node:path";
+import { basename, extname } from "node:path";
 import { type Command, Option } from "commander";
 import { rangeError } from "../../check.js";
 import { VggError } from "../../errors.js";
@@ -9,7 +9,7 @@ import type { LayerName } from "../../vgg/layers.js";
 import type { Vgg } from "../../vgg/model.js";
 import { expandImages, sourceOf } from "../images/expand.js";
 import type { Found } from "../images/walk.js";
-import { loadModel, type WeightsOptions, withWeights } from "../model.js";
+import { loadModel, type WeightsOptions, withImages } from "../model.js";
 import { command, type OutputOptions, print, withQuiet } from "../options.js";
 import { type Run, startRun } from "../run.js";
 import { type RowWriter, stdoutWriter, textFormats, writers } from "./writers.js";
@@ -28,7 +28,7 @@ export const poolOption = () =>
   new Option("--pool <name>", "mean or maximum of each channel of a layer with height and width");
 
 export function embedCommand(): Command {
-  return withWeights(withQuiet(command("embed", "turn images into vectors: the output of a layer")))
+  return withImages(withQuiet(command("embed", "turn images into vectors: the output of a layer")))
     .argument("[images...]", "files, folders, patterns or URLs; - is an image on standard input")
     .option(
       "--list <file>",
@@ -72,7 +72,8 @@ async function embed(words: string[], options: EmbedCommandOptions): Promise<voi
     };
     const { shape } = await model.embed([], settings); // checks the options before anything is written
     const plan = {
-      ...{ arch: model.arch, layer, pool: pool ?? null, normalize },
+      ...{ arch: model.arch, weights: basename(options.weights), layer },
+      ...{ pool: pool ?? null, normalize, preprocessing: model.preprocessing },
       ...{ files: found.files, length: shape[1]! },
     };
     const run = startRun(found, options);

@@ -1,11 +1,13 @@
 // `vgg similar`: finds the images of a file of embeddings that are most similar to one image.
+import { basename } from "node:path";
 import type { Command } from "commander";
 import { checkInteger, rangeError } from "../../check.js";
 import type { EmbedOptions } from "../../vgg/embed.js";
 import { normalizeRows } from "../../vgg/embed.js";
 import { sourceOf } from "../images/expand.js";
-import { loadModel, type WeightsOptions, withWeights } from "../model.js";
+import { loadModel, type WeightsOptions, withImages } from "../model.js";
 import { command, integer, type OutputOptions, print, withRequired } from "../options.js";
+import { preprocessOf } from "../preprocess.js";
 import { textTable } from "../table.js";
 import { poolOption } from "./embed.js";
 import { blocksOf, openStored, type Stored } from "./stored.js";
@@ -24,7 +26,7 @@ interface Match {
 }
 
 export function similarCommand(): Command {
-  const of = withWeights(
+  const of = withImages(
     command("similar", "find the images of a file of embeddings that are most similar to one"),
   )
     .argument("<query>", "an image: a file or URL; - is standard input")
@@ -43,11 +45,14 @@ async function similar(query: string, options: SimilarOptions): Promise<void> {
   const layer = options.layer ?? description?.layer ?? "classifier.4";
   const pool =
     options.pool ?? (options.layer === undefined ? description?.pool : null) ?? undefined;
-  const settings: EmbedOptions = {
-    layer,
-    normalize: true,
-    ...(pool === undefined ? {} : { pool }),
-  };
+  const isGiven = Object.keys(preprocessOf(options)).length > 0;
+  const preprocess = isGiven ? undefined : description?.preprocessing;
+  const settings: EmbedOptions = { layer, normalize: true, pool, preprocess };
+  const weights = basename(options.weights);
+  if (description?.weights !== undefined && description.weights !== weights)
+    process.stderr.write(
+      `vgg: ${path} was made with the weights ${description.weights}, and the query with ${weights}\n`,
+    );
   const model = await loadModel(options);
   try {
     if (description !== undefined && description.arch !== model.arch)

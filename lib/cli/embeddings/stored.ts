@@ -52,8 +52,11 @@ async function openSafetensors(path: string): Promise<Stored> {
     const [rows, length] = tensor.shape as [number, number];
     const { metadata } = checkpoint.contents;
     const text = (key: string) => metadata.get(key) ?? "null";
+    const preprocessing = metadata.get("preprocessing");
     const description = readDescription({
       ...{ arch: metadata.get("arch"), layer: metadata.get("layer") },
+      weights: metadata.get("weights"),
+      preprocessing: preprocessing === undefined ? undefined : jsonOf(preprocessing),
       ...{ pool: jsonOf(text("pool")), normalize: jsonOf(text("normalize")) },
       files: jsonOf(text("files")),
     });

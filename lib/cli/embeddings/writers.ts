@@ -60,10 +60,11 @@ const npy: MakeWriter = (file, { length, files: _, ...made }, out) => {
 export const maxHeaderBytes = 100_000_000;
 
 function safetensorsHeader({ length, files, ...made }: Plan): Buffer {
-  const { arch, layer, pool, normalize } = made;
+  const { arch, weights, layer, pool, normalize, preprocessing } = made;
   const metadata = {
     format: "pt",
-    ...{ arch, layer, pool: JSON.stringify(pool), normalize: JSON.stringify(normalize) },
+    ...{ arch, weights, layer, pool: JSON.stringify(pool), normalize: JSON.stringify(normalize) },
+    preprocessing: JSON.stringify(preprocessing),
     files: JSON.stringify(files),
   };
   const tensor = {

@@ -4,7 +4,7 @@ import { isAbsolute, resolve } from "node:path";
 import { glob, isDynamicPattern } from "tinyglobby";
 import { rangeError } from "../../check.js";
 import type { ImageSource } from "../../image/source.js";
-import { readText, standardInput } from "../input.js";
+import { readText, standardInput, takeInput } from "../input.js";
 import { countKinds } from "../run.js";
 import { type Found, imagesBelow, type LeftOut } from "./walk.js";
 
@@ -55,5 +55,5 @@ export async function expandImages(words: readonly string[], list?: string): Pro
 
 /** Returns the image that a word of `expandImages` stands for. */
 export function sourceOf(word: string): ImageSource {
-  return word === standardInput ? process.stdin : word;
+  return word === standardInput ? takeInput("IMAGE") : word;
 }
