@@ -123,7 +123,7 @@ export function wholeOf(
   return readable(name, limits, async () => {
     const bytes = new Uint8Array(await give());
     checkSize(name, bytes.byteLength, limits.maxBytes);
-    return bytes;
+    return bytes.slice(); // the object may keep its ArrayBuffer
   });
 }
 
@@ -228,7 +228,10 @@ class NotBytes extends Error {
   }
 }
 
-/** Reads all chunks. Leaving the loop early destroys the stream. */
+/**
+ * Reads all chunks into an ArrayBuffer that holds nothing else: the addon frees that of a PPM's pixels, and
+ * `Buffer.concat` takes short results from the pool that all Buffers share. Leaving the loop early destroys the stream.
+ */
 async function collect(
   chunks: AsyncIterable<unknown>,
   name: string,
@@ -244,5 +247,11 @@ async function collect(
     checkSize(name, length, maxBytes);
     parts.push(chunk);
   }
-  return Buffer.concat(parts, length);
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.byteLength;
+  }
+  return whole;
 }
