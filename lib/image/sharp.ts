@@ -97,7 +97,8 @@ function conversionOf(
       convert: (data) => clipToRgb(samplesOf(data)),
     };
   }
-  if (isMultiplied && hasAlpha) {
+  // More extra samples than the alpha are left to libvips, which drops them all.
+  if (isMultiplied && hasAlpha && channels === 4) {
     return {
       bytesPerPixel: 4,
       request: (pipeline) => pipeline.toColourspace("srgb").raw(),

@@ -93,6 +93,45 @@ export function tiff(
   return Buffer.concat([head, samples]);
 }
 
+/** A TIFF of 2 × 1 pixels of 16 bits: red, green and blue, and extra samples of these meanings. */
+export function tiffOfExtras(extras: readonly number[]) {
+  const perPixel = 3 + extras.length;
+  const samples = Buffer.alloc(2 * perPixel * 2, 0x55);
+  const tags: (readonly [tag: number, values: readonly number[]])[] = [
+    [256, [2]],
+    [257, [1]],
+    [258, new Array<number>(perPixel).fill(16)],
+    [259, [1]],
+    [262, [2]],
+    [273, [0]],
+    [277, [perPixel]],
+    [278, [1]],
+    [279, [samples.length]],
+    [338, extras],
+  ];
+  const short = 3;
+  const head = Buffer.alloc(10 + tags.length * 12 + 4);
+  head.write("II*\0\x08", "latin1");
+  head.writeUInt16LE(tags.length, 8);
+  const outside: Buffer[] = [];
+  let end = head.length;
+  for (const [i, [tag, values]] of tags.entries()) {
+    const at = 10 + i * 12;
+    head.writeUInt16LE(tag, at);
+    head.writeUInt16LE(short, at + 2);
+    head.writeUInt32LE(values.length, at + 4);
+    const bytes = Buffer.from(Uint16Array.from(values).buffer);
+    if (bytes.length <= 4) bytes.copy(head, at + 8);
+    else {
+      head.writeUInt32LE(end, at + 8);
+      outside.push(bytes);
+      end += bytes.length;
+    }
+  }
+  head.writeUInt16LE(end, 10 + 5 * 12 + 8); // where the samples begin
+  return Buffer.concat([head, ...outside, samples]);
+}
+
 /** Compares faster than toEqual, which takes a second for an image. */
 export function expectSame(received: TensorData, expected: TensorData) {
   const bytes = (data: TensorData) => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
