@@ -23,9 +23,10 @@ function refused(error: unknown, format: "BMP" | "PNM", name: string): unknown {
   return withoutMemory(error, name);
 }
 
-/** The error of an ArrayBuffer that cannot be allocated. */
+/** The error of an ArrayBuffer that cannot be allocated, or that would be longer than V8 permits. */
 function withoutMemory(error: unknown, name: string): unknown {
-  if (!(error instanceof RangeError) || !/allocation failed/i.test(error.message)) return error;
+  const isLack = /allocation failed|invalid typed array length/i;
+  if (!(error instanceof RangeError) || !isLack.test(error.message)) return error;
   const message = `Expected memory for its pixels but received ${error.message}`;
   return imageError(name, "OUT_OF_MEMORY", message, error);
 }
