@@ -13,8 +13,8 @@ const scratch = mkdtempSync(join(tmpdir(), "vgg-compare-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
 
 /** Runs the command in the scratch folder. */
-function compare(args: readonly string[], input?: Buffer) {
-  const all = ["compare", ...args, "--weights", "trunk.safetensors", "--device", "cpu"];
+function compare(args: readonly string[], input?: Buffer, weights = "trunk.safetensors") {
+  const all = ["compare", ...args, "--weights", weights, "--device", "cpu"];
   const { status, stdout, stderr } = spawnSync(process.execPath, [script, ...all], {
     cwd: scratch,
     ...(input === undefined ? {} : { input }),
@@ -85,6 +85,19 @@ describe("vgg compare of two images", () => {
     const { status, stderr } = compare(["a.png", "b.png", "--threshold", "0.001"]);
     expect(status).toBe(1);
     expect(stderr).toMatch(/^vgg: b\.png: the distance 0\.\d{5} is above 0\.001\n$/);
+  });
+
+  it("fails if the distance is no number", () => {
+    // Infinite features divided by their norm are NaN.
+    writeTrunk(
+      join(scratch, "infinite.safetensors"),
+      new Map([["features.2.bias", new Array(64).fill(Number.POSITIVE_INFINITY)]]),
+    );
+    const args = ["a.png", "b.png", "--threshold", "1"];
+    const { status, stdout, stderr } = compare(args, undefined, "infinite.safetensors");
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/^NaN {2}total\n/);
+    expect(stderr).toBe("vgg: b.png: the distance NaN is above 1\n");
   });
 
   it("prints JSON, and reads standard input", () => {

@@ -46,8 +46,14 @@ export function writeNetwork(path: string, bias: readonly number[]): void {
   );
 }
 
-/** Writes a VGG16 of two classes whose convolutions have random weights. Its linear layers are zeros. */
-export function writeTrunk(path: string): void {
+/**
+ * Writes a VGG16 of two classes whose convolutions have random weights. Its linear layers are zeros.
+ * @param given the elements of some other parameters
+ */
+export function writeTrunk(
+  path: string,
+  given: ReadonlyMap<string, ArrayLike<number>> = new Map(),
+): void {
   const { parameters } = recordForward(topology("vgg16", { numClasses: 2 }), [logitsName]);
   const weights = parameters.filter(({ shape }) => shape.length === 4);
   const values = weights.map(({ name, shape }, seed) => {
@@ -57,6 +63,6 @@ export function writeTrunk(path: string): void {
   writeZeros(
     path,
     parameters.map(({ name, shape }) => [name, shape]),
-    new Map(values),
+    new Map<string, ArrayLike<number>>([...values, ...given]),
   );
 }

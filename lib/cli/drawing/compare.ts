@@ -143,14 +143,16 @@ async function* measure(
     if (isFailure(outcome)) yield { name, error: outcome.error };
     else {
       const { distance: measured, width, height } = outcome;
-      const isAbove = threshold !== undefined && measured.total > threshold;
-      if (map !== undefined && (!isFolders || measured.total > (threshold ?? 0))) {
+      // A distance that is no number, as after an overflow of float16, is no success.
+      const isAbove = threshold !== undefined && !(measured.total <= threshold);
+      const isDifferent = threshold === undefined ? measured.total > 0 : isAbove;
+      if (map !== undefined && (!isFolders || isDifferent)) {
         const path = isFolders ? join(map, /\.png$/i.test(name) ? name : `${name}.png`) : map;
         if (isFolders) await withFile(dirname(path), () => makeFolder(dirname(path)));
         const { a } = pixels.get(index)!;
         await writePng(path, overlay(measured.map!, a as Uint8Array, width, height));
       }
-      yield { name, distance: measured, isAbove };
+      yield { name, distance: { ...measured, map: null }, isAbove }; // all results are kept
     }
     pixels.delete(index++);
   }
