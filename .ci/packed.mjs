@@ -146,7 +146,7 @@ try {
   install();
   const bare = await shell("npx vgg-cudnn check");
   expect(
-    bare.status !== 0 && bare.stderr.includes("npx vgg build"),
+    bare.status !== 0 && bare.stderr.includes("npx vgg-cudnn build"),
     "a package without an addon to name the command that builds it",
   );
   expect(readme.includes("`npx vgg-cudnn build`"), "README to name that command");

@@ -1,9 +1,10 @@
 // `vgg compare`: prints the perceptual distance of two images, or of the images of two folders.
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import { checkInteger, rangeError } from "../../check.js";
 import { withFile } from "../../files/errors.js";
 import { makeFolder } from "../../files/make-folder.js";
+import { checkPath } from "../../files/replace.js";
 import { openSource } from "../../image/source.js";
 import { maxRunPixels, type Pair, type PairDistance } from "../../perceptual/compare.js";
 import { comparePairwise, type ReadPair } from "../../perceptual/each.js";
@@ -72,7 +73,13 @@ async function compare(a: string, b: string, options: CompareOptions): Promise<v
   if (size !== undefined) checkInteger(size, "--size", minSide, 16_384);
   if (a === "-" && b === "-") throw rangeError("standard input once", "B", b);
   const found = await findPairs(a, b);
-  if (map !== undefined && !found.isFolders) checkPng(map, "--map");
+  if (map !== undefined) {
+    if (found.isFolders) checkPath(map, "--map");
+    else checkPng(map, "--map");
+    // A map has the name of an image.
+    if ([a, b].some((path) => resolve(path) === resolve(map)))
+      throw rangeError("another path than A and B", "--map", map);
+  }
   if (options.verbose === true) saySkipped(found.leftOut);
   const start = performance.now();
   const { resize: _, ...loading } = options; // of the pairs, not of the preprocessing
