@@ -9,6 +9,7 @@ import { imageError } from "./errors.js";
 import { type Claim, decodedBytes, decoders } from "./limiter.js";
 import type { OwnPixels, Pixels } from "./pixels.js";
 import type { Preprocessing } from "./preprocessing.js";
+import { roundHalfEven } from "./round.js";
 import type { OpenedSource } from "./source.js";
 
 /** Options of `preprocess` that concern reading and waiting. */
@@ -54,14 +55,6 @@ export function checkReading(given: ReadingOptions): Reading {
 
 /** What is made of each image, besides its resize. */
 type Decoding = Pick<Preprocessing, "interpolation" | "channels" | "maxPixels" | "orientation">;
-
-/** Rounds as Python's round() does: halves go to the even neighbour. */
-function roundHalfEven(value: number): number {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  if (rest === 0.5) return floor + (floor % 2);
-  return rest < 0.5 ? floor : floor + 1;
-}
 
 /** Sizes in pixels of an upright image. */
 export interface Size {

@@ -2,6 +2,7 @@
 import { close, open, read } from "node:fs";
 import { readdir, realpath, stat } from "node:fs/promises";
 import { dirname, extname, join, sep } from "node:path";
+import { headBytes } from "../../files/head.js";
 import { describeFormat, formatOf } from "../../image/format.js";
 
 /** A file, folder or link below a folder that is not read as an image. */
@@ -27,9 +28,6 @@ interface Folder {
 
 /** A file with such a name is read even if its content is of no known format, so that a broken image is an error. */
 const imageExtension = /\.(jpe?g|jpe|jfif|png|webp|gif|tiff?|avif|bmp|p[bgpn]m)$/i;
-
-/** `formatOf` and `describeFormat` look at no more. */
-const headBytes = 512;
 
 /** Files that are open at once. libuv works on four of them. */
 const openFiles = 16;

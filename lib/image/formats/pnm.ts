@@ -1,4 +1,5 @@
 // Reads PBM, PGM and PPM (Netpbm's P1 to P6), plain and binary, as PIL does.
+import { roundHalfEven } from "../round.js";
 import { greyToRgb } from "./convert.js";
 import { Damaged, type Raster } from "./raster.js";
 import { ranges, type Slices, slice } from "./slices.js";
@@ -58,12 +59,6 @@ function readHeader(bytes: Uint8Array): Header {
   if (maxval === 0 || maxval > 65_535) throw new Damaged(`its maximum is ${maxval}`);
   const channels = kind === 3 || kind === 6 ? 3 : 1;
   return { isPlain: kind < 4, channels, maxval, isBitmap, width, height, from };
-}
-
-/** Rounds as Python's round() does: halves go to the even neighbour. */
-function roundHalfEven(value: number): number {
-  const rounded = Math.round(value);
-  return rounded - value === 0.5 && rounded % 2 === 1 ? rounded - 1 : rounded;
 }
 
 /**
