@@ -2,10 +2,10 @@
 import { access, constants } from "node:fs/promises";
 import { join } from "node:path";
 import { csvLine } from "../../csv.js";
-import { VggError } from "../../errors.js";
 import { withFile } from "../../files/errors.js";
 import { makeFolder } from "../../files/make-folder.js";
 import { checkPath, replaceFile } from "../../files/replace.js";
+import { importSharp } from "../drawing/png.js";
 import { figures } from "./figures.js";
 import type { BenchReport } from "./report.js";
 
@@ -73,11 +73,7 @@ function layersCsv({ batches }: BenchReport): string {
  * @throws {VggError} DISK_FULL, FOLDER_UNUSABLE; ADDON_MISSING if sharp, which draws the PNGs, cannot be loaded
  */
 export async function exportReport(report: BenchReport, folder: string): Promise<string[]> {
-  const { default: sharp } = await import("sharp").catch((cause: unknown) => {
-    throw new VggError("ADDON_MISSING", "Expected sharp, which draws PNGs: npm install sharp", {
-      cause,
-    });
-  });
+  const sharp = await importSharp();
   const files = new Map<string, Uint8Array>();
   const addText = (name: string, content: string) => files.set(name, Buffer.from(content));
   addText("bench.json", `${JSON.stringify(report, null, 2)}\n`);

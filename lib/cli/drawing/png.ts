@@ -17,13 +17,19 @@ export function checkPng(path: string, flag: string): string {
   return path;
 }
 
+/** Loads sharp on first use. @throws {VggError} ADDON_MISSING */
+export async function importSharp() {
+  try {
+    return (await import("sharp")).default;
+  } catch (cause) {
+    const message = "Expected sharp, which draws PNGs: npm install sharp";
+    throw new VggError("ADDON_MISSING", message, { cause });
+  }
+}
+
 /** Writes a file whole or not at all. @throws {VggError} DISK_FULL, FOLDER_UNUSABLE, ADDON_MISSING */
 export async function writePng(path: string, { width, height, data }: Drawing): Promise<void> {
-  const { default: sharp } = await import("sharp").catch((cause: unknown) => {
-    throw new VggError("ADDON_MISSING", "Expected sharp, which writes PNGs: npm install sharp", {
-      cause,
-    });
-  });
+  const sharp = await importSharp();
   const bytes = await sharp(data, { raw: { width, height, channels: 3 } })
     .png()
     .toBuffer();

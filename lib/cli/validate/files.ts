@@ -3,9 +3,9 @@ import { access, constants } from "node:fs/promises";
 import { dirname, extname } from "node:path";
 import { rangeError } from "../../check.js";
 import { csvLine } from "../../csv.js";
-import { VggError } from "../../errors.js";
 import { withFile } from "../../files/errors.js";
 import { checkPath, replaceFile } from "../../files/replace.js";
+import { importSharp } from "../drawing/png.js";
 import { confusionFigure } from "./heat-map.js";
 import { matrixCsv, matrixOf } from "./matrix.js";
 import type { Report } from "./types.js";
@@ -73,11 +73,7 @@ export async function writeConfusion(path: string, { summary }: Report): Promise
   if (ending === ".csv") return writeLines(path, matrixCsv(matrix));
   const svg = confusionFigure(matrix, summary);
   if (ending === ".svg") return writeLines(path, [svg]);
-  const { default: sharp } = await import("sharp").catch((cause: unknown) => {
-    throw new VggError("ADDON_MISSING", "Expected sharp, which draws PNGs: npm install sharp", {
-      cause,
-    });
-  });
+  const sharp = await importSharp();
   const png = await sharp(Buffer.from(svg), { density: 144 }).png().toBuffer();
   await replaceFile(path, (file) => file.write(png));
 }
