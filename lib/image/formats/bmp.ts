@@ -67,9 +67,12 @@ function maskedRow(bytes: Buffer, { bits, width, masks }: BmpHeader, rgb: Uint8A
 
 /** Returns what reads a row of pixels of 16 bits, by a table of their colours. */
 function shortRow(bytes: Buffer, { width, masks }: BmpHeader, rgb: Uint8Array): ReadRow {
-  const [red, green, blue] = masks.map((mask) =>
-    Uint8Array.from({ length: 65_536 }, (_, pixel) => colourBy(mask)(pixel)),
-  ) as [Uint8Array, Uint8Array, Uint8Array];
+  const [red, green, blue] = masks.map((mask) => {
+    const colour = colourBy(mask);
+    const table = new Uint8Array(65_536);
+    for (let pixel = 0; pixel < table.length; ++pixel) table[pixel] = colour(pixel);
+    return table;
+  }) as [Uint8Array, Uint8Array, Uint8Array];
   return (from, start) => {
     for (let x = 0, to = start, at = from; x < width; ++x, at += 2, to += 3) {
       const pixel = bytes[at]! | (bytes[at + 1]! << 8);
