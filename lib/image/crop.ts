@@ -9,8 +9,8 @@ import { imageError } from "./errors.js";
 import { type Claim, decodedBytes, decoders } from "./limiter.js";
 import type { OwnPixels, Pixels } from "./pixels.js";
 import type { Preprocessing } from "./preprocessing.js";
+import { discardAll, type OpenedSource } from "./read.js";
 import { roundHalfEven } from "./round.js";
-import type { OpenedSource } from "./source.js";
 
 /** Options of `preprocess` that concern reading and waiting. */
 export interface ReadingOptions {
@@ -161,6 +161,9 @@ async function cropOne(
   };
   try {
     return await unlessAborted(work(), stop.signal);
+  } catch (error) {
+    source.discard();
+    throw error;
   } finally {
     unfollow();
   }
@@ -216,6 +219,9 @@ export async function cropAll(
       ),
     );
     return crops;
+  } catch (error) {
+    discardAll(sources);
+    throw error;
   } finally {
     unfollow();
   }

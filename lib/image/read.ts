@@ -26,6 +26,16 @@ export interface OpenedSource {
   readonly places: Limiter | undefined;
   /** @throws {VggError} IMAGE_UNREADABLE, IMAGE_TOO_LARGE; or the reason of `signal` */
   read(limits: ReadLimits): Promise<Uint8Array | OwnPixels>;
+  /** Destroys or cancels a stream of a call that has failed, unless it was read to its end. */
+  discard(): void;
+}
+
+/** What `discard` does if there is no stream. */
+export const nothing = (): void => {};
+
+/** Ends the streams of a call that failed. */
+export function discardAll(sources: Iterable<OpenedSource>): void {
+  for (const source of sources) source.discard();
 }
 
 /** @throws {VggError} IMAGE_TOO_LARGE */
@@ -51,6 +61,7 @@ export function bytesAtHand(bytes: Uint8Array): OpenedSource {
       checkSize(name, copy.byteLength, maxBytes);
       return copy;
     },
+    discard: nothing,
   };
 }
 
@@ -78,7 +89,7 @@ export function file(path: string, name: string): OpenedSource {
   };
   const read = (limits: ReadLimits) =>
     readable(name, limits, () => readFile(limits), hintFor(path));
-  return { name, places: openFiles, read };
+  return { name, places: openFiles, read, discard: nothing };
 }
 
 /** How base64 of a JPEG, PNG, GIF, WebP or TIFF begins. */
@@ -129,13 +140,15 @@ export function wholeOf(
 
 /** An answer of an http or https server. */
 export function webFile(name: string): OpenedSource {
-  return { name, places: downloads, read: (limits) => download(name, name, limits) };
+  const read = (limits: ReadLimits) => download(name, name, limits);
+  return { name, places: downloads, read, discard: nothing };
 }
 
 /** A data URL. */
 export function dataUrl(href: string): OpenedSource {
   const name = `a data URL of ${href.length} characters`;
-  return { name, places: undefined, read: (limits) => download(href, name, limits) };
+  const read = (limits: ReadLimits) => download(href, name, limits);
+  return { name, places: undefined, read, discard: nothing };
 }
 
 async function download(url: string, name: string, limits: ReadLimits): Promise<Uint8Array> {
@@ -184,7 +197,16 @@ export function nodeStream(stream: Readable, name = "a stream"): OpenedSource {
     const release = onAbort(limits.signal, () => void stream.destroy());
     return readable(name, limits, () => collect(stream, name, limits.maxBytes)).finally(release);
   };
-  return { name, places: undefined, read };
+  const discard = () => {
+    // A socket that was read may have to answer yet.
+    if (!stream.readableEnded) stream.destroy();
+  };
+  return { name, places: undefined, read, discard };
+}
+
+/** Cancels a web stream, unless a reader has it, which then ends it. */
+export function cancelUnread(stream: ReadableStream): void {
+  if (!stream.locked) void stream.cancel().catch(() => {});
 }
 
 /** A web stream, which is read to its end or cancelled. */
@@ -194,6 +216,7 @@ export function webStream(stream: ReadableStream, name = "a stream"): OpenedSour
     name,
     read: (limits) =>
       readable(name, limits, () => collect(readWeb(stream, limits.signal), name, limits.maxBytes)),
+    discard: () => cancelUnread(stream),
   };
 }
 

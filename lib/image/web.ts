@@ -12,8 +12,10 @@ import {
 } from "./objects.js";
 import {
   bytesAtHand,
+  cancelUnread,
   checkSize,
   nodeStream,
+  nothing,
   type OpenedSource,
   webStream,
   wholeOf,
@@ -39,6 +41,7 @@ export function openBlob(blob: BlobLike): OpenedSource {
       if (isWebStream(stream)) return webStream(stream, name).read(limits);
       return wholeOf(() => blob.arrayBuffer(), name, limits);
     },
+    discard: nothing,
   };
 }
 
@@ -59,17 +62,21 @@ export function openBody(source: BodyLike, argument: string): OpenedSource {
   const { status, statusText } = source as { status?: unknown; statusText?: unknown };
   if (typeof status === "number" && (status < 200 || status > 299)) {
     const message = `Expected a status of 2xx but received ${status} ${statusText ?? ""}`.trim();
+    const discard = () => {
+      if (isWebStream(body)) cancelUnread(body);
+      else if (isNodeStream(body)) body.destroy();
+    };
     const read = async () => {
-      if (isWebStream(body)) void body.cancel().catch(() => {});
+      discard();
       throw imageError(name, "IMAGE_UNREADABLE", message);
     };
-    return { name, places: undefined, read };
+    return { name, places: undefined, read, discard };
   }
   if (isNodeStream(body)) return nodeStream(body, name);
   if (isWebStream(body)) return webStream(body, name);
   if (body === null) return { ...bytesAtHand(new Uint8Array()), name };
   const read: OpenedSource["read"] = (limits) => wholeOf(() => source.arrayBuffer(), name, limits);
-  return { name, places: undefined, read };
+  return { name, places: undefined, read, discard: nothing };
 }
 
 /** ImageData has no channels: it has 4. */
@@ -107,5 +114,6 @@ export function openRawPixels(source: PixelsLike, argument: string): OpenedSourc
       checkSize(name, length, maxBytes);
       return { data: copy, width, height, channels };
     },
+    discard: nothing,
   };
 }

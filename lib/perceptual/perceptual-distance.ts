@@ -8,6 +8,7 @@ import {
   readOptions,
   typeError,
 } from "../check.js";
+import { discardAll, type OpenedSource } from "../image/read.js";
 import type { ImageSource } from "../image/source.js";
 import { Tensor, tensorOf } from "../tensor.js";
 import { isFailure } from "../vgg/each.js";
@@ -136,6 +137,7 @@ export async function perceptualDistance(
   const { model, map, resize, signal, batchSize, maxPixels } = checkOptions(options);
   const graphOf = graphsOf(model);
   let reads: ReadPair[];
+  let sources: OpenedSource[] = [];
   if (tensorOf(a, "a") !== undefined) {
     if (resize !== undefined)
       throw rangeError("no value, since Tensors are not resized,", "options.resize", resize);
@@ -144,20 +146,27 @@ export async function perceptualDistance(
     const orientation = model.preprocessing?.orientation ?? true;
     const reading = { resize, maxPixels, orientation, resizeName: "the option resize" };
     const call = {};
-    reads = openImages(a, b).map((pair) => imagePair(pair, reading, call));
+    const pairs = openImages(a, b);
+    sources = pairs.flatMap((pair) => pair.map(({ source }) => source));
+    reads = pairs.map((pair) => imagePair(pair, reading, call));
   }
   const all = { batchSize, signal, maxPixels: maxRunPixels, wantsMap: map };
   const distances: PairDistance[] = [];
   let size: readonly [height: number, width: number] | undefined;
-  for await (const outcome of comparePairwise(graphOf, reads, all)) {
-    if (isFailure(outcome)) throw outcome.error;
-    const { height, width, distance } = outcome;
-    size ??= [height, width];
-    if (map && (size[0] !== height || size[1] !== width)) {
-      const received = `${size[1]} × ${size[0]} and ${width} × ${height}`;
-      throw new RangeError(`Expected pairs of one size for options.map but received ${received}`);
+  try {
+    for await (const outcome of comparePairwise(graphOf, reads, all)) {
+      if (isFailure(outcome)) throw outcome.error;
+      const { height, width, distance } = outcome;
+      size ??= [height, width];
+      if (map && (size[0] !== height || size[1] !== width)) {
+        const received = `${size[1]} × ${size[0]} and ${width} × ${height}`;
+        throw new RangeError(`Expected pairs of one size for options.map but received ${received}`);
+      }
+      distances.push(distance);
     }
-    distances.push(distance);
+  } catch (error) {
+    discardAll(sources);
+    throw error;
   }
   return {
     total: distances.map(({ total }) => total),

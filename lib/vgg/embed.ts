@@ -11,6 +11,7 @@ import {
   type PreprocessingOptions,
   recordPixels,
 } from "../image/preprocessing.js";
+import { discardAll } from "../image/read.js";
 import { type ImageSource, type OpenedSource, openSource, openSources } from "../image/source.js";
 import { copyArray } from "../order.js";
 import { elementCount, nativeData, Tensor, tensorOf } from "../tensor.js";
@@ -136,9 +137,14 @@ export class Embedder {
     const length = lengthOf(this.#pixelGraph(this.#imagePreprocessing()));
     const all = allocate(sources.length, length);
     let index = 0;
-    for await (const result of this.each(sources.values(), (source) => source)) {
-      if (isFailure(result)) throw result.error;
-      all.set(result.embedding, index++ * length);
+    try {
+      for await (const result of this.each(sources.values(), (source) => source)) {
+        if (isFailure(result)) throw result.error;
+        all.set(result.embedding, index++ * length);
+      }
+    } catch (error) {
+      discardAll(sources);
+      throw error;
     }
     return new Tensor([sources.length, length], all);
   }

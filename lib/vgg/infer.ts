@@ -4,6 +4,7 @@ import { DeviceTensor } from "../device/device.js";
 import { VggError } from "../errors.js";
 import type { ProfileOptions } from "../graph/profile.js";
 import type { Preprocessing } from "../image/preprocessing.js";
+import { discardAll } from "../image/read.js";
 import { type ImageSource, type OpenedSource, openSource, openSources } from "../image/source.js";
 import { elementCount, Tensor } from "../tensor.js";
 import { classifyAll, type Prediction } from "./classify.js";
@@ -121,9 +122,14 @@ export async function classifyImages(
   const isArray = Array.isArray(images);
   const sources = isArray ? openSources(images, "images") : [openSource(images, "image")];
   const predictions: (readonly Prediction[])[] = [];
-  for await (const classified of classify(sources.values(), (source) => source)) {
-    if (isFailure(classified)) throw classified.error;
-    predictions.push(classified.predictions);
+  try {
+    for await (const classified of classify(sources.values(), (source) => source)) {
+      if (isFailure(classified)) throw classified.error;
+      predictions.push(classified.predictions);
+    }
+  } catch (error) {
+    discardAll(sources);
+    throw error;
   }
   return isArray ? predictions : predictions[0]!;
 }
