@@ -126,9 +126,20 @@ describe("vgg compare of two images", () => {
     });
   });
 
+  it("limits the pixels of an image, and names the flag", () => {
+    expect(compare(["a.png", "b.png", "--max-pixels", "3072"]).status).toBe(0);
+    const { status, stderr } = compare(["a.png", "b.png", "--max-pixels", "3071"]);
+    expect(status).toBe(1);
+    // The two images are read at once.
+    expect(stderr).toMatch(
+      /^vgg: [ab]\.png: Expected at most 3071 pixels but it has 64 × 48; --max-pixels sets the limit\n$/,
+    );
+  });
+
   it.each([
     [["a.png", "after"], 'vgg: Expected a file, as A is, for B but received "after"'],
     [["after", "a.png"], 'vgg: Expected a folder, as A is, for B but received "a.png"'],
+    [["a.png", "b.png", "--max-pixels", "0"], "for --max-pixels but received 0"],
     [["-", "-"], 'vgg: Expected standard input once for B but received "-"'],
     [["a.png", "b.png", "--map", "diff.jpg"], "vgg: Expected a name that ends in .png for --map"],
     [["a.png", "b.png", "--map", "./a.png"], "vgg: Expected another path than A and B for --map"],

@@ -32,6 +32,9 @@ interface CompareOptions extends Omit<WeightsOptions, "resize"> {
   size?: number;
 }
 
+/** The default of --max-pixels. */
+const usualMaxPixels = 100_000_000;
+
 /** Parses a distance. */
 function distance(value: string): number {
   if (value.trim() === "" || !(Number(value) >= 0 && Number.isFinite(Number(value))))
@@ -61,6 +64,7 @@ export function compareCommand(): Command {
       "resize both, so that the shorter side of A has this length",
       integer,
     )
+    .option("--max-pixels <count>", `limit of an image (default: ${usualMaxPixels})`, integer)
     .action(compare);
 }
 
@@ -69,7 +73,8 @@ type Result =
   | { readonly name: string; readonly error: unknown };
 
 async function compare(a: string, b: string, options: CompareOptions): Promise<void> {
-  const { map, size, threshold } = options;
+  const { map, size, threshold, maxPixels = usualMaxPixels } = options;
+  checkInteger(maxPixels, "--max-pixels", 1, 2 ** 31 - 1);
   if (size !== undefined) checkInteger(size, "--size", minSide, 16_384);
   if (a === "-" && b === "-") throw rangeError("standard input once", "B", b);
   const found = await findPairs(a, b);
@@ -82,7 +87,8 @@ async function compare(a: string, b: string, options: CompareOptions): Promise<v
   }
   if (options.verbose === true) saySkipped(found.leftOut);
   const start = performance.now();
-  const { resize: _, ...loading } = options; // of the pairs, not of the preprocessing
+  // --resize and --max-pixels are of the pairs, not of the preprocessing.
+  const { resize: _, maxPixels: __, ...loading } = options;
   const model = await loadModel({ ...loading, arch: "vgg16" });
   const progress = options.quiet ? undefined : progressLine("pairs", found.pairs.length);
   const results: Result[] = [];
@@ -118,11 +124,11 @@ async function compare(a: string, b: string, options: CompareOptions): Promise<v
 async function* measure(
   model: Vgg,
   { pairs, isFolders }: FoundPairs,
-  { map, threshold, resize, size, batchSize }: CompareOptions,
+  { map, threshold, resize, size, batchSize, maxPixels = usualMaxPixels }: CompareOptions,
 ): AsyncGenerator<Result> {
   const to: PerceptualResize | undefined = size ?? (resize ? "a" : undefined);
   const orientation = model.preprocessing?.orientation ?? true;
-  const reading = { resize: to, maxPixels: 100_000_000, orientation, resizeName: "--resize" };
+  const reading = { resize: to, maxPixels, orientation, resizeName: "--resize" };
   const call = {};
   /** The pixels of pairs under way, for their maps. */
   const pixels = new Map<number, Pair>();
