@@ -277,9 +277,11 @@ class Machine {
       this.#stack.push(new Inert(isIndirect && owner !== undefined ? owner.name : callee.name));
       return;
     }
-    // Count the items: a pickle may pass the same long list to many calls.
-    if (Array.isArray(first)) this.#count(first.length);
-    if (first instanceof Dict) this.#count(first.entries.size);
+    // Count the items: a pickle may pass the same long list to many calls. A defaultdict copies its second argument.
+    for (const item of args.items.slice(0, 2)) {
+      if (Array.isArray(item)) this.#count(item.length);
+      if (item instanceof Dict) this.#count(item.entries.size);
+    }
     const value = this.#handler.reduce(callee.name, args.items) ?? new Inert(callee.name);
     if (value instanceof Dict) this.#pushDict(value);
     else this.#stack.push(value);

@@ -135,6 +135,9 @@ describe("what lies beside the state dict", () => {
     const counters = `}(${Array.from({ length: 40_000 }, (_, i) => `${int(i)}N`).join("")}u\x85q\x00`;
     const copies = `${counters}0ccollections\nCounter\nq\x01](${"h\x01h\x00R".repeat(500)}e`;
     expect((await refusal(beside(copies))).code).toBe("CHECKPOINT_LIMIT");
+    const items = counters.slice(0, -"\x85q\x00".length);
+    const defaults = `${items}q\x000ccollections\ndefaultdict\nq\x01](${"h\x01Nh\x00\x86R".repeat(500)}e`;
+    expect((await refusal(beside(defaults))).code).toBe("CHECKPOINT_LIMIT");
   });
 });
 
