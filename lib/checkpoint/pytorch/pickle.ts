@@ -21,11 +21,14 @@ export interface PickleHandler {
 export const maxPickleBytes = 64 * 2 ** 20;
 
 const limits = {
-  // Counts opcodes and the items of list arguments.
+  // Counts opcodes, the items of list and dictionary arguments, and the characters of names.
   steps: 5_000_000,
   // A dictionary takes one byte of the pickle and about 250 bytes of memory.
   dicts: 100_000,
 };
+
+/** A name of this many characters counts as one more step. */
+const charactersPerStep = 16;
 
 /**
  * Reads the pickle that begins at `start`. Returns its value and its end.
@@ -303,6 +306,8 @@ class Machine {
   }
 
   #name(module: string, name: string): Name | Inert {
+    // Count the characters: a pickle may join the same long texts to names again and again.
+    this.#count(Math.floor((module.length + name.length) / charactersPerStep));
     const full = `${module}.${name}`;
     return this.#handler.isKnown(full) ? new Name(full) : new Inert(full);
   }

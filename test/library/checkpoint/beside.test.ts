@@ -138,6 +138,9 @@ describe("what lies beside the state dict", () => {
     const items = counters.slice(0, -"\x85q\x00".length);
     const defaults = `${items}q\x000ccollections\ndefaultdict\nq\x01](${"h\x01Nh\x00\x86R".repeat(500)}e`;
     expect((await refusal(beside(defaults))).code).toBe("CHECKPOINT_LIMIT");
+    const half = `${text("a".repeat(2 ** 20))}q\x000`;
+    const names = `${half}](${"h\x00h\x00\x93".repeat(2000)}e`;
+    expect((await refusal(beside(names))).code).toBe("CHECKPOINT_LIMIT");
   });
 });
 
