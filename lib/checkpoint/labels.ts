@@ -37,6 +37,8 @@ const nameKeys = ["name", "label", "class"];
 const indexKeys = ["id", "index", "idx"];
 /** Fields of such an object that are looked at. */
 const maxFields = 32;
+/** Entries of dictionaries that are looked at. A hostile pickle may give one long dictionary to many objects. */
+const maxEntries = 4_000_000;
 
 function usualName(key: unknown): string | undefined {
   if (typeof key !== "string" || key.length > maxNameLength) return undefined;
@@ -66,9 +68,22 @@ class Reader {
   #source: LabelSource;
   /** What each list and map was read as. A hostile pickle may put one long list under many names. */
   #forms = new Map<unknown, Found>();
+  #entriesLeft = maxEntries;
 
   constructor(source: LabelSource) {
     this.#source = source;
+  }
+
+  /** Returns labels, unless they are wrong or not all entries could be looked at. */
+  answer(found: Found): Labels | undefined {
+    return found === wrong || this.#entriesLeft < 0 ? undefined : found;
+  }
+
+  #entries(value: unknown): (readonly [key: unknown, value: unknown])[] {
+    if (this.#entriesLeft < 0) return [];
+    const entries = [...(this.#source.entries(value) ?? [])];
+    this.#entriesLeft -= entries.length;
+    return entries;
   }
 
   /** Reads a value that is itself a list or a map. Undefined if it is of no such form. */
@@ -80,7 +95,7 @@ class Reader {
   #readForm(value: unknown): Found {
     const items = this.#source.items(value);
     if (items !== undefined) return this.#list(items);
-    const entries = [...(this.#source.entries(value) ?? [])];
+    const entries = this.#entries(value);
     if (entries.length === 0) return undefined;
     const isKeyIndex = entries.every(([key]) => indexOf(key) !== undefined);
     const isKeyText = entries.every(([key]) => typeof key === "string");
@@ -97,7 +112,7 @@ class Reader {
 
   /** Reads the entries under usual names. Maps from or to numbers are surer than lists. */
   named(value: unknown): Found {
-    const known = [...(this.#source.entries(value) ?? [])].flatMap(([key, item]) => {
+    const known = this.#entries(value).flatMap(([key, item]) => {
       const name = usualName(key);
       return name === undefined ? [] : [{ name, item }];
     });
@@ -115,7 +130,7 @@ class Reader {
 
   /** Reads the entries under usual names one level down, if only one answer is there. */
   nested(value: unknown): Found {
-    const inner = new Set([...(this.#source.entries(value) ?? [])].map(([, item]) => item));
+    const inner = new Set(this.#entries(value).map(([, item]) => item));
     return onlyOne([...inner].map((item) => this.named(item)));
   }
 
@@ -172,8 +187,7 @@ function onlyOne(all: readonly Found[]): Found {
  */
 export function labelsBeside(value: unknown, source: LabelSource = json): Labels | undefined {
   const reader = new Reader(source);
-  const found = reader.named(value) ?? reader.nested(value);
-  return found === wrong ? undefined : found;
+  return reader.answer(reader.named(value) ?? reader.nested(value));
 }
 
 /**
@@ -186,7 +200,7 @@ export function labelsBeside(value: unknown, source: LabelSource = json): Labels
  * @returns undefined if it has none of these forms, if numbers are missing or occur twice, or if two places contradict
  */
 export function labelsFrom(value: unknown): Labels | undefined {
-  const found = new Reader(json).form(value);
-  if (found !== undefined) return found === wrong ? undefined : found;
-  return labelsBeside(value);
+  const reader = new Reader(json);
+  const found = reader.form(value);
+  return found === undefined ? labelsBeside(value) : reader.answer(found);
 }
