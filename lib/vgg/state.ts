@@ -80,7 +80,10 @@ export class ModelState {
     { tensors }: IdentifiedWeights,
     onProgress: ((progress: Progress) => void) | undefined,
   ): Promise<void> {
-    const counted = onProgress && readingProgress([...tensors.values()], onProgress);
+    const read = [...tensors].flatMap(([name, stored]) =>
+      this.#counters.has(name) ? [] : [stored],
+    );
+    const counted = onProgress && readingProgress(read, onProgress);
     for (const [name, stored] of tensors) {
       if (this.#counters.has(name)) {
         const { data, dtype } = await checkpoint.read(stored);

@@ -28,6 +28,19 @@ describe("onProgress of Vgg.load", () => {
     }
   });
 
+  it("hears of all bytes of a network with counters in the end", async () => {
+    const path = join(folder, "counters.safetensors");
+    await using model = await Vgg.create("vgg11_bn", { ...small, seed: 1 });
+    await model.save(path);
+    let last: Progress | undefined;
+    const onProgress = (progress: Progress) => {
+      last = progress;
+    };
+    await using _ = await Vgg.load(path, { device: testDevice, onProgress });
+    expect(last?.receivedBytes).toBe(last?.totalBytes);
+    expect(last?.totalBytes).toBeGreaterThan(4 * model.parameterCount);
+  });
+
   it("hears of the bytes that are read, and its error ends the load", async () => {
     const path = join(folder, "model.safetensors");
     await using model = await Vgg.create("vgg11", { ...small, seed: 1 });
