@@ -82,10 +82,14 @@ function layerIn(group: Group, segments: readonly string[]): string | undefined 
 
 const maxShownLength = 100;
 
+const hex = (character: string) => character.codePointAt(0)!.toString(16).padStart(4, "0");
+
 /** Returns a name for a message: at most 100 characters, and none that a terminal would obey. */
 export function shownName(name: string): string {
   const cut = name.length > maxShownLength ? `${name.slice(0, maxShownLength - 1)}…` : name;
-  return cut.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, (character) =>
-    JSON.stringify(character).slice(1, -1),
-  );
+  return cut.replace(/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu, (character) => {
+    const shown = JSON.stringify(character).slice(1, -1);
+    // JSON leaves most of these as they are.
+    return shown === character ? `\\u${hex(character)}` : shown;
+  });
 }

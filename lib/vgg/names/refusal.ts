@@ -16,7 +16,7 @@ interface Words {
 
 const inPrograms: Words = {
   arch: (arch) => `load it with "${arch}" or without an architecture`,
-  prefix: (prefix) => `prefix: ${JSON.stringify(prefix)}`,
+  prefix: (prefix) => `prefix: "${shownName(prefix)}"`,
   featuresOnly: (arch) =>
     `Vgg.create("${arch}") makes a classifier, and loadStateDict with strict: false writes these parameters`,
 };

@@ -104,6 +104,10 @@ describe("a file without a whole network", () => {
     expect(message.length).toBeLessThan(1500);
     const obeyed = refusal(extra({ "a\n\u001b[2Jb": [1] })).message;
     expect(obeyed).toContain("Names: a\\n\\u001b[2Jb");
+    const others = refusal(extra({ "\u009b2J\u007f\u2028\u202eb": [1] })).message;
+    expect(others).toContain("Names: \\u009b2J\\u007f\\u2028\\u202eb");
+    const half = refusal(extra({ [`${"x".repeat(98)}\u{1f600}x`]: [1] })).message;
+    expect(half).toContain(`x\\ud83d…`);
     const long = `features${".a".repeat(200_000)}.0.weight`;
     expect(refusal(extra({ [long]: [1], [`${long}x`]: [1] })).message.length).toBeLessThan(1000);
   });
