@@ -37,7 +37,7 @@ export function identifyWeights(
   const { path, arch, prefix } = wanted;
   const candidates = candidatesIn(tensors, prefix);
   const fits = fitAll(arch === undefined ? architectures : [arch], candidates);
-  const complete = completeNetworks(fits);
+  const complete = completeNetworks(fits, prefix);
   if (complete.length > 1) throw severalNetworks(wanted, complete);
   const [found] = complete;
   if (found === undefined) {
@@ -58,14 +58,18 @@ export function identifyWeights(
   };
 }
 
-/** Returns the fits without a fault, each network once. A network under several prefixes counts if none is under one. */
-function completeNetworks(fits: readonly Fit[]): Fit[] {
+/**
+ * Returns the fits without a fault, each network once. A network under several prefixes counts if none is under one.
+ * @param prefix what was asked for: a network under just this one counts before those under longer ones
+ */
+function completeNetworks(fits: readonly Fit[], prefix?: string): Fit[] {
   const complete = fits.filter((fit) => faults(fit) === 0);
   const single = complete.filter(({ prefix }) => prefix !== undefined);
   const networks: Fit[] = [];
   for (const fit of single.length > 0 ? single : complete)
     if (!networks.some((other) => isSameNetwork(fit, other))) networks.push(fit);
-  return networks;
+  const exact = networks.filter((fit) => prefix !== undefined && fit.prefix === prefix);
+  return exact.length > 0 ? exact : networks;
 }
 
 /** Whether two fits have the same tensors, as a module that is a part of two others has. */

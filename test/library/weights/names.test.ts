@@ -243,6 +243,17 @@ describe("several networks", () => {
     expect(none.message).toContain('prefix: "studnet." but they are features.0.weight');
   });
 
+  it("are told apart by the whole prefix of one, if the other's begins with it", () => {
+    const outer = renamed(plain, (name) => `net.${name}`);
+    const inner = renamed(stateDict("vgg11"), (name) => `net.teacher.${name}`);
+    const both = merged(inner, outer);
+    expect(refusal(both, undefined, "ne").message).toContain("the file has 2");
+    const own = identify(both, undefined, "net.");
+    expect(own.tensors.get("features.0.weight")).toBe(outer.get("net.features.0.weight"));
+    expect(own.ignored).toEqual([...inner.keys()]);
+    expect(identify(both, undefined, "net.teacher.").ignored).toEqual([...outer.keys()]);
+  });
+
   it("are refused if single parameters are there twice", () => {
     const head = extra({ "old.classifier.6.weight": [10, 4096], "old.classifier.6.bias": [10] });
     const split = renamed(plain, (name) => (name.startsWith("features") ? "a." : "b.") + name);
