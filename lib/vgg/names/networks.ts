@@ -52,8 +52,8 @@ export function candidatesIn(
   for (const [name, tensor] of tensors) {
     if (prefix !== undefined && !name.startsWith(prefix)) continue;
     const place = placeOf(name);
-    if (place !== undefined && (prefix !== "" || place.prefix === ""))
-      found.push({ name, tensor, place });
+    const isWanted = prefix !== "" || place?.groups.some((group) => !group.includes("."));
+    if (place !== undefined && isWanted) found.push({ name, tensor, place });
   }
   return found;
 }
@@ -61,11 +61,11 @@ export function candidatesIn(
 /** Fits each architecture to the candidates under each prefix, and to all candidates together. */
 export function fitAll(archs: readonly Architecture[], candidates: readonly Candidate[]): Fit[] {
   const byPrefix = new Map<string, Candidate[]>();
+  const inside = new Map<string, Candidate[]>();
   for (const candidate of candidates) {
-    const { prefix } = candidate.place;
-    const own = byPrefix.get(prefix);
-    if (own === undefined) byPrefix.set(prefix, [candidate]);
-    else own.push(candidate);
+    const { prefix, group, groups } = candidate.place;
+    add(byPrefix, prefix, candidate);
+    for (const outer of groups) if (outer !== group) add(inside, outer, candidate);
   }
   const single = [...byPrefix]
     .filter(([, own]) => own.length >= minParameters)
@@ -73,24 +73,32 @@ export function fitAll(archs: readonly Architecture[], candidates: readonly Cand
     .slice(0, maxPrefixes);
   return archs.flatMap((arch) => {
     const table = parameterTable(topology(arch));
-    const fits = single.map(([prefix, own]) => fitOne(arch, table, own, prefix));
+    const fits = single.map(([prefix, own]) => fitOne(arch, table, own, prefix, inside));
     return byPrefix.size > 1 ? [...fits, fitOne(arch, table, candidates, undefined)] : fits;
   });
 }
 
+function add(lists: Map<string, Candidate[]>, key: string, candidate: Candidate): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [candidate]);
+  else list.push(candidate);
+}
+
+/**
+ * @param candidates those under the prefix, or all
+ * @param inside those under longer prefixes, by the groups in which they lie
+ */
 function fitOne(
   arch: Architecture,
   table: readonly ParameterEntry[],
   candidates: readonly Candidate[],
   prefix: string | undefined,
+  inside: ReadonlyMap<string, readonly Candidate[]> = new Map(),
 ): Fit {
   const byParameter = new Map<string, Candidate[]>();
   for (const candidate of candidates) {
     const { parameter } = candidate.place;
-    if (parameter === undefined) continue;
-    const same = byParameter.get(parameter);
-    if (same === undefined) byParameter.set(parameter, [candidate]);
-    else same.push(candidate);
+    if (parameter !== undefined) add(byParameter, parameter, candidate);
   }
   const picked = new Map<string, Candidate>();
   const missing: string[] = [];
@@ -114,7 +122,7 @@ function fitOne(
   return {
     ...{ arch, prefix, missing, misshapen, clashes },
     chosen: new Map(inOrder.map((candidate) => [candidate.place.parameter!, candidate])),
-    unexpected: unexpectedIn(candidates, table, picked),
+    unexpected: unexpectedIn(candidates, inside, table, picked),
     scheme:
       schemes.find((each) => inOrder.some(({ place }) => place.scheme === each)) ?? "torchvision",
     required: table.filter(({ isOptional }) => !isOptional).length,
@@ -130,27 +138,33 @@ const schemes: readonly Scheme[] = ["timm", "tutorial", "torchvision"];
  */
 function unexpectedIn(
   candidates: readonly Candidate[],
+  inside: ReadonlyMap<string, readonly Candidate[]>,
   table: readonly ParameterEntry[],
   picked: ReadonlyMap<string, Candidate>,
 ): string[] {
   const entries = new Map(table.map((entry) => [entry.name, entry]));
-  const groupOf = ({ place }: Candidate) => `${place.prefix} ${place.group}`;
-  const used = new Set([...picked.values()].map(groupOf));
-  const isUnexpected = (candidate: Candidate) => {
-    const { name, place, tensor } = candidate;
-    if (!used.has(groupOf(candidate)) || harmless.has(name.slice(name.lastIndexOf(".") + 1)))
-      return false;
+  const used = new Set([...picked.values()].map(({ place }) => place.group));
+  const isUnexpected = ({ name, place, tensor }: Candidate, isInner: boolean) => {
+    if (harmless.has(name.slice(name.lastIndexOf(".") + 1))) return false;
     const entry = entries.get(place.parameter ?? "");
     if (entry === undefined) return true;
     const choice = picked.get(entry.name);
     // Without a choice its shape is reported, and one that fits too is reported as a clash.
     return (
       choice !== undefined &&
-      !isOfShape(tensor.shape, expectedShape(entry, picked.get("classifier.6.weight"))) &&
+      (isInner ||
+        !isOfShape(tensor.shape, expectedShape(entry, picked.get("classifier.6.weight")))) &&
       !isSameView(tensor, choice.tensor)
     );
   };
-  return candidates.filter(isUnexpected).map(({ name }) => name);
+  const own = candidates.filter(
+    (candidate) =>
+      candidate.place.groups.some((group) => used.has(group)) && isUnexpected(candidate, false),
+  );
+  const inner = [...used].flatMap((group) => inside.get(group) ?? []);
+  return [...own, ...inner.filter((candidate) => isUnexpected(candidate, true))].map(
+    ({ name }) => name,
+  );
 }
 
 /** Whether two names stand for one tensor, as the names of a module that is a part of two others do. */

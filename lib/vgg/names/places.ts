@@ -8,8 +8,10 @@ export type Scheme = "torchvision" | "timm" | "tutorial";
 export interface Place {
   /** What comes before the group, with its last dot: "model.", or "". */
   readonly prefix: string;
-  /** The group in the file's words, such as "features" or "pre_logits". */
+  /** The whole name of the group, such as "model.features" or "pre_logits". */
   readonly group: string;
+  /** The whole names of all groups in which the name lies: "classifier.head.weight" lies in two. */
+  readonly groups: readonly string[];
   readonly scheme: Scheme;
   /** torchvision's name. Undefined if the name lies in the group but is no parameter of a numbered layer. */
   readonly parameter: string | undefined;
@@ -50,24 +52,26 @@ export function placeOf(name: string): Place | undefined {
   const segments = name.split(".", maxSegments + 1);
   if (segments.length > maxSegments) return undefined;
   const leaf = segments.pop()!;
-  let outside: Place | undefined;
+  let end = name.length - leaf.length - 1;
+  let place: Omit<Place, "groups"> | undefined;
+  const around: string[] = [];
   // The last group counts, so that a network under "features." or "classifier." is found too.
   for (let at = segments.length - 1; at >= 0; at--) {
-    const group = groups.get(segments[at]!);
-    if (group === undefined) continue;
-    const place = {
-      prefix: segments
-        .slice(0, at)
-        .map((segment) => `${segment}.`)
-        .join(""),
-      group: segments[at]!,
-      scheme: group.scheme,
-    };
-    const layer = layerIn(group, segments.slice(at + 1));
-    if (layer !== undefined && leaves.has(leaf)) return { ...place, parameter: `${layer}.${leaf}` };
-    outside ??= { ...place, parameter: undefined };
+    const segment = segments[at]!;
+    const group = groups.get(segment);
+    const start = end - segment.length;
+    if (group !== undefined) {
+      around.push(name.slice(0, end));
+      const layer = leaves.has(leaf) ? layerIn(group, segments.slice(at + 1)) : undefined;
+      const parameter = layer === undefined ? undefined : `${layer}.${leaf}`;
+      if (place === undefined || (place.parameter === undefined && parameter !== undefined)) {
+        const { scheme } = group;
+        place = { prefix: name.slice(0, start), group: name.slice(0, end), scheme, parameter };
+      }
+    }
+    end = start - 1;
   }
-  return outside;
+  return place && { ...place, groups: around };
 }
 
 /** Skips the segments of wrappers up to the layer. What follows the layer is a wrapper's too, such as Sequential's number. */

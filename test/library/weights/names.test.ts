@@ -195,6 +195,12 @@ describe("names beside the network", () => {
     expect(within({ "features.1.running_mean": [64] }).message).toContain(
       "features.1.running_mean",
     );
+    // A layer after the last one, under a name that is a group of other networks.
+    for (const name of ["classifier.head.weight", "classifier.head.fc.weight"])
+      expect(within({ [name]: [10, 4096] }).message).toContain(`Not in vgg11: ${name}`);
+    const wrapped = renamed(stateDict("vgg11"), (name) => `model.${name}`);
+    const last = extra({ "model.classifier.head.weight": [10, 1000] });
+    expect(refusal(merged(wrapped, last)).message).toContain("model.classifier.head.weight");
     // A head of two layers would otherwise give the outputs of the first one.
     const two = renamed(stateDict("vgg11", { numClasses: 256 }), (name) =>
       name.replace("classifier.6.", "classifier.6.0."),
