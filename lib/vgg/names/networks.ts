@@ -21,8 +21,6 @@ export interface Fit {
   readonly scheme: Scheme;
   /** The chosen tensors by torchvision's names, in the order of the file. */
   readonly chosen: ReadonlyMap<string, Candidate>;
-  /** The number of parameters that the architecture requires. */
-  readonly required: number;
   /** torchvision's names of required parameters for which no tensor was found. */
   readonly missing: readonly string[];
   /** Names in the file that lie in the network's own groups and are none of its parameters. */
@@ -125,7 +123,6 @@ function fitOne(
     unexpected: unexpectedIn(candidates, inside, table, picked),
     scheme:
       schemes.find((each) => inOrder.some(({ place }) => place.scheme === each)) ?? "torchvision",
-    required: table.filter(({ isOptional }) => !isOptional).length,
   };
 }
 

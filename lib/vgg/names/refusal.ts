@@ -194,7 +194,7 @@ function hintsAbout(
     hints.push(
       "They come from torch.nn.utils.prune: call prune.remove before the weights are saved.",
     );
-  if (has(/weight_[gvuv]$|\.parametrizations\./))
+  if (has(/weight_[guv]$|\.parametrizations\./))
     hints.push("They come from a parametrization: remove it before the weights are saved.");
   if (clashes.some(([a, b]) => placeOf(a)?.prefix !== placeOf(b)?.prefix))
     hints.push(
