@@ -1,7 +1,6 @@
 // Reads small texts of the command line: from a file, or from standard input for "-".
 import type { Readable } from "node:stream";
-import { fileError, isMissing, wordsOf } from "../files/errors.js";
-import { readWhole } from "../files/read-whole.js";
+import { readNamedFile } from "../files/read-whole.js";
 
 /** The word that stands for standard input. */
 export const standardInput = "-";
@@ -27,10 +26,5 @@ export async function readText(path: string, flag: string): Promise<string> {
     const chunks: Buffer[] = await takeInput(flag).toArray();
     return new TextDecoder().decode(Buffer.concat(chunks));
   }
-  return readWhole(path).catch((cause: NodeJS.ErrnoException) => {
-    if (!isMissing(cause) && cause.code !== "EISDIR") throw fileError(cause, path);
-    throw new RangeError(
-      `Expected a file for ${flag} but received ${path}: ${wordsOf(cause.code!)}`,
-    );
-  });
+  return readNamedFile(path, flag);
 }

@@ -1,5 +1,6 @@
 // Reads a small file whole.
 import { open } from "node:fs/promises";
+import { fileError, isMissing, wordsOf } from "./errors.js";
 
 const pieceBytes = 65_536;
 
@@ -21,4 +22,18 @@ export async function readWhole(path: string): Promise<string> {
     await file.close().catch(() => {}); // what was read stays valid
   }
   return new TextDecoder().decode(Buffer.concat(pieces)); // removes the byte order mark that some editors write
+}
+
+/**
+ * Reads a file that an argument names, as UTF-8.
+ * @param argument the name of the argument or flag, for errors
+ * @throws {RangeError} no such file, or a folder @throws {VggError} FOLDER_UNUSABLE
+ */
+export function readNamedFile(path: string, argument: string): Promise<string> {
+  return readWhole(path).catch((cause: NodeJS.ErrnoException) => {
+    if (!isMissing(cause) && cause.code !== "EISDIR") throw fileError(cause, path);
+    throw new RangeError(
+      `Expected a file for ${argument} but received ${path}: ${wordsOf(cause.code!)}`,
+    );
+  });
 }

@@ -1,8 +1,7 @@
 // Reads class names from a text: one a line, numbered lines, two columns, JSON, or a Python literal.
 import { rangeError, typeError } from "../check.js";
 import { labelsFrom } from "../checkpoint/labels.js";
-import { fileError, isMissing, wordsOf } from "../files/errors.js";
-import { readWhole } from "../files/read-whole.js";
+import { readNamedFile } from "../files/read-whole.js";
 
 /** A number and a name. `isClear`: a character that no name begins with stands between them. */
 interface Numbered {
@@ -148,9 +147,5 @@ export function labelsOfText(text: string, source: string): readonly string[] {
  */
 export async function readLabels(path: string): Promise<readonly string[]> {
   if (typeof path !== "string") throw typeError("a path", "path", path);
-  const text = await readWhole(path).catch((cause: NodeJS.ErrnoException) => {
-    if (!isMissing(cause) && cause.code !== "EISDIR") throw fileError(cause, path);
-    throw new RangeError(`Expected a file for path but received ${path}: ${wordsOf(cause.code!)}`);
-  });
-  return labelsOfText(text, path);
+  return labelsOfText(await readNamedFile(path, "path"), path);
 }
