@@ -82,8 +82,15 @@ function interpolationOf(config: Fields): StatedPart {
   return stated("resample", value);
 }
 
-/** Reads an object of preprocessor_config.json. */
-export function readHuggingFace(config: Fields, path: string): Statement {
+/** Every image processor has one of these fields. Processors of sound and text have none. */
+const imageFields = ["image_mean", "image_std", "size", "crop_size", "resample", "do_resize"];
+
+/**
+ * Reads an object of preprocessor_config.json.
+ * @returns undefined if it is not about images
+ */
+export function readHuggingFace(config: Fields, path: string): Statement | undefined {
+  if (!imageFields.some((name) => Object.hasOwn(config, name))) return undefined;
   const { resize, crop } = sizesOf(config);
   const mean = field(config, "do_flip_channel_order")
     ? problem("do_flip_channel_order", "false", true)

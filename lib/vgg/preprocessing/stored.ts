@@ -106,7 +106,7 @@ export async function readStated(
 
 /**
  * Reads the files beside weights: Hugging Face's preprocessor_config.json and timm's config.json. A config.json of
- * another program or of another architecture counts as none.
+ * another program or of another architecture counts as none, and so does a processor of sound or text.
  * @throws {VggError} CHECKPOINT_CORRUPT preprocessor_config.json is not a JSON object
  * @throws {VggError} CHECKPOINT_UNREADABLE
  */
@@ -130,7 +130,8 @@ async function readFilesBeside(
       const message = `${processorPath}: Expected a JSON object but received other text`;
       throw new VggError("CHECKPOINT_CORRUPT", message);
     }
-    statements.unshift(readHuggingFace(processor, processorPath));
+    const statement = readHuggingFace(processor, processorPath);
+    if (statement !== undefined) statements.unshift(statement);
   }
   return { statements, labels: timm === undefined ? undefined : labelsFrom(config) };
 }

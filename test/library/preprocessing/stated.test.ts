@@ -161,6 +161,12 @@ describe("Hugging Face's preprocessor_config.json", () => {
     expect(follow(read(config))).toEqual({ ...usual, ...expected });
   });
 
+  it("counts as none if it is about sound or text", () => {
+    const whisper = { feature_extractor_type: "WhisperFeatureExtractor", sampling_rate: 16_000 };
+    expect(read({ ...whisper, do_normalize: false, feature_size: 80 })).toBeUndefined();
+    expect(read({})).toBeUndefined();
+  });
+
   it.each<[Record<string, unknown>, string]>([
     [{ ...clip, rescale_factor: 1 / 127.5 }, "1 / 255 for rescale_factor"],
     [{ ...clip, do_rescale: false }, "true for do_rescale but received false"],
