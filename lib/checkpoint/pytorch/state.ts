@@ -1,6 +1,7 @@
 // The state dict and the labels in an unpickled object, and the contents that they make.
 import { describe } from "../../check.js";
 import type { DType } from "../../dtype.js";
+import { onCommandLine } from "../../errors.js";
 import {
   type Contents,
   checkView,
@@ -69,9 +70,10 @@ function findStateDict(file: CheckpointFile, root: PickleValue, { key }: ReadOpt
   const usual = inner.filter((name) => usualKeys.includes(name));
   const candidates = usual.length > 0 ? usual : inner;
   if (candidates.length > 1) {
-    throw format(
-      `Expected one dictionary of tensors but found ${candidates.join(", ")}; choose with the option key`,
-    );
+    const choose = (by: string) =>
+      `Expected one dictionary of tensors but found ${describe(candidates)}; choose with ${by}`;
+    const error = format(choose("the option key"));
+    throw onCommandLine(error, `${file.path}: ${choose("--key")}`);
   }
   const hasOwn = hasTensors(root);
   // A checkpoint may store a number as a tensor beside its state dict. A state dict contains no dictionary.

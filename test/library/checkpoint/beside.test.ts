@@ -1,6 +1,7 @@
 // What may lie beside a state dict, Python 2's strings, and unusual tensors.
 import { describe, expect, it } from "vitest";
 import { openCheckpoint } from "../../../lib/checkpoint/open.ts";
+import { commandLineMessage } from "../../../lib/errors.ts";
 import { readCheckpoint } from "../../../lib/index.ts";
 import { file, folder, refusal, stateDict, tensor, write } from "../../support/checkpoint-files.ts";
 import { int, pickle, rebuilt, storage, text } from "../../support/pickle.ts";
@@ -85,6 +86,16 @@ describe("what lies beside the state dict", () => {
       code: "CHECKPOINT_UNSAFE",
     });
     expect((await readCheckpoint(path, { key: "model" })).size).toBe(1);
+  });
+
+  it("is refused if several are state dicts, with their names cut", async () => {
+    const names = Array.from({ length: 20 }, (_, i) => `${i}${"x".repeat(1000)}`);
+    const dicts = names.map((name) => `${text(name)}}${text("w")}${whole}s`);
+    const error = await refusal(file(pickle(`}(${dicts.join("")}u`)));
+    expect(error.code).toBe("CHECKPOINT_FORMAT");
+    expect(error.message).toMatch(/but found \["0x.*… 20 items\]; choose with the option key$/);
+    expect(error.message.length).toBeLessThan(1200);
+    expect(commandLineMessage(error)).toMatch(/; choose with --key$/);
   });
 
   it("is named by its class if a helper makes it", async () => {
