@@ -41,7 +41,7 @@ function unsupported(path: string, message: string, part: Part, cause?: unknown)
   const error = new VggError("CHECKPOINT_UNSUPPORTED", whole(`the option preprocess.${part}`), {
     cause,
   });
-  return onCommandLine(error, whole(`--${part}`));
+  return onCommandLine(error, whole(part === "orientation" ? "--no-orientation" : `--${part}`));
 }
 
 /** Returns the length of the shorter side in proportion, if the image size is another than the statement's. */

@@ -1,5 +1,6 @@
 // Preprocessing that files state: safetensors' metadata, timm's config.json, Hugging Face's preprocessor_config.json.
 import { describe, expect, it } from "vitest";
+import { commandLineMessage } from "../../../lib/errors.ts";
 import { defaultPreprocessing } from "../../../lib/image/preprocessing.ts";
 import { type Preprocessing, VggError } from "../../../lib/index.ts";
 import { readHuggingFace } from "../../../lib/vgg/preprocessing/hugging-face.ts";
@@ -221,6 +222,8 @@ describe("safetensors' metadata", () => {
       /^m\.safetensors: Expected an integer from 1 to 16384 or "squash" for metadata preprocessing\.resize but received -1/,
     );
     expect(follow(wrong, { resize: 300 })).toEqual({ ...usual, resize: 300 });
+    const turned = readMetadata(new Map([["preprocessing", '{"orientation":1}']]), "m");
+    expect(commandLineMessage(refusal(turned))).toMatch(/; --no-orientation overrides it$/);
   });
 
   it("decides before files beside it, and options before both", () => {
