@@ -39,7 +39,7 @@ const arities: Readonly<Record<string, readonly [least: number, most: number]>> 
 };
 
 /** The functions that make tensors which this package cannot read: quantised, sparse, without data. */
-const otherTensors = /^torch\._utils\._rebuild_\w+$/;
+const otherTensors = /^torch\._utils\._rebuild_\w{1,64}$/;
 /** The classes of tensors that are their data alone. */
 const plainClasses = ["torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer"];
 

@@ -275,7 +275,9 @@ class Machine {
     const [first] = args.items;
     if (callee instanceof Inert) {
       // These make an instance of the class that they are given, or take an attribute of it.
-      const isIndirect = /^(copy_?reg|builtins|__builtin__)\.|\._reconstruct$/.test(callee.name);
+      const isIndirect =
+        /^(copy_?reg|builtins|__builtin__)\./.test(callee.name) ||
+        callee.name.endsWith("._reconstruct");
       const owner = first instanceof Inert || first instanceof Name ? first : undefined;
       this.#stack.push(new Inert(isIndirect && owner !== undefined ? owner.name : callee.name));
       return;
@@ -294,7 +296,7 @@ class Machine {
     const target = this.#stack.top();
     if (target instanceof Inert) {
       // An object with slots has a pair of dictionaries.
-      const states = state instanceof Tuple ? state.items : [state];
+      const states = state instanceof Tuple ? state.items.slice(0, 2) : [state];
       target.attributes = states.find((item) => item instanceof Dict) ?? target.attributes;
       return;
     }

@@ -64,7 +64,7 @@ export const dtypes: ReadonlyMap<string, DType> = new Map(
 
 /** PyTorch's other dtypes: complex, quantised, of less than a byte. */
 const unsupportedDtypes =
-  /^torch\.(complex(32|64|128)|c(float|double|half)|q(u?int8|int32|uint4x2|uint2x4)|float\d_\w+|u?int[1-7]|bits\w+)$/;
+  /^torch\.(complex(32|64|128)|c(float|double|half)|q(u?int8|int32|uint4x2|uint2x4)|float\d_\w{1,64}|u?int[1-7]|bits\w{1,64})$/;
 
 export function isUnsupportedDtype(name: string): boolean {
   return unsupportedDtypes.test(name) && !dtypes.has(name);

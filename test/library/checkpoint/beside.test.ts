@@ -153,6 +153,22 @@ describe("what lies beside the state dict", () => {
     const names = `${half}](${"h\x00h\x00\x93".repeat(2000)}e`;
     expect((await refusal(beside(names))).code).toBe("CHECKPOINT_LIMIT");
   });
+
+  it.each<[string, string]>([
+    ["states of 90,000 items", `(${"N".repeat(90_000)}tq\x000${object}${"h\x00b".repeat(200_000)}`],
+    [
+      "calls of a long name",
+      `${text("a")}${text("b".repeat(1e6))}\x93q\x000${"h\x00)R0".repeat(200_000)}N`,
+    ],
+    [
+      "calls of a long name of torch's",
+      `${text("torch._utils")}${text(`_rebuild_${"b".repeat(1e6)}`)}\x93q\x000${"h\x00)R0".repeat(200_000)}N`,
+    ],
+  ])("may be 200,000 %s, which take no time", async (_, value) => {
+    const start = process.cpuUsage();
+    expect((await readCheckpoint(write(beside(value)))).size).toBe(1);
+    expect(process.cpuUsage(start).user).toBeLessThan(5e6);
+  });
 });
 
 describe("Python 2's strings", () => {
