@@ -177,9 +177,12 @@ export class Embedder {
     const [count = 0] = images.shape;
     const isOneRun =
       images instanceof DeviceTensor || images.dtype !== "float32" || count <= batchSize;
-    // A run copies its input itself.
-    const batches = isOneRun ? [images] : batchesOf(images, batchSize);
-    const length = lengthOf(this.#imageGraph(extent));
+    const graph = this.#imageGraph(extent);
+    const length = lengthOf(graph);
+    // A run copies its input itself, and refuses another dtype.
+    if (isOneRun)
+      return new Tensor([count, length], await this.#run(graph, { [inputName]: images }));
+    const batches = batchesOf(images, batchSize);
     const all = allocate(count, length);
     let first = 0;
     for (const batch of batches) {

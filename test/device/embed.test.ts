@@ -253,6 +253,9 @@ describe("Vgg.embed", () => {
     await expect(model.embed(Tensor.zeros([1, 3, 32, 32], "float64") as never)).rejects.toThrow(
       "float32",
     );
+    // The embeddings of so many images could not be allocated, but the dtype is refused first.
+    const bytes = Tensor.zeros([2 ** 24, 3, 1, 1], "uint8");
+    await expect(model.embed(bytes as never, { layer: "features.0" })).rejects.toThrow(TypeError);
     const signal = AbortSignal.abort();
     await expect(model.embed(paths, { signal })).rejects.toMatchObject({ name: "AbortError" });
     expect((await model.embed(paths[0]!)).shape).toEqual([1, 4096]);
