@@ -9,7 +9,7 @@ import {
   fitAll,
   isSameView,
 } from "./names/networks.js";
-import type { Scheme } from "./names/places.js";
+import type { Scheme } from "./names/positions.js";
 import { noNetwork, otherArchitecture, severalNetworks, type Wanted } from "./names/refusal.js";
 import { type Architecture, architectures, topology } from "./topology.js";
 
@@ -90,8 +90,8 @@ function beside(
   { chosen }: Fit,
 ): string[] {
   const taken = new Set<string>();
-  for (const { name, place, tensor } of candidates) {
-    const choice = chosen.get(place.parameter ?? "");
+  for (const { name, position, tensor } of candidates) {
+    const choice = chosen.get(position.parameter ?? "");
     if (choice !== undefined && isSameView(tensor, choice.tensor)) taken.add(name);
   }
   return [...tensors.keys()].filter((name) => !taken.has(name));

@@ -4,13 +4,13 @@ import type { StoredTensor } from "../../checkpoint/checkpoint.js";
 import { elementCount } from "../../tensor.js";
 import { type ParameterEntry, parameterTable } from "../parameters.js";
 import { type Architecture, topology } from "../topology.js";
-import { type Place, placeOf, type Scheme, shownName } from "./places.js";
+import { type Position, positionOf, type Scheme, shownName } from "./positions.js";
 
-/** A tensor of the file with the place of its name. */
+/** A tensor of the file with the position of its name. */
 export interface Candidate {
   readonly name: string;
   readonly tensor: StoredTensor;
-  readonly place: Place;
+  readonly position: Position;
 }
 
 /** How well the tensors under one prefix, or under all prefixes together, fit an architecture. */
@@ -49,9 +49,9 @@ export function candidatesIn(
   const found: Candidate[] = [];
   for (const [name, tensor] of tensors) {
     if (prefix !== undefined && !name.startsWith(prefix)) continue;
-    const place = placeOf(name);
-    const isWanted = prefix !== "" || place?.groups.some((group) => !group.includes("."));
-    if (place !== undefined && isWanted) found.push({ name, tensor, place });
+    const position = positionOf(name);
+    const isWanted = prefix !== "" || position?.groups.some((group) => !group.includes("."));
+    if (position !== undefined && isWanted) found.push({ name, tensor, position });
   }
   return found;
 }
@@ -61,7 +61,7 @@ export function fitAll(archs: readonly Architecture[], candidates: readonly Cand
   const byPrefix = new Map<string, Candidate[]>();
   const inside = new Map<string, Candidate[]>();
   for (const candidate of candidates) {
-    const { prefix, group, groups } = candidate.place;
+    const { prefix, group, groups } = candidate.position;
     add(byPrefix, prefix, candidate);
     for (const outer of groups) if (outer !== group) add(inside, outer, candidate);
   }
@@ -95,7 +95,7 @@ function fitOne(
 ): Fit {
   const byParameter = new Map<string, Candidate[]>();
   for (const candidate of candidates) {
-    const { parameter } = candidate.place;
+    const { parameter } = candidate.position;
     if (parameter !== undefined) add(byParameter, parameter, candidate);
   }
   const picked = new Map<string, Candidate>();
@@ -116,13 +116,14 @@ function fitOne(
     if (other !== undefined) clashes.push([first.name, other.name]);
     picked.set(entry.name, first);
   }
-  const inOrder = candidates.filter((each) => picked.get(each.place.parameter ?? "") === each);
+  const inOrder = candidates.filter((each) => picked.get(each.position.parameter ?? "") === each);
   return {
     ...{ arch, prefix, missing, misshapen, clashes },
-    chosen: new Map(inOrder.map((candidate) => [candidate.place.parameter!, candidate])),
+    chosen: new Map(inOrder.map((candidate) => [candidate.position.parameter!, candidate])),
     unexpected: unexpectedIn(candidates, inside, table, picked),
     scheme:
-      schemes.find((each) => inOrder.some(({ place }) => place.scheme === each)) ?? "torchvision",
+      schemes.find((each) => inOrder.some(({ position }) => position.scheme === each)) ??
+      "torchvision",
   };
 }
 
@@ -140,10 +141,10 @@ function unexpectedIn(
   picked: ReadonlyMap<string, Candidate>,
 ): string[] {
   const entries = new Map(table.map((entry) => [entry.name, entry]));
-  const used = new Set([...picked.values()].map(({ place }) => place.group));
-  const isUnexpected = ({ name, place, tensor }: Candidate, isInner: boolean) => {
+  const used = new Set([...picked.values()].map(({ position }) => position.group));
+  const isUnexpected = ({ name, position, tensor }: Candidate, isInner: boolean) => {
     if (harmless.has(name.slice(name.lastIndexOf(".") + 1))) return false;
-    const entry = entries.get(place.parameter ?? "");
+    const entry = entries.get(position.parameter ?? "");
     if (entry === undefined) return true;
     const choice = picked.get(entry.name);
     // Without a choice its shape is reported, and one that fits too is reported as a clash.
@@ -156,7 +157,7 @@ function unexpectedIn(
   };
   const own = candidates.filter(
     (candidate) =>
-      candidate.place.groups.some((group) => used.has(group)) && isUnexpected(candidate, false),
+      candidate.position.groups.some((group) => used.has(group)) && isUnexpected(candidate, false),
   );
   const inner = [...used].flatMap((group) => inside.get(group) ?? []);
   return [...own, ...inner.filter((candidate) => isUnexpected(candidate, true))].map(

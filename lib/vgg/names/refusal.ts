@@ -5,7 +5,7 @@ import { parameterTable } from "../parameters.js";
 import { type Architecture, architectures, topology } from "../topology.js";
 import { type Candidate, type Fit, faults } from "./networks.js";
 import { networkOf } from "./others.js";
-import { placeOf, shownName } from "./places.js";
+import { positionOf, shownName } from "./positions.js";
 
 /** What a caller does about a refusal: in a program, or on the command line. */
 interface Words {
@@ -135,7 +135,9 @@ function bestFit(fits: readonly Fit[], arch: Architecture | undefined): Fit | un
 function partialNetwork(wanted: Wanted, fit: Fit, candidates: readonly Candidate[]): VggError {
   const { arch, chosen, missing, unexpected, misshapen, clashes } = fit;
   const expected = `Expected ${wanted.arch === undefined ? `a whole ${arch}, which the file is most like,` : wantedName(wanted)} but`;
-  const hasClassifier = candidates.some(({ place }) => place.parameter?.startsWith("classifier."));
+  const hasClassifier = candidates.some(({ position }) =>
+    position.parameter?.startsWith("classifier."),
+  );
   const isIn = (name: string) => unexpected.some((each) => each.endsWith(name));
   if (isIn("classifier.1.weight") && isIn("classifier.4.weight")) {
     return mismatch(
@@ -196,7 +198,7 @@ function hintsAbout(
     );
   if (has(/weight_[guv]$|\.parametrizations\./))
     hints.push("They come from a parametrization: remove it before the weights are saved.");
-  if (clashes.some(([a, b]) => placeOf(a)?.prefix !== placeOf(b)?.prefix))
+  if (clashes.some(([a, b]) => positionOf(a)?.prefix !== positionOf(b)?.prefix))
     hints.push(
       `Choose one of two networks with ${words.prefix("NAME.")}, which keeps the names that begin so.`,
     );
@@ -208,10 +210,10 @@ function bareFeatures(names: readonly string[]): Architecture | undefined {
   const found = new Set<string>();
   let before: string | undefined;
   for (const name of names) {
-    const [, prefix, place] = /^(|.*\.)(\d{1,3}\.\w+)$/.exec(name) ?? [];
-    if (place === undefined || (before ?? prefix) !== prefix) return undefined;
+    const [, prefix, position] = /^(|.*\.)(\d{1,3}\.\w+)$/.exec(name) ?? [];
+    if (position === undefined || (before ?? prefix) !== prefix) return undefined;
     before = prefix;
-    found.add(`features.${place}`);
+    found.add(`features.${position}`);
   }
   return architectures.find((arch) => {
     const table = parameterTable(topology(arch)).filter(({ name }) => name.startsWith("features."));

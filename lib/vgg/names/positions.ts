@@ -5,7 +5,7 @@ import { optionOf } from "../../check.js";
 export type Scheme = "torchvision" | "timm" | "tutorial";
 
 /** The part of a name that fits a VGG. */
-export interface Place {
+export interface Position {
   /** What comes before the group, with its last dot: "model.", or "". */
   readonly prefix: string;
   /** The whole name of the group, such as "model.features" or "pre_logits". */
@@ -47,13 +47,13 @@ const leaves = new Set(["weight", "bias", "running_mean", "running_var", "num_ba
 /** No wrapper nests this deep. The bound keeps the search linear in the length of a hostile file's names. */
 const maxSegments = 32;
 
-/** Finds the place of a name, or returns undefined if no segment is a group of a VGG. */
-export function placeOf(name: string): Place | undefined {
+/** Finds the position of a name, or returns undefined if no segment is a group of a VGG. */
+export function positionOf(name: string): Position | undefined {
   const segments = name.split(".", maxSegments + 1);
   if (segments.length > maxSegments) return undefined;
   const leaf = segments.pop()!;
   let end = name.length - leaf.length - 1;
-  let place: Omit<Place, "groups"> | undefined;
+  let position: Omit<Position, "groups"> | undefined;
   const around: string[] = [];
   // The last group counts, so that a network under "features." or "classifier." is found too.
   for (let at = segments.length - 1; at >= 0; at--) {
@@ -64,14 +64,14 @@ export function placeOf(name: string): Place | undefined {
       around.push(name.slice(0, end));
       const layer = leaves.has(leaf) ? layerIn(group, segments.slice(at + 1)) : undefined;
       const parameter = layer === undefined ? undefined : `${layer}.${leaf}`;
-      if (place === undefined || (place.parameter === undefined && parameter !== undefined)) {
+      if (position === undefined || (position.parameter === undefined && parameter !== undefined)) {
         const { scheme } = group;
-        place = { prefix: name.slice(0, start), group: name.slice(0, end), scheme, parameter };
+        position = { prefix: name.slice(0, start), group: name.slice(0, end), scheme, parameter };
       }
     }
     end = start - 1;
   }
-  return place && { ...place, groups: around };
+  return position && { ...position, groups: around };
 }
 
 /** Skips the segments of wrappers up to the layer. What follows the layer is a wrapper's too, such as Sequential's number. */
