@@ -253,7 +253,7 @@ describe("Vgg.embed", () => {
     await expect(model.embed(Tensor.zeros([1, 3, 32, 32], "float64") as never)).rejects.toThrow(
       "float32",
     );
-    // The embeddings of so many images could not be allocated, but the dtype is refused first.
+    // The embeddings of this number of images could not be allocated, but the dtype is refused first.
     const bytes = Tensor.zeros([2 ** 24, 3, 1, 1], "uint8");
     await expect(model.embed(bytes as never, { layer: "features.0" })).rejects.toThrow(TypeError);
     const signal = AbortSignal.abort();
