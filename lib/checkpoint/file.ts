@@ -31,7 +31,10 @@ async function readable<T>(path: string, step: () => Promise<T>): Promise<T> {
     return await step();
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? describe(cause);
-    const message = wordsOf(code) ?? `cannot be read: ${code}`;
+    const isUrl = code === "ENOENT" && /^[a-z][a-z0-9+.-]+:\/\//i.test(path);
+    const message = isUrl
+      ? 'weights are read from a file, not from an address; "DEFAULT" takes torchvision\'s, and vgg pull downloads them'
+      : (wordsOf(code) ?? `cannot be read: ${code}`);
     throw checkpointError({ path }, "CHECKPOINT_UNREADABLE", message, cause);
   }
 }

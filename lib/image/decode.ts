@@ -13,7 +13,7 @@ import { openWithSharp } from "./sharp.js";
 /** Converts a reader's errors. */
 function refused(error: unknown, format: "BMP" | "PNM", name: string): unknown {
   if (error instanceof Damaged) {
-    const message = `Expected a whole ${format} image but ${error.message}`;
+    const message = `the ${format} image is cut off or damaged: ${error.message}`;
     return imageError(name, "IMAGE_CORRUPT", message);
   }
   if (error instanceof Unsupported) {

@@ -124,8 +124,8 @@ function refused(error: Error, format: DecodedFormat, image: Buffer, name: strin
     const message = `Expected a TIFF of a kind that can be decoded but it has ${unsupported}`;
     return imageError(name, "IMAGE_FORMAT", message, error);
   }
-  const needed = code === "IMAGE_CORRUPT" ? `a whole ${format} image` : "memory and threads";
-  return imageError(name, code, `Expected ${needed} but received ${reason}`, error);
+  const what = code === "IMAGE_CORRUPT" ? "is cut off or damaged" : "needs more memory or threads";
+  return imageError(name, code, `the ${format} image ${what} (libvips: ${reason})`, error);
 }
 
 /** @throws {VggError} IMAGE_FORMAT */

@@ -122,7 +122,7 @@ describe("a decoder's lack of memory or threads", () => {
       await expectCode(
         preprocess(golden("small.png")),
         "OUT_OF_MEMORY",
-        `Expected memory and threads but received ${message}`,
+        `the PNG image needs more memory or threads (libvips: ${message})`,
       );
       spy.mockRestore();
     }
@@ -219,7 +219,11 @@ describe("a PNG", async () => {
     expect((await sharp(cut(bytes)).metadata()).orientation).toBe(6);
     const clear = await raw(2, 1, 4, [9, 9, 9, 0, 8, 8, 8, 255]).png({ palette: true }).toBuffer();
     expect((await sharp(cut(clear)).metadata()).hasAlpha).toBe(true);
-    await expectCode(preprocess(insert().subarray(0, -20)), "IMAGE_CORRUPT", "whole PNG");
+    await expectCode(
+      preprocess(insert().subarray(0, -20)),
+      "IMAGE_CORRUPT",
+      "the PNG image is cut off or damaged",
+    );
   });
 
   it("may not scatter its data chunks among others", async () => {

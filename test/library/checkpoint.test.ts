@@ -64,6 +64,11 @@ describe("a checkpoint that PyTorch wrote", () => {
     await expect(readCheckpoint(7 as never)).rejects.toThrow(
       "Expected a path for path but received 7",
     );
+    await expect(readCheckpoint("nowhere.pth")).rejects.toThrow(/^nowhere\.pth: no such file$/);
+    await expect(readCheckpoint("https://example.org/vgg11.pth")).rejects.toMatchObject({
+      code: "CHECKPOINT_UNREADABLE",
+      message: expect.stringContaining("weights are read from a file, not from an address"),
+    });
   });
 });
 
