@@ -71,8 +71,11 @@ describe("perceptualDistance", () => {
       expect(map!.shape).toEqual(one.map.shape);
       const data = map!.data as Float32Array;
       if (one.pair === "same") {
-        expect([total, layers]).toEqual([one.total, one.layers]);
-        expect(data.every((value) => value === 0)).toBe(true);
+        // A GPU may sum the two images of a batch in two orders.
+        const most = device.info.kind === "cuda" ? 1e-8 : 0;
+        for (const value of [...total, ...layers.flat()])
+          expect(Math.abs(value)).toBeLessThanOrEqual(most);
+        expect(data.every((value) => Math.abs(value) <= most)).toBe(true);
         continue;
       }
       const known = (values: readonly number[]) => Math.max(...values.map(Math.abs));
