@@ -5,7 +5,7 @@ import { file, run } from "./vitest.config.ts";
 // Not what downloads: undici and Node's http take options from their own objects. Not the names of weights: their many objects take minutes here.
 const files = [
   ...["addon/image", "addon/image-bmp", "addon/image-formats", "addon/image-pnm", "addon/tensor"],
-  ...["device/device", "device/graph", "device/profile"],
+  ...["addon/image-refused", "device/device", "device/graph", "device/profile"],
   ...["device/refusals", "device/vgg", "library/builder", "library/checkpoint"],
   ...["library/checkpoint-pickle", "library/checkpoint/beside", "library/checkpoint/labels"],
   ...["library/safetensors", "library/topology"],

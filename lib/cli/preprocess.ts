@@ -4,7 +4,7 @@ import { interpolations } from "../image/interpolation.js";
 import type { Preprocessing } from "../image/preprocessing.js";
 import { integer } from "./options.js";
 
-/** The options that `withPreprocess` adds. Each is undefined unless it was given. */
+/** The options that `withPreprocess` adds. Each but `orientation` is undefined unless it was given. */
 export interface PreprocessFlags {
   mean?: number[];
   std?: number[];
@@ -12,7 +12,7 @@ export interface PreprocessFlags {
   crop?: number;
   interpolation?: Preprocessing["interpolation"];
   maxPixels?: number;
-  /** False with --no-orientation. */
+  /** False with --no-orientation, otherwise true: commander gives no other default for such an option. */
   orientation?: boolean;
 }
 
@@ -55,16 +55,16 @@ export function withPreprocess(of: Command): Command {
       "limit of an image's width × height (default: 178956970)",
       integer,
     )
-    .addOption(new Option("--no-orientation", "ignore the EXIF orientation").default(undefined));
+    .option("--no-orientation", "ignore the EXIF orientation");
 }
 
-const names = [
-  ...(["mean", "std", "resize", "crop", "interpolation"] as const),
-  ...(["maxPixels", "orientation"] as const),
-];
+const names = ["mean", "std", "resize", "crop", "interpolation", "maxPixels"] as const;
 
-/** Returns the parts that were given. */
+/** Returns the parts that were given. The orientation of a file stays unless the flag is given. */
 export function preprocessOf(flags: PreprocessFlags): Partial<Preprocessing> {
   const given = names.filter((name) => flags[name] !== undefined);
-  return Object.fromEntries(given.map((name) => [name, flags[name]]));
+  return {
+    ...Object.fromEntries(given.map((name) => [name, flags[name]])),
+    ...(flags.orientation === false ? { orientation: false } : {}),
+  };
 }

@@ -35,6 +35,19 @@ const classify = (...flags: string[]) =>
   vgg("classify", image, "--weights", weights, "--json", ...flags);
 
 describe("vgg classify", () => {
+  it("keeps the orientation that the file says, unless the flag is given", async () => {
+    const turned = fileURLToPath(new URL("../golden/images/rotated.jpg", import.meta.url));
+    await using other = await Vgg.create("vgg11", {
+      ...{ ...small, seed: 1 },
+      preprocess: { orientation: false },
+    });
+    const path = join(scratch, "as-stored.safetensors");
+    await other.save(path);
+    const { stdout } = vgg("classify", turned, "--weights", path, "--json");
+    expect(JSON.parse(stdout)[0].predictions).toEqual(await other.classify(turned));
+    expect(await model.classify(turned)).not.toEqual(await other.classify(turned));
+  });
+
   it("follows the flags", async () => {
     const { status, stdout, stderr } = classify(
       ...["--mean", "0.5,0.4,0.3", "--std", "0.25", "--resize", "squash", "--crop", "32"],
