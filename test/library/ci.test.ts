@@ -189,8 +189,8 @@ describe.runIf(hasCi)("the steps of CI", () => {
   it("are in docs/ci.md, with budgets of at most 60 minutes in all", () => {
     const rows = [...read("docs/ci.md").matchAll(/^\| `([^`]+)` \|.*\| (\d+) \|$/gm)];
     expect(rows.map(([, name]) => name)).toEqual(listed());
-    const minutes = rows.reduce((sum, [, , budget]) => sum + Number(budget), 0);
-    expect(minutes).toBeLessThanOrEqual(60);
+    const seconds = rows.reduce((sum, [, , budget]) => sum + Number(budget), 0);
+    expect(seconds).toBeLessThanOrEqual(60 * 60);
   });
 
   it("are each in the jobs of the workflow once", () => {
