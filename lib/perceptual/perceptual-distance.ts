@@ -52,8 +52,11 @@ export interface PerceptualDistance {
 }
 
 /** The result for some options: it has a map if `map` is known to be true. */
-export type DistanceOf<Options extends PerceptualOptions> = Options extends { readonly map: true }
-  ? PerceptualDistance & { readonly map: Tensor<"float32"> }
+export type DistanceOf<Options extends PerceptualOptions> = Options["map"] extends true
+  ? PerceptualDistance & {
+      /** The distance of each pixel, (N, 1, H, W) float32. */
+      readonly map: Tensor<"float32">;
+    }
   : PerceptualDistance;
 
 const optionNames = ["model", "map", "resize", "signal", "batchSize", "maxPixels"];
