@@ -34,7 +34,9 @@ async function readable<T>(path: string, step: () => Promise<T>): Promise<T> {
     const isUrl = code === "ENOENT" && /^[a-z][a-z0-9+.-]+:\/\//i.test(path);
     const message = isUrl
       ? 'weights are read from a file, not from an address; "DEFAULT" takes torchvision\'s, and vgg pull downloads them'
-      : (wordsOf(code) ?? `cannot be read: ${code}`);
+      : path === "-" && code === "ENOENT"
+        ? "weights are read from a file, not from standard input"
+        : (wordsOf(code) ?? `cannot be read: ${code}`);
     throw checkpointError({ path }, "CHECKPOINT_UNREADABLE", message, cause);
   }
 }

@@ -3,6 +3,7 @@
 
 import { describe, isPlainObject, rangeError, readOptions, typeError } from "../check.js";
 import { arrayTypeOf, type DType } from "../dtype.js";
+import { jsonOf } from "../files/json.js";
 import { checkPath, replaceFile } from "../files/replace.js";
 import { nativeData, type Tensor, tensorEntries } from "../tensor.js";
 import {
@@ -151,17 +152,12 @@ function readEntry(file: CheckpointFile, name: string, value: JsonValue, start: 
 
 /** Returns the class names that `Vgg.save` or another program stored as JSON. */
 function readLabels(metadata: ReadonlyMap<string, string>): readonly string[] | undefined {
-  return labelsBeside(new Map([...metadata].map(([key, text]) => [key, jsonOf(text)])));
+  return labelsBeside(new Map([...metadata].map(([key, text]) => [key, listOrObject(text)])));
 }
 
 /** Parses a list or an object. Returns undefined for any other text: metadata are free. */
-function jsonOf(text: string): unknown {
-  if (!/^\s*[[{]/.test(text)) return undefined;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+function listOrObject(text: string): unknown {
+  return /^\s*[[{]/.test(text) ? jsonOf(text) : undefined;
 }
 
 /** Options of `writeSafetensors` and `Vgg.save`. */

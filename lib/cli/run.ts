@@ -47,8 +47,12 @@ export interface RunOptions {
   verbose?: boolean;
 }
 
+/** Returns an error's message for the command line, where the only stream is standard input. */
 export const messageOf = (error: unknown) =>
-  error instanceof Error ? commandLineMessage(error) : String(error);
+  (error instanceof Error ? commandLineMessage(error) : String(error)).replace(
+    /^a stream: /,
+    "standard input: ",
+  );
 
 /** A run over images. */
 export interface Run {

@@ -213,7 +213,7 @@ function say(kind: Kind, use: Use): string {
  * @param file its first 512 bytes, or more
  */
 export function describeFile(file: Uint8Array, use: Use): string {
-  if (file.byteLength === 0) return `it is empty; ${again}`;
+  if (file.byteLength === 0) return use === "weights" ? `it is empty; ${again}` : "it is empty";
   const head = new Head(file);
   const kind = kindOf(head);
   if (kind !== undefined) return say(kind, use);

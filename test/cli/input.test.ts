@@ -42,7 +42,7 @@ describe("vgg classify", () => {
     for (const input of ["no image", ""]) {
       const { status, files, stderr } = classify(["-"], input);
       expect([status, files]).toEqual([1, ["-"]]);
-      expect(stderr).toMatch(/^vgg: a stream: .*image but it is /);
+      expect(stderr).toMatch(/^vgg: standard input: .*image but it is /);
     }
   });
 

@@ -65,6 +65,7 @@ describe("a checkpoint that PyTorch wrote", () => {
       "Expected a path for path but received 7",
     );
     await expect(readCheckpoint("nowhere.pth")).rejects.toThrow(/^nowhere\.pth: no such file$/);
+    await expect(readCheckpoint("-")).rejects.toThrow("not from standard input");
     await expect(readCheckpoint("https://example.org/vgg11.pth")).rejects.toMatchObject({
       code: "CHECKPOINT_UNREADABLE",
       message: expect.stringContaining("weights are read from a file, not from an address"),

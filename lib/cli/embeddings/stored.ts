@@ -4,6 +4,7 @@ import { extname } from "node:path";
 import { rangeError } from "../../check.js";
 import { openCheckpoint } from "../../checkpoint/open.js";
 import { fileError, isMissing, wordsOf } from "../../files/errors.js";
+import { jsonOf } from "../../files/json.js";
 import { readWhole } from "../../files/read-whole.js";
 import { type Description, descriptionPath, readDescription } from "./description.js";
 import { maxHeaderBytes } from "./writers.js";
@@ -63,14 +64,6 @@ async function openSafetensors(path: string): Promise<Stored> {
     return { path, rows, length, offset: tensor.storage.offset, description };
   } finally {
     await checkpoint.close();
-  }
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }
 

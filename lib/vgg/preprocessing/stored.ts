@@ -1,10 +1,12 @@
 // Preprocessing in and beside files of weights: what `save` stores, and the JSON that other programs leave beside it.
+
 import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isPlainObject } from "../../check.js";
 import { labelsFrom } from "../../checkpoint/labels.js";
 import { VggError } from "../../errors.js";
 import { isMissing } from "../../files/errors.js";
+import { jsonOf } from "../../files/json.js";
 import { readWhole } from "../../files/read-whole.js";
 import type { Preprocessing } from "../../image/preprocessing.js";
 import { type Architecture, isImageSize } from "../topology.js";
@@ -26,20 +28,12 @@ export function toMetadata(
   return { [key]: JSON.stringify(stored) };
 }
 
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
 /** Reads what `save` stored. Another program's text under this key counts as none. */
 export function readMetadata(
   metadata: ReadonlyMap<string, string>,
   path: string,
 ): Statement | undefined {
-  const stored = parsed(metadata.get(key) ?? "");
+  const stored = jsonOf(metadata.get(key) ?? "");
   if (!isPlainObject(stored)) return undefined;
   const parts = new Map<Part, StatedPart>();
   for (const part of storedParts) {
@@ -121,11 +115,11 @@ async function readFilesBeside(
     readBeside(processorPath),
     readBeside(configPath),
   ]);
-  const config = parsed(configText ?? "");
+  const config = jsonOf(configText ?? "");
   const timm = readTimm(config, configPath, arch);
   const statements = timm === undefined ? [] : [timm];
   if (processorText !== undefined) {
-    const processor = parsed(processorText);
+    const processor = jsonOf(processorText);
     if (!isPlainObject(processor)) {
       const message = `${processorPath}: Expected a JSON object but received other text`;
       throw new VggError("CHECKPOINT_CORRUPT", message);
