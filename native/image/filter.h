@@ -8,7 +8,7 @@
 namespace vgg::image {
 
 /** Pillow's filters. */
-enum class Interpolation { kNearest, kBox, kBilinear, kBicubic, kLanczos };
+enum class Interpolation : std::uint8_t { kNearest, kBox, kBilinear, kBicubic, kLanczos };
 
 /** A sum of 8-bit samples times weights that add up to one must fit 31 bits, with one to spare. */
 constexpr int kWeightBits = 32 - 8 - 2;

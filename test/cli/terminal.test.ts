@@ -172,10 +172,13 @@ describe.runIf(hasScript)("on a terminal", () => {
     // The reader waits longer than progress does. The writer waits for it once the pipe is full.
     const pipe = `${process.execPath} ${main} ${args} | (sleep 6; head -2000)`;
     terminal = new Terminal([pipe, "echo ENDED"]);
-    await terminal.see(/^\d+ of 3000 images, .* s left\r\n/m);
+    await terminal.see(/\d+ of 3000 images, .* s left\r\n/);
     await terminal.see(/ENDED/);
-    // The progress of the weights is cleared before, and the cursor is shown again.
-    const text = terminal.text.slice(terminal.text.lastIndexOf("\u001b[?25h") + 6);
+    // The line of the weights is cleared before the first image, and the cursor is shown again. ora shows it once more
+    // at the end of the process.
+    const [hide, show] = ["\u001b[?25l", "\u001b[?25h"];
+    expect(terminal.text.startsWith(hide)).toBe(true);
+    const text = terminal.text.slice(terminal.text.indexOf(show)).replaceAll(show, "");
     for (const line of text.trimEnd().split("\r\n"))
       expect(line).toMatch(
         /^(\/.*\.png +[\d.]+ % {2}0 \(0\)|\d+ of 3000 images, .* s left|ENDED)$/,
