@@ -16,7 +16,6 @@ export {
   type Diagnosis,
   diagnose,
   listDevices,
-  version,
 } from "./device/diagnosis.js";
 export type { Progress } from "./download/download.js";
 export type { PullOptions } from "./download/hub.js";
@@ -43,6 +42,7 @@ export {
   perceptualDistance,
 } from "./perceptual/perceptual-distance.js";
 export { type AnyTensor, Tensor, type TensorConstructor } from "./tensor.js";
+export { version } from "./version.js";
 export type { Classification, Prediction } from "./vgg/classify.js";
 export type { Embedding, EmbedOptions } from "./vgg/embed.js";
 export { type KnownWeights, knownWeights, listWeights, pullWeights } from "./vgg/known-weights.js";

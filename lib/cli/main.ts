@@ -2,8 +2,8 @@
 // The command line `vgg`: prints results on stdout and everything else on stderr. Exit code 0: success; 1: failure;
 // 2: wrong usage.
 import { Command, CommanderError, Help } from "commander";
-import { version } from "../device/diagnosis.js";
 import { commandLineMessage, VggError } from "../errors.js";
+import { version } from "../version.js";
 import { benchCommand } from "./bench.js";
 import { buildCommand } from "./build.js";
 import { checkCommand } from "./check.js";

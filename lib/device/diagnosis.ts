@@ -1,11 +1,11 @@
 // Lists the devices of this machine that work, and the reason why others do not.
-import { createRequire } from "node:module";
 import { cpus, totalmem } from "node:os";
 import type { Precision } from "../dtype.js";
 import { callNative } from "../errors.js";
 import type { AddonReport, LibraryReport } from "../native/addon.js";
 import { addonReport, native } from "../native/load.js";
 import { isError } from "../realm.js";
+import { version } from "../version.js";
 
 /** What a device is, and what it offers. */
 export interface DeviceInfo {
@@ -70,9 +70,6 @@ export interface Diagnosis {
     readonly environment: Readonly<Record<string, string>>;
   };
 }
-
-/** The version of this package. */
-export const version: string = createRequire(import.meta.url)("../../package.json").version;
 
 const cudaVariables = [
   ...(["VGG_CUDA_PATH", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "CUDA_PATH"] as const),

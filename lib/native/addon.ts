@@ -269,8 +269,14 @@ export interface NativeAddon {
   resizeCrop(pixels: Uint8Array, geometry: ResizeGeometry): Promise<ArrayBuffer>;
 }
 
-/** The paths where the addon was searched for, and the result of each try. */
+/** The addon's file, and the files that were tried. */
 export interface AddonReport {
+  /** The file that is loaded; null if none can be. */
   readonly path: string | null;
+  /** Whether `VGG_ADDON` names the file, it was built in the package's folder, or a platform package holds it. */
+  readonly kind: "environment" | "built" | "prebuilt" | null;
+  /** The platform package that holds the file, such as `{ name: "@vgg-cudnn/linux-x64-gnu", version: "0.1.0" }`. */
+  readonly package: { readonly name: string; readonly version: string } | null;
+  /** Each file or platform package that was tried, and why it was not taken; null for the file in use. */
   readonly tried: readonly { readonly path: string; readonly error: string | null }[];
 }

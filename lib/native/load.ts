@@ -1,20 +1,11 @@
-// Finds the addon and loads it on first use. If that fails, the error says what was tried and how to build it.
-import { createRequire } from "node:module";
-import { arch, platform } from "node:process";
-import { fileURLToPath } from "node:url";
+// Loads the addon on first use. If that fails, the error says what was tried and what to do.
 import { isMainThread } from "node:worker_threads";
 import { translated, VggError } from "../errors.js";
 import { isError } from "../realm.js";
+import { version } from "../version.js";
 import type { AddonReport, NativeAddon } from "./addon.js";
-
-const packageRoot = fileURLToPath(new URL("../..", import.meta.url));
-
-/** Returns the paths to try: only `VGG_ADDON` if it is set, otherwise the two output paths of cmake-js. */
-function candidates(): string[] {
-  const chosen = process.env.VGG_ADDON;
-  if (chosen) return [chosen];
-  return ["Release", "Debug"].map((config) => `${packageRoot}build/${config}/vgg_cudnn.node`);
-}
+import { addonMissingText } from "./missing.js";
+import { type Place, places } from "./places.js";
 
 /** Halts GPUs at exit. NVIDIA's libraries crash if a thread is inside a call while they are destroyed at process exit. */
 function haltAtExit({ halt }: NativeAddon): void {
@@ -31,27 +22,34 @@ interface Loaded {
 
 let loaded: Loaded | undefined;
 
+/** Node's sentence without the stack of requires that it appends. */
+const firstLine = (error: unknown) =>
+  (isError(error) ? error.message : String(error)).split("\n", 1)[0] ?? "";
+
+function found(place: Place, tried: AddonReport["tried"]): AddonReport {
+  const { kind, name } = place;
+  const holder = kind === "prebuilt" ? { name, version } : null;
+  return { path: place.path(), kind, package: holder, tried };
+}
+
 function load(): Loaded {
-  const require = createRequire(import.meta.url);
   const tried: { path: string; error: string | null }[] = [];
   let failure: VggError | undefined;
-  for (const path of candidates()) {
+  for (const place of places()) {
     try {
-      const addon = require(path) as NativeAddon;
+      const addon = place.load() as NativeAddon;
+      if (typeof addon.halt !== "function") throw new Error("Expected the addon of vgg-cudnn");
       haltAtExit(addon);
-      tried.push({ path, error: null });
-      return { addon, report: { path, tried } };
+      tried.push({ path: place.name, error: null });
+      return { addon, report: found(place, tried) };
     } catch (error) {
       const typed = translated(error);
       if (typed instanceof VggError) failure = typed;
-      // Keeps the first line only: Node appends the stack of requires.
-      tried.push({
-        path,
-        error: (isError(error) ? error.message : String(error)).split("\n", 1)[0] ?? "",
-      });
+      tried.push({ path: place.name, error: firstLine(error) });
     }
   }
-  return { addon: null, report: { path: null, tried }, ...(failure && { failure }) };
+  const report = { path: null, kind: null, package: null, tried };
+  return { addon: null, report, ...(failure && { failure }) };
 }
 
 /** Returns what `diagnose` says about the addon. Tries to load it; never throws. */
@@ -62,18 +60,12 @@ export function addonReport(): AddonReport {
 
 /**
  * Returns the addon, which is loaded on first use.
- * @throws {VggError} ADDON_MISSING, with every path tried and the command that builds it; OUT_OF_MEMORY
+ * @throws {VggError} ADDON_MISSING, with every file tried and what to do; OUT_OF_MEMORY
  */
 export function native(): NativeAddon {
   // A failure is not cached: `vgg build` may fix it while this process runs.
   if (!loaded?.addon) loaded = load();
   if (loaded.addon) return loaded.addon;
   if (loaded.failure) throw loaded.failure;
-  const tries = loaded.report.tried.map(({ path, error }) => `  ${path}: ${error}`).join("\n");
-  throw new VggError(
-    "ADDON_MISSING",
-    `Expected the native addon for ${platform}-${arch} but it could not be loaded:\n${tries}\n` +
-      "Build it with: npx vgg-cudnn build\n" +
-      "(needs CMake ≥ 3.18 and a C++20 compiler; package managers that skip install scripts leave this step out)",
-  );
+  throw new VggError("ADDON_MISSING", addonMissingText(loaded.report));
 }

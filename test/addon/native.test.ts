@@ -1,11 +1,11 @@
 // The addon matches lib/native/addon.ts, its core passes its own tests, and its absence is explained.
 import { spawnSync } from "node:child_process";
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { diagnose } from "../../lib/index.ts";
+import { diagnose, version } from "../../lib/index.ts";
 import { native } from "../../lib/native/load.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -159,6 +159,11 @@ describe("the addon", () => {
 });
 
 describe("the package", () => {
+  it("has the version of package.json, which a bundle lacks", () => {
+    const { version: published } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+    expect(version, "npm version writes both").toBe(published);
+  });
+
   it("can be imported and required", () => {
     const check =
       "if (typeof v.Vgg.create !== 'function' || typeof v.version !== 'string') process.exit(3);";
@@ -166,7 +171,7 @@ describe("the package", () => {
     expect(node(`const v = require("vgg-cudnn"); ${check}`, {}, "commonjs").status).toBe(0);
   });
 
-  it("can be imported without the addon, and then names every path tried and the command that builds it", () => {
+  it("can be imported without the addon, and then names every path tried and what to do", () => {
     const script = `
       import { diagnose, listDevices, openDevice, Vgg, VggError } from "vgg-cudnn";
       for (const call of [() => openDevice(), () => Vgg.create("vgg11"), async () => listDevices()]) {
@@ -182,7 +187,9 @@ describe("the package", () => {
       `Expected the native addon for ${process.platform}-${process.arch} but it could not be loaded:`,
     );
     expect(stdout).toContain("/nonexistent.node: Cannot find module");
-    expect(stdout).toContain("Build it with: npx vgg-cudnn build");
+    expect(stdout).toContain(
+      "VGG_ADDON names the only file that is tried: correct it, or unset it",
+    );
   });
 
   it("says why a file that is not an addon cannot be loaded, and loads an addon that appears later", () => {
