@@ -1,13 +1,21 @@
 // Downloads that resume: the bytes go to a partial file, and the server's validator for them to a file beside it.
 import { constants } from "node:fs";
 import { type FileHandle, open, rm, stat, writeFile } from "node:fs/promises";
-import { setTimeout as delay } from "node:timers/promises";
-import { bare } from "../check.js";
+import { bare, optionOf } from "../check.js";
 import { VggError } from "../errors.js";
 import { withFile } from "../files/errors.js";
 import { readWhole } from "../files/read-whole.js";
 import { writeAll } from "../files/replace.js";
-import { type Client, Interrupted, openClient, type Response, shown } from "./http.js";
+import {
+  type Client,
+  type Connection,
+  Interrupted,
+  openClient,
+  type Response,
+  refusal,
+  shown,
+} from "./http.js";
+import { type RetryOptions, retrying } from "./retry.js";
 
 /** How far a download is. */
 export interface Progress {
@@ -21,39 +29,24 @@ export interface Progress {
   readonly isReading?: boolean;
 }
 
-export interface DownloadOptions {
-  readonly signal: AbortSignal;
+export interface DownloadOptions extends RetryOptions {
   readonly timeoutMs: number;
-  /** The number of consecutive retries that may bring no new byte. */
-  readonly retries: number;
-  /** The delay before the first retry. Each further retry waits twice as long. */
-  readonly retryDelayMs: number;
   readonly onProgress: (progress: Progress) => void;
+  readonly connection?: Connection | undefined;
 }
+
+/** What is downloaded of a file, and how much of it there may be. */
+export interface Extent {
+  readonly expectedBytes: number | undefined;
+  readonly maxBytes: number;
+  /** Downloads `expectedBytes` from this byte on, of a file of `totalBytes`. Absent: the whole file. */
+  readonly span?: { readonly start: number; readonly totalBytes: number } | undefined;
+}
+
+/** The server sends whole files only. */
+export class RangeRefused extends Error {}
 
 const utf8 = bare({ encoding: "utf8" } as const);
-const longestDelayMs = 30_000;
-const longestRetryAfterMs = 300_000;
-
-/**
- * Returns the delay before the next try, in ms.
- * @param failures consecutive tries without a new byte
- * @param retryAfter the header: seconds, or a date
- */
-export function retryDelayMs(
-  failures: number,
-  baseMs: number,
-  retryAfter?: string,
-  now = Date.now(),
-): number {
-  const backOffMs = Math.min(baseMs * 2 ** Math.max(0, failures - 1), longestDelayMs);
-  if (retryAfter === undefined) return backOffMs;
-  const wishMs = /^\d+$/.test(retryAfter)
-    ? Number(retryAfter) * 1000
-    : Date.parse(retryAfter) - now;
-  return Number.isNaN(wishMs) ? backOffMs : Math.max(wishMs, backOffMs);
-}
-
 /** Returns the path of the file that keeps the ETag or Last-Modified of the bytes so far. */
 function notePath(part: string): string {
   return `${part}.json`;
@@ -146,8 +139,8 @@ class Part {
   }
 }
 
-// Parses "bytes 100-199/200", or "bytes */200" with a 416. Undefined for anything else.
-function parseContentRange(
+/** Parses "bytes 100-199/200", or a 416's range without a start. Undefined for anything else. */
+export function parseContentRange(
   value = "",
 ): { start: number | undefined; total: number | undefined } | undefined {
   const match = /^bytes (?:(\d+)-\d+|\*)\/(\d+|\*)$/.exec(value.trim());
@@ -165,9 +158,17 @@ async function accept(
   response: Response,
   part: Part,
   url: URL,
-  expectedBytes: number | undefined,
+  extent: Extent,
 ): Promise<{ totalBytes: number | undefined } | "complete"> {
+  const { expectedBytes } = extent;
+  const span = optionOf(extent, "span");
   const { status } = response;
+  if (status === 200 && span !== undefined) {
+    if (part.size === 0) throw new RangeRefused();
+    // With If-Range, the whole file also means that its bytes are others now.
+    await part.clear();
+    throw new Interrupted("the server answered with the whole file");
+  }
   if (status === 200) {
     if (part.size > 0) await part.clear();
     const length = response.header("content-length");
@@ -175,26 +176,24 @@ async function accept(
   }
   const range = parseContentRange(response.header("content-range"));
   if (status === 206) {
+    const start = part.size + (span?.start ?? 0);
+    const total = span?.totalBytes ?? expectedBytes;
     const isOther =
       range === undefined ||
-      range.start !== part.size ||
-      (expectedBytes !== undefined && range.total !== undefined && range.total !== expectedBytes);
-    if (!isOther) return { totalBytes: range.total };
+      range.start !== start ||
+      (total !== undefined && range.total !== undefined && range.total !== total);
+    if (!isOther) return { totalBytes: span === undefined ? range.total : expectedBytes };
     const received = response.header("content-range") ?? "no range";
-    const problem = `Expected the bytes from ${part.size} on but received ${received}`;
+    const problem = `Expected the bytes from ${start} on but received ${received}`;
     await part.clear();
     throw new Interrupted(problem);
   }
   if (status === 416 && part.size > 0) {
-    if (range?.total === part.size) return "complete";
+    if (range?.total === part.size && span === undefined) return "complete";
     await part.clear();
     throw new Interrupted("the server knows no such range");
   }
-  const retryAfter = response.header("retry-after");
-  const problem = `the server answered ${status}`;
-  if (status === 408 || status === 429 || status >= 500)
-    throw new Interrupted(problem, { retryAfter });
-  throw new VggError("DOWNLOAD_FAILED", `Could not download ${shown(url)}: ${problem}`);
+  throw refusal(response, url);
 }
 
 /** Sends one request and appends its body to the partial file. */
@@ -202,33 +201,37 @@ async function attempt(
   client: Client,
   part: Part,
   url: URL,
-  limits: { expectedBytes: number | undefined; maxBytes: number },
+  extent: Extent,
   onProgress: (progress: Progress) => void,
 ): Promise<void> {
+  const { expectedBytes, maxBytes } = extent;
+  const span = optionOf(extent, "span");
   const headers: Record<string, string> = Object.create(null);
   headers["accept-encoding"] = "identity";
   headers["user-agent"] = "vgg-cudnn";
+  const start = part.size + (span?.start ?? 0);
+  if (span !== undefined) headers.range = `bytes=${start}-${span.start + expectedBytes! - 1}`;
+  else if (part.size > 0) headers.range = `bytes=${start}-`;
   if (part.size > 0) {
-    headers.range = `bytes=${part.size}-`;
     // Without If-Range the bytes may be of another file; the hash detects that.
     const validator = await part.validator(url);
     if (validator !== undefined) headers["if-range"] = validator;
   }
   const response = await client.get(url, headers);
   try {
-    const accepted = await accept(response, part, url, limits.expectedBytes);
+    const accepted = await accept(response, part, url, extent);
     if (accepted === "complete") return;
-    const totalBytes = accepted.totalBytes ?? limits.expectedBytes;
+    const totalBytes = accepted.totalBytes ?? expectedBytes;
     await part.note(url, response);
     onProgress({ receivedBytes: part.size, totalBytes });
     for (;;) {
       const bytes = await response.read();
       if (bytes === undefined) break;
-      if (part.size + bytes.length > limits.maxBytes) {
+      if (part.size + bytes.length > maxBytes) {
         await discardPart(part.path);
         throw new VggError(
           "HASH_MISMATCH",
-          `Expected at most ${limits.maxBytes} bytes from ${shown(url)} but received more; nothing was kept`,
+          `Expected at most ${maxBytes} bytes from ${shown(url)} but received more; nothing was kept`,
         );
       }
       await part.append(bytes);
@@ -245,48 +248,29 @@ async function attempt(
  * Completes a partial file from its current size on. Does not check the content.
  * @returns whether all bytes came from one response; if not, they may be of different files
  * @throws {VggError} DOWNLOAD_FAILED, DISK_FULL, FOLDER_UNUSABLE; HASH_MISMATCH: more than `maxBytes` arrived
+ * @throws {RangeRefused} the extent is a span, and the server sends whole files only
  * @throws the signal's reason
  */
 export async function download(
   url: URL,
   partPath: string,
-  limits: { expectedBytes: number | undefined; maxBytes: number },
+  extent: Extent,
   options: DownloadOptions,
 ): Promise<{ isOfOneResponse: boolean }> {
-  const { signal, timeoutMs, retries, onProgress } = options;
+  const { signal, timeoutMs, onProgress } = options;
   const part = await Part.open(partPath);
   let client: Client | undefined;
   try {
-    let failures = 0;
-    for (let farthest = part.size; ; farthest = Math.max(farthest, part.size)) {
-      if (part.size > 0 && part.size === limits.expectedBytes) break;
-      client ??= await openClient(timeoutMs, signal);
-      try {
-        await attempt(client, part, url, limits, onProgress);
-        break;
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!(error instanceof Interrupted)) throw error;
-        failures = part.size > farthest ? 0 : failures + 1;
-        const waitMs = retryDelayMs(failures, options.retryDelayMs, error.retryAfter);
-        if (failures > retries || waitMs > longestRetryAfterMs) {
-          const later =
-            failures > retries
-              ? ""
-              : ` and asks for a wait of ${Math.ceil(waitMs / 1000)} s before the next try`;
-          const tries = failures <= 1 ? "" : ` (${failures} tries)`;
-          const kept = part.size === 0 ? "" : `; ${part.size} bytes are kept for the next call`;
-          throw new VggError(
-            "DOWNLOAD_FAILED",
-            `Could not download ${shown(url)}: ${error.message}${later}${tries}${kept}`,
-            { cause: error },
-          );
-        }
-        // Adds up to half of the delay at random, so that many clients do not retry at once.
-        await delay(waitMs * (1 + Math.random() / 2), undefined, bare({ signal })).catch(() => {});
-        signal.throwIfAborted();
-      }
-    }
+    await retrying(
+      url,
+      options,
+      () => part.size,
+      async () => {
+        if (part.size > 0 && part.size === extent.expectedBytes) return;
+        client ??= await openClient(timeoutMs, signal, optionOf(options, "connection"));
+        await attempt(client, part, url, extent, onProgress);
+      },
+    );
     await part.sync();
   } catch (error) {
     await part.close().catch(() => {});

@@ -19,11 +19,23 @@ export class Interrupted extends Error {
 
 export interface Response {
   readonly status: number;
+  /** The address that answered, after redirects. */
+  readonly url: URL;
   /** Returns the first value of a header. The name is in lower case. */
   header(name: string): string | undefined;
   /** Returns the next bytes, or undefined at the end. @throws {Interrupted} */
   read(): Promise<Uint8Array | undefined>;
   discard(): void;
+}
+
+/** How servers are reached if not by Node's certificates and the environment's proxies. */
+export interface Connection {
+  /** Certificates of authorities in PEM form that replace Node's. */
+  readonly ca?: string | undefined;
+  /** The proxies of http and https addresses, and the hosts without one. "" is none; undefined is the environment's. */
+  readonly httpProxy?: string | undefined;
+  readonly httpsProxy?: string | undefined;
+  readonly noProxy?: string | undefined;
 }
 
 export interface Client {
@@ -46,9 +58,18 @@ function failure(message: string, cause?: unknown): VggError {
   return new VggError("DOWNLOAD_FAILED", message, { cause });
 }
 
+/** Decodes a part of an address; a stray % stands for itself. */
+export function decodedPart(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 function authorization(url: URL): Record<string, string> {
-  if (url.username === "") return {};
-  const credentials = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  if (url.username === "" && url.password === "") return {};
+  const credentials = `${decodedPart(url.username)}:${decodedPart(url.password)}`;
   return { authorization: `Basic ${Buffer.from(credentials).toString("base64")}` };
 }
 
@@ -61,20 +82,40 @@ function redirected(from: URL, location: string): URL {
   return to;
 }
 
+/** Returns the error of an answer that is not the wanted one: `Interrupted` if a later try may succeed. */
+export function refusal(response: Response, url: URL): Error {
+  const { status } = response;
+  const problem = `the server answered ${status}`;
+  if (status === 408 || status === 429 || status >= 500)
+    return new Interrupted(problem, { retryAfter: response.header("retry-after") });
+  return failure(`Could not download ${shown(url)}: ${problem}`);
+}
+
 /**
  * Opens a client for GET requests.
  * @param timeoutMs a request fails if no byte arrives for this time
  * @param signal stops requests and bodies at once
- * @throws {VggError} DOWNLOAD_FAILED: the environment's proxy is not a valid address
+ * @throws {VggError} DOWNLOAD_FAILED: a proxy or a certificate cannot be used
  */
-export async function openClient(timeoutMs: number, signal: AbortSignal): Promise<Client> {
+export async function openClient(
+  timeoutMs: number,
+  signal: AbortSignal,
+  connection: Connection = {},
+): Promise<Client> {
   // Not the global fetch: in Node 20 and 22 it ignores HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
   // Imported here because it takes 70 ms, which only a download should cost.
   const { EnvHttpProxyAgent, request } = await import("undici");
   let agent: Dispatcher;
+  const { ca, ...proxies } = bare(connection);
+  const tls = bare(ca === undefined ? {} : { ca });
   try {
-    // Plain http goes to the proxy in absolute form: many proxies allow CONNECT to port 443 only.
-    agent = new EnvHttpProxyAgent(bare({ proxyTunnel: false }));
+    agent = new EnvHttpProxyAgent(
+      bare({
+        // Plain http goes to the proxy in absolute form: many proxies allow CONNECT to port 443 only.
+        ...{ proxyTunnel: false, connect: tls, requestTls: tls, proxyTls: tls },
+        ...(proxies as { httpProxy: string }), // undefined is allowed, but not by the types
+      }),
+    );
   } catch (error) {
     throw failure(
       "Expected an address such as http://proxy:3128 in HTTP_PROXY and HTTPS_PROXY",
@@ -117,6 +158,7 @@ export async function openClient(timeoutMs: number, signal: AbortSignal): Promis
     const chunks = body[Symbol.asyncIterator]();
     return {
       status: statusCode,
+      url,
       header(name) {
         const value = optionOf(received, name);
         return Array.isArray(value) ? value[0] : value;

@@ -1,9 +1,7 @@
 // Finds published weights in torch's cache or this package's; otherwise downloads them there once and verifies them.
-import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { access, copyFile, open, rename, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import {
   checkInteger,
   checkSignal,
@@ -15,9 +13,9 @@ import {
 import { VggError } from "../errors.js";
 import { cacheFolder, expandHome, userCacheFolder } from "../files/cache-folder.js";
 import { fileError, isMissing, withFile } from "../files/errors.js";
+import { type Hashed, hashFile } from "../files/hash-file.js";
 import { makeFolder } from "../files/make-folder.js";
 import { removeTemporary } from "../files/temporary-files.js";
-import { onAbort, unlessAborted } from "../signal.js";
 import {
   type DownloadOptions,
   discardEmptyPart,
@@ -26,7 +24,7 @@ import {
   type Progress,
 } from "./download.js";
 import { shown } from "./http.js";
-import { LockWatch, tryLock } from "./lock.js";
+import { underLock } from "./under-lock.js";
 
 /** A file that its publisher names by its hash. */
 export interface PublishedFile {
@@ -73,8 +71,6 @@ export interface PulledWeights {
   readonly sha256: string;
 }
 
-const waitingMs = 100;
-const progressMs = 1_000;
 const optionNames: readonly (keyof PullOptions)[] = [
   ...(["folder", "mirror", "signal", "timeoutMs", "retries"] as const),
   ...(["retryDelayMs", "onProgress", "offline"] as const),
@@ -136,35 +132,6 @@ function checkedOptions(weights: PublishedFile, given: PullOptions) {
     retries: checkInteger(retries, "retries", 0, 100),
     retryDelayMs: checkInteger(retryDelayMs, "retryDelayMs", 0, 60_000),
   };
-}
-
-interface Hashed {
-  readonly bytes: number;
-  readonly sha256: string;
-}
-
-/** Returns a file's size and hash, or undefined if there is no file. */
-async function hashFile(path: string, signal?: AbortSignal): Promise<Hashed | undefined> {
-  const hash = createHash("sha256");
-  let bytes = 0;
-  try {
-    const file = await open(path);
-    try {
-      const buffer = new Uint8Array(2 ** 20);
-      for (let read = -1; read !== 0; bytes += read) {
-        signal?.throwIfAborted();
-        read = (await file.read(buffer, 0, buffer.length)).bytesRead;
-        hash.update(buffer.subarray(0, read));
-      }
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    signal?.throwIfAborted();
-    if (isMissing(error)) return;
-    throw fileError(error, path);
-  }
-  return { bytes, sha256: hash.digest("hex") };
 }
 
 function isRight(weights: PublishedFile, file: Hashed): boolean {
@@ -262,16 +229,6 @@ async function showWaiting(
   onProgress({ receivedBytes, totalBytes: weights.bytes, isWaiting: true });
 }
 
-/** Returns a signal that aborts when any of the signals does, until released. Node 20 may collect AbortSignal.any's result. */
-function anyOf(signals: (AbortSignal | undefined)[]): { signal: AbortSignal; release(): void } {
-  const controller = new AbortController();
-  const releases = signals.map((signal) => onAbort(signal, () => controller.abort(signal?.reason)));
-  return {
-    signal: controller.signal,
-    release: () => releases.forEach((release) => void release()),
-  };
-}
-
 /** Does what `pullWeights` does for any published file. */
 export async function pull(
   weights: PublishedFile,
@@ -293,39 +250,19 @@ export async function pull(
   }
   await withFile(own, () => makeFolder(own));
 
-  const lockPath = join(own, `${weights.file}.lock`);
   const part = join(own, `${weights.file}.part`);
-  const watch = new LockWatch();
-  for (let shownMs = Number.NEGATIVE_INFINITY; ; ) {
-    signal?.throwIfAborted();
-    const lock = await withFile(lockPath, () => tryLock(lockPath, watch));
-    if (lock === undefined) {
-      if (performance.now() - shownMs >= progressMs) {
-        shownMs = performance.now();
-        await showWaiting(part, weights, rest.onProgress);
-      }
-      await unlessAborted(delay(waitingMs), signal);
-      continue;
-    }
-    const either = anyOf([signal, lock.lost]);
+  const onWaiting = () => showWaiting(part, weights, rest.onProgress);
+  return underLock(join(own, `${weights.file}.lock`), signal, onWaiting, async (lock, either) => {
     try {
       // Another process may have finished the download by now.
       const found = await verifiedFile(own, weights, signal);
       if (found !== undefined) return found;
       if (lock.isContested) await separate(part);
-      return await fetchVerified(own, weights, url, {
-        ...rest,
-        signal: either.signal,
-        isHeld: lock.isHeld,
-      });
+      const held = { signal: either, isHeld: lock.isHeld };
+      return await fetchVerified(own, weights, url, { ...rest, ...held });
     } catch (error) {
-      const isHeld = await lock.isHeld().catch(() => true);
-      if (isHeld) await discardEmptyPart(part);
-      signal?.throwIfAborted();
-      if (isHeld) throw error;
-    } finally {
-      either.release();
-      await lock.release();
+      if (await lock.isHeld().catch(() => true)) await discardEmptyPart(part);
+      throw error;
     }
-  }
+  });
 }

@@ -2,8 +2,8 @@
 import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, request as httpRequest } from "node:http";
 import { describe, expect, it, vi } from "vitest";
-import { retryDelayMs } from "../../lib/download/download.ts";
 import { pull } from "../../lib/download/hub.ts";
+import { retryDelayMs } from "../../lib/download/retry.ts";
 import { knownWeights, pullWeights } from "../../lib/index.ts";
 import { FileServer, listen } from "../support/file-server.ts";
 import {
