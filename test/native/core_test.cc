@@ -148,12 +148,13 @@ void limitsAreNamed() {}
 }  // namespace
 
 namespace vgg {
-void testThreads();       // threads_test.cc
-void testHostPool();      // host_pool_test.cc
-void testCopies();        // copy_test.cc
-void testMemory();        // available_memory_test.cc
-void testPlaces();        // places_test.cc
-void testCheckProgram();  // check_program_test.cc
+void testThreads();           // threads_test.cc
+void testHostPool();          // host_pool_test.cc
+void testCopies();            // copy_test.cc
+void testMemory();            // available_memory_test.cc
+void testPlaces();            // places_test.cc
+void testCheckProgram();      // check_program_test.cc
+void testDynamicLibraries();  // dynamic_library_test.cc
 }  // namespace vgg
 
 namespace vgg::cpu {
@@ -175,6 +176,7 @@ int main() {
   vgg::testMemory();
   vgg::testPlaces();
   vgg::testCheckProgram();
+  vgg::testDynamicLibraries();
   vgg::cpu::testChoices();
   vgg::cpu::testLayout();
   failures += vgg::cpu::testKernels();

@@ -1,0 +1,36 @@
+// Which libraries a process of macOS has mapped.
+#ifdef __APPLE__
+
+#include <dlfcn.h>
+#include <mach-o/dyld.h>
+
+#include <cstdint>
+
+#include "core/dynamic_library.h"
+
+namespace vgg {
+
+std::string pathOfLibrary(void* library) {
+  for (uint32_t index = 0; index < _dyld_image_count(); ++index) {
+    const char* path = _dyld_get_image_name(index);
+    void* handle = path == nullptr ? nullptr : dlopen(path, RTLD_LAZY | RTLD_NOLOAD);
+    if (handle == nullptr) continue;
+    dlclose(handle);
+    if (handle == library) return path;
+  }
+  return "";
+}
+
+std::vector<std::string> mappedLibraries(const std::string& part) {
+  std::vector<std::string> paths;
+  for (uint32_t index = 0; index < _dyld_image_count(); ++index) {
+    const char* path = _dyld_get_image_name(index);
+    if (path != nullptr && std::string(path).find(part) != std::string::npos)
+      paths.emplace_back(path);
+  }
+  return paths;
+}
+
+}  // namespace vgg
+
+#endif
