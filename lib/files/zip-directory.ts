@@ -40,7 +40,7 @@ const endBytes = 22;
 const maxCommentBytes = 65_535;
 
 /** Bytes at the end of a zip file in which the end record lies. */
-export const zipTailBytes = endBytes + maxCommentBytes;
+const zipTailBytes = endBytes + maxCommentBytes;
 
 const signatures = {
   local: 0x04034b50,
