@@ -10,6 +10,7 @@
 
 #include "core/memory/host_memory.h"
 #include "core/random.h"
+#include "core/system.h"
 #include "core/threads/parallel.h"
 #include "cpu/backend.h"
 #include "cpu/instruction_set.h"
@@ -53,9 +54,8 @@ Napi::Value poolThreads(const Napi::CallbackInfo& info) {
   static const int64_t threads = [] {
     constexpr int64_t kDefault = 4;
     constexpr int64_t kMax = 1024;
-    const char* text = std::getenv("UV_THREADPOOL_SIZE");
-    return text == nullptr ? kDefault
-                           : std::clamp<int64_t>(std::strtol(text, nullptr, 10), 1, kMax);
+    const auto text = vgg::findEnvironmentVariable("UV_THREADPOOL_SIZE");
+    return text ? std::clamp<int64_t>(std::strtol(text->c_str(), nullptr, 10), 1, kMax) : kDefault;
   }();
   return Napi::Number::New(info.Env(), static_cast<double>(threads));
 }

@@ -2,14 +2,13 @@
 // versions, and without any file.
 #include "core/memory/available_memory.h"
 
-#include <unistd.h>
-
 #include <filesystem>
 #include <fstream>
 #include <limits>
 
 #include "core/error.h"
 #include "core/memory/queue_budget.h"
+#include "core/system.h"
 #include "expect.h"
 
 namespace vgg {
@@ -32,7 +31,7 @@ class Root {
   [[nodiscard]] size_t available() const { return availableHostBytes(path_.string()); }
 
  private:
-  const fs::path path_ = fs::temp_directory_path() / ("vgg-memory-" + std::to_string(getpid()));
+  const fs::path path_ = fs::temp_directory_path() / ("vgg-memory-" + std::to_string(processId()));
 };
 
 void availableIsWhatTheMachineHas() {

@@ -152,6 +152,7 @@ void testThreads();           // threads_test.cc
 void testHostPool();          // host_pool_test.cc
 void testCopies();            // copy_test.cc
 void testMemory();            // available_memory_test.cc
+void testSystem();            // system_test.cc
 void testPlaces();            // places_test.cc
 void testCheckProgram();      // check_program_test.cc
 void testDynamicLibraries();  // dynamic_library_test.cc
@@ -174,6 +175,7 @@ int main() {
   vgg::testHostPool();
   vgg::testCopies();
   vgg::testMemory();
+  vgg::testSystem();
   vgg::testPlaces();
   vgg::testCheckProgram();
   vgg::testDynamicLibraries();

@@ -7,10 +7,7 @@
 #include <optional>
 #include <string_view>
 
-#ifdef __linux__
-#include <sys/resource.h>
-#include <unistd.h>
-#endif
+#include "core/system.h"
 
 namespace vgg {
 namespace {
@@ -84,26 +81,18 @@ void narrowToGroups(HostLimit& limit, const std::string& root) {
   }
 }
 
-#ifdef __linux__
 void narrowToResourceLimits(HostLimit& limit) {
-  const auto most = [](auto resource) {
-    rlimit bound{};
-    return getrlimit(resource, &bound) != 0 || bound.rlim_cur == RLIM_INFINITY
-               ? kUnlimited
-               : static_cast<size_t>(bound.rlim_cur);
-  };
-  const size_t space = most(RLIMIT_AS);
-  const size_t data = most(RLIMIT_DATA);
+  const size_t space = resourceLimit(Resource::kAddressSpace);
+  const size_t data = resourceLimit(Resource::kData);
   if (space == kUnlimited && data == kUnlimited) return;
   // In pages: address space, resident, shared part of resident, text, 0, data.
   std::array<size_t, 6> pages{};
   std::ifstream statm("/proc/self/statm");
   for (size_t& count : pages) statm >> count;
-  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t page = pageBytes();
   if (space != kUnlimited) narrow(limit, space, pages[0] * page, "RLIMIT_AS (ulimit -v)");
   if (data != kUnlimited) narrow(limit, data, pages[5] * page, "RLIMIT_DATA (ulimit -d)");
 }
-#endif
 
 }  // namespace
 
@@ -115,12 +104,9 @@ std::optional<size_t> readNumber(const std::string& path) {
 }
 
 HostLimit hostLimit(const std::string& root) {
-  const auto kibibytes = readEntry(root + "/proc/meminfo", "MemAvailable:");
-  HostLimit limit{kibibytes ? *kibibytes * 1024 : kUnlimited, nullptr};
+  HostLimit limit{availableMachineBytes(root), nullptr};
   narrowToGroups(limit, root);
-#ifdef __linux__
   narrowToResourceLimits(limit);
-#endif
   return limit;
 }
 

@@ -7,12 +7,9 @@
 #include <string>
 #include <utility>
 
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
-
 #include "core/error.h"
 #include "core/memory/available_memory.h"
+#include "core/system.h"
 
 namespace vgg {
 namespace {
@@ -37,30 +34,8 @@ Error refusal(size_t bytes, size_t alignment) {
   return {Code::kOutOfMemory, text};
 }
 
-#ifdef __linux__
-/**
- * Maps pages for one block, which return to the system as soon as it is freed. malloc keeps blocks
- * below 32 MiB in heaps, where longer-lived data lies between them. Returns null on failure.
- */
-std::shared_ptr<void> mapPages(size_t bytes) {
-  const size_t length = (bytes + kHugePage - 1) / kHugePage * kHugePage;
-  void* mapped =
-      mmap(nullptr, length + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapped == MAP_FAILED) return nullptr;
-  auto* start = static_cast<std::byte*>(mapped);
-  const size_t before = (kHugePage - reinterpret_cast<uintptr_t>(start) % kHugePage) % kHugePage;
-  if (before > 0) munmap(start, before);
-  if (before < kHugePage) munmap(start + before + length, kHugePage - before);
-  // Each forward reads all weights. Fewer, larger pages reduce TLB misses.
-  madvise(start + before, length, MADV_HUGEPAGE);
-  return {start + before, [length](void* last) { munmap(last, length); }};
-}
-#endif
-
 std::shared_ptr<void> allocateAligned(size_t bytes, size_t alignment) {
-#ifdef __linux__
-  if (alignment == kHugePage) return mapPages(bytes);
-#endif
+  if (alignment == kHugePage) return allocatePages(bytes, alignment);
   void* data =
       ::operator new(std::max<size_t>(bytes, 1), std::align_val_t(alignment), std::nothrow);
   if (data == nullptr) return nullptr;

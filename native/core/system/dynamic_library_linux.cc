@@ -1,6 +1,4 @@
 // Which libraries a process of Linux has mapped.
-#ifdef __linux__
-
 #include <dlfcn.h>
 #include <link.h>
 
@@ -34,5 +32,3 @@ std::vector<std::string> mappedLibraries(const std::string& part) {
 }
 
 }  // namespace vgg
-
-#endif

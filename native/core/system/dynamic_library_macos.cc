@@ -1,6 +1,4 @@
 // Which libraries a process of macOS has mapped.
-#ifdef __APPLE__
-
 #include <dlfcn.h>
 #include <mach-o/dyld.h>
 
@@ -32,5 +30,3 @@ std::vector<std::string> mappedLibraries(const std::string& part) {
 }
 
 }  // namespace vgg
-
-#endif

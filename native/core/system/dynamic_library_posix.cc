@@ -1,6 +1,4 @@
 // Libraries at run time on Linux and macOS.
-#ifndef _WIN32
-
 #include <dlfcn.h>
 
 #include "core/dynamic_library.h"
@@ -30,5 +28,3 @@ void keepThisLibrary() {
 }
 
 }  // namespace vgg
-
-#endif

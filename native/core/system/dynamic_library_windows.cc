@@ -1,6 +1,4 @@
 // Libraries at run time on Windows: LoadLibraryExW and the list of the process's modules.
-#ifdef _WIN32
-
 // clang-format off
 #define WIN32_LEAN_AND_MEAN
 #define NOMINMAX
@@ -117,5 +115,3 @@ void keepThisLibrary() {
 }
 
 }  // namespace vgg
-
-#endif

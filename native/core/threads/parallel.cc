@@ -4,10 +4,7 @@
 #include <cmath>
 #include <fstream>
 
-#ifdef __linux__
-#include <sched.h>
-#endif
-
+#include "core/system.h"
 #include "core/threads/spin.h"
 #include "core/threads/thread.h"
 
@@ -21,16 +18,13 @@ constexpr uint64_t kCall = 0x20000;
 }  // namespace
 
 int availableCores() {
-  int cores = static_cast<int>(std::thread::hardware_concurrency());
-#ifdef __linux__
-  cpu_set_t mask;
-  if (sched_getaffinity(0, sizeof mask, &mask) == 0) cores = CPU_COUNT(&mask);
+  int cores = coresOfProcess();
+  if (cores == 0) cores = static_cast<int>(std::thread::hardware_concurrency());
   std::ifstream limit("/sys/fs/cgroup/cpu.max");  // "max 100000" or "150000 100000"
   double quota = 0;
   double period = 0;
   if (limit >> quota >> period && period > 0)
     cores = std::min(cores, static_cast<int>(std::ceil(quota / period)));
-#endif
   return std::max(cores, 1);
 }
 

@@ -1,13 +1,11 @@
 #include "core/threads/thread.h"
 
 #include <fstream>
+#include <limits>
 #include <string>
 
-#ifdef __linux__
-#include <sys/resource.h>
-#endif
-
 #include "core/memory/available_memory.h"
+#include "core/system.h"
 
 namespace vgg {
 namespace {
@@ -43,12 +41,10 @@ std::string reachedLimit() {
   const size_t group = readNumber("/sys/fs/cgroup/pids.max").value_or(0);
   if (isReached(readNumber("/sys/fs/cgroup/pids.current").value_or(0), group))
     return is("pids.max of its control group", group);
-#ifdef __linux__
-  rlimit limit{};
+  constexpr size_t kUnlimited = std::numeric_limits<size_t>::max();
   constexpr size_t kUsualStack = size_t{8} << 20;
-  const size_t stack = getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY
-                           ? static_cast<size_t>(limit.rlim_cur)
-                           : kUsualStack;
+  size_t stack = resourceLimit(Resource::kStack);
+  if (stack == kUnlimited) stack = kUsualStack;
   if (const HostLimit host = hostLimit(); host.name != nullptr && host.bytes < stack)
     return std::string(host.name) + " leaves no room for its stack";
   if (const size_t maps = readNumber("/proc/sys/vm/max_map_count").value_or(0);
@@ -58,9 +54,8 @@ std::string reachedLimit() {
     const size_t most = readNumber(std::string("/proc/sys/kernel/") + name).value_or(0);
     if (isReached(threadsOfAll(), most)) return is((std::string("kernel.") + name).c_str(), most);
   }
-  if (getrlimit(RLIMIT_NPROC, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-    return is("RLIMIT_NPROC (ulimit -u)", limit.rlim_cur) + " for all of its user";
-#endif
+  if (const size_t most = resourceLimit(Resource::kThreads); most != kUnlimited)
+    return is("RLIMIT_NPROC (ulimit -u)", most) + " for all of its user";
   return "the system starts no more";
 }
 

@@ -1,8 +1,8 @@
 #include "cpu/ops/conv2d/winograd_tiling.h"
 
-#include <unistd.h>
-
 #include <algorithm>
+
+#include "core/system.h"
 
 namespace vgg::cpu {
 namespace {
@@ -20,26 +20,12 @@ constexpr ptrdiff_t kMinTilesOfLarge = 12;
 // Reading one filter value from memory costs as much as this many multiplications.
 constexpr ptrdiff_t kProductsPerRead = 8;
 
-/** Returns the size of a cache, or `otherwise` if the system does not report it. */
-size_t cacheBytes(int name, size_t otherwise) {
-  const long bytes = name < 0 ? 0 : sysconf(name);
-  return bytes > 0 ? static_cast<size_t>(bytes) : otherwise;
-}
-
-#ifdef _SC_LEVEL3_CACHE_SIZE
-constexpr int kLevel2 = _SC_LEVEL2_CACHE_SIZE;
-constexpr int kLevel3 = _SC_LEVEL3_CACHE_SIZE;
-#else
-constexpr int kLevel2 = -1;
-constexpr int kLevel3 = -1;
-#endif
-
 /** Returns the number of tiles in a private block of a thread, at least `least`. Its input and the
  * products of a panel fill most of the L2 cache; filters stream through the rest. Returns 0 if only
  * fewer tiles fit. */
 ptrdiff_t ownBlockTiles(ptrdiff_t tileFloats, ptrdiff_t least, ptrdiff_t maxRows) {
   static const auto cache =
-      static_cast<ptrdiff_t>(cacheBytes(kLevel2, size_t{512} << 10) / sizeof(float));
+      static_cast<ptrdiff_t>(cacheBytes(2, size_t{512} << 10) / sizeof(float));
   const ptrdiff_t tiles = cache * 3 / 4 / tileFloats / maxRows * maxRows;
   if (tiles >= least) return tiles;
   // Accept the minimum if it exceeds the cache only slightly.
@@ -50,7 +36,7 @@ ptrdiff_t ownBlockTiles(ptrdiff_t tileFloats, ptrdiff_t least, ptrdiff_t maxRows
 /** Returns the maximum filter size that may be reread for each private block: a cache holds the
  * filters besides other data. Sizes above 16 MiB were not measured. */
 size_t maxOwnFilterBytes() {
-  static const size_t bytes = std::min(cacheBytes(kLevel3, size_t{8} << 20) / 2, size_t{16} << 20);
+  static const size_t bytes = std::min(cacheBytes(3, size_t{8} << 20) / 2, size_t{16} << 20);
   return bytes;
 }
 
