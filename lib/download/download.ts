@@ -4,6 +4,7 @@ import { type FileHandle, open, rm, stat, writeFile } from "node:fs/promises";
 import { bare, optionOf } from "../check.js";
 import { VggError } from "../errors.js";
 import { withFile } from "../files/errors.js";
+import { despiteUse } from "../files/in-use.js";
 import { readWhole } from "../files/read-whole.js";
 import { writeAll } from "../files/replace.js";
 import {
@@ -55,7 +56,9 @@ function notePath(part: string): string {
 /** Removes a partial file and its validator. @throws {VggError} FOLDER_UNUSABLE */
 export async function discardPart(part: string): Promise<void> {
   await withFile(part, () =>
-    Promise.all([part, notePath(part)].map((path) => rm(path, bare({ force: true })))),
+    Promise.all(
+      [part, notePath(part)].map((path) => despiteUse(() => rm(path, bare({ force: true })))),
+    ),
   );
 }
 

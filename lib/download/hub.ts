@@ -11,9 +11,10 @@ import {
   typeError,
 } from "../check.js";
 import { VggError } from "../errors.js";
-import { cacheFolder, expandHome, userCacheFolder } from "../files/cache-folder.js";
+import { cacheFolder, expandHome, torchCacheFolder } from "../files/cache-folder.js";
 import { fileError, isMissing, withFile } from "../files/errors.js";
 import { type Hashed, hashFile } from "../files/hash-file.js";
+import { despiteUse } from "../files/in-use.js";
 import { makeFolder } from "../files/make-folder.js";
 import { removeTemporary } from "../files/temporary-files.js";
 import {
@@ -96,7 +97,7 @@ async function isAllowed(path: string, mode: number): Promise<boolean> {
 /** Returns the folders to search (`all`), and the one to download to (`own`). */
 async function findFolders(folder?: string): Promise<{ all: string[]; own: string }> {
   if (folder !== undefined) return { all: [resolve(folder)], own: resolve(folder) };
-  const torch = torchFolder(userCacheFolder());
+  const torch = torchFolder(torchCacheFolder());
   const own = cacheFolder();
   const isTorchOurs = await isAllowed(torch, constants.W_OK | constants.X_OK);
   return { all: [torch, own], own: isTorchOurs ? torch : own };
@@ -155,7 +156,7 @@ async function verifiedFile(
 /** Renames a file to its final name. After a crash there is either no file or the whole one. */
 async function publish(part: string, folder: string, file: string): Promise<void> {
   const path = join(folder, file);
-  await withFile(path, () => rename(part, path));
+  await withFile(path, () => despiteUse(() => rename(part, path)));
   const handle = await open(folder).catch(() => undefined); // some file systems cannot open folders
   await handle?.sync().catch(() => {});
   await handle?.close().catch(() => {});
@@ -209,7 +210,7 @@ async function separate(part: string): Promise<void> {
   const copy = `${part}.copy`;
   try {
     await copyFile(part, copy);
-    await rename(copy, part);
+    await despiteUse(() => rename(copy, part));
   } catch (error) {
     await removeTemporary(copy);
     if (!isMissing(error)) throw fileError(error, part);

@@ -7,6 +7,7 @@ import { hostname } from "node:os";
 import { bare } from "../check.js";
 import { VggError } from "../errors.js";
 import { ifMissing, withFile } from "../files/errors.js";
+import { despiteUse } from "../files/in-use.js";
 import { readWhole } from "../files/read-whole.js";
 import { removeAtExit, removeTemporary } from "../files/temporary-files.js";
 
@@ -41,7 +42,7 @@ function parseOwner(text: string): Owner | undefined {
 
 /** Reads the owner. Undefined if there is no lock or it does not name its owner yet. @throws {VggError} FOLDER_UNUSABLE */
 async function readOwner(path: string): Promise<Owner | undefined> {
-  const text = await withFile(path, () => readWhole(path).catch(ifMissing));
+  const text = await withFile(path, () => despiteUse(() => readWhole(path)).catch(ifMissing));
   return text === undefined ? undefined : parseOwner(text);
 }
 
@@ -79,7 +80,7 @@ type Removal = "none" | "of the dead" | "of the silent";
 
 /** Removes a lock whose owner is gone. If two processes try at once, a rename decides between them. */
 async function removeStale(path: string, watch: LockWatch): Promise<Removal> {
-  const status = await lstat(path).catch(ifMissing);
+  const status = await despiteUse(() => lstat(path)).catch(ifMissing);
   if (status === undefined) return "none";
   if (!status.isFile())
     throw new VggError("FOLDER_UNUSABLE", `Expected a regular file, or none, at ${path}`);
@@ -87,7 +88,7 @@ async function removeStale(path: string, watch: LockWatch): Promise<Removal> {
   const hasDied = isDead(path, owner);
   if (!hasDied && !watch.isSilent(status.mtimeMs)) return "none";
   const aside = `${path}.${randomUUID()}`;
-  const isMine = await rename(path, aside).then(() => true, ifMissing);
+  const isMine = await despiteUse(() => rename(path, aside)).then(() => true, ifMissing);
   if (!isMine) return "none";
   leftBehind.delete(path);
   if (owner !== undefined) leftBehind.delete(owner.token);
@@ -103,7 +104,7 @@ async function removeStale(path: string, watch: LockWatch): Promise<Removal> {
 export async function tryLock(path: string, watch: LockWatch): Promise<Lock | undefined> {
   const removal = await removeStale(path, watch);
   const token = randomUUID();
-  const file = await open(path, "wx").catch((error: NodeJS.ErrnoException) => {
+  const file = await despiteUse(() => open(path, "wx")).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "EEXIST") throw error;
   });
   if (file === undefined) return undefined;
@@ -137,7 +138,7 @@ export async function tryLock(path: string, watch: LockWatch): Promise<Lock | un
     async release() {
       clearInterval(heartbeat);
       try {
-        if (await isHeld()) await rm(path, bare({ force: true }));
+        if (await isHeld()) await despiteUse(() => rm(path, bare({ force: true })));
         forget();
       } catch {
         leftBehind.add(token);

@@ -1,7 +1,7 @@
 // Finds this user's cache folders: for downloaded weights, and for measurements and compiled kernels of GPUs.
 import { lstatSync, mkdirSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
-import { isAbsolute, join, resolve } from "node:path";
+import { isAbsolute, join, posix, resolve, win32 } from "node:path";
 import { bare } from "../check.js";
 import { VggError } from "../errors.js";
 
@@ -29,7 +29,7 @@ function temporaryFolder(): string {
   const unusable = (reason: string, cause?: unknown) =>
     new VggError(
       "FOLDER_UNUSABLE",
-      `Expected a folder that only this user can write to, for lack of a home folder, at ${path} but ${reason}; set HOME or XDG_CACHE_HOME`,
+      `Expected a folder that only this user can write to, for lack of a home folder, at ${path} but ${reason}; set ${process.platform === "win32" ? "LOCALAPPDATA" : "HOME"} or XDG_CACHE_HOME`,
       { cause },
     );
   try {
@@ -45,21 +45,54 @@ function temporaryFolder(): string {
   return path;
 }
 
-/** Replaces a leading ~ with the home folder. */
-export function expandHome(path: string): string {
-  return path.replace(/^~(?=\/|$)/, (tilde) => homeFolder() ?? tilde);
+/** Replaces a leading ~ with the home folder. On Windows a backslash may follow it too. */
+export function expandHome(path: string, machine: Machine = thisMachine()): string {
+  const tilde = machine.platform === "win32" ? /^~(?=[\\/]|$)/ : /^~(?=\/|$)/;
+  return path.replace(tilde, (found) => machine.home ?? found);
+}
+
+/** What decides where caches lie. Tests give another system's. */
+export interface Machine {
+  readonly platform: NodeJS.Platform;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly home: string | undefined;
+}
+
+function thisMachine(): Machine {
+  return { platform: process.platform, environment: process.env, home: homeFolder() };
+}
+
+/** Returns $XDG_CACHE_HOME if it is absolute. Else it counts as unset, by the XDG specification. */
+function chosenFolder({ platform, environment }: Machine): string | undefined {
+  const { XDG_CACHE_HOME: chosen = "" } = environment;
+  return (platform === "win32" ? win32 : posix).isAbsolute(chosen) ? chosen : undefined;
 }
 
 /**
- * Returns the folder for caches of all programs: $XDG_CACHE_HOME if it is absolute (else it counts as unset, by the XDG
- * specification), else ~/.cache, else this user's folder in the temporary folder.
+ * Returns the folder for caches of all programs: $XDG_CACHE_HOME if it is absolute, else ~/.cache, on Windows
+ * %LOCALAPPDATA%; else this user's folder in the temporary folder.
  * @throws {VggError} FOLDER_UNUSABLE: none of these can be used
  */
-export function userCacheFolder(): string {
-  const chosen = process.env.XDG_CACHE_HOME ?? "";
-  if (isAbsolute(chosen)) return chosen;
-  const home = homeFolder();
-  return home === undefined ? temporaryFolder() : join(home, ".cache");
+export function userCacheFolder(machine: Machine = thisMachine()): string {
+  const { platform, environment, home } = machine;
+  const chosen = chosenFolder(machine);
+  if (platform !== "win32" || chosen !== undefined) return torchCacheFolder(machine);
+  const { LOCALAPPDATA: local = "" } = environment;
+  if (win32.isAbsolute(local)) return local;
+  return home === undefined ? temporaryFolder() : win32.join(home, "AppData", "Local");
+}
+
+/**
+ * Returns the folder in which torch has its cache: $XDG_CACHE_HOME if it is absolute, else ~/.cache, also on Windows; else
+ * this user's folder in the temporary folder.
+ * @throws {VggError} FOLDER_UNUSABLE: none of these can be used
+ */
+export function torchCacheFolder(machine: Machine = thisMachine()): string {
+  const { platform, home } = machine;
+  const chosen = chosenFolder(machine);
+  if (chosen !== undefined) return chosen;
+  if (home === undefined) return temporaryFolder();
+  return (platform === "win32" ? win32 : posix).join(home, ".cache");
 }
 
 /** Returns this package's folder in the user's cache folder. @throws {VggError} FOLDER_UNUSABLE */

@@ -2,7 +2,14 @@
 import { getSystemErrorMap } from "node:util";
 import { VggError } from "../errors.js";
 
+/** What Windows answers while another program has a file open. Other systems have other reasons for some of these. */
+export const inUseCodes: readonly string[] = ["EPERM", "EACCES", "EBUSY"];
 const diskFullCodes = ["ENOSPC", "EDQUOT", "EFBIG"];
+
+function hintFor(code = ""): string {
+  const mayBeOpen = process.platform === "win32" && inUseCodes.includes(code);
+  return mayBeOpen ? "; another program may have it open" : "";
+}
 
 /** Returns DISK_FULL or FOLDER_UNUSABLE, or a VggError unchanged. `kept` says what a full disk leaves behind. */
 export function fileError(error: unknown, path: string, kept = "nothing is left of it"): VggError {
@@ -10,7 +17,9 @@ export function fileError(error: unknown, path: string, kept = "nothing is left 
   const { code, message } = error as NodeJS.ErrnoException;
   return diskFullCodes.includes(code ?? "")
     ? new VggError("DISK_FULL", `No room for ${path} (${code}); ${kept}`, { cause: error })
-    : new VggError("FOLDER_UNUSABLE", `Cannot use ${path}: ${message}`, { cause: error });
+    : new VggError("FOLDER_UNUSABLE", `Cannot use ${path}: ${message}${hintFor(code)}`, {
+        cause: error,
+      });
 }
 
 /** Runs a step that uses the file or folder `path`. @throws {VggError} DISK_FULL, FOLDER_UNUSABLE */

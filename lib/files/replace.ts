@@ -14,6 +14,7 @@ import {
 import { dirname, isAbsolute, join } from "node:path";
 import { bare, rangeError, typeError } from "../check.js";
 import { ifMissing, isMissing, withFile } from "./errors.js";
+import { despiteUse } from "./in-use.js";
 import { isStalePart, newPartName } from "./part-name.js";
 import { removeAtExit, removeTemporary } from "./temporary-files.js";
 
@@ -100,7 +101,7 @@ export async function replaceFile(
       throw error;
     }
     await step(() => handle.close());
-    await step(() => rename(partial, target));
+    await step(() => despiteUse(() => rename(partial, target)));
   } catch (error) {
     await removeTemporary(partial);
     throw error;

@@ -2,8 +2,18 @@
 import { unlinkSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { bare } from "../check.js";
+import { despiteUse } from "./in-use.js";
 
-const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+/** The signals that end a process. Windows sends SIGBREAK for Ctrl+Break, and SIGHUP when a console is closed. */
+function endingSignals(platform = process.platform): readonly NodeJS.Signals[] {
+  return ["SIGINT", "SIGTERM", "SIGHUP", ...(platform === "win32" ? ["SIGBREAK" as const] : [])];
+}
+
+/** Returns the signal with which a process can end itself as `signal` would: Windows knows few. */
+export function ownEndOf(signal: NodeJS.Signals, platform = process.platform): NodeJS.Signals {
+  return platform === "win32" ? "SIGTERM" : signal;
+}
+
 const removals = new Set<() => void>();
 
 /** Removes all temporary files, as far as the system permits. Code that still uses one gets an error. */
@@ -35,17 +45,17 @@ function countOfSignalExit(): number {
 function onSignal(signal: NodeJS.Signals): void {
   if (process.listenerCount(signal) - 1 > countOfSignalExit()) return;
   removeTemporaryFiles();
-  process.kill(process.pid, signal);
+  process.kill(process.pid, ownEndOf(signal));
 }
 
 function startListening(): void {
   process.on("exit", removeTemporaryFiles);
-  for (const signal of signals) process.on(signal, onSignal);
+  for (const signal of endingSignals()) process.on(signal, onSignal);
 }
 
 function stopListening(): void {
   process.off("exit", removeTemporaryFiles);
-  for (const signal of signals) process.off(signal, onSignal);
+  for (const signal of endingSignals()) process.off(signal, onSignal);
 }
 
 /**
@@ -63,5 +73,7 @@ export function removeAtExit(remove: () => void): () => void {
 
 /** Removes a file now, or when the process exits. */
 export async function removeTemporary(path: string): Promise<void> {
-  await rm(path, bare({ force: true })).catch(() => void removeAtExit(() => unlinkSync(path)));
+  await despiteUse(() => rm(path, bare({ force: true }))).catch(
+    () => void removeAtExit(() => unlinkSync(path)),
+  );
 }

@@ -1,6 +1,6 @@
 // Finds the image files of a command line: files, all images below folders, and patterns, in order and without repeats.
 import { stat } from "node:fs/promises";
-import { isAbsolute, resolve } from "node:path";
+import { isAbsolute, resolve, win32 } from "node:path";
 import { glob, isDynamicPattern } from "tinyglobby";
 import { rangeError } from "../../check.js";
 import type { ImageSource } from "../../image/source.js";
@@ -8,15 +8,40 @@ import { readText, standardInput, takeInput } from "../input.js";
 import { countKinds } from "../run.js";
 import { type Found, imagesBelow, type LeftOut } from "./walk.js";
 
-const isAnUrl = (word: string) => /^(https?|file|data):/.test(word);
+/** Whether a word is a URL. `C:` is a drive of Windows. */
+export const isAnUrl = (word: string) => /^(https?|file|data):/.test(word);
+
+interface Pattern {
+  readonly pattern: string;
+  /** The folder that the pattern is relative to. */
+  readonly cwd: string;
+  /** Whether the paths that match are absolute. */
+  readonly absolute: boolean;
+}
+
+/**
+ * Returns a word as a pattern. On Windows a backslash separates the parts of a path; elsewhere it takes a character's
+ * special meaning from it. A pattern with a drive is made relative to it, because the current folder may be on another.
+ */
+export function patternOf(word: string, platform: NodeJS.Platform = process.platform): Pattern {
+  if (platform !== "win32")
+    return { pattern: word, cwd: process.cwd(), absolute: isAbsolute(word) };
+  const { root } = win32.parse(word);
+  const pattern = word.slice(root.length).replaceAll("\\", "/");
+  return { pattern, cwd: win32.resolve(root), absolute: root !== "" };
+}
 
 async function foundBy(word: string, isUrl: boolean): Promise<Found> {
   if (word === standardInput) return { files: [word], leftOut: [] };
   const stats = isUrl ? undefined : await stat(word).catch(() => undefined);
   if (stats?.isDirectory()) return imagesBelow(word);
-  if (stats === undefined && !isUrl && isDynamicPattern(word)) {
-    const options = { expandDirectories: false, absolute: isAbsolute(word) };
-    return { files: (await glob(word, options)).sort(), leftOut: [] };
+  if (stats !== undefined || isUrl) return { files: [word], leftOut: [] };
+  const { pattern, ...place } = patternOf(word);
+  if (isDynamicPattern(pattern)) {
+    // The file systems of Windows do not tell a.JPG from a.jpg.
+    const caseSensitiveMatch = process.platform !== "win32";
+    const options = { expandDirectories: false, caseSensitiveMatch, ...place };
+    return { files: (await glob(pattern, options)).sort(), leftOut: [] };
   }
   return { files: [word], leftOut: [] };
 }
