@@ -33,9 +33,9 @@ std::string pathOfLibrary(void* library);
  */
 std::string pathOfSymbol(const void* address);
 
-/** Returns the paths of the libraries that this process has mapped and whose path contains `part`.
- */
-std::vector<std::string> mappedLibraries(const std::string& part);
+/** Returns the paths of the libraries that this process has mapped and whose file name begins with
+ * `prefix`. */
+std::vector<std::string> mappedLibraries(const std::string& prefix);
 
 /** Keeps the library that holds this code mapped until the process ends. */
 void keepThisLibrary();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <stdexcept>
 #include <string>
 
 namespace vgg {
@@ -15,10 +16,14 @@ inline std::filesystem::path pathFromUtf8(const std::string& text) {
   return std::u8string(text.begin(), text.end());
 }
 
-/** Returns a path as UTF-8. */
+/** Returns a path as UTF-8, or "" if it cannot be (a name on Windows that is no valid UTF-16). */
 inline std::string utf8Of(const std::filesystem::path& path) {
-  const std::u8string text = path.u8string();
-  return {text.begin(), text.end()};
+  try {
+    const std::u8string text = path.u8string();
+    return {text.begin(), text.end()};
+  } catch (const std::runtime_error&) {
+    return "";
+  }
 }
 
 /** Returns whether a file or folder is there, with symbolic links followed. */

@@ -4,11 +4,14 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <thread>
+
+#include "core/path.h"
 
 namespace vgg::cuda {
 namespace {
@@ -27,6 +30,21 @@ std::string headOf(const std::string& key, const std::string& value) {
          hex(hash(value)) + "\n";
 }
 
+/** Renames a file over another one. Returns whether it did. Windows refuses while another process
+ * reads the other file, and reading takes milliseconds. */
+bool replaceFile(const std::filesystem::path& from, const std::filesystem::path& to) {
+  constexpr int kMaxTries = 10;
+  constexpr std::chrono::milliseconds kPause{10};
+  std::error_code failure;
+  for (int tries = 0; tries < kMaxTries; ++tries) {
+    if (tries > 0) std::this_thread::sleep_for(kPause);
+    std::filesystem::rename(from, to, failure);
+    if (failure != std::errc::permission_denied && failure != std::errc::device_or_resource_busy)
+      break;
+  }
+  return !failure;
+}
+
 }  // namespace
 
 uint64_t hash(const std::string& text, uint64_t seed) {
@@ -35,8 +53,8 @@ uint64_t hash(const std::string& text, uint64_t seed) {
   return state;
 }
 
-std::string DiskCache::pathOf(const std::string& key) const {
-  return folder_ + "/" + hex(hash(key)) + hex(hash(key, ~uint64_t{0}));
+std::filesystem::path DiskCache::pathOf(const std::string& key) const {
+  return pathFromUtf8(folder_) / (hex(hash(key)) + hex(hash(key, ~uint64_t{0})));
 }
 
 std::optional<std::string> DiskCache::read(const std::string& key) const {
@@ -57,16 +75,15 @@ void DiskCache::write(const std::string& key, const std::string& value) const {
   if (folder_.empty()) return;
   static std::atomic<int> counter{0};
   std::error_code failure;
-  std::filesystem::create_directories(folder_, failure);
+  std::filesystem::create_directories(pathFromUtf8(folder_), failure);
   // A whole file is renamed, because another process may read or write the same key.
-  const std::string path = pathOf(key);
-  const std::string temporary =
-      path + "." + std::to_string(getpid()) + "." + std::to_string(counter++);
+  const std::filesystem::path path = pathOf(key);
+  std::filesystem::path temporary = path;
+  temporary += "." + std::to_string(getpid()) + "." + std::to_string(counter++);
   std::ofstream out(temporary, std::ios::binary);
   out << headOf(key, value) << value;
   out.close();
-  if (out) std::filesystem::rename(temporary, path, failure);
-  if (!out || failure) std::filesystem::remove(temporary, failure);
+  if (!out || !replaceFile(temporary, path)) std::filesystem::remove(temporary, failure);
 }
 
 }  // namespace vgg::cuda

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -12,14 +13,14 @@ namespace vgg::cuda {
  * is no error. */
 class DiskCache {
  public:
-  /** With "" nothing is kept. */
+  /** The folder is UTF-8. With "" nothing is kept. */
   explicit DiskCache(std::string folder) : folder_(std::move(folder)) {}
 
   [[nodiscard]] std::optional<std::string> read(const std::string& key) const;
   void write(const std::string& key, const std::string& value) const;
 
  private:
-  [[nodiscard]] std::string pathOf(const std::string& key) const;
+  [[nodiscard]] std::filesystem::path pathOf(const std::string& key) const;
 
   std::string folder_;
 };

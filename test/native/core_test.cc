@@ -158,6 +158,10 @@ void testCheckProgram();      // check_program_test.cc
 void testDynamicLibraries();  // dynamic_library_test.cc
 }  // namespace vgg
 
+namespace vgg::cuda {
+void testLibraryFolders();  // library_folders_test.cc
+}  // namespace vgg::cuda
+
 namespace vgg::cpu {
 int testKernels();   // cpu_kernels_test.cc. Returns the number of failures.
 void testChoices();  // cpu_choices_test.cc
@@ -179,6 +183,7 @@ int main() {
   vgg::testPlaces();
   vgg::testCheckProgram();
   vgg::testDynamicLibraries();
+  vgg::cuda::testLibraryFolders();
   vgg::cpu::testChoices();
   vgg::cpu::testLayout();
   failures += vgg::cpu::testKernels();

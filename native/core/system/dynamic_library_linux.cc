@@ -15,16 +15,17 @@ std::string pathOfLibrary(void* library) {
              : "";
 }
 
-std::vector<std::string> mappedLibraries(const std::string& part) {
+std::vector<std::string> mappedLibraries(const std::string& prefix) {
   struct Search {
-    const std::string& part;
+    const std::string& prefix;
     std::vector<std::string> paths;
-  } search{part, {}};
+  } search{prefix, {}};
   dl_iterate_phdr(
       [](dl_phdr_info* info, size_t, void* data) {
         auto& found = *static_cast<Search*>(data);
         std::string path = info->dlpi_name;
-        if (path.find(found.part) != std::string::npos) found.paths.push_back(std::move(path));
+        if (path.compare(path.rfind('/') + 1, found.prefix.size(), found.prefix) == 0)
+          found.paths.push_back(std::move(path));
         return 0;
       },
       &search);

@@ -3,6 +3,7 @@
 #include <mach-o/dyld.h>
 
 #include <cstdint>
+#include <utility>
 
 #include "core/dynamic_library.h"
 
@@ -19,12 +20,13 @@ std::string pathOfLibrary(void* library) {
   return "";
 }
 
-std::vector<std::string> mappedLibraries(const std::string& part) {
+std::vector<std::string> mappedLibraries(const std::string& prefix) {
   std::vector<std::string> paths;
   for (uint32_t index = 0; index < _dyld_image_count(); ++index) {
-    const char* path = _dyld_get_image_name(index);
-    if (path != nullptr && std::string(path).find(part) != std::string::npos)
-      paths.emplace_back(path);
+    const char* name = _dyld_get_image_name(index);
+    std::string path = name == nullptr ? "" : name;
+    if (path.compare(path.rfind('/') + 1, prefix.size(), prefix) == 0)
+      paths.push_back(std::move(path));
   }
   return paths;
 }

@@ -93,7 +93,7 @@ std::string pathOfSymbol(const void* address) {
   return pathOfLibrary(module);
 }
 
-std::vector<std::string> mappedLibraries(const std::string& part) {
+std::vector<std::string> mappedLibraries(const std::string& prefix) {
   std::vector<std::string> paths;
   std::vector<HMODULE> modules(1024);
   DWORD bytes = 0;
@@ -102,8 +102,8 @@ std::vector<std::string> mappedLibraries(const std::string& part) {
     return paths;
   modules.resize(std::min(modules.size(), bytes / sizeof(HMODULE)));
   for (HMODULE module : modules) {
-    std::string file = pathOfLibrary(module);
-    if (file.find(part) != std::string::npos) paths.push_back(std::move(file));
+    const path file = pathOfModule(module);
+    if (utf8Of(file.filename()).starts_with(prefix)) paths.push_back(utf8Of(file));
   }
   return paths;
 }

@@ -1,11 +1,10 @@
 #include "cuda/nvidia/library.h"
 
-#include <dlfcn.h>
-#include <link.h>
-#include <unistd.h>
-
 #include <mutex>
 
+#include "core/dynamic_library.h"
+#include "core/path.h"
+#include "cuda/nvidia/installation.h"
 #include "cuda/nvidia/library_folders.h"
 
 namespace vgg::cuda {
@@ -29,12 +28,14 @@ class Loader {
     Library& driver = libraries.driver;
     driver.problem.clear();
     driver.code = Code::kLibraryMissing;
-    void* handle = open("libcuda.so.1", driver);
+    if (system_.problem != nullptr) {
+      driver.problem = system_.problem;
+      return;
+    }
+    void* handle = open(system_.driver, driver);
     if (handle == nullptr) {
-      driver.problem =
-          "no NVIDIA driver is visible (libcuda.so.1). Does nvidia-smi work? In a container, start "
-          "it "
-          "with --gpus all";
+      driver.problem = "no NVIDIA driver is visible (" + system_.driver +
+                       "). Does nvidia-smi work? In a container, start it with --gpus all";
       return;
     }
 #define VGG_RESOLVE(result, name, parameters) resolve(libraries.api.name, handle, driver);
@@ -57,63 +58,67 @@ class Loader {
     if (isToolkitReady_) return;
     if (isDriverReady_) libraries.attempts.resize(driverAttempts_);
     for (Library* library : {&libraries.cudnn, &libraries.cublasLt, &libraries.nvrtc}) {
-      library->problem.clear();
+      library->problem = system_.problem == nullptr ? "" : system_.problem;
       library->path.clear();
     }
+    if (system_.problem != nullptr) return;
     // cuDNN determines the CUDA major version. No function of cuDNN is called before all libraries
     // that it opens by itself are loaded, because it ends the process if one of them is missing.
     loadCudnn();
     if (libraries.cudaMajor == 0)
       libraries.cudaMajor =
           libraries.driverVersion >= 13000 || libraries.driverVersion == 0 ? 13 : 12;
-    const std::string major = std::to_string(libraries.cudaMajor);
-    loadCublasLt("libcublasLt.so." + major);
-    loadNvrtc("libnvrtc.so." + major);
+    loadCublasLt(system_.cublasLt(libraries.cudaMajor));
+    loadNvrtc(system_.nvrtc(libraries.cudaMajor));
     isToolkitReady_ = libraries.cudnn.problem.empty() && libraries.cublasLt.problem.empty() &&
                       libraries.nvrtc.problem.empty();
   }
 
  private:
-  void* tryOpen(const std::string& path, const std::string& soname, int flags) {
-    void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | flags);
-    if (handle == nullptr && (flags & RTLD_NOLOAD) != 0) return nullptr;  // not a failure
-    const char* error = handle == nullptr ? dlerror() : nullptr;  // NOLINT(concurrency-mt-unsafe)
-    libraries.attempts.push_back(
-        {soname, handle == nullptr ? path : pathOf(handle), error == nullptr ? "" : error});
+  void* tryOpen(const std::string& path, const std::string& name) {
+    const auto [handle, error] = openLibrary(path);
+    libraries.attempts.push_back({name, handle == nullptr ? path : pathOfLibrary(handle), error});
     return handle;
   }
 
-  void* tryFolders(const std::vector<std::string>& folders, const std::string& soname) {
+  void* tryFolders(const std::vector<std::string>& folders, const std::string& name) {
     for (const std::string& folder : folders) {
-      std::string path = folder;
-      path.append("/").append(soname);
-      if (access(path.c_str(), F_OK) != 0) {
-        libraries.attempts.push_back({soname, path, "no such file"});
-      } else if (void* handle = tryOpen(path, soname, 0)) {
+      const std::string path = fileIn(folder, name);
+      if (!isPresent(pathFromUtf8(path))) {
+        libraries.attempts.push_back({name, path, "no such file"});
+      } else if (void* handle = tryOpen(path, name)) {
         return handle;
       }
     }
     return nullptr;
   }
 
+  /** Returns a library that the process has already. Its absence is no failure. */
+  void* tryLoaded(const std::string& name) {
+    void* handle = findOpenLibrary(name);
+    if (handle != nullptr) libraries.attempts.push_back({name, pathOfLibrary(handle), ""});
+    return handle;
+  }
+
   /** Searches the named folders, the libraries that the process has already, the loader's own
    * folders, and the known folders. */
-  void* open(const std::string& soname, Library& library) {
-    void* handle = tryFolders(namedFolders(), soname);
-    if (handle == nullptr) handle = tryOpen(soname, soname, RTLD_NOLOAD);
-    if (handle == nullptr) handle = tryOpen(soname, soname, 0);
-    if (handle == nullptr) handle = tryFolders(knownFolders(), soname);
+  void* open(const std::string& name, Library& library) {
+    const LibraryFolders folders = libraryFolders();
+    void* handle = tryFolders(folders.named(), name);
+    if (handle == nullptr) handle = tryLoaded(name);
+    if (handle == nullptr) handle = tryOpen(name, name);
+    if (handle == nullptr) handle = tryFolders(folders.known(), name);
     if (handle == nullptr) {
-      library.problem = soname + " was not found. Install it, or name its folder in VGG_CUDA_PATH";
+      library.problem = name + " was not found. Install it, or name its folder in VGG_CUDA_PATH";
     } else {
-      library.path = pathOf(handle);
+      library.path = pathOfLibrary(handle);
     }
     return handle;
   }
 
   template <typename AnyFunction>
   static void resolve(AnyFunction& function, void* handle, Library& library) {
-    void* address = dlsym(handle, function.symbol);
+    void* address = findSymbol(handle, function.symbol);
     if (address == nullptr)
       library.problem = library.path + " lacks " + function.symbol +
                         ": it is too old, or only a part of the library";
@@ -122,30 +127,30 @@ class Loader {
 
   /** Opens a sub-library that will later be opened by its bare name. It is looked for beside its
    * library first. */
-  bool preload(const std::string& folder, const std::string& soname) {
-    const std::string path = folder + "/" + soname;
-    return access(path.c_str(), F_OK) == 0 ? tryOpen(path, soname, 0) != nullptr
-                                           : tryOpen(soname, soname, 0) != nullptr;
+  bool preload(const std::string& folder, const std::string& name) {
+    const std::string path = fileIn(folder, name);
+    return tryOpen(isPresent(pathFromUtf8(path)) ? path : name, name) != nullptr;
   }
 
   void loadCudnn() {
     Library& cudnn = libraries.cudnn;
-    void* handle = open("libcudnn.so.9", cudnn);
+    void* handle = open(system_.cudnn(""), cudnn);
     if (handle == nullptr) return;
     const std::string folder = folderOf(cudnn.path);
     // The order matters (ops before cnn, graph before the engines), because each sub-library looks
     // for earlier ones. The sub-libraries of the second list exist from 9.23 on.
     for (const char* part :
          {"graph", "ops", "cnn", "heuristic", "engines_precompiled", "engines_runtime_compiled"}) {
-      const std::string soname = std::string("libcudnn_") + part + ".so.9";
+      const std::string name = system_.cudnn(part);
       const bool isOptional = std::string_view(part) == "ops" || std::string_view(part) == "cnn";
-      if (!preload(folder, soname) && !isOptional && cudnn.problem.empty()) {
-        cudnn.problem = soname + " beside " + cudnn.path + " cannot be loaded (" +
+      if (!preload(folder, name) && !isOptional && cudnn.problem.empty()) {
+        cudnn.problem = name + " beside " + cudnn.path + " cannot be loaded (" +
                         libraries.attempts.back().error + "): a part is missing, or the driver";
       }
     }
-    for (const char* part : {"libcudnn_engines_tensor_ir.so.9", "libcudnn_ext.so.9"}) {
-      if (access((folder + "/" + part).c_str(), F_OK) == 0) preload(folder, part);
+    for (const char* part : {"engines_tensor_ir", "ext"}) {
+      const std::string name = system_.cudnn(part);
+      if (isPresent(pathFromUtf8(fileIn(folder, name)))) preload(folder, name);
     }
     if (!cudnn.problem.empty()) return;
 #define VGG_RESOLVE(result, name, parameters) resolve(libraries.api.name, handle, cudnn);
@@ -178,24 +183,16 @@ class Loader {
   }
 
   /** Lists the files of cuDNN that this process has mapped, which reveals a mixed installation. */
-  static std::string mappedParts() {
-    std::vector<std::string> paths;
-    dl_iterate_phdr(
-        [](dl_phdr_info* info, size_t, void* data) {
-          const std::string path = info->dlpi_name;
-          if (path.find("libcudnn") != std::string::npos)
-            static_cast<std::vector<std::string>*>(data)->push_back(path);
-          return 0;
-        },
-        &paths);
+  [[nodiscard]] std::string mappedParts() const {
     std::string list;
-    for (const std::string& path : paths) list += (list.empty() ? "" : ", ") + path;
+    for (const std::string& path : mappedLibraries(system_.cudnnPrefix))
+      list += (list.empty() ? "" : ", ") + path;
     return list;
   }
 
-  void loadCublasLt(const std::string& soname) {
+  void loadCublasLt(const std::string& name) {
     Library& cublasLt = libraries.cublasLt;
-    void* handle = open(soname, cublasLt);
+    void* handle = open(name, cublasLt);
     if (handle == nullptr) return;
 #define VGG_RESOLVE(result, name, parameters) resolve(libraries.api.name, handle, cublasLt);
     VGG_CUBLASLT(VGG_RESOLVE)
@@ -204,9 +201,9 @@ class Loader {
     cublasLt.version = dottedVersion(libraries.api.cublasLtGetVersion());
   }
 
-  void loadNvrtc(const std::string& soname) {
+  void loadNvrtc(const std::string& name) {
     Library& nvrtc = libraries.nvrtc;
-    void* handle = open(soname, nvrtc);
+    void* handle = open(name, nvrtc);
     if (handle == nullptr) return;
 #define VGG_RESOLVE(result, name, parameters) resolve(libraries.api.name, handle, nvrtc);
     VGG_NVRTC(VGG_RESOLVE)
@@ -218,7 +215,7 @@ class Loader {
     nvrtc.version = std::to_string(major) + "." + std::to_string(minor);
     // NVRTC opens this sub-library by its bare name while it compiles. In some wheels it cannot
     // find it by itself.
-    preload(folderOf(nvrtc.path), "libnvrtc-builtins.so." + nvrtc.version);
+    preload(folderOf(nvrtc.path), system_.nvrtcBuiltins(major, minor));
   }
 
   [[nodiscard]] std::string initProblem(CUresult result) const {
@@ -241,6 +238,7 @@ class Loader {
     }
   }
 
+  const Installation& system_ = installation();
   bool isDriverReady_ = false, isToolkitReady_ = false;
   size_t driverAttempts_ = 0;
 };

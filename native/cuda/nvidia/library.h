@@ -38,9 +38,9 @@ struct Libraries {
 };
 
 /**
- * Loads the driver if it is not loaded yet. `VGG_CUDA_PATH` (a colon-separated list) is searched
- * before the loader's own search and the known folders. Prints nothing, throws nothing, and never
- * ends the process.
+ * Loads the driver if it is not loaded yet. `VGG_CUDA_PATH` (a list with colons, on Windows with
+ * semicolons) is searched before the loader's own search and the known folders. Prints nothing,
+ * throws nothing, and never ends the process.
  */
 std::shared_ptr<const Libraries> loadDriver();
 

@@ -1,99 +1,97 @@
 #include "cuda/nvidia/library_folders.h"
 
-#include <dlfcn.h>
-#include <glob.h>
-#include <link.h>
-
-#include <algorithm>
 #include <cstdlib>
-#include <filesystem>
 #include <sstream>
+#include <utility>
+
+#include "core/glob.h"
+#include "core/path.h"
 
 namespace vgg::cuda {
 namespace {
 
-std::vector<std::string> split(const std::string& list) {
+using std::filesystem::path;
+
+std::vector<std::string> split(const std::string& list, char separator) {
   std::vector<std::string> parts;
   std::istringstream in(list);
-  for (std::string part; std::getline(in, part, ':');) {
+  for (std::string part; std::getline(in, part, separator);) {
     if (!part.empty()) parts.push_back(part);
   }
   return parts;
 }
 
-void addMatches(std::vector<std::string>& folders, const std::string& pattern) {
-  glob_t found{};
-  if (glob(pattern.c_str(), GLOB_NOSORT, nullptr, &found) == 0) {
-    std::vector<std::string> matches(found.gl_pathv, found.gl_pathv + found.gl_pathc);
-    std::sort(matches.rbegin(), matches.rend());  // the newest version first
-    folders.insert(folders.end(), matches.begin(), matches.end());
-  }
-  globfree(&found);
+void append(std::vector<std::string>& folders, const std::vector<path>& more) {
+  for (path folder : more) folders.push_back(utf8Of(folder.make_preferred()));
 }
 
-/** The folders of Python's wheels (nvidia/...) below a folder of packages. */
-void addWheels(std::vector<std::string>& folders, const std::string& packages) {
-  for (const char* name : {"cudnn", "cu13", "cublas", "cuda_nvrtc"})
-    addMatches(folders, packages + "/nvidia/" + name + "/lib");
+/** Appends the folders of NVIDIA's wheels below a folder of Python's packages. */
+void appendWheels(std::vector<std::string>& folders, const path& packages,
+                  const std::vector<const char*>& below) {
+  for (const char* name : {"cudnn", "cu13", "cublas", "cuda_nvrtc"}) {
+    for (const char* libraries : below)
+      append(folders, glob(packages, std::string("nvidia/") + name + "/" + libraries));
+  }
 }
 
 }  // namespace
+
+LibraryFolders::LibraryFolders(const Installation& installation, Environment environment,
+                               char listSeparator)
+    : installation_(installation),
+      environment_(std::move(environment)),
+      listSeparator_(listSeparator) {}
+
+std::vector<std::string> LibraryFolders::named() const {
+  std::vector<std::string> folders;
+  for (const std::string& folder : split(environment_("VGG_CUDA_PATH"), listSeparator_)) {
+    const path root = pathFromUtf8(folder);
+    folders.push_back(folder);
+    for (const char* below : installation_.belowNamed) append(folders, glob(root, below));
+    appendWheels(folders, root, installation_.belowWheel);
+  }
+  return folders;
+}
+
+std::vector<std::string> LibraryFolders::known() const {
+  std::vector<std::string> folders;
+  for (const Place& place : installation_.known) {
+    const std::string pattern = place.pattern;
+    const size_t end = pattern.find('/');
+    std::string root = "/";
+    if (pattern.starts_with('$')) root = environment_(pattern.substr(1, end - 1).c_str());
+    if (root.empty()) continue;
+    const std::string rest = pattern.substr(end + 1);
+    if (place.kind == Place::Kind::kNamed) {
+      folders.push_back(fileIn(root, rest));
+      continue;
+    }
+    const std::vector<path> found = glob(pathFromUtf8(root), rest);
+    if (place.kind == Place::Kind::kFolders) append(folders, found);
+    if (place.kind != Place::Kind::kPackages) continue;
+    for (const path& packages : found) appendWheels(folders, packages, installation_.belowWheel);
+  }
+  return folders;
+}
 
 std::string environment(const char* name) {
   const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nothing here sets it
   return value == nullptr ? "" : value;
 }
 
-std::vector<std::string> namedFolders() {
-  std::vector<std::string> folders;
-  for (const std::string& folder : split(environment("VGG_CUDA_PATH"))) {
-    folders.push_back(folder);
-    for (const char* below :
-         {"lib", "lib64", "cudnn/lib", "cu13/lib", "cublas/lib", "cuda_nvrtc/lib"})
-      addMatches(folders, folder + "/" + below);
-    addWheels(folders, folder);
-  }
-  return folders;
+LibraryFolders libraryFolders() {
+  return {installation(), [](const char* name) { return environment(name); }, kListSeparator};
 }
 
-std::vector<std::string> knownFolders() {
-  std::vector<std::string> folders;
-  for (const char* name : {"CUDA_PATH", "CUDA_HOME"}) {
-    if (const std::string root = environment(name); !root.empty()) {
-      folders.push_back(root + "/lib64");
-      folders.push_back(root + "/lib");
-    }
-  }
-  for (const char* pattern : {"/usr/local/cuda/lib64", "/usr/local/cuda-1[23]*/lib64",
-                              "/usr/local/cuda/targets/*-linux/lib", "/usr/lib/wsl/lib"})
-    addMatches(folders, pattern);
-  if (const std::string conda = environment("CONDA_PREFIX"); !conda.empty()) {
-    addMatches(folders, conda + "/lib");
-    addMatches(folders, conda + "/targets/*-linux/lib");
-    addWheels(folders, conda + "/lib/python3.*/site-packages");
-  }
-  if (const std::string venv = environment("VIRTUAL_ENV"); !venv.empty())
-    addWheels(folders, venv + "/lib/python3.*/site-packages");
-  if (const std::string home = environment("HOME"); !home.empty())
-    addWheels(folders, home + "/.local/lib/python3.*/site-packages");
-  for (const char* packages :
-       {"/usr/local/lib/python3.*/dist-packages", "/usr/local/lib/python3.*/site-packages",
-        "/usr/lib/python3/dist-packages"})
-    addWheels(folders, packages);
-  return folders;
+std::string fileIn(const std::string& folder, const std::string& name) {
+  return utf8Of((pathFromUtf8(folder) / pathFromUtf8(name)).make_preferred());
 }
 
-std::string pathOf(void* handle) {
-  link_map* map = nullptr;
-  return dlinfo(handle, RTLD_DI_LINKMAP, static_cast<void*>(&map)) == 0 && map != nullptr
-             ? map->l_name
-             : "";
-}
-
-std::string folderOf(const std::string& path) {
+std::string folderOf(const std::string& file) {
   std::error_code failure;
-  const std::filesystem::path real = std::filesystem::canonical(path, failure);
-  return (failure ? std::filesystem::path(path) : real).parent_path().string();
+  const path given = pathFromUtf8(file);
+  const path real = std::filesystem::canonical(given, failure);
+  return utf8Of((failure ? given : real).parent_path());
 }
 
 }  // namespace vgg::cuda
