@@ -14,7 +14,8 @@ packed       | setup            | node .ci/packed.mjs         | README's command
 node-gyp     | setup            | gyp                         | the addon built by node-gyp
 arm64        |                  | arm64                       | the core's tests under emulation
 order        | setup            | npm run test:order          | 20,000 random sequences of calls
-clang        | setup            | clang                       | the native code built by Clang, and its tests
+clang        | setup            | clang                       | the native code built by Clang 14, and the core's tests
+prebuilt     | setup            | prebuilt                    | prebuilt addons, inspected; one runs the native code's tests
 hostile      | setup            | npm run test:hostile        | a part of the suite with a hostile Object.prototype
 kernels      | setup            | npm run test:kernels        | our CUDA kernels against plain loops
 fake-cuda    | setup            | npm run test:fake-cuda      | the suite of the back ends on the fake GPU
@@ -88,13 +89,19 @@ arm64() {
     qemu-aarch64 -L /usr/aarch64-linux-gnu build-arm64/core_test
 }
 
-# Builds the addon and its core with the other compiler, without warnings, and runs the tests that call native code.
-# GCC still builds the fake GPU: Clang 14 has no _Float16 on x86.
+# Builds the addon and its core with the oldest Clang that README offers, without warnings. `prebuilt` runs the tests with a newer one.
 clang() {
   debian clang++-14 clang-14 || return
   local build=(npx cmake-js compile --out build-clang --log-level warn --parallel 4 --cc clang-14 --cxx clang++-14 --CDCMAKE_CXX_FLAGS=-Werror)
-  "${build[@]}" && "${build[@]}" --target core_test && npm run build && npm run build:fake-cuda || return
-  VGG_ADDON=$PWD/build-clang/Release/vgg_cudnn.node npx vitest run --project addon --project device --project fake-gpu
+  "${build[@]}" && "${build[@]}" --target core_test && build-clang/core_test
+}
+
+# Builds three of the eight prebuilt addons and inspects them. Runs the tests that call native code with the one for this machine.
+# GCC still builds the fake GPU.
+prebuilt() {
+  debian llvm-readobj llvm && npm run build:prebuilt linux-x64-gnu win32-x64 linux-arm64-gnu || return
+  npm run build && npm run build:core-test && npm run build:fake-cuda && npx vitest run test/library/prebuilt || return
+  VGG_ADDON=$PWD/build/prebuilt/linux-x64-gnu/vgg_cudnn.node npx vitest run --project addon --project device --project fake-gpu
 }
 
 recipes() {
