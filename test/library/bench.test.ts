@@ -1,4 +1,6 @@
 // How the benchmark evaluates its runs: percentiles, paired ratios, and which peer counts as the strongest.
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 
 const load = (name: string) => import(new URL(`../../bench/${name}`, import.meta.url).href);
@@ -73,5 +75,18 @@ describe("summarize", () => {
   it("gives null for peers that did not run", () => {
     const [row] = summarize(samples.slice(0, 1));
     expect(row).toMatchObject({ speedAgainstOnnxruntime: null, strongest: null });
+  });
+});
+
+describe("the comparison of two addons", () => {
+  it("ends with status 2 unless it has the paths of two files", () => {
+    const script = fileURLToPath(new URL("../../bench/addons.mjs", import.meta.url));
+    for (const paths of [[], [script], [script, "none.node"]]) {
+      const { status, stderr } = spawnSync(process.execPath, [script, ...paths], {
+        encoding: "utf8",
+      });
+      expect(stderr).toMatch(/^bench: Expected the paths of two addons/);
+      expect(status).toBe(2);
+    }
   });
 });
