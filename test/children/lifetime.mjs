@@ -5,6 +5,9 @@ import { Graph, GraphBuilder, openDevice, preprocess, Tensor, Vgg } from "../../
 
 const kind = process.env.VGG_REQUIRE_DEVICES?.includes("cuda") ? "cuda" : "cpu";
 const device = await openDevice(kind, { deterministic: true });
+/** As in test/support/devices.ts. */
+const isSlow =
+  (process.env.VGG_CUDA_PATH ?? "").includes("fake-cuda") || process.env.VGG_SANITIZED === "1";
 const options = { device, imageSize: 32, numClasses: 10, seed: 3 };
 const image = Tensor.randn([1, 3, 32, 32], 1);
 const largeBatch = Tensor.zeros([64, 3, 32, 32]);
@@ -23,14 +26,14 @@ async function main(mode) {
   console.log(mode);
   if (mode === "workers") {
     // The parameters are equal in all workers, so the answers must be equal.
-    const workers = Array.from({ length: 8 }, () => worker("answer"));
+    const workers = Array.from({ length: isSlow ? 4 : 8 }, () => worker("answer"));
     const answers = await Promise.all(workers.map(message));
     if (new Set(answers).size !== 1) throw new Error(`Expected one answer but received ${answers}`);
     await Promise.all(workers.map((w) => w.terminate()));
     return;
   }
   if (mode === "cycles") {
-    for (let i = 0; i < 6; i++) {
+    for (let i = 0; i < (isSlow ? 4 : 6); i++) {
       const w = worker(i % 2 === 0 ? "compute" : "answer");
       await message(w);
       await w.terminate();

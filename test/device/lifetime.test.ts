@@ -216,7 +216,7 @@ describe("an AbortSignal", () => {
 });
 
 describe("memory", () => {
-  it("stays flat over 200 forwards", async () => {
+  it("stays flat over many forwards", async () => {
     const model = await Vgg.create("vgg11", options);
     const input = Tensor.randn([4, 3, 32, 32], 1);
     await model.warmup([4]);
@@ -284,7 +284,7 @@ describe("the process", () => {
     ["exits with many forwards queued", "exit-queued", 7],
     ["dies of an uncaught error in mid-forward as usual in Node", "throw", 1],
     ["terminates a worker in mid-forward and continues", "terminate", 0],
-    ["runs a model in each of 8 workers, all with correct results", "workers", 0],
+    ["runs a model in each of several workers, all with correct results", "workers", 0],
     ["starts and ends workers repeatedly", "cycles", 0],
     ["terminates workers at any moment", "anytime", 0],
     ["exits while workers compute", "exit-workers", 7],

@@ -97,7 +97,7 @@ describe("a model", () => {
     const ofA = await a.stateDict();
     const saving = a.save(path);
     const loading = a.loadStateDict(await b.stateDict());
-    const forwards = Array.from({ length: 20 }, () => a.forward(images));
+    const forwards = Array.from({ length: isSlow ? 4 : 20 }, () => a.forward(images));
     for (const forward of forwards) expect((await forward).data).toEqual(logitsOfB.data);
     await Promise.all([saving, loading]);
     expectSame(await readCheckpoint(path), ofA);
