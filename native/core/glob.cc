@@ -48,14 +48,20 @@ bool isMatch(std::string_view name, std::string_view part, size_t star) {
          name.ends_with(tail) && !(star == 0 && name.starts_with('.'));
 }
 
-/** Appends what matches one part with a * in a folder. */
+bool isFolder(const path& file) {
+  std::error_code failure;
+  return std::filesystem::is_directory(file, failure);
+}
+
+/** Appends the folders that match one part with a *. */
 void addMatches(const path& folder, const std::string& part, std::vector<path>& found) {
   std::vector<std::string> names;
   std::error_code failure;
   for (std::filesystem::directory_iterator entry(folder, failure), end; !failure && entry != end;
        entry.increment(failure)) {
     std::string name = utf8Of(entry->path().filename());
-    if (isMatch(name, part, part.find('*'))) names.push_back(std::move(name));
+    if (isMatch(name, part, part.find('*')) && isFolder(entry->path()))
+      names.push_back(std::move(name));
   }
   std::sort(names.begin(), names.end(), isHigher);
   for (const std::string& name : names) found.push_back(folder / pathFromUtf8(name));
@@ -63,7 +69,7 @@ void addMatches(const path& folder, const std::string& part, std::vector<path>& 
 
 }  // namespace
 
-std::vector<path> glob(const path& root, const std::string& pattern) {
+std::vector<path> globFolders(const path& root, const std::string& pattern) {
   std::vector<path> found{root};
   std::istringstream parts(pattern);
   for (std::string part; std::getline(parts, part, '/');) {
@@ -71,8 +77,8 @@ std::vector<path> glob(const path& root, const std::string& pattern) {
     for (const path& folder : found) {
       if (part.find('*') != std::string::npos) {
         addMatches(folder, part, next);
-      } else if (path file = folder / pathFromUtf8(part); isPresent(file)) {
-        next.push_back(std::move(file));
+      } else if (path below = folder / pathFromUtf8(part); isFolder(below)) {
+        next.push_back(std::move(below));
       }
     }
     found = std::move(next);

@@ -1,4 +1,4 @@
-// Finds the files and folders whose paths match a pattern.
+// Finds the folders whose paths match a pattern.
 #pragma once
 
 #include <filesystem>
@@ -8,12 +8,12 @@
 namespace vgg {
 
 /**
- * Returns what is below `root` and matches `pattern`. The pattern's parts are separated by '/'.
- * Each may have one *, which stands for any text, at the start of a name for any text that does not
- * begin with a dot. Of the names that match a part the highest version comes first: 3.11
- * before 3.9. What cannot be read counts as absent.
+ * Returns the folders below `root` that match `pattern`, with symbolic links followed. The
+ * pattern's parts are separated by '/'. Each may have one *, which stands for any text, at the
+ * start of a name for any text that does not begin with a dot. Of the names that match a part the
+ * highest version comes first: 3.11 before 3.9. What cannot be read counts as absent.
  */
-std::vector<std::filesystem::path> glob(const std::filesystem::path& root,
-                                        const std::string& pattern);
+std::vector<std::filesystem::path> globFolders(const std::filesystem::path& root,
+                                               const std::string& pattern);
 
 }  // namespace vgg

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <map>
 
 #include "core/glob.h"
@@ -62,7 +63,7 @@ void patternsMatchOnePartEach() {
     root.make(folder);
   const auto found = [&](const std::string& pattern) {
     List names;
-    for (const fs::path& path : glob(root.path(), pattern)) names.push_back(utf8Of(path));
+    for (const fs::path& path : globFolders(root.path(), pattern)) names.push_back(utf8Of(path));
     return root.relative(names);
   };
   EXPECT((found("python3.*/lib") == List{"python3.11/lib", "python3.9/lib"}));
@@ -70,6 +71,9 @@ void patternsMatchOnePartEach() {
   EXPECT((found("python3.11/*") == List{"python3.11/lib"}));
   EXPECT((found("*2/lib") == List{"python2/lib"}));
   EXPECT((found("python2/lib") == List{"python2/lib"}));
+  std::ofstream(root.path() / "cuda-14.0") << "no folder";
+  EXPECT((found("cuda-1*.0") == List{"cuda-13.0"}));
+  EXPECT(found("cuda-14.0").empty());
   EXPECT(found("nowhere/*").empty());
   EXPECT(found("*/nothing").empty());
   EXPECT(found("python3.11-*").empty());

@@ -18,8 +18,8 @@ namespace {
 
 using std::filesystem::path;
 
-/** Returns the system's sentence for an error, with its number. */
-std::string messageOf(DWORD error) {
+/** Returns the system's sentence for an error, with its number. Some name the file as "%1". */
+std::string messageOf(DWORD error, const path& file) {
   wchar_t* text = nullptr;
   const DWORD length = FormatMessageW(
       FORMAT_MESSAGE_ALLOCATE_BUFFER | FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS,
@@ -28,6 +28,8 @@ std::string messageOf(DWORD error) {
   LocalFree(text);
   while (!sentence.empty() && (sentence.back() <= L' ' || sentence.back() == L'.'))
     sentence.pop_back();
+  if (const size_t at = sentence.find(L"%1"); at != std::wstring::npos)
+    sentence.replace(at, 2, file.wstring());
   const std::string number = "error " + std::to_string(error);
   return sentence.empty() ? number : utf8Of(path(sentence)) + " (" + number + ")";
 }
@@ -56,7 +58,7 @@ OpenedLibrary openLibrary(const std::string& name) {
     std::error_code failure;
     file = std::filesystem::absolute(file, failure).make_preferred();
     if (HMODULE module = openFile(file)) return {module, ""};
-    return {nullptr, messageOf(GetLastError())};
+    return {nullptr, messageOf(GetLastError(), file)};
   }
   if (HMODULE module = LoadLibraryExW(file.c_str(), nullptr, LOAD_LIBRARY_SEARCH_DEFAULT_DIRS))
     return {module, ""};
@@ -69,7 +71,7 @@ OpenedLibrary openLibrary(const std::string& name) {
     if (HMODULE module = openFile(candidate)) return {module, ""};
     error = GetLastError();
   }
-  return {nullptr, messageOf(error)};
+  return {nullptr, messageOf(error, file)};
 }
 
 void* findOpenLibrary(const std::string& name) {

@@ -30,7 +30,7 @@ void appendWheels(std::vector<std::string>& folders, const path& packages,
                   const std::vector<const char*>& below) {
   for (const char* name : {"cudnn", "cu13", "cublas", "cuda_nvrtc"}) {
     for (const char* libraries : below)
-      append(folders, glob(packages, std::string("nvidia/") + name + "/" + libraries));
+      append(folders, globFolders(packages, std::string("nvidia/") + name + "/" + libraries));
   }
 }
 
@@ -47,7 +47,7 @@ std::vector<std::string> LibraryFolders::named() const {
   for (const std::string& folder : split(environment_("VGG_CUDA_PATH"), listSeparator_)) {
     const path root = pathFromUtf8(folder);
     folders.push_back(folder);
-    for (const char* below : installation_.belowNamed) append(folders, glob(root, below));
+    for (const char* below : installation_.belowNamed) append(folders, globFolders(root, below));
     appendWheels(folders, root, installation_.belowWheel);
   }
   return folders;
@@ -66,7 +66,7 @@ std::vector<std::string> LibraryFolders::known() const {
       folders.push_back(fileIn(root, rest));
       continue;
     }
-    const std::vector<path> found = glob(pathFromUtf8(root), rest);
+    const std::vector<path> found = globFolders(pathFromUtf8(root), rest);
     if (place.kind == Place::Kind::kFolders) append(folders, found);
     if (place.kind != Place::Kind::kPackages) continue;
     for (const path& packages : found) appendWheels(folders, packages, installation_.belowWheel);
