@@ -23,13 +23,13 @@ const systems = {
 };
 const machines = { x64: "x86_64", arm64: "aarch64" };
 
-/** The libraries that a file may need: the ones that Node itself needs, and Node. */
+/** The libraries that a file may need. Node itself needs them. node.exe is not one: Electron's program has another name. */
 const libraries = {
   glibc:
     /^(lib(c\.so\.6|m\.so\.6|pthread\.so\.0|dl\.so\.2|rt\.so\.1)|ld-linux-(x86-64\.so\.2|aarch64\.so\.1))$/,
   musl: /^libc\.so$/,
   darwin: /^\/usr\/lib\/libSystem\.B\.dylib$/,
-  win32: /^(node\.exe|KERNEL32\.dll|api-ms-win-crt-[a-z]+-l1-1-0\.dll)$/i,
+  win32: /^(KERNEL32\.dll|api-ms-win-crt-[a-z]+-l1-1-0\.dll)$/i,
 };
 
 /** The oldest systems that the files promise to run on. glibc 2.28 and macOS 11 are older than the ones that Node needs. */

@@ -69,16 +69,6 @@ exec ${quoted(zig)} ${command} "$@"
   return folder;
 }
 
-/** Makes the library through which a Windows addon imports Node-API's functions from node.exe. @returns its path */
-function writeImportLibrary(work, zig, cpu) {
-  const library = join(work, "libnode.a");
-  if (existsSync(library)) return library;
-  const definitions = join(packageOf("node-api-headers"), "def/node_api.def");
-  const machine = { x64: "i386:x86-64", arm64: "arm64" }[cpu];
-  run(zig, ["dlltool", "-m", machine, "-D", "node.exe", "-d", definitions, "-l", library]);
-  return library;
-}
-
 /** Builds one platform's addon in its folder. @returns the path of the built file */
 function build(platform, zig) {
   const { os, cpu, target } = platforms[platform];
@@ -98,8 +88,6 @@ function build(platform, zig) {
     CMAKE_MODULE_LINKER_FLAGS: "-s",
     CMAKE_SKIP_RPATH: "ON",
     CMAKE_JS_INC: `${packageOf("node-addon-api")};${join(packageOf("node-api-headers"), "include")}`,
-    CMAKE_JS_LIB: os === "win32" ? writeImportLibrary(work, zig, cpu) : "",
-    CMAKE_JS_SRC: "",
     ...(os === "darwin" && { CMAKE_PROJECT_INCLUDE: join(root, "npm/darwin.cmake") }),
   };
   const options = Object.entries(settings).map(([name, value]) => `-D${name}=${value}`);

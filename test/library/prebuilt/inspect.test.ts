@@ -215,6 +215,17 @@ describe.skipIf(!hasTools || missing !== undefined || zig === undefined)(
       expect(windows(source, "-luser32")).toEqual(["exports beep", "needs USER32.dll"]);
     });
 
+    it("refuses an import from node.exe by name", () => {
+      writeFileSync(at("node.def"), "NAME node.exe\nEXPORTS\nnapi_create_object\n");
+      const made = spawnSync(zig!, [
+        ...["dlltool", "-m", "i386:x86-64", "-D", "node.exe"],
+        ...["-d", at("node.def"), "-l", at("libnode.a")],
+      ]);
+      expect(made.status).toBe(0);
+      const source = `${addon} int napi_create_object(void*, void*); PUBLIC int make(void) { return napi_create_object(0, 0); }`;
+      expect(windows(source, at("libnode.a"))).toEqual(["exports make", "needs node.exe"]);
+    });
+
     it("refuses a newer macOS, and a search path", () => {
       const newer = compile("aarch64-macos.13.0", addon, "-Wl,-rpath,/opt/lib");
       expect(problems("darwin-arm64", newer)).toEqual([
