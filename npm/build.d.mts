@@ -1,0 +1,3 @@
+// The types of build.mjs, for `vgg build`.
+export class BuildError extends Error {}
+export function build(root: string, options?: { isClean?: boolean }): Promise<string>;
