@@ -7,6 +7,7 @@ import { once } from "node:events";
 import {
   copyFileSync,
   createReadStream,
+  existsSync,
   mkdtempSync,
   readFileSync,
   renameSync,
@@ -76,6 +77,8 @@ function install() {
   const { name, version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   writeFileSync(at("package.json"), '{ "private": true, "type": "module" }\n');
   npm(project, "install", "--silent", "--ignore-scripts", `./${name}-${version}.tgz`);
+  for (const tool of ["cmake-js", "node-gyp"])
+    expect(!existsSync(at(`node_modules/${tool}`)), `an installation without ${tool}`);
 }
 
 /** Makes a stand-in for vgg11's published weights, and a module that puts it into the table of known weights. */
@@ -151,6 +154,11 @@ try {
   );
   expect(readme.includes("`npx vgg-cudnn build`"), "README to name that command");
   outputs.build(await passes("npx vgg-cudnn build"));
+  const script = await shell("cd node_modules/vgg-cudnn && node npm/install.mjs");
+  expect(
+    script.status === 0 && script.stdout + script.stderr === "",
+    "an install script that does nothing if the addon loads",
+  );
   const file = await makeWeights();
   copyFileSync(join(root, "test/golden/images/portrait.jpg"), at("cat.jpg"));
   const { url, asked, close } = await mirror(file);

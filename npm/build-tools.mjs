@@ -64,8 +64,8 @@ function osRelease() {
 
 /** Runs a command to its end. @returns its output, or null if it cannot be run or fails */
 function outputOf(command, args, input = "") {
-  const { status, stdout, error } = spawnSync(command, args, { encoding: "utf8", input });
-  return error === undefined && status === 0 ? stdout : null;
+  const { status, stdout } = spawnSync(command, args, { encoding: "utf8", input });
+  return status === 0 ? stdout : null;
 }
 
 function findCmake() {

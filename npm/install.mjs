@@ -24,10 +24,14 @@ async function buildClone() {
   if (path === undefined || process.platform === "win32") return build(root);
   findTools();
   const args = ["compile", "--log-level", "warn", "--parallel", String(availableParallelism())];
+  // cmake-js would take settings of npm whose names begin with cmake_.
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name)),
+  );
   const { status, signal, error } = spawnSync(
     process.execPath,
     [path, ...args, "--directory", root],
-    { stdio: ["ignore", 2, 2] },
+    { env, stdio: ["ignore", 2, 2] },
   );
   if (error) throw error;
   if (status !== 0)

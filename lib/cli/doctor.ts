@@ -1,6 +1,7 @@
 // `vgg doctor`: compares the package's requirements with this machine, and says what to do about a difference.
 import { type Command, Option } from "commander";
 import { type Diagnosis, diagnose } from "../device/diagnosis.js";
+import { addonMissingText } from "../native/missing.js";
 import { command, type OutputOptions, print } from "./options.js";
 import { wrap } from "./text.js";
 
@@ -47,11 +48,7 @@ function line(state: "ok" | "none" | "FAIL" | "", name: string, text: string): s
 
 function describeDiagnosis({ version, node, platform, addon, cpu, cuda }: Diagnosis): string[] {
   const lines = [`vgg-cudnn ${version}, Node ${node}, ${platform}`];
-  if (addon.path !== null) lines.push(line("ok", "addon", addon.path));
-  else {
-    lines.push(line("FAIL", "addon", "could not be loaded; build it with: npx vgg-cudnn build"));
-    for (const { path, error } of addon.tried) lines.push(line("", "", `${path}: ${error}`));
-  }
+  lines.push(...describeAddon(addon));
   if (cpu === null) lines.push(line("FAIL", "cpu", "needs the addon"));
   else {
     const memory = `${(cpu.memoryBytes / 1e9).toFixed(1)} GB`;
@@ -59,6 +56,25 @@ function describeDiagnosis({ version, node, platform, addon, cpu, cuda }: Diagno
     lines.push(line("ok", "cpu", `${cpu.name}, ${cpu.threads} threads, ${sets}, ${memory}`));
   }
   return [...lines, ...describeCuda(cuda)];
+}
+
+/** Says which file is loaded, where it comes from, and what tells it from other builds; else what was tried and what to do. */
+function describeAddon(addon: Diagnosis["addon"]): string[] {
+  const { path, kind, package: holder, sha256 } = addon;
+  if (path === null) {
+    const [, ...rest] = addonMissingText(addon).split("\n");
+    return [
+      line("FAIL", "addon", "could not be loaded"),
+      ...rest.map((text) => line("", "", text.trim())),
+    ];
+  }
+  const origins = {
+    prebuilt: `prebuilt, ${holder?.name} ${holder?.version}`,
+    built: "built in the package's folder",
+    environment: "named by VGG_ADDON",
+  };
+  const sum = sha256 === null ? "" : `, sha256 ${sha256.slice(0, 12)}`;
+  return [line("ok", "addon", path), line("", "", `${kind === null ? "" : origins[kind]}${sum}`)];
 }
 
 /** Describes each GPU and each library, and what was tried if CUDA is not available. */

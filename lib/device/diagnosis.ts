@@ -1,4 +1,6 @@
 // Lists the devices of this machine that work, and the reason why others do not.
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import type { Precision } from "../dtype.js";
 import { callNative } from "../errors.js";
@@ -44,7 +46,10 @@ export interface Diagnosis {
   /** The operating system and the architecture, such as "linux-x64". */
   readonly platform: string;
   /** The addon's file, and the files that were tried. */
-  readonly addon: AddonReport;
+  readonly addon: AddonReport & {
+    /** The SHA-256 of the file in hexadecimal digits; null if no file is loaded or it cannot be read. */
+    readonly sha256: string | null;
+  };
   /** The CPU; null without the addon. */
   readonly cpu: DeviceInfo | null;
   /** The GPUs, and what they need. */
@@ -134,6 +139,19 @@ function diagnoseCuda(): Diagnosis["cuda"] {
   return { available, reason, devices, libraries, attempts, environment };
 }
 
+/** The SHA-256 of the file that is loaded. It tells builds of one version apart. */
+function diagnoseAddon(): Diagnosis["addon"] {
+  const report = addonReport();
+  let sha256: string | null = null;
+  try {
+    if (report.path !== null)
+      sha256 = createHash("sha256").update(readFileSync(report.path)).digest("hex");
+  } catch {
+    // The file was removed after it was loaded, or may not be read.
+  }
+  return { ...report, sha256 };
+}
+
 /**
  * Returns everything that was searched for, the paths that were tried, and the results. Never throws.
  * @example
@@ -141,7 +159,7 @@ function diagnoseCuda(): Diagnosis["cuda"] {
  * if (!cuda.available) console.log(`no GPU: ${cuda.reason}`);
  */
 export function diagnose(): Diagnosis {
-  const addon = addonReport();
+  const addon = diagnoseAddon();
   const hasAddon = addon.path !== null;
   const absent = {
     available: false,

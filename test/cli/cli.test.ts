@@ -1,5 +1,7 @@
 // The command line as a user calls it: exit codes, streams, tables and JSON.
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 
@@ -75,18 +77,30 @@ describe("vgg doctor", () => {
   it("reports what works", () => {
     const { status, stdout } = vgg(["doctor"]);
     expect(status).toBe(0);
+    // The tests load a build in the package's folder, or the file that VGG_ADDON names.
+    const origin = process.env.VGG_ADDON ? "named by VGG_ADDON" : "built in the package's folder";
     expect(stdout).toMatch(/^ok {4}addon/m);
+    const { addon } = JSON.parse(vgg(["doctor", "--json"]).stdout);
+    expect(addon).toMatchObject({
+      kind: process.env.VGG_ADDON ? "environment" : "built",
+      package: null,
+      sha256: createHash("sha256").update(readFileSync(addon.path)).digest("hex"),
+    });
+    expect(stdout).toContain(`\n                ${origin}, sha256 ${addon.sha256.slice(0, 12)}\n`);
     expect(stdout).toMatch(/^ok {4}cpu/m);
   });
 
   it("reports what is missing and how to fix it, and fails", () => {
     const { status, stdout } = vgg(["doctor"], { VGG_ADDON: "/nonexistent.node" });
     expect(status).toBe(1);
-    expect(stdout).toContain("npx vgg-cudnn build");
+    expect(stdout).toContain("VGG_ADDON names the only file that is tried");
     expect(stdout).toContain("/nonexistent.node: Cannot find module");
     const asJson = vgg(["doctor", "--json"], { VGG_ADDON: "/nonexistent.node" });
     expect(asJson.status).toBe(1);
-    expect(JSON.parse(asJson.stdout)).toMatchObject({ cpu: null, addon: { path: null } });
+    expect(JSON.parse(asJson.stdout)).toMatchObject({
+      cpu: null,
+      addon: { path: null, sha256: null },
+    });
   });
 });
 
