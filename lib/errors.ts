@@ -34,8 +34,8 @@ export const errorCodes = Object.freeze({
     "an image asks for more work than its pixels justify, or has a side above 65,535; it was not decoded",
   IMAGE_TIMEOUT:
     "an image was not decoded in time, or no decoder or memory for it became free in time",
-  DOWNLOAD_FAILED: "weights could not be downloaded",
-  OFFLINE: "weights are not on this machine, and the network may not be used",
+  DOWNLOAD_FAILED: "weights or libraries could not be downloaded",
+  OFFLINE: "weights or libraries are not on this machine, and the network may not be used",
   HASH_MISMATCH: "a file is not what its hash promises; a download of it is removed",
   DISK_FULL: "no room for a file; what came of a download is kept",
   FOLDER_UNUSABLE: "a folder or file cannot be made, read or written",

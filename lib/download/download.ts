@@ -261,6 +261,7 @@ export async function download(
   options: DownloadOptions,
 ): Promise<{ isOfOneResponse: boolean }> {
   const { signal, timeoutMs, onProgress } = options;
+  const span = optionOf(extent, "span");
   const part = await Part.open(partPath);
   let client: Client | undefined;
   try {
@@ -270,6 +271,8 @@ export async function download(
       () => part.size,
       async () => {
         if (part.size > 0 && part.size === extent.expectedBytes) return;
+        const isTooLong = span !== undefined && part.size > extent.expectedBytes!;
+        if (isTooLong) await part.clear();
         client ??= await openClient(timeoutMs, signal, optionOf(options, "connection"));
         await attempt(client, part, url, extent, onProgress);
       },

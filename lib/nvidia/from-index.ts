@@ -108,6 +108,7 @@ class IndexInstall {
     for (let isSecond = false; ; isSecond = true) {
       const options = this.#named(wheel.file, signal);
       const { isOfOneResponse } = await download(url, part, extent, options);
+      progress.at(wheel.file, wheel.size); // nothing is received if an earlier call had all of it
       const hashed = await hashFile(part, signal);
       if (hashed?.sha256 === wheel.sha256) break;
       await discardPart(part);
@@ -131,7 +132,7 @@ class IndexInstall {
 
   /** Downloads a member's span of the wheel and places the member. */
   async fetchMember(plan: Plan, located: Located, signal: AbortSignal): Promise<void> {
-    const { folder } = this.#work;
+    const { folder, progress } = this.#work;
     const { entry, member, spanBytes } = located;
     const target = targetOf(folder, member);
     await withFile(target, () => makeFolder(dirname(target)));
@@ -142,6 +143,7 @@ class IndexInstall {
       const options = this.#named(member.to, signal);
       try {
         const { isOfOneResponse } = await download(plan.url, part, extent, options);
+        progress.at(member.to, spanBytes);
         const error = await this.#unpackPart(plan, located, part, target, signal);
         if (error === undefined) break;
         await discardPart(part);

