@@ -92,6 +92,8 @@ void define(Napi::Env env, Napi::Object exports) {
          Napi::Function::New<vgg::napi::DeviceWrap::openCuda>(env, "openCuda"));
   setOwn(exports, "cudaDevices", Napi::Function::New<vgg::napi::cudaDevices>(env, "cudaDevices"));
   setOwn(exports, "cudaReport", Napi::Function::New<vgg::napi::cudaReport>(env, "cudaReport"));
+  setOwn(exports, "cudaDriver", Napi::Function::New<vgg::napi::cudaDriver>(env, "cudaDriver"));
+  setOwn(exports, "setCudaSets", Napi::Function::New<vgg::napi::setCudaSets>(env, "setCudaSets"));
   setOwn(exports, "planConvolutions",
          Napi::Function::New<vgg::napi::planConvolutions>(env, "planConvolutions"));
   setOwn(exports, "stepCosts", Napi::Function::New<vgg::napi::stepCosts>(env, "stepCosts"));

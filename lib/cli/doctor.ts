@@ -1,4 +1,5 @@
 // `vgg doctor`: compares the package's requirements with this machine, and says what to do about a difference.
+import { basename } from "node:path";
 import { type Command, Option } from "commander";
 import { type Diagnosis, diagnose } from "../device/diagnosis.js";
 import { addonMissingText } from "../native/missing.js";
@@ -32,12 +33,24 @@ function judge({ cpu, cuda }: Diagnosis, required: "cpu" | "cuda" = "cpu") {
     const ids = cuda.devices.map(({ id }) => id).join(", ");
     return { isReady: true, verdict: `This machine is ready: ${ids} and the CPU.` };
   }
+  const advice = lacksLibrary(cuda)
+    ? " The driver works, but libraries are missing: npx vgg-cudnn cuda install"
+    : "";
   return required === "cuda"
     ? {
         isReady: false,
-        verdict: "This machine is not ready: --require cuda, but there is no GPU that works.",
+        verdict: `This machine is not ready: --require cuda, but there is no GPU that works.${advice}`,
       }
-    : { isReady: true, verdict: "This machine is ready: the CPU only. No GPU will be used." };
+    : {
+        isReady: true,
+        verdict: `This machine is ready: the CPU only. No GPU will be used.${advice}`,
+      };
+}
+
+/** Whether there is a driver, but a library that `vgg cuda install` would bring was not found. */
+function lacksLibrary({ libraries }: Diagnosis["cuda"]): boolean {
+  const [driver, ...others] = libraries;
+  return driver?.problem === null && others.some(({ code }) => code === "LIBRARY_MISSING");
 }
 
 /** A line of the report. Further lines of a long text begin below the first. */
@@ -79,7 +92,7 @@ function describeAddon(addon: Diagnosis["addon"]): string[] {
 
 /** Describes each GPU and each library, and what was tried if CUDA is not available. */
 function describeCuda(cuda: Diagnosis["cuda"]): string[] {
-  const { available, reason, devices, libraries, attempts, environment } = cuda;
+  const { available, reason, devices, libraries, set, attempts, environment } = cuda;
   const lines: string[] = [];
   for (const gpu of available ? devices : []) {
     const { id, name, computeCapability, memoryBytes, precisions } = gpu;
@@ -95,6 +108,7 @@ function describeCuda(cuda: Diagnosis["cuda"]): string[] {
     if (problem === null) lines.push(line("ok", short, `${version} at ${path}`));
     else lines.push(line("none", short, problem));
   }
+  if (set !== null) lines.push(line("ok", "set", `${basename(set)} at ${set}`));
   for (const { path, error } of available ? [] : attempts) {
     if (error === null || isAbsence(error, environment)) continue;
     // The system's loader begins its messages with the name.

@@ -58,6 +58,16 @@ const examples: Readonly<Record<string, readonly (readonly [does: string, line: 
     ["what can be pulled", "vgg pull --list"],
   ],
   plan: [["plans for a GPU that is elsewhere", "vgg plan --gpu h100 --arch vgg16 --batch 1,8"]],
+  cuda: [
+    ["the libraries that the driver runs", "vgg cuda install"],
+    ["what is installed, and what is used", "vgg cuda list"],
+  ],
+  install: [
+    ["in the build of an image, without a GPU", "vgg cuda install --cuda 13 --accept-license"],
+    ["without a network, from wheels in a folder", "vgg cuda install --from wheels/"],
+  ],
+  list: [["with the content of each file compared", "vgg cuda list --verify"]],
+  remove: [["one set of several", "vgg cuda remove cu12-9.10.2.21"]],
   bench: [
     ["this machine's speed", "vgg bench --arch vgg16 --batch 1,8"],
     ["tables and figures", "vgg bench --export results/"],
@@ -77,6 +87,7 @@ const examples: Readonly<Record<string, readonly (readonly [does: string, line: 
 const environment = `Environment:
   VGG_ADDON           path of the addon to load
   VGG_CUDA_PATH       folders with NVIDIA's libraries, searched first
+  VGG_PLANS           folder of plans that vgg plan --out made for a GPU
   VGG_WEIGHTS_MIRROR  address to download weights from
   VGG_OFFLINE         any value but 0: weights are never downloaded
   TORCH_HOME          torch's folder, whose hub/checkpoints has weights

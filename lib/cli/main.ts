@@ -10,6 +10,7 @@ import { checkCommand } from "./check.js";
 import { classifyCommand } from "./classify.js";
 import { completionCommand } from "./completion.js";
 import { convertCommand } from "./convert.js";
+import { cudaCommand } from "./cuda/cuda.js";
 import { doctorCommand } from "./doctor.js";
 import { compareCommand } from "./drawing/compare.js";
 import { seeCommand } from "./drawing/see.js";
@@ -34,6 +35,7 @@ const commands = [
   convertCommand(),
   pullCommand(),
   planCommand(),
+  cudaCommand(),
   benchCommand(),
   doctorCommand(),
   buildCommand(),
@@ -54,9 +56,11 @@ const program = new Command("vgg")
   });
 withExamples(program);
 for (const command of commands) {
-  command.copyInheritedSettings(program);
   program.addCommand(command);
-  withExamples(command);
+  for (const each of [command, ...command.commands]) {
+    each.copyInheritedSettings(program);
+    withExamples(each);
+  }
 }
 
 /** Prints an error as text, or as one line of JSON with --json. @returns the exit code: 2 for wrong usage, 1 for a failure */
@@ -79,9 +83,12 @@ function report(error: unknown): number {
   return isUsage ? 2 : 1;
 }
 
-/** The command that the arguments name, if there is one. */
+/** The command that the arguments name, if there is one: `vgg cuda install` is a command of a command. */
 function chosen(): Command | undefined {
-  return commands.find((each) => each.name() === process.argv[2]);
+  const named = (of: readonly Command[], name: string | undefined) =>
+    of.find((each) => each.name() === name);
+  const first = named(commands, process.argv[2]);
+  return named(first?.commands ?? [], process.argv[3]) ?? first;
 }
 
 // A reader that closes the pipe early (`vgg summary | head -1`) is not a failure.

@@ -12,6 +12,7 @@ import type {
   NativeReservation,
 } from "../native/addon.js";
 import { native } from "../native/load.js";
+import { nvidiaAddon } from "../nvidia/sets/addon.js";
 import { inTurn, Line, mustWait, waitWithCopies } from "../order.js";
 import { markCopy } from "../realm.js";
 import { byteCount, checkShape, checkTensor, nativeData, Tensor } from "../tensor.js";
@@ -21,6 +22,7 @@ import {
   type DeviceId,
   type DeviceOptions,
   type MemoryStats,
+  plansFolder,
 } from "./options.js";
 
 export type { DeviceId, DeviceOptions, MemoryStats };
@@ -28,7 +30,7 @@ export type { DeviceId, DeviceOptions, MemoryStats };
 /**
  * Opens a device.
  * @param id "auto": a GPU that works, else the CPU; also the CPU if the GPU was lost earlier in this process
- * @throws {TypeError|RangeError} no such id, thread count or instruction set
+ * @throws {TypeError|RangeError} no such id, thread count, instruction set or folder of plans
  * @throws {VggError} LIBRARY_MISSING, DEVICE_UNAVAILABLE, DEVICE_LOST with the reason; UNSUPPORTED instruction set or GPU;
  * OUT_OF_MEMORY; ADDON_MISSING
  * @example
@@ -41,16 +43,18 @@ export async function openDevice(
   const expected = '"auto", "cpu", "cuda" or "cuda:N"';
   if (typeof id !== "string") throw typeError(expected, "device", id);
   if (!/^(auto|cpu|cuda(:\d{1,3})?)$/.test(id)) throw rangeError(expected, "device", id);
-  const { threads, instructionSet, deterministic, maxQueuedBytes } = checkDeviceOptions(options);
+  const { threads, instructionSet, deterministic, plans, maxQueuedBytes } =
+    checkDeviceOptions(options);
   const openCpu = () =>
     makeDevice(
       cpuInfo(),
       callNative(() => native().openCpu(threads ?? 0, instructionSet ?? "", maxQueuedBytes ?? 0)),
     );
   if (id === "cpu") return openCpu();
+  const folder = await plansFolder(plans);
   try {
     const ordinal = Number(id.split(":")[1] ?? 0);
-    return await openGpu(ordinal, deterministic, nothingForced, maxQueuedBytes ?? 0);
+    return await openGpu(ordinal, deterministic, nothingForced, maxQueuedBytes ?? 0, folder);
   } catch (error) {
     // `diagnose` says why the GPU does not work.
     if (id === "auto" && error instanceof VggError && error.code !== "ADDON_MISSING")
@@ -69,9 +73,11 @@ async function openGpu(
   deterministic: boolean,
   { form, linear }: ForcedChoice,
   maxQueuedBytes: number,
+  plansFolder: string,
 ): Promise<Device> {
-  const options = { cacheFolder: gpuCacheFolder(), deterministic, form, linear, maxQueuedBytes };
-  const opened = await awaitNative(() => native().openCuda(ordinal, options));
+  const cacheFolder = gpuCacheFolder();
+  const options = { cacheFolder, plansFolder, deterministic, form, linear, maxQueuedBytes };
+  const opened = await awaitNative(() => nvidiaAddon().openCuda(ordinal, options));
   const traits = [deterministic && "deterministic", form && `form ${form}`, linear];
   return makeDevice(gpuInfos()[ordinal]!, opened, traits.filter(Boolean).join(", "));
 }
@@ -85,7 +91,7 @@ export type ForcedKernels = Partial<ForcedChoice>;
  * @throws {RangeError} no such kernel @throws {VggError} as `openDevice`
  */
 export function openForcedGpu(forced: ForcedKernels): Promise<Device> {
-  return openGpu(0, false, bare({ ...nothingForced, ...forced }), 0);
+  return openGpu(0, false, bare({ ...nothingForced, ...forced }), 0, "");
 }
 
 let makeDevice: (info: DeviceInfo, device: NativeDevice, variant?: string) => Device;

@@ -2,10 +2,13 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
+import { join } from "node:path";
 import type { Precision } from "../dtype.js";
 import { callNative } from "../errors.js";
 import type { AddonReport, LibraryReport } from "../native/addon.js";
 import { addonReport, native } from "../native/load.js";
+import { nvidiaAddon } from "../nvidia/sets/addon.js";
+import { usableSets } from "../nvidia/sets/installed.js";
 import { isError } from "../realm.js";
 import { version } from "../version.js";
 
@@ -62,6 +65,8 @@ export interface Diagnosis {
     readonly devices: readonly DeviceInfo[];
     /** The driver, cuDNN, cuBLASLt and NVRTC as they were found. */
     readonly libraries: readonly LibraryReport[];
+    /** The folder of the set of `vgg cuda install` that the libraries come from; null if they come from elsewhere. */
+    readonly set: string | null;
     /** Every file that was tried. */
     readonly attempts: readonly {
       /** The library that was looked for. */
@@ -77,7 +82,13 @@ export interface Diagnosis {
 }
 
 const cudaVariables = [
-  ...(["VGG_CUDA_PATH", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "CUDA_PATH"] as const),
+  ...([
+    "VGG_CUDA_PATH",
+    "VGG_PLANS",
+    "CUDA_VISIBLE_DEVICES",
+    "LD_LIBRARY_PATH",
+    "CUDA_PATH",
+  ] as const),
   ...(["NVIDIA_TF32_OVERRIDE", "CUDA_MODULE_LOADING", "CUDNN_LOGLEVEL_DBG"] as const),
 ];
 
@@ -106,7 +117,7 @@ export function gpuInfos(): DeviceInfo[] {
  */
 export function listDevices(): DeviceInfo[] {
   const gpus = gpuInfos();
-  const { libraries } = callNative(() => native().cudaReport());
+  const { libraries } = callNative(() => nvidiaAddon().cudaReport());
   const isUsable = gpus.length > 0 && missingLibrary(libraries) === undefined;
   return [...(isUsable ? gpus : []), cpuInfo()];
 }
@@ -116,8 +127,15 @@ function missingLibrary(libraries: readonly LibraryReport[]): LibraryReport | un
   return libraries.find(({ name, problem }) => problem !== null && name !== "NVRTC");
 }
 
+/** Returns the folder of the installed set that a library comes from. */
+function usedSet(libraries: readonly LibraryReport[]): string | null {
+  const isFrom = (folder: string) =>
+    libraries.some(({ path }) => path?.startsWith(join(folder, "/")));
+  return usableSets().find(({ folder }) => isFrom(folder))?.folder ?? null;
+}
+
 function diagnoseCuda(): Diagnosis["cuda"] {
-  const { libraries, attempts } = callNative(() => native().cudaReport());
+  const { libraries, attempts } = callNative(() => nvidiaAddon().cudaReport());
   const missing = missingLibrary(libraries);
   let devices: DeviceInfo[] = [];
   let reason = "";
@@ -136,7 +154,7 @@ function diagnoseCuda(): Diagnosis["cuda"] {
     }),
   );
   const available = !missing && devices.length > 0;
-  return { available, reason, devices, libraries, attempts, environment };
+  return { available, reason, devices, libraries, set: usedSet(libraries), attempts, environment };
 }
 
 /** The SHA-256 of the file that is loaded. It tells builds of one version apart. */
@@ -166,6 +184,7 @@ export function diagnose(): Diagnosis {
     reason: "needs the addon",
     devices: [],
     libraries: [],
+    set: null,
     attempts: [],
     environment: {},
   };

@@ -1,5 +1,8 @@
 // The ids and options of devices, and the statistics of their memory.
-import { checkInteger, readOptions, typeError } from "../check.js";
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import { checkInteger, rangeError, readOptions, typeError } from "../check.js";
+import { checkPath } from "../files/replace.js";
 
 /** Names a device: "auto" is a GPU that works, else the CPU; "cuda" is the first GPU. */
 export type DeviceId = "auto" | "cpu" | "cuda" | `cuda:${number}`;
@@ -12,6 +15,11 @@ export interface DeviceOptions {
   instructionSet?: "avx512" | "avx2" | "x86-64-v2" | "neon" | undefined;
   /** GPU only: the same bits in each process. This is slower, because algorithms are not chosen by time. Default: false. */
   deterministic?: boolean | undefined;
+  /**
+   * GPU only: a folder of plans and kernels that `vgg plan --out` made. It is read for what this user's cache lacks, and
+   * nothing is written to it. Default: the environment variable VGG_PLANS, or none.
+   */
+  plans?: string | undefined;
   /**
    * The most bytes that calls may copy through this handle and leave waiting. Default: a bound that the device's handles
    * share, a quarter of the memory that is available when it opens.
@@ -35,9 +43,9 @@ export interface MemoryStats {
 
 /** Reads and checks the options. @throws {TypeError|RangeError} a wrong option */
 export function checkDeviceOptions(options: DeviceOptions) {
-  const known = ["threads", "instructionSet", "deterministic", "maxQueuedBytes"];
+  const known = ["threads", "instructionSet", "deterministic", "plans", "maxQueuedBytes"];
   const given = readOptions(options, "options", known);
-  const { threads, instructionSet, deterministic = false, maxQueuedBytes } = given;
+  const { threads, instructionSet, deterministic = false, plans, maxQueuedBytes } = given;
   if (threads !== undefined) checkInteger(threads, "options.threads", 1, 1024);
   if (instructionSet !== undefined && typeof instructionSet !== "string") {
     throw typeError("a string", "options.instructionSet", instructionSet);
@@ -46,5 +54,19 @@ export function checkDeviceOptions(options: DeviceOptions) {
     throw typeError("a boolean", "options.deterministic", deterministic);
   if (maxQueuedBytes !== undefined)
     checkInteger(maxQueuedBytes, "options.maxQueuedBytes", 1, Number.MAX_SAFE_INTEGER);
-  return { threads, instructionSet, deterministic, maxQueuedBytes };
+  if (plans !== undefined) checkPath(plans, "options.plans");
+  return { threads, instructionSet, deterministic, plans, maxQueuedBytes };
+}
+
+/**
+ * Returns the folder of plans: the option's, else that of VGG_PLANS, else "".
+ * @throws {RangeError} no folder is there
+ */
+export async function plansFolder(option: string | undefined): Promise<string> {
+  const folder = option ?? process.env.VGG_PLANS ?? "";
+  if (folder === "") return "";
+  const name = option === undefined ? "VGG_PLANS" : "options.plans";
+  const stats = await stat(folder).catch(() => undefined);
+  if (!stats?.isDirectory()) throw rangeError("a folder", name, folder);
+  return resolve(folder);
 }

@@ -224,6 +224,8 @@ export interface NativeAddon {
     ordinal: number,
     options: {
       cacheFolder: string;
+      /** A folder of plans and kernels that is read for what the cache lacks, or "". */
+      plansFolder: string;
       deterministic: boolean;
       /** The kernels that run without being timed against others (docs/gpu.md). Null: the fastest ones. */
       form: "plain" | "fused" | "cudnn" | "direct" | null;
@@ -236,6 +238,10 @@ export interface NativeAddon {
     libraries: LibraryReport[];
     attempts: { library: string; path: string; error: string | null }[];
   };
+  /** Returns the driver: 13000 for CUDA 13.0, or 0 and why there is none that starts. */
+  cudaDriver(): { version: number; problem: string | null };
+  /** Names the folders with sets of NVIDIA's libraries, in the order in which later calls look into them. */
+  setCudaSets(sets: readonly { readonly cuda: number; readonly folder: string }[]): void;
   planConvolutions(
     gpu: { description: string; name: string; capability: number },
     record: NativeRecord,

@@ -7,13 +7,14 @@ import { jsonOf } from "../files/json.js";
 import type { PackageIndex } from "./package-index.js";
 import type { Wheel } from "./types.js";
 
-/** A file that an index lists. A yanked file counts as any other, because a wheel is asked for by its exact name. */
-interface Link {
+/** A file that an index lists. A yanked file counts as any other if a wheel is asked for by its exact name. */
+export interface Link {
   readonly file: string;
   readonly url: URL;
   /** Undefined if the index does not say. */
   readonly sha256: string | undefined;
   readonly size: number | undefined;
+  readonly isYanked: boolean;
 }
 
 const maxPageBytes = 32 * 2 ** 20;
@@ -80,7 +81,8 @@ export function linksOfHtml(text: string, page: URL): Link[] {
     if (url === undefined) continue;
     const sha256 = /[#&]sha256=([0-9a-f]{64})(?:&|$)/i.exec(url.hash)?.[1]?.toLowerCase();
     url.hash = "";
-    links.push({ file: fileNameOf(url), url, sha256, size: undefined });
+    const isYanked = /(?:^|\s)data-yanked(?=[\s=]|$)/i.test(attributes!);
+    links.push({ file: fileNameOf(url), url, sha256, size: undefined, isYanked });
   }
   return links;
 }
@@ -100,7 +102,8 @@ export function linksOfJson(text: string, page: URL): Link[] | undefined {
     const hash = isPlainObject(item.hashes) ? item.hashes.sha256 : undefined;
     const sha256 = typeof hash === "string" ? hash.toLowerCase() : undefined;
     const size = typeof item.size === "number" ? item.size : undefined;
-    links.push({ file: item.filename, url, sha256, size });
+    const isYanked = item.yanked !== undefined && item.yanked !== false;
+    links.push({ file: item.filename, url, sha256, size, isYanked });
   }
   return links;
 }
@@ -126,7 +129,7 @@ async function readText(response: Response, page: URL): Promise<string> {
 }
 
 /** Reads the links of a project's page. @throws {VggError} DOWNLOAD_FAILED */
-async function readPage(
+export async function readPage(
   index: PackageIndex,
   page: URL,
   options: RetryOptions & { readonly timeoutMs: number },

@@ -26,6 +26,11 @@ export type ClassNames =
 export interface VggOptions extends TopologyOptions {
   /** The device, or its id. Default "auto". A device that the model opened is released with the model. */
   device?: Device | DeviceId | undefined;
+  /**
+   * A folder of plans and kernels that `vgg plan --out` made, for a GPU that the model opens: as `openDevice`'s option.
+   * Not with a Device. Default: the environment variable VGG_PLANS, or none.
+   */
+  plans?: string | undefined;
   /** The arithmetic, one of `device.info.precisions`. Default "float32". */
   precision?: Precision | undefined;
   /**
@@ -112,13 +117,13 @@ export interface LayerOptions<Name extends LayerName> {
 
 /** The names of the options in VggOptions. */
 export const optionNames = Object.freeze([
-  ...["device", "precision"],
+  ...["device", "plans", "precision"],
   ...["inChannels", "numClasses", "imageSize", "labels", "preprocess"],
 ]);
 
 /**
  * Opens the device, and checks that it offers the precision.
- * @throws {TypeError|RangeError} unknown device or precision
+ * @throws {TypeError|RangeError} unknown device or precision, or no folder of plans
  * @throws {VggError} UNSUPPORTED, DEVICE_UNAVAILABLE, ADDON_MISSING
  */
 export async function openDeviceOf(
@@ -126,7 +131,10 @@ export async function openDeviceOf(
 ): Promise<{ device: Device; precision: Precision }> {
   const precision = checkOneOf(optionOf(options, "precision", "float32"), "precision", precisions);
   const device = optionOf(options, "device", "auto");
-  const opened = device instanceof Device ? device : await openDevice(device);
+  const plans = optionOf(options, "plans");
+  if (device instanceof Device && plans !== undefined)
+    throw typeError("no plans beside a Device, which openDevice opens with them,", "plans", plans);
+  const opened = device instanceof Device ? device : await openDevice(device, { plans });
   if (!opened.info.precisions.includes(precision)) {
     throw new VggError(
       "UNSUPPORTED",

@@ -7,6 +7,7 @@ import { awaitNative, callNative } from "../errors.js";
 import { cacheFolder } from "../files/cache-folder.js";
 import type { NativeRecord, PlannedConvolution, StepCost } from "../native/addon.js";
 import { native } from "../native/load.js";
+import { nvidiaAddon } from "../nvidia/sets/addon.js";
 import { recordForward } from "./record.js";
 import { logitsName, type Topology } from "./topology.js";
 
@@ -73,11 +74,11 @@ export async function planAhead(
     const settings = { precision, batch, limit, cacheFolder: folder };
     convolutions.push(
       ...(await awaitNative(() =>
-        native().planConvolutions(described, record, parameters, settings),
+        nvidiaAddon().planConvolutions(described, record, parameters, settings),
       )),
     );
   }
-  const kernels = await awaitNative(() => native().compileKernels(capability, folder));
+  const kernels = await awaitNative(() => nvidiaAddon().compileKernels(capability, folder));
   const forwards = batchSizes.map((batch) => ({
     batch,
     steps: stepCosts(topology, { precision, batch, form: null }),

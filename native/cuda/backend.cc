@@ -51,7 +51,9 @@ CudaBackend::CudaBackend(int ordinal, const CudaOptions& options)
       pinned_(std::make_shared<HostPool>(
           kIdlePinnedBytes,
           [context = context_](size_t bytes) { return allocatePinned(context, bytes); })),
-      completions_(*context_) {}
+      completions_(*context_) {
+  if (!options.plansFolder.empty()) readPlans(options.plansFolder);
+}
 
 void CudaBackend::halt() {
   context_->interrupt();

@@ -9,6 +9,7 @@ namespace vgg::cuda {
 
 struct CudaOptions {
   std::string cacheFolder;  // if empty, no plans or kernels are kept on disk
+  std::string plansFolder;  // read for what the cache lacks, never written to; may be empty
   bool deterministic = false;
   ForcedKernels forced{};
 };
@@ -27,6 +28,8 @@ class CudaBackend final : public Backend {
   DeviceThread& thread() override { return context_->thread(); }
   void finish() override { completions_.finish(); }
   void halt() override;
+  /** Reads another folder of plans and kernels from now on. */
+  void readPlans(const std::string& folder) { cache_.alsoRead(folder); }
   /** Throws Error kDeviceLost. */
   void throwIfLost() const { context_->throwIfLost(); }
   std::shared_ptr<HostMemory> allocateHost(size_t bytes) override;

@@ -2,11 +2,13 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -45,21 +47,14 @@ bool replaceFile(const std::filesystem::path& from, const std::filesystem::path&
   return !failure;
 }
 
-}  // namespace
-
-uint64_t hash(const std::string& text, uint64_t seed) {
-  uint64_t state = seed;
-  for (const char c : text) state = (state ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return state;
+/** Returns the file of a key in a folder, which is UTF-8. */
+std::filesystem::path pathOf(const std::string& folder, const std::string& key) {
+  return pathFromUtf8(folder) / (hex(hash(key)) + hex(hash(key, ~uint64_t{0})));
 }
 
-std::filesystem::path DiskCache::pathOf(const std::string& key) const {
-  return pathFromUtf8(folder_) / (hex(hash(key)) + hex(hash(key, ~uint64_t{0})));
-}
-
-std::optional<std::string> DiskCache::read(const std::string& key) const {
-  if (folder_.empty()) return std::nullopt;
-  std::ifstream in(pathOf(key), std::ios::binary);
+/** Returns the value in a file that `write` wrote for this key. */
+std::optional<std::string> valueIn(const std::filesystem::path& path, const std::string& key) {
+  std::ifstream in(path, std::ios::binary);
   std::ostringstream all;
   if (!in || !(all << in.rdbuf())) return std::nullopt;
   const std::string file = all.str();
@@ -71,13 +66,42 @@ std::optional<std::string> DiskCache::read(const std::string& key) const {
   return value;
 }
 
+}  // namespace
+
+uint64_t hash(const std::string& text, uint64_t seed) {
+  uint64_t state = seed;
+  for (const char c : text) state = (state ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return state;
+}
+
+void DiskCache::alsoRead(const std::string& folder) {
+  const std::lock_guard lock(others_->mutex);
+  std::vector<std::string>& folders = others_->folders;
+  if (std::find(folders.begin(), folders.end(), folder) == folders.end()) folders.push_back(folder);
+}
+
+std::vector<std::string> DiskCache::readFolders() const {
+  std::vector<std::string> folders;
+  if (!folder_.empty()) folders.push_back(folder_);
+  const std::lock_guard lock(others_->mutex);
+  folders.insert(folders.end(), others_->folders.begin(), others_->folders.end());
+  return folders;
+}
+
+std::optional<std::string> DiskCache::read(const std::string& key) const {
+  for (const std::string& folder : readFolders()) {
+    if (std::optional<std::string> value = valueIn(pathOf(folder, key), key)) return value;
+  }
+  return std::nullopt;
+}
+
 void DiskCache::write(const std::string& key, const std::string& value) const {
   if (folder_.empty()) return;
   static std::atomic<int> counter{0};
   std::error_code failure;
   std::filesystem::create_directories(pathFromUtf8(folder_), failure);
   // A whole file is renamed, because another process may read or write the same key.
-  const std::filesystem::path path = pathOf(key);
+  const std::filesystem::path path = pathOf(folder_, key);
   std::filesystem::path temporary = path;
   temporary += "." + std::to_string(getpid()) + "." + std::to_string(counter++);
   std::ofstream out(temporary, std::ios::binary);

@@ -134,6 +134,30 @@ Napi::Value cudaReport(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value cudaDriver(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto libraries = cuda::loadDriver();
+    const std::string& problem = libraries->driver.problem;
+    Napi::Object driver = Napi::Object::New(info.Env());
+    setOwn(driver, "version", problem.empty() ? libraries->driverVersion : 0);
+    setOwn(driver, "problem",
+           problem.empty() ? info.Env().Null().As<Napi::Value>()
+                           : Napi::String::New(info.Env(), problem));
+    return driver;
+  });
+}
+
+Napi::Value setCudaSets(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    cuda::searchSets(listOf<cuda::LibrarySet>(info[0], "sets", [](const Napi::Value& value) {
+      const Napi::Object set = objectOf(value, "set");
+      return cuda::LibrarySet{static_cast<int>(integerOf(ownProperty(set, "cuda"), "cuda", 1, 999)),
+                              stringOf(ownProperty(set, "folder"), "folder")};
+    }));
+    return info.Env().Undefined();
+  });
+}
+
 Napi::Value planConvolutions(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const Napi::Object described = objectOf(info[0], "gpu");

@@ -13,6 +13,12 @@ Napi::Value cudaDevices(const Napi::CallbackInfo& info);
 /** cudaReport() → the state of each library and every attempt to load it. */
 Napi::Value cudaReport(const Napi::CallbackInfo& info);
 
+/** cudaDriver() → { version, problem }. Loads the driver only. */
+Napi::Value cudaDriver(const Napi::CallbackInfo& info);
+
+/** setCudaSets([{ cuda, folder }]): the sets of libraries that later calls look into. */
+Napi::Value setCudaSets(const Napi::CallbackInfo& info);
+
 /** planConvolutions(gpu, record, parameters, { precision, batch, limit, cacheFolder }) → Promise of
  * rows */
 Napi::Value planConvolutions(const Napi::CallbackInfo& info);

@@ -65,7 +65,10 @@ std::shared_ptr<Backend> openCuda(int ordinal, const cuda::CudaOptions& options)
       if (std::get<0>(other) == ordinal) backend->throwIfLost();
     }
     const auto open = registry().gpus.find(key);
-    if (open != registry().gpus.end()) return open->second;
+    if (open != registry().gpus.end()) {
+      if (!options.plansFolder.empty()) open->second->readPlans(options.plansFolder);
+      return open->second;
+    }
   }
   const auto backend = std::make_shared<cuda::CudaBackend>(ordinal, options);
   {

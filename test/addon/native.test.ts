@@ -42,6 +42,7 @@ describe("the addon", () => {
       "compileKernels",
       "cpuInfo",
       "cudaDevices",
+      "cudaDriver",
       "cudaReport",
       "halt",
       "openCpu",
@@ -50,6 +51,7 @@ describe("the addon", () => {
       "poolThreads",
       "randomNormal",
       "resizeCrop",
+      "setCudaSets",
       "stepCosts",
     ]);
     const device = native().openCpu(1, "", 0);

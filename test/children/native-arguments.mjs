@@ -61,6 +61,7 @@ const entries = [
       0,
       {
         cacheFolder: "/nonexistent",
+        plansFolder: "/nonexistent",
         deterministic: false,
         form: null,
         linear: null,
@@ -70,6 +71,8 @@ const entries = [
   ],
   [addon, "cudaDevices", []],
   [addon, "cudaReport", []],
+  [addon, "cudaDriver", []],
+  [addon, "setCudaSets", [[{ cuda: 13, folder: "/nonexistent" }]]],
   [addon, "cpuInfo", []],
   [addon, "poolThreads", []],
   [addon, "randomNormal", [4, 1]],

@@ -1,6 +1,7 @@
 #include "cuda/nvidia/library.h"
 
 #include <mutex>
+#include <utility>
 
 #include "core/dynamic_library.h"
 #include "core/path.h"
@@ -20,6 +21,7 @@ std::string dottedVersion(size_t version) {  // 92801 → 9.28.1
 class Loader {
  public:
   Libraries libraries;
+  std::vector<LibrarySet> sets;
 
   void loadDriver() {
     if (isDriverReady_) return;
@@ -62,6 +64,7 @@ class Loader {
       library->path.clear();
     }
     if (system_.problem != nullptr) return;
+    libraries.cudaMajor = 0;
     // cuDNN determines the CUDA major version. No function of cuDNN is called before all libraries
     // that it opens by itself are loaded, because it ends the process if one of them is missing.
     loadCudnn();
@@ -100,16 +103,33 @@ class Loader {
     return handle;
   }
 
-  /** Searches the named folders, the libraries that the process has already, the loader's own
-   * folders, and the known folders. */
+  /** Returns the folders of the sets that the driver can run and that have cuDNN's CUDA major. None
+   * has a driver. */
+  [[nodiscard]] std::vector<std::string> setFolders(const Library& library) const {
+    std::vector<std::string> folders;
+    if (&library == &libraries.driver) return folders;
+    for (const LibrarySet& set : sets) {
+      const bool fitsDriver =
+          libraries.driverVersion == 0 || set.cudaMajor <= libraries.driverVersion / 1000;
+      const bool fitsCudnn = libraries.cudaMajor == 0 || set.cudaMajor == libraries.cudaMajor;
+      if (fitsDriver && fitsCudnn) folders.push_back(set.folder);
+    }
+    return folders;
+  }
+
+  /** Searches the named folders, the libraries that the process has already, the installed sets,
+   * the loader's own folders, and the known folders. */
   void* open(const std::string& name, Library& library) {
     const LibraryFolders folders = libraryFolders();
     void* handle = tryFolders(folders.named(), name);
     if (handle == nullptr) handle = tryLoaded(name);
+    if (handle == nullptr) handle = tryFolders(setFolders(library), name);
     if (handle == nullptr) handle = tryOpen(name, name);
     if (handle == nullptr) handle = tryFolders(folders.known(), name);
     if (handle == nullptr) {
-      library.problem = name + " was not found. Install it, or name its folder in VGG_CUDA_PATH";
+      library.problem = name + " was not found. Install it with: npx vgg-cudnn cuda install" +
+                        (libraries.driverVersion == 0 ? " --cuda 13" : "") +
+                        ", or name its folder in VGG_CUDA_PATH";
     } else {
       library.path = pathOfLibrary(handle);
     }
@@ -267,6 +287,11 @@ std::shared_ptr<const Libraries> loadDriver() {
   const std::lock_guard lock(mutex());
   loader().loadDriver();
   return std::make_shared<Libraries>(loader().libraries);
+}
+
+void searchSets(std::vector<LibrarySet> sets) {
+  const std::lock_guard lock(mutex());
+  loader().sets = std::move(sets);
 }
 
 std::shared_ptr<const Libraries> loadLibraries() {

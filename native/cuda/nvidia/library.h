@@ -23,6 +23,12 @@ struct Library {
   Code code = Code::kLibraryMissing;
 };
 
+/** A folder with libraries of one CUDA major that fit together, as `vgg cuda install` makes it. */
+struct LibrarySet {
+  int cudaMajor;
+  std::string folder;
+};
+
 /** The result of loading. The libraries stay loaded for the life of the process. */
 struct Libraries {
   Library driver{"CUDA driver"}, cudnn{"cuDNN"}, cublasLt{"cuBLASLt"}, nvrtc{"NVRTC"};
@@ -43,6 +49,11 @@ struct Libraries {
  * throws nothing, and never ends the process.
  */
 std::shared_ptr<const Libraries> loadDriver();
+
+/** Names the sets that later calls look for libraries in, in this order: after `VGG_CUDA_PATH` and
+ * the libraries that the process has already, before the loader's own search. A set whose CUDA the
+ * driver or cuDNN does not have is skipped. */
+void searchSets(std::vector<LibrarySet> sets);
 
 /** Loads the driver and the libraries above it. Works without a driver, because planning needs no
  * driver. */

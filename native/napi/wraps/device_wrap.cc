@@ -102,6 +102,7 @@ Napi::Value DeviceWrap::openCuda(const Napi::CallbackInfo& info) {
     const Napi::Object options = objectOf(info[1], "options");
     const cuda::CudaOptions chosen{
         stringOf(ownProperty(options, "cacheFolder"), "cacheFolder"),
+        stringOf(ownProperty(options, "plansFolder"), "plansFolder"),
         booleanOf(ownProperty(options, "deterministic"), "deterministic"),
         forcedKernelsOf(options)};
     const size_t maxQueuedBytes = queueLimitOf(ownProperty(options, "maxQueuedBytes"));

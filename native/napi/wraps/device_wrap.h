@@ -19,8 +19,8 @@ class DeviceWrap : public Napi::ObjectWrap<DeviceWrap> {
   static Napi::Object make(Napi::Env env, std::shared_ptr<Backend> backend, size_t maxQueuedBytes);
   /** openCpu(threads, instructionSet, maxQueuedBytes) → device */
   static Napi::Value openCpu(const Napi::CallbackInfo& info);
-  /** openCuda(ordinal, { cacheFolder, deterministic, form, linear, maxQueuedBytes }) → Promise of a
-   * device */
+  /** openCuda(ordinal, { cacheFolder, plansFolder, deterministic, form, linear, maxQueuedBytes }) →
+   * Promise of a device */
   static Napi::Value openCuda(const Napi::CallbackInfo& info);
 
   explicit DeviceWrap(const Napi::CallbackInfo& info);

@@ -1,0 +1,186 @@
+// Installs and removes sets of NVIDIA's libraries. A set appears under its name when it is whole, and disappears at once.
+import { randomBytes } from "node:crypto";
+import { link, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { bare } from "../../check.js";
+import type { Progress } from "../../download/download.js";
+import { underLock } from "../../download/under-lock.js";
+import { VggError } from "../../errors.js";
+import { ifMissing, withFile } from "../../files/errors.js";
+import { makeFolder } from "../../files/make-folder.js";
+import { replaceFile } from "../../files/replace.js";
+import { installFiles } from "../install.js";
+import { type InstalledSet, readSet, receiptName, receiptOf } from "./installed.js";
+import { bytesOf, type LibrarySet } from "./set.js";
+
+export interface InstallSetOptions {
+  /** The folder of sets, in which the set gets a folder. */
+  readonly folder: string;
+  /** The address of a package index. Default: what pip is configured to use, else NVIDIA's. */
+  readonly index?: string | undefined;
+  /** A folder with the wheels, instead of an index. */
+  readonly from?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress: (progress: Progress) => void;
+}
+
+/** An installed set, and what the call did. */
+export interface SetResult {
+  readonly set: InstalledSet;
+  /** The set was whole already. */
+  readonly wasInstalled: boolean;
+  /** Bytes that came over the network. */
+  readonly receivedBytes: number;
+}
+
+const recursive = bare({ recursive: true, force: true } as const);
+
+const stagingOf = (folder: string, name: string) => join(folder, `.${name}.part`);
+const lockOf = (folder: string, name: string) => join(folder, `.${name}.lock`);
+
+/** Whether an installed set is whole and consists of exactly the files of this one. */
+function isSame(found: InstalledSet, set: LibrarySet): boolean {
+  if (found.problem !== null) return false;
+  const hashes = new Map(found.files.map(({ name, sha256 }) => [name, sha256]));
+  const members = set.wheels.flatMap((wheel) => wheel.members);
+  return (
+    members.length === found.files.length &&
+    members.every(({ to, sha256 }) => hashes.get(to) === sha256)
+  );
+}
+
+/** Links the files that another version of the set's folder has already. Their content is checked later. */
+async function reuse(from: string, staging: string, set: LibrarySet): Promise<void> {
+  for (const { to, size } of set.wheels.flatMap(({ members }) => members)) {
+    const stats = await stat(join(from, to)).catch(() => undefined);
+    if (stats?.isFile() && stats.size === size)
+      await link(join(from, to), join(staging, to)).catch(() => {}); // it is downloaded then
+  }
+}
+
+/** Removes what does not belong to the set, such as files of an earlier version. */
+async function removeOthers(staging: string, set: LibrarySet): Promise<void> {
+  const names = new Set(set.wheels.flatMap(({ members }) => members.map(({ to }) => to)));
+  for (const name of await readdir(staging)) {
+    if (!names.has(name) && name !== receiptName) await rm(join(staging, name), recursive);
+  }
+}
+
+/** Makes a rename last: after a crash the folder has its old or its new name. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder).catch(() => undefined); // some file systems cannot open folders
+  await handle?.sync().catch(() => {});
+  await handle?.close().catch(() => {});
+}
+
+/** Takes a set's folder away from its name in one step, then removes it. Does nothing if there is none. */
+async function discard(folder: string, name: string): Promise<boolean> {
+  const aside = join(folder, `.${name}.${randomBytes(6).toString("hex")}.old`);
+  const target = join(folder, name);
+  const isMoved = await rename(target, aside)
+    .then(() => true, ifMissing)
+    .catch((cause) => {
+      const { code } = cause as NodeJS.ErrnoException;
+      if (process.platform !== "win32" || !["EPERM", "EACCES", "EBUSY"].includes(code ?? ""))
+        throw cause;
+      throw new VggError(
+        "FOLDER_UNUSABLE",
+        `Cannot remove ${target} (${code}): end the processes that use these libraries first`,
+        { cause },
+      );
+    });
+  if (isMoved !== true) return false;
+  await rm(aside, recursive);
+  return true;
+}
+
+/** Removes what a killed process left of a removal. */
+async function removeOld(folder: string, name: string): Promise<void> {
+  for (const entry of await readdir(folder).catch(() => [])) {
+    if (entry.startsWith(`.${name}.`) && entry.endsWith(".old"))
+      await rm(join(folder, entry), recursive).catch(() => {});
+  }
+}
+
+/**
+ * Installs a set under its name, unless it is there and whole. A failure, a signal or a kill leaves an earlier set as it was
+ * and keeps what was fetched; the next call goes on from there. One process at a time installs a set, others wait.
+ * @throws {VggError} DISK_FULL, FOLDER_UNUSABLE, DOWNLOAD_FAILED, HASH_MISMATCH, OFFLINE
+ * @throws the signal's reason
+ */
+export async function installSet(set: LibrarySet, options: InstallSetOptions): Promise<SetResult> {
+  const { folder, index, from, signal, onProgress } = options;
+  const target = join(folder, set.name);
+  const staging = stagingOf(folder, set.name);
+  const done = (wasInstalled: boolean, receivedBytes: number): SetResult => ({
+    set: readSet(target, set.name),
+    wasInstalled,
+    receivedBytes,
+  });
+  // A folder that cannot be written to may have the set.
+  if (isSame(readSet(target, set.name), set)) return done(true, 0);
+  await withFile(folder, () => makeFolder(folder));
+  const onWait = () => onProgress({ receivedBytes: 0, totalBytes: bytesOf(set), isWaiting: true });
+  return underLock(lockOf(folder, set.name), signal, onWait, async (lock, stop) => {
+    if (isSame(readSet(target, set.name), set)) return done(true, 0);
+    await removeOld(folder, set.name);
+    await withFile(staging, () => makeFolder(staging));
+    await reuse(target, staging, set);
+    const { receivedBytes } = await installFiles({
+      folder: staging,
+      wheels: set.wheels,
+      index,
+      from,
+      signal: stop,
+      onProgress,
+    });
+    await withFile(staging, () => removeOthers(staging, set));
+    await replaceFile(join(staging, receiptName), (file) =>
+      file.write(Buffer.from(receiptOf(set))),
+    );
+    await syncFolder(staging);
+    if (!(await lock.isHeld())) throw new Error("the lock was taken over");
+    await withFile(target, async () => {
+      await discard(folder, set.name);
+      await rename(staging, target);
+    });
+    await syncFolder(folder);
+    return done(false, receivedBytes);
+  });
+}
+
+/**
+ * Removes a set and what an unfinished installation of it left. Processes that have loaded its libraries keep them on Linux.
+ * @returns whether there was anything to remove
+ * @throws {VggError} FOLDER_UNUSABLE: also if Windows keeps the files, because a process uses them
+ */
+export async function removeSet(
+  folder: string,
+  name: string,
+  onWait: () => void = () => {},
+): Promise<boolean> {
+  const staging = stagingOf(folder, name);
+  return underLock(lockOf(folder, name), undefined, onWait, async () => {
+    const isRemoved = await withFile(join(folder, name), () => discard(folder, name));
+    const hadPart = (await stat(staging).catch(ifMissing)) !== undefined;
+    await withFile(staging, () => rm(staging, recursive));
+    await removeOld(folder, name);
+    await syncFolder(folder);
+    return isRemoved || hadPart;
+  });
+}
+
+/** Returns the sets whose installation was not finished, with the bytes that they take. */
+export async function unfinishedSets(folder: string): Promise<{ name: string; bytes: number }[]> {
+  const entries = await readdir(folder).catch(() => []);
+  const names = entries.flatMap((entry) => /^\.(cu1[23]-[\d.-]+)\.part$/.exec(entry)?.[1] ?? []);
+  return Promise.all(
+    names.map(async (name) => {
+      const staging = stagingOf(folder, name);
+      const files = await readdir(staging).catch(() => []);
+      const sizes = files.map((file) => stat(join(staging, file)).catch(() => undefined));
+      const bytes = (await Promise.all(sizes)).reduce((sum, each) => sum + (each?.size ?? 0), 0);
+      return { name, bytes };
+    }),
+  );
+}

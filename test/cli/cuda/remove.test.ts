@@ -1,0 +1,84 @@
+// `vgg cuda list --verify` and `vgg cuda remove`: content, names that are wrong, and what an unfinished installation left.
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { WheelIndex } from "../../support/wheels.ts";
+import { environment, makeProgram, makeWheels, newCache, setsOf, tableOf, vgg } from "./program.ts";
+
+const [wheels13, wheels12] = [makeWheels(13), makeWheels(12, ["9.10.2.21"])];
+const program = makeProgram(
+  [tableOf("cu13-9.28.1.4", wheels13), tableOf("cu12-9.10.2.21", wheels12)].join("\n"),
+);
+const index = new WheelIndex([...wheels13, ...wheels12]);
+beforeAll(() => index.start());
+afterAll(() => index[Symbol.asyncDispose]());
+
+let cache = "";
+beforeEach(() => {
+  cache = newCache();
+});
+const run = (...args: string[]) => vgg(program, args, environment(cache));
+const install = (cuda: string) =>
+  run("install", "--cuda", cuda, "--accept-license", "--index", index.url);
+
+describe("vgg cuda list --verify", () => {
+  it("finds a file whose content changed and whose size did not", async () => {
+    expect((await install("13")).status).toBe(0);
+    const file = join(setsOf(cache), "cu13-9.28.1.4", "libnvrtc.so.13");
+    const bytes = readFileSync(file);
+    bytes[100]! ^= 1;
+    writeFileSync(file, bytes);
+    expect((await run("list")).status).toBe(0);
+    const { status, stdout } = await run("list", "--verify", "--json");
+    expect(status).toBe(1);
+    const problem = expect.stringMatching(/^libnvrtc\.so\.13 has the SHA-256 .* instead of /);
+    expect(JSON.parse(stdout).sets).toMatchObject([{ problem }]);
+  });
+});
+
+describe("vgg cuda remove", () => {
+  it("removes the only set, or the one that is named", async () => {
+    await install("13");
+    const { status, stdout } = await run("remove");
+    expect([status, stdout]).toEqual([0, "cu13-9.28.1.4 is removed\n"]);
+    expect(readdirSync(setsOf(cache))).toEqual([]);
+    await install("13");
+    await install("12");
+    const several = await run("remove");
+    expect(several.status).toBe(2);
+    expect(several.stderr).toContain("Expected one of cu13-9.28.1.4, cu12-9.10.2.21 for SET");
+    const named = await run("remove", "cu12-9.10.2.21", "--json");
+    expect(JSON.parse(named.stdout)).toEqual({ name: "cu12-9.10.2.21", folder: setsOf(cache) });
+    expect(readdirSync(setsOf(cache))).toEqual(["cu13-9.28.1.4"]);
+  });
+
+  it.each(["cu13-9.9", "..", "", "plans", "cu13-9.28.1.4/../.."])(
+    "refuses %j, and removes nothing",
+    async (name) => {
+      await install("13");
+      const { status, stderr } = await run("remove", name, "--json");
+      expect(status).toBe(2);
+      expect(JSON.parse(stderr).error.message).toMatch(
+        /^Expected a set in .*, which are cu13-9\.28\.1\.4, for SET/,
+      );
+      expect(readdirSync(setsOf(cache))).toEqual(["cu13-9.28.1.4"]);
+    },
+  );
+
+  it("says so if there is none", async () => {
+    const { status, stderr } = await run("remove");
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/Expected a set in .*, and it has none for SET/);
+  });
+
+  it("removes what an unfinished installation left, and leaves plans alone", async () => {
+    const part = join(setsOf(cache), ".cu13-9.28.1.4.part");
+    mkdirSync(part, { recursive: true });
+    writeFileSync(join(part, "libcudnn.so.9"), "a part");
+    writeFileSync(join(setsOf(cache), "0123456789abcdef0123456789abcdef"), "a plan");
+    expect((await run("list")).stdout).toContain("cu13-9.28.1.4: not finished, 6 bytes");
+    expect((await run("remove", "cu13-9.28.1.4")).status).toBe(0);
+    expect(existsSync(part)).toBe(false);
+    expect(readdirSync(setsOf(cache))).toEqual(["0123456789abcdef0123456789abcdef"]);
+  });
+});
