@@ -37,6 +37,8 @@ export interface Contents {
   readonly metadata: ReadonlyMap<string, string>;
   /** Class names stored with the weights. */
   readonly labels: readonly string[] | undefined;
+  /** What a .pth file has beside the tensors and the class names, by its names. */
+  readonly others: readonly string[];
 }
 
 export function bytesOf({ dtype, elements }: Storage): number {

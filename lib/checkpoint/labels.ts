@@ -40,6 +40,9 @@ const maxFields = 32;
 /** Entries of dictionaries that are looked at. A hostile pickle may give one long dictionary to many objects. */
 const maxEntries = 4_000_000;
 
+/** Whether class names are looked for under a key. */
+export const isLabelKey = (key: unknown) => usualName(key) !== undefined;
+
 function usualName(key: unknown): string | undefined {
   if (typeof key !== "string" || key.length > maxNameLength) return undefined;
   const name = key.toLowerCase().replace(/[^a-z0-9]/g, "");

@@ -92,7 +92,7 @@ export async function readSafetensors(
   }
   if (start + covered !== file.size)
     throw file.corrupt(`Expected ${covered} bytes of data but the file has ${file.size - start}`);
-  return { format: "safetensors", tensors, metadata, labels: readLabels(metadata) };
+  return { format: "safetensors", tensors, metadata, labels: readLabels(metadata), others: [] };
 }
 
 function readEntry(file: CheckpointFile, name: string, value: JsonValue, start: number) {

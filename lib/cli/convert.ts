@@ -1,12 +1,19 @@
 // `vgg convert`: converts weights from one file format to another, optionally to half precision.
-import { extname } from "node:path";
+import { stat } from "node:fs/promises";
+import { dirname, extname, resolve } from "node:path";
 import { type Command, Option } from "commander";
-import { rangeError } from "../check.js";
-import type { StoredTensor } from "../checkpoint/checkpoint.js";
+import { describe, rangeError } from "../check.js";
+import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { convertTensor, type FloatType, floatTypes } from "../checkpoint/convert.js";
 import { openCheckpoint } from "../checkpoint/open.js";
 import { writePytorch } from "../checkpoint/pytorch/write.js";
 import { type LazyTensor, writeTensors } from "../checkpoint/safetensors.js";
+import { commandLineMessage, VggError } from "../errors.js";
+import { combine } from "../vgg/preprocessing/statement.js";
+import { readStated, statedImageSize } from "../vgg/preprocessing/stored.js";
+import { describedBy, storedImageSize } from "../vgg/save.js";
+import { usualImageSize } from "../vgg/topology.js";
+import { type IdentifiedWeights, identifyWeights } from "../vgg/weight-names.js";
 import { command, type OutputOptions, print } from "./options.js";
 
 interface ConvertOptions extends OutputOptions {
@@ -30,6 +37,110 @@ export function convertCommand(): Command {
     .action(convert);
 }
 
+/** What goes into the new file beside the tensors, and what does not. */
+interface Carried {
+  readonly metadata: Readonly<Record<string, string>>;
+  /** The parts that the new file does not have, in words. */
+  readonly lost: readonly string[];
+}
+
+/** Finds the network, if the file is one of the family. Other state dicts can be converted too. */
+function networkIn(path: string, { tensors }: Checkpoint): IdentifiedWeights | undefined {
+  try {
+    return identifyWeights({ path, arch: undefined, prefix: undefined }, tensors);
+  } catch (error) {
+    if (error instanceof VggError && error.code === "STATE_DICT_MISMATCH") return undefined;
+    throw error;
+  }
+}
+
+/** Returns what `save` would store: the class names, the preprocessing and the sizes that `load` would take. */
+async function carriedBySafetensors(path: string, checkpoint: Checkpoint): Promise<Carried> {
+  const { metadata: own, labels, others } = checkpoint.contents;
+  const metadata = Object.fromEntries(own);
+  const lost = [...others.map((name) => describe(name))];
+  const network = networkIn(path, checkpoint);
+  if (network === undefined) {
+    const isNew = labels !== undefined && checkpoint.contents.format !== "safetensors";
+    const names = isNew ? { labels: JSON.stringify(labels) } : {};
+    return { metadata: { format: "pt", ...names, ...metadata }, lost };
+  }
+  const { arch, inChannels, numClasses } = network;
+  const stated = await readStated(path, own, arch, false);
+  const fitting = [labels, stated.labels].find((each) => each?.length === numClasses);
+  if (labels !== undefined && labels.length !== numClasses)
+    lost.push(`${labels.length} class names for ${numClasses} classes`);
+  const imageSize = storedImageSize(own) ?? statedImageSize(stated.statements) ?? usualImageSize;
+  const described = (): Readonly<Record<string, string>> => {
+    const preprocessing =
+      stated.statements.length === 0
+        ? undefined
+        : combine(undefined, stated.statements, { inChannels, imageSize });
+    // What is stored as a list under another name is not stored twice.
+    const names = own.size > 0 && labels === fitting ? undefined : fitting;
+    return describedBy({ arch, imageSize }, { labels: names, preprocessing });
+  };
+  try {
+    return { metadata: { ...described(), ...metadata }, lost };
+  } catch (error) {
+    if (!(error instanceof VggError)) throw error;
+    lost.push(`the preprocessing (${commandLineMessage(error)})`);
+    return { metadata: { format: "pt", ...metadata }, lost };
+  }
+}
+
+/** A .pth file is a plain state dict, as load_state_dict takes it. */
+async function carriedByPytorch(
+  path: string,
+  to: string,
+  checkpoint: Checkpoint,
+): Promise<Carried> {
+  const { metadata, labels, others } = checkpoint.contents;
+  const names = labels === undefined ? [] : [`${labels.length} class names`];
+  const isSaid = (key: string) => ["format", "arch", "labels"].includes(key);
+  const lost = [...[...metadata.keys()].filter((key) => !isSaid(key)), ...others].map((key) =>
+    describe(key),
+  );
+  const network = networkIn(path, checkpoint);
+  // What lies beside the file lies beside the new one too, if they have one folder.
+  const isNear = dirname(resolve(path)) === dirname(resolve(to));
+  const { configs } =
+    network === undefined || isNear
+      ? { configs: [] }
+      : await readStated(path, metadata, network.arch, false);
+  return { metadata: {}, lost: [...names, ...lost, ...configs] };
+}
+
+const maxListed = 6;
+
+function listed(lost: readonly string[]): string {
+  const more = lost.length - maxListed;
+  return more <= 0 ? lost.join(", ") : `${lost.slice(0, maxListed).join(", ")} and ${more} more`;
+}
+
+/** Whether two paths lead to one file. */
+async function isSameFile(a: string, b: string): Promise<boolean> {
+  const [one, other] = await Promise.all(
+    [a, b].map((path) => stat(path, { bigint: true }).catch(() => undefined)),
+  );
+  return one !== undefined && one.dev === other?.dev && one.ino === other.ino;
+}
+
+/** Says what is not kept. @throws {RangeError} the file would be lost with it */
+async function sayLost(from: string, to: string, lost: readonly string[]): Promise<void> {
+  if (lost.length === 0) return;
+  const isPytorch = extname(to).toLowerCase() !== ".safetensors";
+  if (await isSameFile(from, to)) {
+    throw rangeError(
+      `another file than IN, because this one has what the new one cannot keep (${listed(lost)}),`,
+      "OUT",
+      to,
+    );
+  }
+  const advice = isPytorch ? "; a .safetensors file keeps class names and preprocessing" : "";
+  process.stderr.write(`vgg: ${to}: not kept: ${listed(lost)}${advice}\n`);
+}
+
 async function convert(from: string, to: string, options: ConvertOptions): Promise<void> {
   const extension = extname(to).toLowerCase();
   if (!writers.includes(extension))
@@ -37,31 +148,42 @@ async function convert(from: string, to: string, options: ConvertOptions): Promi
   const { precision, key } = options;
   const checkpoint = await openCheckpoint(from, key === undefined ? {} : { key });
   try {
-    const lazy = (stored: StoredTensor): LazyTensor => {
-      const isConverted =
-        precision !== undefined && ["float64", ...floatTypes].includes(stored.dtype);
-      return {
-        shape: stored.shape,
-        dtype: isConverted ? precision : stored.dtype,
-        async read() {
-          const tensor = await checkpoint.read(stored);
-          checkpoint.forget(stored);
-          return isConverted ? convertTensor(tensor, precision) : tensor;
-        },
-      };
-    };
-    const tensors = new Map([...checkpoint.tensors].map(([name, stored]) => [name, lazy(stored)]));
-    const metadata = Object.fromEntries(checkpoint.contents.metadata);
-    if (extension === ".safetensors")
-      await writeTensors(to, tensors, { format: "pt", ...metadata });
+    const isSafetensors = extension === ".safetensors";
+    const { metadata, lost } = isSafetensors
+      ? await carriedBySafetensors(from, checkpoint)
+      : await carriedByPytorch(from, to, checkpoint);
+    await sayLost(from, to, lost);
+    const tensors = lazyTensors(checkpoint, precision);
+    if (isSafetensors) await writeTensors(to, tensors, metadata);
     else await writePytorch(to, tensors);
     await checkpoint.file.checkUnchanged();
     print(
       options,
-      { in: from, out: to, tensors: tensors.size },
+      { in: from, out: to, tensors: tensors.size, notKept: lost },
       () => `${to}: ${tensors.size} tensors`,
     );
   } finally {
     await checkpoint.close();
   }
+}
+
+/** Returns the tensors of a file, which are read and converted as they are written. */
+function lazyTensors(
+  checkpoint: Checkpoint,
+  precision: FloatType | undefined,
+): Map<string, LazyTensor> {
+  const lazy = (stored: StoredTensor): LazyTensor => {
+    const isConverted =
+      precision !== undefined && ["float64", ...floatTypes].includes(stored.dtype);
+    return {
+      shape: stored.shape,
+      dtype: isConverted ? precision : stored.dtype,
+      async read() {
+        const tensor = await checkpoint.read(stored);
+        checkpoint.forget(stored);
+        return isConverted ? convertTensor(tensor, precision) : tensor;
+      },
+    };
+  };
+  return new Map([...checkpoint.tensors].map(([name, stored]) => [name, lazy(stored)]));
 }

@@ -1,5 +1,5 @@
 // Writes a model as safetensors: its parameters, and in the metadata what `load` reads back.
-import { readOptions } from "../check.js";
+import { describe, readOptions } from "../check.js";
 import { checkMetadata, type WriteOptions, writeTensors } from "../checkpoint/safetensors.js";
 import { checkPath } from "../files/replace.js";
 import type { Preprocessing } from "../image/preprocessing.js";
@@ -14,7 +14,21 @@ interface Described {
   readonly preprocessing: Preprocessing | undefined;
 }
 
-/** Checks the arguments and writes the file. Labels are stored unless they are ImageNet's. */
+/** Returns the metadata that `load` reads back. Labels are stored unless they are ImageNet's. */
+export function describedBy(
+  { arch, imageSize }: Pick<Topology, "arch" | "imageSize">,
+  { labels, preprocessing }: Described,
+): Readonly<Record<string, string>> {
+  const stored =
+    labels === undefined || labels === imagenetLabels ? {} : { labels: JSON.stringify(labels) };
+  return {
+    ...{ format: "pt", arch, imageSize: String(imageSize) },
+    ...toMetadata(preprocessing),
+    ...stored,
+  };
+}
+
+/** Checks the arguments and writes the file. */
 export async function saveModel(
   state: ModelState,
   { arch, imageSize }: Topology,
@@ -23,16 +37,15 @@ export async function saveModel(
   options: WriteOptions,
 ): Promise<void> {
   checkPath(path, "path");
+  if (/\.pth?$/i.test(path)) {
+    throw new RangeError(
+      `Expected a name that ends in .safetensors, which save writes, for path but received ${describe(path)}; vgg convert makes a .pth file of it`,
+    );
+  }
   const { metadata = {} } = readOptions(options, "options", ["metadata"]);
   const checked = checkMetadata(metadata);
-  const stored =
-    labels === undefined || labels === imagenetLabels ? {} : { labels: JSON.stringify(labels) };
   const described = {
-    format: "pt",
-    arch,
-    imageSize: String(imageSize),
-    ...toMetadata(preprocessing),
-    ...stored,
+    ...describedBy({ arch, imageSize }, { labels, preprocessing }),
     ...checked,
   };
   await state.hold((entries) => writeTensors(path, entries, described));

@@ -285,6 +285,44 @@ describe("vgg convert", () => {
     );
   });
 
+  it("keeps class names, preprocessing and sizes in a safetensors file", async () => {
+    const from = join(scratch, "fine-tuned.safetensors");
+    await using model = await Vgg.create("vgg11", {
+      ...{ device: testDevice, imageSize: 64, numClasses: 2, labels: ["ants", "bees"] },
+      preprocess: { mean: [0.5, 0.5, 0.5], resize: 70 },
+    });
+    await model.save(from, { metadata: { note: "kept" } });
+    const metadata = (path: string) => {
+      const { stdout } = vgg("summary", "--weights", path, "--json");
+      return JSON.parse(stdout).weights.metadata;
+    };
+    const { stderr, status } = vgg("convert", from, "half.safetensors", "--precision", "float16");
+    expect([stderr, status]).toEqual(["", 0]);
+    expect(metadata("half.safetensors")).toEqual(metadata(from));
+    expect(metadata(from)).toMatchObject({ labels: '["ants","bees"]', imageSize: "64" });
+    const plain = vgg("convert", "half.safetensors", "half.pth");
+    expect(plain.stderr).toBe(
+      'vgg: half.pth: not kept: 2 class names, "imageSize", "preprocessing", "note"; a .safetensors file keeps class names and preprocessing\n',
+    );
+    for (const name of ["half.safetensors", "half.pth", "fine-tuned.safetensors"])
+      rmSync(join(scratch, name));
+  }, 60_000);
+
+  it("says what it does not keep, and replaces no file that has it", () => {
+    const run = `${checkpoints}class-to-idx.pth`;
+    copyFileSync(run, join(scratch, "keep.pth"));
+    const refused = vgg("convert", "keep.pth", "keep.pth");
+    expect(refused.status).toBe(2);
+    expect(refused.stderr).toMatch(
+      /^vgg: Expected another file than IN, because this one has what the new one cannot keep \(.*class names.*\), for OUT but received "keep\.pth"\n$/,
+    );
+    expect(readFileSync(join(scratch, "keep.pth"))).toEqual(readFileSync(run));
+    expect(vgg("convert", "keep.pth", "plain.pth").stderr).toMatch(/not kept: .*class names/);
+    expect(vgg("convert", "plain.pth", "plain.pth")).toMatchObject({ status: 0, stderr: "" });
+    expect(vgg("convert", "keep.pth", "keep.safetensors").stderr).not.toContain("class names");
+    expect(readFileSync(join(scratch, "keep.safetensors"), "latin1")).toContain('"labels":');
+  });
+
   it("leaves no file after a failure", () => {
     for (const [args, status] of [
       [["convert", `${checkpoints}zip.pth`, "x.onnx"], 2],

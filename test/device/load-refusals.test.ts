@@ -162,6 +162,7 @@ describe("Vgg.save and Vgg.load", () => {
       TypeError,
     ],
     ["an empty path", () => model.save(""), RangeError],
+    ["a name of PyTorch's files", () => model.save("out.pth"), RangeError],
     ["a path that is a number", () => Vgg.load("vgg11", 3 as never), TypeError],
     ["a path alone that is a number", () => Vgg.load(3 as never), TypeError],
     ["a source that is null", () => Vgg.load("vgg11", null as never), TypeError],

@@ -10,7 +10,7 @@ import {
   type StoredTensor,
 } from "../checkpoint.js";
 import { type CheckpointFile, checkpointError } from "../file.js";
-import { type LabelSource, labelsBeside } from "../labels.js";
+import { isLabelKey, type LabelSource, labelsBeside } from "../labels.js";
 import { stateDictAdvice } from "./pickle-reader.js";
 import {
   Dict,
@@ -152,6 +152,15 @@ const pickled: LabelSource = {
     value instanceof Tuple ? value.items : Array.isArray(value) ? value : undefined,
 };
 
+/** Lists what is none of the tensors: the entries beside the state dict, and those in it that are no tensors. */
+function othersThan(root: PickleValue, { dict, key }: Found, hasLabels: boolean): string[] {
+  const beside = dict === root || !(root instanceof Dict) ? [] : [...root.entries.keys()];
+  const inside = [...dict.entries].filter(([, value]) => !isTensor(value)).map(([name]) => name);
+  return [...beside.filter((name) => name !== key), ...inside]
+    .filter((name) => !(hasLabels && isLabelKey(name)))
+    .map((name) => (typeof name === "string" ? name : describeValue(name)));
+}
+
 /** Collects the contents of a pickled object. Checks each tensor's view of its storage. */
 export function torchContents(
   file: CheckpointFile,
@@ -162,7 +171,8 @@ export function torchContents(
 ): Contents {
   const storages = new Map<string, Storage>();
   const tensors = new Map<string, StoredTensor>();
-  const found = tensorsIn(file, findStateDict(file, root, options));
+  const stateDict = findStateDict(file, root, options);
+  const found = tensorsIn(file, stateDict);
   if (found.length > maxTensors) {
     throw checkpointError(
       file,
@@ -176,5 +186,7 @@ export function torchContents(
     storages.set(key, located);
     tensors.set(name, checkView(file, name, { dtype, shape, strides, offset, storage: located }));
   }
-  return { format, tensors, metadata: new Map(), labels: labelsBeside(root, pickled) };
+  const labels = labelsBeside(root, pickled);
+  const others = othersThan(root, stateDict, labels !== undefined);
+  return { format, tensors, metadata: new Map(), labels, others };
 }
