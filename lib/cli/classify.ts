@@ -3,10 +3,12 @@ import { type Command, Option } from "commander";
 import { checkInteger } from "../check.js";
 import { csvLine } from "../csv.js";
 import type { Classification, Prediction } from "../vgg/classify.js";
+import { visible } from "../visible.js";
 import { expandImages, sourceOf } from "./images/expand.js";
 import { loadModel, type WeightsOptions, withWeights } from "./model.js";
 import { command, integer, withQuiet } from "./options.js";
 import { messageOf, type RunOptions, startRun } from "./run.js";
+import { writeOut } from "./text.js";
 
 type Result = Classification<string>;
 
@@ -39,19 +41,19 @@ function toObject(result: Result) {
 const nothing = () => "";
 
 const predictionText = ({ label, probability, index }: Prediction) =>
-  `${(probability * 100).toFixed(2).padStart(7)} %  ${label} (${index})`;
+  `${(probability * 100).toFixed(2).padStart(7)} %  ${visible(label)} (${index})`;
 
 /** The columns at most that a table keeps for files. A longer path moves the rest of its line to the right. */
 const fileColumns = 40;
 
 /** Makes a table of one line for each image: the file, the probability, the class. */
 function linesFormat(files: readonly string[]): Format {
-  const width = files.reduce((most, file) => Math.max(most, file.length), 0);
+  const width = files.reduce((most, file) => Math.max(most, visible(file).length), 0);
   return {
     begin: nothing,
     one(result) {
       if ("error" in result) return "";
-      const file = result.source.padEnd(Math.min(width, fileColumns));
+      const file = visible(result.source).padEnd(Math.min(width, fileColumns));
       return `${file}  ${result.predictions.map(predictionText).join("")}\n`;
     },
     end: nothing,
@@ -64,7 +66,7 @@ const formats: Readonly<Record<string, Format>> = {
     one(result, isFirst) {
       if ("error" in result) return "";
       const lines = result.predictions.map(predictionText);
-      return `${isFirst ? "" : "\n"}${[result.source, ...lines].join("\n")}\n`;
+      return `${isFirst ? "" : "\n"}${[visible(result.source), ...lines].join("\n")}\n`;
     },
     end: nothing,
   },
@@ -133,6 +135,9 @@ async function classify(
   const format = formatOf(found.files, options, command);
   const model = await loadModel(options);
   const run = startRun(found, options);
+  // CSV in a pipe or a file keeps names as they are.
+  const isData = format === formats.csv && !process.stdout.isTTY;
+  const write = isData ? (each: string) => void process.stdout.write(each) : writeOut;
   const { top, batchSize } = options;
   try {
     let isFirst = true;
@@ -148,10 +153,10 @@ async function classify(
       else run.advance();
       const one = format.one(result, isFirst);
       if (one !== "") isFirst = false;
-      process.stdout.write(text + one);
+      write(text + one);
       text = "";
     }
-    process.stdout.write(text + format.end());
+    write(text + format.end());
     run.end();
   } finally {
     run.stop();

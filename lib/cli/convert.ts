@@ -15,6 +15,7 @@ import { describedBy, storedImageSize } from "../vgg/save.js";
 import { usualImageSize } from "../vgg/topology.js";
 import { type IdentifiedWeights, identifyWeights } from "../vgg/weight-names.js";
 import { command, type OutputOptions, print } from "./options.js";
+import { writeError } from "./text.js";
 
 interface ConvertOptions extends OutputOptions {
   precision?: FloatType;
@@ -138,7 +139,7 @@ async function sayLost(from: string, to: string, lost: readonly string[]): Promi
     );
   }
   const advice = isPytorch ? "; a .safetensors file keeps class names and preprocessing" : "";
-  process.stderr.write(`vgg: ${to}: not kept: ${listed(lost)}${advice}\n`);
+  writeError(`vgg: ${to}: not kept: ${listed(lost)}${advice}\n`);
 }
 
 async function convert(from: string, to: string, options: ConvertOptions): Promise<void> {

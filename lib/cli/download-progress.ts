@@ -1,5 +1,7 @@
 // Shows the progress of a download on stderr: in one line on a terminal, otherwise only that it waits.
 import type { Progress } from "../download/download.js";
+import { visible } from "../visible.js";
+import { writeError } from "./text.js";
 
 /** A line that appears with the first progress. */
 export interface DownloadLine {
@@ -20,7 +22,7 @@ export function progressText(
   const cells = 24;
   const full = Math.floor(ratio * cells);
   const bar = "█".repeat(full) + "░".repeat(cells - full);
-  return `${file} ${bar} ${Math.floor(ratio * 100)} % ${mib(receivedBytes)} of ${mib(totalBytes)} MiB`;
+  return `${visible(file)} ${bar} ${Math.floor(ratio * 100)} % ${mib(receivedBytes)} of ${mib(totalBytes)} MiB`;
 }
 
 /** Progress without a terminal: prints one line if the download waits for another process. */
@@ -30,7 +32,7 @@ function waitingLine(file: string): DownloadLine {
     show(progress) {
       if (!progress.isWaiting || isSaid) return;
       isSaid = true;
-      process.stderr.write(`vgg: ${progressText(file, progress)}\n`);
+      writeError(`vgg: ${progressText(file, progress)}\n`);
     },
     stop: () => {},
   };
@@ -42,7 +44,7 @@ export async function downloadLine(file: string): Promise<DownloadLine> {
   if (!process.stderr.isTTY || !process.stderr.columns) return waitingLine(file);
   const { default: ora } = await import("ora");
   // Do not discard keys, so that Ctrl-C ends the process. The bytes already received are kept.
-  const line = ora({ text: file, stream: process.stderr, discardStdin: false }).start();
+  const line = ora({ text: visible(file), stream: process.stderr, discardStdin: false }).start();
   return {
     show(progress) {
       line.text = progressText(file, progress);

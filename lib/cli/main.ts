@@ -21,6 +21,7 @@ import { withExamples } from "./help.js";
 import { planCommand } from "./plan.js";
 import { pullCommand } from "./pull.js";
 import { summaryCommand } from "./summary.js";
+import { writeError } from "./text.js";
 import { validateCommand } from "./validate/validate.js";
 
 const commands = [
@@ -77,9 +78,7 @@ function report(error: unknown): number {
   const given = commandLineMessage(error).replace(/^error: /, "");
   const message = isArgument ? flagsInMessage(given, chosen()) : withoutOtherFlags(given, chosen());
   const code = error instanceof VggError ? error.code : isSystem ? "SYSTEM" : "USAGE";
-  process.stderr.write(
-    isJson ? `${JSON.stringify({ error: { code, message } })}\n` : `vgg: ${message}\n`,
-  );
+  writeError(isJson ? `${JSON.stringify({ error: { code, message } })}\n` : `vgg: ${message}\n`);
   return isUsage ? 2 : 1;
 }
 

@@ -14,6 +14,7 @@ import { downloadLine } from "./download-progress.js";
 import { readText } from "./input.js";
 import { type DeviceOptions, integer, withDevice, withRequired } from "./options.js";
 import { type PreprocessFlags, preprocessOf, withPreprocess } from "./preprocess.js";
+import { writeError } from "./text.js";
 
 export interface WeightsOptions extends DeviceOptions, PreprocessFlags {
   arch?: Architecture;
@@ -111,9 +112,7 @@ export function sayIgnored(
   if (report === undefined || report.ignored.length === 0) return;
   const { path, ignored } = report;
   const what = ignored.length === 1 ? "1 name is" : `${ignored.length} names are`;
-  process.stderr.write(
-    `vgg: ${path}: ${what} not of the ${arch} and skipped: ${listNames(ignored)}\n`,
-  );
+  writeError(`vgg: ${path}: ${what} not of the ${arch} and skipped: ${listNames(ignored)}\n`);
 }
 
 /** Returns the path of a file, or of published weights, which are downloaded with a line of progress. */

@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import type { DeviceId } from "../device/device.js";
 import { type Precision, precisions } from "../dtype.js";
 import { type Architecture, architectures } from "../vgg/topology.js";
+import { writeOut } from "./text.js";
 
 export interface ModelOptions {
   arch: Architecture;
@@ -78,5 +79,5 @@ export function withDevice(of: Command): Command {
 
 /** Prints the result as JSON with `--json`, otherwise the lines of `text`. */
 export function print(options: OutputOptions, result: unknown, text: () => string): void {
-  process.stdout.write(`${options.json ? JSON.stringify(result) : text()}\n`);
+  writeOut(`${options.json ? JSON.stringify(result) : text()}\n`);
 }

@@ -2,7 +2,7 @@
 import { commandLineMessage } from "../errors.js";
 import type { Found, LeftOut } from "./images/walk.js";
 import { progressLine } from "./progress.js";
-import { width } from "./text.js";
+import { width, writeError } from "./text.js";
 
 const formatted = (count: number) => count.toLocaleString("en-US");
 
@@ -70,7 +70,7 @@ export interface Run {
 
 /** Prints each skipped file and why it is skipped. */
 export function saySkipped(leftOut: readonly LeftOut[]): void {
-  for (const { path, why } of leftOut) process.stderr.write(`vgg: skips ${path}: ${why}\n`);
+  for (const { path, why } of leftOut) writeError(`vgg: skips ${path}: ${why}\n`);
 }
 
 /** Starts a run. `quiet` prints only the failures, `verbose` also what was skipped and why. */
@@ -88,14 +88,14 @@ export function startRun({ files, leftOut }: Found, { quiet, verbose }: RunOptio
     fail(error) {
       failed++;
       progress?.advance();
-      process.stderr.write(`vgg: ${messageOf(error)}\n`);
+      writeError(`vgg: ${messageOf(error)}\n`);
     },
     end() {
       stop();
       if (failed > 0) process.exitCode = 1;
       if (quiet === true || files.length + leftOut.length === 1) return;
       const seconds = (performance.now() - start) / 1000;
-      process.stderr.write(`${runLine({ images: files.length, failed, leftOut, seconds })}\n`);
+      writeError(`${runLine({ images: files.length, failed, leftOut, seconds })}\n`);
     },
     stop,
   };

@@ -1,4 +1,5 @@
 // Formats tables of text: words are aligned left, numbers right.
+import { visible } from "../visible.js";
 
 /** Formats a table as lines. @param words the number of first columns that are words */
 export function textTable(
@@ -16,8 +17,8 @@ export function textTable(
   );
 }
 
-/** Makes a name fit into a table: cuts it to a number of characters, and replaces control characters. */
+/** Makes a name fit into a table: cuts it to a number of characters, and escapes control characters. */
 export function cut(text: string, most: number): string {
-  const shown = text.replace(/\p{Cc}/gu, "\ufffd");
+  const shown = visible(text);
   return shown.length > most ? `${shown.slice(0, most - 1)}…` : shown;
 }

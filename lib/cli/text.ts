@@ -1,4 +1,5 @@
-// Fits text into the width of a terminal.
+// Fits text into the width of a terminal, and writes it without what a terminal would obey.
+import { visibleLines } from "../visible.js";
 
 /** The width for which all text of the command line is made, in characters. */
 export const width = 80;
@@ -18,4 +19,14 @@ export function wrap(line: string, indent = ""): string {
     } else current = longer;
   }
   return [...lines, current].join("\n");
+}
+
+/** Writes text on stdout. Names in it that come from files cannot control the terminal. */
+export function writeOut(text: string): void {
+  process.stdout.write(visibleLines(text));
+}
+
+/** Writes text on stderr, as `writeOut` does. */
+export function writeError(text: string): void {
+  process.stderr.write(visibleLines(text));
 }

@@ -53,6 +53,22 @@ describe("vgg classify", () => {
     expect(classify([image, "--list", list]).files).toEqual([image, "a [1].png"]);
   });
 
+  it("prints no control character of a class, a file or a message", () => {
+    writeFileSync(join(scratch, "names.txt"), "\u001b[31mred\nb\u202e\u009b\nc\n");
+    writeFileSync(join(scratch, "bad\u001b[2J.png"), "no image");
+    const args = ["--weights", "tiny.safetensors", "--labels", "names.txt"];
+    const { stdout, stderr } = spawnSync(
+      process.execPath,
+      [script, "classify", image, "bad\u001b[2J.png", ...args],
+      { encoding: "utf8", cwd: scratch },
+    );
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+    const control = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]/;
+    expect([control.test(stdout), control.test(stderr)]).toEqual([false, false]);
+    expect(stdout).toContain("\\u001b[31mred (0)");
+    expect(stderr).toContain("bad\\u001b[2J.png: ");
+  });
+
   it("gives standard input to one flag", () => {
     const { status, stderr } = classify(["--list", "-", "--labels", "-"], image);
     expect([status, JSON.parse(stderr).error.message]).toEqual([

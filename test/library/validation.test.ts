@@ -184,7 +184,7 @@ describe("the classes of folders", () => {
     expect(listNames(numbers(1, 1000), 20)).toBe("1, 2, 3, 4, 5, 6 and 994 more");
     expect(listNames(["x".repeat(99), "y"])).toBe(`${"x".repeat(39)}…, y`);
     expect(listNames([])).toBe("");
-    expect(listNames(["a\u001b[2J\n"])).toBe("a\ufffd[2J\ufffd");
+    expect(listNames(["a\u001b[2J\n"])).toBe("a\\u001b[2J\\n");
   });
 });
 

@@ -13,11 +13,13 @@ import { checkModel, graphsOf } from "../../perceptual/perceptual-distance.js";
 import { layers } from "../../perceptual/record.js";
 import { isFailure } from "../../vgg/each.js";
 import type { Vgg } from "../../vgg/model.js";
+import { visible } from "../../visible.js";
 import { sourceOf } from "../images/expand.js";
 import { loadModel, type WeightsOptions, withBatchSize, withWeightsFile } from "../model.js";
 import { command, integer, withQuiet } from "../options.js";
 import { progressLine } from "../progress.js";
 import { countKinds, messageOf, saySkipped } from "../run.js";
+import { writeError, writeOut } from "../text.js";
 import { overlay } from "./overlay.js";
 import { type FoundPairs, findPairs } from "./pair-files.js";
 import { checkPng, writePng } from "./png.js";
@@ -94,15 +96,14 @@ async function compare(a: string, b: string, options: CompareOptions): Promise<v
   const results: Result[] = [];
   try {
     checkModel(model, "--weights");
-    if (!options.json && found.isFolders) process.stdout.write(header());
+    if (!options.json && found.isFolders) writeOut(header());
     for await (const result of measure(model, found, options)) {
       progress?.advance();
       results.push(result);
-      if (isFailure(result)) process.stderr.write(`vgg: ${messageOf(result.error)}\n`);
-      else if (!options.json)
-        process.stdout.write(found.isFolders ? row(result) : table(result.distance));
+      if (isFailure(result)) writeError(`vgg: ${messageOf(result.error)}\n`);
+      else if (!options.json) writeOut(found.isFolders ? row(result) : table(result.distance));
       if (!isFailure(result) && result.isAbove)
-        process.stderr.write(
+        writeError(
           `vgg: ${result.name}: the distance ${shown(result.distance.total)} is above ${threshold}\n`,
         );
     }
@@ -110,14 +111,13 @@ async function compare(a: string, b: string, options: CompareOptions): Promise<v
     progress?.stop();
     await model.dispose();
   }
-  for (const path of found.unpaired)
-    process.stderr.write(`vgg: ${path}: only one of the folders has it\n`);
+  for (const path of found.unpaired) writeError(`vgg: ${path}: only one of the folders has it\n`);
   const seconds = (performance.now() - start) / 1000;
   const isBad = results.some((result) => isFailure(result) || result.isAbove);
   if (isBad || found.unpaired.length > 0) process.exitCode = 1;
-  if (options.json) process.stdout.write(`${JSON.stringify(toObject(found, results, seconds))}\n`);
+  if (options.json) writeOut(`${JSON.stringify(toObject(found, results, seconds))}\n`);
   if (found.isFolders && options.quiet !== true)
-    process.stderr.write(`${lastLine(found, results, seconds, threshold)}\n`);
+    writeError(`${lastLine(found, results, seconds, threshold)}\n`);
 }
 
 /** Measures each pair, and draws its map. */
@@ -179,7 +179,7 @@ function row({
   name,
   distance: { total, layers: shares },
 }: Extract<Result, { distance: unknown }>) {
-  return `${[total, ...shares].map(shown).join("  ")}  ${name}\n`;
+  return `${[total, ...shares].map(shown).join("  ")}  ${visible(name)}\n`;
 }
 
 function table({ total, layers: shares }: PairDistance): string {

@@ -4,11 +4,13 @@ import type { Command } from "commander";
 import { checkInteger, rangeError } from "../../check.js";
 import type { EmbedOptions } from "../../vgg/embed.js";
 import { normalizeRows } from "../../vgg/embed.js";
+import { visible } from "../../visible.js";
 import { sourceOf } from "../images/expand.js";
 import { loadModel, type WeightsOptions, withImages } from "../model.js";
 import { command, integer, type OutputOptions, print, withRequired } from "../options.js";
 import { preprocessOf } from "../preprocess.js";
 import { textTable } from "../table.js";
+import { writeError } from "../text.js";
 import { poolOption } from "./embed.js";
 import { blocksOf, openStored, type Stored } from "./stored.js";
 
@@ -50,7 +52,7 @@ async function similar(query: string, options: SimilarOptions): Promise<void> {
   const settings: EmbedOptions = { layer, normalize: true, pool, preprocess };
   const weights = basename(options.weights);
   if (description?.weights !== undefined && description.weights !== weights)
-    process.stderr.write(
+    writeError(
       `vgg: ${path} was made with the weights ${description.weights}, and the query with ${weights}\n`,
     );
   const model = await loadModel(options);
@@ -73,7 +75,7 @@ async function similar(query: string, options: SimilarOptions): Promise<void> {
     print(options, matches, () =>
       textTable(
         ["file", "similarity"],
-        matches.map(({ file, similarity }) => [file, similarity.toFixed(4)]),
+        matches.map(({ file, similarity }) => [visible(file), similarity.toFixed(4)]),
         1,
       ).join("\n"),
     );

@@ -2,6 +2,7 @@
 import { rangeError } from "../../check.js";
 import { csvLine } from "../../csv.js";
 import { type NewFile, replaceFile } from "../../files/replace.js";
+import { visibleLines } from "../../visible.js";
 import { type Description, descriptionPath } from "./description.js";
 import { rowText } from "./float-text.js";
 
@@ -136,7 +137,8 @@ export const textFormats = ["jsonl", "csv"] as const;
 export function stdoutWriter(format: (typeof textFormats)[number], plan: Plan): RowWriter {
   const write = (bytes: Uint8Array) =>
     new Promise<void>((resolve) => {
-      process.stdout.write(bytes, () => resolve()); // main.ts listens to the stream's errors
+      const shown = process.stdout.isTTY ? visibleLines(Buffer.from(bytes).toString()) : bytes;
+      process.stdout.write(shown, () => resolve()); // main.ts listens to the stream's errors
     });
   const unused = () => Promise.reject(new Error("stdout has no positions"));
   return writers[`.${format}`]!({ write, writeAt: unused }, plan, "-");

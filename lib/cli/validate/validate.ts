@@ -6,6 +6,7 @@ import { Validation, worstClasses } from "../../vgg/validation.js";
 import { loadModel, type WeightsOptions, withWeights } from "../model.js";
 import { command, integer, type OutputOptions, print, withQuiet } from "../options.js";
 import { messageOf, type RunOptions, startRun } from "../run.js";
+import { writeError } from "../text.js";
 import { type ClassImages, classFoldersOf, classImagesOf } from "./class-folders.js";
 import { checkOutput, withImageRows, writeConfusion, writeLines } from "./files.js";
 import {
@@ -129,7 +130,7 @@ async function validate(dir: string, options: ValidateOptions): Promise<void> {
   try {
     const classes = folderClasses(folders, model.numClasses, model.labels, options.order);
     const images = await classImagesOf(dir, classes.classes);
-    if (options.quiet !== true) process.stderr.write(`${describeOrder(classes)}\n`);
+    if (options.quiet !== true) writeError(`${describeOrder(classes)}\n`);
     const found = { ...images, leftOut: [...leftOut, ...images.leftOut] };
     const report = await measure(model, classes, found, options);
     print(options, reportObject(report, options.worst), () =>

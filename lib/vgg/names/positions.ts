@@ -1,5 +1,6 @@
 // Finds where a tensor's name fits a VGG: its group, layer and leaf, whatever segments wrappers put before and between.
 import { optionOf } from "../../check.js";
+import { visible } from "../../visible.js";
 
 /** Whose names a file has. */
 export type Scheme = "torchvision" | "timm" | "tutorial";
@@ -86,14 +87,7 @@ function layerIn(group: Group, segments: readonly string[]): string | undefined 
 
 const maxShownLength = 100;
 
-const hex = (character: string) => character.codePointAt(0)!.toString(16).padStart(4, "0");
-
 /** Returns a name for a message: at most 100 characters, and none that a terminal would obey. */
 export function shownName(name: string): string {
-  const cut = name.length > maxShownLength ? `${name.slice(0, maxShownLength - 1)}…` : name;
-  return cut.replace(/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu, (character) => {
-    const shown = JSON.stringify(character).slice(1, -1);
-    // JSON leaves most of these as they are.
-    return shown === character ? `\\u${hex(character)}` : shown;
-  });
+  return visible(name.length > maxShownLength ? `${name.slice(0, maxShownLength - 1)}…` : name);
 }
