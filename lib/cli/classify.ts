@@ -98,10 +98,7 @@ const formats: Readonly<Record<string, Format>> = {
 export function classifyCommand(): Command {
   return withWeights(withQuiet(command("classify", "say what images show")))
     .argument("[images...]", "files, folders, patterns or URLs; - is an image on standard input")
-    .option(
-      "--list <file>",
-      "a file that has an image's path or URL in each line; - is standard input",
-    )
+    .option("--list <file>", "a file with one path or URL per line; - is standard input")
     .option(
       "--top <count>",
       "classes to print for each image (default: 5, or all if there are fewer)",

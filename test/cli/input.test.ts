@@ -50,7 +50,11 @@ describe("vgg classify", () => {
     const names = readFileSync(list);
     expect(classify(["--list", "-"], names).files).toEqual([image, "a [1].png"]);
     expect(classify(["--list", list]).files).toEqual([image, "a [1].png"]);
-    expect(classify([image, "--list", list]).files).toEqual([image, "a [1].png"]);
+    // Each line has a row, also one that was named before.
+    const twice = Buffer.from(`./a [1].png\n${image}\na [1].png\n./a [1].png\n`);
+    expect(classify([image, image, "--list", "-"], twice).files).toEqual([
+      ...[image, "./a [1].png", image, "a [1].png", "./a [1].png"],
+    ]);
   });
 
   it("prints no control character of a class, a file or a message", () => {

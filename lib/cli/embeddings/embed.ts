@@ -30,10 +30,7 @@ export const poolOption = () =>
 export function embedCommand(): Command {
   return withImages(withQuiet(command("embed", "turn images into vectors: the output of a layer")))
     .argument("[images...]", "files, folders, patterns or URLs; - is an image on standard input")
-    .option(
-      "--list <file>",
-      "a file that has an image's path or URL in each line; - is standard input",
-    )
+    .option("--list <file>", "a file with one path or URL per line; - is standard input")
     .option("--layer <name>", "torchvision's name of the layer, or features", "classifier.4")
     .addOption(poolOption().choices(["mean", "max"]))
     .option("--normalize", "divide each vector by its L2 norm")

@@ -1,4 +1,5 @@
-// Finds the image files of a command line: files, all images below folders, and patterns, in order and without repeats.
+// Finds the image files of a command line: files, all images below folders, and patterns, in order and without repeats;
+// and all lines of a list.
 import { stat } from "node:fs/promises";
 import { isAbsolute, resolve, win32 } from "node:path";
 import { glob, isDynamicPattern } from "tinyglobby";
@@ -48,13 +49,14 @@ async function foundBy(word: string, isUrl: boolean): Promise<Found> {
 
 /**
  * Expands files, folders, patterns and URLs to paths. Below a folder, files are chosen by their content; files that are
- * named or that a pattern finds are all taken.
- * @param list a file with a path or URL in each line, which are all taken; "-" is standard input
+ * named or that a pattern finds are all taken, once each.
+ * @param list a file with one path or URL per line, which are all taken, repeats too; "-" is standard input
  * @throws {RangeError} no images, a folder or pattern without images, a list that is missing or empty
  */
 export async function expandImages(words: readonly string[], list?: string): Promise<Found> {
   const found = new Map<string, string>();
   const leftOut = new Map<string, LeftOut>();
+  let listed: string[] = [];
   if (words.length === 0 && list === undefined)
     throw rangeError("an image, or --list,", "IMAGE", words);
   if (list === standardInput && words.includes(standardInput))
@@ -73,9 +75,9 @@ export async function expandImages(words: readonly string[], list?: string): Pro
   if (list !== undefined) {
     const paths = (await readText(list, "--list")).split(/\r?\n/).filter((line) => line !== "");
     if (paths.length === 0) throw rangeError("a list of images", "--list", list);
-    for (const path of paths) found.set(isAnUrl(path) ? path : resolve(path), path);
+    listed = paths;
   }
-  return { files: [...found.values()], leftOut: [...leftOut.values()] };
+  return { files: [...found.values(), ...listed], leftOut: [...leftOut.values()] };
 }
 
 /** Returns the image that a word of `expandImages` stands for. */
