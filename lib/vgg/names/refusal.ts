@@ -1,4 +1,5 @@
 // The errors for weights that are no single VGG: what the file is and what to do, in at most ten lines.
+import { formatShape } from "../../check.js";
 import type { StoredTensor } from "../../checkpoint/checkpoint.js";
 import { onCommandLine, VggError } from "../../errors.js";
 import { parameterTable } from "../parameters.js";
@@ -95,7 +96,7 @@ export function noNetwork(
     );
   }
   const best = bestFit(fits, wanted.arch);
-  if (best !== undefined) return partialNetwork(wanted, best, candidates);
+  if (best !== undefined) return partialNetwork(wanted, best, candidates, tensors);
   const alone = bareFeatures(names);
   if (alone !== undefined) {
     return mismatch(
@@ -132,7 +133,20 @@ function bestFit(fits: readonly Fit[], arch: Architecture | undefined): Fit | un
     );
 }
 
-function partialNetwork(wanted: Wanted, fit: Fit, candidates: readonly Candidate[]): VggError {
+/** Lists the weights of linear layers that are not the network's: "fc.weight (10, 512)". */
+function otherClassifier(tensors: ReadonlyMap<string, StoredTensor>, { chosen }: Fit): string[] {
+  const taken = new Set([...chosen.values()].map(({ name }) => name));
+  return [...tensors]
+    .filter(([name, { shape }]) => /weight$/.test(name) && shape.length === 2 && !taken.has(name))
+    .map(([name, { shape }]) => `${shownName(name)} ${formatShape(shape)}`);
+}
+
+function partialNetwork(
+  wanted: Wanted,
+  fit: Fit,
+  candidates: readonly Candidate[],
+  tensors: ReadonlyMap<string, StoredTensor>,
+): VggError {
   const { arch, chosen, missing, unexpected, misshapen, clashes } = fit;
   const expected = `Expected ${wanted.arch === undefined ? `a whole ${arch}, which the file is most like,` : wantedName(wanted)} but`;
   const hasClassifier = candidates.some(({ position }) =>
@@ -147,11 +161,16 @@ function partialNetwork(wanted: Wanted, fit: Fit, candidates: readonly Candidate
     );
   }
   if (!hasClassifier && missing.every((name) => name.startsWith("classifier."))) {
+    const layers = otherClassifier(tensors, fit);
+    const classifier =
+      layers.length === 0
+        ? "only: no classifier"
+        : `with another classifier than its own: ${listItems(layers)}`;
     const others = unexpected.length > 0 ? `\nNot in ${arch}: ${listNames(unexpected)}` : "";
     return mismatch(
       wanted.path,
       (words) =>
-        `Expected ${wantedName(wanted)} but the file has the features of a ${arch} only: no classifier; ${words.featuresOnly(arch)}${others}`,
+        `Expected ${wantedName(wanted)} but the file has the features of a ${arch} ${classifier}; ${words.featuresOnly(arch)}${others}`,
     );
   }
   const counts = [

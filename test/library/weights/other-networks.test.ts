@@ -23,6 +23,17 @@ describe("a file without a whole network", () => {
     },
   );
 
+  it.each([["classifier"], ["fc"], ["head.linear"]])(
+    "with the features and another classifier, %s, says what that is",
+    (name) => {
+      const features = [...stateDict("vgg11")].filter(([each]) => each.startsWith("features"));
+      const layer = extra({ [`${name}.weight`]: [10, 512], [`${name}.bias`]: [10] });
+      expect(refusal(new Map([...features, ...layer])).message).toContain(
+        `has the features of a vgg11 with another classifier than its own: ${name}.weight (10, 512); `,
+      );
+    },
+  );
+
   it.each(architectures)("with the features of %s only says so", (arch) => {
     const features = new Map([...stateDict(arch)].filter(([name]) => name.startsWith("features")));
     const { message } = refusal(renamed(features, (name) => `model.${name}`));
