@@ -18,10 +18,10 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import fc from "fast-check";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
-import { writePytorch } from "../../lib/checkpoint/pytorch/write.ts";
-import { newPartName } from "../../lib/files/part-name.ts";
-import { replaceFile } from "../../lib/files/replace.ts";
-import { readCheckpoint, Tensor, writeSafetensors } from "../../lib/index.ts";
+import { writePytorch } from "../../../lib/checkpoint/pytorch/write.ts";
+import { newPartName } from "../../../lib/files/part-name.ts";
+import { replaceFile } from "../../../lib/files/replace.ts";
+import { readCheckpoint, Tensor, writeSafetensors } from "../../../lib/index.ts";
 
 const root = mkdtempSync(join(tmpdir(), "vgg-replace-"));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -70,7 +70,7 @@ describe("a saved file", () => {
 
   it("is written under Node.js's permission model too", async () => {
     writeFileSync(at("a.safetensors"), "old");
-    const code = `const { Tensor, writeSafetensors } = await import(${JSON.stringify(new URL("../../dist/index.js", import.meta.url).href)});
+    const code = `const { Tensor, writeSafetensors } = await import(${JSON.stringify(new URL("../../../dist/index.js", import.meta.url).href)});
       await writeSafetensors(${JSON.stringify(at("a.safetensors"))}, { a: new Tensor([1], Float32Array.of(7)) });
       await writeSafetensors("/vgg-refused", {}).catch(({ code }) => console.log(code));`;
     const flags = [
@@ -114,7 +114,7 @@ describe("partial files", () => {
   });
 
   it("are removed by the process itself when it ends, or by the next save if it was killed", async () => {
-    const code = `const { replaceFile } = await import(${JSON.stringify(new URL("../../dist/files/replace.js", import.meta.url).href)});
+    const code = `const { replaceFile } = await import(${JSON.stringify(new URL("../../../dist/files/replace.js", import.meta.url).href)});
       await replaceFile(${JSON.stringify(at("file"))}, async (file) => {
         await file.write(Buffer.alloc(1000));
         process.PLACE;
@@ -140,7 +140,8 @@ describe("partial files", () => {
       expect(ended).toBe(signal);
     }
     // signal-exit ends a process if nobody else listens, so it does not count as a handler of the signal.
-    const other = new URL("../../node_modules/signal-exit/dist/mjs/index.js", import.meta.url).href;
+    const other = new URL("../../../node_modules/signal-exit/dist/mjs/index.js", import.meta.url)
+      .href;
     const both = await run(`(await import(${JSON.stringify(other)})).onExit(() => {});
       process.kill(process.pid, "SIGTERM");
       await new Promise((resolve) => setTimeout(resolve, 60_000));`);

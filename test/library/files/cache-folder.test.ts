@@ -9,7 +9,7 @@ import { afterAll, beforeEach, describe, expect, it } from "vitest";
 const scratch = mkdtempSync(join(tmpdir(), "vgg-cache-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
 
-const dist = new URL("../../dist/", import.meta.url).href;
+const dist = new URL("../../../dist/", import.meta.url).href;
 // Makes os.homedir fail as it does for a user without HOME and without an entry in passwd.
 const homeless = `import os from "node:os"; import { syncBuiltinESMExports } from "node:module";
   os.homedir = () => { throw Object.assign(new Error("uv_os_homedir"), { code: "ERR_SYSTEM_ERROR" }); };
