@@ -47,6 +47,7 @@ const only = (...found: string[]): NodeJS.ProcessEnv => ({
   VGG_CUDA_PATH: found.join(":"),
   LD_LIBRARY_PATH: "",
   HOME: temporary(),
+  XDG_CACHE_HOME: "",
   CUDA_PATH: "",
   CUDA_HOME: "",
   CONDA_PREFIX: "",

@@ -14,6 +14,12 @@ import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describeGpu, type GpuName } from "../../lib/device/gpus.ts";
+import { receiptName } from "../../lib/nvidia/sets/installed.ts";
+import {
+  type LibrarySet as Installable,
+  parseSets,
+  testedSets,
+} from "../../lib/nvidia/sets/set.ts";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -21,14 +27,10 @@ const cache = join(root, ".cache/nvidia");
 /** The folder of standInDriver(). */
 export const driverFolder = join(cache, "driver");
 
-interface Wheel {
-  readonly name: string;
-  readonly version: string;
-  readonly file: string;
-}
-const wheels: Record<string, Wheel[]> = JSON.parse(readFileSync(join(here, "wheels.json"), "utf8"));
+/** The headers that the tests compile against, by CUDA major. */
+const headers = parseSets(readFileSync(join(here, "headers.txt"), "utf8"));
 
-/** The libraries of one CUDA major, laid out as pip does below site-packages. */
+/** The libraries of one CUDA major, as `vgg cuda install` places them. */
 export interface LibrarySet {
   readonly name: string;
   /** A value for VGG_CUDA_PATH. */
@@ -38,18 +40,17 @@ export interface LibrarySet {
   readonly libFolders: readonly string[];
 }
 
-function librarySet(name: string): LibrarySet {
-  const folder = join(cache, name);
-  const parts = (below: string) =>
-    readdirSync(join(folder, "nvidia"))
-      .map((part) => join(folder, "nvidia", part, below))
-      .filter((path) => existsSync(path));
+const headerFolder = (cuda: number) => join(cache, "headers", `cuda${cuda}`);
+
+function librarySet({ name, cuda, wheels }: Installable): LibrarySet {
+  const folder = join(cache, "sets", name);
+  const below = join(headerFolder(cuda), "nvidia");
   return {
-    name,
+    name: `cuda${cuda}`,
     folder,
-    versions: wheels[name]!.map(({ name, version }) => `${name} ${version}`).join(", "),
-    includes: parts("include"),
-    libFolders: parts("lib"),
+    versions: wheels.map(({ name, version }) => `${name} ${version}`).join(", "),
+    includes: readdirSync(below).map((part) => join(below, part, "include")),
+    libFolders: [folder],
   };
 }
 
@@ -60,15 +61,18 @@ export function skipped(it: { skip(name: string): void }): void {
   it.skip(reason);
 }
 
+const platform = `${process.platform}-${process.arch}`;
+const sets = testedSets().filter((set) => set.isTested && set.platform === platform);
 const isFetched =
-  process.platform === "linux" &&
-  process.arch === "x64" &&
-  Object.entries(wheels).every(([set, all]) =>
-    all.every(({ file }) => existsSync(join(cache, set, "receipts", file))),
+  sets.every(({ name }) => existsSync(join(cache, "sets", name, receiptName))) &&
+  headers.every(({ cuda, wheels }) =>
+    wheels.every(({ members }) =>
+      members.every(({ path }) => existsSync(join(headerFolder(cuda), path))),
+    ),
   );
 
 /** The sets, newest first. Empty if they were not fetched. */
-export const librarySets: LibrarySet[] = isFetched ? Object.keys(wheels).map(librarySet) : [];
+export const librarySets: LibrarySet[] = isFetched ? sets.map(librarySet) : [];
 
 /**
  * Runs a command to its end. `log` has both of its streams, for the message of a failure. The sanitizer that test/asan.mjs
