@@ -20,7 +20,7 @@ hostile      | setup            | npm run test:hostile        | a part of the su
 kernels      | setup            | npm run test:kernels        | our CUDA kernels against plain loops
 fake-cuda    | setup            | npm run test:fake-cuda      | the suite of the back ends on the fake GPU
 faults       | setup            | npm run test:faults -- 7    | every seventh injected fault
-cuda-fetch   | setup            | npm run cuda:fetch          | NVIDIA's libraries from PyPI
+cuda-fetch   | setup            | npm run cuda:fetch          | NVIDIA's libraries by vgg cuda install
 real-cuda    | setup cuda-fetch | npm run test:real-cuda      | NVIDIA's libraries take every graph and kernel
 gpu-bundle   | setup            | gpu_bundle                  | the archive for a GPU server, run with the fake GPU
 parity       | setup            | npm run test:parity         | real images against torchvision's recorded results

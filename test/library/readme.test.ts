@@ -74,7 +74,11 @@ describe.runIf(hasDocs)("each page", () => {
     const helpOf = (command: string) => {
       const known = help.get(command);
       if (known !== undefined) return known;
-      const args = [join(root, "dist/cli/main.js"), ...(command ? [command] : []), "--help"];
+      const args = [
+        join(root, "dist/cli/main.js"),
+        ...command.split(" ").filter(Boolean),
+        "--help",
+      ];
       const { status, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" });
       expect([command, status]).toEqual([command, 0]);
       help.set(command, stdout);
@@ -87,8 +91,11 @@ describe.runIf(hasDocs)("each page", () => {
       )) {
         found += 1;
         expect(helpOf(""), page).toContain(`\n  ${command} `);
+        // A command of a group, such as `vgg cuda install`.
+        const group = command === "cuda" ? /^ ([a-z]+)/.exec(rest!)?.[1] : undefined;
+        const whole = group === undefined ? command! : `${command} ${group}`;
         for (const [flag] of rest!.replace(/ #.*/, "").matchAll(/--[a-z-]+/g))
-          expect(helpOf(command!), `${page}: vgg ${command}`).toContain(flag);
+          expect(helpOf(whole), `${page}: vgg ${whole}`).toContain(flag);
       }
     }
     expect(found).toBeGreaterThan(10);

@@ -1,4 +1,4 @@
-// Sets of NVIDIA's libraries: the files that each takes from its wheels, and the sets that this version of the package was tested with.
+// Sets of NVIDIA's libraries: the wheels and the files that belong to one, and the sets that this version of the package was tested with.
 
 import type { Wheel, WheelMember } from "../types.js";
 import { table } from "./tested-sets.js";

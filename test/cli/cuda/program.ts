@@ -75,7 +75,7 @@ export function namesOf(wheels: readonly MadeWheel[]): string[] {
 
 let programs = 0;
 
-/** Makes a copy of the package with another table of tested sets. Returns the path of its command line. */
+/** Makes a copy of the package whose tested sets are in a table. Returns the path of its command line. */
 export function makeProgram(table: string): string {
   const folder = join(scratch, `program-${programs++}`);
   mkdirSync(folder);
