@@ -1,4 +1,5 @@
 // The public names of the package, and nothing else.
+/// <reference types="node" preserve="true" />
 
 export type { ReadOptions } from "./checkpoint/checkpoint.js";
 export { readCheckpoint } from "./checkpoint/open.js";

@@ -1,6 +1,6 @@
 // The files that may be the addon, in the order in which they are tried. Nothing is read before it is asked for.
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import module from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { arch, platform } from "node:process";
 import { fileURLToPath } from "node:url";
@@ -45,33 +45,47 @@ export function ownPackage(): { root: string; manifest: Manifest } | undefined {
 }
 
 /**
- * What loads each file that may be the addon, each by a literal path. Tools that copy a program with the files that it
- * reads (@vercel/nft, Next.js) look for such paths, and for a `require` that `createRequire` makes.
+ * Loads a file that may be the addon. Tools that copy a program with the files that it reads (@vercel/nft, Next.js with
+ * Turbopack) look for literal paths and for `module.createRequire(import.meta.url)`, in this form and no other. webpack
+ * would bundle the addon if `createRequire` were imported by its name. To Turbopack, a file that is required in a try
+ * block may be absent.
  */
-function loaders(
-  file: string,
-): { require: NodeJS.Require } & Record<
-  "built" | "prebuilt",
-  Readonly<Record<string, () => unknown>>
-> {
-  const require = createRequire(file);
-  return {
-    require,
-    built: {
-      Release: () => require("../../build/Release/vgg_cudnn.node"),
-      Debug: () => require("../../build/Debug/vgg_cudnn.node"),
-    },
-    prebuilt: {
-      "@vgg-cudnn/linux-x64-gnu": () => require("@vgg-cudnn/linux-x64-gnu"),
-      "@vgg-cudnn/linux-x64-musl": () => require("@vgg-cudnn/linux-x64-musl"),
-      "@vgg-cudnn/linux-arm64-gnu": () => require("@vgg-cudnn/linux-arm64-gnu"),
-      "@vgg-cudnn/linux-arm64-musl": () => require("@vgg-cudnn/linux-arm64-musl"),
-      "@vgg-cudnn/darwin-arm64": () => require("@vgg-cudnn/darwin-arm64"),
-      "@vgg-cudnn/darwin-x64": () => require("@vgg-cudnn/darwin-x64"),
-      "@vgg-cudnn/win32-x64": () => require("@vgg-cudnn/win32-x64"),
-      "@vgg-cudnn/win32-arm64": () => require("@vgg-cudnn/win32-arm64"),
-    },
-  };
+function requireLiterally(name: string): { addon?: unknown; error?: unknown } {
+  const require = module.createRequire(import.meta.url);
+  try {
+    switch (name) {
+      case "build/Release":
+        return { addon: require("../../build/Release/vgg_cudnn.node") };
+      case "build/Debug":
+        return { addon: require("../../build/Debug/vgg_cudnn.node") };
+      case "@vgg-cudnn/linux-x64-gnu":
+        return { addon: require("@vgg-cudnn/linux-x64-gnu") };
+      case "@vgg-cudnn/linux-x64-musl":
+        return { addon: require("@vgg-cudnn/linux-x64-musl") };
+      case "@vgg-cudnn/linux-arm64-gnu":
+        return { addon: require("@vgg-cudnn/linux-arm64-gnu") };
+      case "@vgg-cudnn/linux-arm64-musl":
+        return { addon: require("@vgg-cudnn/linux-arm64-musl") };
+      case "@vgg-cudnn/darwin-arm64":
+        return { addon: require("@vgg-cudnn/darwin-arm64") };
+      case "@vgg-cudnn/darwin-x64":
+        return { addon: require("@vgg-cudnn/darwin-x64") };
+      case "@vgg-cudnn/win32-x64":
+        return { addon: require("@vgg-cudnn/win32-x64") };
+      case "@vgg-cudnn/win32-arm64":
+        return { addon: require("@vgg-cudnn/win32-arm64") };
+      default:
+        return { error: new Error(`There is no prebuilt addon for ${platform}-${arch}`) };
+    }
+  } catch (error) {
+    return { error };
+  }
+}
+
+function loadLiterally(name: string): unknown {
+  const { addon, error } = requireLiterally(name);
+  if (error !== undefined) throw error;
+  return addon;
 }
 
 /** The file that `VGG_ADDON` names. Node would run a file with another ending as JavaScript. */
@@ -83,45 +97,53 @@ function chosen(name: string): Place {
     path: () => path,
     load() {
       if (!path.endsWith(".node")) throw new Error("Expected a file whose name ends in .node");
-      return createRequire(path)(path);
+      return module.createRequire(path)(path);
     },
   };
 }
 
-/** Whether a platform package serves this system. One for musl or glibc serves any Linux: only loading it tells. */
-const isForThisSystem = (name: string) =>
-  [name, name.replace(/-(gnu|musl)$/, "")].includes(`@vgg-cudnn/${platform}-${arch}`);
+/** The platforms that may be this one, the first to try first. A file for musl may load with glibc, so it comes last. */
+function platforms(): string[] {
+  const name = `${platform}-${arch}`;
+  return platform === "linux" ? [`${name}-gnu`, `${name}-musl`] : [name];
+}
+
+/** A build in the package's folder. */
+function built(root: string, name: string): Place {
+  const path = join(root, name, "vgg_cudnn.node");
+  return { kind: "built", name: path, path: () => path, load: () => loadLiterally(name) };
+}
+
+/** The addon in a platform package. */
+function prebuilt(name: string, isBundled: boolean): Place {
+  // In a bundle that is no file, packages are looked for from the working directory.
+  const require = module.createRequire(thisFile() ?? resolve("bundle.js"));
+  const path = () => require.resolve(name);
+  return {
+    kind: "prebuilt",
+    name,
+    path,
+    load() {
+      path();
+      const { version: found } = require(`${name}/package.json`) as { version?: unknown };
+      // Another version may have another interface. A lock file or an override may bring one.
+      if (found !== version) throw new Error(`Expected version ${version} but found ${found}`);
+      return isBundled ? require(name) : loadLiterally(name);
+    },
+  };
+}
 
 /**
  * The files to try: only `VGG_ADDON` if it is set, otherwise builds in the package's folder, which are newer, and the
- * platform packages. A file for musl may load with glibc, so it comes last.
+ * platform packages.
  */
 export function places(): Place[] {
   const { VGG_ADDON } = process.env;
   if (VGG_ADDON) return [chosen(VGG_ADDON)];
-  const root = ownPackage()?.root;
-  // In a bundle that is no file, packages are looked for from the working directory.
-  const { require, built, prebuilt } = loaders(thisFile() ?? resolve("bundle.js"));
-  const builds = Object.entries(root === undefined ? {} : built).map(([config, load]): Place => {
-    const path = join(root!, "build", config, "vgg_cudnn.node");
-    return { kind: "built", name: path, path: () => path, load };
-  });
-  const packages = Object.entries(prebuilt)
-    .filter(([name]) => isForThisSystem(name))
-    .map(([name, load]): Place => {
-      const path = () => require.resolve(name);
-      return {
-        kind: "prebuilt",
-        name,
-        path,
-        load() {
-          path();
-          const { version: found } = require(`${name}/package.json`) as { version?: unknown };
-          // Another version may have another interface. A lock file or an override may bring one.
-          if (found !== version) throw new Error(`Expected version ${version} but found ${found}`);
-          return load();
-        },
-      };
-    });
-  return [...builds, ...packages];
+  const own = ownPackage();
+  const builds = own ? ["build/Release", "build/Debug"].map((name) => built(own.root, name)) : [];
+  return [
+    ...builds,
+    ...platforms().map((name) => prebuilt(`@vgg-cudnn/${name}`, own === undefined)),
+  ];
 }

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
 export const project = join(root, ".cache/recipes");
-const modules = join(project, "node_modules");
+export const modules = join(project, "node_modules");
 
 /** Whether `npm run recipes:fetch` has installed the present versions. */
 export const isFetched =
@@ -14,13 +14,17 @@ export const isFetched =
   readFileSync(join(project, "package-lock.json"), "utf8") ===
     readFileSync(join(root, "test/recipes/package-lock.json"), "utf8");
 
-/** Installs the package as it is built now. Its dependencies are found in the node_modules of the root. */
-export function installPackage(): void {
-  const target = join(modules, "vgg-cudnn");
+/** Installs the package as it is built now in a folder of modules. Its dependencies are found in the node_modules of the root. */
+export function installPackage(folder = modules): void {
+  const target = join(folder, "vgg-cudnn");
   rmSync(target, { recursive: true, force: true });
-  mkdirSync(target);
+  mkdirSync(target, { recursive: true });
   for (const path of ["package.json", "dist", "build/Release/vgg_cudnn.node"])
     cpSync(join(root, path), join(target, path), { recursive: true });
+}
+
+/** Copies the examples and the images that they read into the project. */
+export function copyExamples(): void {
   for (const path of ["examples", "test/golden/images"]) {
     rmSync(join(project, path), { recursive: true, force: true });
     cpSync(join(root, path), join(project, path), { recursive: true });
@@ -28,7 +32,7 @@ export function installPackage(): void {
 }
 
 /** A command that a package of the project brings. Bun's own needs an install script, so its binary is run. */
-export function tool(name: "bun" | "deno" | "esbuild" | "next"): string {
+export function tool(name: "bun" | "deno" | "esbuild" | "jest" | "next"): string {
   if (name !== "bun") return join(modules, ".bin", name);
   const [platform] = readdirSync(join(modules, "@oven"));
   return join(modules, "@oven", platform!, "bin/bun");
@@ -40,9 +44,20 @@ export function node22(): string | undefined {
   return existsSync(path) ? path : undefined;
 }
 
+/** What programs of the project have in their environment: the package finds its addon by itself. */
+function environment(changes: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const { VGG_ADDON: _, ...inherited } = process.env;
+  return { ...inherited, NO_COLOR: "1", NEXT_TELEMETRY_DISABLED: "1", ...changes };
+}
+
 /** Runs a command in the project to its end. */
-export function run(command: string, args: readonly string[], cwd = project) {
-  const env = { ...process.env, NO_COLOR: "1", NEXT_TELEMETRY_DISABLED: "1" };
+export function run(
+  command: string,
+  args: readonly string[],
+  cwd = project,
+  changes: NodeJS.ProcessEnv = {},
+) {
+  const env = environment(changes);
   const { status, stdout, stderr } = spawnSync(command, args, { cwd, env, encoding: "utf8" });
   return { status, stdout, stderr };
 }
@@ -56,8 +71,9 @@ export async function serve(
   args: readonly string[],
   use: (address: string) => Promise<void>,
   cwd = project,
+  changes: NodeJS.ProcessEnv = {},
 ): Promise<{ end: number | string | null; output: string }> {
-  const env = { ...process.env, PORT: "0", NO_COLOR: "1", NEXT_TELEMETRY_DISABLED: "1" };
+  const env = environment({ PORT: "0", ...changes });
   const server = spawn(command, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   const ended = new Promise<number | string | null>((resolve) => {

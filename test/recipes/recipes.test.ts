@@ -1,33 +1,22 @@
-// The recipes with what they are for: servers, other runtimes and bundlers. `npm run recipes:fetch` brings these.
+// The recipes with what they are for: servers and other runtimes. bundlers.test.ts has bundlers. `npm run recipes:fetch` brings these.
 import { once } from "node:events";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { type IncomingMessage, request } from "node:http";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { beforeAll, describe, expect, it } from "vitest";
-import { installPackage, isFetched, node22, project, root, run, serve, tool } from "./project.ts";
-
-const image = readFileSync(join(root, "test/golden/images/small.png"));
-const post = (address: string, body: string | Uint8Array<ArrayBuffer>, type = "image/png") =>
-  fetch(`${address}/classify`, { method: "POST", body, headers: { "content-type": type } });
-
-/** What every server of the recipes answers. */
-async function checkAnswers(address: string): Promise<void> {
-  const answers = await Promise.all(Array.from({ length: 8 }, () => post(address, image)));
-  for (const answer of answers) {
-    expect(answer.status).toBe(200);
-    const predictions = (await answer.json()) as unknown[];
-    expect(predictions).toHaveLength(3);
-    expect(predictions[0]).toEqual({
-      index: expect.any(Number),
-      label: expect.any(String),
-      probability: expect.any(Number),
-    });
-  }
-  const text = await post(address, "no image", "text/plain");
-  expect(text.status).toBe(422);
-  expect(await text.json()).toEqual({ error: expect.stringContaining("image") });
-}
+import { checkAnswers } from "./answers.ts";
+import {
+  copyExamples,
+  installPackage,
+  isFetched,
+  node22,
+  project,
+  root,
+  run,
+  serve,
+  tool,
+} from "./project.ts";
 
 /** The status that a body of 11 MiB gets. Fastify answers to the header and closes the connection, Express reads the body first. */
 async function statusOfLargeBody(address: string): Promise<number | undefined> {
@@ -65,6 +54,7 @@ describe.runIf(isFetched)("the recipes", () => {
   let said = "";
   beforeAll(() => {
     installPackage();
+    copyExamples();
     rmSync(join(project, "compiled"), { recursive: true, force: true });
     const emitted = { noEmit: false, rootDir: "examples", outDir: "compiled" };
     said = compile("tsconfig.json", ["examples/*.ts"], emitted);
@@ -139,32 +129,5 @@ describe.runIf(isFetched)("the recipes", () => {
     expect(run(tool("bun"), ["run", program]).stdout).toBe(expected);
     const allowed = ["--allow-ffi", "--allow-read", "--allow-env", "--allow-sys"];
     expect(run(tool("deno"), ["run", ...allowed, program]).stdout).toBe(expected);
-  });
-
-  it("are bundled by esbuild, with the package outside", () => {
-    const bundle = "bundle/forward.mjs";
-    const args = ["--bundle", "--platform=node", "--format=esm", "--packages=external"];
-    const built = run(tool("esbuild"), ["examples/01-forward.ts", ...args, `--outfile=${bundle}`]);
-    expect(built.status, built.stderr).toBe(0);
-    const { status, stdout, stderr } = run(process.execPath, [bundle]);
-    expect([status, stderr]).toEqual([0, ""]);
-    expect(stdout).toMatch(/^image 0: classes/);
-  });
-
-  describe("on Next.js", () => {
-    const app = join(project, "examples/nextjs");
-
-    it("are built and answer", async () => {
-      const built = run(tool("next"), ["build"], app);
-      expect(built.status, built.stdout + built.stderr).toBe(0);
-      await serve(tool("next"), ["start"], checkAnswers, app);
-    });
-
-    it("need serverExternalPackages", () => {
-      rmSync(join(app, "next.config.mjs"));
-      const { status, stdout, stderr } = run(tool("next"), ["build"], app);
-      expect(status).not.toBe(0);
-      expect(stdout + stderr).toContain("vgg-cudnn/dist");
-    });
   });
 });
