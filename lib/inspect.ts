@@ -1,5 +1,4 @@
 // What console.log and JSON.stringify show of tensors: shape, dtype and the first and last values.
-import type { InspectOptionsStylized } from "node:util";
 import { formatShape } from "./check.js";
 import type { DType, TensorData } from "./dtype.js";
 import { valueOfBits } from "./float-bits.js";
@@ -26,11 +25,14 @@ function formatElement(element: number | bigint, dtype: DType): string {
   return Object.is(value, -0) ? "-0" : String(Number(value.toPrecision(6)));
 }
 
-/** Describes a tensor on one line. `options` come from util.inspect. Other runtimes give fewer. */
+/**
+ * Describes a tensor on one line. `options` come from util.inspect; versions of @types/node
+ * name their type differently. Other runtimes give fewer.
+ */
 export function inspectTensor(
   tensor: Described,
   depth: number,
-  options?: Partial<InspectOptionsStylized>,
+  options?: { stylize?(text: string, style: string): string },
 ): string {
   const { shape, dtype, data, size } = tensor;
   const stylize = options?.stylize ?? String;

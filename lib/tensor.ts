@@ -1,5 +1,5 @@
 // Tensors in JavaScript's memory, and the checks of shapes and data.
-import { type InspectOptionsStylized, types } from "node:util";
+import { types } from "node:util";
 import {
   checkInteger,
   describe,
@@ -237,7 +237,7 @@ export const Tensor = class Tensor {
     return { shape, dtype, data: jsonElements(data) };
   }
 
-  [inspectKey](depth: number, options?: InspectOptionsStylized): string {
+  [inspectKey](depth: number, options?: { stylize?(text: string, style: string): string }): string {
     return inspectTensor(this, depth, options);
   }
 } as unknown as TensorConstructor;

@@ -23,7 +23,7 @@ describe.runIf(isFetched)("under Jest, the package", () => {
 
   it("falls back to the CPU, and its errors have their classes", () => {
     const { status, stderr } = jest(
-      { type: "module", jest: { transform: {} } },
+      { type: "module", jest: { transform: {}, testTimeout: 60_000 } },
       "realm.test.js",
       `import { openDevice, Tensor, Vgg, VggError } from "vgg-cudnn";
       test("auto", async () => {
@@ -45,7 +45,7 @@ describe.runIf(isFetched)("under Jest, the package", () => {
 
   it("is imported by a test in CommonJS", () => {
     const { status, stderr } = jest(
-      { type: "commonjs" },
+      { type: "commonjs", jest: { testTimeout: 60_000 } },
       "imported.test.js",
       `test("import", async () => {
         const { Vgg } = await import("vgg-cudnn");
