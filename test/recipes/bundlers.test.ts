@@ -128,7 +128,7 @@ describe.runIf(isFetched)("the package", () => {
     }
   });
 
-  it("stays outside of a server of Vite; inside, it says to leave it out", () => {
+  it("stays outside of a server of Vite, unless ssr.noExternal names it", () => {
     const vite = join(root, "node_modules/vite/bin/vite.js");
     const build = (folder: string, ssr: object) => {
       writeFileSync(at("vite.config.mjs"), `export default ${JSON.stringify({ ssr })};`);
