@@ -39,6 +39,10 @@ export interface Contents {
   readonly labels: readonly string[] | undefined;
   /** What a .pth file has beside the tensors and the class names, by its names. */
   readonly others: readonly string[];
+  /** Why class names in the file cannot be used; undefined if they can, or if there are none. */
+  readonly labelProblem: string | undefined;
+  /** The chosen key of a checkpoint and the keys of other state dicts in it, unless the caller chose. */
+  readonly choice: { readonly key: string; readonly others: readonly string[] } | undefined;
 }
 
 export function bytesOf({ dtype, elements }: Storage): number {

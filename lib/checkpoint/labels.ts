@@ -1,6 +1,6 @@
 // Class names in the forms in which people store them: lists, and maps between numbers and names.
 import { types } from "node:util";
-import { isPlainObject } from "../check.js";
+import { describe, isPlainObject } from "../check.js";
 
 /** How the values of a source are taken apart. A pickle has other dictionaries than JSON. */
 export interface LabelSource {
@@ -191,6 +191,36 @@ function onlyOne(all: readonly Found[]): Found {
 export function labelsBeside(value: unknown, source: LabelSource = json): Labels | undefined {
   const reader = new Reader(source);
   return reader.answer(reader.named(value) ?? reader.nested(value));
+}
+
+/** Lists under these names are class names and nothing else. `labels` and `names` may be other data. */
+const sureNames = ["classes", "classnames", "categories", "labelnames", "classlabels"];
+
+/** Returns the first key whose list or map was meant to be class names, here or a level below. */
+function meantKey(value: unknown, source: LabelSource, isNested = false): string | undefined {
+  let left = maxFields * maxFields;
+  for (const [key, item] of source.entries(value) ?? []) {
+    if (left-- === 0) return undefined;
+    const name = usualName(key);
+    const hasItems = (source.items(item)?.length ?? 0) > 0 || !isEmpty(source.entries(item));
+    const isSure = name !== undefined && (mapNames.test(name) || sureNames.includes(name));
+    if (isSure && hasItems) return key as string;
+    const inner = isNested ? undefined : meantKey(item, source, true);
+    if (inner !== undefined) return inner;
+  }
+  return undefined;
+}
+
+function isEmpty(items: Iterable<unknown> = []): boolean {
+  for (const _ of items) return false;
+  return true;
+}
+
+/** Says why class names beside weights, which `labelsBeside` did not find, cannot be used; undefined if there are none. */
+export function labelProblem(value: unknown, source: LabelSource = json): string | undefined {
+  const key = meantKey(value, source);
+  if (key === undefined) return undefined;
+  return `Expected class names, or names with the numbers 0 to n - 1, each once, under ${describe(key)} but received others; they are not used`;
 }
 
 /**

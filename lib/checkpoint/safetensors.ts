@@ -15,7 +15,7 @@ import {
 } from "./checkpoint.js";
 import { type CheckpointFile, checkpointError, maxFileBytes } from "./file.js";
 import { isWellFormed, JsonObject, type JsonValue, maxObjects, parseJson } from "./json.js";
-import { labelsBeside } from "./labels.js";
+import { labelProblem, labelsBeside } from "./labels.js";
 
 const defaultMaxHeaderBytes = 16 * 2 ** 20;
 const maxDimension = 2 ** 31 - 1;
@@ -92,7 +92,10 @@ export async function readSafetensors(
   }
   if (start + covered !== file.size)
     throw file.corrupt(`Expected ${covered} bytes of data but the file has ${file.size - start}`);
-  return { format: "safetensors", tensors, metadata, labels: readLabels(metadata), others: [] };
+  return {
+    ...{ format: "safetensors", tensors, metadata, others: [], choice: undefined },
+    ...readLabels(metadata),
+  };
 }
 
 function readEntry(file: CheckpointFile, name: string, value: JsonValue, start: number) {
@@ -151,8 +154,12 @@ function readEntry(file: CheckpointFile, name: string, value: JsonValue, start: 
 }
 
 /** Returns the class names that `Vgg.save` or another program stored as JSON. */
-function readLabels(metadata: ReadonlyMap<string, string>): readonly string[] | undefined {
-  return labelsBeside(new Map([...metadata].map(([key, text]) => [key, listOrObject(text)])));
+function readLabels(
+  metadata: ReadonlyMap<string, string>,
+): Pick<Contents, "labels" | "labelProblem"> {
+  const values = new Map([...metadata].map(([key, text]) => [key, listOrObject(text)]));
+  const labels = labelsBeside(values);
+  return { labels, labelProblem: labels === undefined ? labelProblem(values) : undefined };
 }
 
 /** Parses a list or an object. Returns undefined for any other text: metadata are free. */

@@ -104,13 +104,15 @@ export async function loadModel(options: WeightsOptions): Promise<Vgg> {
   return model;
 }
 
-/** Says on stderr which names of a file were skipped. */
+/** Says on stderr which names of a file were skipped, and what else of it is not used. */
 export function sayIgnored(
   arch: Architecture,
-  report: Pick<LoadReport, "path" | "ignored"> | undefined,
+  report: Pick<LoadReport, "path" | "ignored" | "warnings"> | undefined,
 ): void {
-  if (report === undefined || report.ignored.length === 0) return;
-  const { path, ignored } = report;
+  if (report === undefined) return;
+  const { path, ignored, warnings } = report;
+  for (const warning of warnings) writeError(`vgg: ${warning}\n`);
+  if (ignored.length === 0) return;
   const what = ignored.length === 1 ? "1 name is" : `${ignored.length} names are`;
   writeError(`vgg: ${path}: ${what} not of the ${arch} and skipped: ${listNames(ignored)}\n`);
 }

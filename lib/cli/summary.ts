@@ -5,7 +5,7 @@ import { openCheckpoint } from "../checkpoint/open.js";
 import { commandLineMessage, VggError } from "../errors.js";
 import type { Preprocessing } from "../image/preprocessing.js";
 import { combine, type Statement } from "../vgg/preprocessing/statement.js";
-import { readStated, statedImageSize } from "../vgg/preprocessing/stored.js";
+import { readStated, statedImageSize, warningsAbout } from "../vgg/preprocessing/stored.js";
 import { storedImageSize } from "../vgg/save.js";
 import { Summary } from "../vgg/summary.js";
 import { type Topology, topology } from "../vgg/topology.js";
@@ -50,12 +50,15 @@ async function summarize(options: SummaryOptions, command: Command): Promise<voi
         throw rangeError(`${identified[name]}, which ${path} has,`, flag, options[name]);
       }
     }
-    const { statements } = await readStated(path, metadata, identified.arch, path !== weights);
+    const stated = await readStated(path, metadata, identified.arch, path !== weights);
+    const { statements } = stated;
+    const { numClasses: classes } = identified;
+    const warnings = warningsAbout(path, checkpoint.contents, stated, classes, true);
     const stored = storedImageSize(metadata) ?? statedImageSize(statements);
     const imageSize = isGiven("imageSize") ? options.imageSize : (stored ?? options.imageSize);
     const images = describeImages(statements, { inChannels: identified.inChannels, imageSize });
     const summary = new Summary(topology(identified.arch, { ...identified, imageSize }));
-    sayIgnored(identified.arch, { path, ignored: identified.ignored });
+    sayIgnored(identified.arch, { path, ignored: identified.ignored, warnings });
     const dtypes = [...new Set([...identified.tensors.values()].map(({ dtype }) => dtype))];
     const file = {
       path,
@@ -64,6 +67,7 @@ async function summarize(options: SummaryOptions, command: Command): Promise<voi
       names: identified.scheme,
       dtypes,
       ignored: identified.ignored,
+      warnings,
       metadata: Object.fromEntries(metadata),
       ...images.json,
     };

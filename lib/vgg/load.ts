@@ -15,7 +15,7 @@ import {
 } from "./options.js";
 import { readPreprocess } from "./preprocessing/fits.js";
 import { combine } from "./preprocessing/statement.js";
-import { readStated, type Stated, statedImageSize } from "./preprocessing/stored.js";
+import { readStated, type Stated, statedImageSize, warningsAbout } from "./preprocessing/stored.js";
 import { storedImageSize } from "./save.js";
 import type { ModelState } from "./state.js";
 import { type Architecture, architectures, topology, usualImageSize } from "./topology.js";
@@ -113,6 +113,9 @@ export async function loadWeights<Model>(
       names: weights.scheme,
       ignored: Object.freeze(weights.ignored),
       configs: Object.freeze(stated.configs),
+      warnings: Object.freeze(
+        warningsAbout(path, checkpoint.contents, stated, weights.numClasses, names === undefined),
+      ),
     });
     const fill = (state: ModelState) => state.loadCheckpoint(checkpoint, weights, onProgress);
     return await open(weights.arch, complete, fill, report);

@@ -80,6 +80,8 @@ export interface LoadReport {
   readonly ignored: readonly string[];
   /** The paths of JSON files beside it that say how images become the network's input. */
   readonly configs: readonly string[];
+  /** Sentences about what the file or the JSON beside it has and what is not used: class names, another state dict. */
+  readonly warnings: readonly string[];
 }
 
 /** Options of `classify` and `classifyEach`. */

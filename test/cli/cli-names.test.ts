@@ -60,6 +60,15 @@ describe("weights without --arch", () => {
     expect(json.weights.ignored.sort()).toEqual(["criterion.weight", "n_averaged"]);
   });
 
+  it("say what of the file and beside it is not used", () => {
+    writeFileSync(join(scratch, "config.json"), "{ cut off");
+    const { stderr, stdout } = vgg("summary", "--weights", "run.safetensors", "--json");
+    rmSync(join(scratch, "config.json"));
+    const warning = "config.json: Expected JSON but received other text; it is not read";
+    expect(stderr).toBe(`vgg: ${warning}\n${ignored}`);
+    expect(JSON.parse(stdout).weights.warnings).toEqual([warning]);
+  });
+
   it("classify images with the names of their classes", () => {
     const args = ["classify", image, "--weights", "run.safetensors", "--json"];
     const own = vgg(...args);

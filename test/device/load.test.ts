@@ -54,6 +54,7 @@ describe("Vgg.save and Vgg.load", () => {
     expect(loaded.labels).toEqual([..."abcdefghij"]);
     expect(loaded.loadReport).toEqual({
       ...{ path: saved, format: "safetensors", names: "torchvision", ignored: [], configs: [] },
+      warnings: [],
     });
     expect(model.loadReport).toBeUndefined();
     expect((await loaded.forward(Tensor.randn(shape, 1))).data).toEqual(logits.data);

@@ -258,6 +258,17 @@ describe.skipIf(isSlow)("save and load", () => {
     expect(other.preprocessing).toEqual(usual);
     expect(other.loadReport?.configs).toEqual([]);
 
+    for (const [text, message] of [
+      ["{ cut off", "Expected JSON but received other text; it is not read"],
+      ['{"architecture": "vgg11", "pretrained_cfg": 3}', "Expected an object for pretrained_cfg"],
+    ] as const) {
+      writeFileSync(config, text);
+      const { preprocessing, loadReport } = await load({ imageSize: 32 });
+      expect([preprocessing, loadReport?.warnings.length]).toEqual([usual, 1]);
+      expect(loadReport?.warnings[0]).toContain(`${config}: ${message}`);
+    }
+    rmSync(config);
+
     const processor = join(folder, "preprocessor_config.json");
     writeFileSync(processor, "no JSON");
     await expect(load()).rejects.toMatchObject({

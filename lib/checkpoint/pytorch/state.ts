@@ -10,7 +10,7 @@ import {
   type StoredTensor,
 } from "../checkpoint.js";
 import { type CheckpointFile, checkpointError } from "../file.js";
-import { isLabelKey, type LabelSource, labelsBeside } from "../labels.js";
+import { isLabelKey, type LabelSource, labelProblem, labelsBeside } from "../labels.js";
 import { stateDictAdvice } from "./pickle-reader.js";
 import {
   Dict,
@@ -152,6 +152,20 @@ const pickled: LabelSource = {
     value instanceof Tuple ? value.items : Array.isArray(value) ? value : undefined,
 };
 
+const countTensors = ({ entries }: Dict) => [...entries.values()].filter(isTensor).length;
+
+/** Returns the other keys under which a network of about this size may lie. */
+function choiceOf(root: PickleValue, { dict, key }: Found): Contents["choice"] {
+  if (key === undefined || !(root instanceof Dict)) return undefined;
+  const least = Math.max(2, countTensors(dict) / 2);
+  const isOther = (value: PickleValue) =>
+    value instanceof Dict && value !== dict && countTensors(value) >= least;
+  const others = [...root.entries].flatMap(([name, value]) =>
+    typeof name === "string" && isOther(value) ? [name] : [],
+  );
+  return others.length === 0 ? undefined : { key, others };
+}
+
 /** Lists what is none of the tensors: the entries beside the state dict, and those in it that are no tensors. */
 function othersThan(root: PickleValue, { dict, key }: Found, hasLabels: boolean): string[] {
   const beside = dict === root || !(root instanceof Dict) ? [] : [...root.entries.keys()];
@@ -188,5 +202,9 @@ export function torchContents(
   }
   const labels = labelsBeside(root, pickled);
   const others = othersThan(root, stateDict, labels !== undefined);
-  return { format, tensors, metadata: new Map(), labels, others };
+  return {
+    ...{ format, tensors, metadata: new Map(), labels, others },
+    labelProblem: labels === undefined ? labelProblem(root, pickled) : undefined,
+    choice: options.key === undefined ? choiceOf(root, stateDict) : undefined,
+  };
 }

@@ -27,6 +27,6 @@ export function stated(name: string, value: unknown): StatedPart {
 
 /** States that a part cannot be followed. */
 export function problem(name: string, expected: string, received: unknown): StatedPart {
-  const message = `Expected ${expected} for ${name} but received ${describe(received)}`;
+  const message = `Expected ${expected} for ${name} but received ${received === undefined ? "nothing" : describe(received)}`;
   return { name, value: undefined, problem: message };
 }

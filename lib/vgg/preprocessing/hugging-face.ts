@@ -71,7 +71,10 @@ function normalization(config: Fields, name: "image_mean" | "image_std"): Stated
   if (field(config, "rescale_offset") === true) return problem("rescale_offset", "false", true);
   if (field(config, "do_normalize") === false)
     return stated("do_normalize", [name === "image_mean" ? 0 : 1]);
-  return stated(name, field(config, name) ?? "nothing");
+  const value = field(config, name);
+  return value === undefined
+    ? problem(name, "a number for each channel", value)
+    : stated(name, value);
 }
 
 function interpolationOf(config: Fields): StatedPart {
@@ -83,7 +86,10 @@ function interpolationOf(config: Fields): StatedPart {
 }
 
 /** Every image processor has one of these fields. Processors of sound and text have none. */
-const imageFields = ["image_mean", "image_std", "size", "crop_size", "resample", "do_resize"];
+const imageFields = [
+  ...["image_mean", "image_std", "size", "crop_size", "resample", "do_resize"],
+  ...["image_processor_type", "do_center_crop", "do_rescale", "rescale_factor"],
+];
 
 /**
  * Reads an object of preprocessor_config.json.

@@ -2,7 +2,8 @@
 
 import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { isPlainObject } from "../../check.js";
+import { describe, isPlainObject } from "../../check.js";
+import type { Contents } from "../../checkpoint/checkpoint.js";
 import { labelsFrom } from "../../checkpoint/labels.js";
 import { VggError } from "../../errors.js";
 import { isMissing } from "../../files/errors.js";
@@ -13,7 +14,7 @@ import { type Architecture, isImageSize } from "../topology.js";
 import { field, stated } from "./fields.js";
 import { readHuggingFace } from "./hugging-face.js";
 import type { Part, StatedPart, Statement } from "./statement.js";
-import { readTimm } from "./timm.js";
+import { isOfTimm, readTimm } from "./timm.js";
 
 /** The key of safetensors' metadata. */
 const key = "preprocessing";
@@ -57,6 +58,36 @@ export interface Stated {
   readonly labels: readonly string[] | undefined;
   /** The paths of the JSON files. */
   readonly configs: readonly string[];
+  /** Sentences about JSON files that were meant for this network and cannot be used. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Says what a file and the JSON beside it have that is not used: class names, another state dict, broken JSON.
+ * @param needsLabels the caller gave no class names
+ */
+export function warningsAbout(
+  path: string,
+  { labels, labelProblem, choice }: Contents,
+  stated: Stated,
+  numClasses: number,
+  needsLabels: boolean,
+): readonly string[] {
+  const about: string[] = [];
+  const found = [labels, stated.labels].filter((each) => each !== undefined);
+  const isUsed = !needsLabels || found.some(({ length }) => length === numClasses);
+  if (!isUsed && found[0] !== undefined)
+    about.push(
+      `Expected ${numClasses} class names but received ${found[0].length}; they are not used`,
+    );
+  if (!isUsed && labelProblem !== undefined) about.push(labelProblem);
+  if (choice !== undefined) {
+    const others = choice.others.map((name) => describe(name)).join(", ");
+    about.push(
+      `the tensors under ${describe(choice.key)} are used; there are others under ${others}, which the option key, or --key, chooses`,
+    );
+  }
+  return [...stated.warnings, ...about.map((sentence) => `${path}: ${sentence}`)];
 }
 
 const maxBytes = 16 * 2 ** 20;
@@ -95,7 +126,19 @@ export async function readStated(
     statements: own === undefined ? configs : [own, ...configs],
     labels: beside?.labels,
     configs: configs.map((config) => config.path),
+    warnings: beside?.warnings ?? [],
   };
+}
+
+/** Says that a config.json is no JSON, or is timm's for this architecture and states nothing that can be read. */
+function brokenConfig(config: unknown, path: string, arch: Architecture): string[] {
+  const end = "it is not read";
+  if (config === undefined) return [`${path}: Expected JSON but received other text; ${end}`];
+  if (!isPlainObject(config) || isOfTimm(config)) return [];
+  const architecture = field(config, "architecture");
+  const isNamed = typeof architecture === "string" && architecture.split(".")[0] === arch;
+  if (!isNamed && !Object.hasOwn(config, "pretrained_cfg")) return [];
+  return [`${path}: Expected an object for pretrained_cfg as timm writes it; ${end}`];
 }
 
 /**
@@ -117,6 +160,7 @@ async function readFilesBeside(
   ]);
   const config = jsonOf(configText ?? "");
   const timm = readTimm(config, configPath, arch);
+  const warnings = configText === undefined ? [] : brokenConfig(config, configPath, arch);
   const statements = timm === undefined ? [] : [timm];
   if (processorText !== undefined) {
     const processor = jsonOf(processorText);
@@ -127,5 +171,5 @@ async function readFilesBeside(
     const statement = readHuggingFace(processor, processorPath);
     if (statement !== undefined) statements.unshift(statement);
   }
-  return { statements, labels: timm === undefined ? undefined : labelsFrom(config) };
+  return { statements, warnings, labels: timm === undefined ? undefined : labelsFrom(config) };
 }

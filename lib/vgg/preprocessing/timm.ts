@@ -13,7 +13,7 @@ const usual = {
 } as const;
 
 /** Whether an object is timm's: other programs call files config.json too. */
-function isTimm(config: unknown): config is Fields {
+export function isOfTimm(config: unknown): config is Fields {
   if (!isPlainObject(config)) return false;
   if (objectField(config, "pretrained_cfg") !== undefined) return true;
   const isNamed = typeof field(config, "architecture") === "string";
@@ -46,7 +46,7 @@ function resizeOf(cropMode: unknown, cropPct: unknown, size: number): StatedPart
  * @returns undefined if it is not timm's, or of another architecture
  */
 export function readTimm(config: unknown, path: string, arch: Architecture): Statement | undefined {
-  if (!isTimm(config)) return undefined;
+  if (!isOfTimm(config)) return undefined;
   const pretrained = objectField(config, "pretrained_cfg") ?? {};
   // A variant has a tag behind a full stop: "vgg16.tv_in1k".
   const named = field(config, "architecture") ?? field(pretrained, "architecture");

@@ -117,6 +117,42 @@ describe("a file's labels", () => {
     expect(await labelsOf(beside(key, value))).toEqual(pets);
   });
 
+  const contentsOf = async (path: string) => {
+    const checkpoint = await openCheckpoint(path);
+    await checkpoint.close();
+    return checkpoint.contents;
+  };
+
+  it.each<[string, string, string, boolean]>([
+    ["a tensor as a number", "class_to_idx", `}(${text("cat")}${weights}u`, true],
+    ["a hole", "idx_to_class", `}(${int(0)}${text("cat")}${int(2)}${text("dog")}u`, true],
+    ["numbers as names", "classes", `](${int(4)}${int(5)}e`, true],
+    ["a hole a level below", "config", `}${text("id2label")}}${int(1)}${text("cat")}ss`, true],
+    ["a count", "classes", int(2), false],
+    ["other data under a usual name", "labels", `](${int(4)}${int(5)}e`, false],
+  ])(
+    "with %s are absent, and the reason is told if they are meant",
+    async (_, key, value, isMeant) => {
+      const { labels, labelProblem } = await contentsOf(beside(key, value));
+      expect(labels).toBeUndefined();
+      const name = key === "config" ? "id2label" : key;
+      expect(labelProblem).toBe(
+        isMeant
+          ? `Expected class names, or names with the numbers 0 to n - 1, each once, under "${name}" but received others; they are not used`
+          : undefined,
+      );
+    },
+  );
+
+  it("stand beside the choice of a state dict that was made for the caller", async () => {
+    const two = `}(${text("a")}${weights}${text("b")}${weights}u`;
+    const path = write(file(pickle(`}(${text("net")}${two}${text("ema_model")}${two}u`)));
+    expect((await contentsOf(path)).choice).toEqual({ key: "net", others: ["ema_model"] });
+    const chosen = await openCheckpoint(path, { key: "ema_model" });
+    await chosen.close();
+    expect(chosen.contents.choice).toBeUndefined();
+  });
+
   it("are absent if a pickle's map has a hole", async () => {
     const map = `}(${text("dog")}${int(2)}${text("cat")}${int(0)}u`;
     expect(await labelsOf(beside("class_to_idx", map))).toBeUndefined();

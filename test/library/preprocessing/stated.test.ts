@@ -182,7 +182,12 @@ describe("Hugging Face's preprocessor_config.json", () => {
     [{ ...whole }, "true after a resize of the shorter side for do_center_crop"],
     [{ ...whole, size: { height: 224, width: 336 } }, "for size but received"],
     [{ ...clip, crop_size: { height: 224, width: 200 } }, "the side of a square for crop_size"],
-    [{ ...clip, image_mean: undefined }, "for image_mean"],
+    [
+      { ...clip, image_mean: undefined },
+      "a number for each channel for image_mean but received nothing",
+    ],
+    [{ image_processor_type: "ViTImageProcessor", rescale_factor: 0.1 }, "but received 0.1"],
+    [{ image_processor_type: "ViTImageProcessor" }, "but received nothing"],
     [{ ...clip, image_std: [1, 0, 1] }, "numbers other than zero for image_std"],
   ])("%# is refused in words", (config, message) => {
     const error = refusal(read(config));
