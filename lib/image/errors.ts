@@ -2,6 +2,7 @@
 import { optionOf } from "../check.js";
 import { type ErrorCode, VggError } from "../errors.js";
 import { isError } from "../realm.js";
+import type { DecodedFormat } from "./format.js";
 
 /** Longest name in a message, in characters. */
 const maxName = 200;
@@ -43,18 +44,41 @@ export function reasonOf(error: unknown): string {
 const lacks =
   /Error creating thread|unable to create thread|Resource temporarily unavailable|Cannot allocate memory|out of memory -- size|Insufficient memory|Memory allocation error \(|bad_alloc/i;
 
+/** How libvips and its decoders name a format in their messages. */
+const decoderNames: Readonly<Record<DecodedFormat, RegExp>> = {
+  JPEG: /jpe?g/i,
+  PNG: /png/i,
+  WebP: /webp/i,
+  GIF: /gif/i,
+  TIFF: /tiff/i,
+  AVIF: /heif|avif|aom|dav1d/i,
+};
+
+/** Whether a line can be about an image of a format. All threads write into one buffer of libvips. */
+function canBeOf(line: string, format: DecodedFormat): boolean {
+  const named = Object.entries(decoderNames).filter(([, pattern]) => pattern.test(line));
+  return named.length === 0 || named.some(([name]) => name === format);
+}
+
 /**
  * Reduces a decoder's message to one line and its code. A line about a lack of memory or threads is preferred, since
- * that is not the image's fault; otherwise the first line is taken.
+ * that is not the image's fault; otherwise the first line that can be about this image is taken.
+ * @returns no reason if each line is about an image of another format, or says nothing
  */
-export function reasonOfDecoder(message: string): {
+export function reasonOfDecoder(
+  message: string,
+  format: DecodedFormat,
+): {
   readonly code: "OUT_OF_MEMORY" | "IMAGE_CORRUPT";
-  readonly reason: string;
+  readonly reason: string | undefined;
 } {
   const lines = message.trim().split("\n");
   const lack = lines.find((line) => lacks.test(line));
+  const own = lines.find(
+    (line) => canBeOf(line, format) && !/^(unknown error)?[.:\s]*$/i.test(line),
+  );
   return {
     code: lack === undefined ? "IMAGE_CORRUPT" : "OUT_OF_MEMORY",
-    reason: (lack ?? lines[0]!).replace(/:$/, ""),
+    reason: (lack ?? own)?.replace(/:$/, ""),
   };
 }

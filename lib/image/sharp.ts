@@ -117,7 +117,7 @@ function conversionOf(
 
 /** Converts a decoder's error. */
 function refused(error: Error, format: DecodedFormat, image: Buffer, name: string): VggError {
-  const { code, reason } = reasonOfDecoder(error.message);
+  const { code, reason } = reasonOfDecoder(error.message, format);
   const unsupported =
     code === "IMAGE_CORRUPT" && format === "TIFF" ? unsupportedTiff(image) : undefined;
   if (unsupported !== undefined) {
@@ -125,7 +125,8 @@ function refused(error: Error, format: DecodedFormat, image: Buffer, name: strin
     return imageError(name, "IMAGE_FORMAT", message, error);
   }
   const what = code === "IMAGE_CORRUPT" ? "is cut off or damaged" : "needs more memory or threads";
-  return imageError(name, code, `the ${format} image ${what} (libvips: ${reason})`, error);
+  const because = reason === undefined ? "" : ` (libvips: ${reason})`;
+  return imageError(name, code, `the ${format} image ${what}${because}`, error);
 }
 
 /** @throws {VggError} IMAGE_FORMAT */

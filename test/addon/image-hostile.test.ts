@@ -111,7 +111,7 @@ describe("a decoder's lack of memory or threads", () => {
     "std::bad_alloc",
   ])("is not blamed on the image: %s", (line) => {
     const message = `source: bad seek to 1024\n${line}\n`;
-    expect(reasonOfDecoder(message)).toEqual({ code: "OUT_OF_MEMORY", reason: line });
+    expect(reasonOfDecoder(message, "PNG")).toEqual({ code: "OUT_OF_MEMORY", reason: line });
   });
 
   it("is reported with its own code", async () => {
@@ -134,7 +134,26 @@ describe("a decoder's lack of memory or threads", () => {
     "heif: Memory allocation error: Security limit exceeded",
   ])("is not reported for what a file demands: %s", (line) => {
     const message = `${line}:\nvips: read error\n`;
-    expect(reasonOfDecoder(message)).toEqual({ code: "IMAGE_CORRUPT", reason: line });
+    expect(reasonOfDecoder(message, "TIFF")).toEqual({
+      code: "IMAGE_CORRUPT",
+      reason: line.startsWith("heif") ? "vips: read error" : line,
+    });
+  });
+});
+
+describe("a decoder's reason", () => {
+  it.each([
+    ["VipsJpeg: premature end", "PNG", undefined],
+    [
+      "VipsJpeg: premature end\npngload_buffer: libspng read error",
+      "PNG",
+      "pngload_buffer: libspng read error",
+    ],
+    ["VipsJpeg: premature end", "JPEG", "VipsJpeg: premature end"],
+    ["Unknown error", "PNG", undefined],
+    ["source: read error", "WebP", "source: read error"],
+  ] as const)("%j, for %s, is told if it can be about the image", (message, format, reason) => {
+    expect(reasonOfDecoder(message, format)).toEqual({ code: "IMAGE_CORRUPT", reason });
   });
 });
 
