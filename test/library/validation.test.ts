@@ -135,6 +135,14 @@ describe("the classes of folders", () => {
       "Expected the label of one class as each folder's name for DIR but received Dog; --order names takes ImageFolder's order instead",
     ],
     [
+      "match labels in part and are too many",
+      ["cat", "Dog", "x"],
+      2,
+      ["cat", "dog"],
+      undefined,
+      "Expected the label of one class as each folder's name for DIR but received Dog, x among 3 folders for 2 classes",
+    ],
+    [
       "are named by the label of two classes",
       ["crane", "dog"],
       3,

@@ -139,7 +139,9 @@ function chooseOrder(
   if (wrong.length < sorted.length)
     throw refusal(
       expected.labels(numClasses),
-      `${listNames(wrong)}; --order names takes ImageFolder's order instead`,
+      sorted.length > numClasses
+        ? `${listNames(wrong)} among ${sorted.length} folders for ${numClasses} classes`
+        : `${listNames(wrong)}; --order names takes ImageFolder's order instead`,
     );
   if (sorted.length === numClasses) return "names";
   throw refusal(
