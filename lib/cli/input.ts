@@ -1,6 +1,6 @@
 // Reads small texts of the command line: from a file, or from standard input for "-".
 import type { Readable } from "node:stream";
-import { readNamedFile } from "../files/read-whole.js";
+import { readNamedFile, textOf } from "../files/read-whole.js";
 
 /** The word that stands for standard input. */
 export const standardInput = "-";
@@ -17,14 +17,14 @@ export function takeInput(flag: string): Readable {
 }
 
 /**
- * Reads a text as UTF-8.
+ * Reads a text as UTF-8, or as UTF-16 with a byte order mark.
  * @param flag the flag or argument that names the file
  * @throws {RangeError} no such file, or a folder @throws {VggError} FOLDER_UNUSABLE
  */
 export async function readText(path: string, flag: string): Promise<string> {
   if (path === standardInput) {
     const chunks: Buffer[] = await takeInput(flag).toArray();
-    return new TextDecoder().decode(Buffer.concat(chunks));
+    return textOf(Buffer.concat(chunks), "standard input", flag);
   }
   return readNamedFile(path, flag);
 }

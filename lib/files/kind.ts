@@ -3,7 +3,7 @@ import { describe, optionOf } from "../check.js";
 import { firstRecord, Head, isNamedMap, isTar, isZlib, protobufModel } from "./head.js";
 
 /** What the file was given as. */
-export type Use = "weights" | "image";
+export type Use = "weights" | "image" | "text";
 
 interface Kind {
   /** Begins with an article: "a Git LFS pointer". */
@@ -12,6 +12,8 @@ interface Kind {
   readonly weights?: string | undefined;
   /** What to do if it was given as an image. */
   readonly image?: string | undefined;
+  /** A text has no advice. */
+  readonly text?: undefined;
 }
 
 type Row = readonly [test: string | ((head: Head) => boolean), kind: Kind];

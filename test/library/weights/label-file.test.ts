@@ -72,6 +72,18 @@ describe("a text of class names", () => {
       "b",
     ]);
     await expect(readLabels(join(scratch, "none.txt"))).rejects.toThrow("none.txt: no such file");
+    for (const [encoding, mark] of [["utf16le", "\ufeff"]] as const) {
+      const wide = Buffer.from(`${mark}cat\r\ndog\r\n`, encoding);
+      expect(await readLabels(write(wide, "wide.txt"))).toEqual(["cat", "dog"]);
+      expect(await readLabels(write(wide.swap16(), "wide.txt"))).toEqual(["cat", "dog"]);
+    }
+    for (const [bytes, message] of [
+      [Buffer.from("\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "latin1"), "it is a PNG image"],
+      [Buffer.from("PK\x03\x04 and more", "latin1"), "zip archive"],
+      [Buffer.from("cat\ngr\xfcn\n", "latin1"), "it has bytes that are no UTF-8"],
+      [Buffer.from("cat\0dog"), "it begins with the bytes"],
+    ] as const)
+      await expect(readLabels(write(bytes, "wrong.txt"))).rejects.toThrow(message);
     await expect(readLabels(scratch)).rejects.toThrow(RangeError);
     await expect(readLabels(3 as never)).rejects.toThrow(TypeError);
   });
