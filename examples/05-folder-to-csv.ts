@@ -17,8 +17,10 @@ const quoted = (text: string) => `"${text.replaceAll('"', '""')}"`;
 console.log("file,label,probability,error");
 for await (const result of model.classifyEach(images, { top: 1 })) {
   const cells = [result.source];
-  if ("error" in result) cells.push("", "", String(result.error));
-  else
+  if ("error" in result) {
+    cells.push("", "", String(result.error));
+    process.exitCode = 1;
+  } else
     for (const { label, probability } of result.predictions)
       cells.push(label, probability.toFixed(4), "");
   console.log(cells.map(quoted).join(","));
