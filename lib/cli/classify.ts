@@ -7,7 +7,7 @@ import { visible } from "../visible.js";
 import { expandImages, sourceOf } from "./images/expand.js";
 import { loadModel, type WeightsOptions, withWeights } from "./model.js";
 import { command, integer, withQuiet } from "./options.js";
-import { messageOf, type RunOptions, startRun } from "./run.js";
+import { messageOf, type Run, type RunOptions, startRun } from "./run.js";
 import { writeOut } from "./text.js";
 
 type Result = Classification<string>;
@@ -110,6 +110,15 @@ export function classifyCommand(): Command {
     .action(classify);
 }
 
+/** Counts an image without an answer as failed. */
+function sayNaN(run: Run, source: string): void {
+  run.fail(
+    new Error(
+      `${source}: the network's output is not a number; the weights are damaged or too large for the precision`,
+    ),
+  );
+}
+
 /** @throws {CommanderError} `--json` and another format */
 function formatOf(files: readonly string[], options: ClassifyOptions, command: Command): Format {
   const { json, format, top } = options;
@@ -147,6 +156,8 @@ async function classify(
     })) {
       const result: Result = { ...outcome, source: names.next().value! };
       if ("error" in result) run.fail(result.error);
+      else if (result.predictions.some(({ probability }) => Number.isNaN(probability)))
+        sayNaN(run, result.source);
       else run.advance();
       const one = format.one(result, isFirst);
       if (one !== "") isFirst = false;

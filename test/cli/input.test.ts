@@ -73,6 +73,12 @@ describe("vgg classify", () => {
     expect(stderr).toContain("bad\\u001b[2J.png: ");
   });
 
+  it("fails for an image whose probabilities are not numbers", () => {
+    const { status, stderr } = classify([image, "--std", "1e-38,1e-38,1e-38"]);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/small\.png: the network's output is not a number; the weights are/);
+  });
+
   it("gives standard input to one flag", () => {
     const { status, stderr } = classify(["--list", "-", "--labels", "-"], image);
     expect([status, JSON.parse(stderr).error.message]).toEqual([
