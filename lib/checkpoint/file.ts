@@ -36,7 +36,9 @@ async function readable<T>(path: string, step: () => Promise<T>): Promise<T> {
       ? 'weights are read from a file, not from an address; "DEFAULT" takes torchvision\'s, and vgg pull downloads them'
       : path === "-" && code === "ENOENT"
         ? "weights are read from a file, not from standard input"
-        : (wordsOf(code) ?? `cannot be read: ${code}`);
+        : code === "ENOENT" && path.toUpperCase() === "DEFAULT"
+          ? 'no such file; "DEFAULT", in capitals, takes torchvision\'s'
+          : (wordsOf(code) ?? `cannot be read: ${code}`);
     throw checkpointError({ path }, "CHECKPOINT_UNREADABLE", message, cause);
   }
 }
@@ -72,6 +74,7 @@ export class CheckpointFile {
     const handle = await readable(path, () => open(path, flags));
     try {
       const stat = await readable(path, () => handle.stat());
+      if (stat.isDirectory()) throw unreadable("it is a folder; give the file of weights in it");
       if (!stat.isFile()) throw unreadable("Expected a regular file");
       if (stat.size > maxFileBytes) {
         throw unreadable(`Expected at most ${maxFileBytes} bytes but received ${stat.size}`);

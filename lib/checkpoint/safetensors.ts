@@ -3,6 +3,7 @@
 
 import { describe, isPlainObject, rangeError, readOptions, typeError } from "../check.js";
 import { arrayTypeOf, type DType } from "../dtype.js";
+import { onCommandLine } from "../errors.js";
 import { jsonOf } from "../files/json.js";
 import { checkPath, replaceFile } from "../files/replace.js";
 import { nativeData, type Tensor, tensorEntries } from "../tensor.js";
@@ -46,8 +47,14 @@ const names = new Map(Object.entries(dtypes).map(([name, dtype]) => [dtype, name
  */
 export async function readSafetensors(
   file: CheckpointFile,
-  { maxHeaderBytes = defaultMaxHeaderBytes }: ReadOptions,
+  { maxHeaderBytes = defaultMaxHeaderBytes, key }: ReadOptions,
 ): Promise<Contents> {
+  if (key !== undefined) {
+    const message = (name: string) =>
+      `Expected no ${name}, because a safetensors file has one dictionary of tensors, but received ${describe(key)}`;
+    const error = checkpointError(file, "CHECKPOINT_FORMAT", message("option key"));
+    throw onCommandLine(error, `${file.path}: ${message("--key")}`);
+  }
   if (file.size < 8) throw file.corrupt(`Expected at least 8 bytes but the file has ${file.size}`);
   const length = new DataView((await file.read(0, 8)).buffer).getBigUint64(0, true);
   if (length > BigInt(file.size - 8))

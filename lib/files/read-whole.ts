@@ -1,6 +1,7 @@
 // Reads a small file whole.
 
 import { open } from "node:fs/promises";
+import { VggError } from "../errors.js";
 import { formatOf } from "../image/format.js";
 import { fileError, isMissing, wordsOf } from "./errors.js";
 import { Head } from "./head.js";
@@ -71,14 +72,17 @@ export function textOf(bytes: Uint8Array, path: string, argument: string): strin
 /**
  * Reads a file that an argument names, as UTF-8.
  * @param argument the name of the argument or flag, for errors
- * @throws {RangeError} no such file, a folder, or a file that is no text @throws {VggError} FOLDER_UNUSABLE
+ * @throws {RangeError} a file that is no text; for a flag, no such file or a folder
+ * @throws {VggError} FOLDER_UNUSABLE
  */
 export async function readNamedFile(path: string, argument: string): Promise<string> {
   const bytes = await readBytes(path).catch((cause: NodeJS.ErrnoException) => {
     if (!isMissing(cause) && cause.code !== "EISDIR") throw fileError(cause, path);
-    throw new RangeError(
-      `Expected a file for ${argument} but received ${path}: ${wordsOf(cause.code!)}`,
-    );
+    const message = `Expected a file for ${argument} but received ${path}: ${wordsOf(cause.code!)}`;
+    // A flag that names no file is wrong usage of the command line.
+    throw argument.startsWith("--")
+      ? new RangeError(message)
+      : new VggError("FOLDER_UNUSABLE", message, { cause });
   });
   return textOf(bytes, path, argument);
 }

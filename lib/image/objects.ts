@@ -97,3 +97,11 @@ export function isRawPixels(source: unknown): source is PixelsLike {
     optionOf(source as PixelsLike, "width") !== undefined
   );
 }
+
+/** Whether an object has a width and numbers of another type than pixels may have. */
+export function isOtherPixels(source: unknown): source is { readonly data: unknown } {
+  if (!isObject(source)) return false;
+  const data = optionOf(source as PixelsLike, "data");
+  const isNumbers = types.isTypedArray(data) || types.isArrayBuffer(data) || Array.isArray(data);
+  return isNumbers && optionOf(source as PixelsLike, "width") !== undefined;
+}

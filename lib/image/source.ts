@@ -11,6 +11,7 @@ import {
   isBlob,
   isBody,
   isNodeStream,
+  isOtherPixels,
   isRawPixels,
   isWebStream,
   type PixelsLike,
@@ -71,6 +72,8 @@ export function openSource(source: unknown, argument: string): OpenedSource {
   if (isBlob(source)) return openBlob(source);
   if (isBody(source)) return openBody(source, argument);
   if (isRawPixels(source)) return openRawPixels(source, argument);
+  if (isOtherPixels(source))
+    throw typeError("a Uint8Array or Uint8ClampedArray", `${argument}.data`, source.data);
   throw typeError(
     "a path, a URL, bytes, a stream, a Blob, a Request, a Response or pixels with their width and height",
     argument,

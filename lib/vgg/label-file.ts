@@ -141,8 +141,8 @@ export function labelsOfText(text: string, source: string): readonly string[] {
  * classes; or `0: tench`, `0 tench`, `0,tench` or `tench,0` in each line; or JSON or a Python literal, such as
  * `class_to_idx`, ImageNet's `{"0": ["n01440764", "tench"]}` or the `id2label` of a config.json.
  * @throws {TypeError} not a path
- * @throws {RangeError} no such file, no class names in it, or a number that is missing
- * @throws {VggError} FOLDER_UNUSABLE
+ * @throws {RangeError} no text, no class names in it, or a number that is missing
+ * @throws {VggError} FOLDER_UNUSABLE no such file, or one that cannot be read
  * @example const model = await Vgg.load("pets.pth", { labels: await readLabels("pets.txt") });
  */
 export async function readLabels(path: string): Promise<readonly string[]> {

@@ -40,7 +40,9 @@ export function moduleOf(topology: Topology, layer: unknown, argument: string): 
   if (layer === "features") return modules.findLast(({ kind }) => kind === "maxPool2d")!.name;
   if (layer === "classifier") return logitsName;
   if (modules.some(({ name }) => name === layer)) return layer;
-  const close = /^\w+\.\d+$/.test(layer) ? undefined : nearest(layer, layerNames(topology));
+  const close = /^(features|classifier)\.\d+$/.test(layer)
+    ? undefined
+    : nearest(layer, layerNames(topology));
   const advice =
     close === undefined
       ? `: features.0 … ${moduleOf(topology, "features", argument)}, avgpool, classifier.0 … ${logitsName}, features, classifier`

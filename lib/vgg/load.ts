@@ -2,7 +2,7 @@
 import { checkOneOf, checkSignal, readOptions, typeError } from "../check.js";
 import { type Contents, readOptionNames } from "../checkpoint/checkpoint.js";
 import { openCheckpoint } from "../checkpoint/open.js";
-import { VggError } from "../errors.js";
+import { onCommandLine, VggError } from "../errors.js";
 import { isWeightsName, pullWeights } from "./known-weights.js";
 import {
   checkLabels,
@@ -49,8 +49,12 @@ export function readLoadArguments(
   if (third !== undefined || !isOptions)
     throw typeError("a path or the name of known weights", "source", second);
   if (isArch) {
-    throw new RangeError(
+    const error = new RangeError(
       `Expected a source beside the architecture, as in Vgg.load("${first}", "DEFAULT") or Vgg.load("${first}", path), but received none; a file of this name is "./${first}"`,
+    );
+    throw onCommandLine(
+      error,
+      `Expected a file or DEFAULT for --weights but received "${first}"; --arch ${first} --weights DEFAULT takes torchvision's, and a file of this name is "./${first}"`,
     );
   }
   if (isWeightsName(first)) {

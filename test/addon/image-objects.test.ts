@@ -178,7 +178,7 @@ describe("pixels", () => {
       "of floats",
       { data: new Float32Array(12), width: 2, height: 2, channels: 3 },
       TypeError,
-      "for source but received an object",
+      "Expected a Uint8Array or Uint8ClampedArray for source.data but received an instance of Float32Array",
     ],
   ])("are refused: %s", async (_, source, type, message) => {
     const error = await failure(preprocess(source as ImageSource));

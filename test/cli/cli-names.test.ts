@@ -60,6 +60,25 @@ describe("weights without --arch", () => {
     expect(json.weights.ignored.sort()).toEqual(["criterion.weight", "n_averaged"]);
   });
 
+  it("are told from architectures, folders and DEFAULT in words of the command line", () => {
+    mkdirSync(join(scratch, "empty"), { recursive: true });
+    for (const [given, message] of [
+      [
+        "vgg11",
+        '--arch vgg11 --weights DEFAULT takes torchvision\'s, and a file of this name is "./vgg11"',
+      ],
+      ["default", 'default: no such file; "DEFAULT", in capitals, takes torchvision\'s'],
+      ["empty", "empty: it is a folder; give the file of weights in it"],
+    ] as const)
+      expect(vgg("classify", image, "--weights", given).stderr).toContain(message);
+    expect(vgg("classify", "empty", "--weights", "run.safetensors").stderr).toContain(
+      'but received "empty", which is empty\n',
+    );
+    expect(vgg("summary", "--weights", "run.safetensors", "--key", "net").stderr).toBe(
+      'vgg: run.safetensors: Expected no --key, because a safetensors file has one dictionary of tensors, but received "net"\n',
+    );
+  });
+
   it("say what of the file and beside it is not used", () => {
     writeFileSync(join(scratch, "config.json"), "{ cut off");
     const { stderr, stdout } = vgg("summary", "--weights", "run.safetensors", "--json");

@@ -241,6 +241,7 @@ describe("the names of layers", () => {
       ": features.0 … features.20, avgpool, classifier.0 … classifier.6, features, classifier",
     ],
     ["feature", "; did you mean features?"],
+    ["feature.8", "; did you mean features.8?"],
     ["featuers", "; did you mean features?"],
     ["features_0", "; did you mean features.0?"],
     ["Avgpool", "; did you mean avgpool?"],

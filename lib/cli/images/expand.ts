@@ -66,6 +66,8 @@ export async function expandImages(words: readonly string[], list?: string): Pro
     const { files, leftOut: others } = await foundBy(word, isUrl);
     if (files.length === 0) {
       const error = rangeError("a file, or a folder or pattern with images,", "IMAGE", word);
+      const isFolder = !isUrl && (await stat(word).catch(() => undefined))?.isDirectory();
+      if (isFolder === true && others.length === 0) error.message += ", which is empty";
       if (others.length > 0) error.message += `, which has only ${countKinds(others)}`;
       throw error;
     }

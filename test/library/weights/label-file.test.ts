@@ -84,7 +84,7 @@ describe("a text of class names", () => {
       [Buffer.from("cat\0dog"), "it begins with the bytes"],
     ] as const)
       await expect(readLabels(write(bytes, "wrong.txt"))).rejects.toThrow(message);
-    await expect(readLabels(scratch)).rejects.toThrow(RangeError);
+    await expect(readLabels(scratch)).rejects.toMatchObject({ code: "FOLDER_UNUSABLE" });
     await expect(readLabels(3 as never)).rejects.toThrow(TypeError);
   });
 });
