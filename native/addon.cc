@@ -8,6 +8,7 @@
 #include <memory>
 #include <utility>
 
+#include "core/dynamic_library.h"
 #include "core/memory/host_memory.h"
 #include "core/random.h"
 #include "core/system.h"
@@ -108,6 +109,8 @@ void define(Napi::Env env, Napi::Object exports) {
 }
 
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  // Node unloads an addon that only a worker loaded, even while its threads still run.
+  vgg::keepThisLibrary();
   vgg::napi::guarded(env, [&] { define(env, exports); });
   return exports;
 }

@@ -45,6 +45,10 @@ enum class Resource : uint8_t { kAddressSpace, kData, kStack, kThreads };
  * Linux has limits that this library keeps to. */
 size_t resourceLimit(Resource resource);
 
+/** Makes the stacks of threads that start later at least this large. musl's have 128 KiB otherwise.
+ */
+void growThreadStacks(size_t bytes);
+
 /** Allocates a large block at a multiple of `alignment`, in large pages if the system has them. Its
  * pages return to the system when it is freed. Returns null if the system refuses. */
 std::shared_ptr<void> allocatePages(size_t bytes, size_t alignment);

@@ -1,9 +1,12 @@
 // What the system says about the machine and the process is plausible.
 #include "core/system.h"
 
+#include <pthread.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <thread>
 
 #include "core/threads/parallel.h"
 #include "expect.h"
@@ -53,6 +56,24 @@ void pagesAreAligned() {
   EXPECT(allocatePages(size_t{1} << 60, kAlignment) == nullptr);
 }
 
+void threadStacksGrow() {
+  const auto stackBytes = [] {
+    size_t bytes = 0;
+    std::thread([&bytes] {
+      pthread_attr_t attributes;
+      pthread_getattr_np(pthread_self(), &attributes);
+      pthread_attr_getstacksize(&attributes, &bytes);
+      pthread_attr_destroy(&attributes);
+    }).join();
+    return bytes;
+  };
+  const size_t before = stackBytes();
+  growThreadStacks(1);
+  EXPECT(stackBytes() == before);
+  growThreadStacks(before + (size_t{1} << 20));
+  EXPECT(stackBytes() == before + (size_t{1} << 20));
+}
+
 }  // namespace
 
 void testSystem() {
@@ -60,6 +81,7 @@ void testSystem() {
   cachesArePlausible();
   anEnvironmentVariableMayBeEmptyOrMissing();
   pagesAreAligned();
+  threadStacksGrow();
 }
 
 }  // namespace vgg

@@ -1,4 +1,5 @@
 // What Linux says about the machine and this process, with glibc and with musl.
+#include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -85,6 +86,16 @@ size_t resourceLimit(Resource resource) {
       return of(RLIMIT_NPROC);
   }
   return kUnlimited;
+}
+
+void growThreadStacks(size_t bytes) {
+  pthread_attr_t attributes;
+  if (pthread_getattr_default_np(&attributes) != 0) return;
+  size_t present = 0;
+  if (pthread_attr_getstacksize(&attributes, &present) == 0 && present < bytes &&
+      pthread_attr_setstacksize(&attributes, bytes) == 0)
+    pthread_setattr_default_np(&attributes);
+  pthread_attr_destroy(&attributes);
 }
 
 std::shared_ptr<void> allocatePages(size_t bytes, size_t alignment) {

@@ -56,6 +56,8 @@ int coresOfProcess() {
 
 size_t resourceLimit(Resource) { return kUnlimited; }
 
+void growThreadStacks(size_t) {}  // they have 512 KiB
+
 std::shared_ptr<void> allocatePages(size_t bytes, size_t alignment) {
   void* data = nullptr;
   if (posix_memalign(&data, alignment, bytes) != 0) return nullptr;

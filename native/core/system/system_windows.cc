@@ -86,6 +86,8 @@ std::optional<std::string> findEnvironmentVariable(const char* name) {
 
 size_t resourceLimit(Resource) { return kUnlimited; }
 
+void growThreadStacks(size_t) {}  // they are as large as the program says, usually 1 MiB
+
 std::shared_ptr<void> allocatePages(size_t bytes, size_t alignment) {
   // Space is reserved at any address, and the part from the next multiple on is committed.
   void* reserved = VirtualAlloc(nullptr, bytes + alignment, MEM_RESERVE, PAGE_NOACCESS);

@@ -61,6 +61,16 @@ std::string reachedLimit() {
 
 }  // namespace
 
+void prepareThreadStacks() {
+  // A float16 product and the linear layer around it take 100 KiB.
+  constexpr size_t kMinStack = size_t{256} << 10;
+  static const bool isPrepared = [] {
+    growThreadStacks(kMinStack);
+    return true;
+  }();
+  static_cast<void>(isPrepared);
+}
+
 Error threadRefusal() {
   return {Code::kOutOfMemory, "Expected one more thread for this process but " + reachedLimit()};
 }
