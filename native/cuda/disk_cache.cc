@@ -1,7 +1,5 @@
 #include "cuda/disk_cache.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -14,6 +12,7 @@
 #include <thread>
 
 #include "core/path.h"
+#include "core/system.h"
 
 namespace vgg::cuda {
 namespace {
@@ -103,7 +102,7 @@ void DiskCache::write(const std::string& key, const std::string& value) const {
   // A whole file is renamed, because another process may read or write the same key.
   const std::filesystem::path path = pathOf(folder_, key);
   std::filesystem::path temporary = path;
-  temporary += "." + std::to_string(getpid()) + "." + std::to_string(counter++);
+  temporary += "." + std::to_string(processId()) + "." + std::to_string(counter++);
   std::ofstream out(temporary, std::ios::binary);
   out << headOf(key, value) << value;
   out.close();

@@ -2,8 +2,6 @@
 // Windows.
 #include "cuda/nvidia/library_folders.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -11,6 +9,7 @@
 
 #include "core/glob.h"
 #include "core/path.h"
+#include "core/system.h"
 #include "expect.h"
 
 namespace vgg::cuda {
@@ -40,7 +39,7 @@ class Root {
 
  private:
   const fs::path path_ =
-      fs::temp_directory_path() / pathFromUtf8("vgg-J\xc3\xb6rg-" + std::to_string(getpid()));
+      fs::temp_directory_path() / pathFromUtf8("vgg-J\xc3\xb6rg-" + std::to_string(processId()));
 };
 
 using Variables = std::map<std::string, std::string>;

@@ -5,6 +5,7 @@
 
 #include "core/dynamic_library.h"
 #include "core/path.h"
+#include "core/system.h"
 #include "cuda/nvidia/installation.h"
 #include "cuda/nvidia/library_folders.h"
 
@@ -246,7 +247,7 @@ class Loader {
     switch (result) {
       case CUDA_ERROR_NO_DEVICE:
         return failed + ". Is there a GPU, and does CUDA_VISIBLE_DEVICES (\"" +
-               environment("CUDA_VISIBLE_DEVICES") + "\") hide it?";
+               environmentVariable("CUDA_VISIBLE_DEVICES") + "\") hide it?";
       case CUDA_ERROR_SYSTEM_DRIVER_MISMATCH:
       case CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE:
         return failed +

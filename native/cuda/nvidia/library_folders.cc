@@ -1,11 +1,11 @@
 #include "cuda/nvidia/library_folders.h"
 
-#include <cstdlib>
 #include <sstream>
 #include <utility>
 
 #include "core/glob.h"
 #include "core/path.h"
+#include "core/system.h"
 
 namespace vgg::cuda {
 namespace {
@@ -74,13 +74,9 @@ std::vector<std::string> LibraryFolders::known() const {
   return folders;
 }
 
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nothing here sets it
-  return value == nullptr ? "" : value;
-}
-
 LibraryFolders libraryFolders() {
-  return {installation(), [](const char* name) { return environment(name); }, kListSeparator};
+  return {installation(), [](const char* name) { return environmentVariable(name); },
+          kListSeparator};
 }
 
 std::string fileIn(const std::string& folder, const std::string& name) {

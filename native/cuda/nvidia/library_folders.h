@@ -30,9 +30,6 @@ class LibraryFolders {
   char listSeparator_;
 };
 
-/** Returns the value of an environment variable, empty if it is not set. */
-std::string environment(const char* name);
-
 /** Returns the folders of this system, with this process's environment. */
 LibraryFolders libraryFolders();
 
