@@ -19,7 +19,7 @@ export { BuildError, findTools };
 
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
 
-/** The folders of Node-API's headers, and the file that lists its functions for Windows. */
+/** The folders of Node-API's headers. */
 function headers(root) {
   const require = createRequire(join(root, "package.json"));
   const folderOf = (name) => {
@@ -31,11 +31,7 @@ function headers(root) {
       );
     }
   };
-  const api = folderOf("node-api-headers");
-  return {
-    include: [folderOf("node-addon-api"), join(api, "include")],
-    definitions: join(api, "def", "node_api.def"),
-  };
+  return [folderOf("node-addon-api"), join(folderOf("node-api-headers"), "include")];
 }
 
 const machine = hostname().replace(/[^A-Za-z0-9]/g, "_");
@@ -96,7 +92,7 @@ function run(command, args, cwd, interruption) {
 }
 
 /** The arguments that configure the build in `work`. */
-function configuration(root, work, { compiler, generator }, { include, definitions }) {
+function configuration(root, work, { compiler, generator }, include) {
   const settings = {
     CMAKE_BUILD_TYPE: "Release",
     CMAKE_LIBRARY_OUTPUT_DIRECTORY: join(work, "out"),
@@ -105,27 +101,12 @@ function configuration(root, work, { compiler, generator }, { include, definitio
     ...(process.platform === "darwin" && {
       CMAKE_OSX_ARCHITECTURES: process.arch === "x64" ? "x86_64" : process.arch,
     }),
-    ...(process.platform === "win32" && { CMAKE_JS_LIB: importLibrary(work, definitions) }),
   };
   return [
     ...["-S", root, "-B", work, "-Wno-dev"],
     ...(generator === undefined ? [] : ["-G", generator]),
     ...Object.entries(settings).map(([name, value]) => `-D${name}=${value}`),
   ];
-}
-
-/** Windows: makes the library through which the addon imports Node-API's functions from node.exe. @returns its path */
-function importLibrary(work, definitions) {
-  const library = join(work, "libnode.a");
-  const kind = process.arch === "arm64" ? "arm64" : "i386:x86-64";
-  const { error, status } = spawnSync(
-    "llvm-dlltool",
-    ["-m", kind, "-D", "node.exe", "-d", definitions, "-l", library],
-    { stdio: ["ignore", 2, 2] },
-  );
-  if (error !== undefined || status !== 0)
-    throw new BuildError("Expected llvm-dlltool of llvm-mingw in PATH but it could not be run");
-  return library;
 }
 
 /** Loads the addon in a process of its own. @throws {BuildError} if it does not load */
