@@ -198,7 +198,7 @@ const sureNames = ["classes", "classnames", "categories", "labelnames", "classla
 
 /** Returns the first key whose list or map was meant to be class names, here or a level below. */
 function meantKey(value: unknown, source: LabelSource, isNested = false): string | undefined {
-  let left = maxFields * maxFields;
+  let left = isNested ? maxFields : maxFields * maxFields;
   for (const [key, item] of source.entries(value) ?? []) {
     if (left-- === 0) return undefined;
     const name = usualName(key);

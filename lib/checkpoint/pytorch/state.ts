@@ -152,7 +152,11 @@ const pickled: LabelSource = {
     value instanceof Tuple ? value.items : Array.isArray(value) ? value : undefined,
 };
 
-const countTensors = ({ entries }: Dict) => [...entries.values()].filter(isTensor).length;
+function countTensors({ entries }: Dict): number {
+  let count = 0;
+  for (const value of entries.values()) if (isTensor(value)) count++;
+  return count;
+}
 
 /** Returns the other keys under which a network of about this size may lie. */
 function choiceOf(root: PickleValue, { dict, key }: Found): Contents["choice"] {
@@ -160,19 +164,26 @@ function choiceOf(root: PickleValue, { dict, key }: Found): Contents["choice"] {
   const least = Math.max(2, countTensors(dict) / 2);
   const isOther = (value: PickleValue) =>
     value instanceof Dict && value !== dict && countTensors(value) >= least;
-  const others = [...root.entries].flatMap(([name, value]) =>
-    typeof name === "string" && isOther(value) ? [name] : [],
-  );
+  const others: string[] = [];
+  for (const [name, value] of root.entries)
+    if (typeof name === "string" && others.length < maxOthers && isOther(value)) others.push(name);
   return others.length === 0 ? undefined : { key, others };
 }
 
+/** Names of other entries that are kept. A hostile file may have millions. */
+const maxOthers = 100;
+
 /** Lists what is none of the tensors: the entries beside the state dict, and those in it that are no tensors. */
 function othersThan(root: PickleValue, { dict, key }: Found, hasLabels: boolean): string[] {
-  const beside = dict === root || !(root instanceof Dict) ? [] : [...root.entries.keys()];
-  const inside = [...dict.entries].filter(([, value]) => !isTensor(value)).map(([name]) => name);
-  return [...beside.filter((name) => name !== key), ...inside]
-    .filter((name) => !(hasLabels && isLabelKey(name)))
-    .map((name) => (typeof name === "string" ? name : describeValue(name)));
+  const others: string[] = [];
+  const add = (name: PickleValue) => {
+    if (others.length < maxOthers && !(hasLabels && isLabelKey(name)))
+      others.push(typeof name === "string" ? name : describeValue(name));
+  };
+  if (dict !== root && root instanceof Dict)
+    for (const name of root.entries.keys()) if (name !== key) add(name);
+  for (const [name, value] of dict.entries) if (!isTensor(value)) add(name);
+  return others;
 }
 
 /** Collects the contents of a pickled object. Checks each tensor's view of its storage. */
