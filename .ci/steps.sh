@@ -15,7 +15,7 @@ node-gyp     | setup            | gyp                         | the addon built 
 arm64        |                  | arm64                       | the core's tests under emulation
 order        | setup            | npm run test:order          | 20,000 random sequences of calls
 clang        | setup            | clang                       | the native code built by Clang 14, and the core's tests
-prebuilt     | setup            | prebuilt                    | prebuilt addons, inspected; one runs the native code's tests
+prebuilt     | setup            | prebuilt                    | the prebuilt addon, inspected; it runs the native code's tests
 hostile      | setup            | npm run test:hostile        | a part of the suite with a hostile Object.prototype
 kernels      | setup            | npm run test:kernels        | our CUDA kernels against plain loops
 fake-cuda    | setup            | npm run test:fake-cuda      | the suite of the back ends on the fake GPU
@@ -96,10 +96,10 @@ clang() {
   "${build[@]}" && "${build[@]}" --target core_test && build-clang/core_test
 }
 
-# Builds three of the eight prebuilt addons and inspects them. Runs the tests that call native code with the one for this machine.
+# Builds the prebuilt addon for this machine and inspects it. Runs with it the tests that call native code.
 # GCC still builds the fake GPU.
 prebuilt() {
-  debian llvm-readobj llvm && npm run build:prebuilt linux-x64-gnu win32-x64 linux-arm64-gnu || return
+  debian llvm-readobj llvm && npm run build:prebuilt linux-x64-gnu || return
   npm run build && npm run build:core-test && npm run build:fake-cuda && npx vitest run test/library/prebuilt || return
   VGG_ADDON=$PWD/build/prebuilt/linux-x64-gnu/vgg_cudnn.node npx vitest run --project addon --project device --project fake-gpu
 }

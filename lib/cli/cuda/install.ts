@@ -15,6 +15,7 @@ import { latestSet } from "../../nvidia/sets/latest.js";
 import { bytesOf, type CudaMajor, type LibrarySet } from "../../nvidia/sets/set.js";
 import { downloadLine } from "../download-progress.js";
 import { command, type OutputOptions, print } from "../options.js";
+import { writeError } from "../text.js";
 import { acceptLicences } from "./licence.js";
 import { gigabytes } from "./text.js";
 
@@ -49,7 +50,7 @@ function chosenCuda({ cuda }: Options): CudaMajor {
   const major = cuda === "12" ? 12 : 13;
   if (driver.version > 0 && driver.version < major * 1000) {
     const version = shownVersion(driver.version);
-    process.stderr.write(
+    writeError(
       `vgg: this machine's driver runs ${version} at most, so it cannot use libraries for CUDA ${cuda}\n`,
     );
   }
@@ -70,7 +71,7 @@ async function chosenSet(options: Options): Promise<LibrarySet> {
   const files = (set: LibrarySet) => set.wheels.map(({ file }) => file).join();
   if (files(newest) === files(tested)) return tested;
   const packages = newest.wheels.map(({ name, version }) => `${name} ${version}`).join(", ");
-  process.stderr.write(`vgg: ${packages}: no test of this package has seen these versions\n`);
+  writeError(`vgg: ${packages}: no test of this package has seen these versions\n`);
   return newest;
 }
 
@@ -94,7 +95,7 @@ async function install(options: Options): Promise<void> {
   const bytes = bytesOf(set);
   if (!options.json) {
     const did = wasInstalled ? "is already installed" : `is installed: ${packages.join(", ")}`;
-    process.stderr.write(`vgg: ${name} ${did}, ${gigabytes(bytes)}\n`);
+    writeError(`vgg: ${name} ${did}, ${gigabytes(bytes)}\n`);
   }
   const report = { name, cuda, folder: installed.folder, packages, bytes, isTested };
   print(options, { ...report, wasInstalled, receivedBytes }, () => installed.folder);

@@ -9,6 +9,7 @@ import { makeFolder } from "../../files/make-folder.js";
 import { readWhole } from "../../files/read-whole.js";
 import { replaceFile } from "../../files/replace.js";
 import type { LibrarySet } from "../../nvidia/sets/set.js";
+import { writeError } from "../text.js";
 
 const pages = [
   "https://docs.nvidia.com/deeplearning/cudnn/backend/latest/reference/eula.html",
@@ -79,9 +80,9 @@ export async function acceptLicences(
         `Expected --accept-license: ${set.name} is NVIDIA's software under NVIDIA's licences (${pages.join(" and ")})`,
       );
     }
-    process.stderr.write(notice);
+    writeError(notice);
     if (!(await ask("Do you accept them? [y/N] ")))
       throw new VggError("ABORTED", "NVIDIA's licences were not accepted; nothing was installed");
-  } else if (mayAsk) process.stderr.write(notice);
+  } else if (mayAsk) writeError(notice);
   await remember([...before, ...texts]);
 }

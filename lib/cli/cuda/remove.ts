@@ -5,6 +5,7 @@ import { withFile } from "../../files/errors.js";
 import { removeSet, unfinishedSets } from "../../nvidia/sets/install-set.js";
 import { listSets, setsFolder } from "../../nvidia/sets/installed.js";
 import { command, type OutputOptions, print } from "../options.js";
+import { writeError } from "../text.js";
 
 interface Options extends OutputOptions {
   folder?: string;
@@ -31,7 +32,7 @@ async function remove(set: string | undefined, options: Options): Promise<void> 
   }
   let isSaid = false;
   const onWait = () => {
-    if (!isSaid) process.stderr.write(`vgg: waits for another process that installs ${name}\n`);
+    if (!isSaid) writeError(`vgg: waits for another process that installs ${name}\n`);
     isSaid = true;
   };
   await removeSet(folder, name, onWait);
