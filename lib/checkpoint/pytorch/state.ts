@@ -164,9 +164,12 @@ function choiceOf(root: PickleValue, { dict, key }: Found): Contents["choice"] {
   const least = Math.max(2, countTensors(dict) / 2);
   const isOther = (value: PickleValue) =>
     value instanceof Dict && value !== dict && countTensors(value) >= least;
+  // Count each dictionary once: a hostile file may give one long dictionary to many names.
+  const large = new Set([...new Set(root.entries.values())].filter(isOther));
   const others: string[] = [];
   for (const [name, value] of root.entries)
-    if (typeof name === "string" && others.length < maxOthers && isOther(value)) others.push(name);
+    if (typeof name === "string" && others.length < maxOthers && large.has(value))
+      others.push(name);
   return others.length === 0 ? undefined : { key, others };
 }
 

@@ -178,6 +178,17 @@ describe("a file's labels", () => {
     expect(process.cpuUsage(start).user).toBeLessThan(5e6);
   });
 
+  it("do not make the choice of a state dict slow if 45,000 names share a dictionary of 40,000", async () => {
+    const items = Array.from({ length: 40_000 }, (_, i) => `${int(i)}N`).join("");
+    const shared = `}(${items}uq\x000`;
+    const names = Array.from({ length: 45_000 }, (_, i) => `${text(`k${i}`)}h\x00`);
+    const model = `${text("model")}}${text("w")}${weights}s`;
+    const data = `${shared}}(${model}${names.join("")}u`;
+    const start = process.cpuUsage();
+    expect((await contentsOf(write(file(pickle(data))))).choice).toBeUndefined();
+    expect(process.cpuUsage(start).user).toBeLessThan(5e6);
+  });
+
   it.each<[string, Record<string, string>]>([
     ["labels", { labels: '["cat","dog"]' }],
     ["class_to_idx", { class_to_idx: '{"dog": 1, "cat": 0}', format: "pt" }],
