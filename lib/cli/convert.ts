@@ -9,6 +9,7 @@ import { openCheckpoint } from "../checkpoint/open.js";
 import { writePytorch } from "../checkpoint/pytorch/write.js";
 import { type LazyTensor, writeTensors } from "../checkpoint/safetensors.js";
 import { commandLineMessage, VggError } from "../errors.js";
+import type { Preprocessing } from "../image/preprocessing.js";
 import { combine } from "../vgg/preprocessing/statement.js";
 import { readStated, statedImageSize } from "../vgg/preprocessing/stored.js";
 import { describedBy, storedImageSize } from "../vgg/save.js";
@@ -55,38 +56,48 @@ function networkIn(path: string, { tensors }: Checkpoint): IdentifiedWeights | u
   }
 }
 
+/** Whether two paths lie in one folder. Then JSON beside one file lies beside the other too. */
+const areNear = (from: string, to: string) => dirname(resolve(from)) === dirname(resolve(to));
+
 /** Returns what `save` would store: the class names, the preprocessing and the sizes that `load` would take. */
-async function carriedBySafetensors(path: string, checkpoint: Checkpoint): Promise<Carried> {
-  const { metadata: own, labels, others } = checkpoint.contents;
+async function carriedBySafetensors(
+  path: string,
+  to: string,
+  checkpoint: Checkpoint,
+): Promise<Carried> {
+  const { metadata: own, labels, others, format } = checkpoint.contents;
   const metadata = Object.fromEntries(own);
-  const lost = [...others.map((name) => describe(name))];
+  const lost = others.map((name) => describe(name));
+  const hasMetadata = format === "safetensors"; // It is copied as it is, with its class names.
   const network = networkIn(path, checkpoint);
   if (network === undefined) {
-    const isNew = labels !== undefined && checkpoint.contents.format !== "safetensors";
-    const names = isNew ? { labels: JSON.stringify(labels) } : {};
+    const names = labels === undefined || hasMetadata ? {} : { labels: JSON.stringify(labels) };
     return { metadata: { format: "pt", ...names, ...metadata }, lost };
   }
   const { arch, inChannels, numClasses } = network;
   const stated = await readStated(path, own, arch, false);
   const fitting = [labels, stated.labels].find((each) => each?.length === numClasses);
-  if (labels !== undefined && labels.length !== numClasses)
+  if (!hasMetadata && labels !== undefined && labels.length !== numClasses)
     lost.push(`${labels.length} class names for ${numClasses} classes`);
   const imageSize = storedImageSize(own) ?? statedImageSize(stated.statements) ?? usualImageSize;
-  const described = (): Readonly<Record<string, string>> => {
+  // What is stored as a list under another name is not stored twice.
+  const names = hasMetadata && labels === fitting ? undefined : fitting;
+  const described = (preprocessing: Preprocessing | undefined) => ({
+    ...describedBy({ arch, imageSize }, { labels: names, preprocessing }),
+    ...metadata,
+  });
+  try {
     const preprocessing =
       stated.statements.length === 0
         ? undefined
         : combine(undefined, stated.statements, { inChannels, imageSize });
-    // What is stored as a list under another name is not stored twice.
-    const names = own.size > 0 && labels === fitting ? undefined : fitting;
-    return describedBy({ arch, imageSize }, { labels: names, preprocessing });
-  };
-  try {
-    return { metadata: { ...described(), ...metadata }, lost };
+    return { metadata: described(preprocessing), lost };
   } catch (error) {
     if (!(error instanceof VggError)) throw error;
-    lost.push(`the preprocessing (${commandLineMessage(error)})`);
-    return { metadata: { format: "pt", ...metadata }, lost };
+    // It is in the metadata, which are kept, or in JSON beside the file.
+    if (stated.configs.length > 0 && !areNear(path, to))
+      lost.push(`the preprocessing (${commandLineMessage(error)})`);
+    return { metadata: described(undefined), lost };
   }
 }
 
@@ -98,15 +109,13 @@ async function carriedByPytorch(
 ): Promise<Carried> {
   const { metadata, labels, others } = checkpoint.contents;
   const names = labels === undefined ? [] : [`${labels.length} class names`];
-  const isSaid = (key: string) => ["format", "arch", "labels"].includes(key);
-  const lost = [...[...metadata.keys()].filter((key) => !isSaid(key)), ...others].map((key) =>
-    describe(key),
+  const said = ["format", "arch", ...(labels === undefined ? [] : ["labels"])];
+  const lost = [...[...metadata.keys()].filter((key) => !said.includes(key)), ...others].map(
+    (key) => describe(key),
   );
   const network = networkIn(path, checkpoint);
-  // What lies beside the file lies beside the new one too, if they have one folder.
-  const isNear = dirname(resolve(path)) === dirname(resolve(to));
   const { configs } =
-    network === undefined || isNear
+    network === undefined || areNear(path, to)
       ? { configs: [] }
       : await readStated(path, metadata, network.arch, false);
   return { metadata: {}, lost: [...names, ...lost, ...configs] };
@@ -151,7 +160,7 @@ async function convert(from: string, to: string, options: ConvertOptions): Promi
   try {
     const isSafetensors = extension === ".safetensors";
     const { metadata, lost } = isSafetensors
-      ? await carriedBySafetensors(from, checkpoint)
+      ? await carriedBySafetensors(from, to, checkpoint)
       : await carriedByPytorch(from, to, checkpoint);
     await sayLost(from, to, lost);
     const tensors = lazyTensors(checkpoint, precision);

@@ -1,6 +1,14 @@
 // `vgg convert`: tensors, and what lies beside them.
 import { spawnSync } from "node:child_process";
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -68,6 +76,27 @@ describe("vgg convert", () => {
     );
     for (const name of ["half.safetensors", "half.pth", "fine-tuned.safetensors"])
       rmSync(join(scratch, name));
+  }, 60_000);
+
+  it("keeps metadata and JSON beside the file that cannot be used, so that it may replace the file", async () => {
+    mkdirSync(join(scratch, "odd"));
+    const from = join(scratch, "odd/a.safetensors");
+    await using model = await Vgg.create("vgg11", {
+      ...{ device: testDevice, imageSize: 32, numClasses: 2 },
+    });
+    await model.save(from, { metadata: { labels: '["ants"]' } });
+    expect(vgg("convert", from, from)).toMatchObject({ status: 0, stderr: "" });
+    expect(readFileSync(from, "latin1")).toContain('"labels":"[\\"ants\\"]"');
+    expect(vgg("convert", from, "odd/b.pth").stderr).toContain("1 class names");
+    writeFileSync(join(scratch, "odd/preprocessor_config.json"), '{"do_resize": true}');
+    expect(vgg("convert", "odd/b.pth", "odd/c.safetensors")).toMatchObject({
+      status: 0,
+      stderr: "",
+    });
+    expect(vgg("convert", "odd/b.pth", "c.safetensors").stderr).toMatch(
+      /^vgg: c\.safetensors: not kept: the preprocessing \(odd.preprocessor_config\.json: Expected /,
+    );
+    for (const name of ["odd", "c.safetensors"]) rmSync(join(scratch, name), { recursive: true });
   }, 60_000);
 
   it("says what it does not keep, and replaces no file that has it", () => {
