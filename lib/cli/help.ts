@@ -91,7 +91,8 @@ const environment = `Environment:
   VGG_WEIGHTS_MIRROR  address to download weights from
   VGG_OFFLINE         any value but 0: weights are never downloaded
   TORCH_HOME          torch's folder, whose hub/checkpoints has weights
-  XDG_CACHE_HOME      folder for caches (default: ~/.cache, on Windows %LOCALAPPDATA%)
+  XDG_CACHE_HOME      folder for caches (default: ~/.cache;
+                      on Windows %LOCALAPPDATA%)
   All of them: docs/guide.md in the package`;
 
 const exitCodes = `Exit codes:

@@ -37,6 +37,11 @@ describe("help", () => {
 
 describe("80 columns", () => {
   const lines: [string, string[]][] = [
+    ["--help", ["--help"]],
+    ...["install", "list", "remove"].map((name): [string, string[]] => [
+      `cuda ${name} --help`,
+      ["cuda", name, "--help"],
+    ]),
     ...commandNames.map((name): [string, string[]] => [`${name} --help`, [name, "--help"]]),
     ...architectures.map((arch): [string, string[]] => [
       `summary of ${arch}`,
