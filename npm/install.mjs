@@ -1,5 +1,5 @@
 // The install script. A clone always builds the addon. A package from a registry has a prebuilt one, and this script does nothing
-// if an addon loads. docs/decisions/0020-an-install-script.md gives the rules. It runs with Node alone, before anything is built.
+// if an addon loads. docs/decisions/0020-install-script.md gives the rules. It runs with Node alone, before anything is built.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";

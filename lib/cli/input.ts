@@ -19,7 +19,7 @@ export function takeInput(flag: string): Readable {
 /**
  * Reads a text as UTF-8, or as UTF-16 with a byte order mark.
  * @param flag the flag or argument that names the file
- * @throws {RangeError} no such file, or a folder @throws {VggError} FOLDER_UNUSABLE
+ * @throws {RangeError} no such file, a folder, or no text @throws {VggError} FOLDER_UNUSABLE
  */
 export async function readText(path: string, flag: string): Promise<string> {
   if (path === standardInput) {
