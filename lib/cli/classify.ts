@@ -114,7 +114,7 @@ export function classifyCommand(): Command {
 function sayNaN(run: Run, source: string): void {
   run.fail(
     new Error(
-      `${source}: the network's output is not a number; the weights are damaged or too large for the precision`,
+      `${visible(source)}: the network's output is not a number; the weights are damaged or too large for the precision`,
     ),
   );
 }

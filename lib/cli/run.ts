@@ -1,5 +1,6 @@
 // A run over the images of a command line: its progress, its failures, and the line that ends it.
 import { commandLineMessage } from "../errors.js";
+import { visible } from "../visible.js";
 import type { Found, LeftOut } from "./images/walk.js";
 import { progressLine } from "./progress.js";
 import { width, writeError } from "./text.js";
@@ -70,7 +71,7 @@ export interface Run {
 
 /** Prints each skipped file and why it is skipped. */
 export function saySkipped(leftOut: readonly LeftOut[]): void {
-  for (const { path, why } of leftOut) writeError(`vgg: skips ${path}: ${why}\n`);
+  for (const { path, why } of leftOut) writeError(`vgg: skips ${visible(path)}: ${why}\n`);
 }
 
 /** Starts a run. `quiet` prints only the failures, `verbose` also what was skipped and why. */

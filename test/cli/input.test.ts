@@ -1,6 +1,6 @@
 // Images and lists from standard input and from files of names.
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -71,6 +71,13 @@ describe("vgg classify", () => {
     expect([control.test(stdout), control.test(stderr)]).toEqual([false, false]);
     expect(stdout).toContain("\\u001b[31mred (0)");
     expect(stderr).toContain("bad\\u001b[2J.png: ");
+  });
+
+  it("keeps the message about a skipped file in one line", () => {
+    mkdirSync(join(scratch, "lines"));
+    writeFileSync(join(scratch, "lines/a\nvgg: b.txt"), "text");
+    writeFileSync(join(scratch, "lines/c.png"), readFileSync(image));
+    expect(classify(["lines", "--verbose"]).stderr).toContain("/a\\nvgg: b.txt: ");
   });
 
   it("fails for an image whose probabilities are not numbers", () => {

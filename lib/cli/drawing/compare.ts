@@ -104,14 +104,15 @@ async function compare(a: string, b: string, options: CompareOptions): Promise<v
       else if (!options.json) writeOut(found.isFolders ? row(result) : table(result.distance));
       if (!isFailure(result) && result.isAbove)
         writeError(
-          `vgg: ${result.name}: the distance ${shown(result.distance.total)} is above ${threshold}\n`,
+          `vgg: ${visible(result.name)}: the distance ${shown(result.distance.total)} is above ${threshold}\n`,
         );
     }
   } finally {
     progress?.stop();
     await model.dispose();
   }
-  for (const path of found.unpaired) writeError(`vgg: ${path}: only one of the folders has it\n`);
+  for (const path of found.unpaired)
+    writeError(`vgg: ${visible(path)}: only one of the folders has it\n`);
   const seconds = (performance.now() - start) / 1000;
   const isBad = results.some((result) => isFailure(result) || result.isAbove);
   if (isBad || found.unpaired.length > 0) process.exitCode = 1;
