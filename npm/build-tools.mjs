@@ -2,6 +2,7 @@
 // It imports nothing but Node's modules, because it runs before anything is built.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
+import { availableParallelism, totalmem } from "node:os";
 
 /** Why the addon cannot be built, and what to do. */
 export class BuildError extends Error {
@@ -125,6 +126,17 @@ function findGenerator({ CMAKE_GENERATOR }) {
     process.platform === "win32" ? ["mingw32-make", "MinGW Makefiles"] : ["make", "Unix Makefiles"];
   if (outputOf(make, ["--version"]) !== null) return generator;
   throw new BuildError(`Expected Ninja or Make in PATH but found neither; ${howToInstall()}`);
+}
+
+/** The memory that this process may use: the machine's, or less in a container. Node answers 0 or a huge number without a limit. */
+const memoryBytes = () => Math.min(process.constrainedMemory?.() || Infinity, totalmem());
+
+/**
+ * @returns how many files to compile at once: one for each core, and at most one for each 1 GB of memory. The system ends a
+ * compiler for which there is no memory, and then the build fails.
+ */
+export function jobs(cores = availableParallelism(), bytes = memoryBytes()) {
+  return Math.max(1, Math.min(cores, Math.floor(bytes / 1e9)));
 }
 
 /**

@@ -11,11 +11,11 @@ import {
   statSync,
 } from "node:fs";
 import { createRequire } from "node:module";
-import { availableParallelism, constants, hostname } from "node:os";
+import { constants, hostname } from "node:os";
 import { dirname, join } from "node:path";
-import { BuildError, findTools } from "./build-tools.mjs";
+import { BuildError, findTools, jobs } from "./build-tools.mjs";
 
-export { BuildError, findTools };
+export { BuildError, findTools, jobs };
 
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
 
@@ -136,7 +136,6 @@ function put(built, target, work) {
 
 async function buildIn(root, work, tools, interruption) {
   await run(tools.cmake, configuration(root, work, tools, headers(root)), root, interruption);
-  const jobs = String(availableParallelism());
   const args = [
     "--build",
     work,
@@ -145,7 +144,7 @@ async function buildIn(root, work, tools, interruption) {
     "--config",
     "Release",
     "--parallel",
-    jobs,
+    String(jobs()),
   ];
   await run(tools.cmake, args, root, interruption);
   // A generator with several configurations adds a folder for each.

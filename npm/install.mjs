@@ -3,7 +3,6 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -18,12 +17,12 @@ const isAsked = !["", "0", undefined].includes(process.env.VGG_BUILD);
 
 /** A clone: builds with cmake-js, whose objects in build/ later builds use again. @throws {BuildError} if it fails */
 async function buildClone() {
-  const { build, BuildError, findTools } = await import("./build.mjs");
+  const { build, BuildError, findTools, jobs } = await import("./build.mjs");
   const path = cmakeJs();
   // On Windows cmake-js wants Visual Studio, whose compiler cannot build the addon.
   if (path === undefined || process.platform === "win32") return build(root);
   findTools();
-  const args = ["compile", "--log-level", "warn", "--parallel", String(availableParallelism())];
+  const args = ["compile", "--log-level", "warn", "--parallel", String(jobs())];
   // cmake-js would take settings of npm whose names begin with cmake_.
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name)),

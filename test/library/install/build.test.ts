@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 // @ts-expect-error: a script without types
-import { howToInstall } from "../../../npm/build-tools.mjs";
+import { howToInstall, jobs } from "../../../npm/build-tools.mjs";
 import { Staged } from "./staged.ts";
 
 const staged = new Staged();
@@ -151,6 +151,22 @@ describe("an interrupted build", () => {
     expect(readdirSync(staged.path("build"))).toHaveLength(1);
     expect((await staged.run({}, build)).status).toBe(0);
     expect(staged.leftovers()).toEqual([]);
+  });
+});
+
+describe("the number of files that are compiled at once", () => {
+  it.each([
+    [4, 16e9, 4],
+    [64, 8e9, 8],
+    [2, 2.5e9, 2],
+    [8, 1.5e9, 1],
+    [8, 0.3e9, 1],
+  ])("with %d cores and %d bytes of memory is %d", (cores, bytes, expected) => {
+    expect(jobs(cores, bytes)).toBe(expected);
+  });
+
+  it("is at least one on this machine", () => {
+    expect(jobs()).toBeGreaterThanOrEqual(1);
   });
 });
 
