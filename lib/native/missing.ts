@@ -7,14 +7,27 @@ import { ownPackage } from "./places.js";
 
 const requirements = "needs CMake ≥ 3.18 and a C++20 compiler";
 
+/** What is used here of `process.report`. Older types lack `excludeNetwork`. */
+interface Report {
+  excludeNetwork?: boolean;
+  getReport(): { header?: Readonly<Record<string, unknown>> };
+}
+
 /** Whether the C library is musl. Node tells it in 13 ms, so it is asked only for a message. */
 function isMusl(): boolean {
   if (platform !== "linux") return false;
+  const report = process.report as Report | undefined;
+  if (report === undefined) return false;
+  const { excludeNetwork = false } = report;
   try {
-    const { header } = process.report.getReport() as { header?: Record<string, unknown> };
+    // Otherwise Node asks the network for the name of each host with an open connection, and blocks until it answers.
+    report.excludeNetwork = true;
+    const { header } = report.getReport();
     return header !== undefined && header.glibcVersionRuntime === undefined;
   } catch {
     return false;
+  } finally {
+    report.excludeNetwork = excludeNetwork;
   }
 }
 

@@ -203,6 +203,20 @@ describe("the loader refuses", () => {
   });
 });
 
+describe("the question for the C library", () => {
+  it.runIf(second)("asks the network for no name, and leaves Node's settings as they were", () => {
+    const hook = join(project, "report.cjs");
+    writeFileSync(
+      hook,
+      `const { report } = process;
+      report.getReport = () => ({ header: report.excludeNetwork ? { glibcVersionRuntime: "2.36" } : {} });
+      process.on("exit", () => { if (report.excludeNetwork) console.error("changed"); });`,
+    );
+    const { message } = load({ NODE_OPTIONS: `--require "${hook}"` });
+    expect(message).toContain(`npm install ${first}@${version} (`);
+  });
+});
+
 describe("the command that builds", () => {
   it("goes through npx only from a folder where npx finds this copy", () => {
     mkdirSync(join(project, "node_modules/.bin"));
