@@ -109,7 +109,7 @@ function configuration(root, work, { compiler, generator }, include) {
   ];
 }
 
-/** Loads the addon in a process of its own. @throws {BuildError} if it does not load */
+/** Loads the addon in a separate process. @throws {BuildError} if it does not load */
 function tryOut(path) {
   const { NODE_OPTIONS: _, ...environment } = process.env;
   const { status, signal, stderr } = spawnSync(
@@ -182,7 +182,7 @@ function clean(output, target) {
 /**
  * Builds the addon into build/Release of the package.
  * @param root the package's folder
- * @param options.tools what \`findTools\` returns, which is called without it
+ * @param options.tools what `findTools` returns, which is called without it
  * @param options.isClean whether the other files in build/ are removed afterwards, by default false
  * @returns the addon's path
  * @throws {BuildError} if it cannot be built. The addon of an earlier build is then still there.

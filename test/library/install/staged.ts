@@ -28,7 +28,7 @@ set_target_properties(vgg_cudnn PROPERTIES PREFIX "" SUFFIX ".node")
 target_include_directories(vgg_cudnn PRIVATE \${CMAKE_JS_INC})
 `;
 
-/** The loader calls \`halt\` at exit. */
+/** The loader calls `halt` at exit. */
 const source = `#include <node_api.h>
 #if !__has_include(<napi.h>)
 #error no node-addon-api
@@ -83,7 +83,7 @@ export class Staged {
     writeFileSync(this.path(name), text);
   }
 
-  /** Makes a folder for PATH that has only Node and \`sh\`, and scripts under the names of tools. */
+  /** Makes a folder for PATH that has only Node and `sh`, and scripts under the names of tools. */
   tools(scripts: Readonly<Record<string, string>> = {}): string {
     const folder = mkdtempSync(join(this.scratch, "bin-"));
     symlinkSync(process.execPath, join(folder, "node"));
@@ -95,7 +95,7 @@ export class Staged {
     return folder;
   }
 
-  /** Starts the script of package.json as npm does, by \`sh -c\`. It ends with its group if a signal is sent to it. */
+  /** Starts the script of package.json as npm does, by `sh -c`. It ends with its group if a signal is sent to it. */
   start(environment: NodeJS.ProcessEnv = {}, command = "exec node npm/install.mjs") {
     const { NODE_OPTIONS, VGG_ADDON, VGG_BUILD, CXX, CMAKE_GENERATOR, ...rest } = process.env;
     const start = performance.now();
