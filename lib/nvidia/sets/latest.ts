@@ -1,7 +1,9 @@
 // Makes a set of NVIDIA's libraries from what a package index has: the newest versions, or versions up to given ones.
 import { inflateRawSync } from "node:zlib";
 import { bare } from "../../check.js";
-import type { DownloadOptions } from "../../download/download.js";
+import { type DownloadOptions, parseContentRange, RangeRefused } from "../../download/download.js";
+import { openClient, refusal } from "../../download/http.js";
+import { retrying } from "../../download/retry.js";
 import { VggError } from "../../errors.js";
 import { checkLocalHeader, localHeaderBytes, type ZipEntry } from "../../files/zip-directory.js";
 import { type PackageIndex, resolveIndex } from "../package-index.js";
@@ -108,23 +110,41 @@ async function findNewest(
   throw new VggError("DOWNLOAD_FAILED", text);
 }
 
-/** Asks the wheel's server for its size, which an index in HTML does not have. */
-async function sizeOf(url: URL, { timeoutMs, signal, connection }: Options): Promise<number> {
-  const { openClient, shown } = await import("../../download/http.js");
+/** Asks the wheel's server for its size, which an index in HTML does not have. @throws {RangeRefused} */
+async function sizeOf(url: URL, options: Options): Promise<number> {
+  const { timeoutMs, signal, connection } = options;
   const client = await openClient(timeoutMs, signal, connection);
   try {
-    const headers = bare({ "accept-encoding": "identity", range: "bytes=0-0" });
-    const response = await client.get(url, headers);
-    const total = /\/(\d+)$/.exec(response.header("content-range") ?? "")?.[1];
-    response.discard();
-    if (response.status === 206 && total !== undefined) return Number(total);
-    throw new VggError(
-      "DOWNLOAD_FAILED",
-      `Expected ${shown(url)} to be served in parts, which --latest needs, but the server answered ${response.status}`,
+    return await retrying(
+      url,
+      options,
+      () => 0,
+      async () => {
+        const headers = bare({
+          ...{ "accept-encoding": "identity", "user-agent": "vgg-cudnn" },
+          range: "bytes=0-0",
+        });
+        const response = await client.get(url, headers);
+        try {
+          if (![200, 206].includes(response.status)) throw refusal(response, url);
+          const total = parseContentRange(response.header("content-range"))?.total;
+          if (response.status === 200 || total === undefined) throw new RangeRefused();
+          return total;
+        } finally {
+          response.discard();
+        }
+      },
     );
   } finally {
     await client.close();
   }
+}
+
+/** Says why a wheel could not be read if its server sends whole files only. */
+function withReason(error: unknown, { file }: Link): unknown {
+  if (!(error instanceof RangeRefused)) return error;
+  const problem = `Expected ${file} to be served in parts, which --latest needs, but the server sends whole files only`;
+  return new VggError("DOWNLOAD_FAILED", `${problem}; install the tested set, without --latest`);
 }
 
 const maxRecordBytes = 2 ** 20;
@@ -155,7 +175,7 @@ async function readRecord(
   return hashes;
 }
 
-/** Reads which of a wheel's files a set takes, by ranges. */
+/** Reads which of a wheel's files a set takes, by ranges. @throws {RangeRefused} the server sends whole files only */
 async function describeWheel(
   index: PackageIndex,
   name: string,
@@ -232,7 +252,11 @@ export async function latestSet(cuda: CudaMajor, request: SetRequest = {}): Prom
   const wheels: Wheel[] = [];
   for (const each of packages) {
     const candidate = await findNewest(resolved, each, request, options);
-    wheels.push(await describeWheel(resolved, each[0], candidate, takes, options));
+    wheels.push(
+      await describeWheel(resolved, each[0], candidate, takes, options).catch((error) => {
+        throw withReason(error, candidate.link);
+      }),
+    );
   }
   // The versions of all packages, because any of them may change alone.
   const name = `cu${cuda}-${wheels.map(({ version }) => version).join("-")}`;

@@ -90,6 +90,34 @@ describe("vgg cuda install --latest", () => {
     expect(existsSync(setsOf(cache))).toBe(false);
   });
 
+  it.each([true, false])(
+    "refuses a server that sends whole files only (JSON: %s)",
+    async (isJson) => {
+      await using index = await new WheelIndex(tested).start();
+      index.isJson = isJson;
+      index.hasRanges = false;
+      const { status, stderr } = await vgg(program, args(index.url), environment(newCache()));
+      expect(status).toBe(1);
+      expect(JSON.parse(stderr).error).toMatchObject({
+        code: "DOWNLOAD_FAILED",
+        message: expect.stringMatching(/^Expected nvidia_cudnn_cu13-.*\.whl to be served in parts/),
+      });
+    },
+  );
+
+  it("asks again if a connection ends before the answer", async () => {
+    await using index = await new WheelIndex(tested).start();
+    index.isJson = false;
+    let cuts = 0;
+    index.intercept = (request) => {
+      if (request.headers.range === undefined || cuts++ > 0) return false;
+      request.destroy();
+      return true;
+    };
+    const { status } = await vgg(program, args(index.url), environment(newCache()));
+    expect([status, cuts > 1]).toEqual([0, true]);
+  });
+
   it("refuses without a network", async () => {
     const env = environment(newCache(), { VGG_OFFLINE: "1" });
     const { status, stderr } = await vgg(program, args("http://127.0.0.1:9/"), env);
