@@ -49,6 +49,11 @@ export function shown(url: URL): string {
   return `${url.origin}${url.pathname}`;
 }
 
+/** Removes a name and password from what may be an address. A password may have a / or @ that should be escaped. */
+export function withoutLogin(text: string): string {
+  return text.replace(/^([^/]*\/\/)?.*@/s, "$1");
+}
+
 function reasonOf(error: unknown): string {
   const { message, code } = error as NodeJS.ErrnoException;
   return message || code || String(error);

@@ -24,7 +24,7 @@ import {
   download,
   type Progress,
 } from "./download.js";
-import { shown } from "./http.js";
+import { shown, withoutLogin } from "./http.js";
 import { underLock } from "./under-lock.js";
 
 /** A file that its publisher names by its hash. */
@@ -108,7 +108,7 @@ function source(weights: PublishedFile, mirror: unknown, name: string): URL {
   if (typeof mirror !== "string") throw typeError("a string", name, mirror);
   const url = URL.canParse(mirror) ? new URL(mirror) : undefined;
   if (url === undefined || !["https:", "http:"].includes(url.protocol))
-    throw rangeError("an address that begins with https:// or http://", name, mirror);
+    throw rangeError("an address that begins with https:// or http://", name, withoutLogin(mirror));
   url.pathname = `${url.pathname.replace(/\/$/, "")}/${weights.file}`;
   return url;
 }

@@ -1,6 +1,6 @@
 // Finds the package index: the one that is asked for, else what pip is configured to use, else NVIDIA's.
 import { rangeError, readOptions, typeError } from "../check.js";
-import type { Connection } from "../download/http.js";
+import { type Connection, withoutLogin } from "../download/http.js";
 import { VggError } from "../errors.js";
 import { withFile } from "../files/errors.js";
 import { readWhole } from "../files/read-whole.js";
@@ -81,11 +81,6 @@ export function normalizedName(name: string): string {
   return name.replace(/[-_.]+/g, "-").toLowerCase();
 }
 
-/** Removes a name and password from what may be an address. */
-function withoutLogin(text: string): string {
-  return text.replace(/^([^/]*\/\/)?[^/]*@/, "$1");
-}
-
 function addressOf(value: string, name: string): URL {
   const url = URL.canParse(value) ? new URL(value) : undefined;
   if (url === undefined || !["https:", "http:"].includes(url.protocol)) {
@@ -103,7 +98,7 @@ function titleOf(setting: Setting, key: string): string {
   return setting.from.startsWith("PIP_") ? setting.from : `${key} in ${setting.from}`;
 }
 
-/** The addresses in pip's order. Where pip has extra indexes only, these come before the usual ones. */
+/** The addresses in pip's order. If pip has extra indexes only, these come before the usual ones. */
 function addressesOf(settings: PipSettings): { addresses: URL[]; chosenBy: string } {
   const main = settings.get("index-url");
   const extra = settings.get("extra-index-url");

@@ -176,6 +176,8 @@ describe("the index", () => {
   it.each([
     ["PIP_INDEX_URL", "ftp://user:secret@a/", "ftp://a/"],
     ["PIP_INDEX_URL", "user:secret@a", "a"],
+    ["PIP_INDEX_URL", "https://user:my/secret@a/b", "https://a/b"],
+    ["PIP_INDEX_URL", "ftp://user:my@secret@a/", "ftp://a/"],
     ["PIP_EXTRA_INDEX_URL", "https://a/ //u:secret@[", "//["],
     ["PIP_PROXY", "http://u:secret@a:b:c", "http://a:b:c"],
   ])("refuses %s=%s without its credentials", async (name, value, shown) => {
