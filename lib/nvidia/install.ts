@@ -123,6 +123,8 @@ export async function installFiles(given: InstallOptions): Promise<Installed> {
     await discardParts(folder, wheels);
     const placed = namesOf(missing);
     const present = all.filter((to) => !placed.includes(to));
-    return { placed, present, receivedBytes: progress.receivedBytes };
+    // With a folder, the progress counts the bytes of wheels as they are read.
+    const receivedBytes = from === undefined ? progress.receivedBytes : 0;
+    return { placed, present, receivedBytes };
   });
 }

@@ -234,8 +234,11 @@ describe("from a folder", () => {
     const seen: Progress[] = [];
     const onProgress = (progress: Progress) => void seen.push({ ...progress });
     const environment = { ...quiet, VGG_OFFLINE: "1" };
-    await install(undefined, { from: put(one, two), environment, onProgress });
+    const { receivedBytes } = await install(undefined, {
+      ...{ from: put(one, two), environment, onProgress },
+    });
     expectInstalled();
+    expect(receivedBytes).toBe(0);
     const totalBytes = one.bytes.length + two.bytes.length;
     expect(seen.at(-1)).toEqual({ receivedBytes: totalBytes, totalBytes });
   });
