@@ -6,7 +6,8 @@ import { bare } from "../../check.js";
 import type { Progress } from "../../download/download.js";
 import { underLock } from "../../download/under-lock.js";
 import { VggError } from "../../errors.js";
-import { ifMissing, withFile } from "../../files/errors.js";
+import { ifMissing, inUseCodes, withFile } from "../../files/errors.js";
+import { despiteUse } from "../../files/in-use.js";
 import { makeFolder } from "../../files/make-folder.js";
 import { replaceFile } from "../../files/replace.js";
 import { installFiles } from "../install.js";
@@ -73,28 +74,36 @@ async function syncFolder(folder: string): Promise<void> {
   await handle?.close().catch(() => {});
 }
 
-/** Takes a set's folder away from its name in one step, then removes it. Does nothing if there is none. */
-async function discard(folder: string, name: string): Promise<boolean> {
+/** Takes a set's folder away from its name in one step. Returns the new path, or undefined if there is none. */
+async function moveAside(folder: string, name: string): Promise<string | undefined> {
   const aside = join(folder, `.${name}.${randomBytes(6).toString("hex")}.old`);
   const target = join(folder, name);
-  const isMoved = await rename(target, aside)
-    .then(() => true, ifMissing)
+  return despiteUse(() => rename(target, aside))
+    .then(() => aside, ifMissing)
     .catch((cause) => {
       const { code } = cause as NodeJS.ErrnoException;
-      if (process.platform !== "win32" || !["EPERM", "EACCES", "EBUSY"].includes(code ?? ""))
-        throw cause;
+      if (process.platform !== "win32" || !inUseCodes.includes(code ?? "")) throw cause;
       throw new VggError(
         "FOLDER_UNUSABLE",
         `Cannot remove ${target} (${code}): end the processes that use these libraries first`,
         { cause },
       );
     });
-  if (isMoved !== true) return false;
-  await rm(aside, recursive);
-  return true;
 }
 
-/** Removes what a killed process left of a removal. */
+/** Gives the staged set its name. An earlier set under this name goes aside, and comes back if that fails. */
+async function putInPlace(folder: string, name: string): Promise<void> {
+  const target = join(folder, name);
+  const aside = await moveAside(folder, name);
+  try {
+    await despiteUse(() => rename(stagingOf(folder, name), target));
+  } catch (error) {
+    if (aside !== undefined) await rename(aside, target).catch(() => {});
+    throw error;
+  }
+}
+
+/** Removes the folders that went aside, also if a killed process left them. */
 async function removeOld(folder: string, name: string): Promise<void> {
   for (const entry of await readdir(folder).catch(() => [])) {
     if (entry.startsWith(`.${name}.`) && entry.endsWith(".old"))
@@ -140,11 +149,9 @@ export async function installSet(set: LibrarySet, options: InstallSetOptions): P
     );
     await syncFolder(staging);
     if (!(await lock.isHeld())) throw new Error("the lock was taken over");
-    await withFile(target, async () => {
-      await discard(folder, set.name);
-      await rename(staging, target);
-    });
+    await withFile(target, () => putInPlace(folder, set.name));
     await syncFolder(folder);
+    await removeOld(folder, set.name);
     return done(false, receivedBytes);
   });
 }
@@ -161,7 +168,11 @@ export async function removeSet(
 ): Promise<boolean> {
   const staging = stagingOf(folder, name);
   return underLock(lockOf(folder, name), undefined, onWait, async () => {
-    const isRemoved = await withFile(join(folder, name), () => discard(folder, name));
+    const isRemoved = await withFile(join(folder, name), async () => {
+      const aside = await moveAside(folder, name);
+      if (aside !== undefined) await rm(aside, recursive);
+      return aside !== undefined;
+    });
     const hadPart = (await stat(staging).catch(ifMissing)) !== undefined;
     await withFile(staging, () => rm(staging, recursive));
     await removeOld(folder, name);
