@@ -258,8 +258,9 @@ export async function latestSet(cuda: CudaMajor, request: SetRequest = {}): Prom
       }),
     );
   }
-  // The versions of all packages, because any of them may change alone.
-  const name = `cu${cuda}-${wheels.map(({ version }) => version).join("-")}`;
+  // The versions of all packages, because any of them may change alone. A set's name has numbers only: 9.1.post2 is 9.1.2.
+  const numbers = wheels.map(({ version }) => version.match(/\d+/g)!.join("."));
+  const name = `cu${cuda}-${numbers.join("-")}`;
   const set: LibrarySet = { name, cuda, platform, isTested: false, wheels };
   if (takes === isTaken) checkComplete(set);
   return set;

@@ -62,6 +62,16 @@ describe("vgg cuda install --latest", () => {
     expect(existsSync(join(setsOf(cache), name, "libcudnn_adv.so.9"))).toBe(false);
   });
 
+  it("gives a set of post-releases a name that list and the loader find", async () => {
+    const post = makeWheels(13, ["9.28.1.4.post1", "13.10.0.20", "13.5.37+cu13"]);
+    await using index = await new WheelIndex([...post, ...tested]).start();
+    const cache = newCache();
+    expect((await vgg(program, args(index.url), environment(cache))).status).toBe(0);
+    const list = await vgg(program, ["list", "--json"], environment(cache));
+    const name = "cu13-9.28.1.4.1-13.10.0.20-13.5.37.13";
+    expect(JSON.parse(list.stdout).sets).toMatchObject([{ name, problem: null }]);
+  });
+
   it("is the tested set if the index has nothing newer", async () => {
     await using index = await new WheelIndex(tested).start();
     index.isJson = false;
