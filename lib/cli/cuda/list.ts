@@ -55,9 +55,12 @@ async function list(options: Options): Promise<void> {
   const sets = await withFile(folder, async () => listSets(folder));
   const used = sets.length > 0 ? usedPaths() : [];
   const rows: Row[] = [];
+  const changed = new Set<string>();
   for (const set of sets) {
     const { name, cuda, packages, isTested, files } = set;
-    const problem = set.problem ?? (options.verify ? await verify(set) : null);
+    const change = set.problem === null && options.verify ? await verify(set) : null;
+    if (change !== null) changed.add(name);
+    const problem = set.problem ?? change;
     rows.push({
       ...{ name, cuda, folder: set.folder, packages, isTested, problem },
       bytes: files.reduce((sum, { size }) => sum + size, 0),
@@ -65,18 +68,32 @@ async function list(options: Options): Promise<void> {
     });
   }
   const unfinished = await unfinishedSets(folder);
-  print(options, { folder, sets: rows, unfinished }, () => describe(folder, rows, unfinished));
+  print(options, { folder, sets: rows, unfinished }, () =>
+    describe(folder, rows, { unfinished, changed, at: atFolder(options) }),
+  );
   if (rows.some(({ problem }) => problem !== null)) process.exitCode = 1;
 }
 
+/** The option that leads a further command to the same folder. */
+function atFolder({ folder }: Options): string {
+  return folder === undefined ? "" : ` --folder ${folder}`;
+}
+
+/** @param more.changed sets that `vgg cuda install` takes for whole, because only the content of a file is wrong */
 function describe(
   folder: string,
   rows: readonly Row[],
-  unfinished: readonly { name: string; bytes: number }[],
+  more: {
+    readonly unfinished: readonly { name: string; bytes: number }[];
+    readonly changed: ReadonlySet<string>;
+    readonly at: string;
+  },
 ): string {
+  const { unfinished, changed, at } = more;
+  const install = `npx vgg-cudnn cuda install${at}`;
+  const removal = (name: string) => `npx vgg-cudnn cuda remove ${name}${at}`;
   const lines: string[] = [];
-  if (rows.length === 0)
-    lines.push(`no set in ${folder}; install one with: npx vgg-cudnn cuda install`);
+  if (rows.length === 0) lines.push(`no set in ${folder}; install one with: ${install}`);
   else {
     const cells = rows.map((row) => [
       ...[row.name, row.problem === null ? "whole" : "damaged", row.isTested ? "yes" : "no"],
@@ -85,12 +102,13 @@ function describe(
     lines.push(...textTable(["set", "state", "tested", "used", "folder", "size"], cells, 5));
   }
   for (const { name, problem } of rows) {
-    if (problem !== null)
-      lines.push(`${name}: ${problem}; install it anew with: npx vgg-cudnn cuda install`);
+    if (problem === null) continue;
+    const first = changed.has(name) ? `remove it with: ${removal(name)}, then ` : "";
+    lines.push(`${name}: ${problem}; ${first}install it anew with: ${install}`);
   }
   for (const { name, bytes } of unfinished)
     lines.push(
-      `${name}: not finished, ${gigabytes(bytes)}; vgg cuda install goes on, vgg cuda remove ${name} removes it`,
+      `${name}: not finished, ${gigabytes(bytes)}; ${install} goes on, ${removal(name)} removes it`,
     );
   return lines.join("\n");
 }

@@ -33,6 +33,15 @@ describe("vgg cuda list --verify", () => {
     expect(status).toBe(1);
     const problem = expect.stringMatching(/^libnvrtc\.so\.13 has the SHA-256 .* instead of /);
     expect(JSON.parse(stdout).sets).toMatchObject([{ problem }]);
+    // An installation looks at the sizes alone, so the set must go first.
+    const text = (await run("list", "--verify", "--folder", setsOf(cache))).stdout;
+    const at = ` --folder ${setsOf(cache)}`;
+    expect(text).toContain(
+      `; remove it with: npx vgg-cudnn cuda remove cu13-9.28.1.4${at}, then install it anew with: npx vgg-cudnn cuda install${at}`,
+    );
+    expect((await run("remove", "cu13-9.28.1.4")).status).toBe(0);
+    expect((await install("13")).status).toBe(0);
+    expect((await run("list", "--verify")).status).toBe(0);
   });
 });
 
