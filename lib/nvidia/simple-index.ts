@@ -1,6 +1,13 @@
 // Finds a wheel in a package index, by its name: the index as JSON (PEP 691) or as HTML (PEP 503).
 import { bare, isPlainObject } from "../check.js";
-import { Interrupted, openClient, type Response, refusal, shown } from "../download/http.js";
+import {
+  decodedPart,
+  Interrupted,
+  openClient,
+  type Response,
+  refusal,
+  shown,
+} from "../download/http.js";
 import { type RetryOptions, retrying } from "../download/retry.js";
 import { VggError } from "../errors.js";
 import { jsonOf } from "../files/json.js";
@@ -22,13 +29,11 @@ const accept =
   "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1";
 
 const entities = new Map([
-  ...([
-    ["amp", "&"],
-    ["lt", "<"],
-    ["gt", ">"],
-    ["quot", '"'],
-    ["apos", "'"],
-  ] as const),
+  ["amp", "&"],
+  ["lt", "<"],
+  ["gt", ">"],
+  ["quot", '"'],
+  ["apos", "'"],
 ]);
 
 /** Replaces the character references that an attribute of a link may have. */
@@ -60,12 +65,7 @@ function resolved(address: unknown, base: URL): URL | undefined {
 }
 
 function fileNameOf(url: URL): string {
-  const name = url.pathname.slice(url.pathname.lastIndexOf("/") + 1);
-  try {
-    return decodeURIComponent(name);
-  } catch {
-    return name;
-  }
+  return decodedPart(url.pathname.slice(url.pathname.lastIndexOf("/") + 1));
 }
 
 const tags = (name: string) =>

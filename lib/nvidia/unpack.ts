@@ -82,7 +82,8 @@ export async function unpack(
   const wrong = (message: string, cause?: unknown) =>
     otherWheel(source.name, `${message} for ${member.path}; nothing of it was kept`, cause);
   const header = await file.read(entry.localOffset - base, localHeaderBytes(entry));
-  if (header.length < localHeaderBytes(entry)) throw wrong("Expected a header but found its begin");
+  if (header.length < localHeaderBytes(entry))
+    throw wrong("Expected a header but found only its beginning");
   const data = checkLocalHeader(source, entry, header, end) - base;
   const hash = createHash("sha256");
   let bytes = 0;

@@ -29,7 +29,7 @@ function cacheHome(): string {
 
 const platform = `${process.platform}-${process.arch}`;
 
-/** Makes a set. Each is a library of its own, unless `isShared`: then it is one with the driver. */
+/** Makes a set. Each set is a separate library; with `isShared` it is one with the driver. */
 function makeSet(
   sets: string,
   name: string,

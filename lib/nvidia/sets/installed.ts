@@ -109,7 +109,7 @@ export function readSet(folder: string, name: string): InstalledSet {
 const numbersOf = (name: string) => name.match(/\d+/g)!.map(Number);
 
 /** Orders names of sets: the newest CUDA first, then the newest versions. */
-export function byNewest(a: string, b: string): number {
+function byNewest(a: string, b: string): number {
   const [left, right] = [numbersOf(a), numbersOf(b)];
   for (let i = 0; i < Math.max(left.length, right.length); i++) {
     const difference = (right[i] ?? -1) - (left[i] ?? -1);

@@ -91,7 +91,7 @@ let caches = 0;
 export const newCache = () => join(scratch, `cache-${caches++}`);
 export const setsOf = (cache: string) => join(cache, "vgg-cudnn", "cuda");
 
-/** The environment of a process that has no driver, no settings of pip, and a cache folder of its own. */
+/** The environment of a process that has no driver, no settings of pip, and a separate cache folder. */
 export function environment(cache: string, more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(
     ([name]) => !/^(PIP_|VGG_|.*_proxy$|FAKE_)/i.test(name),
