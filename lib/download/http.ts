@@ -124,7 +124,7 @@ export async function openClient(
   } catch (error) {
     throw failure(
       "Expected an address such as http://proxy:3128 in HTTP_PROXY and HTTPS_PROXY",
-      error,
+      new Error(reasonOf(error)), // the error itself has the address, with its password
     );
   }
 

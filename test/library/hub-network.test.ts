@@ -1,6 +1,7 @@
 // Downloads through redirects, proxies and retried failures, and no downloads if the machine is offline.
 import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, request as httpRequest } from "node:http";
+import { inspect } from "node:util";
 import { describe, expect, it, vi } from "vitest";
 import { pull } from "../../lib/download/hub.ts";
 import { retryDelayMs } from "../../lib/download/retry.ts";
@@ -138,6 +139,13 @@ describe("proxies", () => {
       code: "DOWNLOAD_FAILED",
       message: expect.stringContaining("HTTP_PROXY"),
     });
+  });
+
+  it("with an invalid address show no password, not even in the cause", async () => {
+    vi.stubEnv("http_proxy", "http://user:secret@proxy:port");
+    const error = await pulled().catch((error) => error);
+    expect(error.message).toContain("HTTP_PROXY");
+    expect(inspect(error, { depth: 9 })).not.toContain("secret");
   });
 });
 
