@@ -258,19 +258,21 @@ describe("pages of an index", () => {
     expect(linksOfHtml(text, page).map(({ url, ...link }) => ({ ...link, url: url.href }))).toEqual(
       [
         {
-          ...{ file: "a+1.whl", sha256: "a".repeat(64), size: undefined },
+          ...{ file: "a+1.whl", sha256: "a".repeat(64), size: undefined, isYanked: true },
           url: "https://a.example/f/a%2B1.whl",
         },
         {
           file: "b.whl",
           sha256: undefined,
           size: undefined,
+          isYanked: false,
           url: "https://a.example/simple/x/b.whl",
         },
         {
           file: "c.whl",
           sha256: undefined,
           size: undefined,
+          isYanked: false,
           url: "https://c.example/c.whl?x=1&y=2",
         },
       ],
@@ -279,11 +281,10 @@ describe("pages of an index", () => {
     expect(based[0]!.url.href).toBe("https://a.example/other/d.whl");
   });
 
+  // A quadratic reader takes longer than any test may.
   it("in HTML are read in linear time", () => {
-    const start = performance.now();
     for (const piece of ["<a ", '<a href="', "<a '\"", "<base "])
-      linksOfHtml(piece.repeat(300_000), page);
-    expect(performance.now() - start).toBeLessThan(20_000);
+      expect(linksOfHtml(piece.repeat(300_000), page).length).toBeLessThanOrEqual(300_000);
   });
 
   it("in JSON skip what is no file", () => {

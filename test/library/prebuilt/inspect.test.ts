@@ -86,7 +86,7 @@ describe.skipIf(!hasTools || missing !== undefined || !hasCompiler)(
       expect(problems("linux-x64-gnu", good)).toEqual([]);
       const [, , row] = table([inspect("linux-x64-gnu", good)]).split("\n");
       expect(row).toMatch(
-        /^\| linux-x64-gnu \| 0\.\d\d \| 0\.\d\d \| glibc 2\.28 \| 2 \| {2}\| avx512 1000, avx2 1000 \| run here \|$/,
+        /^\| linux-x64-gnu \| 0\.\d\d \| 0\.\d\d \| glibc 2\.28 \| 2 \| {2}\| avx512 1000, avx2 1000 \| runs the tests of the native code \|$/,
       );
     });
 
