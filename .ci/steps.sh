@@ -71,7 +71,7 @@ clang_format() {
 # clang-tidy needs build/compile_commands.json and the generated sources. It cannot read other systems' headers.
 clang_tidy() {
   npm run build:addon &&
-    git ls-files -z 'native/*.cc' ':!*_macos.cc' ':!*_windows.cc' | xargs -0 -n 8 -P 2 .cache/tools/bin/clang-tidy -p build --quiet --warnings-as-errors='*' \
+    git ls-files -z 'native/*.cc' ':!native/*_macos.cc' ':!native/*_windows.cc' | xargs -0 -n 8 -P 2 .cache/tools/bin/clang-tidy -p build --quiet --warnings-as-errors='*' \
       2>/dev/null
 }
 
