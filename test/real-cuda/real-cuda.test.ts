@@ -75,7 +75,9 @@ for (const set of librarySets)
         "cuda/nvidia/library_folders.cc",
         "cuda/nvidia/installation.cc",
         "core/glob.cc",
-        ...["linux", "posix"].map((name) => `core/system/dynamic_library_${name}.cc`),
+        "core/system/dynamic_library_linux.cc",
+        "core/system/dynamic_library_posix.cc",
+        "core/system/system_posix.cc",
       ]);
       // Set only the addon's own variable: parts that are opened by name later must already be open.
       const env = { ...environmentOf(set, "h200"), LD_LIBRARY_PATH: "" };
