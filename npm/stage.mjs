@@ -154,6 +154,24 @@ export function pack(folders, destination) {
   });
 }
 
+/** @returns the packages that `stage` wrote into a folder, as it returned them. @throws {ToolError} if there are none */
+export function readStaged(folder) {
+  const sums = join(folder, sumsFile);
+  if (!existsSync(sums))
+    throw new ToolError(
+      `Expected staged packages in ${folder}; stage them with: node npm/stage.mjs`,
+    );
+  const names = [...Object.keys(table), "vgg-cudnn"].filter((name) =>
+    existsSync(join(folder, name)),
+  );
+  return names.map((folderName) => {
+    const manifest = readJson(join(folder, folderName, "package.json"));
+    const { name, version } = manifest;
+    const file = `${name.replace("@", "").replace("/", "-")}-${version}.tgz`;
+    return { name, version, manifest, tarball: join(folder, "tarballs", file) };
+  });
+}
+
 /** @throws {ToolError} unless each platform has a file */
 function requireFiles(prebuilt, names) {
   const missing = names.filter((name) => {
@@ -176,7 +194,7 @@ function requireReplaceable(out) {
     );
 }
 
-/** Writes the hashes of the tarballs, and of the addons that \`vgg doctor\` names. */
+/** Writes the hashes of the tarballs, and of the addons that `vgg doctor` names. */
 function writeSums(folder, packages) {
   const sums = {};
   for (const { name, tarball } of packages) {
