@@ -23,7 +23,16 @@ export const file = {
 };
 
 /** The folders of test/, by what their tests need (docs/ci.md): `vitest run --project library`. */
-export const folders = ["library", "addon", "device", "fake-gpu", "cli", "real-cuda", "recipes"];
+export const folders = [
+  "library",
+  "addon",
+  "device",
+  "fake-gpu",
+  "cli",
+  "real-cuda",
+  "recipes",
+  "registry",
+];
 
 export default defineConfig({
   test: {

@@ -128,7 +128,13 @@ async function bodyOf(request) {
 /** Passes requests on, and makes tarballs come through this registry too. */
 class Beyond {
   #upstream;
+  #isOurs;
   #tarballs = new Map();
+
+  constructor(upstream) {
+    this.#upstream = upstream;
+    this.#isOurs = upstream === undefined;
+  }
 
   /** Opened by the first request, because it runs npm. */
   #open() {
@@ -150,8 +156,8 @@ class Beyond {
     return { ...answer, body: Buffer.from(JSON.stringify(document)) };
   }
 
-  close() {
-    return this.#upstream?.close();
+  async close() {
+    if (this.#isOurs) await this.#upstream?.close();
   }
 }
 
@@ -190,11 +196,17 @@ async function answer({ packages, beyond, token, url, asked }, request) {
  * Starts a registry on loopback.
  * @param options.packages what `stage` or `pack` returns, published as `latest`
  * @param options.unpublished names of packages that are not published although they are in `packages`
+ * @param options.upstream what `openUpstream` returns, for registries that keep the same answers; its owner closes it
  * @returns `url`; `token`, which `npm publish` must send; `asked`, the requests so far; `add(package)`; `has(name)`; and `close()`
  */
-export async function startRegistry({ packages: staged = [], unpublished = [], port = 0 } = {}) {
+export async function startRegistry({
+  packages: staged = [],
+  unpublished = [],
+  upstream,
+  port = 0,
+} = {}) {
   const packages = new Packages();
-  const beyond = new Beyond();
+  const beyond = new Beyond(upstream);
   const token = randomBytes(16).toString("hex");
   const add = ({ manifest, tarball }) => packages.add(manifest, readFileSync(tarball));
   const names = staged.map(({ name }) => name);

@@ -20,7 +20,8 @@ import { fileURLToPath } from "node:url";
 
 const repository = fileURLToPath(new URL("../../..", import.meta.url));
 
-const project = `cmake_minimum_required(VERSION 3.18)
+/** What builds the small addon. */
+export const project = `cmake_minimum_required(VERSION 3.18)
 project(vgg_cudnn LANGUAGES CXX)
 set(CMAKE_CXX_STANDARD 20)
 add_library(vgg_cudnn MODULE addon.cc)
@@ -28,8 +29,8 @@ set_target_properties(vgg_cudnn PROPERTIES PREFIX "" SUFFIX ".node")
 target_include_directories(vgg_cudnn PRIVATE \${CMAKE_JS_INC})
 `;
 
-/** The loader calls `halt` at exit. */
-const source = `#include <node_api.h>
+/** Its source. The loader calls `halt` at exit. */
+export const source = `#include <node_api.h>
 #if !__has_include(<napi.h>)
 #error no node-addon-api
 #endif
