@@ -1,6 +1,13 @@
 // The addon matches lib/native/addon.ts, its core passes its own tests, and its absence is explained.
 import { spawnSync } from "node:child_process";
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -153,11 +160,16 @@ describe("the addon", () => {
     await graph.dispose();
   });
 
-  it("has a core that passes its own tests", () => {
-    const { status, stdout } = spawnSync(join(buildFolder, "core_test"), { encoding: "utf8" });
-    expect(stdout).toBe("ok\n");
-    expect(status).toBe(0);
-  });
+  const coreTest = join(buildFolder, "core_test");
+  // A prebuilt addon lies apart from its build.
+  it.skipIf(process.env.VGG_ADDON !== undefined && !existsSync(coreTest))(
+    "has a core that passes its own tests",
+    () => {
+      const { status, stdout } = spawnSync(coreTest, { encoding: "utf8" });
+      expect(stdout).toBe("ok\n");
+      expect(status).toBe(0);
+    },
+  );
 });
 
 describe("the package", () => {
