@@ -174,9 +174,8 @@ async function change(packages, path, request, token) {
   return json({ ok: true });
 }
 
-async function answer({ packages, beyond, token, url, asked }, request) {
+async function answer({ packages, beyond, token, url }, request) {
   const path = decodeURIComponent(new URL(request.url, url).pathname.slice(1));
-  asked.push(`${request.method} ${path}`);
   if (request.method === "PUT") return change(packages, path, request, token);
   // What `npm audit` asks. Nothing is known here.
   if (request.method === "POST" && path.startsWith("-/npm/v1/security/")) return json({});
@@ -197,7 +196,7 @@ async function answer({ packages, beyond, token, url, asked }, request) {
  * @param options.packages what `stage` or `pack` returns, published as `latest`
  * @param options.unpublished names of packages that are not published although they are in `packages`
  * @param options.upstream what `openUpstream` returns, for registries that keep the same answers; its owner closes it
- * @returns `url`; `token`, which `npm publish` must send; `asked`, the requests so far; `add(package)`; `has(name)`; and `close()`
+ * @returns `url`; `token`, which `npm publish` must send; `add(package)`; `has(name)`; and `close()`
  */
 export async function startRegistry({
   packages: staged = [],
@@ -214,7 +213,7 @@ export async function startRegistry({
   if (unknown.length > 0)
     throw new ToolError(`${unknown.join(", ")} is no staged package; they are ${names.join(" ")}`);
   for (const one of staged) if (!unpublished.includes(one.name)) add(one);
-  const state = { packages, beyond, token, url: "", asked: [] };
+  const state = { packages, beyond, token, url: "" };
   const server = createServer(async (request, response) => {
     let result;
     try {
@@ -237,8 +236,7 @@ export async function startRegistry({
     server.close();
     await beyond.close();
   }
-  const { url, asked } = state;
-  return { url, token, asked, add, has: (name) => packages.has(name), close };
+  return { url: state.url, token, add, has: (name) => packages.has(name), close };
 }
 
 async function main() {

@@ -16,12 +16,16 @@ export const platforms = hasTools ? Object.keys(JSON.parse(readFileSync(table, "
 
 /** A small repository, and files that stand for its prebuilt addons. */
 export class Repository {
-  readonly scratch = mkdtempSync(join(tmpdir(), "vgg release é-"));
-  readonly root = join(this.scratch, "repository");
-  readonly prebuilt = join(this.scratch, "prebuilt");
-  readonly out = join(this.scratch, "out");
+  readonly scratch: string;
+  readonly root: string;
+  readonly prebuilt: string;
+  readonly out: string;
 
-  constructor(version = "1.2.3") {
+  constructor(version = "1.2.3", scratch = mkdtempSync(join(tmpdir(), "vgg release é-"))) {
+    this.scratch = scratch;
+    this.root = join(scratch, "repository");
+    this.prebuilt = join(scratch, "prebuilt");
+    this.out = join(scratch, "out");
     const manifest = {
       name: "vgg-cudnn",
       version,
@@ -30,7 +34,12 @@ export class Repository {
       engines: { node: ">=20" },
       type: "module",
       files: ["dist", "npm/install.mjs"],
-      scripts: { install: "node npm/install.mjs", prepare: "exit 1", prepack: "exit 1" },
+      scripts: {
+        install: "node npm/install.mjs",
+        build: "node -e 0",
+        prepare: "exit 1",
+        prepack: "exit 1",
+      },
       optionalDependencies: {},
       devDependencies: { typescript: "1.0.0" },
     };
