@@ -25,6 +25,7 @@ real-cuda    | setup cuda-fetch | npm run test:real-cuda      | NVIDIA's librari
 gpu-bundle   | setup            | gpu_bundle                  | the archive for a GPU server, run with the fake GPU
 parity       | setup            | npm run test:parity         | real images against torchvision's recorded results
 recipes      | setup            | recipes                     | the recipes with servers, Bun, Deno, esbuild and Next.js
+registry     | setup            | npm run test:registry       | the published packages, installed by each package manager
 bench-peers  |                  | npm ci --prefix bench --ignore-scripts | the engines that the benchmark compares with
 bench-smoke  | setup bench-peers | npm run bench -- --smoke   | the answers of all engines compared
 sanitizers   | setup            | npm run test:asan           | the native tests under AddressSanitizer and UndefinedBehaviorSanitizer
