@@ -15,8 +15,8 @@ import { tmpdir } from "node:os";
 import { basename, delimiter, dirname, join } from "node:path";
 import type { Manager, Wish } from "./managers.ts";
 
-/** The folder of all projects. Its name has a space and a letter beyond ASCII. */
-export const scratch = mkdtempSync(join(tmpdir(), "vgg-registry é-"));
+/** The folder of all projects, made by `start`. Its name has a space and a letter beyond ASCII. */
+export const scratch = join(tmpdir(), `vgg-registry é ${process.pid}`);
 
 export interface Result {
   readonly status: number | null;

@@ -3,8 +3,8 @@ import { createHash } from "node:crypto";
 import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { project as smallProject, source } from "../library/install/staged.ts";
 import { platforms, tool } from "../library/release/staged.ts";
+import { project as smallProject, source } from "../support/small-addon.ts";
 import { scratch } from "./project.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -33,6 +33,7 @@ export async function start() {
   const { stage, pack, writePlatform, readManifest } = await tool("stage.mjs");
   const { startRegistry } = await tool("registry.mjs");
   const { openUpstream } = await tool("upstream.mjs");
+  mkdirSync(scratch);
   const upstream = openUpstream();
   const prebuilt = writePrebuilt();
   const out = join(scratch, "staged");
