@@ -8,7 +8,7 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { readStaged } from "./stage.mjs";
-import { root, runMain, ToolError } from "./tools.mjs";
+import { root, runMain, ToolError, UsageError } from "./tools.mjs";
 import { openUpstream } from "./upstream.mjs";
 
 /** Names that are never passed on: ours, whether they are published or not. */
@@ -144,8 +144,10 @@ class Beyond {
 
   async get(path, accept, url) {
     const { base, get } = this.#open();
-    if (path.endsWith(".tgz")) return get(this.#tarballs.get(path) ?? new URL(path, base), accept);
-    const answer = await get(new URL(path.replace("/", "%2f"), base), accept);
+    const at = (relative) => new URL(base.href + relative);
+    if (path.endsWith(".tgz")) return get(this.#tarballs.get(path) ?? at(encodeURI(path)), accept);
+    if (!/^(@[^/]+\/)?[^/]+$/.test(path)) throw new Refusal(404, `${path} is no package`);
+    const answer = await get(at(encodeURIComponent(path)), accept);
     if (answer.status !== 200) return answer;
     const document = JSON.parse(answer.body.toString());
     for (const { name, version, dist } of Object.values(document.versions ?? {})) {
@@ -174,8 +176,17 @@ async function change(packages, path, request, token) {
   return json({ ok: true });
 }
 
+/** The path of a request without its first slash. */
+function pathOf(request, url) {
+  try {
+    return decodeURIComponent(new URL(request.url, url).pathname.slice(1));
+  } catch {
+    throw new Refusal(400, "Expected a path");
+  }
+}
+
 async function answer({ packages, beyond, token, url }, request) {
-  const path = decodeURIComponent(new URL(request.url, url).pathname.slice(1));
+  const path = pathOf(request, url);
   if (request.method === "PUT") return change(packages, path, request, token);
   // What `npm audit` asks. Nothing is known here.
   if (request.method === "POST" && path.startsWith("-/npm/v1/security/")) return json({});
@@ -229,7 +240,9 @@ export async function startRegistry({
     response.end(request.method === "HEAD" ? undefined : body);
   });
   server.listen(port, "127.0.0.1");
-  await once(server, "listening");
+  await once(server, "listening").catch(({ code }) => {
+    throw new ToolError(`Port ${port} cannot be used (${code}); name another with --port`);
+  });
   state.url = `http://127.0.0.1:${server.address().port}/`;
   async function close() {
     server.closeAllConnections();
@@ -248,6 +261,8 @@ async function main() {
     },
   });
   const { unpublished, port } = values;
+  if (!/^\d{1,5}$/.test(port) || Number(port) > 65535)
+    throw new UsageError(`Expected a port from 0 to 65535 for --port but received ${port}`);
   const packages = readStaged(values.folder);
   const { url, token } = await startRegistry({ packages, unpublished, port: Number(port) });
   console.log(

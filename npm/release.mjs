@@ -31,7 +31,9 @@ async function run(command, args, { isShown = false, ...options }) {
     stream.setEncoding("utf8").on("data", (text) => {
       output += text;
     });
-  const [status] = await once(child, "close");
+  const [status] = await once(child, "close").catch(({ code }) => {
+    throw new ToolError(`Expected ${command} in PATH but received ${code}`);
+  });
   return { status, output: output.trim() };
 }
 
@@ -60,7 +62,7 @@ async function requireClean(from) {
 /** What a dry run only mentions, and what stops a release for good. Each sentence says what to do. */
 function unfinished(from, { version, repository }) {
   const changelog = readFileSync(join(from, "CHANGELOG.md"), "utf8");
-  const heading = changelog.split("\n").find((line) => line.startsWith(`## ${version}`));
+  const heading = changelog.split("\n").find((line) => `${line} `.startsWith(`## ${version} `));
   if (heading === undefined)
     throw new ToolError(
       `Expected CHANGELOG.md to have the heading "## ${version} (YYYY-MM-DD)"; add it`,
@@ -200,6 +202,10 @@ export async function release({
   hasProvenance = !isDry,
 }) {
   await requireClean(from);
+  if (hasProvenance && !(process.env.ACTIONS_ID_TOKEN_REQUEST_URL || process.env.SIGSTORE_ID_TOKEN))
+    throw new ToolError(
+      "Expected a workflow, in which npm can sign where the packages were built; start the workflow named release",
+    );
   const left = unfinished(from, JSON.parse(readFileSync(join(from, "package.json"), "utf8")));
   if (left.length > 0 && !isDry) throw new ToolError(`Before a release, ${left.join(", and ")}`);
   const prebuilt = await build(from, given);

@@ -3,6 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
+  chmodSync,
   cpSync,
   existsSync,
   lstatSync,
@@ -35,7 +36,6 @@ function npm(cwd, ...args) {
     cwd,
     encoding: "utf8",
     maxBuffer: 2 ** 28,
-    shell: process.platform === "win32",
   });
   if (error) throw new ToolError(`Expected npm in PATH but received ${error.code}`);
   if (status !== 0)
@@ -106,6 +106,8 @@ export function writePlatform(folder, platform, { file, manifest, licence }) {
     `# ${own.name}\n\n${own.description}\nInstall \`vgg-cudnn\`, which brings this package where it fits.\n`,
   );
   cpSync(file, join(folder, addon));
+  // The tarball has the mode, and its bytes must not depend on the machine.
+  chmodSync(join(folder, addon), 0o644);
   cpSync(licence, join(folder, "LICENSE"));
 }
 

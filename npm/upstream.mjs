@@ -17,7 +17,6 @@ function configuration() {
     ["config", "get", ...names, "--no-update-notifier"],
     {
       encoding: "utf8",
-      shell: process.platform === "win32",
     },
   );
   if (error || status !== 0)

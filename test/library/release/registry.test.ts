@@ -184,6 +184,17 @@ describe.skipIf(!hasTools)("the test registry", () => {
     expect(await put(tag, "9.9.9")).toMatchObject({ status: 404 });
     expect(await get(name, { method: "PUT", headers, body: "{" })).toMatchObject({ status: 400 });
     expect(await get(name, { method: "DELETE", headers })).toMatchObject({ status: 405 });
+    seen = [];
+    for (const path of ["a/b/c", "https:%2f%2f127.0.0.1:1%2fa", "%"])
+      expect([404, 400]).toContain((await get(path)).status);
+    expect(seen).toEqual([]);
+  });
+
+  it("wants a port that is free", async () => {
+    const port = new URL(registry.url).port;
+    await expect(startRegistry({ port: Number(port) })).rejects.toThrow(
+      `Port ${port} cannot be used (EADDRINUSE); name another with --port`,
+    );
   });
 
   it("says that the registry beyond cannot be reached, without its credentials", async () => {

@@ -97,11 +97,13 @@ describe.skipIf(!hasTools)("npm run release", () => {
   });
 
   it("stops at a changelog without the version, and mentions what a release still needs", async () => {
-    change("CHANGELOG.md", "# Changelog\n\n## 1.2.2 (2026-01-01)\n");
+    change("CHANGELOG.md", "# Changelog\n\n## 1.2.30 (2026-01-01)\n");
     await expect(dry()).rejects.toThrow('to have the heading "## 1.2.3 (YYYY-MM-DD)"');
     change("CHANGELOG.md", "# Changelog\n\n## 1.2.3 (not yet released)\n");
     const manifest = readFileSync(repository.path("package.json"), "utf8");
     change("package.json", manifest.replace("example.com", "example.com/OWNER"));
+    await expect(release({ root, prebuilt, isDry: false })).rejects.toThrow("start the workflow");
+    vi.stubEnv("ACTIONS_ID_TOKEN_REQUEST_URL", "http://127.0.0.1:1/");
     await expect(release({ root, prebuilt, isDry: false })).rejects.toThrow(
       /^Before a release, write the date into CHANGELOG\.md.*, and replace OWNER in repository/,
     );
