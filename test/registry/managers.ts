@@ -39,7 +39,7 @@ export interface Manager {
   /** Arguments that install a package in an empty project. */
   add(name: string, wish: Wish): string[];
   /** Arguments that install what the lock file says. */
-  readonly frozen: readonly string[];
+  frozen(wish: Wish): string[];
   /** Arguments that run the package's command. */
   readonly run: readonly string[];
   /** Commands besides Node and sh that its command needs in PATH. */
@@ -76,7 +76,7 @@ function npm(major: number, node?: string): Manager {
       ...(omitOptional ? ["--omit=optional"] : []),
       ...(target ? flags(target) : []),
     ],
-    frozen: ["ci"],
+    frozen: ({ scripts }) => ["ci", ...(scripts === "ignored" ? ["--ignore-scripts"] : [])],
     run: ["exec", "--", "vgg-cudnn"],
     lacks: [],
   };
@@ -101,7 +101,7 @@ function pnpm(major: number, command: readonly string[]): Manager {
       ...(omitOptional ? ["--no-optional"] : []),
       ...(target ? flags(target) : []),
     ],
-    frozen: ["install", "--frozen-lockfile"],
+    frozen: () => ["install", "--frozen-lockfile"],
     run: ["exec", "vgg-cudnn"],
     // Its command is a script of the shell.
     runNeeds: ["sed", "dirname", "uname"],
@@ -120,7 +120,10 @@ const yarn1: Manager = {
     ...(scripts === "ignored" ? ["--ignore-scripts"] : []),
     ...(omitOptional ? ["--ignore-optional"] : []),
   ],
-  frozen: ["install", "--frozen-lockfile"],
+  frozen: ({ scripts }) => [
+    ...["install", "--frozen-lockfile"],
+    ...(scripts === "ignored" ? ["--ignore-scripts"] : []),
+  ],
   run: ["--silent", "vgg-cudnn"],
   lacks: ["target"],
 };
@@ -148,7 +151,7 @@ function yarn4(linker: "node-modules" | "pnp"): Manager {
     }),
     manifest: ({ overrides }) => ({ resolutions: overrides }),
     add: (name) => ["add", name],
-    frozen: ["install", "--immutable"],
+    frozen: () => ["install", "--immutable"],
     run: ["vgg-cudnn"],
     lacks: ["omitOptional"],
     isPlugged: linker === "pnp",

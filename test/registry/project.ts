@@ -74,9 +74,9 @@ export class Project {
     for (const [name, text] of Object.entries(manager.files(url, wish))) this.write(name, text);
     const place = join(scratch, `home ${manager.name} ${caches}`);
     mkdirSync(place, { recursive: true });
-    // No GPU, and nothing but Node and sh.
+    // No GPU. Without scripts nothing but Node, otherwise Node and sh.
     this.env = {
-      PATH: binaries(this.#node, "sh"),
+      PATH: binaries(this.#node, ...(wish.scripts === "ignored" ? [] : ["sh"])),
       HOME: place,
       CUDA_VISIBLE_DEVICES: "",
       NO_COLOR: "1",
@@ -103,9 +103,8 @@ export class Project {
 
   /** Runs the package's command through the manager. */
   vgg(...args: string[]): Promise<Result> {
-    const { run, runNeeds } = this.manager;
-    const more = runNeeds && { PATH: binaries(this.#node, "sh", ...runNeeds) };
-    return this.call([...run, ...args], more);
+    const { run, runNeeds = [] } = this.manager;
+    return this.call([...run, ...args], { PATH: binaries(this.#node, "sh", ...runNeeds) });
   }
 
   /** Runs the package's command by its path, with nothing but Node. Plug'n'Play needs the manager for that. */
