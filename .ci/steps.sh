@@ -15,7 +15,7 @@ node-gyp     | setup            | gyp                         | the addon built 
 arm64        |                  | arm64                       | the core's tests under emulation
 order        | setup            | npm run test:order          | 20,000 random sequences of calls
 clang        | setup            | clang                       | the native code built by Clang 14, and the core's tests
-prebuilt     | setup            | prebuilt                    | the prebuilt addon, inspected; it runs the native code's tests
+prebuilt     | setup            | prebuilt                    | the prebuilt addon, inspected, and the tests with it
 hostile      | setup            | npm run test:hostile        | a part of the suite with a hostile Object.prototype
 kernels      | setup            | npm run test:kernels        | our CUDA kernels against plain loops
 fake-cuda    | setup            | npm run test:fake-cuda      | the suite of the back ends on the fake GPU
@@ -97,12 +97,11 @@ clang() {
   "${build[@]}" && "${build[@]}" --target core_test && build-clang/core_test
 }
 
-# Builds the prebuilt addon for this machine and inspects it. Runs with it the tests that call native code.
-# GCC still builds the fake GPU.
+# Builds the prebuilt addon for this machine and inspects it. Runs with it the tests of the addon and the CPU.
 prebuilt() {
   debian llvm-readobj llvm && npm run build:prebuilt linux-x64-gnu || return
-  npm run build && npm run build:core-test && npm run build:fake-cuda && npx vitest run test/library/prebuilt || return
-  VGG_ADDON=$PWD/build/prebuilt/linux-x64-gnu/vgg_cudnn.node npx vitest run --project addon --project device --project fake-gpu
+  npm run build && npx vitest run test/library/prebuilt || return
+  VGG_ADDON=$PWD/build/prebuilt/linux-x64-gnu/vgg_cudnn.node npx vitest run --project addon --project device
 }
 
 recipes() {
