@@ -17,7 +17,7 @@ interface Loaded {
   readonly addon: NativeAddon | null;
   readonly report: AddonReport;
   /** Set if the addon was found but there was no memory to start it. */
-  readonly failure?: VggError;
+  readonly failure: VggError | undefined;
 }
 
 let loaded: Loaded | undefined;
@@ -41,7 +41,7 @@ function load(): Loaded {
       if (typeof addon.halt !== "function") throw new Error("Expected the addon of vgg-cudnn");
       haltAtExit(addon);
       tried.push({ path: place.name, error: null });
-      return { addon, report: found(place, tried) };
+      return { addon, report: found(place, tried), failure: undefined };
     } catch (error) {
       const typed = translated(error);
       if (typed instanceof VggError) failure = typed;
@@ -49,7 +49,7 @@ function load(): Loaded {
     }
   }
   const report = { path: null, kind: null, package: null, tried };
-  return { addon: null, report, ...(failure && { failure }) };
+  return { addon: null, report, failure };
 }
 
 /** Returns what `diagnose` says about the addon. Tries to load it; never throws. */

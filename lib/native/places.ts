@@ -37,7 +37,9 @@ export function ownPackage(): { root: string; manifest: Manifest } | undefined {
   if (file === undefined) return undefined;
   const root = resolve(dirname(file), "../..");
   try {
-    const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Manifest;
+    // Without options and without a prototype: neither Node nor this package takes a property of Object.prototype.
+    const text = readFileSync(join(root, "package.json")).toString();
+    const manifest: Manifest = Object.assign(Object.create(null), JSON.parse(text));
     return manifest.name === "vgg-cudnn" ? { root, manifest } : undefined;
   } catch {
     return undefined;
@@ -50,35 +52,38 @@ export function ownPackage(): { root: string; manifest: Manifest } | undefined {
  * would bundle the addon if `createRequire` were imported by its name. To Turbopack, a file that is required in a try
  * block may be absent.
  */
-function requireLiterally(name: string): { addon?: unknown; error?: unknown } {
+function requireLiterally(name: string): { addon: unknown; error: unknown } {
   const require = module.createRequire(import.meta.url);
   try {
     switch (name) {
       case "build/Release":
-        return { addon: require("../../build/Release/vgg_cudnn.node") };
+        return { addon: require("../../build/Release/vgg_cudnn.node"), error: undefined };
       case "build/Debug":
-        return { addon: require("../../build/Debug/vgg_cudnn.node") };
+        return { addon: require("../../build/Debug/vgg_cudnn.node"), error: undefined };
       case "@vgg-cudnn/linux-x64-gnu":
-        return { addon: require("@vgg-cudnn/linux-x64-gnu") };
+        return { addon: require("@vgg-cudnn/linux-x64-gnu"), error: undefined };
       case "@vgg-cudnn/linux-x64-musl":
-        return { addon: require("@vgg-cudnn/linux-x64-musl") };
+        return { addon: require("@vgg-cudnn/linux-x64-musl"), error: undefined };
       case "@vgg-cudnn/linux-arm64-gnu":
-        return { addon: require("@vgg-cudnn/linux-arm64-gnu") };
+        return { addon: require("@vgg-cudnn/linux-arm64-gnu"), error: undefined };
       case "@vgg-cudnn/linux-arm64-musl":
-        return { addon: require("@vgg-cudnn/linux-arm64-musl") };
+        return { addon: require("@vgg-cudnn/linux-arm64-musl"), error: undefined };
       case "@vgg-cudnn/darwin-arm64":
-        return { addon: require("@vgg-cudnn/darwin-arm64") };
+        return { addon: require("@vgg-cudnn/darwin-arm64"), error: undefined };
       case "@vgg-cudnn/darwin-x64":
-        return { addon: require("@vgg-cudnn/darwin-x64") };
+        return { addon: require("@vgg-cudnn/darwin-x64"), error: undefined };
       case "@vgg-cudnn/win32-x64":
-        return { addon: require("@vgg-cudnn/win32-x64") };
+        return { addon: require("@vgg-cudnn/win32-x64"), error: undefined };
       case "@vgg-cudnn/win32-arm64":
-        return { addon: require("@vgg-cudnn/win32-arm64") };
+        return { addon: require("@vgg-cudnn/win32-arm64"), error: undefined };
       default:
-        return { error: new Error(`There is no prebuilt addon for ${platform}-${arch}`) };
+        return {
+          addon: undefined,
+          error: new Error(`There is no prebuilt addon for ${platform}-${arch}`),
+        };
     }
   } catch (error) {
-    return { error };
+    return { addon: undefined, error };
   }
 }
 

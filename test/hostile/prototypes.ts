@@ -15,7 +15,7 @@ const unbearable = [
   "then", // the language, of all that an async function returns
   ...["get", "set", "value", "writable"], // the language, of every property descriptor
   "path", // Node, to tell a URL from Node's older kind
-  ...["file", "buffer"], // sharp, of its own options
+  ...["file", "buffer", "page"], // sharp, of its own options
   "error", // vitest, of what its loader answers
 ];
 
