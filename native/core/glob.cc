@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "core/path.h"
+#include "core/system.h"
 
 namespace vgg {
 namespace {
@@ -56,11 +57,8 @@ bool isFolder(const path& file) {
 /** Appends the folders that match one part with a *. */
 void addMatches(const path& folder, const std::string& part, std::vector<path>& found) {
   std::vector<std::string> names;
-  std::error_code failure;
-  for (std::filesystem::directory_iterator entry(folder, failure), end; !failure && entry != end;
-       entry.increment(failure)) {
-    std::string name = utf8Of(entry->path().filename());
-    if (isMatch(name, part, part.find('*')) && isFolder(entry->path()))
+  for (std::string& name : namesIn(folder)) {
+    if (isMatch(name, part, part.find('*')) && isFolder(folder / pathFromUtf8(name)))
       names.push_back(std::move(name));
   }
   std::sort(names.begin(), names.end(), isHigher);

@@ -4,9 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace vgg {
 
@@ -37,6 +39,10 @@ std::optional<std::string> findEnvironmentVariable(const char* name);
 inline std::string environmentVariable(const char* name) {
   return findEnvironmentVariable(name).value_or("");
 }
+
+/** Returns the names in a folder as UTF-8, in any order, or none if it cannot be read. A directory
+ * iterator of libstdc++ ends the process if there is no memory for a name. */
+std::vector<std::string> namesIn(const std::filesystem::path& folder);
 
 /** What the system may limit for this process. */
 enum class Resource : uint8_t { kAddressSpace, kData, kStack, kThreads };

@@ -10,6 +10,7 @@
 #include <limits>
 #include <vector>
 
+#include "core/path.h"
 #include "core/system.h"
 
 namespace vgg {
@@ -101,6 +102,20 @@ std::shared_ptr<void> allocatePages(size_t bytes, size_t alignment) {
     return nullptr;
   }
   return {data, [reserved](void*) { VirtualFree(reserved, 0, MEM_RELEASE); }};
+}
+
+std::vector<std::string> namesIn(const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  WIN32_FIND_DATAW entry;
+  const HANDLE found = FindFirstFileW((folder / L"*").c_str(), &entry);
+  if (found == INVALID_HANDLE_VALUE) return names;
+  const auto close = [](void* handle) { FindClose(handle); };
+  const std::unique_ptr<void, decltype(close)> open(found, close);
+  do {
+    std::string name = utf8Of(std::filesystem::path(entry.cFileName));
+    if (name != "." && name != "..") names.push_back(std::move(name));
+  } while (FindNextFileW(found, &entry) != 0);
+  return names;
 }
 
 }  // namespace vgg
