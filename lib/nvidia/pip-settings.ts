@@ -95,8 +95,8 @@ async function readSettings(path: string) {
 }
 
 /**
- * Reads pip's settings that concern the network. [install] overrides [global] of whichever file; a variable such as
- * PIP_INDEX_URL overrides both. An empty variable is as none.
+ * Reads pip's settings that concern the network. The section [install] of any file overrides [global] of all files. A
+ * variable such as PIP_INDEX_URL overrides both. An empty variable counts as not set.
  * @throws {VggError} FOLDER_UNUSABLE: a file exists and cannot be read
  */
 export async function readPipSettings(
