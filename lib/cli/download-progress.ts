@@ -43,8 +43,11 @@ export async function downloadLine(file: string): Promise<DownloadLine> {
   // ora 9.4.1 never ends its first redraw on a terminal that reports no columns.
   if (!process.stderr.isTTY || !process.stderr.columns) return waitingLine(file);
   const { default: ora } = await import("ora");
-  // Do not discard keys, so that Ctrl-C ends the process. The bytes already received are kept.
-  const line = ora({ text: visible(file), stream: process.stderr, discardStdin: false }).start();
+  const line = ora({
+    text: visible(file),
+    isEnabled: true, // otherwise the variable CI stops it on a terminal too
+    discardStdin: false, // otherwise Ctrl-C has no effect. The bytes already received are kept.
+  }).start();
   return {
     show(progress) {
       line.text = progressText(file, progress);
