@@ -136,9 +136,9 @@ export class GraphBuilder {
    * @example const y = builder.conv2d(x, weight, { bias, padding: 1, relu: true });
    */
   conv2d(input: Value, weight: ParameterValue, options: Conv2dOptions = {}): Value<"float32"> {
-    const known = ["bias", "stride", "padding", "relu"];
+    const known = ["bias", "stride", "padding", "relu", "precise"];
     const given = readOptions(options, "options of conv2d", known);
-    const { bias, stride = 1, padding = 0, relu = false } = given;
+    const { bias, stride = 1, padding = 0, relu = false, precise = false } = given;
     const [channels] = checkImage(this, input, "conv2d");
     checkParameter(this, weight, "conv2d", "weight");
     if (weight.shape.length !== 4 || weight.shape[1] !== channels) {
@@ -164,6 +164,7 @@ export class GraphBuilder {
         stride,
         padding,
         relu: Boolean(relu),
+        ...(precise ? { precise: true } : {}),
       },
       output,
     );

@@ -25,6 +25,8 @@ export interface Conv2dRow {
   readonly stride: number;
   readonly padding: number;
   readonly relu: boolean;
+  /** Whether a CPU accepts only its smallest rounding errors. */
+  readonly precise?: boolean;
 }
 
 /** Batch normalisation: input (N, C, H, W), parameters (C) → (x - mean) / √(variance + epsilon) · weight + bias, then ReLU if `relu`. */

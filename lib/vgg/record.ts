@@ -3,6 +3,7 @@ import { formatShape } from "../check.js";
 import { DeviceTensor } from "../device/device.js";
 import { GraphBuilder } from "../graph/builder.js";
 import type { GraphRecord } from "../graph/ops.js";
+import type { Conv2dOptions } from "../graph/row-options.js";
 import type { Value } from "../graph/value.js";
 import { type Tensor, tensorOf } from "../tensor.js";
 import { moduleOf } from "./layers.js";
@@ -69,6 +70,7 @@ export function recordForward(
  * layer before it unless that layer's output is requested.
  * @param input float32 (N, inChannels, H, W) with any H and W of at least 32
  * @param outputs names of layers
+ * @param options.precise whether convolutions are `precise`
  * @returns the last value, and the value of each module and of each requested layer
  */
 export function recordModules(
@@ -76,6 +78,7 @@ export function recordModules(
   topology: Topology,
   input: Value,
   outputs: readonly string[],
+  options: Pick<Conv2dOptions, "precise"> = {},
 ): { value: Value<"float32">; made: ReadonlyMap<string, Value<"float32">> } {
   const { modules } = topology;
   const names = modules.map(({ name }) => name);
@@ -91,7 +94,8 @@ export function recordModules(
   for (const [index, module] of modules.slice(0, last + 1).entries()) {
     const next = modules[index + 1];
     const relu = next?.kind === "relu" && !wanted.has(module.name) && index < last;
-    if (module.kind !== "relu" || !isRectified) value = recordModule(builder, module, value, relu);
+    if (module.kind !== "relu" || !isRectified)
+      value = recordModule(builder, module, value, { ...options, relu });
     isRectified = relu;
     made.set(module.name, value);
   }
@@ -103,9 +107,10 @@ function recordModule(
   builder: GraphBuilder,
   module: Module,
   input: Value<"float32">,
-  relu: boolean,
+  options: Pick<Conv2dOptions, "precise" | "relu">,
 ): Value<"float32"> {
   const { name } = module;
+  const { relu } = options;
   const parameter = (suffix: string, shape: readonly number[]) =>
     builder.parameter(`${name}.${suffix}`, shape);
   switch (module.kind) {
@@ -113,9 +118,9 @@ function recordModule(
       const { inChannels, outChannels } = module;
       const bias = parameter("bias", [outChannels]);
       return builder.conv2d(input, parameter("weight", [outChannels, inChannels, 3, 3]), {
+        ...options,
         bias,
         padding: 1,
-        relu,
       });
     }
     case "batchNorm": {

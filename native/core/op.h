@@ -47,6 +47,7 @@ struct Conv2d {
   int weight, bias;  // bias may be kNone
   int stride, padding;
   bool relu;
+  bool precise = false;  // accept only the smallest rounding errors, on a CPU
 };
 
 /** input (N, C, H, W), scale, shift, mean, variance (C) → (x - mean) / √(variance + epsilon) ·

@@ -28,6 +28,12 @@ bool boolean(const Napi::Object& row, const char* key) {
   return booleanOf(ownProperty(row, key), key);
 }
 
+/** Reads a boolean that the row may lack. */
+bool flag(const Napi::Object& row, const char* key) {
+  const Napi::Value value = ownProperty(row, key);
+  return !value.IsUndefined() && booleanOf(value, key);
+}
+
 std::vector<float> floats(const Napi::Object& row, const char* key) {
   return listOf<float>(ownProperty(row, key), key,
                        [&](const Napi::Value& item) { return floatOf(item, key); });
@@ -61,7 +67,8 @@ const std::map<std::string, ReadRow>& readers() {
                        optional(row, "bias"),
                        integer(row, "stride"),
                        integer(row, "padding"),
-                       boolean(row, "relu")};
+                       boolean(row, "relu"),
+                       flag(row, "precise")};
        }},
       {"batchNorm",
        [](const Napi::Object& row, int input, int output) -> Op {

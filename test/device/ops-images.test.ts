@@ -8,6 +8,7 @@ import {
   describeOnEach,
   device,
   expectClose,
+  preciseError,
   randn,
   wide,
 } from "../support/ops.ts";
@@ -59,6 +60,25 @@ describeOnEach(() => {
           });
           expectClose(y!, truth, convolutionError);
         }
+      },
+    );
+
+    it.each([
+      [1, 64, 40, 40, 32],
+      [3, 32, 24, 19, 64],
+      [1, 32, 18, 30, 32],
+    ] as const)(
+      "rounds less if it is precise: batch %i, %i channels, %i × %i, %i filters",
+      async (n, channels, height, width, filters) => {
+        const input = randn(n, channels, height, width);
+        const weight = randn(filters, channels, 3, 3);
+        const { y, z } = await compute({ x: input }, { weight }, (g, { x }, p) => ({
+          y: g.conv2d(x!, p.weight!, { padding: 1 }),
+          z: g.conv2d(x!, p.weight!, { padding: 1, precise: true }),
+        }));
+        if (device.info.kind === "cuda") expect(z).toEqual(y);
+        const truth = reference.conv2d(wide(input), wide(weight), { padding: 1 });
+        expectClose(z!, truth, preciseError);
       },
     );
 

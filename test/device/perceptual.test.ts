@@ -46,12 +46,12 @@ function imagesOf({ input, pair }: Case): [Tensor, Tensor] {
   return [a, new Tensor(input, near)];
 }
 
-/** Of the totals. */
-const tolerances: Record<string, number> = {
-  float32: 1e-5,
-  tf32: 2e-2,
-  float16: 2e-2,
-  bfloat16: 2e-1,
+/** Of the totals and shares, and of the maps. A GPU rounds each layer; a CPU computes in float32 in every precision. */
+const tolerances: Record<string, [number, number]> = {
+  float32: [1e-5, 1e-5],
+  tf32: [2e-2, 0.1],
+  float16: [2e-2, 0.1],
+  bfloat16: [2e-1, 1],
 };
 const covered = isSlow ? devices.filter(({ precision }) => precision === "float32") : devices;
 /** A slow device computes the small images only. */
@@ -92,8 +92,10 @@ describe("perceptualDistance", () => {
     }
     const errors = [worst, worstOfMaps].map((error) => error.toExponential(1));
     console.log(`LPIPS on ${device} in ${precision}: relative errors ${errors.join(", of maps ")}`);
-    expect(worst).toBeLessThanOrEqual(tolerances[precision]!);
-    expect(worstOfMaps).toBeLessThanOrEqual(5 * tolerances[precision]!);
+    const isCpu = device.info.kind === "cpu";
+    const [ofTotals, ofMaps] = tolerances[isCpu ? "float32" : precision]!;
+    expect(worst).toBeLessThanOrEqual(ofTotals);
+    expect(worstOfMaps).toBeLessThanOrEqual(ofMaps);
     await model.dispose();
     device.dispose();
   });

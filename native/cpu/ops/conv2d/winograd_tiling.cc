@@ -119,7 +119,11 @@ bool suitsWinograd(const Conv2d& conv, const Shape& weight, ptrdiff_t height, pt
   return cut(height).products() * cut(width).products() * 3 <= height * width * 9 * 2;
 }
 
-WinogradTiles chooseTiles(bool isHalf, ptrdiff_t height, ptrdiff_t width, ptrdiff_t images) {
+WinogradTiles chooseTiles(const Conv2d& conv, bool isHalf, ptrdiff_t height, ptrdiff_t width,
+                          ptrdiff_t images) {
+  const WinogradCut low = cutIntoFours(height);
+  const WinogradCut narrow = cutIntoFours(width);
+  if (conv.precise) return {{6, false}, low, narrow};
   WinogradTiles tiles{{}, cut(height), cut(width)};
   auto& [form, down, across] = tiles;
   form.frequencies = static_cast<int>(std::max(down.frequencies(), across.frequencies()));
@@ -129,8 +133,6 @@ WinogradTiles chooseTiles(bool isHalf, ptrdiff_t height, ptrdiff_t width, ptrdif
   const auto cost = [=](const WinogradCut& y, const WinogradCut& x) {
     return images * y.products() * x.products() + perRead * y.frequencies() * x.frequencies();
   };
-  const WinogradCut low = cutIntoFours(height);
-  const WinogradCut narrow = cutIntoFours(width);
   if (cost(low, narrow) < cost(down, across)) {
     down = low;
     across = narrow;

@@ -92,8 +92,11 @@ bool suitsWinograd(const Conv2d& conv, const Shape& weight, ptrdiff_t height, pt
                    const Kernels& kernels);
 
 /** Chooses the tiles for an output of height × width before its pool. `images` outputs share one
- * read of the filters. `isHalf`: filters are stored in float16 if their tiles allow it. */
-WinogradTiles chooseTiles(bool isHalf, ptrdiff_t height, ptrdiff_t width, ptrdiff_t images);
+ * read of the filters. `isHalf`: filters are stored in float16 if their tiles allow it. A precise
+ * convolution has only tiles of 4 pixels, because tiles of 6 amplify rounding, and float32 filters.
+ */
+WinogradTiles chooseTiles(const Conv2d& conv, bool isHalf, ptrdiff_t height, ptrdiff_t width,
+                          ptrdiff_t images);
 
 /** Cuts the work for `images` at once. The number of threads affects only which thread computes a
  * tile. */
