@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { platforms, tool } from "../library/release/staged.ts";
+import { platforms, tool } from "../library/release/small-repository.ts";
 import { project as smallProject, source } from "../support/small-addon.ts";
 import { scratch } from "./project.ts";
 

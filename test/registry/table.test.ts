@@ -3,7 +3,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { platforms } from "../library/release/staged.ts";
+import { platforms } from "../library/release/small-repository.ts";
 import { isFetched, type Manager, managers, type Target, type Wish } from "./managers.ts";
 import { Project } from "./project.ts";
 import { otherVersion, own, start } from "./registries.ts";

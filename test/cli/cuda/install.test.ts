@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { WheelIndex } from "../../support/wheels.ts";
+import { IndexServer } from "../../support/index-server.ts";
 import {
   environment,
   makeProgram,
@@ -29,13 +29,13 @@ import {
 const [wheels13, wheels12] = [makeWheels(13), makeWheels(12, ["9.10.2.21"])];
 const table = [tableOf("cu13-9.28.1.4", wheels13), tableOf("cu12-9.10.2.21", wheels12)].join("\n");
 const program = makeProgram(table);
-const index = new WheelIndex([...wheels13, ...wheels12]);
+const index = new IndexServer([...wheels13, ...wheels12]);
 beforeAll(() => index.start());
 afterAll(() => index[Symbol.asyncDispose]());
 
 /** The arguments of an installation without a question. */
 const install = (...args: string[]) => [
-  ...["install", "--cuda", "13", "--accept-license", "--index", index.url],
+  ...["install", "--cuda", "13", "--accept-license", "--index", index.index],
   ...args,
 ];
 const json = (text: string) => JSON.parse(text);
@@ -67,7 +67,7 @@ describe("vgg cuda install", () => {
       isTested: true,
       wasInstalled: true,
       receivedBytes: 0,
-      packages: wheels13.map(({ name, version }) => `${name} ${version}`),
+      packages: wheels13.map(({ wheel: { name, version } }) => `${name} ${version}`),
     });
     const text = await vgg(program, install(), environment(cache));
     expect(text.stderr).toContain("vgg: cu13-9.28.1.4 is already installed");
@@ -76,7 +76,7 @@ describe("vgg cuda install", () => {
 
   it("installs CUDA 12's set beside it, and takes no file twice that a wheel has twice", async () => {
     const cache = newCache();
-    const args = ["install", "--cuda", "12", "--accept-license", "--index", index.url];
+    const args = ["install", "--cuda", "12", "--accept-license", "--index", index.index];
     expect((await vgg(program, args, environment(cache))).status).toBe(0);
     const names = readdirSync(join(setsOf(cache), "cu12-9.10.2.21"));
     expect(names).toContain("libnvrtc.so.12");
@@ -93,12 +93,12 @@ describe("vgg cuda install", () => {
   });
 
   it("reads an index in HTML, and takes whole wheels from a server without ranges", async () => {
-    const plain = await new WheelIndex(wheels13).start();
-    plain.isJson = false;
+    const plain = await new IndexServer(wheels13).start();
+    plain.pages = "relative";
     plain.hasRanges = false;
     await using _ = plain;
     const cache = newCache();
-    const args = ["install", "--cuda", "13", "--accept-license", "--index", plain.url];
+    const args = ["install", "--cuda", "13", "--accept-license", "--index", plain.index];
     const { status, stderr } = await vgg(program, args, environment(cache));
     expect(stderr).toContain("is installed");
     expect(status).toBe(0);
@@ -107,10 +107,10 @@ describe("vgg cuda install", () => {
   it("takes wheels from a folder without a network", async () => {
     const [cache, from] = [newCache(), join(newCache(), "wheels")];
     mkdirSync(from, { recursive: true });
-    for (const { file, bytes } of wheels13) writeFileSync(join(from, file), bytes);
+    for (const { wheel, bytes } of wheels13) writeFileSync(join(from, wheel.file), bytes);
     const args = ["install", "--cuda", "13", "--accept-license", "--from", from];
     const asked = index.requests.length;
-    const env = environment(cache, { VGG_OFFLINE: "1", PIP_INDEX_URL: index.url });
+    const env = environment(cache, { VGG_OFFLINE: "1", PIP_INDEX_URL: index.index });
     const { status, stderr } = await vgg(program, args, env);
     expect(stderr).toContain("is installed");
     expect(status).toBe(0);
@@ -148,7 +148,7 @@ describe("a refused installation", () => {
   ])("or the set that the driver runs: %s", async (version, name) => {
     const cache = newCache();
     const env = environment(cache, { VGG_CUDA_PATH: fake, FAKE_CUDA_DRIVER: version });
-    const args = ["install", "--json", "--accept-license", "--index", index.url];
+    const args = ["install", "--json", "--accept-license", "--index", index.index];
     const { status, stdout, stderr } = await vgg(program, args, env);
     if (name !== undefined) expect([status, json(stdout).name, stderr]).toEqual([0, name, ""]);
     else {
@@ -168,7 +168,7 @@ describe("a refused installation", () => {
   it("without an accepted licence asks for the flag, fetches nothing, and remembers the answer", async () => {
     const cache = newCache();
     const asked = index.requests.length;
-    const without = ["install", "--cuda", "13", "--index", index.url];
+    const without = ["install", "--cuda", "13", "--index", index.index];
     const refused = await vgg(program, without, environment(cache));
     expect(refused).toMatchObject({ status: 2, stdout: "" });
     expect(refused.stderr).toContain("Expected --accept-license");
@@ -210,34 +210,37 @@ describe("a refused installation", () => {
 
   it("of files with another content leaves no set, and an earlier set as it was", async () => {
     const other = makeWheels(13);
-    const changed = other.map((wheel, i) => ({ ...wheel, file: wheels13[i]!.file }));
-    await using wrong = await new WheelIndex(changed).start();
+    const changed = other.map((wheel, i) => ({
+      ...wheel,
+      wheel: { ...wheel.wheel, file: wheels13[i]!.wheel.file },
+    }));
+    await using wrong = await new IndexServer(changed).start();
     const cache = newCache();
-    const args = ["install", "--cuda", "13", "--accept-license", "--index", wrong.url, "--json"];
+    const args = ["install", "--cuda", "13", "--accept-license", "--index", wrong.index, "--json"];
     const first = await vgg(program, args, environment(cache));
     expect(first.status).toBe(1);
     expect(json(first.stderr).error.code).toBe("HASH_MISMATCH");
     expect(readdirSync(setsOf(cache)).filter((name) => !name.startsWith("."))).toEqual([]);
     // An earlier version of the package knew other files under this name.
     const earlier = makeProgram(tableOf("cu13-9.28.1.4", other));
-    await using index2 = await new WheelIndex(other).start();
-    const old = ["install", "--cuda", "13", "--accept-license", "--index", index2.url];
+    await using index2 = await new IndexServer(other).start();
+    const old = ["install", "--cuda", "13", "--accept-license", "--index", index2.index];
     expect((await vgg(earlier, old, environment(cache))).status).toBe(0);
     expect((await vgg(program, args, environment(cache))).status).toBe(1);
     const list = await vgg(earlier, ["list", "--verify", "--json"], environment(cache));
     expect(json(list.stdout).sets).toMatchObject([{ name: "cu13-9.28.1.4", problem: null }]);
     expect((await vgg(program, install(), environment(cache))).status).toBe(0);
     const folder = join(setsOf(cache), "cu13-9.28.1.4");
-    const library = wheels13[0]!.files["nvidia/cudnn/lib/libcudnn.so.9"]!;
+    const library = wheels13[0]!.files.get("libcudnn.so.9")!;
     expect(readFileSync(join(folder, "libcudnn.so.9")).equals(library)).toBe(true);
   });
 });
 
 describe("an installation that is disturbed", () => {
   it("runs once if two start at the same time", async () => {
-    await using own = await new WheelIndex(wheels13).start();
+    await using own = await new IndexServer(wheels13).start();
     const cache = newCache();
-    const args = ["install", "--cuda", "13", "--accept-license", "--index", own.url, "--json"];
+    const args = ["install", "--cuda", "13", "--accept-license", "--index", own.index, "--json"];
     const runs = await Promise.all([1, 2, 3].map(() => vgg(program, args, environment(cache))));
     expect(runs.map(({ status }) => status)).toEqual([0, 0, 0]);
     const waits = "vgg: cu13-9.28.1.4 waits for another process that downloads it\n";
@@ -247,14 +250,14 @@ describe("an installation that is disturbed", () => {
   });
 
   it("keeps what came if a signal ends it, and goes on from there", async () => {
-    await using own = await new WheelIndex(wheels13).start();
+    await using own = await new IndexServer(wheels13).start();
     const cache = newCache();
-    const args = ["install", "--cuda", "13", "--accept-license", "--index", own.url, "--json"];
-    const last = wheels13[2]!.file;
+    const args = ["install", "--cuda", "13", "--accept-license", "--index", own.index, "--json"];
+    const last = wheels13[2]!.wheel.file;
     // Of the third wheel, the directory is sent and the first file is not.
     let requests = 0;
     const held = new Promise<void>((resolve) => {
-      own.intercept = (request) => {
+      own.hook = (request) => {
         if (!request.url!.endsWith(last) || ++requests !== 2) return false;
         resolve();
         return true;
@@ -273,11 +276,11 @@ describe("an installation that is disturbed", () => {
     expect(await first.ended).toMatchObject({ signal: "SIGINT", stdout: "" });
     const list = await vgg(program, ["list", "--json"], environment(cache));
     expect(json(list.stdout)).toMatchObject({ sets: [], unfinished: [{ name: "cu13-9.28.1.4" }] });
-    own.intercept = () => false;
+    own.hook = () => false;
     own.requests.length = 0;
     const second = await vgg(program, args, environment(cache));
     expect([second.status, second.stderr]).toEqual([0, ""]);
-    expect(own.requests.filter((request) => request.includes("libcublas"))).toEqual([]);
+    expect(own.requests.filter(({ url }) => url!.includes("/files/nvidia_cublas-"))).toEqual([]);
     expect(readdirSync(setsOf(cache))).toEqual(["cu13-9.28.1.4"]);
   });
 

@@ -3,7 +3,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { compareReleases, readWheelName, releaseOf } from "../../../lib/nvidia/sets/versions.ts";
-import { type MadeWheel, WheelIndex } from "../../support/wheels.ts";
+import { IndexServer } from "../../support/index-server.ts";
+import type { MadeWheel } from "../../support/wheels.ts";
 import { environment, makeProgram, makeWheels, newCache, setsOf, tableOf, vgg } from "./program.ts";
 
 describe("versions", () => {
@@ -49,9 +50,9 @@ describe("vgg cuda install --latest", () => {
   it("takes the newest final versions, and says that no test has seen them", async () => {
     const newer = makeWheels(13, ["9.100.0.1", "13.10.0.20", "13.5.37"]);
     const early = makeWheels(13, ["9.101.0.dev1", "14.0.0.1", "13.6rc1"]);
-    await using index = await new WheelIndex([...newer, ...tested, ...early]).start();
+    await using index = await new IndexServer([...newer, ...tested, ...early]).start();
     const cache = newCache();
-    const { status, stdout, stderr } = await vgg(program, args(index.url), environment(cache));
+    const { status, stdout, stderr } = await vgg(program, args(index.index), environment(cache));
     expect(stderr).toContain("nvidia-cudnn-cu13 9.100.0.1");
     expect(stderr).toContain("no test of this package has seen these versions");
     expect(status).toBe(0);
@@ -64,18 +65,18 @@ describe("vgg cuda install --latest", () => {
 
   it("gives a set of post-releases a name that list and the loader find", async () => {
     const post = makeWheels(13, ["9.28.1.4.post1", "13.10.0.20", "13.5.37+cu13"]);
-    await using index = await new WheelIndex([...post, ...tested]).start();
+    await using index = await new IndexServer([...post, ...tested]).start();
     const cache = newCache();
-    expect((await vgg(program, args(index.url), environment(cache))).status).toBe(0);
+    expect((await vgg(program, args(index.index), environment(cache))).status).toBe(0);
     const list = await vgg(program, ["list", "--json"], environment(cache));
     const name = "cu13-9.28.1.4.1-13.10.0.20-13.5.37.13";
     expect(JSON.parse(list.stdout).sets).toMatchObject([{ name, problem: null }]);
   });
 
   it("is the tested set if the index has nothing newer", async () => {
-    await using index = await new WheelIndex(tested).start();
-    index.isJson = false;
-    const { status, stdout } = await vgg(program, args(index.url), environment(newCache()));
+    await using index = await new IndexServer(tested).start();
+    index.pages = "relative";
+    const { status, stdout } = await vgg(program, args(index.index), environment(newCache()));
     expect(status).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ name: "cu13-9.28.1.4", isTested: true });
   });
@@ -89,9 +90,9 @@ describe("vgg cuda install --latest", () => {
       /has no final version 13 of it for /,
     ],
   ])("refuses an index that %s", async (_, change, code, message) => {
-    await using index = await new WheelIndex(change(tested)).start();
+    await using index = await new IndexServer(change(tested)).start();
     const cache = newCache();
-    const { status, stderr } = await vgg(program, args(index.url), environment(cache));
+    const { status, stderr } = await vgg(program, args(index.index), environment(cache));
     expect(status).toBe(1);
     expect(JSON.parse(stderr).error).toMatchObject({
       code,
@@ -103,10 +104,10 @@ describe("vgg cuda install --latest", () => {
   it.each([true, false])(
     "refuses a server that sends whole files only (JSON: %s)",
     async (isJson) => {
-      await using index = await new WheelIndex(tested).start();
-      index.isJson = isJson;
+      await using index = await new IndexServer(tested).start();
+      index.pages = isJson ? "json" : "relative";
       index.hasRanges = false;
-      const { status, stderr } = await vgg(program, args(index.url), environment(newCache()));
+      const { status, stderr } = await vgg(program, args(index.index), environment(newCache()));
       expect(status).toBe(1);
       expect(JSON.parse(stderr).error).toMatchObject({
         code: "DOWNLOAD_FAILED",
@@ -116,15 +117,15 @@ describe("vgg cuda install --latest", () => {
   );
 
   it("asks again if a connection ends before the answer", async () => {
-    await using index = await new WheelIndex(tested).start();
-    index.isJson = false;
+    await using index = await new IndexServer(tested).start();
+    index.pages = "relative";
     let cuts = 0;
-    index.intercept = (request) => {
+    index.hook = (request) => {
       if (request.headers.range === undefined || cuts++ > 0) return false;
       request.destroy();
       return true;
     };
-    const { status } = await vgg(program, args(index.url), environment(newCache()));
+    const { status } = await vgg(program, args(index.index), environment(newCache()));
     expect([status, cuts > 1]).toEqual([0, true]);
   });
 

@@ -6,14 +6,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll } from "vitest";
-import { type MadeWheel, makeWheel, sha256Of } from "../../support/wheels.ts";
+import { type MadeWheel, makeWheel, sha256 } from "../../support/wheels.ts";
 
 export const root = fileURLToPath(new URL("../../..", import.meta.url));
 export const scratch = mkdtempSync(join(tmpdir(), "vgg-cuda-cli-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 export const platform = `${process.platform}-${process.arch}`;
-const tags = `py3-none-manylinux_2_27_${process.arch === "arm64" ? "aarch64" : "x86_64"}`;
+const machine = process.arch === "arm64" ? "aarch64" : "x86_64";
 
 /** Makes the wheels of a set, with the layout and the names that NVIDIA's have. */
 export function makeWheels(
@@ -30,19 +30,26 @@ export function makeWheels(
   return [
     makeWheel(
       `nvidia-cudnn-cu${cuda}`,
-      cudnn!,
-      tags,
-      Object.fromEntries(parts.map((part) => [`nvidia/cudnn/lib/libcudnn${part}.so.9`, library()])),
+      Object.fromEntries(parts.map((part) => [`libcudnn${part}.so.9`, library()])),
+      { version: cudnn!, at: "nvidia/cudnn/lib", machine },
     ),
-    makeWheel(`nvidia-cublas${suffix}`, cublas || `${minor}.1.2`, tags, {
-      [`${folder("cublas")}/libcublas.so.${cuda}`]: library(),
-      [`${folder("cublas")}/libcublasLt.so.${cuda}`]: library(),
-    }),
-    makeWheel(`nvidia-cuda-nvrtc${suffix}`, nvrtc || `${minor}.37`, tags, {
-      [`${folder("cuda_nvrtc")}/libnvrtc.so.${cuda}`]: library(),
-      [`${folder("cuda_nvrtc")}/libnvrtc.alt.so.${cuda}`]: library(),
-      [`${folder("cuda_nvrtc")}/libnvrtc-builtins.so.${minor}`]: library(),
-    }),
+    makeWheel(
+      `nvidia-cublas${suffix}`,
+      {
+        [`libcublas.so.${cuda}`]: library(),
+        [`libcublasLt.so.${cuda}`]: library(),
+      },
+      { version: cublas || `${minor}.1.2`, at: folder("cublas"), machine },
+    ),
+    makeWheel(
+      `nvidia-cuda-nvrtc${suffix}`,
+      {
+        [`libnvrtc.so.${cuda}`]: library(),
+        [`libnvrtc.alt.so.${cuda}`]: library(),
+        [`libnvrtc-builtins.so.${minor}`]: library(),
+      },
+      { version: nvrtc || `${minor}.37`, at: folder("cuda_nvrtc"), machine },
+    ),
   ];
 }
 
@@ -51,11 +58,11 @@ const isTaken = (path: string) =>
 
 /** Makes the lines of lib/nvidia/sets/tested-sets.ts for a set of these wheels. */
 export function tableOf(name: string, wheels: readonly MadeWheel[]): string {
-  const lines = wheels.flatMap((wheel) => [
-    `wheel ${wheel.name} ${wheel.version} ${wheel.file} ${wheel.sha256} ${wheel.bytes.length}`,
-    ...Object.entries(wheel.files)
+  const lines = wheels.flatMap(({ wheel, contents }) => [
+    `wheel ${wheel.name} ${wheel.version} ${wheel.file} ${wheel.sha256} ${wheel.size}`,
+    ...[...contents]
       .filter(([path]) => isTaken(path))
-      .map(([path, bytes]) => `${path} ${sha256Of(bytes)} ${bytes.length}`),
+      .map(([path, bytes]) => `${path} ${sha256(bytes)} ${bytes.length}`),
   ]);
   return [`set ${name} ${platform} tested`, ...lines].join("\n");
 }
@@ -63,11 +70,11 @@ export function tableOf(name: string, wheels: readonly MadeWheel[]): string {
 /** The names in the folder of a set, and in its list of files. */
 export function namesOf(wheels: readonly MadeWheel[]): string[] {
   return wheels
-    .flatMap(({ name, files }) =>
-      Object.keys(files)
+    .flatMap(({ wheel, contents }) =>
+      [...contents.keys()]
         .filter(isTaken)
         .map((path) =>
-          path.includes("/licenses/") ? `${name}.LICENSE.txt` : path.split("/").at(-1)!,
+          path.includes("/licenses/") ? `${wheel.name}.LICENSE.txt` : path.split("/").at(-1)!,
         ),
     )
     .sort();

@@ -2,14 +2,14 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { WheelIndex } from "../../support/wheels.ts";
+import { IndexServer } from "../../support/index-server.ts";
 import { environment, makeProgram, makeWheels, newCache, setsOf, tableOf, vgg } from "./program.ts";
 
 const [wheels13, wheels12] = [makeWheels(13), makeWheels(12, ["9.10.2.21"])];
 const program = makeProgram(
   [tableOf("cu13-9.28.1.4", wheels13), tableOf("cu12-9.10.2.21", wheels12)].join("\n"),
 );
-const index = new WheelIndex([...wheels13, ...wheels12]);
+const index = new IndexServer([...wheels13, ...wheels12]);
 beforeAll(() => index.start());
 afterAll(() => index[Symbol.asyncDispose]());
 
@@ -19,7 +19,7 @@ beforeEach(() => {
 });
 const run = (...args: string[]) => vgg(program, args, environment(cache));
 const install = (cuda: string) =>
-  run("install", "--cuda", cuda, "--accept-license", "--index", index.url);
+  run("install", "--cuda", cuda, "--accept-license", "--index", index.index);
 
 describe("vgg cuda list --verify", () => {
   it("finds a file whose content changed and whose size did not", async () => {

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { deflateRawSync } from "node:zlib";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { installFiles } from "../../../lib/nvidia/install.ts";
-import { contentOf, IndexServer, type MadeWheel, makeWheel } from "../../support/wheel-server.ts";
+import { IndexServer } from "../../support/index-server.ts";
+import { contentOf, type MadeWheel, makeWheel } from "../../support/wheels.ts";
 import type { ZipEntry } from "../../support/zip.ts";
 
 const root = mkdtempSync(join(tmpdir(), "vgg-hostile-wheels-"));

@@ -11,7 +11,8 @@ import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { installFiles } from "../../../lib/nvidia/install.ts";
 import { linksOfHtml, linksOfJson } from "../../../lib/nvidia/simple-index.ts";
 import type { InstallOptions } from "../../../lib/nvidia/types.ts";
-import { contentOf, IndexServer, makeWheel } from "../../support/wheel-server.ts";
+import { IndexServer } from "../../support/index-server.ts";
+import { contentOf, makeWheel } from "../../support/wheels.ts";
 
 const root = mkdtempSync(join(tmpdir(), "vgg-network-"));
 const quiet = { PIP_CONFIG_FILE: "/dev/null", HOME: root };

@@ -9,7 +9,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { installSet } from "../../../lib/nvidia/sets/install-set.ts";
 import { readSet } from "../../../lib/nvidia/sets/installed.ts";
 import { type LibrarySet, thisPlatform } from "../../../lib/nvidia/sets/set.ts";
-import { contentOf, makeWheel } from "../../support/wheel-server.ts";
+import { contentOf, makeWheel } from "../../support/wheels.ts";
 
 const root = mkdtempSync(join(tmpdir(), "vgg-sets-"));
 afterAll(() => rmSync(root, { recursive: true }));

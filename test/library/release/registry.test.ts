@@ -6,7 +6,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { hasTools, Repository, tool } from "./staged.ts";
+import { hasTools, Repository, tool } from "./small-repository.ts";
 
 const repository = new Repository();
 const { root, prebuilt, out, scratch } = repository;

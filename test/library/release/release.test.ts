@@ -5,7 +5,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { hasTools, platforms, Repository, tool } from "./staged.ts";
+import { hasTools, platforms, Repository, tool } from "./small-repository.ts";
 
 const repository = new Repository();
 const { root, prebuilt } = repository;

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { hasTools, platforms, Repository, tool } from "./staged.ts";
+import { hasTools, platforms, Repository, tool } from "./small-repository.ts";
 
 const repository = new Repository();
 const { root, prebuilt, out } = repository;

@@ -1,64 +1,15 @@
-// Small wheels as NVIDIA's packages are laid out, and a loopback package index that serves them.
-import { createHash } from "node:crypto";
+// A package index (PEP 503 and 691) on loopback that serves small wheels, with faults on request.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import type { Wheel } from "../../lib/nvidia/types.ts";
 import { listen } from "./file-server.ts";
-import { type ZipEntry, zip } from "./zip.ts";
-
-export const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
-
-/** Bytes that deflate to about half, and differ from seed to seed. */
-export function contentOf(length: number, seed = 1): Uint8Array {
-  let state = seed;
-  return Uint8Array.from({ length }, (_, i) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
-    return i % 3 === 0 ? state >>> 24 : i % 9;
-  });
-}
-
-export interface MadeWheel {
-  readonly wheel: Wheel;
-  readonly bytes: Buffer;
-  /** The content of each installed file. */
-  readonly files: ReadonlyMap<string, Uint8Array>;
-}
-
-/** Makes a wheel of libraries, with files that are not installed around them. */
-export function makeWheel(
-  name: string,
-  files: Record<string, Uint8Array>,
-  options: Parameters<typeof zip>[1] & {
-    version?: string;
-    /** Changes the archive's entries. */
-    entries?: (entries: ZipEntry[]) => ZipEntry[];
-    /** Changes the archive's bytes. */
-    damage?: (bytes: Buffer) => Buffer;
-  } = {},
-): MadeWheel {
-  const { version = "1.2.3", entries = (same) => same, damage = (same) => same, ...rest } = options;
-  const project = name.replaceAll("-", "_");
-  const license = { name: `${project}-${version}.dist-info/LICENSE`, data: Buffer.from("terms") };
-  const listed = Object.entries(files).map(([to, data]) => ({
-    name: `nvidia/lib/${to}`,
-    data,
-    deflate: !to.startsWith("stored"),
-  }));
-  const bytes = damage(zip(entries([license, ...listed, { ...license, name: "RECORD" }]), rest));
-  const members = Object.entries(files).map(([to, data]) => ({
-    ...{ path: `nvidia/lib/${to}`, sha256: sha256(data), size: data.length, to },
-  }));
-  const file = `${project}-${version}-py3-none-manylinux_2_27_x86_64.whl`;
-  const wheel = { name, version, file, sha256: sha256(bytes), size: bytes.length, members };
-  return { wheel, bytes, files: new Map(Object.entries(files)) };
-}
+import type { MadeWheel } from "./wheels.ts";
 
 /** The path of a request, also of one to a proxy, which has the whole address. */
 const pathOf = ({ url }: IncomingMessage) => url!.replace(/^https?:\/\/[^/]*/, "").split("?")[0]!;
 
 type Hook = (request: IncomingMessage, response: ServerResponse) => boolean | undefined;
 
-/** A package index on 127.0.0.1. Pages are below /simple/, files below /files/. */
+/** Pages are below /simple/, files below /files/. */
 export class IndexServer {
   readonly requests: IncomingMessage[] = [];
   /** Bytes of wheels that were sent. */
@@ -77,6 +28,8 @@ export class IndexServer {
   listed: (made: MadeWheel) => { sha256?: string | undefined; size?: number | undefined } = (
     made,
   ) => made.wheel;
+  /** Whether the page says that a file was withdrawn (PEP 592). */
+  withdrawn: (made: MadeWheel) => boolean = () => false;
   /** The origin of the files' addresses, if it is another one. */
   filesAt: string | undefined;
   readonly #wheels: readonly MadeWheel[];
@@ -122,33 +75,38 @@ export class IndexServer {
       return;
     }
     const [, kind, name = ""] = decodeURIComponent(pathOf(request)).split("/");
-    const made = this.#wheels.find(({ wheel }) => [wheel.name, wheel.file].includes(name));
-    if (made === undefined) response.writeHead(404).end();
+    const made = this.#wheels.filter(({ wheel }) => [wheel.name, wheel.file].includes(name));
+    if (made.length === 0) response.writeHead(404).end();
     else if (kind === "simple") this.#sendPage(request, response, made);
-    else this.#sendFile(request, response, made);
+    else this.#sendFile(request, response, made[0]!);
   };
 
-  #sendPage(request: IncomingMessage, response: ServerResponse, made: MadeWheel): void {
-    const { sha256: hash, size } = this.listed(made);
-    const { file } = made.wheel;
+  #sendPage(request: IncomingMessage, response: ServerResponse, all: readonly MadeWheel[]): void {
     const origin = this.filesAt ?? this.url;
-    const other = `${origin}files/other-1.0-py3-none-any.whl`;
+    const other = "other-1.0-py3-none-any.whl";
     let text: string;
     if (this.pages === "json") {
-      const hashes = hash === undefined ? {} : { sha256: hash };
-      const url = `${origin}files/${file}`;
-      const files = [{ filename: "other-1.0-py3-none-any.whl", url: other, hashes: {} }];
-      text = JSON.stringify({
-        meta: { "api-version": "1.1" },
-        files: [...files, { filename: file, url, hashes, size, yanked: "withdrawn" }],
+      const files = all.map((made) => {
+        const { sha256, size } = this.listed(made);
+        const { file: filename } = made.wheel;
+        const hashes = sha256 === undefined ? {} : { sha256 };
+        const yanked = this.withdrawn(made) && "withdrawn";
+        return { filename, url: `${origin}files/${filename}`, hashes, size, yanked };
       });
+      files.unshift({ ...files[0]!, filename: other, url: `${origin}files/${other}`, hashes: {} });
+      text = JSON.stringify({ meta: { "api-version": "1.1" }, files });
     } else {
       const from = this.pages === "relative" ? "../../files/" : `${origin}files/`;
-      const escaped = file.replace("_", "&#95;").replace("-", "%2D");
-      const fragment = hash === undefined ? "" : `#sha256=${hash}`;
-      text = `<!DOCTYPE html><html><body><h1>Links</h1>\n<a href="${other}">other</a><br/>
-<A data-yanked="" data-requires-python="&gt;=3" HREF='${from}${escaped}${fragment}'
->${file}</A></body></html>`;
+      const links = all.map((made) => {
+        const { sha256 } = this.listed(made);
+        const escaped = made.wheel.file.replace("_", "&#95;").replace("-", "%2D");
+        const fragment = sha256 === undefined ? "" : `#sha256=${sha256}`;
+        const yanked = this.withdrawn(made) ? ' data-yanked=""' : "";
+        return `<A${yanked} data-requires-python="&gt;=3" HREF='${from}${escaped}${fragment}'
+>${made.wheel.file}</A>`;
+      });
+      text = `<!DOCTYPE html><html><body><h1>Links</h1>\n<a href="${from}${other}">${other}</a><br/>
+${links.join("<br>\n")}</body></html>`;
     }
     const type = this.pages === "json" ? "application/vnd.pypi.simple.v1+json" : "text/html";
     this.#send(request, response, 200, { "content-type": type }, Buffer.from(text));
