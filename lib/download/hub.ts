@@ -1,6 +1,6 @@
 // Finds published weights in torch's cache or this package's; otherwise downloads them there once and verifies them.
 import { constants } from "node:fs";
-import { access, copyFile, open, rename, stat } from "node:fs/promises";
+import { access, copyFile, rename, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import {
   checkInteger,
@@ -11,21 +11,19 @@ import {
   typeError,
 } from "../check.js";
 import { VggError } from "../errors.js";
-import { cacheFolder, expandHome, torchCacheFolder } from "../files/cache-folder.js";
+import { cacheFolder, torchCacheFolder } from "../files/cache-folder.js";
 import { fileError, isMissing, withFile } from "../files/errors.js";
 import { type Hashed, hashFile } from "../files/hash-file.js";
+import { expandHome } from "../files/home.js";
 import { despiteUse } from "../files/in-use.js";
 import { makeFolder } from "../files/make-folder.js";
+import { syncFolder } from "../files/sync-folder.js";
 import { removeTemporary } from "../files/temporary-files.js";
-import {
-  type DownloadOptions,
-  discardEmptyPart,
-  discardPart,
-  download,
-  type Progress,
-} from "./download.js";
+import { type DownloadOptions, discardEmptyPart, discardPart, type Progress } from "./download.js";
 import { shown, withoutLogin } from "./http.js";
+import { isOffline } from "./offline.js";
 import { underLock } from "./under-lock.js";
+import { downloadWhole } from "./whole.js";
 
 /** A file that its publisher names by its hash. */
 export interface PublishedFile {
@@ -118,7 +116,7 @@ function checkedOptions(weights: PublishedFile, given: PullOptions) {
   const { folder, signal, onProgress = () => {} } = options;
   const { timeoutMs = 30_000, retries = 4, retryDelayMs = 500 } = options;
   const { mirror = fromEnvironment("VGG_WEIGHTS_MIRROR") } = options;
-  const { offline = !["0", undefined].includes(fromEnvironment("VGG_OFFLINE")) } = options;
+  const { offline = isOffline() } = options;
   if (folder !== undefined && typeof folder !== "string")
     throw typeError("a string", "folder", folder);
   if (folder === "" || folder?.includes("\0")) throw rangeError("a path", "folder", folder);
@@ -157,9 +155,7 @@ async function verifiedFile(
 async function publish(part: string, folder: string, file: string): Promise<void> {
   const path = join(folder, file);
   await withFile(path, () => despiteUse(() => rename(part, path)));
-  const handle = await open(folder).catch(() => undefined); // some file systems cannot open folders
-  await handle?.sync().catch(() => {});
-  await handle?.close().catch(() => {});
+  await syncFolder(folder);
 }
 
 /** Adds to a failed download what `OFFLINE` says too: where to put the file. */
@@ -181,28 +177,21 @@ async function fetchVerified(
   // The stated size is rounded. The limit only keeps a faulty server from filling the disk.
   const expectedBytes = optionOf(weights, "bytes");
   const maxBytes = expectedBytes ?? Math.ceil((weights.sizeMiB + 1) * 2 ** 20);
-  for (let isSecond = false; ; isSecond = true) {
-    const limits = { expectedBytes, maxBytes };
-    const { isOfOneResponse } = await download(url, part, limits, options).catch((error) => {
-      throw withAdvice(error, folder, weights);
-    });
-    const file = await hashFile(part, options.signal);
-    if (file !== undefined && isRight(weights, file)) {
-      if (!(await options.isHeld())) throw new Error("the lock was taken over");
-      await publish(part, folder, weights.file);
-      await discardPart(part).catch(() => {}); // the file is published
-      return { path: join(folder, weights.file), ...file };
-    }
-    await discardPart(part);
-    // Several responses may have mixed two versions of the file that the server did not tell apart: start again, once.
-    if (isOfOneResponse || isSecond) {
-      throw new VggError(
+  const file = await downloadWhole(url, part, { expectedBytes, maxBytes }, options, {
+    isRight: (file) => isRight(weights, file),
+    refusal: (file) =>
+      new VggError(
         "HASH_MISMATCH",
         `Expected ${shown(url)} to have the SHA-256 ${shownHash(weights)} but received ` +
           `${file?.sha256} (${file?.bytes} bytes); nothing was kept`,
-      );
-    }
-  }
+      ),
+  }).catch((error) => {
+    throw withAdvice(error, folder, weights);
+  });
+  if (!(await options.isHeld())) throw new Error("the lock was taken over");
+  await publish(part, folder, weights.file);
+  await discardPart(part).catch(() => {}); // the file is published
+  return { path: join(folder, weights.file), ...file };
 }
 
 /** Replaces the partial file with a copy, because a former owner that may be alive can still write to the original. */

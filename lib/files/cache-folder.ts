@@ -1,22 +1,10 @@
 // Finds this user's cache folders: for downloaded weights, and for measurements and compiled kernels of GPUs.
 import { lstatSync, mkdirSync } from "node:fs";
-import { homedir, tmpdir } from "node:os";
-import { isAbsolute, join, posix, resolve, win32 } from "node:path";
+import { tmpdir } from "node:os";
+import { join, posix, resolve, win32 } from "node:path";
 import { bare } from "../check.js";
 import { VggError } from "../errors.js";
-
-/**
- * Returns the home folder. Undefined for a user without HOME and without an entry in passwd, as in containers, or with
- * an empty HOME.
- */
-function homeFolder(): string | undefined {
-  try {
-    const home = homedir();
-    return isAbsolute(home) ? home : undefined;
-  } catch {
-    return undefined;
-  }
-}
+import { type Machine, machineOf } from "./home.js";
 
 /**
  * Makes this user's folder in the system's temporary folder. Anyone may have created something with its name there, so a
@@ -45,23 +33,6 @@ function temporaryFolder(): string {
   return path;
 }
 
-/** Replaces a leading ~ with the home folder. On Windows a backslash may follow it too. */
-export function expandHome(path: string, machine: Machine = thisMachine()): string {
-  const tilde = machine.platform === "win32" ? /^~(?=[\\/]|$)/ : /^~(?=\/|$)/;
-  return path.replace(tilde, (found) => machine.home ?? found);
-}
-
-/** What decides where caches lie. Tests give another system's. */
-export interface Machine {
-  readonly platform: NodeJS.Platform;
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  readonly home: string | undefined;
-}
-
-function thisMachine(): Machine {
-  return { platform: process.platform, environment: process.env, home: homeFolder() };
-}
-
 /** Returns $XDG_CACHE_HOME if it is absolute. Else it counts as unset, by the XDG specification. */
 function chosenFolder({ platform, environment }: Machine): string | undefined {
   const { XDG_CACHE_HOME: chosen = "" } = environment;
@@ -73,7 +44,7 @@ function chosenFolder({ platform, environment }: Machine): string | undefined {
  * %LOCALAPPDATA%; else this user's folder in the temporary folder.
  * @throws {VggError} FOLDER_UNUSABLE: none of these can be used
  */
-export function userCacheFolder(machine: Machine = thisMachine()): string {
+export function userCacheFolder(machine: Machine = machineOf()): string {
   const { platform, environment, home } = machine;
   const chosen = chosenFolder(machine);
   if (platform !== "win32" || chosen !== undefined) return torchCacheFolder(machine);
@@ -87,7 +58,7 @@ export function userCacheFolder(machine: Machine = thisMachine()): string {
  * this user's folder in the temporary folder.
  * @throws {VggError} FOLDER_UNUSABLE: none of these can be used
  */
-export function torchCacheFolder(machine: Machine = thisMachine()): string {
+export function torchCacheFolder(machine: Machine = machineOf()): string {
   const { platform, home } = machine;
   const chosen = chosenFolder(machine);
   if (chosen !== undefined) return chosen;

@@ -2,9 +2,9 @@
 import { dirname } from "node:path";
 import { type DownloadOptions, discardPart, download, RangeRefused } from "../download/download.js";
 import { shown } from "../download/http.js";
+import { downloadWhole } from "../download/whole.js";
 import { VggError } from "../errors.js";
 import { withFile } from "../files/errors.js";
-import { hashFile } from "../files/hash-file.js";
 import { makeFolder } from "../files/make-folder.js";
 import { unpackWheel, type Work } from "./from-folder.js";
 import type { PackageIndex } from "./package-index.js";
@@ -105,21 +105,15 @@ class IndexInstall {
     progress.expect(wheel.file, wheel.size);
     const part = wheelPart(folder, wheel);
     const extent = { expectedBytes: wheel.size, maxBytes: wheel.size };
-    for (let isSecond = false; ; isSecond = true) {
-      const options = this.#named(wheel.file, signal);
-      const { isOfOneResponse } = await download(url, part, extent, options);
-      progress.at(wheel.file, wheel.size); // nothing is received if an earlier call had all of it
-      const hashed = await hashFile(part, signal);
-      if (hashed?.sha256 === wheel.sha256) break;
-      await discardPart(part);
-      // Several responses may have mixed two versions of the file that the server did not tell apart: start again, once.
-      if (isOfOneResponse || isSecond) {
-        throw otherWheel(
+    await downloadWhole(url, part, extent, this.#named(wheel.file, signal), {
+      isRight: ({ sha256 }) => sha256 === wheel.sha256,
+      refusal: (file) =>
+        otherWheel(
           shown(url),
-          `Expected the SHA-256 ${wheel.sha256} but received ${hashed?.sha256} (${hashed?.bytes} bytes); nothing was kept`,
-        );
-      }
-    }
+          `Expected the SHA-256 ${wheel.sha256} but received ${file?.sha256} (${file?.bytes} bytes); nothing was kept`,
+        ),
+    });
+    progress.at(wheel.file, wheel.size); // nothing is received if an earlier call had all of it
     await unpackWheel(part, wheel, folder, signal);
     await discardPart(part).catch(() => {}); // the files are placed
   }

@@ -2,6 +2,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { discardEmptyPart, discardPart } from "../download/download.js";
+import { isOffline } from "../download/offline.js";
 import { underLock } from "../download/under-lock.js";
 import { VggError } from "../errors.js";
 import { isMissing, withFile } from "../files/errors.js";
@@ -98,8 +99,7 @@ export async function installFiles(given: InstallOptions): Promise<Installed> {
   const all = namesOf(wheels);
   let missing = await missingOf(folder, wheels, signal);
   if (missing.length === 0) return { placed: [], present: all, receivedBytes: 0 };
-  const isOffline = !["0", "", undefined].includes(environment.VGG_OFFLINE);
-  if (from === undefined && isOffline) throw offline(missing);
+  if (from === undefined && isOffline(environment)) throw offline(missing);
   if (from !== undefined) await checkFolder(from);
   const resolved = from === undefined ? await resolveIndex({ index, environment }) : undefined;
   await withFile(folder, () => makeFolder(folder));

@@ -1,9 +1,9 @@
 // Reads names and passwords of servers from a netrc file, as pip and curl do.
 import { join } from "node:path";
 import { isMissing } from "../files/errors.js";
+import { machineOf } from "../files/home.js";
 import { readWhole } from "../files/read-whole.js";
 import type { Environment } from "./types.js";
-import { homeOf } from "./user-folders.js";
 
 export interface Login {
   readonly name: string;
@@ -63,7 +63,7 @@ export function parseNetrc(text: string): Logins {
 
 /** Reads $NETRC, else ~/.netrc or ~/_netrc. A file that cannot be read has no logins, as for pip. */
 export async function readNetrc(environment: Environment): Promise<Logins> {
-  const home = homeOf(environment);
+  const { home } = machineOf(environment);
   const chosen = environment.NETRC || undefined;
   const usual = home === undefined ? [] : [join(home, ".netrc"), join(home, "_netrc")];
   for (const path of chosen === undefined ? usual : [chosen]) {

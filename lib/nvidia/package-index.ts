@@ -3,11 +3,11 @@ import { rangeError, readOptions, typeError } from "../check.js";
 import { type Connection, withoutLogin } from "../download/http.js";
 import { VggError } from "../errors.js";
 import { withFile } from "../files/errors.js";
+import { expandHome, machineOf } from "../files/home.js";
 import { readWhole } from "../files/read-whole.js";
 import { type Logins, loginFor, readNetrc } from "./netrc.js";
 import { isOn, type PipSettings, pathOf, readPipSettings, type Setting } from "./pip-settings.js";
 import type { Environment } from "./types.js";
-import { expandUser } from "./user-folders.js";
 
 /**
  * The indexes that are asked if nothing else is configured. NVIDIA publishes the same files, with the same hashes, on its
@@ -121,7 +121,7 @@ async function readCertificates(
   if (setting === undefined && other === undefined) return undefined;
   const path =
     setting === undefined
-      ? expandUser(environment[other!]!, environment)
+      ? expandHome(environment[other!]!, machineOf(environment))
       : pathOf(setting, environment);
   const name = setting === undefined ? other! : titleOf(setting, "cert");
   const text = await withFile(path, () => readWhole(path));

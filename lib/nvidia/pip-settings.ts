@@ -3,10 +3,10 @@
 import { stat } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { fileError, isMissing } from "../files/errors.js";
+import { expandHome, machineOf } from "../files/home.js";
 import { readWhole } from "../files/read-whole.js";
 import { parseIni } from "./ini.js";
 import type { Environment } from "./types.js";
-import { expandUser, homeOf } from "./user-folders.js";
 
 /** A setting, and the file or variable that it is from. */
 export interface Setting {
@@ -46,7 +46,7 @@ function systemFiles(environment: Environment, system: System): string[] {
 /** The files of the user: the old place, then the new one. */
 async function userFiles(environment: Environment, system: System): Promise<string[]> {
   const fileName = fileNameOn(system);
-  const home = homeOf(environment, system);
+  const { home } = machineOf(environment, system);
   if (system === "win32") {
     const { APPDATA } = environment;
     return [
@@ -128,5 +128,5 @@ export function isOn(setting: Setting | undefined): boolean {
 
 /** A path in a setting, with ~ expanded. */
 export function pathOf(setting: Setting, environment: Environment): string {
-  return expandUser(setting.value, environment);
+  return expandHome(setting.value, machineOf(environment));
 }

@@ -1,6 +1,6 @@
 // Installs and removes sets of NVIDIA's libraries. A set appears under its name when it is whole, and disappears at once.
 import { randomBytes } from "node:crypto";
-import { link, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { link, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { bare } from "../../check.js";
 import type { Progress } from "../../download/download.js";
@@ -10,6 +10,7 @@ import { ifMissing, inUseCodes, withFile } from "../../files/errors.js";
 import { despiteUse } from "../../files/in-use.js";
 import { makeFolder } from "../../files/make-folder.js";
 import { replaceFile } from "../../files/replace.js";
+import { syncFolder } from "../../files/sync-folder.js";
 import { installFiles } from "../install.js";
 import { type InstalledSet, readSet, receiptName, receiptOf } from "./installed.js";
 import { bytesOf, type LibrarySet } from "./set.js";
@@ -65,13 +66,6 @@ async function removeOthers(staging: string, set: LibrarySet): Promise<void> {
   for (const name of await readdir(staging)) {
     if (!names.has(name) && name !== receiptName) await rm(join(staging, name), recursive);
   }
-}
-
-/** Makes a rename last: after a crash the folder has its old or its new name. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder).catch(() => undefined); // some file systems cannot open folders
-  await handle?.sync().catch(() => {});
-  await handle?.close().catch(() => {});
 }
 
 /** Takes a set's folder away from its name in one step. Returns the new path, or undefined if there is none. */

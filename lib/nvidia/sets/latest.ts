@@ -3,6 +3,7 @@ import { inflateRawSync } from "node:zlib";
 import { bare } from "../../check.js";
 import { type DownloadOptions, parseContentRange, RangeRefused } from "../../download/download.js";
 import { openClient, refusal } from "../../download/http.js";
+import { isOffline } from "../../download/offline.js";
 import { retrying } from "../../download/retry.js";
 import { VggError } from "../../errors.js";
 import { checkLocalHeader, localHeaderBytes, type ZipEntry } from "../../files/zip-directory.js";
@@ -236,7 +237,7 @@ function checkComplete(set: LibrarySet): void {
 export async function latestSet(cuda: CudaMajor, request: SetRequest = {}): Promise<LibrarySet> {
   const { index, platform = thisPlatform(), signal, takes = isTaken } = request;
   const { packages = usualPackages[cuda] } = request;
-  if (!["0", "", undefined].includes(process.env.VGG_OFFLINE)) {
+  if (isOffline()) {
     const problem = "Expected a package index for --latest but VGG_OFFLINE forbids the network";
     throw new VggError("OFFLINE", problem);
   }

@@ -1,8 +1,9 @@
 // What differs on Windows in folders, patterns, signals and files in use, tried with its name given.
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { isAnUrl, patternOf } from "../../../lib/cli/images/expand.ts";
-import { expandHome, torchCacheFolder, userCacheFolder } from "../../../lib/files/cache-folder.ts";
+import { torchCacheFolder, userCacheFolder } from "../../../lib/files/cache-folder.ts";
 import { fileError } from "../../../lib/files/errors.ts";
+import { expandHome } from "../../../lib/files/home.ts";
 import { despiteUse } from "../../../lib/files/in-use.ts";
 import { ownEndOf } from "../../../lib/files/temporary-files.ts";
 
