@@ -19,6 +19,7 @@
 #include "napi/arguments.h"
 #include "napi/cuda_info.h"
 #include "napi/devices.h"
+#include "napi/node_functions.h"
 #include "napi/resize_crop.h"
 #include "napi/wraps/cancellation_wrap.h"
 #include "napi/wraps/device_wrap.h"
@@ -111,7 +112,10 @@ void define(Napi::Env env, Napi::Object exports) {
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   // Node unloads an addon that only a worker loaded, even while its threads still run.
   vgg::keepThisLibrary();
-  vgg::napi::guarded(env, [&] { define(env, exports); });
+  vgg::napi::guarded(env, [&] {
+    vgg::napi::requireNodeFunctions();
+    define(env, exports);
+  });
   return exports;
 }
 
