@@ -1,0 +1,87 @@
+// A root folder for a program that is linked with musl, on a system with glibc: musl's loader, and what Node needs beside it.
+import { createHash } from "node:crypto";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+} from "node:fs";
+import { join } from "node:path";
+import { ToolError } from "../tools.mjs";
+import { installOnce } from "./folders.mjs";
+import { must } from "./programs.mjs";
+
+/** Debian 13's package. Debian 12 has 1.2.3, and Node needs relocations that musl knows from 1.2.4 on. */
+const pinned = {
+  file: "musl_1.2.5-3_amd64.deb",
+  sha256: "4288deaf14438e6c237491be45f10e3e7badb2e723cedfb08ff1fe687b646c84",
+};
+const oldest = [1, 2, 4];
+
+/** @returns whether the version in a package's file name is one that Node starts with */
+export function isNewEnough(file) {
+  const parts = /^musl_(\d+)\.(\d+)\.(\d+)/.exec(file)?.slice(1).map(Number) ?? [];
+  for (const [i, least] of oldest.entries()) if (parts[i] !== least) return parts[i] > least;
+  return true;
+}
+
+/**
+ * Chooses the package from the line that `apt-get download --print-uris musl` prints.
+ * @returns the `uri` and the `sha256` of apt's own package if it is new enough, else of the pinned one beside it
+ * @throws {ToolError} if the line has another form
+ */
+export function choosePackage(line) {
+  const [, uri, file, sha256] = /^'([^']+)' (\S+) \d+ SHA256:([0-9a-f]{64})$/m.exec(line) ?? [];
+  if (uri === undefined)
+    throw new ToolError("Expected apt to know the package musl; run: apt-get update");
+  if (isNewEnough(file)) return { uri, sha256 };
+  return { uri: new URL(pinned.file, uri).href, sha256: pinned.sha256 };
+}
+
+/** Unpacks musl's loader into a root folder. */
+function addMusl(root) {
+  const line = must("apt-get", ["download", "--print-uris", "musl"], {
+    otherwise: "Expected apt to know the package musl",
+  });
+  const { uri, sha256 } = choosePackage(line);
+  const deb = join(root, "musl.deb");
+  must("/usr/lib/apt/apt-helper", ["download-file", uri, deb, `SHA256:${sha256}`], {
+    otherwise: `Expected apt to fetch ${uri} with the hash ${sha256}`,
+  });
+  const found = createHash("sha256").update(readFileSync(deb)).digest("hex");
+  if (found !== sha256)
+    throw new ToolError(`Expected the hash ${sha256} of ${uri} but received ${found}`);
+  must("dpkg-deb", ["-x", deb, root], { otherwise: `Expected dpkg-deb to unpack ${deb}` });
+  rmSync(deb);
+}
+
+/** Links a wheel's libraries under the names that other packages ask for. */
+function addLibraries(root, libraries) {
+  const names = readdirSync(libraries);
+  mkdirSync(join(root, "usr/lib"), { recursive: true });
+  for (const name of ["libstdc++.so.6", "libgcc_s.so.1"]) {
+    const [stem] = name.split(".");
+    const file = names.find((each) => each.startsWith(`${stem}-`));
+    if (file === undefined) throw new ToolError(`Expected ${stem} in ${libraries}`);
+    copyFileSync(join(libraries, file), join(root, "usr/lib", name));
+  }
+}
+
+/**
+ * Makes a folder the root of a file system for programs that are linked with musl.
+ * @param libraries a folder with libstdc++ and libgcc_s, whose names have the hashes of a wheel
+ */
+export function makeRoot(folder, libraries) {
+  installOnce(join(folder, "musl"), JSON.stringify([pinned, libraries]), (target) => {
+    addMusl(target);
+    addLibraries(target, libraries);
+  });
+  // Packages before Debian 13's have the loader in /lib.
+  const lib = existsSync(join(folder, "musl/lib")) ? "musl/lib" : "musl/usr/lib";
+  for (const [name, target] of Object.entries({ lib, usr: "musl/usr" }))
+    if (!existsSync(join(folder, name))) symlinkSync(target, join(folder, name));
+  for (const name of ["proc", "dev", "tmp"]) mkdirSync(join(folder, name), { recursive: true });
+}
