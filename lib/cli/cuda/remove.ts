@@ -1,4 +1,4 @@
-// `vgg cuda remove`: removes a set of NVIDIA's libraries, and what an unfinished installation left.
+// `vgg cuda remove`: removes a set of NVIDIA's libraries, and what an unfinished installation or removal left.
 import type { Command } from "commander";
 import { rangeError } from "../../check.js";
 import { withFile } from "../../files/errors.js";

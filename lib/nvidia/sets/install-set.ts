@@ -97,11 +97,19 @@ async function putInPlace(folder: string, name: string): Promise<void> {
   }
 }
 
+/** Returns the folders that an unfinished installation or removal left, by the name of their set. */
+async function leftovers(folder: string): Promise<[name: string, path: string][]> {
+  const entries = await readdir(folder).catch(() => []);
+  return entries.flatMap((entry) => {
+    const name = /^\.(cu1[23]-[\d.-]+)\.(part|[0-9a-f]{12}\.old)$/.exec(entry)?.[1];
+    return name === undefined ? [] : [[name, join(folder, entry)]];
+  });
+}
+
 /** Removes the folders that went aside, also if a killed process left them. */
 async function removeOld(folder: string, name: string): Promise<void> {
-  for (const entry of await readdir(folder).catch(() => [])) {
-    if (entry.startsWith(`.${name}.`) && entry.endsWith(".old"))
-      await rm(join(folder, entry), recursive).catch(() => {});
+  for (const [owner, path] of await leftovers(folder)) {
+    if (owner === name && path.endsWith(".old")) await rm(path, recursive).catch(() => {});
   }
 }
 
@@ -126,6 +134,9 @@ export async function installSet(set: LibrarySet, options: InstallSetOptions): P
   const onWait = () => onProgress({ receivedBytes: 0, totalBytes: bytesOf(set), isWaiting: true });
   return underLock(lockOf(folder, set.name), signal, onWait, async (lock, stop) => {
     if (isSame(readSet(target, set.name), set)) return done(true, 0);
+    const stillHeld = async () => {
+      if (!(await lock.isHeld())) throw new Error("the lock was taken over");
+    };
     await removeOld(folder, set.name);
     await withFile(staging, () => makeFolder(staging));
     await reuse(target, staging, set);
@@ -137,12 +148,13 @@ export async function installSet(set: LibrarySet, options: InstallSetOptions): P
       signal: stop,
       onProgress,
     });
+    await stillHeld();
     await withFile(staging, () => removeOthers(staging, set));
     await replaceFile(join(staging, receiptName), (file) =>
       file.write(Buffer.from(receiptOf(set))),
     );
     await syncFolder(staging);
-    if (!(await lock.isHeld())) throw new Error("the lock was taken over");
+    await stillHeld();
     await withFile(target, () => putInPlace(folder, set.name));
     await syncFolder(folder);
     await removeOld(folder, set.name);
@@ -160,32 +172,23 @@ export async function removeSet(
   name: string,
   onWait: () => void = () => {},
 ): Promise<boolean> {
-  const staging = stagingOf(folder, name);
   return underLock(lockOf(folder, name), undefined, onWait, async () => {
-    const isRemoved = await withFile(join(folder, name), async () => {
-      const aside = await moveAside(folder, name);
-      if (aside !== undefined) await rm(aside, recursive);
-      return aside !== undefined;
-    });
-    const hadPart = (await stat(staging).catch(ifMissing)) !== undefined;
-    await withFile(staging, () => rm(staging, recursive));
-    await removeOld(folder, name);
+    await withFile(join(folder, name), () => moveAside(folder, name));
+    const paths = (await leftovers(folder)).filter(([owner]) => owner === name);
+    for (const [, path] of paths) await withFile(path, () => rm(path, recursive));
     await syncFolder(folder);
-    return isRemoved || hadPart;
+    return paths.length > 0;
   });
 }
 
-/** Returns the sets whose installation was not finished, with the bytes that they take. */
+/** Returns the sets whose installation or removal was not finished, with the bytes that they take. */
 export async function unfinishedSets(folder: string): Promise<{ name: string; bytes: number }[]> {
-  const entries = await readdir(folder).catch(() => []);
-  const names = entries.flatMap((entry) => /^\.(cu1[23]-[\d.-]+)\.part$/.exec(entry)?.[1] ?? []);
-  return Promise.all(
-    names.map(async (name) => {
-      const staging = stagingOf(folder, name);
-      const files = await readdir(staging).catch(() => []);
-      const sizes = files.map((file) => stat(join(staging, file)).catch(() => undefined));
-      const bytes = (await Promise.all(sizes)).reduce((sum, each) => sum + (each?.size ?? 0), 0);
-      return { name, bytes };
-    }),
-  );
+  const bytes = new Map<string, number>();
+  for (const [name, path] of await leftovers(folder)) {
+    const files = await readdir(path).catch(() => []);
+    const sizes = files.map((file) => stat(join(path, file)).catch(() => undefined));
+    const all = (await Promise.all(sizes)).reduce((sum, each) => sum + (each?.size ?? 0), 0);
+    bytes.set(name, (bytes.get(name) ?? 0) + all);
+  }
+  return [...bytes].map(([name, bytes]) => ({ name, bytes }));
 }

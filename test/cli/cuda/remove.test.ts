@@ -1,4 +1,4 @@
-// `vgg cuda list --verify` and `vgg cuda remove`: content, names that are wrong, and what an unfinished installation left.
+// `vgg cuda list --verify` and `vgg cuda remove`: content, names that are wrong, and what an unfinished installation or removal left.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -80,8 +80,11 @@ describe("vgg cuda remove", () => {
     expect(stderr).toMatch(/Expected a set in .*, and it has none for SET/);
   });
 
-  it("removes what an unfinished installation left, and leaves plans alone", async () => {
-    const part = join(setsOf(cache), ".cu13-9.28.1.4.part");
+  it.each([
+    ["installation", "part"],
+    ["removal", "0123456789ab.old"],
+  ])("removes what an unfinished %s left, and leaves plans alone", async (_, end) => {
+    const part = join(setsOf(cache), `.cu13-9.28.1.4.${end}`);
     mkdirSync(part, { recursive: true });
     writeFileSync(join(part, "libcudnn.so.9"), "a part");
     writeFileSync(join(setsOf(cache), "0123456789abcdef0123456789abcdef"), "a plan");
