@@ -1,6 +1,6 @@
 // How this machine runs each platform's Node: by itself, in a root folder with musl, under QEMU, or under Wine.
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, linkSync, mkdirSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { root, ToolError } from "../tools.mjs";
 import { folderOf } from "./folders.mjs";
 import { makeRoot } from "./musl.mjs";
@@ -50,13 +50,20 @@ function chroot(platform) {
   };
 }
 
+/** Gives node.exe another name, as Electron's program has one. An addon that imports from node.exe does not load then. */
+function rename(node) {
+  const path = join(dirname(node), "renamed.exe");
+  if (!existsSync(path)) linkSync(node, path);
+  return path;
+}
+
 async function wine(platform) {
   const { folder, node } = prepareNode(platform);
   const prefix = join(folder, "wine");
   const env = environment(folder);
   await makePrefix(prefix, env, join(root, ".cache/zig-cache"));
   return {
-    command: [findProgram(...wineNames), windowsPath(node)],
+    command: [findProgram(...wineNames), windowsPath(rename(node))],
     pathOf: windowsPath,
     env: { ...env, ...wineVariables(prefix) },
     end: () => endWine(prefix, env),
