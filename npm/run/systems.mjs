@@ -50,7 +50,8 @@ function chroot(platform) {
   };
 }
 
-/** Gives node.exe another name, as Electron's program has one. An addon that imports from node.exe does not load then. */
+/** Gives node.exe another name, as Electron's program has one. An addon that imports from node.exe would not load, or with a
+ * second Node.js that crashes. */
 function rename(node) {
   const path = join(dirname(node), "renamed.exe");
   if (!existsSync(path)) linkSync(node, path);
