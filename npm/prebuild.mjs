@@ -88,7 +88,7 @@ function build(platform, zig) {
     CMAKE_MODULE_LINKER_FLAGS: "-s",
     CMAKE_SKIP_RPATH: "ON",
     CMAKE_JS_INC: `${packageOf("node-addon-api")};${join(packageOf("node-api-headers"), "include")}`,
-    ...(os === "darwin" && { CMAKE_PROJECT_INCLUDE: join(root, "npm/darwin.cmake") }),
+    CMAKE_PROJECT_INCLUDE: join(root, "npm/prebuild.cmake"),
   };
   const options = Object.entries(settings).map(([name, value]) => `-D${name}=${value}`);
   run("cmake", ["-S", root, "-B", work, ...options, "-Wno-dev"]);
