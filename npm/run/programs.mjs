@@ -63,11 +63,18 @@ export async function runWithFiles(command, args, { limit, ...options }) {
       isLate = true;
       killGroup(child.pid);
     }, limit * 1000);
+    // A detached program does not see Ctrl+C.
+    const stop = () => {
+      killGroup(child.pid);
+      process.exit(130);
+    };
+    process.once("SIGINT", stop).once("SIGTERM", stop);
     const failure = await new Promise((resolve) => {
       child.on("error", (error) => resolve(error.message));
       child.on("exit", (status, signal) => resolve(status === 0 ? undefined : (signal ?? status)));
     });
     clearTimeout(timer);
+    process.off("SIGINT", stop).off("SIGTERM", stop);
     const [stdout, stderr] = files.map((file) => readFileSync(file, "utf8"));
     const seconds = (performance.now() - start) / 1000;
     return { stdout, stderr, seconds, failure: isLate ? `no end within ${limit} s` : failure };

@@ -81,11 +81,13 @@ async function runPlatform(platform, packages) {
 
 /** A platform's row of the table, and its problems. */
 function judged(platform, expected, found) {
-  if (found.failure) return { row: { platform, randn: "FAILED" }, problems: [found.failure] };
+  if (found.failure)
+    return { row: { platform, randn: "FAILED" }, checks: 1, problems: [found.failure] };
   const { cells, problems } = compare(expected, found);
   const { node: version, instructionSet } = found.smoke;
   const seconds = found.seconds.toFixed(0);
-  return { row: { platform, node: version, kernels: instructionSet, ...cells, seconds }, problems };
+  const row = { platform, node: version, kernels: instructionSet, ...cells, seconds };
+  return { row, checks: Object.keys(cells).length, problems };
 }
 
 async function main() {
@@ -117,7 +119,11 @@ async function main() {
   console.log(values.json ? JSON.stringify(found, null, 2) : table(results.map(({ row }) => row)));
   for (const [i, { problems }] of results.entries())
     for (const problem of problems) console.error(`test:prebuilt: ${names[i]}: ${problem}`);
-  return results.some(({ problems }) => problems.length > 0) ? 1 : 0;
+  const count = (of) => results.reduce((sum, result) => sum + of(result), 0);
+  const failed = count(({ problems }) => problems.length);
+  if (!values.json)
+    console.log(`${count(({ checks }) => checks) - failed} passed, ${failed} failed`);
+  return failed > 0 ? 1 : 0;
 }
 
 await runMain("test:prebuilt", main);

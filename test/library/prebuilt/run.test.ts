@@ -45,7 +45,7 @@ describe.runIf(hasTools && process.platform === "linux" && process.arch === "x64
           stdout: "",
           stderr:
             `test:prebuilt: Nothing on Linux runs ${name}; ` +
-            "the platforms that run are linux-x64-gnu linux-x64-musl linux-arm64-gnu win32-x64",
+            "the platforms that run are linux-x64-gnu linux-x64-musl linux-arm64-gnu linux-arm64-musl win32-x64",
         });
     });
 
