@@ -21,6 +21,7 @@ namespace {
 constexpr size_t kGuard = 256;
 constexpr unsigned char kGuardByte = 0xA5;
 constexpr size_t kPage = 4096;
+constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kReserved = size_t{1} << 42;  // address space, not memory
 
 struct Allocation {
@@ -157,11 +158,15 @@ void* allocate(Space space, int device, size_t bytes) {
     all.end = all.next + reserved * 2;
   }
   const size_t mapped = (bytes + 2 * kGuard + kPage - 1) / kPage * kPage;
+  const bool isLarge = mapped >= kHugePage;
+  const size_t gap = isLarge ? -reinterpret_cast<uintptr_t>(all.next) % kHugePage : 0;
   // Neighbours have a page without access between them.
-  if (static_cast<size_t>(all.end - all.next) < mapped + kPage) return nullptr;
-  char* mapping = all.next;
+  if (static_cast<size_t>(all.end - all.next) < gap + mapped + kPage) return nullptr;
+  char* mapping = all.next + gap;
   if (mprotect(mapping, mapped, PROT_READ | PROT_WRITE) != 0) return nullptr;
-  all.next += mapped + kPage;
+  // One page fault for each 2 MiB, if the system can.
+  if (isLarge) madvise(mapping, mapped, MADV_HUGEPAGE);
+  all.next = mapping + mapped + kPage;
   char* pointer = mapping + kGuard;
   std::memset(mapping, kGuardByte, kGuard);
   std::memset(pointer, 0xFF, bytes);
