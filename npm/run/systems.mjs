@@ -1,4 +1,5 @@
 // How this machine runs each platform's Node: by itself, in a root folder with musl, under QEMU, or under Wine.
+import { spawnSync } from "node:child_process";
 import { existsSync, linkSync, mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { root, ToolError } from "../tools.mjs";
@@ -43,12 +44,19 @@ function qemuWithMusl(platform) {
 const enter =
   'mount --rbind /proc "$0/proc" && mount --rbind /dev "$0/dev" && exec chroot "$0" "$@"';
 
+/** The command that lets another one mount folders for itself. Some systems allow namespaces to root alone. */
+function namespace() {
+  const root = ["unshare", "--mount"];
+  if (process.getuid() === 0) return root;
+  const own = [...root, "--user", "--map-root-user"];
+  return spawnSync(own[0], [...own.slice(1), "true"]).status === 0 ? own : ["sudo", "-n", ...root];
+}
+
 function chroot(platform) {
   const { folder, node } = prepareNode(platform);
   makeRoot(folder, "x64", librariesIn(folder));
   const pathOf = (path) => path.slice(folder.length);
-  const user = process.getuid() === 0 ? [] : ["--user", "--map-root-user"];
-  const command = ["unshare", ...user, "--mount", "sh", "-c", enter, folder];
+  const command = [...namespace(), "sh", "-c", enter, folder];
   must(command[0], [...command.slice(1), "/lib/ld-musl-x86_64.so.1", "--list", pathOf(node)], {
     otherwise: `Expected a root folder with musl in ${folder}, which needs the right to make namespaces`,
   });

@@ -21,6 +21,11 @@ size_t readNumber(const std::string& name) {
                                                                      : 0;
 }
 
+/** A type of our own. The linker would export the type information of a pointer to std::free. */
+struct Free {
+  void operator()(void* data) const { std::free(data); }
+};
+
 // Level 0 holds the fastest cores. An Intel CPU has no levels.
 constexpr const char* kFastCores = "hw.perflevel0.";
 
@@ -61,7 +66,7 @@ void growThreadStacks(size_t) {}  // they have 512 KiB
 std::shared_ptr<void> allocatePages(size_t bytes, size_t alignment) {
   void* data = nullptr;
   if (posix_memalign(&data, alignment, bytes) != 0) return nullptr;
-  return {data, std::free};
+  return {data, Free{}};
 }
 
 }  // namespace vgg
