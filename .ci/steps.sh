@@ -16,6 +16,7 @@ arm64        |                  | arm64                       | the core's tests
 order        | setup            | npm run test:order          | 20,000 random sequences of calls
 clang        | setup            | clang                       | the native code built by Clang 14, and the core's tests
 prebuilt     | setup            | prebuilt                    | the prebuilt addon, inspected, and the tests with it
+platforms    | setup prebuilt   | platforms                   | the prebuilt addons of other platforms, run and compared
 hostile      | setup            | npm run test:hostile        | a part of the suite with a hostile Object.prototype
 kernels      | setup            | npm run test:kernels        | our CUDA kernels against plain loops
 fake-cuda    | setup            | npm run test:fake-cuda      | the suite of the back ends on the fake GPU
@@ -34,13 +35,14 @@ END
 
 # Whether an earlier run has left a step's results, so that it need not run again for the steps that need it.
 has_setup() { [ -d node_modules ] && [ -x dist/cli/main.js ] && [ -e build/Release/vgg_cudnn.node ]; }
+has_prebuilt() { [ -e build/prebuilt/linux-x64-gnu/vgg_cudnn.node ]; }
 has_bench_peers() { [ bench/node_modules/.package-lock.json -nt bench/package-lock.json ]; }
 
-# debian COMMAND PACKAGE...: installs packages unless the command is there.
+# debian COMMAND PACKAGE...: installs packages unless the command, or the file of this path, is there.
 debian() {
   local sudo=()
   [ "$(id -u)" -eq 0 ] || sudo=(sudo)
-  command -v "$1" >/dev/null ||
+  command -v "$1" >/dev/null || [ -e "$1" ] ||
     { "${sudo[@]}" apt-get update -q && "${sudo[@]}" apt-get install -qy --no-install-recommends "${@:2}"; } >/dev/null
 }
 
@@ -102,6 +104,14 @@ prebuilt() {
   debian llvm-readobj llvm && npm run build:prebuilt linux-x64-gnu || return
   npm run build && npx vitest run test/library/prebuilt || return
   VGG_ADDON=$PWD/build/prebuilt/linux-x64-gnu/vgg_cudnn.node npx vitest run --project addon --project device
+}
+
+# Builds the prebuilt addons that other runners of this machine can run, and runs them.
+platforms() {
+  local others=(linux-x64-musl linux-arm64-gnu win32-x64)
+  debian llvm-readobj llvm && debian wine wine wine64 && debian qemu-aarch64 qemu-user &&
+    debian /usr/aarch64-linux-gnu/lib/libstdc++.so.6 libc6-arm64-cross libstdc++6-arm64-cross || return
+  npm run build:prebuilt "${others[@]}" && npm run test:prebuilt linux-x64-gnu "${others[@]}"
 }
 
 recipes() {
