@@ -47,6 +47,12 @@ const Numbers& bfloats() {
 // A tensor core reads the upper 19 bits and ignores the rest.
 float tf32At(uint32_t word, unsigned /*i*/) { return fromBits(word & 0xffffe000); }
 
+// Rows of a product, which GCC multiplies and adds whole, also at -O1.
+typedef float Floats8 __attribute__((vector_size(8 * 4), aligned(4), may_alias));
+typedef float Floats64 __attribute__((vector_size(64 * 4), aligned(4), may_alias));
+Floats8& floats8(float* first) { return *reinterpret_cast<Floats8*>(first); }
+Floats64& floats64(float* first) { return *reinterpret_cast<Floats64*>(first); }
+
 /** Gathers the operands from all lanes' words and writes d into them. A word holds `kPacked`
  * neighbours in k. Operands of k elements take k / kPacked / 4 words per row. */
 template <int kDepth, int kPacked, auto kConvert>
@@ -72,10 +78,9 @@ void multiplySlots(Slots& slots) {
     }
   }
   for (unsigned row = 0; row < 16; ++row) {
-    for (float& v : d[row]) v = 0;
-    for (unsigned k = 0; k < kDepth; ++k) {
-      for (unsigned column = 0; column < 8; ++column) d[row][column] += a[row][k] * b[k][column];
-    }
+    Floats8 sums = {};
+    for (unsigned k = 0; k < kDepth; ++k) sums += a[row][k] * floats8(b[k]);
+    floats8(d[row]) = sums;
   }
   for (unsigned lane = 0; lane < 32; ++lane) {
     for (unsigned i = 0; i < 4; ++i) {
@@ -102,12 +107,11 @@ void multiplyRows(const SharedProduct& product, int firstRow, Warp& warp) {
     for (int column = 0; column < kColumns; ++column) columns[k][column] = at(product.b, column, k);
   }
   for (int row = 0; row < 16; ++row) {
-    auto& sums = warp.products[row];
-    if (!product.adds) std::fill(std::begin(sums), std::end(sums), 0.0F);
-    for (int k = 0; k < kDepth; ++k) {
-      const float value = at(product.a, firstRow + row, k);
-      for (int column = 0; column < kColumns; ++column) sums[column] += value * columns[k][column];
-    }
+    Floats64 sums = {};
+    if (product.adds) sums = floats64(warp.products[row]);
+    for (int k = 0; k < kDepth; ++k)
+      sums += at(product.a, firstRow + row, k) * floats64(columns[k]);
+    floats64(warp.products[row]) = sums;
   }
 }
 
