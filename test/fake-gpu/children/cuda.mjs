@@ -10,12 +10,9 @@ import {
   listDevices,
   openDevice,
   Tensor,
-  Vgg,
 } from "../../../dist/index.js";
 import { choices } from "./cuda-choices.mjs";
 import { args, caught, control, file, mode, network, shape } from "./process.mjs";
-
-const small = { imageSize: 32, numClasses: 10 };
 
 const modes = {
   ...choices,
@@ -84,8 +81,7 @@ const modes = {
   },
 
   async worker() {
-    const device = await openDevice("cuda", { deterministic: true });
-    const model = await Vgg.create("vgg11", { device, ...small });
+    const model = await network(await openDevice("cuda", { deterministic: true }));
     await model.forward(Tensor.randn(shape));
     parentPort.postMessage("ready");
     await sleep(1e6, model);
