@@ -4,13 +4,7 @@ import { once } from "node:events";
 import { closeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parentPort, Worker } from "node:worker_threads";
-import {
-  DeviceTensor,
-  diagnose,
-  listDevices,
-  openDevice,
-  Tensor,
-} from "../../../dist/index.js";
+import { DeviceTensor, diagnose, listDevices, openDevice, Tensor } from "../../../dist/index.js";
 import { choices } from "./cuda-choices.mjs";
 import { args, caught, control, file, mode, network, shape } from "./process.mjs";
 
