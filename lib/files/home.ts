@@ -10,7 +10,7 @@ export interface Machine {
   readonly home: string | undefined;
 }
 
-/** Returns the home folder by HOME or, on Windows, USERPROFILE; else the system's. */
+/** Returns the home folder from HOME or, on Windows, USERPROFILE; else the system's. */
 function homeOf({ environment, platform }: Omit<Machine, "home">): string | undefined {
   const named = platform === "win32" ? environment.USERPROFILE : environment.HOME;
   if (named && isAbsolute(named)) return named;

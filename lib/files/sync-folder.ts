@@ -1,4 +1,4 @@
-// Makes a rename in a folder last: after a crash a file has its old or its new name.
+// Writes a folder to the disk, so that a rename in it survives a crash.
 import { open } from "node:fs/promises";
 
 export async function syncFolder(folder: string): Promise<void> {

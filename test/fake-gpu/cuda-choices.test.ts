@@ -140,15 +140,19 @@ describe.skipIf(!isBuilt)("what runs a layer", () => {
     },
   );
 
-  it("keeps no second weight for a small part of a forward, and does not try again", () => {
-    const cache = { XDG_CACHE_HOME: join(scratch, "deep") };
-    const [first, again] = [run("deep", cache), run("deep", cache)];
-    for (const { stderr, result } of [first, again]) {
-      expect(stderr).toBe("");
-      expect(result).toMatchObject({ copies: 1, left: 0, misuse: 0 });
-    }
-    expect(again.result.launches).toBeLessThan(first.result.launches);
-  });
+  // The same.
+  it.skipIf(process.env.VGG_FAKE_CUDA !== undefined)(
+    "keeps no second weight for a small part of a forward, and does not try again",
+    () => {
+      const cache = { XDG_CACHE_HOME: join(scratch, "deep") };
+      const [first, again] = [run("deep", cache), run("deep", cache)];
+      for (const { stderr, result } of [first, again]) {
+        expect(stderr).toBe("");
+        expect(result).toMatchObject({ copies: 1, left: 0, misuse: 0 });
+      }
+      expect(again.result.launches).toBeLessThan(first.result.launches);
+    },
+  );
 });
 
 /** What the fake has our kernels do wrong; each is faster for it. */

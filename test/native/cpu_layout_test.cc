@@ -115,17 +115,23 @@ void winogradTilingCoversTheOutput() {
                                              {15, 4, 9, 32, 32},
                                              {4, 29, 3, 32, 32},
                                              {5, 7, 2, 32, 32}}) {
-    for (const int threads : {1, 2, 3, 4, 16, 64, 1000}) {
-      const auto tiling =
-          tileWinograd({filters, channels, 3, 3}, chooseTiles(false, height, width, images), images,
-                       kernels, threads);
-      expectCoverage(tiling, height, width);
-      // If each thread has its own blocks, no thread is idle, whatever fits into a cache.
-      if (!tiling.isShared) EXPECT(tiling.blockCount % threads == 0 && tiling.block > 1);
+    for (const bool precise : {false, true}) {
+      Conv2d conv{};
+      conv.precise = precise;
+      const WinogradTiles tiles = chooseTiles(conv, false, height, width, images);
+      EXPECT(!precise || (tiles.down.sixes == 0 && tiles.across.sixes == 0));
+      for (const int threads : {1, 2, 3, 4, 16, 64, 1000}) {
+        const auto tiling =
+            tileWinograd({filters, channels, 3, 3}, tiles, images, kernels, threads);
+        expectCoverage(tiling, height, width);
+        // If each thread has its own blocks, no thread is idle, whatever fits into a cache.
+        if (!tiling.isShared) EXPECT(tiling.blockCount % threads == 0 && tiling.block > 1);
+      }
     }
   }
   // The second layer of VGG11 has small filters and many tiles: 64 threads need not share blocks.
-  EXPECT(!tileWinograd({128, 64, 3, 3}, chooseTiles(false, 112, 112, 1), 1, kernels, 64).isShared);
+  EXPECT(!tileWinograd({128, 64, 3, 3}, chooseTiles(Conv2d{}, false, 112, 112, 1), 1, kernels, 64)
+              .isShared);
 }
 
 }  // namespace
