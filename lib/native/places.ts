@@ -5,6 +5,7 @@ import { dirname, join, resolve } from "node:path";
 import { arch, platform } from "node:process";
 import { fileURLToPath } from "node:url";
 import { version } from "../version.js";
+import { faultOfFile } from "./file.js";
 
 /** A file that may be the addon. */
 export interface Place {
@@ -93,6 +94,12 @@ function loadLiterally(name: string): unknown {
   return addon;
 }
 
+/** @throws {Error} loading the file would fail, end the process or block it */
+function checkFile(path: string): void {
+  const fault = faultOfFile(path);
+  if (fault !== undefined) throw new Error(fault);
+}
+
 /** The file that `VGG_ADDON` names. Node would run a file with another ending as JavaScript. */
 function chosen(name: string): Place {
   const path = resolve(name);
@@ -102,6 +109,7 @@ function chosen(name: string): Place {
     path: () => path,
     load() {
       if (!path.endsWith(".node")) throw new Error("Expected a file whose name ends in .node");
+      checkFile(path);
       return module.createRequire(path)(path);
     },
   };
@@ -116,7 +124,11 @@ function platforms(): string[] {
 /** A build in the package's folder. */
 function built(root: string, name: string): Place {
   const path = join(root, name, "vgg_cudnn.node");
-  return { kind: "built", name: path, path: () => path, load: () => loadLiterally(name) };
+  const load = () => {
+    checkFile(path);
+    return loadLiterally(name);
+  };
+  return { kind: "built", name: path, path: () => path, load };
 }
 
 /** The addon in a platform package. */
@@ -129,10 +141,11 @@ function prebuilt(name: string, isBundled: boolean): Place {
     name,
     path,
     load() {
-      path();
+      const file = path();
       const { version: found } = require(`${name}/package.json`) as { version?: unknown };
       // Another version may have another interface. A lock file or an override may bring one.
       if (found !== version) throw new Error(`Expected version ${version} but found ${found}`);
+      checkFile(file);
       return isBundled ? require(name) : loadLiterally(name);
     },
   };

@@ -15,10 +15,10 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { diagnose, version } from "../../lib/index.ts";
-import type { AddonReport } from "../../lib/native/addon.ts";
+import { diagnose, version } from "../../../lib/index.ts";
+import type { AddonReport } from "../../../lib/native/addon.ts";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
+const root = fileURLToPath(new URL("../../..", import.meta.url));
 const addon = diagnose().addon.path!;
 const system = `${process.platform}-${process.arch}`;
 const [first, second] =
