@@ -13,6 +13,40 @@ function haltAtExit({ halt }: NativeAddon): void {
   if (isMainThread && !process.listeners("exit").includes(halt)) process.on("exit", halt);
 }
 
+/** The names that the addon exports. The compiler compares them with the interface. */
+const names = Object.keys({
+  Places: true,
+  openCpu: true,
+  openCuda: true,
+  cudaDevices: true,
+  cudaReport: true,
+  cudaDriver: true,
+  setCudaSets: true,
+  planConvolutions: true,
+  stepCosts: true,
+  compileKernels: true,
+  poolThreads: true,
+  cpuInfo: true,
+  halt: true,
+  randomNormal: true,
+  resizeCrop: true,
+} satisfies Record<keyof NativeAddon, true>) as (keyof NativeAddon)[];
+
+/** @throws {Error} not the addon of these sources: an older build, or another package's */
+function checkAddon(value: unknown): asserts value is NativeAddon {
+  const isObject = typeof value === "object" && value !== null;
+  const addon = (isObject ? value : Object.create(null)) as Partial<NativeAddon>;
+  const isThere = (name: keyof NativeAddon) =>
+    Object.hasOwn(addon, name) && typeof addon[name] === "function";
+  const absent = names.filter((name) => !isThere(name));
+  if (absent.length === 0) return;
+  if (absent.length === names.length)
+    throw new Error("Expected the addon of vgg-cudnn but it is another one");
+  throw new Error(
+    `Expected the addon of vgg-cudnn ${version} but it is of another version: it lacks ${absent.join(", ")}`,
+  );
+}
+
 interface Loaded {
   readonly addon: NativeAddon | null;
   readonly report: AddonReport;
@@ -37,8 +71,8 @@ function load(): Loaded {
   let failure: VggError | undefined;
   for (const place of places()) {
     try {
-      const addon = place.load() as NativeAddon;
-      if (typeof addon.halt !== "function") throw new Error("Expected the addon of vgg-cudnn");
+      const addon = place.load();
+      checkAddon(addon);
       haltAtExit(addon);
       tried.push({ path: place.name, error: null });
       return { addon, report: found(place, tried), failure: undefined };

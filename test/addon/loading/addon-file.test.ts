@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
-import { diagnose } from "../../../lib/index.ts";
+import { diagnose, version } from "../../../lib/index.ts";
 import { faultOfFile } from "../../../lib/native/file.ts";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
@@ -125,5 +125,26 @@ describe("the check of the addon's file", () => {
       return performance.now() - start;
     });
     expect(Math.min(...times)).toBeLessThan(1);
+  });
+});
+
+describe("an addon of other sources", () => {
+  it("is refused with the names that it lacks, and gives no stack trace", () => {
+    const copy = Buffer.from(content);
+    for (let at = 0; ; ) {
+      at = copy.indexOf("cpuInfo\0", at);
+      if (at < 0) break;
+      copy.write("cpuInfX", at);
+    }
+    const path = file("other-version.node", copy);
+    for (const command of ["check", "doctor"]) {
+      const { status, stdout, stderr } = run(command, path);
+      const text = `${stdout}${stderr}`.replace(/\s+/g, " ");
+      expect(status).toBe(1);
+      expect(text).toContain(
+        `Expected the addon of vgg-cudnn ${version} but it is of another version: it lacks cpuInfo`,
+      );
+      expect(text).not.toContain("TypeError");
+    }
   });
 });
