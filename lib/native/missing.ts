@@ -3,7 +3,7 @@ import { existsSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { arch, platform, versions } from "node:process";
 import type { AddonReport } from "./addon.js";
-import { ownPackage } from "./places.js";
+import { installedFolder, ownPackage } from "./places.js";
 
 const requirements = "needs CMake ≥ 3.18 and a C++20 compiler";
 
@@ -57,12 +57,13 @@ export function buildCommand(): string | undefined {
 }
 
 /** Returns the platform package that the package's own package.json asks for on this system, as `npm install` takes it. */
-function installable(): string | undefined {
+function installable(): { name: string; version: string } | undefined {
   const wanted = ownPackage()?.manifest.optionalDependencies ?? {};
   const name = `@vgg-cudnn/${platform}-${arch}`;
   const libc = isMusl() ? "musl" : "gnu";
   const found = [name, `${name}-${libc}`].find((key) => Object.hasOwn(wanted, key));
-  return found && `${found}@${wanted[found]}`;
+  const version = found && wanted[found];
+  return version === undefined ? undefined : { name: found as string, version };
 }
 
 /** Says what to do about an addon that is missing. */
@@ -78,12 +79,15 @@ function advice(): string {
       "or set VGG_ADDON to the path of vgg_cudnn.node"
     );
   }
-  const name = installable();
-  if (name === undefined) return `Build it with: ${build}\n(${requirements})`;
-  return (
-    `Install it with: npm install ${name} (--omit=optional, or a lock file made elsewhere, skips it),\n` +
-    `or build it with: ${build} (${requirements})`
-  );
+  const wanted = installable();
+  if (wanted === undefined) return `Build it with: ${build}\n(${requirements})`;
+  const command = `npm install ${wanted.name}@${wanted.version}`;
+  const folder = installedFolder(wanted.name);
+  const install =
+    folder === undefined
+      ? `Install it with: ${command} (--omit=optional, or a lock file made elsewhere, skips it),`
+      : `If its file is damaged, delete the folder ${folder}\nand install it again with: ${command},`;
+  return `${install}\nor build it with: ${build} (${requirements})`;
 }
 
 /** Returns the whole message of ADDON_MISSING for a report without a file. */

@@ -131,6 +131,21 @@ function built(root: string, name: string): Place {
   return { kind: "built", name: path, path: () => path, load };
 }
 
+/**
+ * The folder of a platform package that is installed in exactly the version of this one; undefined if there is none. npm
+ * takes such a package for complete, even if its file is damaged or absent.
+ */
+export function installedFolder(name: string): string | undefined {
+  const require = module.createRequire(thisFile() ?? resolve("bundle.js"));
+  try {
+    const manifest = require.resolve(`${name}/package.json`);
+    const { version: found } = require(manifest) as { version?: unknown };
+    return found === version ? dirname(manifest) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** The addon in a platform package. */
 function prebuilt(name: string, isBundled: boolean): Place {
   // In a bundle that is no file, packages are looked for from the working directory.

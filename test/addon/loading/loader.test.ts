@@ -173,6 +173,16 @@ describe("the loader refuses", () => {
     expect(message).toContain(`\nInstall it with: npm install ${first}@${version} (`);
   });
 
+  it("a damaged platform package, and says which folder to delete before it is installed", () => {
+    const path = installPlatform(first!, version, "not an addon");
+    const { message } = load();
+    expect(message).toContain(
+      `\nIf its file is damaged, delete the folder ${dirname(path)}\nand install it again with: npm install ${first}@${version},`,
+    );
+    rmSync(path);
+    expect(load().message).toContain(`delete the folder ${dirname(path)}`);
+  });
+
   it("a broken file, an addon of another package, and a file that is no addon by its name", () => {
     installPlatform(first!, version, "not an addon");
     expect(load().message).toMatch(/^ADDON_MISSING: Expected the native addon for /);
