@@ -1,6 +1,7 @@
 // `vgg cuda install`: downloads the libraries that a GPU needs from NVIDIA's Python packages, without Python and without root.
 import { type Command, Option } from "commander";
 import { rangeError } from "../../check.js";
+import { checkPath } from "../../files/replace.js";
 import { resolveIndex } from "../../nvidia/package-index.js";
 import {
   checkPlatform,
@@ -59,6 +60,7 @@ function chosenCuda({ cuda }: Options): CudaMajor {
 
 async function chosenSet(options: Options): Promise<LibrarySet> {
   const { index, from, latest } = options;
+  if (from !== undefined) checkPath(from, "from");
   if (from !== undefined && index !== undefined)
     throw rangeError("no --from beside it", "--index", index);
   if (from !== undefined && latest) throw rangeError("no --latest beside it", "--from", from);
@@ -76,11 +78,11 @@ async function chosenSet(options: Options): Promise<LibrarySet> {
 }
 
 async function install(options: Options): Promise<void> {
+  const folder = setsFolder(options.folder);
   const set = await chosenSet(options);
   await acceptLicences(set, options.acceptLicense, !options.json);
   const progress = await downloadLine(set.name);
   const { index, from } = options;
-  const folder = setsFolder(options.folder);
   const {
     set: installed,
     wasInstalled,

@@ -5,6 +5,7 @@ import { bare, isPlainObject } from "../../check.js";
 import { cacheFolder } from "../../files/cache-folder.js";
 import { isMissing } from "../../files/errors.js";
 import { jsonOf } from "../../files/json.js";
+import { checkPath } from "../../files/replace.js";
 import { type CudaMajor, cudaOf, type LibrarySet, setName, thisPlatform } from "./set.js";
 
 /** The file in a set's folder that says what the folder holds. It is written last. */
@@ -37,9 +38,12 @@ export interface InstalledSet extends Receipt {
   readonly problem: string | null;
 }
 
-/** Returns the folder for sets: `folder`, or the one in this user's cache folder. @throws {VggError} FOLDER_UNUSABLE */
+/**
+ * Returns the folder for sets: `folder`, or the one in this user's cache folder.
+ * @throws {RangeError} `folder` is no path, such as "" @throws {VggError} FOLDER_UNUSABLE
+ */
 export function setsFolder(folder?: string): string {
-  return folder === undefined ? join(cacheFolder(), "cuda") : resolve(folder);
+  return folder === undefined ? join(cacheFolder(), "cuda") : resolve(checkPath(folder, "folder"));
 }
 
 /** Returns the text of a set's receipt. */

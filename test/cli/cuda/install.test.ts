@@ -129,6 +129,8 @@ describe("a refused installation", () => {
       "--from",
     ],
     ["--latest beside --from", ["--cuda", "13", "--latest", "--from", "."], "USAGE", "--latest"],
+    ["an empty --folder", ["--cuda", "13", "--folder", ""], "USAGE", "a path for --folder"],
+    ["an empty --from", ["--cuda", "13", "--from", ""], "USAGE", "a path for --from"],
     ["no driver and no --cuda", [], "USAGE", "Expected --cuda 12 or --cuda 13, because no driver"],
   ])("says why: %s", async (_, args, code, message) => {
     const cache = newCache();

@@ -45,6 +45,17 @@ describe("vgg cuda list --verify", () => {
   });
 });
 
+describe.each(["list", "remove"])("vgg cuda %s", (command) => {
+  it("refuses an empty --folder, which is not the working directory", async () => {
+    const { status, stdout, stderr } = await run(command, "--json", "--folder", "");
+    expect([status, stdout]).toEqual([2, ""]);
+    expect(JSON.parse(stderr).error).toMatchObject({
+      code: "USAGE",
+      message: expect.stringContaining("Expected a path for --folder but received"),
+    });
+  });
+});
+
 describe("vgg cuda remove", () => {
   it("removes the only set, or the one that is named", async () => {
     await install("13");
