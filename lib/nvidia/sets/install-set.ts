@@ -1,6 +1,6 @@
 // Installs and removes sets of NVIDIA's libraries. A set appears under its name when it is whole, and disappears at once.
 import { randomBytes } from "node:crypto";
-import { link, readdir, rename, rm, stat } from "node:fs/promises";
+import { link, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { bare } from "../../check.js";
 import type { Progress } from "../../download/download.js";
@@ -58,6 +58,18 @@ async function reuse(from: string, staging: string, set: LibrarySet): Promise<vo
     if (stats?.isFile() && stats.size === size)
       await link(join(from, to), join(staging, to)).catch(() => {}); // it is downloaded then
   }
+}
+
+/** After a failure removes the links of `reuse`, and the folder if nothing that was fetched is in it. */
+async function discardEmpty(from: string, staging: string, set: LibrarySet): Promise<void> {
+  const identity = (path: string) =>
+    stat(path, bare({ bigint: true as const })).catch(() => undefined);
+  for (const { to } of set.wheels.flatMap(({ members }) => members)) {
+    const [own, earlier] = [await identity(join(staging, to)), await identity(join(from, to))];
+    if (own !== undefined && own.ino === earlier?.ino && own.dev === earlier.dev)
+      await rm(join(staging, to)).catch(() => {});
+  }
+  await rmdir(staging).catch(() => {}); // what was fetched stays for the next call
 }
 
 /** Removes what does not belong to the set, such as files of an earlier version. */
@@ -147,6 +159,9 @@ export async function installSet(set: LibrarySet, options: InstallSetOptions): P
       from,
       signal: stop,
       onProgress,
+    }).catch(async (error) => {
+      if (await lock.isHeld().catch(() => false)) await discardEmpty(target, staging, set);
+      throw error;
     });
     await stillHeld();
     await withFile(staging, () => removeOthers(staging, set));

@@ -182,6 +182,36 @@ describe("a refused installation", () => {
     expect(later.stderr).not.toContain("licences");
   });
 
+  it.each<[string, string[], string, NodeJS.ProcessEnv]>([
+    ["a folder of wheels that is not there", ["--from", "/nope"], "OFFLINE", {}],
+    ["a folder without the wheels", ["--from", scratch], "OFFLINE", {}],
+    ["no network", ["--index", "http://127.0.0.1:9/"], "OFFLINE", { VGG_OFFLINE: "1" }],
+    ["an index that is none", ["--index", "http://[::1"], "USAGE", {}],
+    ["an index that has no packages", ["--index", "NONE"], "DOWNLOAD_FAILED", {}],
+  ])("leaves nothing unfinished: %s", async (_, args, code, more) => {
+    await using empty = await new IndexServer([]).start();
+    const cache = newCache();
+    const given = args.map((each) => (each === "NONE" ? empty.index : each));
+    const all = ["install", "--cuda", "13", "--accept-license", "--json", ...given];
+    const { stderr } = await vgg(program, all, environment(cache, more));
+    expect(json(stderr).error.code).toBe(code);
+    const list = await vgg(program, ["list", "--json"], environment(cache));
+    expect(json(list.stdout)).toMatchObject({ sets: [], unfinished: [] });
+    expect(existsSync(setsOf(cache)) ? readdirSync(setsOf(cache)) : []).toEqual([]);
+  });
+
+  it("beside a damaged set leaves that set alone", async () => {
+    const cache = newCache();
+    expect((await vgg(program, install(), environment(cache))).status).toBe(0);
+    const folder = join(setsOf(cache), "cu13-9.28.1.4");
+    unlinkSync(join(folder, "libnvrtc.so.13"));
+    const names = readdirSync(folder);
+    const args = ["install", "--cuda", "13", "--accept-license", "--from", "/nope"];
+    expect((await vgg(program, args, environment(cache))).status).toBe(1);
+    expect(readdirSync(setsOf(cache))).toEqual(["cu13-9.28.1.4"]);
+    expect(readdirSync(folder)).toEqual(names);
+  });
+
   it("on a full disk fetches nothing", async () => {
     const size = 2 ** 34; // of each of 2,000 files
     const files = Array.from({ length: 2000 }, (_, i) => `lib/${i}.so ${"0".repeat(64)} ${size}`);
