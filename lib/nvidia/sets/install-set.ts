@@ -179,20 +179,18 @@ export async function installSet(set: LibrarySet, options: InstallSetOptions): P
 
 /**
  * Removes a set and what an unfinished installation of it left. Processes that have loaded its libraries keep them on Linux.
- * @returns whether there was anything to remove
  * @throws {VggError} FOLDER_UNUSABLE: also if Windows keeps the files, because a process uses them
  */
 export async function removeSet(
   folder: string,
   name: string,
   onWait: () => void = () => {},
-): Promise<boolean> {
-  return underLock(lockOf(folder, name), undefined, onWait, async () => {
+): Promise<void> {
+  await underLock(lockOf(folder, name), undefined, onWait, async () => {
     await withFile(join(folder, name), () => moveAside(folder, name));
     const paths = (await leftovers(folder)).filter(([owner]) => owner === name);
     for (const [, path] of paths) await withFile(path, () => rm(path, recursive));
     await syncFolder(folder);
-    return paths.length > 0;
   });
 }
 
