@@ -26,8 +26,9 @@ async function remove(set: string | undefined, options: Options): Promise<void> 
   if (set === undefined && names.length > 1)
     throw new RangeError(`Expected one of ${names.join(", ")} for SET, because there are several`);
   const name = set ?? names[0];
-  if (name === undefined || !names.includes(name)) {
-    const there = names.length === 0 ? "and it has none" : `which are ${names.join(", ")},`;
+  if (name === undefined) throw new RangeError(`Expected a set in ${folder}, but it has none`);
+  if (!names.includes(name)) {
+    const there = names.length === 0 ? "and it has none," : `which are ${names.join(", ")},`;
     throw rangeError(`a set in ${folder}, ${there}`, "SET", set);
   }
   let isSaid = false;

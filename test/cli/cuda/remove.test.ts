@@ -86,9 +86,16 @@ describe("vgg cuda remove", () => {
   );
 
   it("says so if there is none", async () => {
+    const none = `Expected a set in ${setsOf(cache)}, `;
     const { status, stderr } = await run("remove");
-    expect(status).toBe(2);
-    expect(stderr).toMatch(/Expected a set in .*, and it has none for SET/);
+    expect([status, stderr]).toEqual([2, `vgg: ${none}but it has none\n`]);
+    const json = await run("remove", "--json");
+    expect(JSON.parse(json.stderr)).toEqual({
+      error: { code: "USAGE", message: `${none}but it has none` },
+    });
+    const named = await run("remove", "cu13-9.28.1.4");
+    expect(named.status).toBe(2);
+    expect(named.stderr).toContain(`${none}and it has none, for SET but received`);
   });
 
   it.each([
