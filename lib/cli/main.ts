@@ -104,7 +104,9 @@ async function main(): Promise<void> {
     await program.parseAsync();
   } catch (error) {
     const isHelp = error instanceof CommanderError && error.exitCode === 0;
-    process.exitCode = isHelp ? 0 : report(error);
+    // `vgg cuda` alone: its help is on stderr, and says what the usage is.
+    const isUsage = error instanceof CommanderError && error.code === "commander.help";
+    process.exitCode = isHelp ? 0 : isUsage ? 2 : report(error);
   }
 }
 

@@ -118,6 +118,18 @@ describe("vgg cuda install", () => {
   });
 });
 
+describe("vgg cuda without a command", () => {
+  it("prints its help on stderr and nothing else, and fails", async () => {
+    const { status, stdout, stderr } = await vgg(program, [], environment(newCache()));
+    expect([status, stdout]).toEqual([2, ""]);
+    expect(stderr).toMatch(/^Usage: vgg cuda /);
+    expect(stderr).toContain("install, list and remove NVIDIA's libraries");
+    expect(stderr).not.toContain("outputHelp");
+    const help = await vgg(program, ["--help"], environment(newCache()));
+    expect([help.status, help.stdout, help.stderr]).toEqual([0, stderr, ""]);
+  });
+});
+
 describe("a refused installation", () => {
   it.each<[string, string[], string, string]>([
     ["an unknown CUDA", ["--cuda", "14"], "USAGE", "Allowed choices are 12, 13"],
