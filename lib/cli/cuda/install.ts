@@ -44,21 +44,24 @@ export function installCommand(): Command {
     .action(install);
 }
 
+/** Says something about the set that does not prevent its installation. */
+type Warn = (text: string) => void;
+
 /** Returns the CUDA major to install, and says if this machine's driver cannot run it. */
-function chosenCuda({ cuda }: Options): CudaMajor {
+function chosenCuda({ cuda }: Options, warn: Warn): CudaMajor {
   const driver = findDriver();
   if (cuda === undefined) return cudaOfDriver(driver);
   const major = cuda === "12" ? 12 : 13;
   if (driver.version > 0 && driver.version < major * 1000) {
     const version = shownVersion(driver.version);
-    writeError(
-      `vgg: this machine's driver runs ${version} at most, so it cannot use libraries for CUDA ${cuda}\n`,
+    warn(
+      `this machine's driver runs ${version} at most, so it cannot use libraries for CUDA ${cuda}`,
     );
   }
   return major;
 }
 
-async function chosenSet(options: Options): Promise<LibrarySet> {
+async function chosenSet(options: Options, warn: Warn): Promise<LibrarySet> {
   const { index, from, latest } = options;
   if (from !== undefined) checkPath(from, "from");
   if (from !== undefined && index !== undefined)
@@ -66,20 +69,25 @@ async function chosenSet(options: Options): Promise<LibrarySet> {
   if (from !== undefined && latest) throw rangeError("no --latest beside it", "--from", from);
   checkPlatform();
   if (index !== undefined) await resolveIndex({ index });
-  const cuda = chosenCuda(options);
+  const cuda = chosenCuda(options, warn);
   const tested = testedSet(cuda);
   if (!latest) return tested;
   const newest = await latestSet(cuda, { index });
   const files = (set: LibrarySet) => set.wheels.map(({ file }) => file).join();
   if (files(newest) === files(tested)) return tested;
   const packages = newest.wheels.map(({ name, version }) => `${name} ${version}`).join(", ");
-  writeError(`vgg: ${packages}: no test of this package has seen these versions\n`);
+  warn(`${packages}: no test of this package has seen these versions`);
   return newest;
 }
 
 async function install(options: Options): Promise<void> {
   const folder = setsFolder(options.folder);
-  const set = await chosenSet(options);
+  // With --json they are in the result, because an error must be the only line on stderr.
+  const warnings: string[] = [];
+  const set = await chosenSet(options, (text) => {
+    if (options.json) warnings.push(text);
+    else writeError(`vgg: ${text}\n`);
+  });
   await acceptLicences(set, options.acceptLicense, !options.json);
   const progress = await downloadLine(set.name);
   const { index, from } = options;
@@ -100,5 +108,5 @@ async function install(options: Options): Promise<void> {
     writeError(`vgg: ${name} ${did}, ${gigabytes(bytes)}\n`);
   }
   const report = { name, cuda, folder: installed.folder, packages, bytes, isTested };
-  print(options, { ...report, wasInstalled, receivedBytes }, () => installed.folder);
+  print(options, { ...report, wasInstalled, receivedBytes, warnings }, () => installed.folder);
 }

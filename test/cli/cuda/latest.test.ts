@@ -53,14 +53,28 @@ describe("vgg cuda install --latest", () => {
     await using index = await new IndexServer([...newer, ...tested, ...early]).start();
     const cache = newCache();
     const { status, stdout, stderr } = await vgg(program, args(index.index), environment(cache));
-    expect(stderr).toContain("nvidia-cudnn-cu13 9.100.0.1");
-    expect(stderr).toContain("no test of this package has seen these versions");
-    expect(status).toBe(0);
+    expect([status, stderr]).toEqual([0, ""]);
     const name = "cu13-9.100.0.1-13.10.0.20-13.5.37";
-    expect(JSON.parse(stdout)).toMatchObject({ name, isTested: false, wasInstalled: false });
+    const warning =
+      "nvidia-cudnn-cu13 9.100.0.1, nvidia-cublas 13.10.0.20, nvidia-cuda-nvrtc 13.5.37: no test of this package has seen these versions";
+    expect(JSON.parse(stdout)).toMatchObject({
+      ...{ name, isTested: false, wasInstalled: false },
+      warnings: [warning],
+    });
+    const plain = args(index.index).filter((each) => each !== "--json");
+    expect((await vgg(program, plain, environment(cache))).stderr).toContain(`vgg: ${warning}\n`);
     const list = await vgg(program, ["list", "--verify", "--json"], environment(cache));
     expect(JSON.parse(list.stdout).sets).toMatchObject([{ name, isTested: false, problem: null }]);
     expect(existsSync(join(setsOf(cache), name, "libcudnn_adv.so.9"))).toBe(false);
+  });
+
+  it("with --json writes nothing but the error on stderr", async () => {
+    const newer = makeWheels(13, ["9.100.0.1", "13.10.0.20", "13.5.37"]);
+    await using index = await new IndexServer(newer).start();
+    const env = environment(newCache());
+    const given = args(index.index).filter((each) => each !== "--accept-license");
+    const { status, stderr } = await vgg(program, given, env);
+    expect([status, JSON.parse(stderr).error.code]).toEqual([2, "USAGE"]);
   });
 
   it("gives a set of post-releases a name that list and the loader find", async () => {
