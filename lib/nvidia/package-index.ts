@@ -146,11 +146,36 @@ function proxiesOf(settings: PipSettings, environment: Environment): Connection 
   return { httpProxy: proxy, httpsProxy: proxy, noProxy: "" };
 }
 
+/** pip's timeout in ms. @throws {RangeError} it is no number above 0 */
+function timeoutOf(settings: PipSettings): number | undefined {
+  const key = settings.has("timeout") ? "timeout" : "default-timeout";
+  const setting = settings.get(key);
+  if (setting === undefined) return undefined;
+  const seconds = Number(setting.value);
+  if (!(seconds > 0))
+    throw rangeError("a number of seconds above 0", titleOf(setting, key), setting.value);
+  return Math.min(seconds * 1000, 86_400_000);
+}
+
+/** Checks that pip may use an index. @throws {VggError} OFFLINE @throws {RangeError} neither yes nor no */
+function checkMayUseIndex(settings: PipSettings): void {
+  const setting = settings.get("no-index");
+  if (setting === undefined) return;
+  const title = titleOf(setting, "no-index");
+  const isForbidden = isOn(setting);
+  if (isForbidden === undefined) throw rangeError("true or false", title, setting.value);
+  if (!isForbidden) return;
+  throw new VggError(
+    "OFFLINE",
+    `pip is told to use no package index (${title}); choose one with --index, or give a folder with the wheels with --from`,
+  );
+}
+
 /**
  * Finds the package index. Reads files and the environment, and uses no network.
  * @param options.index what `--index` gives; pip's own certificates and proxy are used with it, its indexes are not
  * @param options.environment default `process.env`
- * @throws {TypeError|RangeError} an address that is not http or https
+ * @throws {TypeError|RangeError} an address that is not http or https, or a setting of pip's without a meaning
  * @throws {VggError} FOLDER_UNUSABLE: a file of pip's that cannot be read; OFFLINE: pip is told to use no index
  */
 export async function resolveIndex(
@@ -164,15 +189,8 @@ export async function resolveIndex(
     index === undefined
       ? addressesOf(settings)
       : { addresses: [addressOf(index, "index")], chosenBy: "--index" };
-  const none = settings.get("no-index");
-  if (index === undefined && isOn(none)) {
-    throw new VggError(
-      "OFFLINE",
-      `pip is told to use no package index (${titleOf(none!, "no-index")}); choose one with --index, or give a folder with the wheels with --from`,
-    );
-  }
-  const seconds = Number((settings.get("timeout") ?? settings.get("default-timeout"))?.value);
-  const timeoutMs = seconds > 0 ? Math.min(seconds * 1000, 86_400_000) : undefined;
+  if (index === undefined) checkMayUseIndex(settings);
+  const timeoutMs = timeoutOf(settings);
   const ca = await readCertificates(settings, environment);
   return new PackageIndex(addresses, chosenBy, {
     timeoutMs,

@@ -121,9 +121,10 @@ export async function readPipSettings(
   return all;
 }
 
-/** Whether a setting says yes, as pip reads it. */
-export function isOn(setting: Setting | undefined): boolean {
-  return /^(1|true|yes|on|y|t)$/i.test(setting?.value ?? "");
+/** Whether a setting says yes, as pip reads it. Undefined if it says neither yes nor no. */
+export function isOn({ value }: Setting): boolean | undefined {
+  if (/^(1|true|yes|on|y|t)$/i.test(value)) return true;
+  return /^(0|false|no|off|n|f)$/i.test(value) ? false : undefined;
 }
 
 /** A path in a setting, with ~ expanded. */

@@ -207,6 +207,11 @@ describe("the index", () => {
       message: expect.stringContaining("PIP_NO_INDEX"),
     });
     expect((await resolveIndex({ index: "https://a/", environment })).shown).toHaveLength(1);
+    const may = { environment: without({ PIP_NO_INDEX: "off" }) };
+    expect((await resolveIndex(may)).shown).toEqual(usualIndexes);
+    await expect(resolveIndex({ environment: without({ PIP_NO_INDEX: "maybe" }) })).rejects.toThrow(
+      'Expected true or false for PIP_NO_INDEX but received "maybe"',
+    );
   });
 });
 
@@ -248,7 +253,14 @@ describe("certificates, proxies and times", () => {
       (await resolveIndex({ environment: without(more) })).timeoutMs;
     expect(await of({ PIP_TIMEOUT: "7" })).toBe(7000);
     expect(await of({ PIP_DEFAULT_TIMEOUT: "1.5" })).toBe(1500);
-    expect(await of({ PIP_TIMEOUT: "soon" })).toBeUndefined();
+    await expect(of({ PIP_TIMEOUT: "soon" })).rejects.toThrow(
+      'Expected a number of seconds above 0 for PIP_TIMEOUT but received "soon"',
+    );
+    const file = write("timeout.conf", "[global]\ntimeout = 0\n");
+    const own = { HOME: home, PIP_CONFIG_FILE: file };
+    await expect(resolveIndex({ environment: environment(own) })).rejects.toThrow(
+      `for timeout in ${file} but received "0"`,
+    );
   });
 });
 
