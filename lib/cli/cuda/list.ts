@@ -9,6 +9,7 @@ import { unfinishedSets } from "../../nvidia/sets/install-set.js";
 import { type InstalledSet, listSets, setsFolder } from "../../nvidia/sets/installed.js";
 import { command, type OutputOptions, print } from "../options.js";
 import { textTable } from "../table.js";
+import { atFolder, continuationOf, firstInstall, repairOf } from "./advice.js";
 import { gigabytes } from "./text.js";
 
 interface Options extends OutputOptions {
@@ -69,14 +70,9 @@ async function list(options: Options): Promise<void> {
   }
   const unfinished = await unfinishedSets(folder);
   print(options, { folder, sets: rows, unfinished }, () =>
-    describe(folder, rows, { unfinished, changed, at: atFolder(options) }),
+    describe(folder, rows, { unfinished, changed, at: atFolder(options.folder) }),
   );
   if (rows.some(({ problem }) => problem !== null)) process.exitCode = 1;
-}
-
-/** The option that leads a further command to the same folder. */
-function atFolder({ folder }: Options): string {
-  return folder === undefined ? "" : ` --folder ${folder}`;
 }
 
 /** @param more.changed sets that `vgg cuda install` takes for whole, because only the content of a file is wrong */
@@ -90,10 +86,8 @@ function describe(
   },
 ): string {
   const { unfinished, changed, at } = more;
-  const install = `npx vgg-cudnn cuda install${at}`;
-  const removal = (name: string) => `npx vgg-cudnn cuda remove ${name}${at}`;
   const lines: string[] = [];
-  if (rows.length === 0) lines.push(`no set in ${folder}; install one with: ${install}`);
+  if (rows.length === 0) lines.push(`no set in ${folder}; install one with: ${firstInstall(at)}`);
   else {
     const cells = rows.map((row) => [
       ...[row.name, row.problem === null ? "whole" : "damaged", row.isTested ? "yes" : "no"],
@@ -103,12 +97,9 @@ function describe(
   }
   for (const { name, problem } of rows) {
     if (problem === null) continue;
-    const first = changed.has(name) ? `remove it with: ${removal(name)}, then ` : "";
-    lines.push(`${name}: ${problem}; ${first}install it anew with: ${install}`);
+    lines.push(`${name}: ${problem}; ${repairOf(name, at, changed.has(name))}`);
   }
   for (const { name, bytes } of unfinished)
-    lines.push(
-      `${name}: not finished, ${gigabytes(bytes)}; ${install} goes on, ${removal(name)} removes it`,
-    );
+    lines.push(`${name}: not finished, ${gigabytes(bytes)}; ${continuationOf(name, at)}`);
   return lines.join("\n");
 }

@@ -118,18 +118,6 @@ describe("vgg cuda install", () => {
   });
 });
 
-describe("vgg cuda without a command", () => {
-  it("prints its help on stderr and nothing else, and fails", async () => {
-    const { status, stdout, stderr } = await vgg(program, [], environment(newCache()));
-    expect([status, stdout]).toEqual([2, ""]);
-    expect(stderr).toMatch(/^Usage: vgg cuda /);
-    expect(stderr).toContain("install, list and remove NVIDIA's libraries");
-    expect(stderr).not.toContain("outputHelp");
-    const help = await vgg(program, ["--help"], environment(newCache()));
-    expect([help.status, help.stdout, help.stderr]).toEqual([0, stderr, ""]);
-  });
-});
-
 describe("a refused installation", () => {
   it.each<[string, string[], string, string]>([
     ["an unknown CUDA", ["--cuda", "14"], "USAGE", "Allowed choices are 12, 13"],
@@ -192,36 +180,6 @@ describe("a refused installation", () => {
     const later = await vgg(program, without, environment(cache));
     expect(later.status).toBe(0);
     expect(later.stderr).not.toContain("licences");
-  });
-
-  it.each<[string, string[], string, NodeJS.ProcessEnv]>([
-    ["a folder of wheels that is not there", ["--from", "/nope"], "OFFLINE", {}],
-    ["a folder without the wheels", ["--from", scratch], "OFFLINE", {}],
-    ["no network", ["--index", "http://127.0.0.1:9/"], "OFFLINE", { VGG_OFFLINE: "1" }],
-    ["an index that is none", ["--index", "http://[::1"], "USAGE", {}],
-    ["an index that has no packages", ["--index", "NONE"], "DOWNLOAD_FAILED", {}],
-  ])("leaves nothing unfinished: %s", async (_, args, code, more) => {
-    await using empty = await new IndexServer([]).start();
-    const cache = newCache();
-    const given = args.map((each) => (each === "NONE" ? empty.index : each));
-    const all = ["install", "--cuda", "13", "--accept-license", "--json", ...given];
-    const { stderr } = await vgg(program, all, environment(cache, more));
-    expect(json(stderr).error.code).toBe(code);
-    const list = await vgg(program, ["list", "--json"], environment(cache));
-    expect(json(list.stdout)).toMatchObject({ sets: [], unfinished: [] });
-    expect(existsSync(setsOf(cache)) ? readdirSync(setsOf(cache)) : []).toEqual([]);
-  });
-
-  it("beside a damaged set leaves that set alone", async () => {
-    const cache = newCache();
-    expect((await vgg(program, install(), environment(cache))).status).toBe(0);
-    const folder = join(setsOf(cache), "cu13-9.28.1.4");
-    unlinkSync(join(folder, "libnvrtc.so.13"));
-    const names = readdirSync(folder);
-    const args = ["install", "--cuda", "13", "--accept-license", "--from", "/nope"];
-    expect((await vgg(program, args, environment(cache))).status).toBe(1);
-    expect(readdirSync(setsOf(cache))).toEqual(["cu13-9.28.1.4"]);
-    expect(readdirSync(folder)).toEqual(names);
   });
 
   it("on a full disk fetches nothing", async () => {

@@ -37,7 +37,7 @@ describe("vgg cuda list --verify", () => {
     const text = (await run("list", "--verify", "--folder", setsOf(cache))).stdout;
     const at = ` --folder ${setsOf(cache)}`;
     expect(text).toContain(
-      `; remove it with: npx vgg-cudnn cuda remove cu13-9.28.1.4${at}, then install it anew with: npx vgg-cudnn cuda install${at}`,
+      `; remove it with: npx vgg-cudnn cuda remove cu13-9.28.1.4${at}, then install it anew with: npx vgg-cudnn cuda install --cuda 13${at}`,
     );
     expect((await run("remove", "cu13-9.28.1.4")).status).toBe(0);
     expect((await install("13")).status).toBe(0);
