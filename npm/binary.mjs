@@ -8,10 +8,17 @@ function llvm(tool, args, file) {
     encoding: "utf8",
     maxBuffer: 2 ** 30,
   });
-  if (error?.code === "ENOENT")
-    throw new ToolError(`Expected ${tool} in PATH. On Debian: apt install llvm`);
+  if (error?.code === "ENOENT") throw missing(tool);
   if (error) throw error;
   return status === 0 ? stdout : undefined;
+}
+
+const missing = (tool) => new ToolError(`Expected ${tool} in PATH. On Debian: apt install llvm`);
+
+/** @throws {ToolError} without LLVM's tools. A build calls it first, because only its end inspects the file. */
+export function requireLlvm() {
+  for (const tool of ["llvm-readobj", "llvm-objdump"])
+    if (spawnSync(tool, ["--version"]).error !== undefined) throw missing(tool);
 }
 
 /** The blocks of a kind in the output of llvm-readobj: what is between `KIND {` and its end. */

@@ -1,19 +1,12 @@
 // `npm run build:prebuilt [PLATFORM…]`: builds the addon for the platforms of platforms.json on one Linux machine, and inspects each file.
 // The results are build/prebuilt/PLATFORM/vgg_cudnn.node. docs/prebuilt.md describes it.
 import { spawnSync } from "node:child_process";
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
+import { requireLlvm } from "./binary.mjs";
 import { inspect, recordSize, table } from "./inspect.mjs";
 import { platforms, platformsNamed, root, runMain, ToolError } from "./tools.mjs";
 import { findZig } from "./zig.mjs";
@@ -96,11 +89,10 @@ function build(platform, zig) {
   return join(work, "vgg_cudnn.node");
 }
 
-/** Builds and inspects one platform's addon. @returns what the inspection found */
+/** Builds and inspects one platform's addon. An earlier result stays until the new one is whole. @returns what the inspection found */
 function make(platform, zig, isRecording) {
   const start = performance.now();
   const result = join(root, "build/prebuilt", platform, "vgg_cudnn.node");
-  rmSync(result, { force: true });
   const built = build(platform, zig);
   if (isRecording) recordSize(platform, built);
   const found = inspect(platform, built);
@@ -126,6 +118,7 @@ function main() {
   });
   const names = platformsNamed(positionals);
   requireCmake();
+  requireLlvm();
   const zig = findZig();
   const found = names.map((name) => make(name, zig, values["record-sizes"]));
   console.log(table(found));

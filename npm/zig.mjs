@@ -1,7 +1,7 @@
 // The compiler of the prebuilt addons: Zig of the version in zig-requirements.txt, from PyPI into .cache/zig, checked by its hash.
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { root, ToolError } from "./tools.mjs";
 
@@ -30,8 +30,9 @@ function executableIn(environment) {
   throw new ToolError(`Expected Zig in ${environment}. Remove the folder and try again`);
 }
 
-/** The path in VGG_ZIG, if Zig there has the right version. */
-function named(path) {
+/** The path in VGG_ZIG, if Zig there has the right version. CMake runs it in other folders, so a relative path becomes absolute. */
+function named(given) {
+  const path = given.includes("/") ? resolve(given) : given;
   const { error, stdout } = spawnSync(path, ["version"], { encoding: "utf8" });
   const version = stdout?.trim();
   if (error === undefined && version === zigVersion) return path;

@@ -6,11 +6,13 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
@@ -63,8 +65,19 @@ describe.skipIf(!existsSync(source) || process.platform === "win32")(
       });
     });
 
-    it("says that Python is missing", () => {
+    it("says that LLVM's tools are missing before it builds anything", () => {
       command("cmake", "exit 0");
+      for (const name of ["llvm-readobj", "llvm-objdump"]) {
+        expect(prebuild([])).toEqual({
+          status: 1,
+          stdout: "",
+          stderr: `prebuild: Expected ${name} in PATH. On Debian: apt install llvm`,
+        });
+        command(name, "exit 0");
+      }
+    });
+
+    it("says that Python is missing", () => {
       const { status, stderr } = prebuild(["linux-x64-gnu"]);
       expect(stderr).toMatch(
         /^prebuild: Expected Python 3 with venv, .*apt install python3-venv \(.*ENOENT\)$/,
@@ -73,7 +86,6 @@ describe.skipIf(!existsSync(source) || process.platform === "win32")(
     });
 
     it("says that pip failed, and installs anew in the next run", () => {
-      command("cmake", "exit 0");
       const python = `#!/bin/sh\nif [ "$2" = venv ]; then /bin/mkdir -p "$3/bin" && /bin/cp "$0" "$3/bin/python3"; exit; fi\necho THESE PACKAGES DO NOT MATCH THE HASHES >&2; exit 1`;
       command("python3", python);
       for (let run = 0; run < 2; run++) {
@@ -87,7 +99,6 @@ describe.skipIf(!existsSync(source) || process.platform === "win32")(
     });
 
     it("refuses a VGG_ZIG of another version, and one that does not run", () => {
-      command("cmake", "exit 0");
       const zig = command("zig", "echo 0.13.0");
       const { status, stderr } = prebuild([], { VGG_ZIG: zig });
       expect(stderr).toMatch(
@@ -95,6 +106,25 @@ describe.skipIf(!existsSync(source) || process.platform === "win32")(
       );
       expect(status).toBe(1);
       expect(prebuild([], { VGG_ZIG: join(bin, "none") }).stderr).toMatch(/but received .*ENOENT$/);
+    });
+
+    it("gives CMake an absolute path for a relative VGG_ZIG, and keeps an earlier result if the build fails", () => {
+      command("cmake", `case "$1" in --version) ;; *) exit 1;; esac`);
+      const version = /==(\S+)/.exec(
+        readFileSync(join(source, "zig-requirements.txt"), "utf8"),
+      )![1];
+      command("zig", `echo ${version}`);
+      const modules = join(folder, "node_modules");
+      if (!existsSync(modules)) symlinkSync(join(source, "../node_modules"), modules);
+      const built = join(folder, "build/prebuilt/linux-x64-gnu");
+      mkdirSync(built, { recursive: true });
+      writeFileSync(join(built, "vgg_cudnn.node"), "earlier");
+      const path = relative(process.cwd(), join(bin, "zig"));
+      const { status, stderr } = prebuild(["linux-x64-gnu"], { VGG_ZIG: path });
+      expect(stderr).toBe("prebuild: cmake -S ended with status 1");
+      expect(status).toBe(1);
+      expect(readFileSync(join(built, "work/tools/c++"), "utf8")).toContain(`exec '${bin}/zig' `);
+      expect(readFileSync(join(built, "vgg_cudnn.node"), "utf8")).toBe("earlier");
     });
   },
 );
