@@ -38,12 +38,19 @@ has_setup() { [ -d node_modules ] && [ -x dist/cli/main.js ] && [ -e build/Relea
 has_prebuilt() { [ -e build/prebuilt/linux-x64-gnu/vgg_cudnn.node ]; }
 has_bench_peers() { [ bench/node_modules/.package-lock.json -nt bench/package-lock.json ]; }
 
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
 # debian COMMAND PACKAGE...: installs packages unless the command, or the file of this path, is there.
 debian() {
-  local sudo=()
-  [ "$(id -u)" -eq 0 ] || sudo=(sudo)
   command -v "$1" >/dev/null || [ -e "$1" ] ||
-    { "${sudo[@]}" apt-get update -q && "${sudo[@]}" apt-get install -qy --no-install-recommends "${@:2}"; } >/dev/null
+    { as_root apt-get update -q && as_root apt-get install -qy --no-install-recommends "${@:2}"; } >/dev/null
+}
+
+# debian_knows PACKAGE: fetches apt's list of packages unless apt knows where to download the package.
+debian_knows() {
+  apt-get download --print-uris "$1" >/dev/null 2>&1 || as_root apt-get update -q >/dev/null
 }
 
 # readme_line N: runs line N of README's first sh block unchanged.
@@ -110,7 +117,7 @@ prebuilt() {
 platforms() {
   local others=(linux-x64-musl linux-arm64-gnu win32-x64)
   debian llvm-readobj llvm && debian wine wine wine64 && debian qemu-aarch64 qemu-user &&
-    debian /usr/aarch64-linux-gnu/lib/libstdc++.so.6 libc6-arm64-cross libstdc++6-arm64-cross || return
+    debian /usr/aarch64-linux-gnu/lib/libstdc++.so.6 libc6-arm64-cross libstdc++6-arm64-cross && debian_knows musl || return
   npm run build:prebuilt "${others[@]}" && npm run test:prebuilt linux-x64-gnu "${others[@]}"
 }
 

@@ -19,12 +19,12 @@ import { must } from "./programs.mjs";
 /** Debian 13's package. Debian 12 has 1.2.3, and Node needs relocations that musl knows from 1.2.4 on. */
 const pinned = {
   file: "musl_1.2.5-3_amd64.deb",
-  sha256: "4288deaf14438e6c237491be45f10e3e7badb2e723cedfb08ff1fe687b646c84",
+  hash: "SHA256:4288deaf14438e6c237491be45f10e3e7badb2e723cedfb08ff1fe687b646c84",
 };
 /** The sources of the same version. */
 const source = {
   file: "musl_1.2.5.orig.tar.gz",
-  sha256: "a9a118bbe84d8764da0ea0d28b3ab3fae8477fc7e4085d90102b8596fc7c75e4",
+  hash: "SHA256:a9a118bbe84d8764da0ea0d28b3ab3fae8477fc7e4085d90102b8596fc7c75e4",
 };
 const oldest = [1, 2, 4];
 
@@ -37,25 +37,27 @@ export function isNewEnough(file) {
 
 /**
  * Chooses the package from the line that `apt-get download --print-uris musl` prints.
- * @returns the `uri` and the `sha256` of apt's own package if it is new enough, else of the pinned one beside it
+ * @returns the `uri` and the `hash` of apt's own package if it is new enough, else of the pinned one beside it
  * @throws {ToolError} if the line has another form
  */
 export function choosePackage(line) {
-  const [, uri, file, sha256] = /^'([^']+)' (\S+) \d+ SHA256:([0-9a-f]{64})$/m.exec(line) ?? [];
+  const [, uri, file, hash] =
+    /^'([^']+)' (\S+) \d+ (SHA256:[0-9a-f]{64}|SHA512:[0-9a-f]{128})$/m.exec(line) ?? [];
   if (uri === undefined)
     throw new ToolError("Expected apt to know the package musl; run: apt-get update");
-  if (isNewEnough(file)) return { uri, sha256 };
-  return { uri: new URL(pinned.file, uri).href, sha256: pinned.sha256 };
+  if (isNewEnough(file)) return { uri, hash };
+  return { uri: new URL(pinned.file, uri).href, hash: pinned.hash };
 }
 
 /** Fetches a file that lies beside apt's package of musl. */
-function download({ uri, sha256 }, target) {
-  must("/usr/lib/apt/apt-helper", ["download-file", uri, target, `SHA256:${sha256}`], {
-    otherwise: `Expected apt to fetch ${uri} with the hash ${sha256}`,
+function download({ uri, hash }, target) {
+  must("/usr/lib/apt/apt-helper", ["download-file", uri, target, hash], {
+    otherwise: `Expected apt to fetch ${uri} with the hash ${hash}`,
   });
-  const found = createHash("sha256").update(readFileSync(target)).digest("hex");
-  if (found !== sha256)
-    throw new ToolError(`Expected the hash ${sha256} of ${uri} but received ${found}`);
+  const [name, digest] = hash.split(":");
+  const found = createHash(name).update(readFileSync(target)).digest("hex");
+  if (found !== digest)
+    throw new ToolError(`Expected the hash ${hash} of ${uri} but received ${found}`);
 }
 
 const aptLine = () =>

@@ -60,20 +60,22 @@ describe.runIf(hasTools && process.platform === "linux" && process.arch === "x64
 );
 
 describe.runIf(hasTools)("musl's package", () => {
-  const sha256 = "0123456789abcdef".repeat(4);
-  const line = (file: string) =>
-    `'https://example.org/pool/m/musl/${file}' ${file} 1 SHA256:${sha256}`;
+  const digits = "0123456789abcdef";
+  const hashes = [`SHA256:${digits.repeat(4)}`, `SHA512:${digits.repeat(8)}`];
+  const line = (file: string, hash = hashes[0]) =>
+    `'https://example.org/pool/m/musl/${file}' ${file} 1 ${hash}`;
 
   it("is apt's own if Node starts with it", () => {
     const file = "musl_1.2.4-2_amd64.deb";
     const uri = `https://example.org/pool/m/musl/${file}`;
-    expect(choosePackage(`${line(file)}\n`)).toEqual({ uri, sha256 });
+    for (const hash of hashes)
+      expect(choosePackage(`${line(file, hash)}\n`)).toEqual({ uri, hash });
   });
 
   it("is Debian 13's in the same folder if apt's own is too old", () => {
     expect(choosePackage(line("musl_1.2.3-1_amd64.deb"))).toEqual({
       uri: expect.stringMatching(/^https:\/\/example\.org\/pool\/m\/musl\/musl_1\.2\.5-/),
-      sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+      hash: expect.stringMatching(/^SHA256:[0-9a-f]{64}$/),
     });
   });
 
