@@ -14,6 +14,11 @@ export class ToolError extends Error {}
 /** An error in the command line. Its command ends with status 2. */
 export class UsageError extends ToolError {}
 
+/** The end of a command that a signal, such as Ctrl+C, has stopped. Its command ends with status 130. */
+export class Interrupted extends Error {
+  message = "interrupted";
+}
+
 /** @returns the platforms of these names, each once, or all if there is no name. @throws {UsageError} for an unknown name */
 export function platformsNamed(names) {
   const unknown = names.filter((name) => !Object.hasOwn(platforms, name));
@@ -30,8 +35,9 @@ export async function runMain(name, main) {
     process.exitCode = (await main()) ?? 0;
   } catch (error) {
     const isUsage = error instanceof UsageError || error.code?.startsWith("ERR_PARSE_ARGS");
-    if (!isUsage && !(error instanceof ToolError)) throw error;
+    const isInterrupted = error instanceof Interrupted;
+    if (!isUsage && !isInterrupted && !(error instanceof ToolError)) throw error;
     console.error(`${name}: ${error.message}`);
-    process.exitCode = isUsage ? 2 : 1;
+    process.exitCode = isInterrupted ? 130 : isUsage ? 2 : 1;
   }
 }

@@ -1,5 +1,5 @@
-/* bcryptprimitives.dll for Wine 8, which lacks it: sharp's library needs its one function. It uses no header and no C library,
-   so that Zig builds it in a moment. */
+/* bcryptprimitives.dll for Wine 8, which lacks it: sharp's library needs its one function. The source uses no header and no C
+   library, so that Zig compiles nothing else. */
 
 /* RtlGenRandom under the name that advapi32.dll exports. */
 unsigned char SystemFunction036(void* buffer, unsigned long length);

@@ -36,7 +36,7 @@ function fromNpm(platform, executable) {
 
 /** pip in a virtual environment, because Debian's Python has none. */
 function findPip() {
-  const folder = installOnce(join(folderOf("python")), "1", (target) =>
+  const folder = installOnce(folderOf("python"), "1", (target) =>
     must("python3", ["-m", "venv", target], {
       otherwise: "Expected Python 3 with venv. On Debian: apt install python3-venv",
     }),

@@ -3,7 +3,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { ToolError } from "../tools.mjs";
+import { Interrupted, ToolError } from "../tools.mjs";
 
 /** @returns the first of these programs that exists: a path, or a name that PATH has; else undefined */
 export function findProgram(...names) {
@@ -16,7 +16,7 @@ export function findProgram(...names) {
 
 /**
  * Says what a runner lacks on this machine.
- * @param needs what it needs: `programs`, names or paths that do alike, and the Debian `packages` that have it
+ * @param needs what it needs: `programs`, names or paths, any one suffices, and the Debian `packages` that have it
  * @throws {ToolError} with one sentence that says what to install
  */
 export function requirePrograms(platform, needs) {
@@ -36,45 +36,58 @@ export function must(command, args, { otherwise, ...options }) {
   throw new ToolError(`${otherwise} (${last || `status ${status}`})`);
 }
 
-/** Ends a program and the ones that it started. */
+/** Ends a program and the ones that it started. Through sudo if they are root's, because sudo started them. */
 function killGroup(pid) {
   try {
     process.kill(-pid, "SIGKILL");
   } catch (error) {
-    if (error.code !== "ESRCH") throw error;
+    if (error.code === "EPERM") spawnSync("sudo", ["-n", "kill", "-KILL", "--", `-${pid}`]);
+    else if (error.code !== "ESRCH") throw error;
   }
+}
+
+const signals = ["SIGINT", "SIGTERM"];
+
+/** Calls a function when a signal asks this process to end, instead of ending at once. @returns what undoes this */
+export function onInterruption(act) {
+  for (const signal of signals) process.on(signal, act);
+  return () => {
+    for (const signal of signals) process.off(signal, act);
+  };
 }
 
 /**
  * Runs a program with files as its output, because Wine cannot write to pipes.
  * @param options.limit the seconds after which it is killed
  * @returns `stdout`, `stderr`, `seconds`, and `failure`: undefined, or how it ended
+ * @throws {Interrupted} if this process is asked to end. The program is killed first.
  */
 export async function runWithFiles(command, args, { limit, ...options }) {
   const folder = mkdtempSync(join(tmpdir(), "vgg-run-"));
   const files = ["stdout", "stderr"].map((name) => join(folder, name));
   const descriptors = files.map((file) => openSync(file, "w"));
   const start = performance.now();
+  let isLate = false;
+  let isInterrupted = false;
   try {
     const stdio = ["ignore", ...descriptors];
     const child = spawn(command, args, { ...options, stdio, detached: true });
-    let isLate = false;
     const timer = setTimeout(() => {
       isLate = true;
       killGroup(child.pid);
     }, limit * 1000);
     // A detached program does not see Ctrl+C.
-    const stop = () => {
+    const stopListening = onInterruption(() => {
+      isInterrupted = true;
       killGroup(child.pid);
-      process.exit(130);
-    };
-    process.once("SIGINT", stop).once("SIGTERM", stop);
+    });
     const failure = await new Promise((resolve) => {
       child.on("error", (error) => resolve(error.message));
       child.on("exit", (status, signal) => resolve(status === 0 ? undefined : (signal ?? status)));
     });
     clearTimeout(timer);
-    process.off("SIGINT", stop).off("SIGTERM", stop);
+    stopListening();
+    if (isInterrupted) throw new Interrupted();
     const [stdout, stderr] = files.map((file) => readFileSync(file, "utf8"));
     const seconds = (performance.now() - start) / 1000;
     return { stdout, stderr, seconds, failure: isLate ? `no end within ${limit} s` : failure };

@@ -3,12 +3,13 @@
 import { createHash } from "node:crypto";
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { stage } from "../stage.mjs";
-import { platformsNamed, root, runMain, ToolError } from "../tools.mjs";
+import { Interrupted, platformsNamed, root, runMain, ToolError } from "../tools.mjs";
 import { filesOf, installApp, shareWeights } from "./app.mjs";
 import { compare, table } from "./compare.mjs";
-import { runWithFiles } from "./programs.mjs";
+import { onInterruption, runWithFiles } from "./programs.mjs";
 import { appOf, prepareRunner, requireRunners, runnable } from "./systems.mjs";
 
 /** The platform whose findings the others must equal. */
@@ -66,9 +67,9 @@ function fileOf(path) {
 async function runPlatform(platform, packages) {
   const app = appOf(platform);
   const runner = await prepareRunner(platform);
-  const files = installApp(app, platform, packages);
-  const start = performance.now();
   try {
+    const files = installApp(app, platform, packages);
+    const start = performance.now();
     if (platform === reference)
       await node(runner, "the making of weights", [files.smoke, "--make", files.weights]);
     else shareWeights(filesOf(appOf(reference)).weights, files.weights);
@@ -90,6 +91,31 @@ function judged(platform, expected, found) {
   return { row, checks: Object.keys(cells).length, problems };
 }
 
+/** Runs platforms one after the other. A signal ends it after the current program, and nothing of the runs stays. */
+async function runAll(names, packages) {
+  const found = {};
+  let isInterrupted = false;
+  const stopListening = onInterruption(() => {
+    isInterrupted = true;
+  });
+  try {
+    for (const name of names) {
+      console.error(`${name}: running`);
+      found[name] = await runPlatform(name, packages).catch((error) => {
+        if (!(error instanceof ToolError) || name === reference) throw error;
+        return { failure: error.message };
+      });
+      // A signal during npm, which blocks this thread, is seen only now.
+      await setImmediate();
+      if (isInterrupted) throw new Interrupted();
+    }
+  } finally {
+    stopListening();
+    for (const name of names) rmSync(filesOf(appOf(name)).weights, { force: true });
+  }
+  return found;
+}
+
 async function main() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
@@ -103,18 +129,7 @@ async function main() {
   const names = [...new Set([reference, ...asked])];
   const packages = join(root, "build/run-packages");
   stage({ prebuilt: values.prebuilt, out: packages, platforms: names });
-  const found = {};
-  try {
-    for (const name of names) {
-      console.error(`${name}: running`);
-      found[name] = await runPlatform(name, packages).catch((error) => {
-        if (!(error instanceof ToolError) || name === reference) throw error;
-        return { failure: error.message };
-      });
-    }
-  } finally {
-    for (const name of names) rmSync(filesOf(appOf(name)).weights, { force: true });
-  }
+  const found = await runAll(names, packages);
   const results = names.map((name) => judged(name, found[reference], found[name]));
   console.log(values.json ? JSON.stringify(found, null, 2) : table(results.map(({ row }) => row)));
   for (const [i, { problems }] of results.entries())

@@ -67,8 +67,10 @@ function chroot(platform) {
   };
 }
 
-/** Gives node.exe another name, as Electron's program has one. An addon that imports from node.exe would not load, or with a
- * second Node.js that crashes. */
+/**
+ * Gives node.exe another name, as Electron's program has one. An addon that imports from node.exe by name does not load then, or it
+ * loads a second Node.js, which crashes.
+ */
 function rename(node) {
   const path = join(dirname(node), "renamed.exe");
   if (!existsSync(path)) linkSync(node, path);
@@ -79,9 +81,10 @@ async function wine(platform) {
   const { folder, node } = prepareNode(platform);
   const prefix = join(folder, "wine");
   const env = environment(folder);
+  const command = [findProgram(...wineNames), windowsPath(rename(node))];
   await makePrefix(prefix, env, join(root, ".cache/zig-cache"));
   return {
-    command: [findProgram(...wineNames), windowsPath(rename(node))],
+    command,
     pathOf: windowsPath,
     env: { ...env, ...wineVariables(prefix) },
     end: () => endWine(prefix, env),

@@ -34,8 +34,8 @@ function addBcryptprimitives(prefix, cache) {
   });
 }
 
-/** Makes a prefix that says it is Windows 10, which Node requires. @throws {ToolError} if Wine fails */
-export async function makePrefix(prefix, environment, cache) {
+/** Fills a prefix, unless it is filled already. */
+async function fillPrefix(prefix, environment, cache) {
   const mark = join(prefix, ".made");
   if (!existsSync(mark)) {
     rmSync(prefix, { recursive: true, force: true });
@@ -49,6 +49,19 @@ export async function makePrefix(prefix, environment, cache) {
     writeFileSync(mark, "");
   }
   addBcryptprimitives(prefix, cache);
+}
+
+/**
+ * Makes a prefix that says it is Windows 10, which Node requires.
+ * @throws {ToolError} if Wine fails. None of its processes stays then.
+ */
+export async function makePrefix(prefix, environment, cache) {
+  try {
+    await fillPrefix(prefix, environment, cache);
+  } catch (error) {
+    await endWine(prefix, environment);
+    throw error;
+  }
 }
 
 /** Ends the processes that Wine keeps for a prefix. */

@@ -1,6 +1,7 @@
 // What npm/run/ says before it runs anything: wrong names, runners that are missing, and musl's package as apt describes it.
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -108,9 +109,39 @@ describe.runIf(hasTools && process.platform !== "win32")("a program with files a
     });
   });
 
+  it("is killed if this process is asked to end, which then cleans up", async () => {
+    const script = join(scratch, "interrupted.mjs");
+    writeFileSync(
+      script,
+      `import { runWithFiles } from ${JSON.stringify(join(folder, "programs.mjs"))};
+import { runMain } from ${JSON.stringify(join(folder, "../tools.mjs"))};
+await runMain("test", async () => {
+  try {
+    setTimeout(() => console.log("started"), 100);
+    await runWithFiles("/bin/sleep", ["60"], { limit: 60 });
+  } finally {
+    await runWithFiles("/bin/true", [], { limit: 60 });
+    console.log("cleaned up");
+  }
+});`,
+    );
+    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+      const child = spawn(process.execPath, [script]);
+      let text = "";
+      for (const stream of [child.stdout, child.stderr])
+        stream.setEncoding("utf8").on("data", (part) => {
+          text += part;
+        });
+      child.stdout.once("data", () => child.kill(signal));
+      expect(await once(child, "close")).toEqual([130, null]);
+      expect(text).toBe("started\ncleaned up\ntest: interrupted\n");
+    }
+  });
+
   it("is killed with its children after its time", async () => {
     const { failure, stdout } = await sh("sleep 60 & echo $!; wait", 0.5);
     expect(failure).toBe("no end within 0.5 s");
+    expect(stdout).toMatch(/^\d+\n$/);
     await expect.poll(() => existsSync(`/proc/${stdout.trim()}/exe`)).toBe(false);
   });
 });
