@@ -1,12 +1,12 @@
 // `node npm/inspect.mjs [PLATFORM…]`: checks prebuilt addons without running them, and prints their table. docs/prebuilt.md lists the checks.
-// Options: --folder build/prebuilt, --json, and --record-sizes, which accepts the present sizes.
+// Options: --prebuilt build/prebuilt, --json, and --record-sizes, which accepts the present sizes.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
 import { readBinary } from "./binary.mjs";
-import { platforms, platformsNamed, root, runMain, ToolError } from "./tools.mjs";
+import { lookAt, platforms, platformsNamed, root, runMain, ToolError } from "./tools.mjs";
 
 /** The names that Node looks up in an addon. */
 const wanted = ["napi_register_module_v1", "node_api_module_get_api_version_v1"];
@@ -118,6 +118,16 @@ const pathProblems = (contents) =>
     .filter((path) => contents.includes(path))
     .map((path) => `has the path ${path} in it`);
 
+/** @throws {ToolError} if there is no such file */
+function requireFile(name, file) {
+  const found = lookAt(file);
+  if (!found?.isFile())
+    throw new ToolError(
+      `Expected an addon for ${name} at ${file} but ${found ? "that is no file. Remove it, and build" : "there is none. Build"} ` +
+        `it with: npm run build:prebuilt ${name}`,
+    );
+}
+
 /**
  * Inspects an addon for a platform. `sizes` has the recorded size of each platform's file, in bytes.
  * @returns its sizes, what it exports and needs, its instruction sets, and `problems`, sentences without a subject
@@ -125,10 +135,7 @@ const pathProblems = (contents) =>
  */
 export function inspect(name, file, sizes = readSizes()) {
   const platform = platforms[name];
-  if (!existsSync(file))
-    throw new ToolError(
-      `Expected an addon for ${name} at ${file}. Build it with: npm run build:prebuilt ${name}`,
-    );
+  requireFile(name, file);
   const contents = readFileSync(file);
   const facts = readBinary(file);
   const problems = facts
@@ -152,8 +159,9 @@ export function inspect(name, file, sizes = readSizes()) {
   };
 }
 
-/** Records the size of a platform's addon as the one to expect. */
+/** Records the size of a platform's addon as the one to expect. @throws {ToolError} if there is no such file */
 export function recordSize(name, file) {
+  requireFile(name, file);
   const sizes = { ...readSizes(), [name]: readFileSync(file).length };
   const ordered = Object.keys(platforms).filter((key) => key in sizes);
   writeFileSync(
@@ -204,18 +212,18 @@ function main() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
-      folder: { type: "string", default: join(root, "build/prebuilt") },
+      prebuilt: { type: "string", default: join(root, "build/prebuilt") },
       json: { type: "boolean", default: false },
       "record-sizes": { type: "boolean", default: false },
     },
   });
-  const fileOf = (name) => join(resolve(values.folder), name, "vgg_cudnn.node");
+  const fileOf = (name) => join(resolve(values.prebuilt), name, "vgg_cudnn.node");
   const names = platformsNamed(positionals).filter(
     (name) => positionals.length > 0 || existsSync(fileOf(name)),
   );
   if (names.length === 0)
     throw new ToolError(
-      `Expected addons in ${values.folder}. Build them with: npm run build:prebuilt`,
+      `Expected addons in ${values.prebuilt}. Build them with: npm run build:prebuilt`,
     );
   if (values["record-sizes"]) for (const name of names) recordSize(name, fileOf(name));
   const found = names.map((name) => inspect(name, fileOf(name)));

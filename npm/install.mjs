@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const say = (text) => process.stderr.write(`vgg-cudnn: ${text}\n`);
@@ -51,7 +51,10 @@ function cmakeJs() {
 
 /** Returns what a call of the package says if no addon can be used; undefined if an addon loads. */
 async function loadError() {
-  const { native } = await import("../dist/native/load.js");
+  const path = join(root, "dist/native/load.js");
+  if (!existsSync(path))
+    return new Error(`Expected ${path}. Remove the folder ${root} and install the package again`);
+  const { native } = await import(pathToFileURL(path));
   try {
     native();
     return undefined;

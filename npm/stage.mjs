@@ -18,7 +18,7 @@ import {
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { platformsNamed, root, runMain, ToolError, platforms as table } from "./tools.mjs";
+import { lookAt, platformsNamed, root, runMain, ToolError, platforms as table } from "./tools.mjs";
 
 const addon = "vgg_cudnn.node";
 const sumsFile = "SHA256SUMS.json";
@@ -177,8 +177,8 @@ export function readStaged(folder) {
 /** @throws {ToolError} unless each platform has a file */
 function requireFiles(prebuilt, names) {
   const missing = names.filter((name) => {
-    const stat = lstatSync(join(prebuilt, name, addon), { throwIfNoEntry: false });
-    return !stat?.isFile() || stat.size === 0;
+    const found = lookAt(join(prebuilt, name, addon));
+    return !found?.isFile() || found.size === 0;
   });
   if (missing.length > 0)
     throw new ToolError(
@@ -194,6 +194,18 @@ function requireReplaceable(out) {
     throw new ToolError(
       `Expected ${out} to be a folder of staged packages, an empty one or none; name another with --out`,
     );
+}
+
+/** Makes a folder beside the result, so that one renaming puts it in place. @throws {ToolError} if nothing can be written there */
+function makeWork(target) {
+  try {
+    mkdirSync(dirname(target), { recursive: true });
+    return mkdtempSync(`${target}.`);
+  } catch ({ code }) {
+    throw new ToolError(
+      `Expected a folder that can be written at ${dirname(target)} but received ${code}; name another with --out`,
+    );
+  }
 }
 
 /** Writes the hashes of the tarballs, and of the addons that `vgg doctor` names. */
@@ -222,8 +234,7 @@ export function stage({ root: from = root, prebuilt, out, platforms = [] }) {
   requireFiles(prebuilt, names);
   const target = resolve(out);
   requireReplaceable(target);
-  mkdirSync(dirname(target), { recursive: true });
-  const work = mkdtempSync(`${target}.`);
+  const work = makeWork(target);
   try {
     const licence = join(from, "LICENSE");
     for (const name of names) {

@@ -1,5 +1,5 @@
 // What the tools of npm/ share: the table of platforms, and errors that are one sentence for a person.
-import { readFileSync } from "node:fs";
+import { lstatSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 /** The repository. */
@@ -27,6 +27,15 @@ export function platformsNamed(names) {
       `unknown platform: ${unknown.join(", ")}; the platforms are ${Object.keys(platforms).join(" ")}`,
     );
   return names.length > 0 ? [...new Set(names)] : Object.keys(platforms);
+}
+
+/** @returns what is at a path, which may be a link; undefined if nothing is there that can be reached */
+export function lookAt(path) {
+  try {
+    return lstatSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Runs a command's main function, and turns its errors into a sentence and an exit status. */

@@ -5,6 +5,8 @@ import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { requireLlvm } from "../binary.mjs";
+import { inspect } from "../inspect.mjs";
 import { stage } from "../stage.mjs";
 import { Interrupted, platformsNamed, root, runMain, ToolError } from "../tools.mjs";
 import { filesOf, installApp, shareWeights } from "./app.mjs";
@@ -116,6 +118,16 @@ async function runAll(names, packages) {
   return found;
 }
 
+/** @throws {ToolError} if a file is not for its platform. Its failure to run would say less. */
+function inspectAll(prebuilt, names) {
+  requireLlvm();
+  const problems = names.flatMap((name) => {
+    const file = join(prebuilt, name, "vgg_cudnn.node");
+    return inspect(name, file).problems.map((problem) => `${file} ${problem}`);
+  });
+  if (problems.length > 0) throw new ToolError(problems.join("; "));
+}
+
 async function main() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
@@ -128,6 +140,7 @@ async function main() {
   requireRunners(asked);
   const names = [...new Set([reference, ...asked])];
   const packages = join(root, "build/run-packages");
+  inspectAll(values.prebuilt, names);
   stage({ prebuilt: values.prebuilt, out: packages, platforms: names });
   const found = await runAll(names, packages);
   const results = names.map((name) => judged(name, found[reference], found[name]));

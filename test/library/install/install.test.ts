@@ -1,5 +1,5 @@
 // The install script: what it does in a package of a registry and in a clone, with and without tools.
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { Staged } from "./staged.ts";
@@ -119,6 +119,16 @@ describe("the install script of a package from a registry", () => {
     };
     expect((await staged.run(environment)).status).toBe(0);
     expect((await staged.run({ ...environment, PATH: onlyNode })).output).toBe("");
+  });
+
+  it("succeeds in a package without dist, and says what to do", async () => {
+    renameSync(staged.path("dist"), staged.path("hidden"));
+    const { status, output } = await staged.run({ PATH: onlyNode });
+    renameSync(staged.path("hidden"), staged.path("dist"));
+    expect(output).toMatch(
+      /^vgg-cudnn: Expected \S.*load\.js\. Remove the folder .* and install the package again\n$/,
+    );
+    expect(status).toBe(0);
   });
 
   it("succeeds where nothing can be written, and says so", async () => {

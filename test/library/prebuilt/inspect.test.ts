@@ -1,7 +1,15 @@
 // What npm/inspect.mjs refuses, with small libraries that have one fault each. Linux's are compiled by the system's compiler,
 // Windows' and macOS's by Zig.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -166,6 +174,27 @@ describe.skipIf(!hasTools || missing !== undefined || !hasCompiler)(
     it("refuses a path of this machine in the file", () => {
       const source = `${addon} __attribute__((used)) static const char path[] = "${root}native/a.h";`;
       expect(problems("linux-x64-gnu", gcc(source))[0]).toMatch(/^has the path .* in it$/);
+    });
+
+    it("says in one sentence that a file is absent or is a folder", () => {
+      const command = (...args: string[]) =>
+        spawnSync(process.execPath, [join(root, "npm/inspect.mjs"), ...args], { encoding: "utf8" });
+      mkdirSync(at("linux-x64-gnu/vgg_cudnn.node"), { recursive: true });
+      const cases = {
+        [at("none")]: "but there is none",
+        [good]: "but there is none",
+        [folder]: "but that is no file",
+      };
+      for (const [path, what] of Object.entries(cases))
+        for (const option of ["--json", "--record-sizes"]) {
+          const { status, stderr } = command(option, "linux-x64-gnu", "--prebuilt", path);
+          expect(stderr).toMatch(
+            new RegExp(
+              `^inspect: Expected an addon .* ${what}\\. .*run build:prebuilt linux-x64-gnu\\n$`,
+            ),
+          );
+          expect(status).toBe(1);
+        }
     });
 
     it("refuses a damaged file and a text", () => {

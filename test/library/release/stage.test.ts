@@ -127,6 +127,20 @@ describe.skipIf(!hasTools)("bad input of stage", () => {
     stageAll();
   });
 
+  it("is a file instead of the folder of addons, or in the path of the result", () => {
+    const file = join(repository.scratch, "file");
+    writeFileSync(file, "a");
+    expect(() => stage({ root, prebuilt: file, out })).toThrow(
+      / for linux-x64-gnu, .* no such file/,
+    );
+    expect(() => stage({ root, prebuilt, out: join(file, "sub") })).toThrow(
+      new RegExp(
+        `^Expected a folder that can be written at ${file} but .*name another with --out$`,
+      ),
+    );
+    rmSync(file);
+  });
+
   it("is a version that differs in any of its places", () => {
     const places = {
       "package-lock.json": '{ "version": "1.2.2", "packages": { "": { "version": "1.2.3" } } }',
