@@ -148,7 +148,8 @@ void Chooser::chooseConvolutions() {
     if (!suitsWinograd(*conv, weight, height, width, kernels_)) continue;
     // Imagewise steps choose tiles for one image, because imagesAtOnce depends on the threads.
     const bool isImagewise = i < choices_.imagewise;
-    const WinogradTiles tiles = chooseTiles(*conv, isHalf_, height, width, isImagewise ? 1 : batch_);
+    const WinogradTiles tiles =
+        chooseTiles(*conv, isHalf_, height, width, isImagewise ? 1 : batch_);
     const WinogradTiling tiling = tileWinograd(
         weight, tiles, isImagewise ? choices_.imagesAtOnce : batch_, kernels_, threads_);
     choices_.winograd[conv->output] = tiling;
