@@ -29,6 +29,7 @@ export type {
 } from "../lib/graph/row-options.ts";
 export type { PreprocessingOptions } from "../lib/image/preprocessing.ts";
 export type { AddonReport, LibraryReport } from "../lib/native/addon.ts";
+export type { DamagedSet } from "../lib/nvidia/sets/installed.ts";
 export type { DistanceOf } from "../lib/perceptual/perceptual-distance.ts";
 export type { ModelJson, NamedTensor } from "../lib/vgg/named-parameters.ts";
 export type { LoadStateDictOptions, ParameterTensor } from "../lib/vgg/state-dict.ts";

@@ -1,8 +1,10 @@
 // `vgg doctor`: compares the package's requirements with this machine, and says what to do about a difference.
-import { basename } from "node:path";
+import { basename, dirname } from "node:path";
 import { type Command, Option } from "commander";
 import { type Diagnosis, diagnose } from "../device/diagnosis.js";
 import { addonMissingText } from "../native/missing.js";
+import { setsFolder } from "../nvidia/sets/installed.js";
+import { atFolder, repairOf } from "./cuda/advice.js";
 import { command, type OutputOptions, print } from "./options.js";
 import { wrap } from "./text.js";
 
@@ -33,9 +35,7 @@ function judge({ cpu, cuda }: Diagnosis, required: "cpu" | "cuda" = "cpu") {
     const ids = cuda.devices.map(({ id }) => id).join(", ");
     return { isReady: true, verdict: `This machine is ready: ${ids} and the CPU.` };
   }
-  const advice = lacksLibrary(cuda)
-    ? " The driver works, but libraries are missing: npx vgg-cudnn cuda install"
-    : "";
+  const advice = lacksLibrary(cuda) ? ` The driver works, but ${whatIsMissing(cuda)}` : "";
   return required === "cuda"
     ? {
         isReady: false,
@@ -51,6 +51,26 @@ function judge({ cpu, cuda }: Diagnosis, required: "cpu" | "cuda" = "cpu") {
 function lacksLibrary({ libraries }: Diagnosis["cuda"]): boolean {
   const [driver, ...others] = libraries;
   return driver?.problem === null && others.some(({ code }) => code === "LIBRARY_MISSING");
+}
+
+/** Says what to do about missing libraries. The line of a damaged set says it already. */
+function whatIsMissing({ damagedSets }: Diagnosis["cuda"]): string {
+  if (damagedSets.length === 0) return "libraries are missing: npx vgg-cudnn cuda install";
+  const names = damagedSets.map(({ name }) => name).join(" and ");
+  return `libraries are missing, and ${names} ${damagedSets.length === 1 ? "is" : "are"} damaged (see above).`;
+}
+
+/** Says what is wrong with a set, and how to mend it in its folder. */
+function describeDamage({ name, folder, problem }: Diagnosis["cuda"]["damagedSets"][number]) {
+  let usual: string | undefined;
+  try {
+    usual = setsFolder();
+  } catch {
+    // This user has no cache folder, so the set is in a folder of VGG_CUDA_PATH.
+  }
+  const holder = dirname(folder);
+  const at = atFolder(holder === usual ? undefined : holder);
+  return `${name} at ${folder} is damaged: ${problem}; ${repairOf(name, at)}`;
 }
 
 /** A line of the report. Further lines of a long text begin below the first. */
@@ -109,6 +129,7 @@ function describeCuda(cuda: Diagnosis["cuda"]): string[] {
     else lines.push(line("none", short, problem));
   }
   if (set !== null) lines.push(line("ok", "set", `${basename(set)} at ${set}`));
+  for (const damaged of cuda.damagedSets) lines.push(line("none", "set", describeDamage(damaged)));
   for (const { path, error } of available ? [] : attempts) {
     if (error === null || isAbsence(error, environment)) continue;
     // The system's loader begins its messages with the name.

@@ -8,7 +8,7 @@ import { callNative } from "../errors.js";
 import type { AddonReport, LibraryReport } from "../native/addon.js";
 import { addonReport, native } from "../native/load.js";
 import { nvidiaAddon } from "../nvidia/sets/addon.js";
-import { usableSets } from "../nvidia/sets/installed.js";
+import { type DamagedSet, damagedSets, usableSets } from "../nvidia/sets/installed.js";
 import { isError } from "../realm.js";
 import { version } from "../version.js";
 
@@ -67,6 +67,8 @@ export interface Diagnosis {
     readonly libraries: readonly LibraryReport[];
     /** The folder of the set of `vgg cuda install` that the libraries come from; null if they come from elsewhere. */
     readonly set: string | null;
+    /** The sets of `vgg cuda install` that are not used, because something is wrong with them. */
+    readonly damagedSets: readonly DamagedSet[];
     /** Every file that was tried. */
     readonly attempts: readonly {
       /** The library that was looked for. */
@@ -154,7 +156,10 @@ function diagnoseCuda(): Diagnosis["cuda"] {
     }),
   );
   const available = !missing && devices.length > 0;
-  return { available, reason, devices, libraries, set: usedSet(libraries), attempts, environment };
+  return {
+    ...{ available, reason, devices, libraries, set: usedSet(libraries) },
+    ...{ damagedSets: damagedSets(), attempts, environment },
+  };
 }
 
 /** The SHA-256 of the file that is loaded. It tells builds of one version apart. */
@@ -185,6 +190,7 @@ export function diagnose(): Diagnosis {
     devices: [],
     libraries: [],
     set: null,
+    damagedSets: [],
     attempts: [],
     environment: {},
   };

@@ -179,7 +179,12 @@ describe.skipIf(!isBuilt)("sets of NVIDIA's libraries in the cache folder", () =
   ])("are not used %s", (_, damage, problem) => {
     const home = cacheHome();
     damage(makeSet(setsOf(home), "cu13-9.28.1.4"));
-    expect(doctor(env(home)).set).toBeNull();
+    const cuda = doctor(env(home));
+    expect(cuda).toMatchObject({
+      set: null,
+      damagedSets: [{ name: "cu13-9.28.1.4", problem: expect.stringMatching(problem) }],
+    });
+    expect(cuda.verdict).toContain("libraries are missing, and cu13-9.28.1.4 is damaged");
     const { status, stdout } = cli(["cuda", "list", "--json"], env(home));
     expect(status).toBe(1);
     expect(JSON.parse(stdout).sets).toMatchObject([

@@ -145,15 +145,37 @@ function searchedFolders(): string[] {
   }
 }
 
-/** Returns the whole sets that a GPU may use, in the order in which they are tried. Never throws. */
-export function usableSets(): { readonly cuda: CudaMajor; readonly folder: string }[] {
+/** Returns the sets in all folders that are searched, in the order in which they are tried. Never throws. */
+function searchedSets(): InstalledSet[] {
   return searchedFolders().flatMap((folder) => {
     try {
-      return listSets(folder)
-        .filter(({ problem }) => problem === null)
-        .map((set) => ({ cuda: set.cuda, folder: set.folder }));
+      return listSets(folder);
     } catch {
       return []; // the folder cannot be read
     }
   });
+}
+
+/** Returns the whole sets that a GPU may use, in the order in which they are tried. Never throws. */
+export function usableSets(): { readonly cuda: CudaMajor; readonly folder: string }[] {
+  return searchedSets()
+    .filter(({ problem }) => problem === null)
+    .map(({ cuda, folder }) => ({ cuda, folder }));
+}
+
+/** A set that is not used, because something is wrong with it. */
+export interface DamagedSet {
+  /** The name, such as "cu13-9.28.1.4". */
+  readonly name: string;
+  /** The set's folder. */
+  readonly folder: string;
+  /** What is wrong. */
+  readonly problem: string;
+}
+
+/** Returns the sets that would be searched for libraries if they were whole. Never throws. */
+export function damagedSets(): DamagedSet[] {
+  return searchedSets().flatMap(({ name, folder, problem }) =>
+    problem === null ? [] : [{ name, folder, problem }],
+  );
 }

@@ -1,4 +1,4 @@
-// What `vgg cuda list` recommends can be pasted into a shell and works; and what a failed installation leaves for it.
+// What `vgg cuda list` and `vgg doctor` say about sets that are not whole can be pasted into a shell; and what a failed installation leaves.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -70,6 +70,42 @@ describe("a failed installation", () => {
     expect((await vgg(program, args, environment(cache))).status).toBe(1);
     expect(readdirSync(setsOf(cache))).toEqual(["cu13-9.28.1.4"]);
     expect(readdirSync(folder)).toEqual(names);
+  });
+});
+
+describe("vgg doctor", () => {
+  const doctor = (env: NodeJS.ProcessEnv, ...args: string[]) =>
+    spawnSync(process.execPath, [program, "doctor", ...args], { env, encoding: "utf8" }).stdout;
+  // The report is broken into lines of 80 characters.
+  const joined = (text: string) => text.replace(/\n {16}/g, " ");
+
+  it("names a damaged set, its fault and what mends it", () => {
+    const cache = newCache();
+    const folder = join(setsOf(cache), "cu13-9.28.1.4");
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, "set.json"), "{");
+    const problem = "set.json does not list the files of a set";
+    expect(json(doctor(environment(cache), "--json")).cuda).toMatchObject({
+      set: null,
+      damagedSets: [{ name: "cu13-9.28.1.4", folder, problem }],
+    });
+    expect(joined(doctor(environment(cache)))).toContain(
+      `none  set       cu13-9.28.1.4 at ${folder} is damaged: ${problem}; install it anew with: npx vgg-cudnn cuda install --cuda 13 `,
+    );
+  });
+
+  it("names the folder of a damaged set that VGG_CUDA_PATH leads to", () => {
+    const [cache, sets] = [newCache(), newCache()];
+    mkdirSync(join(sets, "cu13-9.28.1.4"), { recursive: true });
+    const text = joined(doctor(environment(cache, { VGG_CUDA_PATH: sets })));
+    expect(text).toContain(`set.json is missing; install it anew with: npx vgg-cudnn cuda install`);
+    expect(text).toContain(` --cuda 13 --folder ${sets} `);
+  });
+
+  it("has no damaged set on a machine without sets", () => {
+    const cache = newCache();
+    expect(json(doctor(environment(cache), "--json")).cuda.damagedSets).toEqual([]);
+    expect(doctor(environment(cache))).not.toContain("damaged");
   });
 });
 
