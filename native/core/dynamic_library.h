@@ -13,9 +13,15 @@ struct OpenedLibrary {
 };
 
 /**
+ * Returns what is wrong with a library's file, if opening it would end or block the process: "is
+ * …". Otherwise returns an empty string, also for a file that the system refuses by itself.
+ */
+std::string faultOfLibraryFile(const std::string& path);
+
+/**
  * Opens a library by its path, or by its bare name from the folders that the system searches. On
  * Windows these are the program's, the system's and those in PATH, without the current folder.
- * What a library needs is looked for beside it first on Windows.
+ * What a library needs is looked for beside it first on Windows. A file with a fault is not opened.
  */
 OpenedLibrary openLibrary(const std::string& name);
 

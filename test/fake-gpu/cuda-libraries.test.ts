@@ -1,5 +1,14 @@
 // What is found of NVIDIA's libraries and GPUs, and what is said where something lacks, on the fake ones (test/fake-cuda).
-import { linkSync, mkdtempSync, readdirSync, realpathSync, rmSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import {
+  linkSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { cli, fake, isBuilt, root, run, scratch } from "./fake-gpu.ts";
@@ -113,6 +122,43 @@ describe.skipIf(!isBuilt)("the libraries and GPUs", () => {
       expect(result.diagnosis.cuda.reason).toContain(library);
     },
   );
+
+  it.each([
+    ["libcudnn.so.9", "cuDNN"],
+    ["libcudnn_ops.so.9", "cuDNN"],
+    ["libcudnn_graph.so.9", "cuDNN"],
+    ["libcublasLt.so.13", "cuBLASLt"],
+  ])("are refused if %s is truncated, and the CPU is used", (damaged, library) => {
+    const partial = partialFolder();
+    for (const name of readdirSync(fake)) {
+      const path = realpathSync(join(fake, name));
+      if (name === damaged)
+        writeFileSync(join(partial, name), readFileSync(path).subarray(0, 9000));
+      else linkSync(path, join(partial, name));
+    }
+    const { status, stderr, result } = run("devices", { VGG_CUDA_PATH: partial });
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(result.auto.id).toBe("cpu");
+    const text = `${join(partial, damaged)} is truncated: it has 9000 of at least `;
+    expect(result.error).toMatchObject({ name: "VggError", code: "LIBRARY_MISSING" });
+    expect(result.error.message).toContain(text);
+    expect(result.diagnosis.cuda.reason).toContain(`${library}: ${text}`);
+    const doctor = cli(["doctor"], { VGG_CUDA_PATH: partial });
+    expect(doctor.status).toBe(0);
+    expect(doctor.stdout.replace(/\s+/g, " ")).toContain("is truncated: it has 9000 of at least");
+  });
+
+  it("are not waited for if one is a pipe", () => {
+    const partial = partialFolder();
+    expect(spawnSync("mkfifo", [join(partial, "libcudnn.so.9")]).status).toBe(0);
+    const { status, result } = run("devices", { VGG_CUDA_PATH: `${partial}:${fake}` });
+    expect(status).toBe(0);
+    expect(result.auto.id).toBe("cuda:0");
+    const { attempts } = result.diagnosis.cuda;
+    expect(attempts.map(({ error }: { error: string | null }) => error)).toContain(
+      `${join(partial, "libcudnn.so.9")}: is not a regular file`,
+    );
+  });
 
   it("may lack NVRTC where the kernels are in the cache", () => {
     const partial = partialFolder();

@@ -2,6 +2,10 @@
 // process has mapped.
 #include "core/dynamic_library.h"
 
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
 #include "core/path.h"
 #include "expect.h"
 
@@ -34,6 +38,30 @@ void anOpenLibraryHasAPathAndSymbols() {
   EXPECT(mappedLibraries("vgg-no-such-library").empty());
 }
 
+/** A file that begins as this one, and what opening it gives. */
+std::string errorOfPart(const std::string& content, size_t bytes) {
+  const std::string path = "dynamic_library_test.part.so";
+  std::ofstream(path, std::ios::binary).write(content.data(), static_cast<std::streamsize>(bytes));
+  const OpenedLibrary opened = openLibrary("./" + path);
+  std::filesystem::remove(path);
+  EXPECT(opened.handle == nullptr);
+  return opened.error;
+}
+
+void aTruncatedLibraryIsNotOpened() {
+  const std::string path = pathOfLibrary(openLibrary(kLibrary).handle);
+  EXPECT(faultOfLibraryFile(path).empty());
+  EXPECT(faultOfLibraryFile("no such file").empty());
+  EXPECT(faultOfLibraryFile(".") == "is not a regular file");
+  std::ifstream file(path, std::ios::binary);
+  const std::string content{std::istreambuf_iterator<char>(file), {}};
+  EXPECT(content.size() > 100'000);
+  for (const size_t bytes : {size_t{64}, size_t{200}, size_t{100'000}, content.size() - 1})
+    EXPECT(errorOfPart(content, bytes).find("is truncated") != std::string::npos);
+  for (const size_t bytes : {size_t{0}, size_t{4}, size_t{63}})
+    EXPECT(!errorOfPart(content, bytes).empty());
+}
+
 void thisLibraryIsKept() {
   EXPECT(pathOfSymbol(reinterpret_cast<const void*>(&thisLibraryIsKept)).find("core_test") !=
          std::string::npos);
@@ -54,6 +82,7 @@ void testDynamicLibraries() {
   aMissingLibraryHasAReason();
 #ifdef __linux__
   anOpenLibraryHasAPathAndSymbols();
+  aTruncatedLibraryIsNotOpened();
 #endif
   thisLibraryIsKept();
   pathsAreUtf8();

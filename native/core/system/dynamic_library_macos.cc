@@ -1,13 +1,23 @@
-// Which libraries a process of macOS has mapped.
+// Libraries at run time on macOS alone: files that it cannot open, and what a process has mapped.
 #include <dlfcn.h>
 #include <mach-o/dyld.h>
 
 #include <cstdint>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "core/dynamic_library.h"
 
 namespace vgg {
+
+std::string faultOfLibraryFile(const std::string& path) {
+  // The system's loader compares the size with the file's header, but it waits for a pipe's writer.
+  std::error_code failure;
+  const auto status = std::filesystem::status(path, failure);
+  const bool isOther = std::filesystem::exists(status) && !std::filesystem::is_regular_file(status);
+  return isOther ? "is not a regular file" : "";
+}
 
 std::string pathOfLibrary(void* library) {
   for (uint32_t index = 0; index < _dyld_image_count(); ++index) {

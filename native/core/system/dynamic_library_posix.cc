@@ -6,6 +6,10 @@
 namespace vgg {
 
 OpenedLibrary openLibrary(const std::string& name) {
+  if (name.find('/') != std::string::npos) {
+    if (const std::string fault = faultOfLibraryFile(name); !fault.empty())
+      return {nullptr, name + ": " + fault};
+  }
   if (void* handle = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL)) return {handle, ""};
   const char* error = dlerror();  // NOLINT(concurrency-mt-unsafe)
   return {nullptr, error == nullptr ? "" : error};

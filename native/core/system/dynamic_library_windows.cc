@@ -52,6 +52,9 @@ HMODULE openFile(const path& file) {
 
 }  // namespace
 
+// The system compares a file with its header before it maps it.
+std::string faultOfLibraryFile(const std::string& /*path*/) { return ""; }
+
 OpenedLibrary openLibrary(const std::string& name) {
   path file = pathFromUtf8(name);
   if (file.has_parent_path()) {

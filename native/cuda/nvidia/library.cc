@@ -128,13 +128,27 @@ class Loader {
     if (handle == nullptr) handle = tryOpen(name, name);
     if (handle == nullptr) handle = tryFolders(folders.known(), name);
     if (handle == nullptr) {
-      library.problem = name + " was not found. Install it with: npx vgg-cudnn cuda install" +
+      const std::string damage = damageOf(name);
+      library.problem = (damage.empty() ? name + " was not found. Install it" : damage) +
+                        " with: npx vgg-cudnn cuda install" +
                         (libraries.driverVersion == 0 ? " --cuda 13" : "") +
                         ", or name its folder in VGG_CUDA_PATH";
     } else {
       library.path = pathOfLibrary(handle);
     }
     return handle;
+  }
+
+  /** Returns a sentence about the first file of a library that cannot be opened because of its
+   * fault; empty if there is none. */
+  [[nodiscard]] std::string damageOf(const std::string& name) const {
+    for (const auto& [library, path, error] : libraries.attempts) {
+      if (library != name || error.empty() || path == name) continue;
+      std::string fault = faultOfLibraryFile(path);
+      if (fault.empty()) continue;
+      return fault.insert(0, path + " ").append(". Delete it and install it again");
+    }
+    return "";
   }
 
   template <typename AnyFunction>
@@ -147,10 +161,14 @@ class Loader {
   }
 
   /** Opens a sub-library that will later be opened by its bare name. It is looked for beside its
-   * library first. */
-  bool preload(const std::string& folder, const std::string& name) {
+   * library first. A file with a fault is a problem of the library, which must not open it. */
+  bool preload(const std::string& folder, const std::string& name, Library& library) {
     const std::string path = fileIn(folder, name);
-    return tryOpen(isPresent(pathFromUtf8(path)) ? path : name, name) != nullptr;
+    if (tryOpen(isPresent(pathFromUtf8(path)) ? path : name, name) != nullptr) return true;
+    const std::string fault = faultOfLibraryFile(path);
+    if (!fault.empty() && library.problem.empty())
+      library.problem = path + " " + fault + ": delete it and install the libraries again";
+    return false;
   }
 
   void loadCudnn() {
@@ -164,14 +182,14 @@ class Loader {
          {"graph", "ops", "cnn", "heuristic", "engines_precompiled", "engines_runtime_compiled"}) {
       const std::string name = system_.cudnn(part);
       const bool isOptional = std::string_view(part) == "ops" || std::string_view(part) == "cnn";
-      if (!preload(folder, name) && !isOptional && cudnn.problem.empty()) {
+      if (!preload(folder, name, cudnn) && !isOptional && cudnn.problem.empty()) {
         cudnn.problem = name + " beside " + cudnn.path + " cannot be loaded (" +
                         libraries.attempts.back().error + "): a part is missing, or the driver";
       }
     }
     for (const char* part : {"engines_tensor_ir", "ext"}) {
       const std::string name = system_.cudnn(part);
-      if (isPresent(pathFromUtf8(fileIn(folder, name)))) preload(folder, name);
+      if (isPresent(pathFromUtf8(fileIn(folder, name)))) preload(folder, name, cudnn);
     }
     if (!cudnn.problem.empty()) return;
 #define VGG_RESOLVE(result, name, parameters) resolve(libraries.api.name, handle, cudnn);
@@ -236,7 +254,7 @@ class Loader {
     nvrtc.version = std::to_string(major) + "." + std::to_string(minor);
     // NVRTC opens this sub-library by its bare name while it compiles. In some wheels it cannot
     // find it by itself.
-    preload(folderOf(nvrtc.path), system_.nvrtcBuiltins(major, minor));
+    preload(folderOf(nvrtc.path), system_.nvrtcBuiltins(major, minor), nvrtc);
   }
 
   [[nodiscard]] std::string initProblem(CUresult result) const {
