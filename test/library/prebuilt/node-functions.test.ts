@@ -19,17 +19,18 @@ const exported = ["napi_register_module_v1", "node_api_module_get_api_version_v1
 describe.skipIf(process.platform === "win32" || !existsSync(source))(
   "the functions of Node-API that the addon looks up on Windows",
   () => {
-    const listed = [...readFileSync(source, "utf8").matchAll(/ F\((\w+)\)/g)].map(
-      ([, name]) => name!,
-    );
+    const namesListed = () =>
+      [...readFileSync(source, "utf8").matchAll(/ F\((\w+)\)/g)].map(([, name]) => name!);
 
     it("include each that the addon calls here", () => {
+      const listed = namesListed();
       const called = new Set(namesIn(addon).filter((name) => !exported.includes(name)));
       expect(called.size).toBeGreaterThan(50);
       expect([...called].filter((name) => !listed.includes(name))).toEqual([]);
     });
 
     it("are listed once, in order", () => {
+      const listed = namesListed();
       expect(listed).toEqual([...new Set(listed)].sort());
     });
   },
