@@ -208,6 +208,17 @@ function makeWork(target) {
   }
 }
 
+/** Replaces an earlier result as a whole: one that is removed in part would be taken for a folder with other files. */
+function putInPlace(work, target) {
+  const earlier = mkdtempSync(`${target}.`);
+  try {
+    if (existsSync(target)) renameSync(target, join(earlier, "packages"));
+    renameSync(work, target);
+  } finally {
+    rmSync(earlier, { recursive: true, force: true });
+  }
+}
+
 /** Writes the hashes of the tarballs, and of the addons that `vgg doctor` names. */
 function writeSums(folder, packages) {
   const sums = {};
@@ -245,8 +256,7 @@ export function stage({ root: from = root, prebuilt, out, platforms = [] }) {
     const folders = [...names, manifest.name].map((name) => join(work, name));
     const packages = pack(folders, join(work, "tarballs"));
     writeSums(work, packages);
-    rmSync(target, { recursive: true, force: true });
-    renameSync(work, target);
+    putInPlace(work, target);
     return packages.map((one) => ({
       ...one,
       tarball: join(target, "tarballs", basename(one.tarball)),
