@@ -140,6 +140,7 @@ const outputs = {
     expect(image === "cat.jpg", "the name of the image");
     const pattern = /^ +\d+\.\d\d % {2}.+ \(\d+\)$/;
     expect(classes.length === 5 && classes.every((line) => pattern.test(line)), "five classes");
+    expect(text === blocksOf("")[1], "the lines that README shows, of the same random weights");
   },
 };
 
