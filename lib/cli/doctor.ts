@@ -93,7 +93,7 @@ function describeDiagnosis({ version, node, platform, addon, cpu, cuda }: Diagno
 
 /** Says which file is loaded, where it comes from, and what tells it from other builds; else what was tried and what to do. */
 function describeAddon(addon: Diagnosis["addon"]): string[] {
-  const { path, kind, package: holder, sha256 } = addon;
+  const { path, kind, package: holder, sha256, platform } = addon;
   if (path === null) {
     const [, ...rest] = addonMissingText(addon).split("\n");
     return [
@@ -107,7 +107,12 @@ function describeAddon(addon: Diagnosis["addon"]): string[] {
     environment: "named by VGG_ADDON",
   };
   const sum = sha256 === null ? "" : `, sha256 ${sha256.slice(0, 12)}`;
-  return [line("ok", "addon", path), line("", "", `${kind === null ? "" : origins[kind]}${sum}`)];
+  return [
+    line("ok", "addon", path),
+    line("", "", `${kind === null ? "" : origins[kind]}${sum}`),
+    // A platform package names it already.
+    ...(platform === null || kind === "prebuilt" ? [] : [line("", "", `for ${platform}`)]),
+  ];
 }
 
 /** Describes each GPU and each library, and what was tried if CUDA is not available. */

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { Precision } from "../dtype.js";
 import { callNative } from "../errors.js";
 import type { AddonReport, LibraryReport } from "../native/addon.js";
+import { platformOfAddon } from "../native/file.js";
 import { addonReport, native } from "../native/load.js";
 import { nvidiaAddon } from "../nvidia/sets/addon.js";
 import { type DamagedSet, damagedSets, usableSets } from "../nvidia/sets/installed.js";
@@ -52,6 +53,8 @@ export interface Diagnosis {
   readonly addon: AddonReport & {
     /** The SHA-256 of the file in hexadecimal digits; null if no file is loaded or it cannot be read. */
     readonly sha256: string | null;
+    /** The platform that the file is for, such as "linux-x64-gnu"; null if it cannot be told. */
+    readonly platform: string | null;
   };
   /** The CPU; null without the addon. */
   readonly cpu: DeviceInfo | null;
@@ -162,17 +165,21 @@ function diagnoseCuda(): Diagnosis["cuda"] {
   };
 }
 
-/** The SHA-256 of the file that is loaded. It tells builds of one version apart. */
+/** Reads the file that is loaded. Its SHA-256 tells builds of one version apart. */
 function diagnoseAddon(): Diagnosis["addon"] {
   const report = addonReport();
   let sha256: string | null = null;
+  let platform: string | null = null;
   try {
-    if (report.path !== null)
-      sha256 = createHash("sha256").update(readFileSync(report.path)).digest("hex");
+    if (report.path !== null) {
+      const content = readFileSync(report.path);
+      sha256 = createHash("sha256").update(content).digest("hex");
+      platform = platformOfAddon(content);
+    }
   } catch {
     // The file was removed after it was loaded, or may not be read.
   }
-  return { ...report, sha256 };
+  return { ...report, sha256, platform };
 }
 
 /**

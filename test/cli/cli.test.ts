@@ -86,6 +86,10 @@ describe("vgg doctor", () => {
       package: null,
       sha256: createHash("sha256").update(readFileSync(addon.path)).digest("hex"),
     });
+    // Such as linux-x64-gnu: this machine's C library is a part of the name on Linux.
+    const platform = new RegExp(`^${process.platform}-${process.arch}(-gnu|-musl)?$`);
+    expect(addon.platform).toMatch(platform);
+    expect(stdout).toContain(`\n                for ${addon.platform}\n`);
     expect(stdout).toContain(`\n                ${origin}, sha256 ${addon.sha256.slice(0, 12)}\n`);
     expect(stdout).toMatch(/^ok {4}cpu/m);
   });
@@ -99,7 +103,7 @@ describe("vgg doctor", () => {
     expect(asJson.status).toBe(1);
     expect(JSON.parse(asJson.stdout)).toMatchObject({
       cpu: null,
-      addon: { path: null, sha256: null },
+      addon: { path: null, sha256: null, platform: null },
     });
   });
 });

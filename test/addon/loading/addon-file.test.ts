@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { diagnose, version } from "../../../lib/index.ts";
-import { faultOfFile } from "../../../lib/native/file.ts";
+import { faultOfFile, platformOfAddon } from "../../../lib/native/file.ts";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 const addon = diagnose().addon.path!;
@@ -112,6 +112,22 @@ describe("what is no addon of this machine", () => {
     expect(faultOfFile(file("text.node", "not an addon"))).toContain("no library");
     expect(faultOfFile(file("text.node", "x".repeat(9999)))).toContain("no library");
     expect(faultOfFile(join(scratch, "absent.node"))).toBeUndefined();
+  });
+});
+
+describe.runIf(isElf)("the platform of an addon", () => {
+  it("has the C library whose name the file holds", () => {
+    const elf = header([
+      [0, [0x7f, 0x45, 0x4c, 0x46, 2, 1]],
+      [18, [183]],
+    ]);
+    const platformWith = (names: string) =>
+      platformOfAddon(Buffer.concat([elf, Buffer.from(`\0${names}\0`)]));
+    expect(platformWith("libm.so.6\0libc.so.6")).toBe("linux-arm64-gnu");
+    expect(platformWith("libc.so")).toBe("linux-arm64-musl");
+    expect(platformWith("libc.musl-aarch64.so.1")).toBe("linux-arm64-musl");
+    expect(platformWith("libm.so.6")).toBe("linux-arm64");
+    expect(platformOfAddon(Buffer.from("no library"))).toBeNull();
   });
 });
 
