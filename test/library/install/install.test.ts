@@ -101,6 +101,18 @@ describe("the install script of a package from a registry", () => {
     expect(await firstCall()).toBe("");
   });
 
+  it.runIf(process.platform === "linux")(
+    "succeeds if the addon is truncated, and says so",
+    async () => {
+      const path = staged.path("truncated.node");
+      // Any program has the tables that are compared with the file's size.
+      writeFileSync(path, readFileSync(process.execPath).subarray(0, 1_000_000));
+      const { status, output } = await staged.run({ VGG_ADDON: path });
+      expect(status).toBe(0);
+      expect(output).toContain("truncated.node: Expected a whole addon but the file is truncated");
+    },
+  );
+
   it("does not build if VGG_ADDON names a file that does not load", async () => {
     const { status, output } = await staged.run({ VGG_ADDON: "/nonexistent.node" });
     expect([status, existsSync(staged.path("build"))]).toEqual([0, false]);
