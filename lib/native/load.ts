@@ -14,7 +14,7 @@ function haltAtExit({ halt }: NativeAddon): void {
 }
 
 /** The names that the addon exports. The compiler compares them with the interface. */
-const names = Object.keys({
+export const addonNames = Object.keys({
   Places: true,
   openCpu: true,
   openCuda: true,
@@ -38,9 +38,9 @@ function checkAddon(value: unknown): asserts value is NativeAddon {
   const addon = (isObject ? value : Object.create(null)) as Partial<NativeAddon>;
   const isThere = (name: keyof NativeAddon) =>
     Object.hasOwn(addon, name) && typeof addon[name] === "function";
-  const absent = names.filter((name) => !isThere(name));
+  const absent = addonNames.filter((name) => !isThere(name));
   if (absent.length === 0) return;
-  if (absent.length === names.length)
+  if (absent.length === addonNames.length)
     throw new Error("Expected the addon of vgg-cudnn but it is another one");
   throw new Error(
     `Expected the addon of vgg-cudnn ${version} but it is of another version: it lacks ${absent.join(", ")}`,

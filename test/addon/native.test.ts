@@ -221,7 +221,9 @@ describe("the package", () => {
       copyFileSync(diagnose().addon.path!, join(folder, "good.node"));
       const { stdout, stderr } = node(script, { VGG_ADDON: file });
       expect(stderr).toBe("");
-      expect(stdout).toMatch(/broken\.node: .*(invalid ELF header|file too short|not a mach-o)/i);
+      expect(stdout).toMatch(
+        /broken\.node: Expected an addon but the file is no library, or is damaged/,
+      );
       expect(stdout.trimEnd().split("\n").at(-1)).toBe("cpu");
     } finally {
       rmSync(folder, { recursive: true });

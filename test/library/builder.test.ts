@@ -143,7 +143,7 @@ describe("GraphBuilder", () => {
     [
       "an unknown option",
       () => g.conv2d(image, w, { dilation: 2 } as never),
-      'Expected only the options bias, stride, padding, relu for options of conv2d but received "dilation"',
+      'Expected only the options bias, stride, padding, relu, precise for options of conv2d but received "dilation"',
     ],
     [
       "a parameter instead of options",

@@ -72,7 +72,7 @@ const special: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Files that only use operations: networks, commands, programs, documents and tests of something else. */
-const users = /^(lib\/(?!graph\/)|test\/|bench\/|docs\/|examples\/|gpu\/|typedoc\/)/;
+const users = /^(lib\/(?!graph\/)|test\/|bench\/|docs\/|examples\/|npm\/|gpu\/|typedoc\/)/;
 const isSource = /\.(ts|mjs|cc|h|cmake)$/;
 
 const sources = spawnSync("git", ["ls-files", "-z"], { cwd: root, encoding: "utf8" })
