@@ -72,13 +72,11 @@ describeOnEach(() => {
       async (n, channels, height, width, filters) => {
         const input = randn(n, channels, height, width);
         const weight = randn(filters, channels, 3, 3);
-        const { y, z } = await compute({ x: input }, { weight }, (g, { x }, p) => ({
-          y: g.conv2d(x!, p.weight!, { padding: 1 }),
-          z: g.conv2d(x!, p.weight!, { padding: 1, precise: true }),
+        const { y } = await compute({ x: input }, { weight }, (g, { x }, p) => ({
+          y: g.conv2d(x!, p.weight!, { padding: 1, precise: true }),
         }));
-        if (device.info.kind === "cuda") expect(z).toEqual(y);
         const truth = reference.conv2d(wide(input), wide(weight), { padding: 1 });
-        expectClose(z!, truth, device.info.kind === "cuda" ? convolutionError : preciseError);
+        expectClose(y!, truth, device.info.kind === "cuda" ? convolutionError : preciseError);
       },
     );
 
