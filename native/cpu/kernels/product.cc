@@ -109,15 +109,17 @@ inline bool isPlain(const PanelProduct& product) {
          !product.relu;
 }
 
-/** Computes rows of a plain product. These are short, so every instruction around the sums counts.
- */
+/** Computes rows of a plain product. These are short, so every instruction around the sums counts:
+ * all arguments fit into registers. Clang copies an argument on the stack with one wide load, which
+ * waits for the two narrow stores before it. */
 template <int Rows, typename Element>
-void multiplyPlainRows(const float* a, ptrdiff_t aRowStride, ptrdiff_t depth, const Element* b,
-                       float* c, ptrdiff_t cRowStride, Ahead ahead) {
+void multiplyPlainRows(const PanelProduct& product, const float* a, const Element* b, float* c,
+                       Ahead ahead) {
+  const ptrdiff_t cRowStride = product.cRowStride;
 #pragma GCC unroll 16
   for (int row = 0; row < Rows; ++row) __builtin_prefetch(c + row * cRowStride, 1);
   Sums<Rows> sums = {};
-  add<Rows>(sums, a, aRowStride, depth, b, Packed{}, ahead);
+  add<Rows>(sums, a, product.aRowStride, product.depth, b, Packed{}, ahead);
 #pragma GCC unroll 16
   for (int row = 0; row < Rows; ++row) {
     store(c + row * cRowStride, sums[row][0]);
@@ -163,10 +165,7 @@ template <int Rows, typename Element>
                                                 const Element* b, float* c, Ahead ahead) {
   if constexpr (Rows > 0) {
     if (rows != Rows) return multiplyUpTo<Rows - 1>(rows, plain, product, a, b, c, ahead);
-    if (plain) {
-      return multiplyPlainRows<Rows>(a, product.aRowStride, product.depth, b, c, product.cRowStride,
-                                     ahead);
-    }
+    if (plain) return multiplyPlainRows<Rows>(product, a, b, c, ahead);
     if (product.bRowStride == kPanelWidth)
       return multiplyRows<Rows>(product, a, b, Packed{}, c, ahead);
     const Apart stride{product.bRowStride,
