@@ -33,6 +33,10 @@ sanitizers   | setup            | npm run test:asan           | the native tests
 END
 )
 
+# What a whole run writes in the clone, and the largest temporary files of a step.
+# shellcheck disable=SC2034 # .ci/run reads it
+disk_mib=9000
+
 # Whether an earlier run has left a step's results, so that it need not run again for the steps that need it.
 has_setup() { [ -d node_modules ] && [ -x dist/cli/main.js ] && [ -e build/Release/vgg_cudnn.node ]; }
 has_prebuilt() { [ -e build/prebuilt/linux-x64-gnu/vgg_cudnn.node ]; }

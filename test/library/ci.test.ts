@@ -66,6 +66,32 @@ describe.runIf(hasCi)(".ci/run", () => {
     expect(order("has_one_a() { true; }", "one-a", "three")).toEqual(["1", "2", "3"]);
   });
 
+  it("deletes a step's temporary files when it ends", () => {
+    const steps = "one | | one | a\ntwo | | two | b";
+    const { lines } = runOf(
+      steps,
+      'one() { touch "$TMPDIR/left"; echo "$TMPDIR"; }\ntwo() { ls -A "$TMPDIR"; }',
+    );
+    const folder = lines[1] as string;
+    expect(lines.slice(2)).toEqual([
+      "=== one: passed in N s",
+      "=== two: two",
+      "=== two: passed in N s",
+      "2 passed, 0 failed",
+    ]);
+    expect(existsSync(folder)).toBe(false);
+  });
+
+  it("refuses a whole run if the disk has too little room, but not a step", () => {
+    const steps = "one | | echo 1 | a";
+    const { status, stdout, stderr } = runOf(steps, "disk_mib=1000000000");
+    expect([status, stdout]).toEqual([2, ""]);
+    expect(stderr).toMatch(
+      /^\.ci\/run: a whole run needs 1000000000 MiB of disk and \d+ are free\n$/,
+    );
+    expect(runOf(steps, "disk_mib=1000000000", "one").status).toBe(0);
+  });
+
   it("refuses an unknown step before anything runs, and lists the steps", () => {
     const { status, stdout, stderr } = runOf(
       "one | | echo 1 | a\ntwo | | echo 2 | b",
