@@ -1,4 +1,5 @@
 // How `npm test` runs the suite.
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
 /** `.ci/run` names a folder: each run of vitest writes its own report there. */
@@ -34,11 +35,20 @@ export const folders = [
   "registry",
 ];
 
+/** The server's tests run with the sources of the library, as the library's own do. */
+const serve = {
+  resolve: { alias: { "vgg-cudnn": fileURLToPath(new URL("lib/index.ts", import.meta.url)) } },
+  test: { ...file, name: "serve", include: ["serve/test/**/*.test.ts"] },
+};
+
 export default defineConfig({
   test: {
     ...run,
-    projects: folders.map((name) => ({
-      test: { ...file, name, include: [`test/${name}/**/*.test.ts`] },
-    })),
+    projects: [
+      ...folders.map((name) => ({
+        test: { ...file, name, include: [`test/${name}/**/*.test.ts`] },
+      })),
+      serve,
+    ],
   },
 });

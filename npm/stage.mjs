@@ -112,7 +112,7 @@ export function writePlatform(folder, platform, { file, manifest, licence }) {
 }
 
 /** The package.json of the main package: with the platforms' packages, and without what only a clone needs. */
-function mainManifest({ devDependencies: _, scripts, ...manifest }) {
+function mainManifest({ devDependencies: _, workspaces: __, scripts, ...manifest }) {
   const names = Object.keys(table).map(packageOf);
   return {
     ...manifest,

@@ -12,14 +12,51 @@ interface Locked {
   readonly integrity?: string;
   readonly resolved?: string;
   readonly hasInstallScript?: boolean;
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+  readonly peerDependencies?: Readonly<Record<string, string>>;
+  readonly peerDependenciesMeta?: Readonly<Record<string, { readonly optional?: boolean }>>;
+  /** A workspace of this repository. */
+  readonly link?: boolean;
 }
 
 const root = new URL("../../", import.meta.url);
 const text = readFileSync(new URL("package-lock.json", root), "utf8");
-const { "": own, ...locked } = JSON.parse(text).packages as Record<string, Locked>;
-/** The whole tree of production dependencies by path, including the optional packages of all platforms. */
-const installed = Object.entries(locked).filter(([, { dev }]) => dev !== true);
+const all = JSON.parse(text).packages as Record<string, Locked>;
+const { "": own, serve, ...others } = all as Record<string, Locked> & { "": Locked; serve: Locked };
+const locked = Object.fromEntries(Object.entries(others).filter(([, { link }]) => link !== true));
 const nameOf = (path: string) => path.slice(path.lastIndexOf("node_modules/") + 13);
+
+/** The path of what a package gets when it imports another: in its own folder, or in one around it. */
+function pathOf(name: string, importer: string): string | undefined {
+  const parts = importer.split(/(?=\/node_modules\/)/);
+  return [...parts.keys(), parts.length]
+    .map((count) => parts.slice(0, parts.length - count).join(""))
+    .map((folder) => `${folder === "" ? "" : `${folder}/`}node_modules/${name}`)
+    .find((path) => Object.hasOwn(locked, path));
+}
+
+/** The whole tree of production dependencies by path, including the optional packages of all platforms. */
+function treeOf(start: string): [string, Locked][] {
+  const found = new Set<string>();
+  const visit = (path: string, { dependencies, optionalDependencies, ...one }: Locked) => {
+    const peers = Object.keys(one.peerDependencies ?? {}).filter(
+      (name) => one.peerDependenciesMeta?.[name]?.optional !== true,
+    );
+    for (const name of Object.keys({ ...dependencies, ...optionalDependencies }).concat(peers)) {
+      const target = pathOf(name, path);
+      if (target === undefined || found.has(target)) continue;
+      found.add(target);
+      visit(target, locked[target]!);
+    }
+  };
+  visit(start, all[start]!);
+  return [...found].sort().map((path) => [path, locked[path]!]);
+}
+
+const installed = treeOf("");
+/** What the server brings besides the library and its dependencies. */
+const ofServer = treeOf("serve").filter(([path]) => !installed.some(([other]) => other === path));
 
 const allowed = [
   ...["MIT", "Apache-2.0", "ISC", "BSD-2-Clause", "BSD-3-Clause", "0BSD", "BlueOak-1.0.0"],
@@ -45,21 +82,31 @@ function notice(): string {
   return lines.slice(lines.indexOf("") + 1).join("\n");
 }
 
-function report(): string {
-  const rows = installed
+function table(packages: readonly [string, Locked][]): string {
+  const rows = packages
     .map(([path, { version, license, optional }]) => {
       const cells = [nameOf(path), version, license, optional === true ? "on some platforms" : ""];
       return `| ${cells.join(" | ")} |`;
     })
     .sort();
+  return `| package | version | licence | installed |
+| --- | --- | --- | --- |
+${[...new Set(rows)].join("\n")}`;
+}
+
+function report(): string {
   return `# Licences
 
 What \`npm install vgg-cudnn\` brings besides the package itself, which is MIT but for [some data](#data). \`npm run licences:report\` writes this page; a test compares it with
 package-lock.json. libvips (LGPL-3.0-or-later) comes as a library of its own, which sharp loads at run time and which can be replaced.
 
-| package | version | licence | installed |
-| --- | --- | --- | --- |
-${[...new Set(rows)].join("\n")}
+${table(installed)}
+
+## The server
+
+What \`npm install vgg-cudnn-serve\` brings besides:
+
+${table(ofServer)}
 
 ## Data
 
@@ -77,13 +124,15 @@ describe("the packages that are installed with this one", () => {
   });
 
   it("have licences that are allowed", () => {
-    const refused = installed.filter(([path, { license }]) => !isAllowed(nameOf(path), license));
+    const refused = [...installed, ...ofServer].filter(
+      ([path, { license }]) => !isAllowed(nameOf(path), license),
+    );
     expect(refused).toEqual([]);
-    expect(installed.length).toBeGreaterThan(0);
+    expect(Math.min(installed.length, ofServer.length)).toBeGreaterThan(0);
   });
 
   it("say in their manifests what the lock file says, if they are installed", () => {
-    for (const [path, { version, license, optional }] of installed) {
+    for (const [path, { version, license, optional }] of [...installed, ...ofServer]) {
       const manifest = new URL(`${path}/package.json`, root);
       if (optional === true && !existsSync(manifest)) continue;
       const { name, ...found } = JSON.parse(readFileSync(manifest, "utf8"));
@@ -95,14 +144,19 @@ describe("the packages that are installed with this one", () => {
     for (const [path, { integrity, resolved, hasInstallScript }] of Object.entries(locked)) {
       const fault = integrity?.startsWith("sha512-") ? undefined : path;
       expect([fault, resolved]).toEqual([undefined, undefined]);
-      if (installed.some(([other]) => other === path)) expect(hasInstallScript).toBeUndefined();
+      if ([...installed, ...ofServer].some(([other]) => other === path))
+        expect(hasInstallScript).toBeUndefined();
     }
     expect(own).toMatchObject({ license: "MIT" });
+    expect(serve).toMatchObject({ license: "MIT", version: own.version });
     expect(text).not.toMatch(/registry\./);
   });
 
-  it("are all in the bill of materials", () => {
-    const { stdout } = spawnSync("npm", ["run", "--silent", "sbom"], {
+  it.each([
+    ["vgg-cudnn", [], installed],
+    ["vgg-cudnn-serve", ["--", "serve"], treeOf("serve")],
+  ])("are all in the bill of materials of %s", (name, args, expected) => {
+    const { stdout } = spawnSync("npm", ["run", "--silent", "sbom", ...args], {
       cwd: fileURLToPath(root),
       encoding: "utf8",
     });
@@ -110,10 +164,10 @@ describe("the packages that are installed with this one", () => {
       metadata: { component: { name: string } };
       components: { name: string; version: string }[];
     };
-    expect(metadata.component.name).toBe("vgg-cudnn");
-    const names = components.map(({ name, version }) => `${name}@${version}`);
-    const expected = installed.map(([path, { version }]) => `${nameOf(path)}@${version}`);
-    expect([...new Set(names)].sort()).toEqual([...new Set(expected)].sort());
+    expect(metadata.component.name).toBe(name);
+    const listed = components.map((one) => `${one.name}@${one.version}`);
+    const packages = expected.map(([path, { version }]) => `${nameOf(path)}@${version}`);
+    expect([...new Set(listed)].sort()).toEqual([...new Set(packages)].sort());
   });
 });
 
