@@ -1,4 +1,4 @@
-// The layout of the sources: no circular imports in lib, no long file, no full folder, and what each file says first.
+// The layout of the sources: no circular imports in the library or the server, no long file, no full folder, and what each file says first.
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
@@ -6,11 +6,15 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const sources = readdirSync(join(root, "lib"), { recursive: true, encoding: "utf8" })
-  .filter((path) => path.endsWith(".ts"))
-  .map((path) => join("lib", path));
+const sourcesOf = (folder: string) =>
+  readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+    .filter((path) => path.endsWith(".ts") && !path.endsWith(".d.ts"))
+    .map((path) => join(folder, path));
+/** Absent in the bundle for GPU servers. */
+const server = existsSync(join(root, "serve/lib")) ? sourcesOf("serve/lib") : [];
+const sources = [...sourcesOf("lib"), ...server];
 
-/** The modules of lib that each one imports, types included. */
+/** The modules that each one imports by path, types included. */
 const imports = new Map(
   sources.map((source) => [
     source,
@@ -27,7 +31,24 @@ it("knows every import", () => {
   }
 });
 
-it("has no circular imports in lib", () => {
+it("has a server that imports the library by its name only, and a front end that knows no other", () => {
+  for (const source of server) {
+    const targets = imports.get(source)!;
+    expect(targets.filter((target) => !target.startsWith("serve/lib/"))).toEqual([]);
+    for (const [own, other] of [
+      ["http", "grpc"],
+      ["grpc", "http"],
+    ])
+      if (source.startsWith(`serve/lib/${own}/`))
+        expect(targets.filter((target) => target.startsWith(`serve/lib/${other}/`))).toEqual([]);
+    const names = read(source).matchAll(/from "(vgg-cudnn[^"]*)"/g);
+    expect(
+      [...new Set([...names].map(([, name]) => name))].filter((n) => n !== "vgg-cudnn"),
+    ).toEqual([]);
+  }
+});
+
+it("has no circular imports", () => {
   const finished = new Set<string>();
   const visit = (source: string, path: readonly string[]) => {
     if (finished.has(source)) return;

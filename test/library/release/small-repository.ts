@@ -42,6 +42,7 @@ export class Repository {
       },
       optionalDependencies: {},
       devDependencies: { typescript: "1.0.0" },
+      workspaces: ["."],
     };
     this.write("package.json", JSON.stringify(manifest));
     this.write("package-lock.json", JSON.stringify({ version, packages: { "": { version } } }));
