@@ -12,6 +12,10 @@ const examples: Readonly<Record<string, readonly (readonly [does: string, line: 
     ["an image from a pipe", "curl -s URL | vgg classify - --weights my.pth"],
     ["a list of files", "find . -name '*.jpg' | vgg classify --list - --weights my.pth"],
     ["a folder as CSV", "vgg classify images/ --weights my.pth --format csv > classes.csv"],
+    [
+      "a long list, again after a kill",
+      "vgg classify --list a.txt --weights my.pth --resume out.ndjson",
+    ],
   ],
   embed: [
     ["vectors of 4096 values", "vgg embed images/ --weights DEFAULT --out features.npy"],

@@ -7,7 +7,7 @@ import { version } from "../version.js";
 import { benchCommand } from "./bench.js";
 import { buildCommand } from "./build.js";
 import { checkCommand } from "./check.js";
-import { classifyCommand } from "./classify.js";
+import { classifyCommand } from "./classify/classify.js";
 import { completionCommand } from "./completion.js";
 import { convertCommand } from "./convert.js";
 import { cudaCommand } from "./cuda/cuda.js";

@@ -10,6 +10,7 @@ import { onAbort } from "../signal.js";
 import { imageError, reasonOf } from "./errors.js";
 import { downloads, type Limiter, openFiles } from "./limiter.js";
 import type { OwnPixels } from "./pixels.js";
+import { isTemporaryCode, isTemporaryStatus, mayPass } from "./temporary.js";
 
 export interface ReadLimits {
   readonly maxBytes: number;
@@ -121,7 +122,8 @@ async function readable(
     if (error instanceof NotBytes) throw error.refusal;
     const reason = reasonOf(error);
     const message = wordsOf(reason) ?? `cannot be read: ${reason}`;
-    throw imageError(name, "IMAGE_UNREADABLE", message + hint, error);
+    const refusal = imageError(name, "IMAGE_UNREADABLE", message + hint, error);
+    throw isTemporaryCode(reason) ? mayPass(refusal) : refusal;
   }
 }
 
@@ -151,6 +153,13 @@ export function dataUrl(href: string): OpenedSource {
   return { name, places: undefined, read, discard: nothing };
 }
 
+/** Says that a server did not send the image. */
+function refusalOf({ status, statusText }: Response, name: string): VggError {
+  const message = `Expected a status of 2xx but received ${status} ${statusText}`.trim();
+  const refusal = imageError(name, "IMAGE_UNREADABLE", message);
+  return isTemporaryStatus(status) ? mayPass(refusal) : refusal;
+}
+
 async function download(url: string, name: string, limits: ReadLimits): Promise<Uint8Array> {
   const { maxBytes, timeoutMs, signal } = limits;
   // One controller for both reasons: in Node 20 AbortSignal.any may be collected together with its timeout.
@@ -165,20 +174,14 @@ async function download(url: string, name: string, limits: ReadLimits): Promise<
     return await readable(name, limits, async () => {
       try {
         const response = await fetch(url, bare({ signal: stop.signal }));
-        if (!response.ok) {
-          throw imageError(
-            name,
-            "IMAGE_UNREADABLE",
-            `Expected a status of 2xx but received ${response.status} ${response.statusText}`.trim(),
-          );
-        }
+        if (!response.ok) throw refusalOf(response, name);
         checkSize(name, Number(response.headers.get("content-length")), maxBytes);
         if (response.body === null) return new Uint8Array();
         return await collect(readWeb(response.body, stop.signal), name, maxBytes);
       } catch (error) {
         if (!isLate) throw error;
         const message = `Expected the whole answer within ${timeoutMs} ms`;
-        throw imageError(name, "IMAGE_UNREADABLE", message, error);
+        throw mayPass(imageError(name, "IMAGE_UNREADABLE", message, error));
       }
     });
   } finally {

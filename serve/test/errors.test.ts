@@ -1,4 +1,4 @@
-// How errors of the library become those of the server.
+// How errors of the library become errors of the server.
 import { VggError } from "vgg-cudnn";
 import { describe, expect, it } from "vitest";
 import { ServeError, toServeError } from "../lib/errors.ts";
