@@ -1,0 +1,71 @@
+// The hono app of REST: the routes, who may call them, and what becomes of errors.
+import { Hono } from "hono";
+import { ServeError, toServeError } from "../errors.js";
+import { shown } from "../protocol/expected.js";
+import { BodyMemory } from "./body-memory.js";
+import { type Call, type HttpEnvironment, type HttpServices, incomingOf } from "./context.js";
+import { openApiDocument } from "./openapi.js";
+import { failure, jsonAnswer } from "./reply.js";
+import { type Route, routes } from "./routes.js";
+import { afterUnreadBody } from "./unread.js";
+
+/** Makes the app. A server calls its `fetch` through @hono/node-server; a team can mount it in its own app. */
+export function httpApp(services: HttpServices): Hono<HttpEnvironment> {
+  const app = new Hono<HttpEnvironment>();
+  const memory = new BodyMemory(services.limits.heldBodyBytes);
+  app.use(async (call, next) => {
+    const hold = memory.open();
+    call.set("hold", hold);
+    try {
+      await next();
+    } finally {
+      hold.release();
+    }
+    const whole = call.res;
+    const ready = afterUnreadBody(call, whole);
+    if (ready !== whole) call.res = ready;
+  });
+  const describe: Route = {
+    method: "GET",
+    path: "/openapi.json",
+    group: "metadata",
+    operation: "openApi",
+    handle: () => jsonAnswer(document),
+  };
+  const all = [...routes, describe];
+  const document = openApiDocument(all, services.server);
+  for (const path of new Set(all.map((route) => route.path))) {
+    const here = all.filter((route) => route.path === path);
+    for (const route of here) app.on(route.method, path, (call) => answer(call, route, services));
+    app.all(path, (call) => refuseMethod(call, here));
+  }
+  app.notFound((call) =>
+    failure(new ServeError("NOT_FOUND", `Request for unknown path: ${shown(call.req.path)}`)),
+  );
+  return app;
+}
+
+/** Admits the client, runs the handler, and turns what it throws into an answer. */
+async function answer(call: Call, route: Route, services: HttpServices): Promise<Response> {
+  try {
+    const address = incomingOf(call)?.socket.remoteAddress;
+    const authorization = call.req.header("authorization");
+    call.set("client", services.access.admit(route.group, authorization, address));
+    return await route.handle(call, services);
+  } catch (thrown) {
+    const error = call.req.raw.signal.aborted
+      ? new ServeError("CANCELED", "The client has left", { cause: thrown })
+      : toServeError(thrown);
+    if (error.kind === "INTERNAL") (services.onDefect ?? console.error)(error);
+    return failure(error);
+  }
+}
+
+function refuseMethod(call: Call, here: readonly Route[]): Response {
+  const allowed = here.flatMap(({ method }) => (method === "GET" ? ["GET", "HEAD"] : [method]));
+  const error = new ServeError(
+    "METHOD",
+    `Expected ${allowed.join(" or ")} for this path but received ${shown(call.req.method)}`,
+  );
+  return failure(error, { Allow: allowed.join(", ") });
+}
