@@ -1,5 +1,12 @@
 // A server of the REST app for tests, over real sockets, and a client that sees headers, bytes and connections.
-import { Agent, createServer, type IncomingHttpHeaders, request } from "node:http";
+import {
+  Agent,
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type RequestListener,
+  request,
+} from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import { onTestFinished } from "vitest";
@@ -44,10 +51,11 @@ export interface TestServer {
   open(): Promise<Socket>;
 }
 
-/** Starts a server that ends with the test. */
+/** Starts a server that ends with the test. @param before is done with each request before the app */
 export async function startServer(
   limits: Partial<HttpLimits> = {},
   access: AccessSettings = {},
+  before?: (incoming: IncomingMessage) => Promise<unknown>,
 ): Promise<TestServer> {
   const { engine, state } = fakeEngine();
   const defects: unknown[] = [];
@@ -58,7 +66,11 @@ export async function startServer(
     server: { name: "vgg-cudnn-serve", version: "0.0.0" },
     onDefect: (error) => defects.push(error),
   });
-  const listener = getRequestListener(app.fetch);
+  const handle = getRequestListener(app.fetch);
+  const listener: RequestListener = async (incoming, outgoing) => {
+    await before?.(incoming);
+    await handle(incoming, outgoing);
+  };
   const server = createServer(listener);
   server.on("checkContinue", onCheckContinue(listener));
   const agent = new Agent({ keepAlive: true });
