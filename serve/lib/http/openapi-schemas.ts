@@ -53,6 +53,15 @@ export const schemas = {
     max_batch_size: count,
     input: listOf(configTensor),
     output: listOf(configTensor),
+    instance_group: listOf(
+      object({
+        name: text,
+        kind: { type: "string", enum: ["KIND_CPU", "KIND_GPU"] },
+        count,
+        gpus: listOf(count),
+      }),
+    ),
+    dynamic_batching: object({ preferred_batch_size: listOf(count) }),
   }),
   Statistics: object({
     model_stats: listOf(
@@ -62,9 +71,17 @@ export const schemas = {
         last_inference: { ...count, description: "Milliseconds since 1970." },
         inference_count: { ...count, description: "Images." },
         execution_count: { ...count, description: "Runs of the device." },
-        inference_stats: durations(["success", "fail", "queue", ...computations]),
+        inference_stats: durations([
+          ...["success", "fail", "queue", "cache_hit", "cache_miss"],
+          ...computations,
+        ]),
         response_stats: { type: "object" },
-        batch_stats: listOf(object({ batch_size: count })),
+        batch_stats: listOf(
+          object({
+            batch_size: count,
+            ...Object.fromEntries(computations.map((name) => [name, duration])),
+          }),
+        ),
         memory_usage: listOf({ type: "object" }),
       }),
     ),
