@@ -51,11 +51,16 @@ export interface TestServer {
   open(): Promise<Socket>;
 }
 
-/** Starts a server that ends with the test. @param before is done with each request before the app */
+/**
+ * Starts a server.
+ * @param before is done with each request before the app
+ * @param whenOver is given what ends the server. Default: it ends with the test
+ */
 export async function startServer(
   limits: Partial<HttpLimits> = {},
   access: AccessSettings = {},
   before?: (incoming: IncomingMessage) => Promise<unknown>,
+  whenOver: (end: () => void) => void = onTestFinished,
 ): Promise<TestServer> {
   const { engine, state } = fakeEngine();
   const defects: unknown[] = [];
@@ -77,7 +82,7 @@ export async function startServer(
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   const sockets = new Set<Socket>();
-  onTestFinished(() => {
+  whenOver(() => {
     agent.destroy();
     for (const socket of sockets) socket.destroy();
     server.closeAllConnections();
@@ -92,6 +97,7 @@ export async function startServer(
     open: async () => {
       const socket = connect(port, "127.0.0.1");
       sockets.add(socket);
+      socket.once("close", () => sockets.delete(socket));
       socket.on("error", () => {});
       await new Promise((resolve) => socket.once("connect", resolve));
       return socket;
