@@ -12,7 +12,7 @@ import { afterUnreadBody } from "./unread.js";
 /** Makes the app. A server calls its `fetch` through @hono/node-server; a team can mount it in its own app. */
 export function httpApp(services: HttpServices): Hono<HttpEnvironment> {
   const app = new Hono<HttpEnvironment>();
-  const memory = new BodyMemory(services.limits.heldBodyBytes);
+  const memory = new BodyMemory(services.limits.heldBytes);
   app.use(async (call, next) => {
     const hold = memory.open();
     call.set("hold", hold);

@@ -10,7 +10,7 @@ export interface HttpLimits {
   /** Bytes of a body, as it comes and unpacked. */
   readonly bodyBytes: number;
   /** Bytes of all bodies that the server holds at once. */
-  readonly heldBodyBytes: number;
+  readonly heldBytes: number;
   /** Bytes of JSON in a body: its parsing stops everything else. */
   readonly jsonTensorBytes: number;
   /** Images of one request. */

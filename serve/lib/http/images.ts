@@ -3,9 +3,9 @@ import { ServeError } from "../errors.js";
 import { invalid, shown } from "../protocol/expected.js";
 import { readBody } from "./body.js";
 import type { Call, HttpLimits } from "./context.js";
+import { bytesOfDataUrl } from "./data-url.js";
 import { jsonLimit } from "./infer.js";
 import { parseJson } from "./json.js";
-import { bytesOfText } from "./json-tensors.js";
 
 /** The images of a request. */
 export interface ReceivedImages {
@@ -41,7 +41,7 @@ function imagesOfJson(json: unknown, limits: HttpLimits): Pick<ReceivedImages, "
   checkCount(list.length, limits);
   const images = list.map((url, index) => {
     if (typeof url === "string" && url.startsWith("data:"))
-      return bytesOfText(url, "base64", `image ${index}`);
+      return bytesOfDataUrl(url, `image ${index}`);
     throw invalid("a data: URL", `image ${index}`, url);
   });
   return { images, isOne };

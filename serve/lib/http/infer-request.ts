@@ -102,22 +102,21 @@ function parseInput(value: unknown, bytes: BinaryParts): InputTensor {
   const list = fieldOf(input, "data");
   if ((size === undefined) === (list === undefined))
     throw new ServeError("INVALID", `Expected either data or binary_data_size for ${called}`);
-  const isBase64 = fieldOf(given, "content_type") === "base64";
   const data =
     size === undefined
-      ? elementsOfJson(datatype, shape, list, isBase64 ? "base64" : "utf8", called)
+      ? elementsOfJson(datatype, shape, list, called)
       : readElements(datatype, shape, bytes.take(size, name), called);
   return { name, datatype, shape, data, parameters: remainingParameters(given) };
 }
 
 /** Returns the parameters that the front end has no use for. */
 function remainingParameters(given: JsonObject): Record<string, Parameter> {
-  const used = ["binary_data_size", "content_type"];
   const isParameter = (value: unknown): value is Parameter =>
     ["string", "number", "boolean"].includes(typeof value);
   return Object.fromEntries(
     Object.entries(given).filter(
-      (entry): entry is [string, Parameter] => !used.includes(entry[0]) && isParameter(entry[1]),
+      (entry): entry is [string, Parameter] =>
+        entry[0] !== "binary_data_size" && isParameter(entry[1]),
     ),
   );
 }

@@ -4,9 +4,6 @@ import { invalid } from "../protocol/expected.js";
 import { arrays, elementsOf } from "../protocol/tensors.js";
 import type { Datatype, InputTensor, NumericArray, OutputTensor } from "../protocol/types.js";
 
-/** How the texts of a BYTES input stand for bytes: in UTF-8, or in base64. A `data:` URL is always decoded. */
-export type TextEncoding = "utf8" | "base64";
-
 /**
  * Reads the elements of an input from JSON: a flat list, or lists nested as the shape is.
  * @param name what an error calls the input
@@ -16,7 +13,6 @@ export function elementsOfJson(
   datatype: Datatype,
   shape: readonly number[],
   data: unknown,
-  encoding: TextEncoding,
   name: string,
 ): InputTensor["data"] {
   if (datatype === "FP16" || datatype === "BF16")
@@ -27,7 +23,7 @@ export function elementsOfJson(
   const levels = isFlat ? [count] : shape;
   checkNesting(data, levels, 0, name);
   const leaves = data.flat(levels.length - 1) as unknown[];
-  if (datatype === "BYTES") return leaves.map((leaf) => bytesOfText(leaf, encoding, name));
+  if (datatype === "BYTES") return leaves.map((leaf) => bytesOfText(leaf, name));
   const check = checks[datatype];
   const wrong = leaves.find((leaf) => !check(leaf));
   if (wrong !== undefined)
@@ -76,29 +72,10 @@ const checks: Readonly<
   FP64: isNumber,
 };
 
-/** Reads the bytes that a text stands for. @throws {ServeError} INVALID: no text, or no base64 */
-export function bytesOfText(text: unknown, encoding: TextEncoding, name: string): Uint8Array {
-  if (typeof text !== "string") throw invalid("a string", name, text);
-  if (text.startsWith("data:")) return bytesOfDataUrl(text, name);
-  return encoding === "base64" ? bytesOfBase64(text, name) : Buffer.from(text, "utf8");
-}
-
-/** Reads a `data:` URL in base64. Its media type is not trusted: the bytes say what they are. */
-function bytesOfDataUrl(url: string, name: string): Uint8Array {
-  const comma = url.indexOf(",");
-  if (comma === -1 || !/;\s*base64$/i.test(url.slice(0, Math.min(comma, 256))))
-    throw invalid("a data: URL in base64 (data:image/jpeg;base64,…)", name, url);
-  return bytesOfBase64(url.slice(comma + 1), name);
-}
-
-/** Node skips what is no base64; fewer bytes than the length promises show it. */
-function bytesOfBase64(text: string, name: string): Uint8Array {
-  const compact = text.replace(/\s+/g, "");
-  const unpadded = compact.replace(/={1,2}$/, "").length;
-  const bytes = Buffer.from(compact, "base64");
-  if (unpadded % 4 === 1 || bytes.length !== Math.floor((unpadded * 3) / 4))
-    throw invalid("base64", name, text);
-  return bytes;
+/** A text stands for its UTF-8. The engine decodes those that are base64. */
+function bytesOfText(text: unknown, name: string): Uint8Array {
+  if (typeof text === "string") return Buffer.from(text, "utf8");
+  throw invalid("strings", `the data of ${name}`, text);
 }
 
 /** Returns the elements of an output for JSON. NaN and infinity, which JSON lacks, are written as null. */

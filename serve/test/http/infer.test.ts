@@ -62,22 +62,15 @@ describe("JSON", () => {
     }
   });
 
-  it("has images as base64 or data: URLs, and texts", async () => {
+  it("has texts, and says which stand for base64", async () => {
     const server = await startServer();
-    const text = jpeg.toString("base64");
-    const inputs = [
-      { ...image, parameters: base64, data: [[text]] },
-      { ...image, parameters: base64, data: [text.replace(/=+$/, "")] },
-      { ...image, parameters: base64, data: [text.replace(/(.{20})/g, "$1\r\n")] },
-      { ...image, data: [`data:image/jpeg;base64,${text}`] },
-      { ...image, data: [`data:;base64,${text}`] },
-    ];
-    for (const input of inputs) {
-      expect(await post(server, { inputs: [input] })).toMatchObject({ status: 200 });
-      expect(Buffer.from((asked(server).inputs[0]!.data as Uint8Array[])[0]!)).toEqual(jpeg);
-    }
+    await post(server, { inputs: [{ ...image, parameters: base64, data: [["/9j/"]] }] });
+    expect(asked(server).inputs[0]).toMatchObject({
+      data: [Buffer.from("/9j/")],
+      parameters: base64,
+    });
     await post(server, { inputs: [{ ...image, data: ["é"] }] });
-    expect(asked(server).inputs[0]!.data).toEqual([Buffer.from("é")]);
+    expect(asked(server).inputs[0]).toMatchObject({ data: [Buffer.from("é")], parameters: {} });
   });
 
   it("passes priority, deadline in microseconds, id, and no unknown word", async () => {

@@ -25,7 +25,7 @@ it("lists every route of the app, and no other", async () => {
   const app = httpApp({
     engine: fakeEngine().engine,
     access: new Access(),
-    limits: { bodyBytes: 1, heldBodyBytes: 1, jsonTensorBytes: 1, imagesPerRequest: 1 },
+    limits: { bodyBytes: 1, heldBytes: 1, jsonTensorBytes: 1, imagesPerRequest: 1 },
     server: { name: "x", version: "0" },
   });
   const inApp = app.routes

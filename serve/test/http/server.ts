@@ -19,7 +19,7 @@ import { type FakeState, fakeEngine } from "./fake-engine.ts";
 
 const usual: HttpLimits = {
   bodyBytes: 64 * 2 ** 20,
-  heldBodyBytes: 256 * 2 ** 20,
+  heldBytes: 256 * 2 ** 20,
   jsonTensorBytes: 8 * 2 ** 20,
   imagesPerRequest: 256,
 };
