@@ -22,7 +22,7 @@ export function httpApp(services: HttpServices): Hono<HttpEnvironment> {
       hold.release();
     }
     const whole = call.res;
-    const ready = afterUnreadBody(call, whole);
+    const ready = await afterUnreadBody(call, whole);
     if (ready !== whole) call.res = ready;
   });
   const describe: Route = {

@@ -13,19 +13,20 @@ const lingerBytes = 2 ** 26;
  * Returns the answer, made ready for a body that was not read. If the rest is large, the client has the whole answer at
  * once, and the connection ends a little later: a connection that ends while data arrives could lose the answer.
  */
-export function afterUnreadBody(call: Call, answer: Response): Response {
+export async function afterUnreadBody(call: Call, answer: Response): Promise<Response> {
   const incoming = incomingOf(call);
   if (incoming === undefined || incoming.complete || isWaiting(incoming)) return answer;
   const { "content-length": length, "transfer-encoding": transfer } = incoming.headers;
   const isSmall = transfer === undefined && Number(length ?? 0) <= smallBytes;
   if (isSmall) return answer;
+  const bytes = new Uint8Array(await answer.arrayBuffer());
   const headers = new Headers(answer.headers);
   headers.set("Connection", "close");
-  const body = answer.body?.getReader();
+  // With its length the answer is whole before the stream ends.
+  headers.set("Content-Length", String(bytes.length));
   const lingering = new ReadableStream({
+    start: (controller) => controller.enqueue(bytes),
     async pull(controller) {
-      const { done = true, value } = (await body?.read()) ?? {};
-      if (!done) return controller.enqueue(value);
       await drop(incoming);
       controller.close();
     },

@@ -51,6 +51,20 @@ describe("a limit", () => {
     expect(await answer).toMatch(/^HTTP\/1\.1 413 .*connection: close.*"error"/is);
   });
 
+  it("gives the whole answer to a client that sends nothing more, and then ends", async () => {
+    const { open } = await startServer({ bodyBytes: 1000 });
+    const socket = await open();
+    const start = performance.now();
+    socket.write(`${head("Content-Type: image/png", `Content-Length: ${2 ** 24}`)}abc`);
+    const answer = await receive(socket, '"}');
+    expect(performance.now() - start).toBeLessThan(500);
+    expect(Number(/content-length: (\d+)/i.exec(answer)![1])).toBe(
+      answer.split("\r\n\r\n")[1]!.length,
+    );
+    await once(socket, "close");
+    expect(performance.now() - start).toBeLessThan(3000);
+  });
+
   it("stops a body without a length", async () => {
     const { open } = await startServer({ bodyBytes: 100_000 });
     const socket = await open();
