@@ -1,4 +1,4 @@
-// The repository of models: its index, and loading and unloading. Models are those of the configuration, never a client's.
+// The repository of models: its index, and loading and unloading. A client names models of the configuration, and sends none.
 import { ServeError } from "../errors.js";
 import { readBody } from "./body.js";
 import type { Call, Handler } from "./context.js";

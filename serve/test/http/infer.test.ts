@@ -1,4 +1,4 @@
-// Inference over REST: the forms of requests that real clients send, and those of answers.
+// Inference over REST: the forms of requests that real clients send, and of their answers.
 import { deflateSync, gunzipSync, gzipSync, inflateSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { bytesOfElements } from "../../lib/protocol/tensors.ts";
