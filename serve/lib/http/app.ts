@@ -1,10 +1,12 @@
 // The hono app of REST: the routes, who may call them, and what becomes of errors.
 import { Hono } from "hono";
+import { clientOfAddress } from "../access/rate.js";
 import { ServeError, toServeError } from "../errors.js";
 import { shown } from "../protocol/expected.js";
 import { BodyMemory } from "./body-memory.js";
 import { type Call, type HttpEnvironment, type HttpServices, incomingOf } from "./context.js";
 import { openApiDocument } from "./openapi.js";
+import { recordRefusal } from "./refusals.js";
 import { failure, jsonAnswer } from "./reply.js";
 import { type Route, routes } from "./routes.js";
 import { afterUnreadBody } from "./unread.js";
@@ -47,15 +49,18 @@ export function httpApp(services: HttpServices): Hono<HttpEnvironment> {
 
 /** Admits the client, runs the handler, and turns what it throws into an answer. */
 async function answer(call: Call, route: Route, services: HttpServices): Promise<Response> {
+  const startMs = performance.now();
   try {
     const address = incomingOf(call)?.socket.remoteAddress;
     const authorization = call.req.header("authorization");
+    call.set("client", clientOfAddress(address));
     call.set("client", services.access.admit(route.group, authorization, address));
     return await route.handle(call, services);
   } catch (thrown) {
     const error = call.req.raw.signal.aborted
       ? new ServeError("CANCELED", "The client has left", { cause: thrown })
       : toServeError(thrown);
+    recordRefusal(call, route, services, error, startMs);
     if (error.kind === "INTERNAL") (services.onDefect ?? console.error)(error);
     return failure(error);
   }

@@ -34,6 +34,8 @@ export interface HttpEnvironment {
   Variables: {
     /** Who asks: a token's name, or else an address. */
     client: string;
+    /** Whether the engine has the request, and records how it ends. */
+    isRecorded?: boolean;
     /** The memory of the request's body. */
     hold: BodyHold;
   };

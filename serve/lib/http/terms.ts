@@ -5,7 +5,7 @@ import type { RequestTerms } from "../protocol/types.js";
 import type { Call } from "./context.js";
 
 /**
- * Returns the terms of a request.
+ * Returns the terms of a request that goes to the engine now.
  * @param bytes the bytes of its body, unpacked
  * @param timeoutMs undefined or 0: the client sets no deadline in the request itself
  */
@@ -15,6 +15,7 @@ export function termsOf(
   priority: number | undefined,
   timeoutMs: number | undefined,
 ): RequestTerms {
+  call.set("isRecorded", true);
   // Envoy tells how long it will wait.
   const envoy = call.req.header("x-envoy-expected-rq-timeout-ms") ?? "";
   const envoyMs = /^\d{1,12}$/.test(envoy) ? Number(envoy) : 0;

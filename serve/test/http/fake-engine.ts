@@ -1,5 +1,5 @@
 // An engine without a network: its values follow from the bytes that it is given, and it records what it is asked.
-import type { Engine, Prediction } from "../../lib/engine/types.ts";
+import type { Engine, InferenceRecord, Prediction } from "../../lib/engine/types.ts";
 import { ServeError } from "../../lib/errors.ts";
 import { classificationOf } from "../../lib/protocol/classification.ts";
 import type { ImagesRequest, InferRequest, OutputTensor } from "../../lib/protocol/types.ts";
@@ -15,6 +15,8 @@ export interface FakeState {
   input: { name: string; datatype: string; shape: number[] };
   readonly requests: (InferRequest | ImagesRequest)[];
   readonly loaded: string[];
+  /** Requests that were refused before the engine had them. */
+  readonly refused: InferenceRecord[];
   /** Holds each call until it settles or the client leaves. */
   wait: ((signal: AbortSignal) => Promise<void>) | undefined;
 }
@@ -66,6 +68,7 @@ export function fakeEngine(): { engine: Engine; state: FakeState } {
     input: { name: "image", datatype: "BYTES", shape: [-1, 1] },
     requests: [],
     loaded: [],
+    refused: [],
     wait: undefined,
   };
   const started = async (request: InferRequest | ImagesRequest) => {
@@ -138,7 +141,7 @@ export function fakeEngine(): { engine: Engine; state: FakeState } {
       },
     },
     statistics: {
-      record() {},
+      record: (record) => state.refused.push(record),
       statsOf(name, version) {
         if (name !== undefined) checkName(name, version);
         return [

@@ -140,3 +140,28 @@ it("asks for a token, and refuses a client that calls too often", async () => {
   expect([often.status, often.headers["retry-after"]]).toEqual([429, "1"]);
   expect(state.requests[0]!.client).toMatch(/^token [0-9a-f]{16}$/);
 });
+
+it("records requests for work that it refused, once each", async () => {
+  const tokens = [storedTokenOf("secret")];
+  const { call, state } = await startServer({ bodyBytes: 100 }, { tokens });
+  const headers = { Authorization: "Bearer secret", "Content-Type": "image/jpeg" };
+  const infer = "/v2/models/vgg11/infer";
+  await call(infer, { body: "image" });
+  await call(infer.replace("vgg11", "nope"), { body: "image", headers });
+  await call("/embed", { body: "x".repeat(101), headers });
+  await call("/classify?top=x", { body: "image", headers });
+  await call("/classify?model=nope", { body: "image", headers });
+  await call(infer, { body: "image", headers });
+  await call("/v2/models/nope", { headers });
+  expect(
+    state.refused.map(({ kind, status, outcome, bytes }) => [kind, status, outcome, bytes]),
+  ).toEqual([
+    ["infer", 401, "OTHER", 5],
+    ["infer", 404, "OTHER", 5],
+    ["embed", 413, "OTHER", 101],
+    ["classify", 400, "OTHER", 5],
+  ]);
+  expect(state.refused[1]).toMatchObject({ model: "", protocol: "http", images: 0, runs: [] });
+  expect(state.refused[0]!.client).toBe("127.0.0.1");
+  expect(state.refused[1]!.client).toMatch(/^token /);
+});
