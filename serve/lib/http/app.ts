@@ -3,8 +3,8 @@ import { Hono } from "hono";
 import { clientOfAddress } from "../access/rate.js";
 import { ServeError, toServeError } from "../errors.js";
 import { shown } from "../protocol/expected.js";
-import { BodyMemory } from "./body-memory.js";
 import { type Call, type HttpEnvironment, type HttpServices, incomingOf } from "./context.js";
+import { HeldBytes } from "./held-bytes.js";
 import { openApiDocument } from "./openapi.js";
 import { recordRefusal } from "./refusals.js";
 import { failure, jsonAnswer } from "./reply.js";
@@ -14,19 +14,8 @@ import { afterUnreadBody } from "./unread.js";
 /** Makes the app. A server calls its `fetch` through @hono/node-server; a team can mount it in its own app. */
 export function httpApp(services: HttpServices): Hono<HttpEnvironment> {
   const app = new Hono<HttpEnvironment>();
-  const memory = new BodyMemory(services.limits.heldBytes);
-  app.use(async (call, next) => {
-    const hold = memory.open();
-    call.set("hold", hold);
-    try {
-      await next();
-    } finally {
-      hold.release();
-    }
-    const whole = call.res;
-    const ready = await afterUnreadBody(call, whole);
-    if (ready !== whole) call.res = ready;
-  });
+  const held = new HeldBytes(services.limits.heldBytes);
+  app.use((call, next) => accounted(call, held, next));
   const describe: Route = {
     method: "GET",
     path: "/openapi.json",
@@ -45,6 +34,22 @@ export function httpApp(services: HttpServices): Hono<HttpEnvironment> {
     failure(new ServeError("NOT_FOUND", `Request for unknown path: ${shown(call.req.path)}`)),
   );
   return app;
+}
+
+/** Counts the bytes of a request and its answer, and sees to a body that was not read. */
+async function accounted(call: Call, held: HeldBytes, next: () => Promise<void>): Promise<void> {
+  const [body, unsent] = [held.open(), held.open()];
+  call.set("body", body);
+  call.set("answer", unsent);
+  call.env?.outgoing?.once("close", unsent.close);
+  try {
+    await next();
+  } finally {
+    body.close();
+  }
+  const whole = call.res;
+  const ready = await afterUnreadBody(call, whole);
+  if (ready !== whole) call.res = ready;
 }
 
 /** Admits the client, runs the handler, and turns what it throws into an answer. */

@@ -1,16 +1,15 @@
 // Reads the body of a request within limits: refused before the upload where its length is known, unpacked within a bound.
-import { promisify } from "node:util";
-import { gunzip, inflate } from "node:zlib";
+import { createGunzip, createInflate } from "node:zlib";
 import { ServeError } from "../errors.js";
 import { shown } from "../protocol/expected.js";
-import type { BodyHold } from "./body-memory.js";
 import { type Call, incomingOf } from "./context.js";
 import { goOn } from "./expect.js";
+import type { Account } from "./held-bytes.js";
 
 /** The encodings that a body may have; the answer to another one names them. */
 export const bodyEncodings = "gzip, deflate";
 
-const unpackers = { gzip: promisify(gunzip), deflate: promisify(inflate) } as const;
+const unpackers = { gzip: createGunzip, deflate: createInflate } as const;
 
 /** The most that a buffer has at first: to declare a length costs a client nothing. */
 const firstBytes = 2 ** 20;
@@ -32,16 +31,19 @@ export async function readBody(call: Call, limit: BodyLimit): Promise<Uint8Array
   const unpack = unpackerOf(call.req.header("content-encoding"));
   const declared = Number(call.req.header("content-length") ?? Number.NaN);
   if (declared > limit.bytes) throw tooLarge(limit);
-  const hold = call.get("hold");
-  const packed = await collect(chunksOf(call), declared, limit, hold);
+  const account = call.get("body");
+  const packed = await collect(chunksOf(call), declared, limit, account).catch((cause) => {
+    if (cause instanceof ServeError) throw cause;
+    throw new ServeError("CANCELED", "The client left before its body was complete", { cause });
+  });
   if (unpack === undefined || packed.length === 0) return packed;
-  const unpacked = await unpack(packed, { maxOutputLength: limit.bytes }).catch((error) => {
-    if (error.code === "ERR_BUFFER_TOO_LARGE") throw tooLarge(limit);
+  const unpacking = unpack({ chunkSize: unknownBytes });
+  unpacking.end(packed);
+  return collect(unpacking, Number.NaN, limit, account).catch((cause) => {
+    if (cause instanceof ServeError) throw cause;
     const encoding = shown(call.req.header("content-encoding"));
     throw new ServeError("INVALID", `Expected a body in ${encoding} but it cannot be unpacked`);
   });
-  hold.take(unpacked.length);
-  return unpacked;
 }
 
 function unpackerOf(encoding = "identity") {
@@ -75,38 +77,23 @@ async function collect(
   chunks: AsyncIterable<Uint8Array>,
   declared: number,
   limit: BodyLimit,
-  hold: BodyHold,
+  account: Account,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const isKnown = !Number.isNaN(declared);
   let buffer = Buffer.allocUnsafeSlow(isKnown ? Math.min(declared, firstBytes) : unknownBytes);
   let length = 0;
-  const pieces = chunks[Symbol.asyncIterator]();
-  try {
-    for (;;) {
-      const { done, value } = await nextOf(pieces);
-      if (done === true) break;
-      const end = length + value.length;
-      if (end > limit.bytes) throw tooLarge(limit);
-      hold.take(value.length);
-      if (end > buffer.length) {
-        const doubled = isKnown ? Math.min(2 * buffer.length, declared) : 2 * buffer.length;
-        const larger = Buffer.allocUnsafeSlow(Math.max(end, doubled));
-        larger.set(buffer.subarray(0, length));
-        buffer = larger;
-      }
-      buffer.set(value, length);
-      length = end;
+  for await (const chunk of chunks) {
+    const end = length + chunk.length;
+    if (end > limit.bytes) throw tooLarge(limit);
+    account.take(chunk.length);
+    if (end > buffer.length) {
+      const doubled = isKnown ? Math.min(2 * buffer.length, declared) : 2 * buffer.length;
+      const larger = Buffer.allocUnsafeSlow(Math.max(end, doubled));
+      larger.set(buffer.subarray(0, length));
+      buffer = larger;
     }
-  } finally {
-    await pieces.return?.();
+    buffer.set(chunk, length);
+    length = end;
   }
   return buffer.subarray(0, length) as Uint8Array<ArrayBuffer>;
-}
-
-async function nextOf(pieces: AsyncIterator<Uint8Array>): Promise<IteratorResult<Uint8Array>> {
-  try {
-    return await pieces.next();
-  } catch (cause) {
-    throw new ServeError("CANCELED", "The client left before its body was complete", { cause });
-  }
 }

@@ -3,13 +3,13 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Context } from "hono";
 import type { Access } from "../access/access.js";
 import type { Engine } from "../engine/types.js";
-import type { BodyHold } from "./body-memory.js";
+import type { Account } from "./held-bytes.js";
 
 /** Limits on what a client sends and asks for. */
 export interface HttpLimits {
   /** Bytes of a body, as it comes and unpacked. */
   readonly bodyBytes: number;
-  /** Bytes of all bodies that the server holds at once. */
+  /** Bytes of all bodies and unsent answers that the server holds at once. */
   readonly heldBytes: number;
   /** Bytes of JSON in a body: its parsing stops everything else. */
   readonly jsonTensorBytes: number;
@@ -36,8 +36,10 @@ export interface HttpEnvironment {
     client: string;
     /** Whether the engine has the request, and records how it ends. */
     isRecorded?: boolean;
-    /** The memory of the request's body. */
-    hold: BodyHold;
+    /** The memory of the request's body, until it is answered. */
+    body: Account;
+    /** The memory of the answer, until it is sent. */
+    answer: Account;
   };
 }
 

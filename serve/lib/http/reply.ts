@@ -24,12 +24,16 @@ export function jsonAnswer(
   });
 }
 
-/** Returns an answer that is compressed if it is large and the client takes that. */
+/**
+ * Returns an answer that is compressed if it is large and the client takes that.
+ * @throws {ServeError} UNAVAILABLE: unsent answers take too much memory
+ */
 export async function largeAnswer(
   call: Call,
   body: string | Uint8Array,
   headers: Record<string, string>,
 ): Promise<Response> {
+  call.get("answer").take(body.length);
   const encoding = acceptedEncoding(call.req.header("accept-encoding") ?? "");
   const all = { ...headers, Vary: "Accept-Encoding", ...noSniffing };
   if (encoding === undefined || body.length < minPackedBytes)

@@ -16,6 +16,8 @@ const lingerBytes = 2 ** 26;
 export async function afterUnreadBody(call: Call, answer: Response): Promise<Response> {
   const incoming = incomingOf(call);
   if (incoming === undefined || incoming.complete || isWaiting(incoming)) return answer;
+  // HTTP/2 ends the stream, not the connection.
+  if (incoming.httpVersionMajor > 1) return answer;
   const { "content-length": length, "transfer-encoding": transfer } = incoming.headers;
   const isSmall = transfer === undefined && Number(length ?? 0) <= smallBytes;
   if (isSmall) return answer;

@@ -255,6 +255,37 @@ describe("memory", () => {
       expect(await call(path, { body, headers: raw })).toMatchObject({ status: 200 });
   });
 
+  it("of answers that are not read is bounded, and given back", async () => {
+    const { call, open, engine } = await startServer({ heldBytes: 50 * 2 ** 20 });
+    // More than the sockets' own buffers take.
+    const data = new Float32Array(8 * 2 ** 20);
+    engine.infer = async () => ({
+      model: "vgg11",
+      version: "1",
+      outputs: [{ name: "logits", datatype: "FP32", shape: [data.length], data }],
+    });
+    const slow = await open();
+    slow.pause();
+    slow.write(`${head("Content-Type: image/png", "Content-Length: 4")}abcd`);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(await call(path, { body: "abcd", headers: raw })).toMatchObject({ status: 503 });
+    slow.destroy();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    for (const _ of [1, 2, 3])
+      expect(await call(path, { body: "abcd", headers: raw })).toMatchObject({ status: 200 });
+  });
+
+  it("of bodies that are unpacked at the same time is bounded", async () => {
+    const { call } = await startServer({ bodyBytes: 2 ** 24, heldBytes: 2 ** 25 });
+    const body = gzipSync(Buffer.alloc(2 ** 24));
+    const headers = { ...raw, "Content-Encoding": "gzip" };
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, () => call(path, { body, headers })),
+    );
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200, 503]));
+    expect(await call(path, { body, headers })).toMatchObject({ status: 200 });
+  });
+
   it("does not grow with requests over the limit", async () => {
     const { call } = await startServer({ bodyBytes: 2 ** 20 });
     const body = Buffer.alloc(2 ** 20 + 1);
