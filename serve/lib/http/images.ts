@@ -29,7 +29,7 @@ export async function readImages(call: Call, limits: HttpLimits): Promise<Receiv
   });
   const bytes = body.length;
   if (/^multipart\//i.test(type))
-    return { images: await imagesOfForm(body, type, limits), isOne: false, bytes };
+    return { images: await imagesOfForm(call, body, type, limits), isOne: false, bytes };
   if (bytes === 0) throw new ServeError("INVALID", "Expected an image but the body is empty");
   return { images: [body], isOne: true, bytes };
 }
@@ -48,11 +48,14 @@ function imagesOfJson(json: unknown, limits: HttpLimits): Pick<ReceivedImages, "
 }
 
 async function imagesOfForm(
+  call: Call,
   body: Uint8Array<ArrayBuffer>,
   type: string,
   limits: HttpLimits,
 ): Promise<Uint8Array[]> {
   checkParts(body, type, limits);
+  // The files are copies.
+  call.get("body").take(body.length);
   const form = await new Response(body, { headers: { "Content-Type": type } })
     .formData()
     .catch((cause) => {
