@@ -16,10 +16,10 @@ const firstBytes = 2 ** 20;
 /** The first buffer of a body whose length is unknown. */
 const unknownBytes = 2 ** 16;
 
-/** What a limit is called, and what to do about it. */
+/** A limit, and what its refusal says. */
 export interface BodyLimit {
   readonly bytes: number;
-  /** A sentence that begins with a semicolon. */
+  /** Follows "at most N bytes": of what, and after a semicolon what to do. */
   readonly advice: string;
 }
 
