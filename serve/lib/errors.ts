@@ -96,14 +96,16 @@ export function toServeError(error: unknown): ServeError {
       cause: error,
     });
   const { retryAfterMs } = error as { retryAfterMs?: number };
-  const message =
-    error.code === "QUEUE_FULL"
-      ? `Exceeds maximum queue size: ${error.message}`
-      : (tritonMessages[kind] ?? error.message);
-  return new ServeError(kind, message, {
+  return new ServeError(kind, messageOf(error, kind), {
     cause: error,
     ...(retryAfterMs !== undefined && { retryAfterSeconds: retryAfterMs / 1000 }),
   });
+}
+
+function messageOf({ code, message }: VggError, kind: ErrorKind): string {
+  if (code === "QUEUE_FULL") return `Exceeds maximum queue size: ${message}`;
+  // The library names a buffer by its size. With several images in a request, this tells which one it is.
+  return tritonMessages[kind] ?? message.replace(/^a buffer of /, "an image of ");
 }
 
 function isAbort(error: unknown): boolean {

@@ -22,7 +22,7 @@ describe("checkOptions", () => {
     expect([settings.drainMs, settings.shutdownMs]).toEqual([5000, 30_000]);
   });
 
-  it("keeps what is given, and leaves out a protocol that is off", () => {
+  it("keeps what is given, and omits a protocol that is off", () => {
     const settings = checkOptions({
       models,
       http: { port: 0 },

@@ -63,7 +63,7 @@ export interface ModelOptions {
   readonly timeoutMs?: number | undefined;
   /**
    * "beside": a reload needs memory for both, and no request waits. "replace": the old model goes first, and the model
-   * is not ready meanwhile. Default "beside".
+   * is not ready until the load has ended. Default "beside".
    */
   readonly reload?: "beside" | "replace" | undefined;
   /** Whether the model runs once in each batch size before it is ready. Default true. */
@@ -96,7 +96,7 @@ export interface ListenOptions {
 
 /** Who may call. A token is given as "sha256:" and the digest in hexadecimal, never itself. */
 export interface AccessOptions {
-  /** Open all calls but those of the repository. Default: these calls need no token. */
+  /** Open all calls but the repository's. Default: these calls need no token. */
   readonly tokens?: readonly string[] | undefined;
   /** Open all calls. */
   readonly admin?: readonly string[] | undefined;
@@ -139,7 +139,7 @@ export interface LimitOptions {
 
 /** The log: one line of JSON for each request and event. */
 export interface LogOptions {
-  /** The least level that is written. "warn" leaves out requests that succeed. Default "info". */
+  /** The least level that is written. "warn" skips requests that succeed. Default "info". */
   readonly level?: "info" | "warn" | "error" | undefined;
   /** A file. Default: standard output. */
   readonly file?: string | undefined;

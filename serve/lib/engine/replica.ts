@@ -1,0 +1,121 @@
+// One version of a model on one device.
+import {
+  type Architecture,
+  type Device,
+  type DeviceId,
+  openDevice,
+  readLabels,
+  Vgg,
+  VggError,
+} from "vgg-cudnn";
+import { isPublished } from "../settings/config.js";
+import type { ModelOptions } from "../settings/options.js";
+import { warmUp } from "./calls.js";
+
+/** Whether an error says that the device stopped for good. */
+export const isLoss = (error: unknown) => error instanceof VggError && error.code === "DEVICE_LOST";
+
+/** What a replica is loaded from. */
+export interface ReplicaSource {
+  readonly weights: string;
+  readonly options: ModelOptions;
+  readonly maxPixels: number | undefined;
+}
+
+/** A model on a device, with what waits for it. */
+export class Replica {
+  readonly vgg: Vgg;
+  readonly device: Device;
+  /** Images of the requests that it has. */
+  waitingImages = 0;
+  #isLost = false;
+
+  /**
+   * Opens the device, loads the weights and runs the model in each batch size.
+   * @throws the errors of `Vgg.load` and `openDevice`; the reason of `signal`
+   */
+  static async load(
+    source: ReplicaSource,
+    deviceId: string,
+    signal: AbortSignal,
+  ): Promise<Replica> {
+    const { options } = source;
+    const device = await openDevice(deviceId as DeviceId, {
+      ...(options.threads !== undefined && { threads: options.threads }),
+      ...(options.plans !== undefined && { plans: options.plans }),
+    });
+    const vgg = await loadModel(source, device, signal).catch((error: unknown) => {
+      device.dispose();
+      throw error;
+    });
+    const replica = new Replica(vgg, device);
+    try {
+      if (options.warmup !== false) await warmUp(vgg, replica.batchSizes(options), signal);
+      return replica;
+    } catch (error) {
+      await replica.dispose();
+      throw error;
+    }
+  }
+
+  private constructor(vgg: Vgg, device: Device) {
+    this.vgg = vgg;
+    this.device = device;
+  }
+
+  /** Whether its GPU stopped for good. */
+  get isLost(): boolean {
+    return this.#isLost;
+  }
+
+  markLost(): void {
+    this.#isLost = true;
+  }
+
+  /** Asks the device whether it works. A GPU that stops while nothing runs is noticed so. */
+  check(): void {
+    if (this.#isLost || this.device.kind !== "cuda") return;
+    try {
+      this.device.memoryStats();
+    } catch (error) {
+      if (isLoss(error)) this.markLost();
+    }
+  }
+
+  /** The sizes in which runs come: powers of two up to the greatest. */
+  batchSizes({ batching }: ModelOptions): number[] {
+    const usual = this.device.kind === "cpu" ? 16 : 64;
+    const most = batching === false ? 1 : (batching?.maxBatchSize ?? usual);
+    const sizes = Array.from({ length: 13 }, (_, power) => 2 ** power).filter((n) => n < most);
+    return [...sizes, most];
+  }
+
+  async dispose(): Promise<void> {
+    await this.vgg.dispose();
+    this.device.dispose();
+  }
+}
+
+async function loadModel(
+  { weights, options, maxPixels }: ReplicaSource,
+  device: Device,
+  signal: AbortSignal,
+): Promise<Vgg> {
+  const { arch, key, prefix, imageSize, precision, labels } = options;
+  const preprocess = { ...options.preprocess, ...(maxPixels !== undefined && { maxPixels }) };
+  const names = typeof labels === "string" ? await readLabels(labels) : labels;
+  const given = {
+    device,
+    signal,
+    ...(key !== undefined && { key }),
+    ...(prefix !== undefined && { prefix }),
+    ...(imageSize !== undefined && { imageSize }),
+    ...(precision !== undefined && { precision }),
+    ...(names !== undefined && { labels: names }),
+    ...(Object.keys(preprocess).length > 0 && { preprocess }),
+  };
+  const network = arch ?? (isPublished(weights) ? "vgg11" : undefined);
+  return network === undefined
+    ? Vgg.load(weights, given)
+    : Vgg.load(network as Architecture, weights, given);
+}
