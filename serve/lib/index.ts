@@ -1,2 +1,15 @@
 // The public names of the package, and nothing else.
-export type { Datatype } from "./protocol/types.js";
+export { ServeError } from "./errors.js";
+export { type AppOptions, createApp, createHandler, type Mounted } from "./mount.js";
+export { type Server, serve } from "./server.js";
+export { readConfig } from "./settings/config.js";
+export type {
+  AccessOptions,
+  BatchingOptions,
+  LimitOptions,
+  ListenOptions,
+  LoggerLike,
+  LogOptions,
+  ModelOptions,
+  ServeOptions,
+} from "./settings/options.js";

@@ -26,6 +26,8 @@ export class ModelRegistry implements Registry {
   readonly #maxPixels: number | undefined;
   readonly #events: RegistryEvents;
   readonly #closing = new AbortController();
+  /** Whether each device works, by its id. */
+  readonly #devices = new Map<string, boolean>();
   /** Models that end when their last request has ended. */
   readonly #retiring = new Set<Promise<void>>();
 
@@ -100,6 +102,25 @@ export class ModelRegistry implements Registry {
       const slots = [...entry.slots.entries()];
       for (const [version, slot] of slots) await this.#unload(entry, version, slot, unloaded);
     });
+  }
+
+  /** What is under way, by version. */
+  *waiting() {
+    for (const { name: model, version, requests, replicas } of this.loaded()) {
+      const images = replicas.reduce((sum, { waitingImages }) => sum + waitingImages, 0);
+      yield { model, version, requests, images };
+    }
+  }
+
+  /** How long the last load of each version took. */
+  *loads() {
+    for (const { name: model, version, loadSeconds: seconds } of this.loaded())
+      yield { model, version, seconds };
+  }
+
+  /** The devices that models were loaded onto. */
+  *devices() {
+    for (const [device, up] of this.#devices) yield { device, up };
   }
 
   /** Asks each device whether it works. */
@@ -188,6 +209,7 @@ export class ModelRegistry implements Registry {
       const replaced = slot.loaded;
       slot.loaded = { model, shapes: layerShapes(model.vgg) };
       slot.state = "READY";
+      for (const { device } of model.replicas) this.#devices.set(device.id, true);
       this.#events.onLoaded(model);
       const fields = { model: name, version, seconds: model.loadSeconds };
       this.#events.say("info", { ...fields, devices: devicesOf(model) }, "a model is ready");
@@ -227,6 +249,7 @@ export class ModelRegistry implements Registry {
   #handleLoss(entry: Entry, version: string, lost: ServedModel): void {
     const { name } = entry;
     const gone = lost.replicas.filter(({ isLost }) => isLost).map(({ device }) => device.id);
+    for (const device of gone) this.#devices.set(device, false);
     this.#events.say("error", { model: name, version, devices: gone }, "a device was lost");
     const slot = entry.slots.get(version);
     if (lost.isAlive || slot?.loaded?.model !== lost) return;

@@ -1,5 +1,6 @@
 // Checks the options and fills in the defaults.
 import type { z } from "zod";
+import type { AccessSettings } from "../access/access.js";
 import type {
   AccessOptions,
   LimitOptions,
@@ -30,7 +31,7 @@ export interface Settings {
   readonly http: Listener | null;
   readonly grpc: Listener | null;
   readonly metrics: Listener | null;
-  readonly access: AccessOptions;
+  readonly access: AccessSettings;
   readonly limits: Limits;
   readonly log: LogOptions;
   readonly logger: LoggerLike | undefined;
@@ -67,7 +68,7 @@ export function checkOptions(options: ServeOptions): Settings {
     http: listenerOf(given.http, 8000),
     grpc: listenerOf(given.grpc, 8001),
     metrics: listenerOf(given.metrics, 8002),
-    access,
+    access: completeAccess(access),
     limits: completeLimits(limits),
     log,
     logger,
@@ -91,6 +92,11 @@ function checkLogger(logger: unknown): void {
     );
   if (!isLogger)
     throw new TypeError("Expected an object with the methods info, warn and error for logger");
+}
+
+function completeAccess({ groups = {}, ...access }: AccessOptions): AccessSettings {
+  const given = Object.entries(groups).filter(([, tokens]) => tokens !== undefined);
+  return { ...access, groups: Object.fromEntries(given) };
 }
 
 function completeLimits(given: LimitOptions): Limits {

@@ -1,5 +1,6 @@
 // What the server can be told, by a program or a configuration file: types and their documentation.
 import type { Precision, PreprocessingOptions } from "vgg-cudnn";
+import type { ApiGroup } from "../access/tokens.js";
 
 /** Options of `serve`, `createApp` and `createHandler`. All but `logger` may come from a configuration file. */
 export interface ServeOptions {
@@ -101,21 +102,10 @@ export interface AccessOptions {
   /** Open all calls. */
   readonly admin?: readonly string[] | undefined;
   /** The tokens of single groups of calls, instead of `tokens`. */
-  readonly groups?:
-    | { readonly [Group in ApiGroupName]?: readonly string[] | undefined }
-    | undefined;
+  readonly groups?: { readonly [Group in ApiGroup]?: readonly string[] | undefined } | undefined;
   /** Calls of one client in a second. Default: no limit. */
   readonly requestsPerSecond?: number | undefined;
 }
-
-/** Triton's groups of calls. */
-export type ApiGroupName =
-  | "health"
-  | "metadata"
-  | "inference"
-  | "model-config"
-  | "statistics"
-  | "model-repository";
 
 /** Bounds of what clients can use up. */
 export interface LimitOptions {

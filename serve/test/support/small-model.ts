@@ -73,6 +73,6 @@ export function pixelsOf(number: number): Uint8Array {
 }
 
 /** The same image as a file: a PPM. */
-export function fileOf(number: number): Uint8Array {
+export function fileOf(number: number): Uint8Array<ArrayBuffer> {
   return Buffer.concat([Buffer.from(`P6\n${side} ${side}\n255\n`), pixelsOf(number)]);
 }
