@@ -48,6 +48,14 @@ const examples: Readonly<Record<string, readonly (readonly [does: string, line: 
       "vgg see --filters --weights DEFAULT --layer features.0 --out filters.png",
     ],
   ],
+  serve: [
+    ["torchvision's VGG11 on this machine", "vgg serve --model vgg11=DEFAULT"],
+    [
+      "two GPUs, for other machines",
+      "vgg serve --model cats=cats.pth --device cuda:0,cuda:1 --host 0.0.0.0",
+    ],
+    ["whether a configuration is right", "vgg serve --config serve.json --check"],
+  ],
   check: [["one forward with random parameters", "vgg check --arch vgg16"]],
   summary: [
     ["the layers of a network", "vgg summary --arch vgg16_bn"],

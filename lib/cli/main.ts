@@ -20,6 +20,7 @@ import { flagsInMessage, withoutOtherFlags } from "./flags.js";
 import { withExamples } from "./help.js";
 import { planCommand } from "./plan.js";
 import { pullCommand } from "./pull.js";
+import { serveCommand } from "./serve/serve.js";
 import { summaryCommand } from "./summary.js";
 import { writeError } from "./text.js";
 import { validateCommand } from "./validate/validate.js";
@@ -31,6 +32,7 @@ const commands = [
   validateCommand(),
   compareCommand(),
   seeCommand(),
+  serveCommand(),
   checkCommand(),
   summaryCommand(),
   convertCommand(),

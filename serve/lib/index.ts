@@ -13,3 +13,4 @@ export type {
   ModelOptions,
   ServeOptions,
 } from "./settings/options.js";
+export { type FoundModel, validateOptions } from "./settings/validate.js";

@@ -128,7 +128,7 @@ describe("readConfig", () => {
   it("names the file and the option that is wrong", async () => {
     const path = write('{ "models": { "a": { "weights": 1 } } }');
     await expect(readConfig(path)).rejects.toThrow(
-      `${path}: Expected a file or folder of weights for models.a.weights but received 1`,
+      `Expected a file or folder of weights for models.a.weights but received 1 in ${path}`,
     );
     await expect(readConfig(write("{"))).rejects.toThrow(`Expected JSON in ${path}`);
     await expect(readConfig(join(folder, "absent.json"))).rejects.toThrow("ENOENT");

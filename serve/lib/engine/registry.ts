@@ -201,9 +201,8 @@ export class ModelRegistry implements Registry {
     slot.reason = "";
     try {
       const model = await ServedModel.load(
-        name,
         version,
-        { weights, options, maxPixels: this.#maxPixels, devices },
+        { name, weights, options, maxPixels: this.#maxPixels, devices },
         { signal: this.#closing.signal, onLoss: (lost) => this.#handleLoss(entry, version, lost) },
       );
       const replaced = slot.loaded;

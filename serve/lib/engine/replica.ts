@@ -1,6 +1,7 @@
 // One version of a model on one device.
 import {
   type Architecture,
+  architectures,
   type Device,
   type DeviceId,
   openDevice,
@@ -17,6 +18,8 @@ export const isLoss = (error: unknown) => error instanceof VggError && error.cod
 
 /** What a replica is loaded from. */
 export interface ReplicaSource {
+  /** The model's name, which is the architecture of published weights if none is given. */
+  readonly name: string;
   readonly weights: string;
   readonly options: ModelOptions;
   readonly maxPixels: number | undefined;
@@ -97,7 +100,7 @@ export class Replica {
 }
 
 async function loadModel(
-  { weights, options, maxPixels }: ReplicaSource,
+  { name, weights, options, maxPixels }: ReplicaSource,
   device: Device,
   signal: AbortSignal,
 ): Promise<Vgg> {
@@ -114,7 +117,8 @@ async function loadModel(
     ...(names !== undefined && { labels: names }),
     ...(Object.keys(preprocess).length > 0 && { preprocess }),
   };
-  const network = arch ?? (isPublished(weights) ? "vgg11" : undefined);
+  const named = architectures.find((each) => each === name) ?? "vgg11";
+  const network = arch ?? (isPublished(weights) ? named : undefined);
   return network === undefined
     ? Vgg.load(weights, given)
     : Vgg.load(network as Architecture, weights, given);

@@ -16,7 +16,6 @@ export class ServedModel {
 
   /** Loads the model onto each device, one after the other. @throws the errors of `Replica.load` */
   static async load(
-    name: string,
     version: string,
     source: ReplicaSource & { readonly devices: readonly string[] },
     {
@@ -34,7 +33,7 @@ export class ServedModel {
       throw error;
     }
     const seconds = (performance.now() - start) / 1000;
-    return new ServedModel(name, version, replicas, seconds, onLoss);
+    return new ServedModel(source.name, version, replicas, seconds, onLoss);
   }
 
   private constructor(

@@ -24,7 +24,7 @@ export async function readConfig(path: string): Promise<ServeOptions> {
   try {
     checkOptions(options);
   } catch (error) {
-    if (error instanceof TypeError) error.message = `${path}: ${error.message}`;
+    if (error instanceof TypeError) error.message += ` in ${path}`;
     throw error;
   }
   return withPaths(options, dirname(resolve(path)));

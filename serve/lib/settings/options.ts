@@ -35,7 +35,7 @@ export interface ModelOptions {
    * published weights, such as "DEFAULT", beside `arch`.
    */
   readonly weights: string;
-  /** The architecture. Default: the file's. */
+  /** The architecture. Default: the file's; of published weights the model's name if it is one, otherwise "vgg11". */
   readonly arch?: string | undefined;
   /** As options of `Vgg.load`. */
   readonly key?: string | undefined;

@@ -1,0 +1,72 @@
+// Loads vgg-cudnn-serve, the server's package, which is installed beside this one.
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { version } from "../../version.js";
+
+/** The options of a server, in the form that a configuration file has. The package checks them. */
+export interface ServeOptions {
+  models: Record<string, object>;
+  http?: unknown;
+  grpc?: unknown;
+  metrics?: unknown;
+  access?: object;
+  log?: object;
+  drainMs?: number;
+  shutdownMs?: number;
+}
+
+/** Where a protocol is served. */
+interface Address {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** A server that serves. */
+export interface Server {
+  readonly addresses: {
+    readonly http?: Address;
+    readonly grpc?: Address;
+    readonly metrics?: Address;
+  };
+  readonly deviceLost: Promise<string>;
+  reload(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What the command uses of the package. */
+export interface ServerPackage {
+  readConfig(path: string): Promise<ServeOptions>;
+  validateOptions(
+    options: ServeOptions,
+  ): Promise<readonly { readonly name: string; readonly versions: readonly string[] }[]>;
+  serve(options: ServeOptions): Promise<Server>;
+}
+
+/** A variable, because the package need not be there when this one is compiled. */
+const name: string = "vgg-cudnn-serve";
+
+/** What installs the package. */
+export const installation = `npm install ${name}@${version}`;
+
+/**
+ * Finds the package beside this one or, as pnpm needs it, from the present folder.
+ * @returns undefined if it is not installed
+ */
+export async function loadPackage(): Promise<ServerPackage | undefined> {
+  const here = createRequire(join(process.cwd(), "package.json"));
+  for (const find of [() => name, () => pathToFileURL(here.resolve(name)).href])
+    try {
+      return (await import(find())) as ServerPackage;
+    } catch (error) {
+      if (!isAbsent(error)) throw error;
+    }
+  return undefined;
+}
+
+/** Whether the package itself is absent. Without one of its dependencies it is broken, which is another error. */
+function isAbsent(error: unknown): boolean {
+  if (!(error instanceof Error) || !("code" in error)) return false;
+  const codes = ["ERR_MODULE_NOT_FOUND", "MODULE_NOT_FOUND"];
+  return codes.includes(String(error.code)) && error.message.includes(`'${name}'`);
+}
