@@ -11,7 +11,8 @@ export const errorCodes = Object.freeze({
   UNSUPPORTED: "the device cannot do this (a precision, an instruction set)",
   OUT_OF_MEMORY: "memory or a thread cannot be had; nothing changed, a smaller request may succeed",
   QUEUE_FULL:
-    "more bytes wait for the device than its queue may hold; nothing changed, try again when earlier calls have ended",
+    "more images or bytes wait for the model or its device than may; nothing changed, try again when earlier calls have ended",
+  TIMED_OUT: "a call waited for its `timeoutMs`, or would have; it did not run",
   DISPOSED: "the model, graph, device or device tensor was disposed",
   ABORTED: "the work was stopped before it finished",
   MISSING_PARAMETER: "a graph ran before each of its parameters had a value",
@@ -61,11 +62,18 @@ export class VggError extends Error {
   override readonly name = "VggError";
   /** What went wrong. `errorCodes` says when each code occurs. */
   readonly code: ErrorCode;
+  /** With QUEUE_FULL of a model: the time in ms in which the images that wait now are expected to have run. */
+  declare readonly retryAfterMs?: number;
 
   constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
   }
+}
+
+/** A VggError QUEUE_FULL with its `retryAfterMs`. */
+export function queueFull(message: string, retryAfterMs: number): VggError {
+  return Object.assign(new VggError("QUEUE_FULL", message), { retryAfterMs });
 }
 
 /** What an error says on the command line, if this differs from its message: it names flags, not options. */

@@ -44,8 +44,8 @@ export {
 } from "./perceptual/perceptual-distance.js";
 export { type AnyTensor, Tensor, type TensorConstructor } from "./tensor.js";
 export { version } from "./version.js";
-export type { Classification, Prediction } from "./vgg/classify.js";
-export type { Embedding, EmbedOptions } from "./vgg/embed.js";
+export type { Classification, Prediction } from "./vgg/images/classify.js";
+export type { Embedding, EmbedOptions } from "./vgg/images/embed.js";
 export { type KnownWeights, knownWeights, listWeights, pullWeights } from "./vgg/known-weights.js";
 export { readLabels } from "./vgg/label-file.js";
 export { imagenetLabels } from "./vgg/labels.js";

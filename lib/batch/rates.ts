@@ -17,14 +17,6 @@ interface Timed {
   run: number;
 }
 
-/** Options of `Rates`. */
-export interface RatesOptions {
-  /** Returns the size that a run of `size` images really has. Default: the same. A GPU pads it. */
-  readonly pad?: (size: number) => number;
-  /** What is known before a run was timed here. */
-  readonly prior?: Rates;
-}
-
 /** The times of one kind of run. */
 export class Rates {
   readonly #pad: (size: number) => number;
@@ -37,7 +29,11 @@ export class Rates {
   #limit = Number.POSITIVE_INFINITY;
   #limitedUntil = 0;
 
-  constructor({ pad = (size) => size, prior }: RatesOptions = {}) {
+  /**
+   * @param pad returns the size that a run of `size` images really has: a GPU pads it
+   * @param prior what is known before a run was timed here
+   */
+  constructor(pad: (size: number) => number = (size) => size, prior?: Rates) {
     this.#pad = pad;
     this.#prior = prior;
   }

@@ -11,7 +11,7 @@ import {
 import { discardAll, type OpenedSource } from "../image/read.js";
 import type { ImageSource } from "../image/source.js";
 import { Tensor, tensorOf } from "../tensor.js";
-import { isFailure } from "../vgg/each.js";
+import { isFailure } from "../vgg/images/each.js";
 import { Vgg } from "../vgg/model.js";
 import { type GraphOf, maxRunPixels, type PairDistance } from "./compare.js";
 import { comparePairwise, type ReadPair } from "./each.js";

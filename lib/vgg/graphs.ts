@@ -6,7 +6,7 @@ import type { GraphRecord, OutputTypes } from "../graph/ops.js";
 import type { ParameterStore } from "../graph/parameter-store.js";
 import type { Preprocessing } from "../image/preprocessing.js";
 import { recordPerceptual, type Samples } from "../perceptual/record.js";
-import { type ClassifyOutputs, recordClassify } from "./classify.js";
+import { type ClassifyOutputs, recordClassify } from "./images/classify.js";
 import { extentOf, type ImageExtent, recordForward } from "./record.js";
 import { logitsName, type Topology } from "./topology.js";
 

@@ -9,13 +9,13 @@ import type { Preprocessing } from "../image/preprocessing.js";
 import { type ImageSource, openSource } from "../image/source.js";
 import type { NativeRunTime } from "../native/addon.js";
 import type { Tensor } from "../tensor.js";
-import type { Classification, Prediction } from "./classify.js";
-import { Embedder, type Embedding, type EmbedOptions } from "./embed.js";
 import { ModelGraphs } from "./graphs.js";
+import type { Classification, Prediction } from "./images/classify.js";
+import { Embedder, type Embedding, type EmbedOptions } from "./images/embed.js";
+import { iteratorOf } from "./images/lookahead.js";
 import { classifier, classifyImages, forwardImages, profileForward, warmUp } from "./infer.js";
 import type { LayerName } from "./layers.js";
 import { loadWeights, readLoadArguments } from "./load.js";
-import { iteratorOf } from "./lookahead.js";
 import { NamedParameters } from "./named-parameters.js";
 import {
   type ClassifyOptions,

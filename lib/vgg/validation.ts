@@ -1,5 +1,5 @@
 // Adds up a model's answers on images with known classes: accuracy, confusions, precision and recall.
-import type { Prediction } from "./classify.js";
+import type { Prediction } from "./images/classify.js";
 
 /** What the answers say about one class. */
 export interface ClassReport {

@@ -1,6 +1,6 @@
 // Batches of an iterator's images: how large they are, and what ends them at once.
 import { expect, it } from "vitest";
-import { iteratorOf, Lookahead } from "../../lib/vgg/lookahead.ts";
+import { iteratorOf, Lookahead } from "../../lib/vgg/images/lookahead.ts";
 import { failure } from "../support/images.ts";
 
 const never = new Promise<never>(() => {});

@@ -1,6 +1,6 @@
 // How `vgg classify` writes results: a table, JSON, NDJSON or CSV.
 import { csvLine } from "../../csv.js";
-import type { Classification, Prediction } from "../../vgg/classify.js";
+import type { Classification, Prediction } from "../../vgg/images/classify.js";
 import { visible } from "../../visible.js";
 import { messageOf } from "../run.js";
 

@@ -11,7 +11,7 @@ import { comparePairwise, type ReadPair } from "../../perceptual/each.js";
 import { imagePair, minSide, type PerceptualResize } from "../../perceptual/pairs.js";
 import { checkModel, graphsOf } from "../../perceptual/perceptual-distance.js";
 import { layers } from "../../perceptual/record.js";
-import { isFailure } from "../../vgg/each.js";
+import { isFailure } from "../../vgg/images/each.js";
 import type { Vgg } from "../../vgg/model.js";
 import { visible } from "../../visible.js";
 import { sourceOf } from "../images/expand.js";

@@ -4,7 +4,7 @@ import { type Command, Option } from "commander";
 import { rangeError } from "../../check.js";
 import { VggError } from "../../errors.js";
 import { replaceFile } from "../../files/replace.js";
-import type { EmbedOptions } from "../../vgg/embed.js";
+import type { EmbedOptions } from "../../vgg/images/embed.js";
 import type { LayerName } from "../../vgg/layers.js";
 import type { Vgg } from "../../vgg/model.js";
 import { expandImages, sourceOf } from "../images/expand.js";

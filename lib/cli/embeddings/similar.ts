@@ -2,8 +2,8 @@
 import { basename } from "node:path";
 import type { Command } from "commander";
 import { checkInteger, rangeError } from "../../check.js";
-import type { EmbedOptions } from "../../vgg/embed.js";
-import { normalizeRows } from "../../vgg/embed.js";
+import type { EmbedOptions } from "../../vgg/images/embed.js";
+import { normalizeRows } from "../../vgg/images/embed.js";
 import { visible } from "../../visible.js";
 import { sourceOf } from "../images/expand.js";
 import { loadModel, type WeightsOptions, withImages } from "../model.js";

@@ -8,7 +8,7 @@ const powerOfTwo = (size: number) => 2 ** Math.ceil(Math.log2(size));
 
 /** Rates of a device with these times. */
 function ratesOf(times: Record<number, number>, pad?: (size: number) => number): Rates {
-  const rates = new Rates(pad && { pad });
+  const rates = new Rates(pad);
   for (const [size, ms] of Object.entries(times)) rates.learn(Number(size), ms);
   return rates;
 }
@@ -91,7 +91,7 @@ describe("the time of a size", () => {
 
   it("comes from warm-up until a run of its kind was timed", () => {
     const prior = ratesOf({ 1: 10, 2: 12 });
-    const rates = new Rates({ prior });
+    const rates = new Rates(undefined, prior);
     expect(rates.timeOf(2)).toBe(12);
     expect(rates.best).toBeCloseTo(1 / 6);
     rates.learn(2, 30);
@@ -116,7 +116,7 @@ describe("the time of a size", () => {
         fc.array(run, { minLength: 1 }),
         fc.integer({ min: 1, max: 300 }),
         (runs, size) => {
-          const rates = new Rates({ pad: powerOfTwo });
+          const rates = new Rates(powerOfTwo);
           for (const [images, ms] of runs) rates.learn(images, ms);
           expect(rates.timeOf(size)).toBeGreaterThan(0);
         },

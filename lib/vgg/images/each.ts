@@ -1,9 +1,9 @@
 // Runs a graph on images, batch by batch: decodes the next batch while the device works on this one.
 import { setImmediate } from "node:timers/promises";
-import { cropPixels } from "../image/crop.js";
-import type { Preprocessing } from "../image/preprocessing.js";
-import type { OpenedSource } from "../image/source.js";
-import { Tensor } from "../tensor.js";
+import { cropPixels } from "../../image/crop.js";
+import type { Preprocessing } from "../../image/preprocessing.js";
+import type { OpenedSource } from "../../image/source.js";
+import { Tensor } from "../../tensor.js";
 import { Lookahead, type Sources } from "./lookahead.js";
 
 /** Options of `runEach`. */

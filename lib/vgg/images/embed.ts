@@ -1,27 +1,32 @@
 // Embeddings: the output of a layer as one vector for each image, pooled and normalised on request.
-import { checkInteger, checkOneOf, checkSignal, readOptions, typeError } from "../check.js";
-import { DeviceTensor } from "../device/device.js";
-import { VggError } from "../errors.js";
-import { GraphBuilder } from "../graph/builder.js";
-import type { Inputs } from "../graph/call.js";
-import type { Graph } from "../graph/graph.js";
-import type { Value } from "../graph/value.js";
+import { checkInteger, checkOneOf, checkSignal, readOptions, typeError } from "../../check.js";
+import { DeviceTensor } from "../../device/device.js";
+import { VggError } from "../../errors.js";
+import { GraphBuilder } from "../../graph/builder.js";
+import type { Inputs } from "../../graph/call.js";
+import type { Graph } from "../../graph/graph.js";
+import type { Value } from "../../graph/value.js";
 import {
   type Preprocessing,
   type PreprocessingOptions,
   recordPixels,
-} from "../image/preprocessing.js";
-import { discardAll } from "../image/read.js";
-import { type ImageSource, type OpenedSource, openSource, openSources } from "../image/source.js";
-import { copyArray } from "../order.js";
-import { elementCount, nativeData, Tensor, tensorOf } from "../tensor.js";
+} from "../../image/preprocessing.js";
+import { discardAll } from "../../image/read.js";
+import {
+  type ImageSource,
+  type OpenedSource,
+  openSource,
+  openSources,
+} from "../../image/source.js";
+import { copyArray } from "../../order.js";
+import { elementCount, nativeData, Tensor, tensorOf } from "../../tensor.js";
+import type { ModelGraphs } from "../graphs.js";
+import { type LayerName, moduleOf } from "../layers.js";
+import { callPreprocessing } from "../preprocessing/fits.js";
+import { extentOfInput, type ImageExtent, inputName, recordModules } from "../record.js";
+import type { Topology } from "../topology.js";
 import { isFailure, runEach } from "./each.js";
-import type { ModelGraphs } from "./graphs.js";
-import { type LayerName, moduleOf } from "./layers.js";
 import type { Sources } from "./lookahead.js";
-import { callPreprocessing } from "./preprocessing/fits.js";
-import { extentOfInput, type ImageExtent, inputName, recordModules } from "./record.js";
-import type { Topology } from "./topology.js";
 
 const pools = ["mean", "max"] as const;
 

@@ -1,6 +1,6 @@
 // Takes images from an iterator in batches, and decodes them before the consumer needs them.
-import { typeError } from "../check.js";
-import { follow, unlessAborted } from "../signal.js";
+import { typeError } from "../../check.js";
+import { follow, unlessAborted } from "../../signal.js";
 
 /** An image with its pixels, or with the reason why it has no pixels. */
 export interface Decoded<Source> {

@@ -1,14 +1,14 @@
 // Classifies images: decodes the next ones while the device works, and returns the best classes of each.
-import { GraphBuilder } from "../graph/builder.js";
-import type { Graph } from "../graph/graph.js";
-import type { GraphRecord } from "../graph/ops.js";
-import { type Preprocessing, recordPixels } from "../image/preprocessing.js";
-import type { OpenedSource } from "../image/source.js";
-import type { Tensor } from "../tensor.js";
+import { GraphBuilder } from "../../graph/builder.js";
+import type { Graph } from "../../graph/graph.js";
+import type { GraphRecord } from "../../graph/ops.js";
+import { type Preprocessing, recordPixels } from "../../image/preprocessing.js";
+import type { OpenedSource } from "../../image/source.js";
+import type { Tensor } from "../../tensor.js";
+import { recordModules } from "../record.js";
+import type { Topology } from "../topology.js";
 import { type EachOptions, isFailure, runEach } from "./each.js";
 import type { Sources } from "./lookahead.js";
-import { recordModules } from "./record.js";
-import type { Topology } from "./topology.js";
 
 /** One class of an image. */
 export interface Prediction {
