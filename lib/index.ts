@@ -1,6 +1,8 @@
 // The public names of the package, and nothing else.
 /// <reference types="node" preserve="true" />
 
+export type { BatchingReport } from "./batch/batcher.js";
+export type { BatchingOptions, CallTiming, QueueOptions } from "./batch/options.js";
 export type { ReadOptions } from "./checkpoint/checkpoint.js";
 export { readCheckpoint } from "./checkpoint/open.js";
 export { type WriteOptions, writeSafetensors } from "./checkpoint/safetensors.js";
@@ -46,6 +48,7 @@ export { type AnyTensor, Tensor, type TensorConstructor } from "./tensor.js";
 export { version } from "./version.js";
 export type { Classification, Prediction } from "./vgg/images/classify.js";
 export type { Embedding, EmbedOptions } from "./vgg/images/embed.js";
+export type { ImageMethods } from "./vgg/images/image-methods.js";
 export { type KnownWeights, knownWeights, listWeights, pullWeights } from "./vgg/known-weights.js";
 export { readLabels } from "./vgg/label-file.js";
 export { imagenetLabels } from "./vgg/labels.js";

@@ -25,6 +25,8 @@ export interface OpenedSource {
   readonly name: string;
   /** One unit is held from before `read` until decoding begins. A stream needs none: the caller opened it. */
   readonly places: Limiter | undefined;
+  /** Bytes of the caller that were copied. */
+  readonly heldBytes: number;
   /** @throws {VggError} IMAGE_UNREADABLE, IMAGE_TOO_LARGE; or the reason of `signal` */
   read(limits: ReadLimits): Promise<Uint8Array | OwnPixels>;
   /** Destroys or cancels a stream of a call that has failed, unless it was read to its end. */
@@ -57,6 +59,7 @@ export function bytesAtHand(bytes: Uint8Array): OpenedSource {
   const name = `a buffer of ${copy.byteLength} bytes`;
   return {
     places: undefined,
+    heldBytes: copy.byteLength,
     name,
     read: async ({ maxBytes }) => {
       checkSize(name, copy.byteLength, maxBytes);
@@ -90,7 +93,7 @@ export function file(path: string, name: string): OpenedSource {
   };
   const read = (limits: ReadLimits) =>
     readable(name, limits, () => readFile(limits), hintFor(path));
-  return { name, places: openFiles, read, discard: nothing };
+  return { name, places: openFiles, heldBytes: 0, read, discard: nothing };
 }
 
 /** How base64 of a JPEG, PNG, GIF, WebP or TIFF begins. */
@@ -143,14 +146,14 @@ export function wholeOf(
 /** An answer of an http or https server. */
 export function webFile(name: string): OpenedSource {
   const read = (limits: ReadLimits) => download(name, name, limits);
-  return { name, places: downloads, read, discard: nothing };
+  return { name, places: downloads, heldBytes: 0, read, discard: nothing };
 }
 
 /** A data URL. */
 export function dataUrl(href: string): OpenedSource {
   const name = `a data URL of ${href.length} characters`;
   const read = (limits: ReadLimits) => download(href, name, limits);
-  return { name, places: undefined, read, discard: nothing };
+  return { name, places: undefined, heldBytes: href.length, read, discard: nothing };
 }
 
 /** Says that a server did not send the image. */
@@ -204,7 +207,7 @@ export function nodeStream(stream: Readable, name = "a stream"): OpenedSource {
     // A socket that was read may have to answer yet.
     if (!stream.readableEnded) stream.destroy();
   };
-  return { name, places: undefined, read, discard };
+  return { name, places: undefined, heldBytes: 0, read, discard };
 }
 
 /** Cancels a web stream, unless a reader has it, which then ends it. */
@@ -216,6 +219,7 @@ export function cancelUnread(stream: ReadableStream): void {
 export function webStream(stream: ReadableStream, name = "a stream"): OpenedSource {
   return {
     places: undefined,
+    heldBytes: 0,
     name,
     read: (limits) =>
       readable(name, limits, () => collect(readWeb(stream, limits.signal), name, limits.maxBytes)),

@@ -35,6 +35,7 @@ export function openBlob(blob: BlobLike): OpenedSource {
   return {
     name,
     places: undefined,
+    heldBytes: 0,
     read: async (limits) => {
       checkSize(name, blob.size, limits.maxBytes);
       const stream = blob.stream();
@@ -70,13 +71,13 @@ export function openBody(source: BodyLike, argument: string): OpenedSource {
       discard();
       throw imageError(name, "IMAGE_UNREADABLE", message);
     };
-    return { name, places: undefined, read, discard };
+    return { name, places: undefined, heldBytes: 0, read, discard };
   }
   if (isNodeStream(body)) return nodeStream(body, name);
   if (isWebStream(body)) return webStream(body, name);
   if (body === null) return { ...bytesAtHand(new Uint8Array()), name };
   const read: OpenedSource["read"] = (limits) => wholeOf(() => source.arrayBuffer(), name, limits);
-  return { name, places: undefined, read, discard: nothing };
+  return { name, places: undefined, heldBytes: 0, read, discard: nothing };
 }
 
 /** ImageData has no channels: it has 4. */
@@ -110,6 +111,7 @@ export function openRawPixels(source: PixelsLike, argument: string): OpenedSourc
   return {
     name,
     places: undefined,
+    heldBytes: length,
     read: async ({ maxBytes }) => {
       checkSize(name, length, maxBytes);
       return { data: copy, width, height, channels };

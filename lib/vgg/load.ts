@@ -1,4 +1,5 @@
 // Loads weights: finds the file, checks it against the options, and opens a model that takes its values.
+import { readBatching } from "../batch/options.js";
 import { checkOneOf, checkSignal, readOptions, typeError } from "../check.js";
 import { type Contents, readOptionNames } from "../checkpoint/checkpoint.js";
 import { openCheckpoint } from "../checkpoint/open.js";
@@ -86,6 +87,7 @@ export async function loadWeights<Model>(
   checkOwn(given);
   signal?.throwIfAborted();
   topology(arch ?? "vgg11", given);
+  readBatching(given.batching);
   // Check all that can be checked without the file before a download of half a gigabyte.
   const { device, precision } = await openDeviceOf(given);
   const names = readClassNames(given.labels);

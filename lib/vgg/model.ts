@@ -1,4 +1,6 @@
 // The class Vgg: a forward graph with named parameters.
+import { Batcher } from "../batch/batcher.js";
+import { type BatchingSettings, readBatching } from "../batch/options.js";
 import { checkInteger, privateConstructor, readOptions } from "../check.js";
 import { Device, type DeviceTensor } from "../device/device.js";
 import type { Precision } from "../dtype.js";
@@ -6,19 +8,14 @@ import { VggError } from "../errors.js";
 import type { Results } from "../graph/call.js";
 import type { ProfileOptions } from "../graph/profile.js";
 import type { Preprocessing } from "../image/preprocessing.js";
-import { type ImageSource, openSource } from "../image/source.js";
 import type { NativeRunTime } from "../native/addon.js";
 import type { Tensor } from "../tensor.js";
 import { ModelGraphs } from "./graphs.js";
-import type { Classification, Prediction } from "./images/classify.js";
-import { Embedder, type Embedding, type EmbedOptions } from "./images/embed.js";
-import { iteratorOf } from "./images/lookahead.js";
-import { classifier, classifyImages, forwardImages, profileForward, warmUp } from "./infer.js";
+import { ImageMethods } from "./images/image-methods.js";
+import { forwardImages, profileForward, warmUp } from "./infer.js";
 import type { LayerName } from "./layers.js";
 import { loadWeights, readLoadArguments } from "./load.js";
-import { NamedParameters } from "./named-parameters.js";
 import {
-  type ClassifyOptions,
   type CreateOptions,
   checkLabels,
   type ForwardOptions,
@@ -42,7 +39,7 @@ import { type Architecture, type Topology, topology } from "./topology.js";
  * console.log(await model.classify("cat.jpg"));
  * await model.dispose();
  */
-export class Vgg extends NamedParameters {
+export class Vgg extends ImageMethods {
   /** The architecture. */
   readonly arch: Architecture;
   /** The number of channels of an image. */
@@ -60,6 +57,7 @@ export class Vgg extends NamedParameters {
   #topology: Topology;
   #state: ModelState;
   #graphs: ModelGraphs;
+  #batcher: Batcher | null;
   #disposal: Promise<void> | null = null;
 
   /**
@@ -111,8 +109,9 @@ export class Vgg extends NamedParameters {
     const checked = topology(arch, options);
     const labels = checkLabels(options.labels, checked.numClasses);
     const preprocessing = modelPreprocessing(checked, options.preprocess);
+    const batching = readBatching(options.batching);
     const { device, precision } = await openDeviceOf(options);
-    const model = new Vgg(checked, device, precision, labels, preprocessing, report);
+    const model = new Vgg(checked, device, precision, labels, preprocessing, batching, report);
     try {
       // Compile before the parameters have values, so that values are packed as they are written and never held twice.
       await model.#graphs.logits.prepare(1);
@@ -130,12 +129,15 @@ export class Vgg extends NamedParameters {
     precision: Precision,
     labels: readonly string[] | undefined,
     preprocessing: Preprocessing | undefined,
+    batching: BatchingSettings | null,
     report: LoadReport | undefined,
   ) {
     if (typeof checked !== "object" || !(device instanceof Device))
       throw privateConstructor('Vgg.create("vgg11") or Vgg.load("model.pth")');
     const state = new ModelState(device, checked, precision);
-    super(state, checked, labels, preprocessing, () => this.#checkLive());
+    const graphs = new ModelGraphs(device, checked, state.store);
+    const batcher = batching && new Batcher(batching, device.kind === "cuda");
+    super(state, checked, labels, preprocessing, graphs, batcher, () => this.#checkLive());
     this.#topology = checked;
     this.arch = checked.arch;
     this.inChannels = checked.inChannels;
@@ -145,7 +147,8 @@ export class Vgg extends NamedParameters {
     this.precision = precision;
     this.loadReport = report;
     this.#state = state;
-    this.#graphs = new ModelGraphs(device, checked, state.store);
+    this.#graphs = graphs;
+    this.#batcher = batcher;
   }
 
   override get isDisposed(): boolean {
@@ -155,6 +158,7 @@ export class Vgg extends NamedParameters {
   /**
    * Computes the logits (N, numClasses) float32 of normalised images (N, inChannels, H, W) float32. H and W are any sizes
    * from 32, as in torchvision, and the same for all images of a call. `imageSize` is what `warmup` prepares.
+   * A call has its own run, unless it has `batched: true`.
    * Runs on the device's thread. An input in JavaScript's memory is copied before this returns.
    * This form writes the logits to `into` and returns it.
    * @throws {TypeError|RangeError} another rank, shape or dtype, an empty batch, an unknown layer, another device
@@ -195,78 +199,7 @@ export class Vgg extends NamedParameters {
     options?: ForwardOptions | LayerOptions<string>,
   ): Promise<Tensor | DeviceTensor | Record<string, Tensor | DeviceTensor>> {
     this.#checkLive();
-    return forwardImages(this.#graphs, this.#topology, input, options);
-  }
-
-  /**
-   * Returns the best classes of an image, preprocessed as `preprocessing` says. Bytes in memory are copied before this
-   * returns.
-   * @throws {TypeError|RangeError} another source, `top` out of range, a model with other than 1 or 3 channels
-   * @throws {VggError} IMAGE_…, DISPOSED, OUT_OF_MEMORY, QUEUE_FULL; or the reason of `signal`
-   * @example const [best] = await model.classify("cat.jpg", { top: 1 });
-   */
-  async classify(image: ImageSource, options?: ClassifyOptions): Promise<readonly Prediction[]>;
-  /**
-   * Returns the best classes of each image of an array. If an image fails, the call rejects with its error.
-   * @example const [cat, dog] = await model.classify(["cat.jpg", "dog.png"]);
-   */
-  async classify(
-    images: readonly ImageSource[],
-    options?: ClassifyOptions,
-  ): Promise<(readonly Prediction[])[]>;
-  async classify(
-    images: ImageSource | readonly ImageSource[],
-    options: ClassifyOptions = {},
-  ): Promise<readonly Prediction[] | (readonly Prediction[])[]> {
-    return classifyImages(this.#classifier(options), images);
-  }
-
-  /**
-   * Classifies any number of images and takes them from the iterable as needed. Yields the classes or the error of each
-   * image, in order. A bad image does not stop the others. Bytes in memory are copied before the iterable's next image
-   * is requested.
-   * @throws {TypeError|RangeError} not an iterable, or one that breaks the protocol; the errors of `classify`
-   * @example
-   * for await (const result of model.classifyEach(["cat.jpg", "dog.png"]))
-   *   console.log(result.source, "error" in result ? result.error : result.predictions);
-   */
-  async *classifyEach<Source extends ImageSource>(
-    images: Iterable<Source> | AsyncIterable<Source>,
-    options: ClassifyOptions = {},
-  ): AsyncGenerator<Classification<Source>> {
-    const classify = this.#classifier(options);
-    yield* classify(iteratorOf(images), (source) => openSource(source, "source"));
-  }
-
-  /**
-   * Returns the embeddings (N, D) float32 of an image, of each of an array, or of a batch of normalised images
-   * (N, inChannels, H, W) as `forward` takes it. Without options, D is 4096: the input of the last linear layer, as
-   * torchvision's network gives it without that layer. If an image fails, the call rejects with its error.
-   * @throws {TypeError|RangeError} another source, an unknown layer or option; the errors of `forward`
-   * @throws {VggError} IMAGE_…, DISPOSED, OUT_OF_MEMORY, QUEUE_FULL; or the reason of `signal`
-   * @example const { shape } = await model.embed(["cat.jpg", "dog.jpg"], { layer: "features", pool: "mean", normalize: true });
-   */
-  async embed(
-    images: ImageSource | readonly ImageSource[] | Tensor | DeviceTensor,
-    options: EmbedOptions = {},
-  ): Promise<Tensor> {
-    return this.#embedder(options).embed(images);
-  }
-
-  /**
-   * Embeds any number of images and takes them from the iterable as needed, as `classifyEach` does. Yields the embedding
-   * or the error of each image, in order.
-   * @throws {TypeError|RangeError} not an iterable, or one that breaks the protocol; the errors of `embed`
-   * @example
-   * for await (const result of model.embedEach(["cat.jpg", "dog.png"], { normalize: true }))
-   *   console.log(result.source, "error" in result ? result.error : result.embedding);
-   */
-  async *embedEach<Source extends ImageSource>(
-    images: Iterable<Source> | AsyncIterable<Source>,
-    options: EmbedOptions = {},
-  ): AsyncGenerator<Embedding<Source>> {
-    const embedder = this.#embedder(options);
-    yield* embedder.each(iteratorOf(images), (source) => openSource(source, "source"));
+    return forwardImages(this.#graphs, this.#topology, this.#batcher, input, options);
   }
 
   /**
@@ -277,7 +210,9 @@ export class Vgg extends NamedParameters {
    */
   async warmup(batchSizes: readonly number[] = [1]): Promise<void> {
     this.#checkLive();
-    await warmUp(this.#graphs, this.#topology, batchSizes, (images) => this.forward(images));
+    const forward = (images: Tensor) => this.forward(images);
+    const learn = (batch: number, ms: number) => this.#batcher?.warm.learn(batch, ms);
+    await warmUp(this.#graphs, this.#topology, batchSizes, forward, learn);
   }
 
   /**
@@ -322,6 +257,7 @@ export class Vgg extends NamedParameters {
    */
   dispose(): Promise<void> {
     this.#disposal ??= (async () => {
+      this.#batcher?.close();
       await this.#graphs.dispose();
       await this.#state.dispose();
     })();
@@ -330,16 +266,6 @@ export class Vgg extends NamedParameters {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
-  }
-
-  #classifier(options: ClassifyOptions) {
-    this.#checkLive();
-    return classifier(this.#graphs, this.#topology, this.labels, this.preprocessing, options);
-  }
-
-  #embedder(options: EmbedOptions): Embedder {
-    this.#checkLive();
-    return new Embedder(this.#graphs, this.#topology, this.preprocessing, options);
   }
 
   #checkLive(): void {

@@ -54,20 +54,26 @@ export abstract class NamedParameters {
   #topology: Topology;
   #preprocessing: Preprocessing | undefined;
   #checkLive: () => void;
+  #beforeWrite: () => void;
 
-  /** @param checkLive throws if the model was disposed */
+  /**
+   * @param checkLive throws if the model was disposed
+   * @param beforeWrite submits the calls that wait, which must not see the new values
+   */
   constructor(
     state: ModelState,
     topology: Topology,
     labels: readonly string[] | undefined,
     preprocessing: Preprocessing | undefined,
     checkLive: () => void,
+    beforeWrite: () => void,
   ) {
     this.labels = labels;
     this.#state = state;
     this.#topology = topology;
     this.#preprocessing = preprocessing;
     this.#checkLive = checkLive;
+    this.#beforeWrite = beforeWrite;
   }
 
   /**
@@ -110,6 +116,7 @@ export abstract class NamedParameters {
    */
   async setParameter(name: string, tensor: Tensor<DType>): Promise<void> {
     this.#checkLive();
+    this.#beforeWrite();
     await this.#state.set(name, tensor);
   }
 
@@ -139,6 +146,7 @@ export abstract class NamedParameters {
     this.#checkLive();
     const { strict = true } = readOptions(options, "options", ["strict"]);
     if (typeof strict !== "boolean") throw typeError("a boolean", "options.strict", strict);
+    this.#beforeWrite();
     return this.#state.load(tensors, strict);
   }
 

@@ -1,5 +1,6 @@
 // The options of models and their methods: types and checks.
 import { types } from "node:util";
+import type { BatchingOptions, QueueOptions } from "../batch/options.js";
 import { checkOneOf, describe, isPlainObject, optionOf, rangeError, typeError } from "../check.js";
 import type { ReadOptions } from "../checkpoint/checkpoint.js";
 import { labelsFrom } from "../checkpoint/labels.js";
@@ -44,6 +45,12 @@ export interface VggOptions extends TopologyOptions {
    * takes none.
    */
   preprocess?: PreprocessingOptions | undefined;
+  /**
+   * Bounds for calls of `classify`, `embed` and `forward` with `batched: true` that are under way at the same time: they
+   * share runs. Their results may differ by some 1e-6 from what one image alone gives. false: each call has its own run, and
+   * gives the same bits every time. Default {}.
+   */
+  batching?: false | BatchingOptions | undefined;
 }
 
 /** Options of `Vgg.create`. */
@@ -96,16 +103,18 @@ export interface ClassifyOptions {
   preprocess?: PreprocessingOptions | undefined;
 }
 
-/** Options of `forward` for the logits. */
-export interface ForwardOptions {
+/** Options of `forward` for the logits. The options of QueueOptions need `batched: true`. */
+export interface ForwardOptions extends QueueOptions {
   /** Drops work that has not started, else stops it between two layers. `forward` rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
   /** Receives the logits instead of a new Tensor: (N, numClasses) float32 on the model's device. */
   into?: DeviceTensor | undefined;
+  /** Whether calls under way at the same time share runs, as calls of `classify` do. The input is a Tensor. Default false. */
+  batched?: boolean | undefined;
 }
 
-/** Options of `forward` for the outputs of layers. */
-export interface LayerOptions<Name extends LayerName> {
+/** Options of `forward` for the outputs of layers. The options of QueueOptions need `batched: true`. */
+export interface LayerOptions<Name extends LayerName> extends QueueOptions {
   /** Drops work that has not started, else stops it between two layers. `forward` rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
   /**
@@ -115,12 +124,14 @@ export interface LayerOptions<Name extends LayerName> {
   outputs: readonly Name[];
   /** Receive outputs by name instead of new Tensors. */
   into?: { readonly [Key in Name]?: DeviceTensor | undefined } | undefined;
+  /** As in ForwardOptions. */
+  batched?: boolean | undefined;
 }
 
 /** The names of the options in VggOptions. */
 export const optionNames = Object.freeze([
   ...["device", "plans", "precision"],
-  ...["inChannels", "numClasses", "imageSize", "labels", "preprocess"],
+  ...["inChannels", "numClasses", "imageSize", "labels", "preprocess", "batching"],
 ]);
 
 /**

@@ -71,7 +71,7 @@ describe("Vgg", () => {
         "an unknown option",
         () => model.forward(Tensor.zeros(shape), { output: 1 } as never),
         TypeError,
-        'Expected only the options signal, into, outputs for options but received "output"',
+        'Expected only the options signal, into, outputs, batched, priority, timeoutMs, client, onTiming for options but received "output"',
       ],
       [
         "an unknown layer",

@@ -1,13 +1,13 @@
 // Classifies images: decodes the next ones while the device works, and returns the best classes of each.
+import type { Turn } from "../../batch/turn.js";
 import { GraphBuilder } from "../../graph/builder.js";
-import type { Graph } from "../../graph/graph.js";
+import type { NewTensors } from "../../graph/call.js";
 import type { GraphRecord } from "../../graph/ops.js";
 import { type Preprocessing, recordPixels } from "../../image/preprocessing.js";
 import type { OpenedSource } from "../../image/source.js";
-import type { Tensor } from "../../tensor.js";
 import { recordModules } from "../record.js";
 import type { Topology } from "../topology.js";
-import { type EachOptions, isFailure, runEach } from "./each.js";
+import { isFailure, runEach } from "./each.js";
 import type { Sources } from "./lookahead.js";
 
 /** One class of an image. */
@@ -36,25 +36,30 @@ export function recordClassify(
   return builder.finish({ probabilities: values, indices });
 }
 
-/** Classifies pixels (n, crop, crop, channels) uint8. `labels` may be undefined. */
-async function classifyPixels(
-  graph: Graph<ClassifyOutputs>,
-  pixels: Tensor<"uint8">,
+/** The outputs of a run of `recordClassify`: (n, top or more) each. */
+export type ClassifyResults = NewTensors<ClassifyOutputs>;
+
+/**
+ * Returns the number of classes that a run computes for a call that wants `top` of them. Calls with nearly the same
+ * number share runs.
+ */
+export function roundedTop(top: number, numClasses: number): number {
+  return Math.min(numClasses, [5, 10, 100].find((count) => count >= top) ?? numClasses);
+}
+
+/** Returns the `top` best classes of each image of a run. `labels` may be undefined. */
+function predictionsOf(
+  { probabilities, indices }: ClassifyResults,
+  top: number,
   labels: readonly string[] | undefined,
-  signal: AbortSignal | undefined,
-): Promise<Prediction[][]> {
-  const outputs = await graph.run({ pixels }, { signal });
-  const probabilities = outputs.probabilities.data;
-  const indices = outputs.indices.data;
-  const [count, top] = outputs.indices.shape as [number, number];
+): Prediction[][] {
+  const [count, computed] = indices.shape as [number, number];
   return Array.from({ length: count }, (_, image) =>
     Array.from({ length: top }, (_, rank) => {
-      const index = indices[image * top + rank]!;
-      return {
-        index,
-        label: labels?.[index] ?? String(index),
-        probability: probabilities[image * top + rank]!,
-      };
+      const at = image * computed + rank;
+      const index = indices.data[at]!;
+      const probability = probabilities.data[at]!;
+      return { index, label: labels?.[index] ?? String(index), probability };
     }),
   );
 }
@@ -74,17 +79,25 @@ export type Classification<Source> =
       readonly error: unknown;
     };
 
-/** Classifies images in order, as `runEach` does. `labels` may be undefined. */
+/** What a call of `classify` or `classifyEach` asks for, checked. */
+export interface ClassifySettings {
+  readonly preprocessing: Preprocessing;
+  readonly top: number;
+  readonly labels: readonly string[] | undefined;
+  readonly batchSize: number;
+}
+
+/** Classifies images in order, as `runEach` does. */
 export async function* classifyAll<Source>(
-  graph: () => Graph<ClassifyOutputs>,
-  preprocessing: Preprocessing,
-  labels: readonly string[] | undefined,
+  turn: Turn<ClassifyResults>,
+  { preprocessing, top, labels, batchSize }: ClassifySettings,
   sources: Sources<Source>,
   open: (source: Source) => OpenedSource,
-  options: EachOptions,
 ): AsyncGenerator<Classification<Source>> {
-  const compute = (pixels: Tensor<"uint8">) =>
-    classifyPixels(graph(), pixels, labels, options.signal);
+  const { signal } = turn;
+  const compute = async (crops: readonly Uint8Array[], decodeMs: number) =>
+    predictionsOf(await turn.run(crops, decodeMs), top, labels);
+  const options = { batchSize, signal };
   for await (const result of runEach(preprocessing, sources, open, compute, options)) {
     if (isFailure(result)) yield result;
     else yield { source: result.source, predictions: result.value };

@@ -1,9 +1,8 @@
-// Runs a graph on images, batch by batch: decodes the next batch while the device works on this one.
+// Computes a value for each of many images, batch by batch: decodes the next batch while the device works on this one.
 import { setImmediate } from "node:timers/promises";
 import { cropPixels } from "../../image/crop.js";
 import type { Preprocessing } from "../../image/preprocessing.js";
 import type { OpenedSource } from "../../image/source.js";
-import { Tensor } from "../../tensor.js";
 import { Lookahead, type Sources } from "./lookahead.js";
 
 /** Options of `runEach`. */
@@ -28,33 +27,30 @@ export function isFailure<Result extends object>(
 /**
  * Computes a value for each image, in order. A bad image does not stop the others.
  * @param open opens a source; called before the iterator's next source is requested
- * @param compute returns the values of pixels (n, crop, crop, channels) uint8, one for each image
+ * @param compute returns the values of images (crop, crop, channels) uint8, one for each. `decodeMs` is how long they
+ * were waited for
  */
 export async function* runEach<Source, Value>(
   preprocessing: Preprocessing,
   sources: Sources<Source>,
   open: (source: Source) => OpenedSource,
-  compute: (pixels: Tensor<"uint8">) => Promise<readonly Value[]>,
+  compute: (crops: readonly Uint8Array[], decodeMs: number) => Promise<readonly Value[]>,
   { batchSize, signal }: EachOptions,
 ): AsyncGenerator<Outcome<Source, Value>> {
-  const { crop, channels } = preprocessing;
-  const imageBytes = crop * crop * channels;
   const call = {};
   const decode = async (source: Source, stop: AbortSignal) =>
     cropPixels(open(source), preprocessing, { signal: stop }, call);
   const ahead = new Lookahead(sources, batchSize, decode, signal);
   try {
     for (;;) {
+      const since = performance.now();
       const batch = await ahead.take();
       if (batch.length === 0) return;
       const good = batch.flatMap(({ pixels }) =>
         pixels.status === "fulfilled" ? [pixels.value] : [],
       );
-      const data = new Uint8Array(good.length * imageBytes);
-      for (const [index, pixels] of good.entries()) data.set(pixels, index * imageBytes);
-      const tensor = new Tensor([good.length, crop, crop, channels], data);
       let values: readonly Value[] = [];
-      if (good.length > 0) values = await compute(tensor);
+      if (good.length > 0) values = await compute(good, performance.now() - since);
       // Yield to the event loop, so that timers and thus signals can fire. Refused sources alone may never let it turn.
       else await setImmediate();
       let taken = 0;

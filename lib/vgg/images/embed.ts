@@ -1,9 +1,14 @@
 // Embeddings: the output of a layer as one vector for each image, pooled and normalised on request.
-import { checkInteger, checkOneOf, checkSignal, readOptions, typeError } from "../../check.js";
+import type { Batcher } from "../../batch/batcher.js";
+import { type CallSettings, checkQueueOptions, type QueueOptions } from "../../batch/options.js";
+import type { Kind } from "../../batch/run.js";
+import { runTensor } from "../../batch/tensor.js";
+import { direct, type Turn } from "../../batch/turn.js";
+import { checkInteger, checkOneOf, readOptions, typeError } from "../../check.js";
 import { DeviceTensor } from "../../device/device.js";
 import { VggError } from "../../errors.js";
 import { GraphBuilder } from "../../graph/builder.js";
-import type { Inputs } from "../../graph/call.js";
+import type { NewTensors } from "../../graph/call.js";
 import type { Graph } from "../../graph/graph.js";
 import type { Value } from "../../graph/value.js";
 import {
@@ -11,15 +16,13 @@ import {
   type PreprocessingOptions,
   recordPixels,
 } from "../../image/preprocessing.js";
-import { discardAll } from "../../image/read.js";
 import {
   type ImageSource,
   type OpenedSource,
   openSource,
   openSources,
 } from "../../image/source.js";
-import { copyArray } from "../../order.js";
-import { elementCount, nativeData, Tensor, tensorOf } from "../../tensor.js";
+import { elementCount, Tensor, tensorOf } from "../../tensor.js";
 import type { ModelGraphs } from "../graphs.js";
 import { type LayerName, moduleOf } from "../layers.js";
 import { callPreprocessing } from "../preprocessing/fits.js";
@@ -27,6 +30,7 @@ import { extentOfInput, type ImageExtent, inputName, recordModules } from "../re
 import type { Topology } from "../topology.js";
 import { isFailure, runEach } from "./each.js";
 import type { Sources } from "./lookahead.js";
+import { itself, withImages } from "./visit.js";
 
 const pools = ["mean", "max"] as const;
 
@@ -73,11 +77,13 @@ interface Settings {
   readonly pool: "mean" | "max" | undefined;
   readonly normalize: boolean;
   readonly batchSize: number;
-  readonly signal: AbortSignal | undefined;
+  readonly call: CallSettings;
 }
 
 const outputName = "embedding";
 type EmbeddingGraph = Graph<{ readonly [outputName]: "float32" }>;
+type EmbeddingResults = NewTensors<{ readonly [outputName]: "float32" }>;
+type EmbeddingKind = Kind<EmbeddingResults>;
 
 /** Records the modules up to the layer, and the pool. The window of the maximum covers an oblong map with its padding. */
 function recordEmbedding(
@@ -107,19 +113,20 @@ export class Embedder {
 
   /**
    * @param usual the model's preprocessing; undefined if the network takes no images
+   * @param more the names of options that only `embed` has
    * @throws {TypeError|RangeError} wrong options; the reason of `signal`
    */
   constructor(
     graphs: ModelGraphs,
     topology: Topology,
     usual: Preprocessing | undefined,
-    options: EmbedOptions,
+    options: EmbedOptions & QueueOptions,
+    more: readonly string[],
   ) {
-    const known = ["layer", "pool", "normalize", "batchSize", "signal", "preprocess"];
+    const known = ["layer", "pool", "normalize", "batchSize", "signal", "preprocess", ...more];
     const given = readOptions(options, "options", known);
-    const { layer = "classifier.4", pool, normalize = false, batchSize = 8, signal } = given;
-    checkSignal(signal);
-    signal?.throwIfAborted();
+    const { layer = "classifier.4", pool, normalize = false, batchSize = 8 } = given;
+    const call = checkQueueOptions(given);
     moduleOf(topology, layer, "options.layer");
     if (pool !== undefined) checkOneOf(pool, "options.pool", pools);
     if (typeof normalize !== "boolean")
@@ -127,81 +134,94 @@ export class Embedder {
     checkInteger(batchSize, "options.batchSize", 1, 4096);
     this.#graphs = graphs;
     this.#topology = topology;
-    this.#settings = { layer, pool, normalize, batchSize, signal };
+    this.#settings = { layer, pool, normalize, batchSize, call };
     this.#preprocessing = usual && callPreprocessing(topology, usual, given.preprocess);
   }
 
   /** Embeds one image, each of an array, or a batch of normalised images (N, inChannels, H, W). */
   async embed(
     images: ImageSource | readonly ImageSource[] | Tensor | DeviceTensor,
+    batcher: Batcher | null,
   ): Promise<Tensor> {
     const tensor = images instanceof DeviceTensor ? images : tensorOf(images, "images");
-    if (tensor !== undefined) return this.#embedTensor(tensor as Tensor | DeviceTensor);
+    if (tensor !== undefined) return this.#embedTensor(tensor as Tensor | DeviceTensor, batcher);
     const isArray = Array.isArray(images);
     const sources = isArray ? openSources(images, "images") : [openSource(images, "image")];
-    const length = lengthOf(this.#pixelGraph(this.#imagePreprocessing()));
+    const preprocessing = this.#imagePreprocessing();
+    const length = lengthOf(this.#pixelGraph(preprocessing));
     const all = allocate(sources.length, length);
     let index = 0;
-    try {
-      for await (const result of this.each(sources.values(), (source) => source)) {
+    const { batchSize, call } = this.#settings;
+    const visitor = { kind: this.#pixelKind(preprocessing), call, preprocessing, batchSize };
+    await withImages(visitor, batcher, sources, async (turn, together) => {
+      for await (const result of this.#each(turn, together, sources.values(), itself)) {
         if (isFailure(result)) throw result.error;
         all.set(result.embedding, index++ * length);
       }
-    } catch (error) {
-      discardAll(sources);
-      throw error;
-    }
+    });
     return new Tensor([sources.length, length], all);
   }
 
   /** Embeds images in order, as `runEach` does. */
-  async *each<Source>(
+  each<Source>(
     sources: Sources<Source>,
     open: (source: Source) => OpenedSource,
   ): AsyncGenerator<Embedding<Source>> {
-    const preprocessing = this.#imagePreprocessing();
-    const compute = async (pixels: Tensor<"uint8">) => {
-      const graph = this.#pixelGraph(preprocessing);
-      const rows = await this.#run(graph, { pixels });
-      const length = lengthOf(graph);
+    const { call, batchSize } = this.#settings;
+    const turn = direct(this.#pixelKind(this.#imagePreprocessing()), call);
+    return this.#each(turn, batchSize, sources, open);
+  }
+
+  async *#each<Source>(
+    turn: Turn<EmbeddingResults>,
+    batchSize: number,
+    sources: Sources<Source>,
+    open: (source: Source) => OpenedSource,
+  ): AsyncGenerator<Embedding<Source>> {
+    const compute = async (crops: readonly Uint8Array[], decodeMs: number) => {
+      const rows = this.#rows(await turn.run(crops, decodeMs));
+      const length = rows.length / crops.length;
       // Each embedding has its own buffer, which a caller may keep or pass on.
-      return Array.from({ length: pixels.shape[0]! }, (_, image) =>
-        rows.slice(image * length, (image + 1) * length),
-      );
+      return crops.map((_, image) => rows.slice(image * length, (image + 1) * length));
     };
-    for await (const result of runEach(preprocessing, sources, open, compute, this.#settings)) {
+    const options = { batchSize, signal: turn.signal };
+    const preprocessing = this.#imagePreprocessing();
+    for await (const result of runEach(preprocessing, sources, open, compute, options)) {
       if (isFailure(result)) yield result;
       else yield { source: result.source, embedding: result.value };
     }
   }
 
-  /** Runs batch by batch. Copies images in JavaScript's memory before it returns. */
-  async #embedTensor(images: Tensor | DeviceTensor): Promise<Tensor> {
-    const { batchSize } = this.#settings;
+  /** Copies images in JavaScript's memory before it returns. */
+  async #embedTensor(images: Tensor | DeviceTensor, batcher: Batcher | null): Promise<Tensor> {
+    const { batchSize, call } = this.#settings;
     const extent = extentOfInput(this.#topology, images);
-    const [count = 0] = images.shape;
-    const isOneRun =
-      images instanceof DeviceTensor || images.dtype !== "float32" || count <= batchSize;
     const graph = this.#imageGraph(extent);
-    const length = lengthOf(graph);
-    // A run copies its input itself, and refuses another dtype.
-    if (isOneRun)
-      return new Tensor([count, length], await this.#run(graph, { [inputName]: images }));
-    const batches = batchesOf(images, batchSize);
-    const all = allocate(count, length);
-    let first = 0;
-    for (const batch of batches) {
-      const rows = await this.#run(this.#imageGraph(extent), { [inputName]: batch });
-      all.set(rows, first * length);
-      first += batchSize;
+    const [count = 0] = images.shape;
+    const shape = [count, lengthOf(graph)];
+    if (images instanceof DeviceTensor || images.dtype !== "float32") {
+      // A run refuses another dtype.
+      const { signal } = call;
+      const results = await graph.run({ [inputName]: images }, { signal });
+      return new Tensor(shape, this.#rows(results));
     }
-    return new Tensor([count, length], all);
+    const kind: EmbeddingKind = {
+      key: this.#imageKey(extent),
+      run: (count, data, signal) => {
+        const { inChannels } = this.#topology;
+        const given = [count, inChannels, extent.height, extent.width];
+        const batch = new Tensor(given, data as Float32Array);
+        return this.#imageGraph(extent).run({ [inputName]: batch }, { signal });
+      },
+    };
+    const results = await runTensor(batcher, kind, call, images, inputName, batchSize);
+    return new Tensor(shape, this.#rows(results));
   }
 
   /** Returns the graph from images (N, inChannels, height, width). A call takes it anew for each batch: it may have been evicted. */
   #imageGraph(extent: ImageExtent): EmbeddingGraph {
     const { height, width } = extent;
-    return this.#graphs.graph(this.#key(`${height} × ${width}`), extent, () => {
+    return this.#graphs.graph(this.#imageKey(extent), extent, () => {
       const builder = new GraphBuilder();
       const image = builder.input(inputName, [this.#topology.inChannels, height, width]);
       return recordEmbedding(builder, this.#topology, image, this.#settings);
@@ -218,24 +238,41 @@ export class Embedder {
 
   /** Returns the graph from pixels (N, crop, crop, channels) uint8. As `#imageGraph`. */
   #pixelGraph(preprocessing: Preprocessing): EmbeddingGraph {
-    const { crop, mean, std } = preprocessing;
-    const key = this.#key(JSON.stringify([crop, mean, std]));
-    return this.#graphs.graph(key, { height: crop, width: crop }, () => {
+    const { crop } = preprocessing;
+    return this.#graphs.graph(this.#pixelKey(preprocessing), { height: crop, width: crop }, () => {
       const builder = new GraphBuilder();
       const image = recordPixels(builder, preprocessing);
       return recordEmbedding(builder, this.#topology, image, this.#settings);
     });
   }
 
+  #pixelKind(preprocessing: Preprocessing): EmbeddingKind {
+    const { crop, channels } = preprocessing;
+    return {
+      key: this.#pixelKey(preprocessing),
+      run: (count, data, signal) => {
+        const pixels = new Tensor([count, crop, crop, channels], data as Uint8Array);
+        return this.#pixelGraph(preprocessing).run({ pixels }, { signal });
+      },
+    };
+  }
+
+  #imageKey({ height, width }: ImageExtent): string {
+    return this.#key(`${height} × ${width}`);
+  }
+
+  #pixelKey({ crop, mean, std }: Preprocessing): string {
+    return this.#key(JSON.stringify([crop, mean, std]));
+  }
+
   #key(input: string): string {
     return `embed ${this.#settings.layer} ${this.#settings.pool} ${input}`;
   }
 
-  async #run(graph: EmbeddingGraph, inputs: Inputs): Promise<Float32Array<ArrayBuffer>> {
-    const { normalize, signal } = this.#settings;
-    const outputs = await graph.run(inputs, signal === undefined ? {} : { signal });
-    const rows = outputs[outputName].data as Float32Array<ArrayBuffer>;
-    if (normalize) normalizeRows(rows, lengthOf(graph));
+  /** Returns the embeddings of a run one after the other, normalised on request. */
+  #rows({ [outputName]: output }: EmbeddingResults): Float32Array<ArrayBuffer> {
+    const rows = output.data as Float32Array<ArrayBuffer>;
+    if (this.#settings.normalize) normalizeRows(rows, rows.length / output.shape[0]!);
     return rows;
   }
 }
@@ -265,16 +302,4 @@ function allocate(images: number, length: number): Float32Array<ArrayBuffer> {
     const message = `Expected ${4 * images * length} bytes of host memory for the embeddings but they are not available; embedEach gives them one by one`;
     throw new VggError("OUT_OF_MEMORY", message, { cause });
   }
-}
-
-/** Copies a batch, and cuts the copy into batches of at most `size` images. @throws {VggError} OUT_OF_MEMORY */
-function batchesOf(images: Tensor, size: number): Tensor[] {
-  const [count, ...shape] = images.shape as [number, ...number[]];
-  const data = copyArray(nativeData(images, inputName)) as Float32Array<ArrayBuffer>;
-  const elements = elementCount(shape);
-  return Array.from({ length: Math.ceil(count / size) }, (_, index) => {
-    const first = index * size;
-    const last = Math.min(count, first + size);
-    return new Tensor([last - first, ...shape], data.subarray(first * elements, last * elements));
-  });
 }
