@@ -3,6 +3,7 @@
 // No timer delays a run. An idle device starts after one turn of the event loop, so that calls of one turn join.
 import { queueFull, VggError } from "../errors.js";
 import { Backlog } from "./backlog.js";
+import { countOfRun, lateEntry } from "./choose.js";
 import type { BatchingSettings, CallSettings } from "./options.js";
 import { Queue, type Waiting } from "./queue.js";
 import { Rates } from "./rates.js";
@@ -60,7 +61,10 @@ const minRetryMs = 1000;
 
 /** The error of a call whose time has passed. */
 export function timedOut(timeoutMs: number): VggError {
-  return new VggError("TIMED_OUT", `Request timeout expired: it waited for ${timeoutMs} ms`);
+  return new VggError(
+    "TIMED_OUT",
+    `Expected a result within ${timeoutMs} ms but the call still waits`,
+  );
 }
 
 /** The queue and the runs of one model. */
@@ -190,7 +194,7 @@ export class Batcher {
       : `${maxQueueBytes} bytes (maxQueueBytes) but ${held.bytes} wait and ${bytes} came`;
     const retryAfterMs = Math.max(minRetryMs, Math.ceil(this.#backlogMs ?? 0));
     throw queueFull(
-      `Exceeds maximum queue size: Expected at most ${limit}; try again in ${Math.ceil(retryAfterMs / 1000)} s`,
+      `Expected at most ${limit}; try again in ${Math.ceil(retryAfterMs / 1000)} s`,
       retryAfterMs,
     );
   }
@@ -208,7 +212,7 @@ export class Batcher {
     if (expected <= timeoutMs) return;
     throw new VggError(
       "TIMED_OUT",
-      `Request timeout expired: Expected an answer within ${timeoutMs} ms but the images before it and its own take ${Math.ceil(expected)} ms`,
+      `Expected a result within ${timeoutMs} ms but the images before it and its own take ${Math.ceil(expected)} ms`,
     );
   }
 
@@ -233,37 +237,33 @@ export class Batcher {
     return false;
   }
 
-  /** Takes the entries of the next run out of the queue, and those that would be late. */
+  /** Takes the entries of the next run out of the queue. Those that would be late fail, so there may be none. */
   #choose(key: string): Entry[] {
     const { rates } = this.#kindOf(key);
     const most = Math.min(this.maxBatchSize, rates.limit);
     const now = performance.now();
-    const timeOf = (images: number) => rates.timeOf(images) ?? 0;
-    /** The sizes that the run may have: the sums of the first entries, as long as all of these will be in time. */
-    const sizes: number[] = [];
-    const late: Entry[] = [];
-    let images = 0;
-    let timeLeft = Number.POSITIVE_INFINITY;
-    for (const entry of this.#queue.of(key)) {
-      const own = entry.deadline - now;
-      if (timeOf(entry.images) > own) {
-        late.push(entry);
-        continue;
+    for (let first = this.#first(key, most); first.length > 0; first = this.#first(key, most)) {
+      const late = lateEntry(first, rates, now);
+      if (late === undefined) {
+        const count = countOfRun(first, rates, now, this.#queue.imagesOf(key));
+        return this.#queue.take(key, count);
       }
-      const sum = images + entry.images;
-      const left = Math.min(timeLeft, own);
-      if (images > 0 && (sum > most || timeOf(sum) > left)) break;
-      images = sum;
-      timeLeft = left;
-      sizes.push(sum);
+      this.#queue.remove(late);
+      late.fail(new VggError("TIMED_OUT", "Expected a result in time but its run would end late"));
     }
-    for (const entry of late) {
-      this.#queue.remove(entry);
-      entry.fail(new VggError("TIMED_OUT", "Request timeout expired: its run would end too late"));
+    return [];
+  }
+
+  /** Returns the first entries of a kind that fit into one run. */
+  #first(key: string, most: number): Entry[] {
+    const first: Entry[] = [];
+    let images = 0;
+    for (const entry of this.#queue.of(key)) {
+      images += entry.images;
+      if (first.length > 0 && images > most) break;
+      first.push(entry);
     }
-    if (sizes.length === 0) return [];
-    const size = rates.choose(sizes, this.#queue.imagesOf(key));
-    return this.#queue.take(key, sizes.indexOf(size) + 1);
+    return first;
   }
 
   /** Submits a run before it returns. Never rejects. */

@@ -93,7 +93,7 @@ export class Rates {
     const next = timed[above];
     if (next?.size === padded) return next.ms;
     const [first] = timed as [Timed];
-    if (timed.length === 1 || above === 0) return first.ms * assumedGrowth(padded / first.size);
+    if (timed.length === 1 || above === 0) return first.ms * this.#growth(first.size, padded);
     // Between two sizes, or beyond the last two.
     const from = timed[above === -1 ? timed.length - 2 : above - 1]!;
     const to = next ?? timed.at(-1)!;
@@ -101,21 +101,33 @@ export class Rates {
     return to.ms + slope * (padded - to.size);
   }
 
+  /** Returns the smallest size whose rate is near the best one. @param sizes ascending, at least one */
+  near(sizes: readonly number[]): number {
+    const rates = sizes.map((size) => this.#rateOf(size));
+    const enough = nearShare * Math.max(...rates);
+    return sizes[rates.findIndex((rate) => rate >= enough)]!;
+  }
+
   /**
-   * Returns the size that the next run should have: the smallest whose rate is near the best one. If more than twice
-   * that wait, it is the size of the best rate, because the device will not become idle soon.
+   * Returns the size that the next run should have: the near one. If more than twice that wait, it is the size of the
+   * best rate, because the device will not become idle soon.
    * @param sizes the sizes that it may have, ascending, at least one
    * @param waiting the number of images that wait
    */
   choose(sizes: readonly number[], waiting: number): number {
-    const rates = sizes.map((size) => size / (this.timeOf(size) ?? 1));
-    const best = Math.max(...rates);
-    const near = sizes[rates.findIndex((rate) => rate >= nearShare * best)]!;
-    return waiting > 2 * near ? sizes[rates.lastIndexOf(best)]! : near;
+    const near = this.near(sizes);
+    if (waiting <= 2 * near) return near;
+    return sizes.reduce((best, size) => (this.#rateOf(size) >= this.#rateOf(best) ? size : best));
   }
-}
 
-/** The time of a run relative to that of a run of 1 / `ratio` of its size. */
-function assumedGrowth(ratio: number): number {
-  return fixedShare + (1 - fixedShare) * ratio;
+  /** Returns the time of a run relative to that of a run of another size, as far as it is known. */
+  #growth(from: number, to: number): number {
+    const [before, after] = [this.#prior?.timeOf(from), this.#prior?.timeOf(to)];
+    if (before !== undefined && after !== undefined) return after / before;
+    return fixedShare + ((1 - fixedShare) * to) / from;
+  }
+
+  #rateOf(size: number): number {
+    return size / (this.timeOf(size) ?? 1);
+  }
 }

@@ -96,6 +96,8 @@ describe("the time of a size", () => {
     expect(rates.best).toBeCloseTo(1 / 6);
     rates.learn(2, 30);
     expect(rates.timeOf(2)).toBe(30);
+    // Other sizes keep their relation until they were timed too.
+    expect(rates.timeOf(1)).toBe(25);
     expect([...rates.times]).toEqual([[2, 30]]);
   });
 
