@@ -81,7 +81,7 @@ export async function assemble(options: ServeOptions): Promise<Parts> {
     ...{ settings, engine, registry, health, access, metrics, log, lost, onDefect },
     http: {
       ...{ engine, access, onDefect },
-      limits: { bodyBytes, heldBodyBytes: heldBytes, jsonTensorBytes, imagesPerRequest },
+      limits: { bodyBytes, heldBytes, jsonTensorBytes, imagesPerRequest },
       server: { name: serverName, version },
     },
     async load() {
