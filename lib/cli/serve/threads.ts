@@ -17,14 +17,15 @@ export async function runWithThreads(): Promise<boolean> {
   const threads = Math.min(availableParallelism(), maxThreads);
   if (process.env.UV_THREADPOOL_SIZE !== undefined || threads <= usualThreads) return false;
   const args = [...process.execArgv, ...process.argv.slice(1)];
+  // The new process may run before `spawn` returns, so the signals are taken first.
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const)
+    process.on(signal, () => child.kill(signal));
   const child = spawn(process.execPath, args, {
     stdio: ["inherit", "inherit", "inherit", "ipc"],
     env: { ...process.env, UV_THREADPOOL_SIZE: String(threads) },
     // A terminal would send Ctrl-C to both, and the second signal ends the server at once.
     detached: true,
   });
-  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const)
-    process.on(signal, () => child.kill(signal));
   const [status, signal] = await new Promise<[number | null, NodeJS.Signals | null]>(
     (resolve, reject) => {
       child.once("error", reject);
