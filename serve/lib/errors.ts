@@ -61,7 +61,7 @@ export class ServeError extends Error {
 }
 
 /** What the library's codes are to a client. A code that is absent is a defect of the server or its configuration. */
-const kindOfCode: Readonly<Partial<Record<ErrorCode | "TIMED_OUT", ErrorKind>>> = Object.freeze({
+const kindOfCode: Readonly<Partial<Record<ErrorCode, ErrorKind>>> = Object.freeze({
   IMAGE_FORMAT: "INVALID",
   IMAGE_CORRUPT: "INVALID",
   IMAGE_UNREADABLE: "INVALID",
@@ -74,11 +74,6 @@ const kindOfCode: Readonly<Partial<Record<ErrorCode | "TIMED_OUT", ErrorKind>>> 
   DISPOSED: "UNAVAILABLE",
   ABORTED: "CANCELED",
   TIMED_OUT: "TIMED_OUT",
-});
-
-/** Triton's words for the two refusals of a queue, which clients look for. */
-const tritonMessages: Readonly<Partial<Record<ErrorKind, string>>> = Object.freeze({
-  TIMED_OUT: "Request timeout expired",
 });
 
 /** Converts whatever was thrown. An unknown error is a defect: the client learns nothing of it but that it occurred. */
@@ -95,17 +90,21 @@ export function toServeError(error: unknown): ServeError {
     return new ServeError("INTERNAL", "The server failed to answer; its log has the reason", {
       cause: error,
     });
-  const { retryAfterMs } = error as { retryAfterMs?: number };
-  return new ServeError(kind, messageOf(error, kind), {
+  const { retryAfterMs } = error;
+  return new ServeError(kind, messageOf(error), {
     cause: error,
     ...(retryAfterMs !== undefined && { retryAfterSeconds: retryAfterMs / 1000 }),
   });
 }
 
-function messageOf({ code, message }: VggError, kind: ErrorKind): string {
-  if (code === "QUEUE_FULL") return `Exceeds maximum queue size: ${message}`;
+/** The words with which Triton refuses a request whose queue is full. Its clients look for them. */
+const queueIsFull = "Exceeds maximum queue size";
+
+function messageOf({ code, message }: VggError): string {
+  if (code === "QUEUE_FULL" && !message.startsWith(queueIsFull))
+    return `${queueIsFull}: ${message}`;
   // The library names a buffer by its size. With several images in a request, this tells which one it is.
-  return tritonMessages[kind] ?? message.replace(/^a buffer of /, "an image of ");
+  return message.replace(/^a buffer of /, "an image of ");
 }
 
 function isAbort(error: unknown): boolean {

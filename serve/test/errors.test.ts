@@ -11,6 +11,7 @@ describe("toServeError", () => {
     ["IMAGE_TOO_LARGE", 413, 8],
     ["QUEUE_FULL", 503, 14],
     ["OUT_OF_MEMORY", 503, 14],
+    ["TIMED_OUT", 504, 4],
     ["DEVICE_LOST", 503, 14],
     ["DISPOSED", 503, 14],
     ["ABORTED", 499, 1],

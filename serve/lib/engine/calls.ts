@@ -26,6 +26,8 @@ export interface CallTerms {
   /** What is left until the deadline. */
   readonly timeoutMs: number | undefined;
   readonly client: string;
+  /** The most images that are decoded and run together. */
+  readonly batchSize: number;
   readonly onTiming: (timing: Timing) => void;
 }
 
@@ -36,7 +38,8 @@ export function classify(
   options: { readonly top: number; readonly preprocess: PreprocessingOptions },
   terms: CallTerms,
 ): Promise<readonly (readonly Prediction[])[]> {
-  return timed(images.length, terms, (signal) => model.classify(images, { ...options, signal }));
+  const { batchSize } = terms;
+  return model.classify(images, { ...options, batchSize, ...sharing(images.length, terms) });
 }
 
 /** Returns an embedding for each image. */
@@ -51,7 +54,8 @@ export function embed(
   },
   terms: CallTerms,
 ): Promise<Tensor> {
-  return timed(images.length, terms, (signal) => model.embed(images, { ...options, signal }));
+  const { batchSize } = terms;
+  return model.embed(images, { ...options, batchSize, ...sharing(images.length, terms) });
 }
 
 /** Returns the outputs of layers for normalised images. */
@@ -61,39 +65,41 @@ export function forward(
   layers: readonly string[],
   terms: CallTerms,
 ): Promise<Record<string, Tensor>> {
-  return timed(images.shape[0]!, terms, (signal) =>
-    model.forward(images, { outputs: layers, signal }),
-  );
+  const shared = { batched: true, ...sharing(images.shape[0]!, terms) };
+  return model.forward(images, { outputs: layers, ...shared });
 }
 
 /** Returns normalised images, as `forward` takes them. */
 export async function normalise(
   images: readonly ImageSource[],
   preprocessing: PreprocessingOptions,
-  terms: CallTerms,
+  { signal, onTiming }: CallTerms,
 ): Promise<Tensor> {
   const start = performance.now();
-  const tensor = await preprocess(images, { ...preprocessing, signal: terms.signal });
-  terms.onTiming({
-    decodeMs: performance.now() - start,
-    queueMs: 0,
-    runMs: 0,
-    batchSize: 0,
-    images: 0,
-  });
+  const tensor = await preprocess(images, { ...preprocessing, signal });
+  const decodeMs = performance.now() - start;
+  onTiming({ decodeMs, queueMs: 0, runMs: 0, batchSize: 0, images: 0 });
   return tensor;
 }
 
-async function timed<Result>(
-  images: number,
-  { signal, onTiming }: CallTerms,
-  call: (signal: AbortSignal) => Promise<Result>,
-): Promise<Result> {
-  const start = performance.now();
-  const result = await call(signal);
-  const runMs = performance.now() - start;
-  onTiming({ decodeMs: 0, queueMs: 0, runMs, batchSize: images, images });
-  return result;
+/** The last level of the library. Requests of later levels are served with it. */
+const lastPriority = 9;
+
+/** Returns the options of a call that shares runs with others. */
+function sharing(images: number, { signal, priority, timeoutMs, client, onTiming }: CallTerms) {
+  let left = images;
+  return {
+    signal,
+    priority: Math.min(priority, lastPriority),
+    timeoutMs,
+    client,
+    onTiming: (timing: Omit<Timing, "images">) => {
+      // The images of a call stay together, as far as they fit into a run.
+      const own = Math.min(left, timing.batchSize);
+      left -= own;
+      onTiming({ ...timing, images: own });
+    },
+  };
 }
 
 /** Runs the model once in each batch size, in the forms that requests have. */

@@ -26,12 +26,12 @@ export function metadataOf(
 export function configOf(model: ServedModel, options: ModelOptions): ModelConfig {
   const { name, replicas } = model;
   const { inputs, outputs } = metadataOf(model, options, []);
-  const sizes = replicas[0]!.batchSizes(options);
+  const sizes = replicas[0]!.batchSizes;
   return {
     name,
     platform,
     backend: platform,
-    max_batch_size: sizes.at(-1)!,
+    max_batch_size: model.maxBatchSize,
     input: inputs.map(configTensor),
     output: outputs.map(configTensor),
     instance_group: replicas.map(({ device: { kind, id } }, index) => ({

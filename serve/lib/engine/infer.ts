@@ -174,10 +174,11 @@ export class InferenceEngine implements Engine {
       using deadline = new Deadline(request.signal, timeoutMs);
       const { signal } = deadline;
       const { priority, client } = request;
-      const onTiming = recording.add;
+      const shared = { signal, priority, client, onTiming: recording.add };
       const result = await model.run(images, async (vgg) => {
         signal.throwIfAborted();
-        return call(vgg, { signal, priority, timeoutMs: deadline.leftMs, client, onTiming });
+        const batchSize = model.maxBatchSize;
+        return call(vgg, { ...shared, timeoutMs: deadline.leftMs, batchSize });
       });
       this.statistics.record(recording.success());
       return result;

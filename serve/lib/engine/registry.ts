@@ -106,10 +106,8 @@ export class ModelRegistry implements Registry {
 
   /** What is under way, by version. */
   *waiting() {
-    for (const { name: model, version, requests, replicas } of this.loaded()) {
-      const images = replicas.reduce((sum, { waitingImages }) => sum + waitingImages, 0);
+    for (const { name: model, version, requests, waitingImages: images } of this.loaded())
       yield { model, version, requests, images };
-    }
   }
 
   /** How long the last load of each version took. */

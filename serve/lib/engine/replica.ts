@@ -29,6 +29,8 @@ export interface ReplicaSource {
 export class Replica {
   readonly vgg: Vgg;
   readonly device: Device;
+  /** The sizes in which runs come: powers of two up to the greatest. */
+  readonly batchSizes: readonly number[];
   /** Images of the requests that it has. */
   waitingImages = 0;
   #isLost = false;
@@ -51,9 +53,9 @@ export class Replica {
       device.dispose();
       throw error;
     });
-    const replica = new Replica(vgg, device);
+    const replica = new Replica(vgg, device, sizesOf(options, device));
     try {
-      if (options.warmup !== false) await warmUp(vgg, replica.batchSizes(options), signal);
+      if (options.warmup !== false) await warmUp(vgg, replica.batchSizes, signal);
       return replica;
     } catch (error) {
       await replica.dispose();
@@ -61,9 +63,10 @@ export class Replica {
     }
   }
 
-  private constructor(vgg: Vgg, device: Device) {
+  private constructor(vgg: Vgg, device: Device, batchSizes: readonly number[]) {
     this.vgg = vgg;
     this.device = device;
+    this.batchSizes = batchSizes;
   }
 
   /** Whether its GPU stopped for good. */
@@ -85,12 +88,9 @@ export class Replica {
     }
   }
 
-  /** The sizes in which runs come: powers of two up to the greatest. */
-  batchSizes({ batching }: ModelOptions): number[] {
-    const usual = this.device.kind === "cpu" ? 16 : 64;
-    const most = batching === false ? 1 : (batching?.maxBatchSize ?? usual);
-    const sizes = Array.from({ length: 13 }, (_, power) => 2 ** power).filter((n) => n < most);
-    return [...sizes, most];
+  /** How many images it computes in a second, as far as that is known. */
+  get imagesPerSecond(): number {
+    return this.vgg.batching?.imagesPerSecond ?? 0;
   }
 
   async dispose(): Promise<void> {
@@ -99,12 +99,19 @@ export class Replica {
   }
 }
 
+function sizesOf({ batching }: ModelOptions, { kind }: Device): number[] {
+  const usual = kind === "cpu" ? 16 : 64;
+  const most = batching === false ? 1 : (batching?.maxBatchSize ?? usual);
+  const powers = Array.from({ length: 13 }, (_, power) => 2 ** power);
+  return [...powers.filter((size) => size < most), most];
+}
+
 async function loadModel(
   { name, weights, options, maxPixels }: ReplicaSource,
   device: Device,
   signal: AbortSignal,
 ): Promise<Vgg> {
-  const { arch, key, prefix, imageSize, precision, labels } = options;
+  const { arch, key, prefix, imageSize, precision, labels, batching } = options;
   const preprocess = { ...options.preprocess, ...(maxPixels !== undefined && { maxPixels }) };
   const names = typeof labels === "string" ? await readLabels(labels) : labels;
   const given = {
@@ -115,6 +122,7 @@ async function loadModel(
     ...(imageSize !== undefined && { imageSize }),
     ...(precision !== undefined && { precision }),
     ...(names !== undefined && { labels: names }),
+    ...(batching !== undefined && { batching }),
     ...(Object.keys(preprocess).length > 0 && { preprocess }),
   };
   const named = architectures.find((each) => each === name) ?? "vgg11";

@@ -55,6 +55,16 @@ export class ServedModel {
     return this.replicas[0]!.vgg;
   }
 
+  /** The images of the largest run. */
+  get maxBatchSize(): number {
+    return this.replicas[0]!.batchSizes.at(-1)!;
+  }
+
+  /** Images whose runs have not started. */
+  get waitingImages(): number {
+    return this.replicas.reduce((sum, { vgg }) => sum + (vgg.batching?.waitingImages ?? 0), 0);
+  }
+
   /** Whether a device works. */
   get isAlive(): boolean {
     return this.replicas.some(({ isLost }) => !isLost);
@@ -125,6 +135,10 @@ export class ServedModel {
       throw new ServeError("UNAVAILABLE", `Model '${this.name}' has no device that works`, {
         retryAfterSeconds: 10,
       });
-    return alive.reduce((best, one) => (one.waitingImages < best.waitingImages ? one : best));
+    // Of devices whose speed is known, the one that would be done first.
+    const areTimed = alive.every(({ imagesPerSecond }) => imagesPerSecond > 0);
+    const work = (one: Replica) =>
+      areTimed ? (one.waitingImages + 1) / one.imagesPerSecond : one.waitingImages;
+    return alive.reduce((best, one) => (work(one) < work(best) ? one : best));
   }
 }
