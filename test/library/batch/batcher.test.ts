@@ -1,101 +1,24 @@
-// The batcher on a device whose runs take a known time of a fake clock: sizes, order, deadlines, failures, and every sequence
-// of calls.
-import fc from "fast-check";
+// The batcher on a device of a fake clock: sizes, order, failures and bounds.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Batcher } from "../../../lib/batch/batcher.ts";
-import { type CallSettings, readBatching } from "../../../lib/batch/options.ts";
-import type { ImageData, Kind } from "../../../lib/batch/run.ts";
-import { enter, type Turn } from "../../../lib/batch/turn.ts";
-import { Tensor, VggError } from "../../../lib/index.ts";
+import type { Batcher } from "../../../lib/batch/batcher.ts";
+import { VggError } from "../../../lib/index.ts";
+import {
+  call,
+  clocks,
+  cpuTime,
+  Device,
+  make,
+  numbered,
+  outcome,
+  warmed,
+} from "../../support/batch-device.ts";
 
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setImmediate", "performance"] });
+  vi.useFakeTimers({ toFake: [...clocks] });
 });
 afterEach(() => {
   vi.useRealTimers();
 });
-
-type Results = { readonly y: Tensor };
-
-/** A kind of call whose run gives each image's number plus 0.5, after `timeOf(count)` ms of a device that takes runs in turn. */
-class Device {
-  readonly runs: number[][] = [];
-  fail: (images: number) => Error | undefined = () => undefined;
-  aborted = 0;
-  #freeAt = 0;
-  readonly #timeOf: (count: number) => number;
-
-  constructor(timeOf: (count: number) => number) {
-    this.#timeOf = timeOf;
-  }
-
-  kind(key = "a"): Kind<Results> {
-    return {
-      key,
-      run: async (count, data, signal) => {
-        const numbers = [...data];
-        expect(numbers).toHaveLength(count);
-        const failure = this.fail(count);
-        if (failure !== undefined) throw failure;
-        this.runs.push(numbers);
-        const end = Math.max(this.#freeAt, performance.now()) + this.#timeOf(count);
-        this.#freeAt = end;
-        await new Promise<void>((resolve, reject) => {
-          setTimeout(resolve, end - performance.now());
-          signal?.addEventListener("abort", () => {
-            this.aborted++;
-            reject(signal.reason);
-          });
-        });
-        return {
-          y: new Tensor(
-            [count, 1],
-            Float32Array.from(numbers, (value) => value + 0.5),
-          ),
-        };
-      },
-    };
-  }
-}
-
-const usual: CallSettings = {
-  ...{ priority: 5, timeoutMs: undefined, client: "", onTiming: undefined, signal: undefined },
-};
-const cpuTime = (count: number) => 7.6 + 18.8 * count;
-const numbered = (first: number, count = 1) =>
-  Array.from({ length: count }, (_, index) => Float32Array.of(first + index));
-
-/** One call of images with these numbers. */
-async function call(
-  batcher: Batcher,
-  kind: Kind<Results>,
-  images: readonly ImageData[],
-  settings: Partial<CallSettings> = {},
-): Promise<number[]> {
-  const count = images.length;
-  const visit = { images: count, window: count, imageBytes: 4, heldBytes: 0 };
-  let turn: Turn<Results> | undefined;
-  try {
-    turn = enter(batcher, kind, visit, { ...usual, ...settings });
-    const { y } = await turn.run(images);
-    expect(y.shape).toEqual([count, 1]);
-    return [...y.data];
-  } finally {
-    turn?.end();
-  }
-}
-
-const outcome = (result: Promise<number[]>) =>
-  result.catch((error: unknown) => (error instanceof VggError ? error.code : error));
-const make = (options = {}, isGpu = false) => new Batcher(readBatching(options)!, isGpu);
-
-/** A batcher that knows the times of a CPU. */
-function warmed(options = {}): { batcher: Batcher; device: Device; kind: Kind<Results> } {
-  const batcher = make(options);
-  for (const size of [1, 4, 16]) batcher.warm.learn(size, cpuTime(size));
-  const device = new Device(cpuTime);
-  return { batcher, device, kind: device.kind() };
-}
 
 describe("Batcher", () => {
   it("joins the calls of one turn of the event loop, and runs one image alone at once", async () => {
@@ -252,90 +175,8 @@ it("stops a run when nobody wants it any more", async () => {
   expect(batcher.report.waitingImages).toBe(0);
 });
 
-describe("a deadline", () => {
-  it("counts the run's own time, and that of the run under way", async () => {
-    const { batcher, kind } = warmed();
-    const own = cpuTime(1);
-    expect(await outcome(call(batcher, kind, numbered(0), { timeoutMs: own - 1 }))).toBe(
-      "TIMED_OUT",
-    );
-    const first = call(batcher, kind, numbered(0), { timeoutMs: own + 1 });
-    await vi.advanceTimersByTimeAsync(2);
-    expect(await outcome(call(batcher, kind, numbered(1), { timeoutMs: own + 1 }))).toBe(
-      "TIMED_OUT",
-    );
-    const second = call(batcher, kind, numbered(2), { timeoutMs: 2 * own + 1 });
-    await vi.runAllTimersAsync();
-    expect(await Promise.all([first, second])).toEqual([[0.5], [2.5]]);
-  });
-
-  it("makes a run smaller rather than late, if the others have later priorities", async () => {
-    const { batcher, device, kind } = warmed();
-    const timeoutMs = cpuTime(2) + 1;
-    const urgent = call(batcher, kind, numbered(0), { timeoutMs, priority: 1 });
-    const others = [1, 2, 3, 4, 5].map((n) => call(batcher, kind, numbered(n)));
-    await vi.runAllTimersAsync();
-    await Promise.all([urgent, ...others]);
-    expect(device.runs[0]).toEqual([0, 1]);
-  });
-
-  it("ends a call that waits for a run longer than expected", async () => {
-    const { batcher, device, kind } = warmed();
-    const slow = new Device(() => 1000).kind("slow");
-    const first = call(batcher, slow, numbered(0));
-    await vi.advanceTimersByTimeAsync(1);
-    const late = outcome(call(batcher, kind, numbered(1), { timeoutMs: 300 }));
-    const start = performance.now();
-    await vi.advanceTimersByTimeAsync(300);
-    expect(await late).toBe("TIMED_OUT");
-    expect(performance.now() - start).toBeLessThan(400);
-    expect(batcher.report.waitingImages).toBe(0);
-    await vi.runAllTimersAsync();
-    expect(await first).toEqual([0.5]);
-    expect(device.runs).toEqual([]);
-  });
-
-  it("does not refuse one image because another client's many wait", async () => {
-    const { batcher, kind } = warmed();
-    const bulk = Array.from({ length: 6 }, (_, n) =>
-      call(batcher, kind, numbered(10 * n, 8), { client: "bulk" }),
-    );
-    const timeoutMs = 400;
-    expect(await outcome(call(batcher, kind, numbered(1), { client: "bulk", timeoutMs }))).toBe(
-      "TIMED_OUT",
-    );
-    const single = outcome(call(batcher, kind, numbered(1), { client: "single", timeoutMs }));
-    await vi.runAllTimersAsync();
-    expect(await single).toEqual([1.5]);
-    await Promise.all(bulk);
-  });
-
-  it("of 500 ms at 1.5 times the capacity: most is served, and what is served is in time", async () => {
-    const { batcher, kind } = warmed();
-    const waits: number[] = [];
-    let refused = 0;
-    const calls: Promise<unknown>[] = [];
-    const count = 1500;
-    for (let n = 0; n < count; n++) {
-      const start = performance.now();
-      const ended = outcome(call(batcher, kind, numbered(n), { timeoutMs: 500 })).then((result) => {
-        if (result === "TIMED_OUT") refused++;
-        else waits.push(performance.now() - start);
-      });
-      calls.push(ended);
-      // 75 images/s; the device computes 52.
-      await vi.advanceTimersByTimeAsync(1000 / 75);
-    }
-    await vi.runAllTimersAsync();
-    await Promise.all(calls);
-    expect(waits.length + refused).toBe(count);
-    expect(refused / count).toBeLessThan(0.4);
-    expect(Math.max(...waits)).toBeLessThanOrEqual(505);
-  });
-});
-
 it("has no limit of images before a run was timed but 64, then what 2 s compute", async () => {
-  const fill = async (batcher: Batcher, kind: Kind<Results>) => {
+  const fill = async (batcher: Batcher, kind: ReturnType<Device["kind"]>) => {
     const calls = Array.from({ length: 400 }, (_, n) => outcome(call(batcher, kind, numbered(n))));
     await vi.runAllTimersAsync();
     return (await Promise.all(calls)).filter((result) => result !== "QUEUE_FULL").length;
@@ -345,76 +186,4 @@ it("has no limit of images before a run was timed but 64, then what 2 s compute"
   const accepted = await fill(batcher, kind);
   expect(accepted).toBeGreaterThan(95);
   expect(accepted).toBeLessThan(110);
-});
-
-describe("for any sequence of calls", () => {
-  const one = fc.record({
-    kind: fc.constantFrom("a", "b"),
-    images: fc.integer({ min: 1, max: 5 }),
-    priority: fc.integer({ min: 1, max: 9 }),
-    client: fc.constantFrom("x", "y", "z"),
-    timeoutMs: fc.option(fc.integer({ min: 1, max: 400 }), { nil: undefined }),
-    abortAfter: fc.option(fc.integer({ min: 0, max: 400 }), { nil: undefined }),
-    pause: fc.constantFrom(0, 0, 0, 1, 30, 200),
-    flush: fc.constantFrom(false, false, false, true),
-  });
-  const failure = fc.constantFrom("none", "memory", "lost") as fc.Arbitrary<string>;
-
-  it("each call ends once, with its own images' values or an error, in time, and nothing is left", async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(one, { maxLength: 25 }),
-        failure,
-        fc.boolean(),
-        async (calls, how, isGpu) => {
-          const batcher = make({ maxBatchSize: 6, maxQueueSize: 12 }, isGpu);
-          const device = new Device(cpuTime);
-          let submitted = 0;
-          device.fail = (count) => {
-            submitted++;
-            if (how === "memory" && count > 2) return new VggError("OUT_OF_MEMORY", "none");
-            if (how === "lost" && submitted % 3 === 0) return new VggError("DEVICE_LOST", "lost");
-            return undefined;
-          };
-          const ended: Promise<void>[] = [];
-          for (const [n, given] of calls.entries()) {
-            const images = numbered(10 * n, given.images);
-            const controller = new AbortController();
-            const reason = new Error("aborted");
-            const { abortAfter, priority, client, timeoutMs } = given;
-            if (abortAfter !== undefined) setTimeout(() => controller.abort(reason), abortAfter);
-            const settings = { priority, client, timeoutMs, signal: controller.signal };
-            const start = performance.now();
-            const result = outcome(call(batcher, device.kind(given.kind), images, settings));
-            ended.push(
-              result.then((value) => {
-                const waited = performance.now() - start;
-                if (Array.isArray(value)) {
-                  expect(value).toEqual(images.map(([number]) => number! + 0.5));
-                } else if (value === reason) expect(waited).toBeGreaterThanOrEqual(abortAfter!);
-                else if (value === "TIMED_OUT") expect(waited).toBeLessThanOrEqual(timeoutMs! + 1);
-                else if (value === "DEVICE_LOST") expect(how).toBe("lost");
-                else if (value === "OUT_OF_MEMORY") {
-                  // A run is not repeated after a flush.
-                  expect([how, calls.some(({ flush }) => flush)]).toEqual(["memory", true]);
-                } else expect(value).toBe("QUEUE_FULL");
-              }),
-            );
-            if (given.flush) batcher.flush();
-            expect(batcher.report.waitingImages).toBeLessThanOrEqual(12);
-            await vi.advanceTimersByTimeAsync(given.pause);
-          }
-          await vi.runAllTimersAsync();
-          await Promise.all(ended);
-          expect(batcher.report.waitingImages).toBe(0);
-          for (const run of device.runs) expect(run.length).toBeLessThanOrEqual(6);
-          const last = call(batcher, device.kind("c"), numbered(1));
-          device.fail = () => undefined;
-          await vi.runAllTimersAsync();
-          expect(await last).toEqual([1.5]);
-        },
-      ),
-      { numRuns: 200 },
-    );
-  });
 });
