@@ -27,7 +27,7 @@ const h200: DeviceModel = {
   inFlight: 1,
 };
 
-/** What to run of `waiting` images, whose first came `age` ms ago. 0: wait. */
+/** What to run of `waiting` images. The first came `age` ms ago. 0: wait. */
 type Policy = (waiting: number, age: number, rates: Rates, max: number) => number;
 const upTo = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
 const oneByOne: Policy = () => 1;
