@@ -74,7 +74,9 @@ describe.skipIf(!isClone)("every source file", () => {
 
   it(`has at most ${maxLines} lines`, () => {
     const lines = (path: string) => read(path).split("\n").length - 1;
-    expect(files.filter((path) => lines(path) > maxLines)).toEqual([]);
+    // protoc-gen-es writes one file for each .proto.
+    const written = files.filter((path) => !path.startsWith("serve/lib/grpc/gen/"));
+    expect(written.filter((path) => lines(path) > maxLines)).toEqual([]);
   });
 
   it("opens with a comment that says what it holds, or has a header that does", () => {
