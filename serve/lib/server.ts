@@ -4,10 +4,12 @@ import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { getRequestListener } from "@hono/node-server";
 import { version } from "vgg-cudnn";
+import { GrpcServer } from "./grpc/server.js";
 import { httpApp } from "./http/app.js";
 import { HttpServer } from "./http-server.js";
 import { metricsListener } from "./metrics-listener.js";
-import { assemble, type Parts } from "./parts.js";
+import { assemble, type Parts, serverName } from "./parts.js";
+import { extensions } from "./protocol/extensions.js";
 import type { Listener } from "./settings/check.js";
 import type { ServeOptions } from "./settings/options.js";
 import { readTls } from "./settings/tls.js";
@@ -58,7 +60,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
   const parts = await assemble(options);
   const served: Served[] = [];
   try {
-    for (const open of [openMetrics, openHttp]) {
+    for (const open of [openMetrics, openHttp, openGrpc]) {
       const port = await open(parts);
       if (port !== undefined) served.push(port);
     }
@@ -88,6 +90,24 @@ async function openHttp({ settings, http }: Parts): Promise<Served | undefined> 
   if (settings.http === null) return undefined;
   const listener = getRequestListener(httpApp(http).fetch);
   return openServer("http", settings.http, listener, settings.limits);
+}
+
+async function openGrpc(parts: Parts): Promise<Served | undefined> {
+  const { settings, engine, access, onDefect } = parts;
+  if (settings.grpc === null) return undefined;
+  const { limits } = settings;
+  const server = new GrpcServer(engine, {
+    metadata: { name: serverName, version, extensions },
+    gate: access,
+    tls: await readTls(settings.grpc.tls, "grpc"),
+    maxMessageBytes: limits.bodyBytes,
+    maxBytesUnderWay: limits.heldBytes,
+    maxConnections: limits.connections,
+    bodyTimeoutMs: limits.bodyMs,
+    onDefect,
+  });
+  const address = await server.listen(settings.grpc.port, settings.grpc.host);
+  return { name: "grpc", address, close: (graceMs) => server.close(graceMs) };
 }
 
 async function openMetrics({ settings, metrics }: Parts): Promise<Served | undefined> {
