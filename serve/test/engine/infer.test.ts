@@ -1,7 +1,8 @@
 // Inference by the engine: the three forms of images, outputs and classes against the library, refusals and deadlines.
-import { Tensor, Vgg } from "vgg-cudnn";
+import { Vgg } from "vgg-cudnn";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { InferRequest, InputTensor } from "../../lib/protocol/types.ts";
+import { expectClose, files, floats, logitsOf, request, softmaxOf } from "../support/requests.ts";
 import {
   fileOf,
   labels,
@@ -30,53 +31,10 @@ afterAll(async () => {
   saved?.remove();
 });
 
-const request = (input: Partial<InputTensor>, more: Partial<InferRequest> = {}): InferRequest => ({
-  ...terms(),
-  model: "small",
-  inputs: [{ name: "image", datatype: "BYTES", shape: [1], data: [], parameters: {}, ...input }],
-  outputs: [],
-  ...more,
-});
-
-const files = (...numbers: number[]) => ({
-  shape: [numbers.length, 1],
-  data: numbers.map(fileOf),
-});
-
-const floats = (data: unknown) => data as Float32Array;
-
-/** The logits of images of random pixels, by the library. */
-async function logitsOf(...numbers: number[]) {
-  const { mean, std } = model.preprocessing!;
-  const area = side * side;
-  const images = new Float32Array(numbers.length * 3 * area);
-  for (const [at, number] of numbers.entries()) {
-    const pixels = pixelsOf(number);
-    for (let i = 0; i < 3 * area; i++) {
-      const channel = i % 3;
-      const value = (pixels[i]! / 255 - mean[channel]!) / std[channel]!;
-      images[(at * 3 + channel) * area + Math.floor(i / 3)] = value;
-    }
-  }
-  const tensor = new Tensor([numbers.length, 3, side, side], images);
-  return { tensor, ...(await model.forward(tensor)) };
-}
-
-function softmaxOf(logits: Float32Array): number[] {
-  const exponentials = [...logits].map(Math.exp);
-  const sum = exponentials.reduce((a, b) => a + b);
-  return exponentials.map((value) => value / sum);
-}
-
-function expectClose(actual: ArrayLike<number>, expected: ArrayLike<number>) {
-  expect(actual.length).toBe(expected.length);
-  for (let i = 0; i < expected.length; i++) expect(actual[i]).toBeCloseTo(expected[i]!, 4);
-}
-
 describe("infer", () => {
   it("gives the probabilities of files, pixels and tensors", async () => {
     const pixels = new Uint8Array([...pixelsOf(1), ...pixelsOf(2)]);
-    const { tensor, data } = await logitsOf(1, 2);
+    const { tensor, data } = await logitsOf(model, 1, 2);
     const inputs: Partial<InputTensor>[] = [
       files(1, 2),
       { name: "pixels", datatype: "UINT8", shape: [2, side, side, 3], data: pixels },
@@ -93,7 +51,7 @@ describe("infer", () => {
   });
 
   it("gives logits, layers and probabilities together, and the id", async () => {
-    const { tensor, data } = await logitsOf(3);
+    const { tensor, data } = await logitsOf(model, 3);
     const names = ["features.8", "logits", "probabilities", "features"];
     const layers = await model.forward(tensor, { outputs: ["features.8", "features"] });
     for (const input of [
@@ -111,7 +69,7 @@ describe("infer", () => {
   });
 
   it("gives the best classes as texts, of images and of tensors", async () => {
-    const { tensor } = await logitsOf(4);
+    const { tensor } = await logitsOf(model, 4);
     const [best] = await model.classify([fileOf(4)], { top: 10 });
     const inputs = [
       files(4),
@@ -327,57 +285,5 @@ describe("classify and embed", () => {
     expect(await refused(engine.embed({ ...terms(), images: Array(9).fill(images[0]) }))).toBe(
       "Expected at most 8 images in one request but received 9",
     );
-  });
-});
-
-describe("requests at the same time", () => {
-  it("share runs, and each has its own images' answers", async () => {
-    const numbers = Array.from({ length: 24 }, (_, number) => number % 6);
-    const answers = await Promise.all(
-      numbers.map((number) => server.engine.infer(request(files(number)))),
-    );
-    const alone = await Promise.all([0, 1, 2, 3, 4, 5].map((number) => logitsOf(number)));
-    for (const [at, { outputs }] of answers.entries())
-      expectClose(floats(outputs[0]!.data), softmaxOf(alone[numbers[at]!]!.data));
-    const records = server.records.slice(-numbers.length);
-    const runs = records.reduce(
-      (sum, { runs }) => sum + runs.reduce((s, { images, batchSize }) => s + images / batchSize, 0),
-      0,
-    );
-    expect(runs).toBeCloseTo(Math.round(runs), 6);
-    expect(runs).toBeLessThan(numbers.length / 2);
-  });
-
-  it("are refused with a time to try again if the queue is full", async () => {
-    const small = startEngine({
-      small: { weights: saved.weights, batching: { maxBatchSize: 1, maxQueueSize: 2 } },
-    });
-    await small.registry.load("small");
-    const results = await Promise.allSettled(
-      Array.from({ length: 20 }, (_, number) => small.engine.infer(request(files(number)))),
-    );
-    const refused = results.flatMap((one) => (one.status === "rejected" ? [one.reason] : []));
-    expect(refused.length).toBeGreaterThan(5);
-    expect(refused.length).toBeLessThan(20);
-    for (const error of refused) {
-      expect(error).toMatchObject({ status: 503, grpcCode: 14 });
-      expect(error.message).toMatch(/^Exceeds maximum queue size: Expected at most 2 images/);
-      expect(error.retryAfterSeconds).toBeGreaterThanOrEqual(1);
-    }
-    await small.registry.close();
-  });
-
-  it("run alone if batching is off", async () => {
-    const alone = startEngine({ small: { weights: saved.weights, batching: false } });
-    await alone.registry.load("small");
-    const inputs = [1, 2, 3].map((number) => alone.engine.infer(request(files(number))));
-    await Promise.all(inputs);
-    for (const { runs } of alone.records) expect(runs).toEqual([{ batchSize: 1, images: 1 }]);
-    const { tensor } = await logitsOf(1);
-    const input = { name: "input", datatype: "FP32", shape: [1, 3, side, side] } as const;
-    await alone.engine.infer(
-      request({ ...input, data: tensor.data }, { priority: 1, timeoutMs: 9000 }),
-    );
-    await alone.registry.close();
   });
 });
