@@ -124,7 +124,7 @@ export interface LayerOptions<Name extends LayerName> extends QueueOptions {
   outputs: readonly Name[];
   /** Receive outputs by name instead of new Tensors. */
   into?: { readonly [Key in Name]?: DeviceTensor | undefined } | undefined;
-  /** As in ForwardOptions. */
+  /** As in ForwardOptions. Default false. */
   batched?: boolean | undefined;
 }
 
