@@ -35,7 +35,7 @@ export interface CallTiming {
 
 /** Options of calls that share runs. Without batching, calls run as they come, and only `onTiming` has an effect. */
 export interface QueueOptions {
-  /** The level, as an index from 1, which is served first, to 9. Default 0, which counts as 5. */
+  /** An integer from 1, which is served first, to 9. Default 0, which counts as 5. */
   priority?: number | undefined;
   /**
    * The time in ms from the call by which its result must be there. The call rejects with TIMED_OUT as soon as this

@@ -1,4 +1,4 @@
-// REST with a real network: answers are those of the library, and what it refuses is the client's fault, never a 500.
+// REST with a real network: it answers as the library does, and bad input never gets 500.
 
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
