@@ -2,7 +2,7 @@
 import { createServer, type RequestListener, type Server, type ServerOptions } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
-import { onCheckContinue } from "./http/expect.js";
+import { onCheckContinue } from "./http/body/expect.js";
 import type { Listener } from "./settings/check.js";
 import type { TlsTexts } from "./settings/tls.js";
 

@@ -3,13 +3,13 @@ import { Hono } from "hono";
 import { clientOfAddress } from "../access/rate.js";
 import { ServeError, toServeError } from "../errors.js";
 import { shown } from "../protocol/expected.js";
+import { HeldBytes } from "./body/held-bytes.js";
+import { afterUnreadBody } from "./body/unread.js";
 import { type Call, type HttpEnvironment, type HttpServices, incomingOf } from "./context.js";
-import { HeldBytes } from "./held-bytes.js";
-import { openApiDocument } from "./openapi.js";
+import { openApiDocument } from "./openapi/document.js";
 import { recordRefusal } from "./refusals.js";
 import { failure, jsonAnswer } from "./reply.js";
 import { type Route, routes } from "./routes.js";
-import { afterUnreadBody } from "./unread.js";
 
 /** Makes the app. A server calls its `fetch` through @hono/node-server; a team can mount it in its own app. */
 export function httpApp(services: HttpServices): Hono<HttpEnvironment> {

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Context } from "hono";
 import type { Access } from "../access/access.js";
 import type { Engine } from "../engine/types.js";
-import type { Account } from "./held-bytes.js";
+import type { Account } from "./body/held-bytes.js";
 
 /** Limits on what a client sends and asks for. */
 export interface HttpLimits {

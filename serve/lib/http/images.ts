@@ -1,7 +1,7 @@
 // Images of a request: the raw body, the files of a form, or `data:` URLs in JSON. Never a path or an address.
 import { ServeError } from "../errors.js";
 import { invalid, shown } from "../protocol/expected.js";
-import { readBody } from "./body.js";
+import { readBody } from "./body/body.js";
 import type { Call, HttpLimits } from "./context.js";
 import { bytesOfDataUrl } from "./data-url.js";
 import { jsonLimit } from "./infer.js";

@@ -10,7 +10,7 @@ import {
   readElements,
 } from "../protocol/tensors.js";
 import type { InferResponse, InputTensor } from "../protocol/types.js";
-import { type BodyLimit, readBody } from "./body.js";
+import { type BodyLimit, readBody } from "./body/body.js";
 import type { Call, Handler, HttpLimits } from "./context.js";
 import { jsonLengthHeader } from "./headers.js";
 import { type ParsedInfer, parseInfer } from "./infer-request.js";

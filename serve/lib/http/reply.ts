@@ -2,7 +2,7 @@
 import { promisify } from "node:util";
 import { deflate, gzip } from "node:zlib";
 import type { ServeError } from "../errors.js";
-import { bodyEncodings } from "./body.js";
+import { bodyEncodings } from "./body/body.js";
 import type { Call } from "./context.js";
 
 const packers = { gzip: promisify(gzip), deflate: promisify(deflate) } as const;

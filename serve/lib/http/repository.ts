@@ -1,6 +1,6 @@
 // The repository of models: its index, and loading and unloading. A client names models of the configuration, and sends none.
 import { ServeError } from "../errors.js";
-import { readBody } from "./body.js";
+import { readBody } from "./body/body.js";
 import type { Call, Handler } from "./context.js";
 import { flagField, type JsonObject, objectField, objectOf, parseJson } from "./json.js";
 import { jsonAnswer } from "./reply.js";

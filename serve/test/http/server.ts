@@ -13,8 +13,8 @@ import { onTestFinished } from "vitest";
 import { Access, type AccessSettings } from "../../lib/access/access.ts";
 import type { Engine } from "../../lib/engine/types.ts";
 import { httpApp } from "../../lib/http/app.ts";
+import { onCheckContinue } from "../../lib/http/body/expect.ts";
 import type { HttpLimits } from "../../lib/http/context.ts";
-import { onCheckContinue } from "../../lib/http/expect.ts";
 import { type FakeState, fakeEngine } from "./fake-engine.ts";
 
 const usual: HttpLimits = {

@@ -1,6 +1,6 @@
 // Answers that are sent before the body was read: the connection is kept for a small body, and closed for a large one.
 import type { IncomingMessage } from "node:http";
-import { type Call, incomingOf } from "./context.js";
+import { type Call, incomingOf } from "../context.js";
 import { isWaiting } from "./expect.js";
 
 /** Node reads and drops what is left of a body of this size, and keeps the connection. */

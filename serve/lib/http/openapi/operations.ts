@@ -1,6 +1,6 @@
 // The operations of the OpenAPI document: what each takes and answers.
-import { jsonLengthHeader, shapeHeader } from "./headers.js";
-import { ref, type Schema } from "./openapi-schemas.js";
+import { jsonLengthHeader, shapeHeader } from "../headers.js";
+import { ref, type Schema } from "./schemas.js";
 
 /** What the document says of an operation, besides its path. */
 export interface Operation {

@@ -1,5 +1,5 @@
 // A bound on the memory of all bodies that were received and all answers that were not sent yet.
-import { ServeError } from "../errors.js";
+import { ServeError } from "../../errors.js";
 
 /** Counts bytes over all requests. */
 export class HeldBytes {

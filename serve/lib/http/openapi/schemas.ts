@@ -1,5 +1,5 @@
 // The schemas of the OpenAPI document: what requests and answers hold. JSON Schema, as OpenAPI 3.1 has it.
-import { datatypes } from "../protocol/tensors.js";
+import { datatypes } from "../../protocol/tensors.js";
 
 /** A JSON Schema. */
 export type Schema = Readonly<Record<string, unknown>>;

@@ -1,8 +1,8 @@
 // Reads the body of a request within limits: refused before the upload where its length is known, unpacked within a bound.
 import { createGunzip, createInflate } from "node:zlib";
-import { ServeError } from "../errors.js";
-import { shown } from "../protocol/expected.js";
-import { type Call, incomingOf } from "./context.js";
+import { ServeError } from "../../errors.js";
+import { shown } from "../../protocol/expected.js";
+import { type Call, incomingOf } from "../context.js";
 import { goOn } from "./expect.js";
 import type { Account } from "./held-bytes.js";
 

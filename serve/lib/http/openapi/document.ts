@@ -1,7 +1,8 @@
 // The OpenAPI document of the routes, which the server itself serves.
-import { type Operation, operations } from "./openapi-operations.js";
-import { ref, type Schema, schemas } from "./openapi-schemas.js";
-import type { Route } from "./routes.js";
+
+import type { Route } from "../routes.js";
+import { type Operation, operations } from "./operations.js";
+import { ref, type Schema, schemas } from "./schemas.js";
 
 /** The statuses of failures, by the table of errors. */
 const failures: Readonly<Record<number, string>> = {
