@@ -23,7 +23,9 @@ export interface Call {
    * @throws {ServeError} RATE or UNAUTHENTICATED
    */
   takeMessage(): number;
-  /** Gives the bytes of a message back when it was answered. */
+  /** Counts the bytes of an answer until they are released or the call ends. @throws {ServeError} UNAVAILABLE */
+  hold(bytes: number): void;
+  /** Gives bytes back: of a message that was answered, or of an answer that was sent. */
   release(bytes: number): void;
   /** Is told of errors that are defects of the server. */
   onDefect(error: unknown): void;
@@ -34,11 +36,12 @@ export const callKey = createContextKey<Call>({
   client: "unknown",
   wasRead: false,
   takeMessage: () => 0,
+  hold: () => {},
   release: () => {},
   onDefect: () => {},
 });
 
-/** The bytes that all calls under way have sent. A bound on them bounds the memory of messages. */
+/** The bytes of all messages and answers that are under way. A bound on them bounds the memory. */
 export class ByteBudget {
   readonly #limit: number;
   #used = 0;
@@ -52,7 +55,7 @@ export class ByteBudget {
     if (this.#used + bytes > this.#limit)
       throw new ServeError(
         "UNAVAILABLE",
-        `Exceeds maximum queue size: requests of more than ${this.#limit} bytes are under way`,
+        `Exceeds maximum queue size: requests and answers of more than ${this.#limit} bytes are under way`,
       );
     this.#used += bytes;
   }
@@ -78,9 +81,14 @@ export class CallBytes {
 
   /** @throws {ServeError} UNAVAILABLE */
   arrived(bytes: number): void {
+    this.hold(bytes);
+    this.#untaken += bytes;
+  }
+
+  /** @throws {ServeError} UNAVAILABLE */
+  hold(bytes: number): void {
     this.#budget.reserve(bytes);
     this.#held += bytes;
-    this.#untaken += bytes;
   }
 
   take(): number {

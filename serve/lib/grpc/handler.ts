@@ -20,7 +20,7 @@ export interface HandlerSettings {
   readonly onDefect: (error: unknown) => void;
 }
 
-/** The group of each call; "inference" for the two that infer. */
+/** The group of each call. The others are "metadata", as is the repository's index: clients ask for it without a token. */
 const groups: Readonly<Record<string, ApiGroup>> = {
   ServerLive: "health",
   ServerReady: "health",
@@ -32,7 +32,6 @@ const groups: Readonly<Record<string, ApiGroup>> = {
   ModelStreamInfer: "inference",
   ModelConfig: "model-config",
   ModelStatistics: "statistics",
-  RepositoryIndex: "model-repository",
   RepositoryModelLoad: "model-repository",
   RepositoryModelUnload: "model-repository",
 };
@@ -79,6 +78,7 @@ function serve(
       call.wasRead = true;
       return bytes.take();
     },
+    hold: (count) => bytes.hold(count),
     release: (count) => bytes.release(count),
     onDefect,
   };

@@ -42,13 +42,14 @@ export function inferenceService(
     ...repositoryCalls(engine),
     modelInfer: (message, context) =>
       answered(context, (bytes) => infer(engine, message, context, bytes)),
-    modelStreamInfer: (messages, context) =>
-      inOrder(
-        messages,
-        (message) => inferInStream(engine, message, context),
-        maxStreamRequests,
-        draining,
-      ),
+    async *modelStreamInfer(messages, context) {
+      const work = (message: ModelInferRequest) => inferInStream(engine, message, context);
+      for await (const answer of inOrder(messages, work, maxStreamRequests, draining)) {
+        yield answer;
+        // The client has taken it as soon as the next one is asked for.
+        context.values.get(callKey).release(bytesOf(answer.inferResponse));
+      }
+    },
   };
 }
 
@@ -79,14 +80,22 @@ async function infer(
   bytes: number,
 ): Promise<ModelInferResponse> {
   context.signal.throwIfAborted();
+  const call = context.values.get(callKey);
   const request = readRequest(message, {
-    client: context.values.get(callKey).client,
+    client: call.client,
     signal: context.signal,
     timeoutMs: context.timeoutMs(),
     bytes,
     traceparent: context.requestHeader.get("traceparent") ?? undefined,
   });
-  return writeResponse(await engine.infer(request));
+  const answer = writeResponse(await engine.infer(request));
+  // A client that does not read its answers must not fill the memory.
+  call.hold(bytesOf(answer));
+  return answer;
+}
+
+function bytesOf(answer: ModelInferResponse | undefined): number {
+  return answer?.rawOutputContents.reduce((sum, { length }) => sum + length, 0) ?? 0;
 }
 
 /** Answers one request of a stream. A failure is a message: the stream goes on. */

@@ -43,6 +43,9 @@ const seconds = [
   30,
 ];
 
+/** How often the delay of the event loop is measured. What Node gives contains this time. */
+const delayTimerMs = 10;
+
 const batchSizes = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 
 const byVersion = ["model", "version"] as const;
@@ -58,7 +61,7 @@ type Version = (typeof byVersion)[number];
 export class Metrics {
   readonly #registry = new Registry();
   readonly #sources: MetricSources;
-  readonly #delay = monitorEventLoopDelay({ resolution: 20 });
+  readonly #delay = monitorEventLoopDelay({ resolution: delayTimerMs });
   readonly #stop: () => void;
 
   constructor(sources: MetricSources) {
@@ -215,7 +218,10 @@ export class Metrics {
       () => {
         const quantiles = [50, 99, 100].map(
           (percent) =>
-            [{ quantile: String(percent / 100) }, this.#delay.percentile(percent) / 1e9] as const,
+            [
+              { quantile: String(percent / 100) },
+              Math.max(0, this.#delay.percentile(percent) / 1e9 - delayTimerMs / 1000),
+            ] as const,
         );
         this.#delay.reset();
         return quantiles;
@@ -233,7 +239,11 @@ export class Metrics {
         buckets,
         registers: [this.#registry],
       });
-    const request = histogram("vgg_request_seconds", "Time of a request, in seconds", seconds);
+    const request = histogram(
+      "vgg_request_seconds",
+      "Time of a request, also of one that failed, in seconds",
+      seconds,
+    );
     const queue = histogram("vgg_queue_seconds", "Time in the queue, in seconds", seconds);
     const decode = histogram("vgg_decode_seconds", "Time of decoding, in seconds", seconds);
     const run = histogram("vgg_run_seconds", "Time of runs, in seconds", seconds);

@@ -104,6 +104,42 @@ describe("a body", () => {
   });
 });
 
+describe("answers", () => {
+  it("that a client does not read count for the bytes under way", async () => {
+    const engine = fakeEngine();
+    const data = new Float32Array(1 << 20);
+    engine.answer = async () => ({
+      model: "vgg11",
+      version: "1",
+      outputs: [{ name: "features", datatype: "FP32", shape: [1, 1 << 20], data }],
+    });
+    const { client, port } = await running({ maxBytesUnderWay: 20 << 20 }, engine);
+    const slow = new FrameClient(port);
+    clients.push(slow);
+    for (let call = 0; call < 10; call += 1) void slow.send(good(), { isRead: false });
+    await expect.poll(() => engine.requests.length).toBe(10);
+    await expect.poll(async () => (await client.send(good())).status).toBe(14);
+    slow.close();
+    await expect.poll(async () => (await client.send(good())).status).toBe(0);
+  });
+
+  it("of a stream count until the client has taken them", async () => {
+    const engine = fakeEngine();
+    const data = new Float32Array(1 << 18);
+    engine.answer = async () => ({
+      model: "vgg11",
+      version: "1",
+      outputs: [{ name: "features", datatype: "FP32", shape: [1, 1 << 18], data }],
+    });
+    const { client } = await running({ maxBytesUnderWay: 80 << 20 }, engine);
+    const path = "/inference.GRPCInferenceService/ModelStreamInfer";
+    const many = Buffer.concat(Array.from({ length: 200 }, good));
+    expect((await client.send(many, { path })).status).toBe(0);
+    expect(engine.requests).toHaveLength(200);
+    expect((await client.send(many, { path })).status).toBe(0);
+  });
+});
+
 describe("headers", () => {
   it.each([
     ["an unknown call", { path: "/inference.GRPCInferenceService/Nope" }, 200, 12],
@@ -155,6 +191,13 @@ describe("a connection", () => {
     const { port, client } = await running();
     await closedAfter(port, bytes);
     expect((await client.send(good())).status).toBe(0);
+  });
+
+  it("has windows for networks with latency", async () => {
+    const { client } = await running();
+    await client.send(good());
+    expect(client.session.remoteSettings.initialWindowSize).toBe(4 << 20);
+    expect(client.session.state.remoteWindowSize).toBeGreaterThan((32 << 20) - 1000);
   });
 
   it("that ends in the middle of an upload frees the call", async () => {

@@ -42,14 +42,15 @@ export class FrameClient {
     this.session.on("error", () => {});
   }
 
-  /** Sends a body, and ends it if `end` is true. Resolves when the stream has closed. */
+  /** Sends a body, and ends it if `end` is true. Reads the answer if `isRead` is true. Resolves when the stream has closed. */
   send(
     body: Uint8Array,
     {
       path = "/inference.GRPCInferenceService/ModelInfer",
       headers = {},
       end = true,
-    }: { path?: string; headers?: OutgoingHttpHeaders; end?: boolean } = {},
+      isRead = true,
+    }: { path?: string; headers?: OutgoingHttpHeaders; end?: boolean; isRead?: boolean } = {},
   ): Promise<Answer> {
     return new Promise((resolve) => {
       const stream = this.session.request({
@@ -71,7 +72,7 @@ export class FrameClient {
           http: Number(got[":status"] ?? 0),
         }),
       );
-      stream.resume();
+      if (isRead) stream.resume();
       if (end) stream.end(body);
       else stream.write(body);
     });

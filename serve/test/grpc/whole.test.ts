@@ -1,5 +1,10 @@
 // A real network behind gRPC: the answers, what is counted, and the end.
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
+import { createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 import { Vgg } from "vgg-cudnn";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
@@ -13,11 +18,12 @@ import { connectClient, grpcClient } from "./servers.ts";
 
 let saved: Awaited<ReturnType<typeof saveSmallModel>>;
 let server: Server;
+let options: ServeOptions;
 const lines: Record<string, unknown>[] = [];
 beforeAll(async () => {
   saved = await saveSmallModel();
   const line = (fields: object) => void lines.push({ ...fields });
-  const options: ServeOptions = {
+  options = {
     models: { small: { weights: saved.weights, devices: ["cpu"], threads: 2, warmup: false } },
     http: false,
     grpc: { port: 0 },
@@ -31,6 +37,8 @@ afterAll(async () => {
   await server?.close();
   saved?.remove();
 });
+
+const hasOpenssl = ["/usr/bin/openssl", "/usr/local/bin/openssl"].some((path) => existsSync(path));
 
 /** BYTES with the length before each element. */
 function bytesOf(...elements: Uint8Array[]): Buffer {
@@ -121,9 +129,49 @@ describe("a server of gRPC", () => {
     ]);
   });
 
-  it("refuses the calls of the repository without a token", async () => {
+  it.skipIf(!hasOpenssl)(
+    "serves over TLS, to clients with a certificate if it has their authority",
+    async () => {
+      const key = join(saved.folder, "key.pem");
+      const cert = join(saved.folder, "cert.pem");
+      execFileSync(
+        "openssl",
+        [
+          ...[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+          ],
+          ...["-keyout", key, "-out", cert, "-subj", "/CN=localhost", "-days", "2"],
+          ...["-addext", "subjectAltName=DNS:localhost"],
+        ],
+        { stdio: "ignore" },
+      );
+      await using secure = await serve({
+        ...options,
+        grpc: { port: 0, tls: { key, cert, ca: cert } },
+      });
+      const liveFrom = async (nodeOptions: object) => {
+        const baseUrl = `https://localhost:${secure.addresses.grpc!.port}`;
+        const transport = createGrpcTransport({ baseUrl, nodeOptions });
+        return createClient(Inference, transport).serverLive({});
+      };
+      const ca = readFileSync(cert);
+      expect(await liveFrom({ ca, cert: ca, key: readFileSync(key) })).toMatchObject({
+        live: true,
+      });
+      await expect(liveFrom({ ca })).rejects.toThrow();
+      await expect(liveFrom({})).rejects.toThrow();
+    },
+  );
+
+  it("refuses to load and unload without a token", async () => {
     const client = grpcClient(server.addresses.grpc!.port);
-    for (const method of Inference.methods.filter(({ name }) => /^Repository/.test(name)))
+    for (const method of Inference.methods.filter(({ name }) => /^RepositoryModel/.test(name)))
       expect((await client.call(method, create(method.input))).code).toBe(16);
   });
 
