@@ -1,6 +1,8 @@
 // An engine without a network, for tests of the front end: it answers with what it was asked.
+import { create } from "@bufbuild/protobuf";
 import type { Engine, ModelIndexEntry } from "../../lib/engine/types.ts";
 import { ServeError } from "../../lib/errors.ts";
+import { ModelInferRequestSchema } from "../../lib/grpc/gen/grpc_service_pb.ts";
 import { ModelCounts } from "../../lib/observe/statistics.ts";
 import type { InferRequest, InferResponse } from "../../lib/protocol/types.ts";
 
@@ -107,4 +109,15 @@ export function fakeEngine(): FakeEngine {
     },
   };
   return engine;
+}
+
+/** A request for one image, in the form of tritonclient. */
+export function imageRequest(changes: object = {}) {
+  const image = Buffer.from([3, 0, 0, 0, 1, 2, 3]);
+  return create(ModelInferRequestSchema, {
+    modelName: "vgg11",
+    inputs: [{ name: "image", datatype: "BYTES", shape: [1n, 1n] }],
+    rawInputContents: [image],
+    ...changes,
+  });
 }
