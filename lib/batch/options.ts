@@ -21,7 +21,7 @@ export interface BatchingSettings {
   readonly maxQueueBytes: number;
 }
 
-/** Times of the images of a call that ran together. */
+/** Times of the images of a call that ran together. A run that had no memory and was repeated in halves counts as one. */
 export interface CallTiming {
   /** The time in ms that the call waited until the images were decoded. 0 for a tensor. */
   readonly decodeMs: number;
@@ -31,6 +31,8 @@ export interface CallTiming {
   readonly runMs: number;
   /** The images of the run, including other calls'. */
   readonly batchSize: number;
+  /** How many of them are the call's. */
+  readonly images: number;
 }
 
 /** Options of calls that share runs. Without batching, calls run as they come, and only `onTiming` has an effect. */

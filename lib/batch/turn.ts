@@ -57,7 +57,7 @@ export function direct<Results extends Outputs>(
       const start = performance.now();
       const results = await kind.run(images.length, join(images), signal);
       const runMs = performance.now() - start;
-      onTiming?.({ decodeMs, queueMs: 0, runMs, batchSize: images.length });
+      onTiming?.({ decodeMs, queueMs: 0, runMs, batchSize: images.length, images: images.length });
       return results;
     },
     end() {},
@@ -139,7 +139,10 @@ class QueuedTurn<Results extends Outputs> implements Turn<Results> {
       this.#pending--;
     });
     const runMs = performance.now() - start;
-    this.#call.onTiming?.({ decodeMs, queueMs: start - since, runMs, batchSize });
+    this.#call.onTiming?.({
+      ...{ decodeMs, queueMs: start - since, runMs },
+      ...{ batchSize, images: images.length },
+    });
     return results;
   }
 

@@ -243,18 +243,19 @@ describe("onTiming", () => {
       queueMs: expect.any(Number),
       runMs: expect.any(Number),
       batchSize: 1,
+      images: 1,
     });
     expect(one!.decodeMs).toBeGreaterThan(0);
     expect(one!.runMs).toBeGreaterThan(0);
     const parts = await timed((onTiming) => model.embed(images, { onTiming, batchSize: 2 }));
-    expect(parts).toHaveLength(3);
+    expect(parts.map((part) => part.images)).toEqual([2, 2, 1]);
     const [tensor] = await timed((onTiming) =>
       model.forward(batch(2, 1), { batched: true, onTiming }),
     );
-    expect(tensor).toMatchObject({ decodeMs: 0, batchSize: 2 });
+    expect(tensor).toMatchObject({ decodeMs: 0, batchSize: 2, images: 2 });
     await using single = await create({ batching: false });
     const [direct] = await timed((onTiming) => single.classify(images[0]!, { onTiming }));
-    expect(direct).toMatchObject({ queueMs: 0, batchSize: 1 });
+    expect(direct).toMatchObject({ queueMs: 0, batchSize: 1, images: 1 });
   });
 
   it("rejects the call with what it throws, and no other one", async () => {
