@@ -10,7 +10,7 @@ const files = [
   ...["library/checkpoint-pickle", "library/checkpoint/beside", "library/checkpoint/labels"],
   ...["library/safetensors", "library/topology"],
   ...["addon/preprocessing", "device/preprocessing", "library/preprocessing/stated"],
-  ...["library/weights/label-file", "device/batching-refusals"],
+  ...["library/weights/label-file", "device/batching", "device/batching-refusals"],
 ];
 
 export default defineConfig({
