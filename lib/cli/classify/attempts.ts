@@ -13,13 +13,8 @@ interface Again {
 }
 
 /**
- * The images of a run. The results must come in the order of the images.
- * @example
- * const attempts = new Attempts(files, 2);
- * for await (const result of model.classifyEach(attempts.files())) {
- *   const { file, isFinal } = attempts.settle("error" in result ? result.error : undefined);
- *   if (isFinal) write(file, result);
- * }
+ * The images of a run. `files` gives them, and `settle` takes the result of each, in the order in which they were
+ * given.
  */
 export class Attempts {
   readonly #files: Iterator<string>;
