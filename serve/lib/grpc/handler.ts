@@ -174,9 +174,16 @@ function refuse(response: Http2ServerResponse, error: ServeError): void {
   endUpload(response);
 }
 
-/** Tells a client that has not sent all of its message that nobody reads the rest. */
+/**
+ * Tells a client that has not sent all of its message that nobody reads the rest, and drops what has come.
+ * Otherwise Node keeps the stream with its bytes until the connection ends.
+ */
 function endUpload({ stream }: Http2ServerResponse): void {
-  if (!stream.destroyed && !stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
+  if (stream.destroyed) return;
+  if (!stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
+  const drop = () => setImmediate(() => stream.destroy());
+  if (stream.writableFinished) drop();
+  else stream.once("finish", drop);
 }
 
 function unknownCall(request: Http2ServerRequest): ServeError {
