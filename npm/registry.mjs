@@ -12,7 +12,7 @@ import { root, runMain, ToolError, UsageError } from "./tools.mjs";
 import { openUpstream } from "./upstream.mjs";
 
 /** Names that are never passed on: ours, whether they are published or not. */
-const ours = /^(vgg-cudnn|@vgg-cudnn\/[^/]+)$/;
+const ours = /^(vgg-cudnn(-serve)?|@vgg-cudnn\/[^/]+)$/;
 
 /** Package managers may refuse versions of the last days. */
 const published = "2020-01-01T00:00:00.000Z";

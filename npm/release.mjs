@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { inspect as inspectFile, table as tableOf } from "./inspect.mjs";
 import { startRegistry } from "./registry.mjs";
-import { packageOf, readManifest, stage } from "./stage.mjs";
+import { readManifest, serverName, stage } from "./stage.mjs";
 import { platforms, root, runMain, ToolError, UsageError } from "./tools.mjs";
 
 const names = Object.keys(platforms);
@@ -124,7 +124,7 @@ async function publish(one, tag, { flags, env, provenance, cwd }) {
   if (view.status === 0 && view.output === one.integrity) return say(`${id} is published already`);
   if (view.status === 0 && view.output !== "")
     throw new ToolError(
-      `Expected ${id} to be new but it is published with other contents. Never republish a version: release the next patch of all nine`,
+      `Expected ${id} to be new but it is published with other contents. Never republish a version: release the next patch of all ten`,
     );
   const args = [
     "publish",
@@ -159,8 +159,9 @@ async function tryOut({ version, prebuilt, isDry, scratch, flags, env }) {
     `--cache=${join(scratch, "cache")}`,
     "--ignore-scripts",
   ];
-  const advice = `It stays under the tag next. Find the cause; if it is in the packages, release the next patch of all nine.`;
-  const install = ["install", `vgg-cudnn@${version}`, ...settings, ...flags];
+  const advice = `It stays under the tag next. Find the cause; if it is in the packages, release the next patch of all ten.`;
+  const both = [`vgg-cudnn@${version}`, `${serverName}@${version}`];
+  const install = ["install", ...both, ...settings, ...flags];
   // npm's registry may take a minute to show a new version.
   for (let left = isDry ? 0 : 6; ; left--) {
     const { status } = await run("npm", install, { env, cwd });
@@ -169,11 +170,13 @@ async function tryOut({ version, prebuilt, isDry, scratch, flags, env }) {
     await sleep(20_000);
   }
   const { VGG_ADDON: _, ...plain } = env;
-  const vgg = (command) =>
-    must(process.execPath, ["node_modules/vgg-cudnn/dist/cli/main.js", command], {
+  const vgg = (...args) =>
+    must(process.execPath, ["node_modules/vgg-cudnn/dist/cli/main.js", ...args], {
       ...{ cwd, env: plain, advice },
     });
   console.log(await vgg("check"));
+  // Any file does: this loads the server and no weights.
+  await vgg("serve", "--model", "a=package.json", "--check");
   const bytes = readFileSync(addonIn(prebuilt, ownPlatform()));
   const hash = createHash("sha256").update(bytes).digest("hex").slice(0, 12);
   const { output } = await run(
@@ -218,23 +221,23 @@ export async function release({
   try {
     const isPrerelease = version.includes("-");
     const options = { ...target, provenance: hasProvenance ? ["--provenance"] : [], cwd: from };
-    const main = packages.at(-1);
+    const tried = ["vgg-cudnn", serverName];
     // The platforms first: a lock file that is made before they are there would lack them.
-    for (const one of packages.slice(0, -1))
+    for (const one of packages.filter(({ name }) => !tried.includes(name)))
       await publish(one, isPrerelease ? "next" : "latest", options);
-    await publish(main, "next", options);
+    for (const one of packages.filter(({ name }) => tried.includes(name)))
+      await publish(one, "next", options);
     await tryOut({ version, prebuilt, isDry, scratch, ...target });
-    if (!isPrerelease) {
-      const advice = `The packages are published and run. Set the tag with: npm dist-tag add vgg-cudnn@${version} latest`;
-      const args = ["dist-tag", "add", `vgg-cudnn@${version}`, "latest", ...target.flags];
+    for (const name of isPrerelease ? [] : tried) {
+      const advice = `The packages are published and run. Set the tag with: npm dist-tag add ${name}@${version} latest`;
+      const args = ["dist-tag", "add", `${name}@${version}`, "latest", ...target.flags];
       await must("npm", args, { env: target.env, cwd: from, advice });
     }
   } finally {
     await close();
     rmSync(scratch, { recursive: true, force: true });
   }
-  if (isDry)
-    say(`nothing was published. ${names.map(packageOf).length + 1} packages are in build/packages`);
+  if (isDry) say(`nothing was published. ${packages.length} packages are in build/packages`);
   for (const one of left) say(`before the release, ${one}`);
   if (!isDry)
     say(`${version} is released. Attach build/packages/SHA256SUMS.json to the release's page`);

@@ -23,6 +23,9 @@ import { lookAt, platformsNamed, root, runMain, ToolError, platforms as table } 
 const addon = "vgg_cudnn.node";
 const sumsFile = "SHA256SUMS.json";
 
+/** The package of the server, whose folder is serve/. */
+export const serverName = "vgg-cudnn-serve";
+
 /** The name of a platform's package. */
 export const packageOf = (platform) => `@vgg-cudnn/${platform}`;
 
@@ -46,7 +49,10 @@ function npm(cwd, ...args) {
 /** npm 11 prints a list of packages, npm 12 an object of them. */
 const packed = (text) => Object.values(JSON.parse(text));
 
-/** @throws {ToolError} unless package.json, package-lock.json, lib/version.ts and dist/ have one version. @returns package.json */
+/**
+ * @returns package.json
+ * @throws {ToolError} unless package.json, serve/package.json, package-lock.json, lib/version.ts and dist/ have one version
+ */
 export function readManifest(folder) {
   const manifest = readJson(join(folder, "package.json"));
   const lock = readJson(join(folder, "package-lock.json"));
@@ -56,9 +62,13 @@ export function readManifest(folder) {
       throw new ToolError(`Expected ${file} but there is none; run: npm run build`);
     return /version(?:: string)? = "([^"]*)"/.exec(readFileSync(file, "utf8"))?.[1];
   };
+  const server = readJson(join(folder, "serve/package.json"));
   const found = {
     "package-lock.json": lock.version,
     'packages[""] of package-lock.json': lock.packages[""].version,
+    "packages.serve of package-lock.json": lock.packages.serve?.version,
+    "serve/package.json": server.version,
+    "peerDependencies of serve/package.json": server.peerDependencies?.[manifest.name],
     "lib/version.ts": constantIn("lib/version.ts"),
     "dist/version.js": constantIn("dist/version.js"),
   };
@@ -131,6 +141,16 @@ function writeMain(from, folder, manifest) {
   writeJson(join(folder, "package.json"), mainManifest(manifest));
 }
 
+/** Copies the files of the server that npm would pack, with the licence. */
+function writeServer(from, folder) {
+  const source = join(from, "serve");
+  const [{ files }] = packed(npm(source, "pack", "--dry-run", "--json"));
+  for (const { path } of files) cpSync(join(source, path), join(folder, path));
+  cpSync(join(from, "LICENSE"), join(folder, "LICENSE"));
+  const { devDependencies: _, scripts: __, ...manifest } = readJson(join(source, "package.json"));
+  writeJson(join(folder, "package.json"), manifest);
+}
+
 /**
  * Packs folders with npm.
  * @returns for each folder its package: `name`, `version`, `manifest`, the path of its `tarball`, and npm's `integrity` and `shasum`
@@ -163,7 +183,7 @@ export function readStaged(folder) {
     throw new ToolError(
       `Expected staged packages in ${folder}; stage them with: node npm/stage.mjs`,
     );
-  const names = [...Object.keys(table), "vgg-cudnn"].filter((name) =>
+  const names = [...Object.keys(table), "vgg-cudnn", serverName].filter((name) =>
     existsSync(join(folder, name)),
   );
   return names.map((folderName) => {
@@ -231,12 +251,12 @@ function writeSums(folder, packages) {
 }
 
 /**
- * Writes the packages as they are published: `out/<platform>`, `out/vgg-cudnn`, their tarballs in `out/tarballs` and
- * `out/SHA256SUMS.json`. An earlier result is replaced when the new one is whole.
+ * Writes the packages as they are published: `out/<platform>`, `out/vgg-cudnn`, `out/vgg-cudnn-serve`, their tarballs in
+ * `out/tarballs` and `out/SHA256SUMS.json`. An earlier result is replaced when the new one is whole.
  * @param options.root the repository, by default this one; its dist/ must be built
  * @param options.prebuilt the folder with `<platform>/vgg_cudnn.node`
  * @param options.platforms the platforms to write, by default all. The main package names all in any case.
- * @returns the packages, platforms first, as `pack` returns them
+ * @returns the packages, platforms first, then the main one, then the server, as `pack` returns them
  * @throws {ToolError} a file that is missing, versions that differ, an unknown platform, a folder with other files
  */
 export function stage({ root: from = root, prebuilt, out, platforms = [] }) {
@@ -253,7 +273,8 @@ export function stage({ root: from = root, prebuilt, out, platforms = [] }) {
       writePlatform(join(work, name), name, { file, manifest, licence });
     }
     writeMain(from, join(work, manifest.name), manifest);
-    const folders = [...names, manifest.name].map((name) => join(work, name));
+    writeServer(from, join(work, serverName));
+    const folders = [...names, manifest.name, serverName].map((name) => join(work, name));
     const packages = pack(folders, join(work, "tarballs"));
     writeSums(work, packages);
     putInPlace(work, target);

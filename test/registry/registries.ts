@@ -38,7 +38,7 @@ export async function start() {
   const prebuilt = writePrebuilt();
   const out = join(scratch, "staged");
   const packages = stage({ root, prebuilt, out });
-  const main = packages.at(-1);
+  const main = packages.find(({ name }: { name: string }) => name === "vgg-cudnn");
 
   const all = await startRegistry({ packages, upstream });
   const manifest = { ...readManifest(root), version: otherVersion };
@@ -60,7 +60,10 @@ export async function start() {
   );
   writeFileSync(join(folder, "native/addon.cc"), source);
   const small = await startRegistry({
-    packages: [...packages.slice(0, -1), pack([folder], join(scratch, "tarballs of small"))[0]],
+    packages: [
+      ...packages.filter((one: unknown) => one !== main),
+      pack([folder], join(scratch, "tarballs of small"))[0],
+    ],
     upstream,
   });
 

@@ -51,7 +51,7 @@ describe.skipIf(!hasTools)("the test registry", () => {
 
   beforeAll(async () => {
     // Stands for the registry that npm is configured to use. It has one package and wants credentials.
-    const tarball = readFileSync(stage({ root, prebuilt, out }).at(-1).tarball);
+    const tarball = readFileSync(stage({ root, prebuilt, out }).at(-2).tarball);
     host = createServer((request, response) => {
       seen.push({ path: request.url!, authorization: request.headers.authorization });
       const url = `http://127.0.0.1:${(host.address() as AddressInfo).port}`;

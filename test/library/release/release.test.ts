@@ -72,7 +72,7 @@ describe.skipIf(!hasTools)("npm run release", () => {
     git("commit", "-qam", "b");
   };
 
-  it("publishes the platforms, then the main package as next, tries it and moves the tag, all on loopback", async () => {
+  it("publishes the platforms, then the main package and the server as next, tries them and moves the tags, all on loopback", async () => {
     // Settings that would send packages elsewhere, and a token that a dry run must not read.
     vi.stubEnv("npm_config_registry", "http://127.0.0.1:1/");
     vi.stubEnv("NODE_AUTH_TOKEN", "secret");
@@ -82,8 +82,9 @@ describe.skipIf(!hasTools)("npm run release", () => {
     expect(lines.filter((line) => /published|\[1/.test(line))).toEqual([
       ...platforms.map((name) => `release: published @vgg-cudnn/${name}@1.2.3 under latest`),
       "release: published vgg-cudnn@1.2.3 under next",
+      "release: published vgg-cudnn-serve@1.2.3 under next",
       "1.2.3 [1, 1000]",
-      "release: nothing was published. 9 packages are in build/packages",
+      "release: nothing was published. 10 packages are in build/packages",
     ]);
     expect(existsSync(join(root, "build/packages/SHA256SUMS.json"))).toBe(true);
     expect(execFileSync("git", ["status", "--porcelain"], { cwd: root }).toString()).toBe("");
@@ -147,9 +148,11 @@ describe.skipIf(!hasTools)("npm run release", () => {
     for (const one of first.slice(0, 3)) registry.add(one);
     await real();
     const said = (word: RegExp) => lines.filter((line) => word.test(line)).length;
-    expect([said(/is published already/), said(/: published /)]).toEqual([3, 6]);
-    const { "dist-tags": tags } = (await (await fetch(`${registry.url}vgg-cudnn`)).json()) as never;
-    expect(tags).toEqual({ next: "1.2.3", latest: "1.2.3" });
+    expect([said(/is published already/), said(/: published /)]).toEqual([3, 7]);
+    for (const name of ["vgg-cudnn", "vgg-cudnn-serve"]) {
+      const { "dist-tags": tags } = (await (await fetch(`${registry.url}${name}`)).json()) as never;
+      expect(tags).toEqual({ next: "1.2.3", latest: "1.2.3" });
+    }
     change("README.md", "# Changed\n");
     await expect(real()).rejects.toThrow(
       "Expected vgg-cudnn@1.2.3 to be new but it is published with other contents",

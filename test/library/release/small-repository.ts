@@ -45,7 +45,17 @@ export class Repository {
       workspaces: ["."],
     };
     this.write("package.json", JSON.stringify(manifest));
-    this.write("package-lock.json", JSON.stringify({ version, packages: { "": { version } } }));
+    const packages = { "": { version }, serve: { version } };
+    this.write("package-lock.json", JSON.stringify({ version, packages }));
+    const server = {
+      ...{ name: "vgg-cudnn-serve", version, license: "MIT", type: "module", files: ["dist"] },
+      peerDependencies: { "vgg-cudnn": version },
+      scripts: { prepack: "exit 1" },
+      devDependencies: { typescript: "1.0.0" },
+    };
+    this.write("serve/package.json", JSON.stringify(server));
+    this.write("serve/dist/index.js", "export {};\n");
+    this.write("serve/README.md", "# vgg-cudnn-serve\n");
     this.write("lib/version.ts", `export const version: string = "${version}";\n`);
     this.write("dist/version.js", `export const version = "${version}";\n`);
     this.write("npm/install.mjs", "// nothing\n");

@@ -25,10 +25,11 @@ describe.skipIf(!hasTools)("stage", () => {
     packages = stageAll();
   });
 
-  it("writes eight packages of platforms and then the main one, all of one version", () => {
+  it("writes eight packages of platforms, then the main one and the server, all of one version", () => {
     expect(packages.map(({ name }) => name)).toEqual([
       ...platforms.map((name) => `@vgg-cudnn/${name}`),
       "vgg-cudnn",
+      "vgg-cudnn-serve",
     ]);
     expect(new Set(packages.map(({ version }) => version))).toEqual(new Set(["1.2.3"]));
   });
@@ -54,7 +55,7 @@ describe.skipIf(!hasTools)("stage", () => {
   });
 
   it("packs the addon, the licence, a README of three lines and package.json for each platform", () => {
-    for (const { name, tarball } of packages.slice(0, -1)) {
+    for (const { name, tarball } of packages.slice(0, platforms.length)) {
       expect(filesOf(tarball)).toEqual(
         ["LICENSE", "README.md", "package.json", "vgg_cudnn.node"].map((file) => `package/${file}`),
       );
@@ -70,16 +71,25 @@ describe.skipIf(!hasTools)("stage", () => {
     );
     expect(manifest.scripts).toEqual({ install: "node npm/install.mjs" });
     expect([manifest.devDependencies, manifest.workspaces]).toEqual([undefined, undefined]);
-    expect(filesOf(packages.at(-1)!.tarball)).toEqual(
+    expect(filesOf(packages.at(-2)!.tarball)).toEqual(
       ["LICENSE", "README.md", "dist/version.js", "npm/install.mjs", "package.json"].map(
         (file) => `package/${file}`,
       ),
     );
   });
 
+  it("packs the server with its licence, without what only a clone needs", () => {
+    const manifest = json("vgg-cudnn-serve", "package.json");
+    expect(manifest.peerDependencies).toEqual({ "vgg-cudnn": "1.2.3" });
+    expect([manifest.devDependencies, manifest.scripts]).toEqual([undefined, undefined]);
+    expect(filesOf(packages.at(-1)!.tarball)).toEqual(
+      ["LICENSE", "README.md", "dist/index.js", "package.json"].map((file) => `package/${file}`),
+    );
+  });
+
   it("lists the SHA-256 of each tarball and of each addon", () => {
     const sums = json("SHA256SUMS.json");
-    expect(Object.keys(sums).length).toBe(2 * platforms.length + 1);
+    expect(Object.keys(sums).length).toBe(2 * platforms.length + 2);
     for (const { tarball } of packages) expect(sums[basename(tarball)]).toBe(sha256(tarball));
     for (const platform of platforms)
       expect(sums[`@vgg-cudnn/${platform}/vgg_cudnn.node`]).toBe(
@@ -102,6 +112,7 @@ describe.skipIf(!hasTools)("stage", () => {
     expect(names.map(({ name }: { name: string }) => name)).toEqual([
       "@vgg-cudnn/win32-x64",
       "vgg-cudnn",
+      "vgg-cudnn-serve",
     ]);
     expect(Object.keys(names[1].manifest.optionalDependencies).length).toBe(platforms.length);
     rmSync(folder, { recursive: true });
@@ -144,6 +155,7 @@ describe.skipIf(!hasTools)("bad input of stage", () => {
   it("is a version that differs in any of its places", () => {
     const places = {
       "package-lock.json": '{ "version": "1.2.2", "packages": { "": { "version": "1.2.3" } } }',
+      "serve/package.json": '{ "version": "1.2.2", "peerDependencies": { "vgg-cudnn": "1.2.3" } }',
       "lib/version.ts": 'export const version: string = "1.2.2";',
       "dist/version.js": 'export const version = "1.2.2";',
     };
@@ -155,6 +167,13 @@ describe.skipIf(!hasTools)("bad input of stage", () => {
       );
       repository.write(place, before);
     }
+    const server = readFileSync(repository.path("serve/package.json"), "utf8");
+    repository.write(
+      "serve/package.json",
+      server.replace('"vgg-cudnn":"1.2.3"', '"vgg-cudnn":"1"'),
+    );
+    expect(stageAll).toThrow("in peerDependencies of serve/package.json but found 1;");
+    repository.write("serve/package.json", server);
     rmSync(repository.path("dist/version.js"));
     expect(stageAll).toThrow(/dist\/version\.js but there is none; run: npm run build$/);
     repository.write("dist/version.js", 'export const version = "1.2.3";\n');
