@@ -56,6 +56,8 @@ const maxIdleKinds = 64;
 const minQueueSize = 64;
 /** The default queue is what the device computes in this time. */
 const usualQueueMs = 2000;
+/** After this time without a run, one call runs although it would be late by measured times: a slow run may have spoilt them. */
+const staleMs = 1000;
 /** What `retryAfterMs` is before a run was timed, and at least. */
 const minRetryMs = 1000;
 
@@ -87,7 +89,7 @@ export class Batcher {
   #epoch = 0;
   /** When the last run has ended or should end. */
   #busyUntil = 0;
-  #lastEnd = 0;
+  #lastEnd = performance.now();
   #last: Rates;
   #runs = 0;
   #images = 0;
@@ -114,12 +116,13 @@ export class Batcher {
 
   /**
    * Makes room for a call before its images are decoded.
+   * @param images all images of the call
    * @throws {VggError} QUEUE_FULL, TIMED_OUT, DISPOSED
    */
-  admit(demand: Demand, call: CallSettings): void {
+  admit(demand: Demand, call: CallSettings, images = demand.images): void {
     this.#checkOpen();
     this.#checkRoom(demand);
-    this.#checkTime(demand, call);
+    if (this.#queue.size > 0 || !this.#wasIdle) this.#checkTime({ ...demand, images }, call);
     this.#kindOf(demand.kind).held += demand.images;
     this.#backlog.change(call.priority, call.client, demand.images, demand.bytes);
   }
@@ -170,6 +173,11 @@ export class Batcher {
     return state;
   }
 
+  /** Whether nothing ran for a while. Measured times may be wrong then. */
+  get #wasIdle(): boolean {
+    return this.#running === 0 && performance.now() - this.#lastEnd >= staleMs;
+  }
+
   /** The expected time in ms until the images that are held now have run. Undefined before a run was timed. */
   get #backlogMs(): number | undefined {
     let ms = 0;
@@ -207,7 +215,10 @@ export class Batcher {
     const msPerImage = held === 0 ? 0 : (this.#backlogMs ?? 0) / held;
     const ahead = this.#backlog.ahead(priority, client, images);
     const running = Math.max(0, this.#busyUntil - performance.now());
-    const own = rates.timeOf(Math.max(1, Math.min(images, this.maxBatchSize))) ?? 0;
+    const rest = images % this.maxBatchSize;
+    const own =
+      Math.floor(images / this.maxBatchSize) * (rates.timeOf(this.maxBatchSize) ?? 0) +
+      (rest > 0 ? (rates.timeOf(rest) ?? 0) : 0);
     const expected = running + ahead * msPerImage + own;
     if (expected <= timeoutMs) return;
     throw new VggError(
@@ -244,7 +255,8 @@ export class Batcher {
     const now = performance.now();
     for (let first = this.#first(key, most); first.length > 0; first = this.#first(key, most)) {
       const late = lateEntry(first, rates, now);
-      if (late === undefined) {
+      const isAlone = this.#wasIdle && this.#queue.size === 1;
+      if (late === undefined || isAlone) {
         const count = countOfRun(first, rates, now, this.#queue.imagesOf(key));
         return this.#queue.take(key, count);
       }

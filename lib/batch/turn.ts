@@ -85,7 +85,7 @@ class QueuedTurn<Results extends Outputs> implements Turn<Results> {
     this.#call = call;
     this.#left = visit.images;
     const { signal, timeoutMs } = call;
-    batcher.admit(this.#demand, call);
+    batcher.admit(this.#demand, call, visit.images);
     this.#deadline = performance.now() + (timeoutMs ?? Number.POSITIVE_INFINITY);
     this.#unfollow = onAbort(signal, () => this.#stop.abort(signal?.reason));
     if (timeoutMs !== undefined)

@@ -47,6 +47,37 @@ describe("a deadline", () => {
     expect(device.runs[0]).toEqual([0, 1]);
   });
 
+  it("is tried again each second on an idle device, because a slow run may have spoilt the times", async () => {
+    let ms = 20;
+    const device = new Device(() => ms);
+    const kind = device.kind();
+    const batcher = make();
+    const one = async (n: number) => {
+      const result = outcome(call(batcher, kind, numbered(n), { timeoutMs: 300 }));
+      await vi.advanceTimersByTimeAsync(400);
+      return result;
+    };
+    for (let n = 0; n < 3; n++) expect(await one(n)).toEqual([n + 0.5]);
+    ms = 5000;
+    const slow = call(batcher, kind, numbered(0));
+    await vi.runAllTimersAsync();
+    await slow;
+    ms = 20;
+    const results = [];
+    for (let n = 0; n < 50; n++) results.push(await one(n));
+    expect(results[0]).toBe("TIMED_OUT");
+    expect(results.filter((result) => result !== "TIMED_OUT").length).toBeGreaterThan(30);
+    expect(results.at(-1)).toEqual([49.5]);
+  });
+
+  it("counts all runs of a call of more images than one run has", async () => {
+    const { batcher, device, kind } = warmed();
+    const images = numbered(0, 64);
+    const timeoutMs = cpuTime(16) * 2;
+    expect(await outcome(call(batcher, kind, images, { timeoutMs }))).toBe("TIMED_OUT");
+    expect(device.runs).toEqual([]);
+  });
+
   it("ends a call that waits for a run longer than expected", async () => {
     const { batcher, device, kind } = warmed();
     const slow = new Device(() => 1000).kind("slow");
