@@ -74,7 +74,9 @@ describe("a deadline", () => {
     const { batcher, device, kind } = warmed();
     const images = numbered(0, 64);
     const timeoutMs = cpuTime(16) * 2;
-    expect(await outcome(call(batcher, kind, images, { timeoutMs }))).toBe("TIMED_OUT");
+    const result = outcome(call(batcher, kind, images, { timeoutMs }));
+    await vi.runAllTimersAsync();
+    expect(await result).toBe("TIMED_OUT");
     expect(device.runs).toEqual([]);
   });
 
