@@ -52,7 +52,8 @@ export class Device {
   }
 }
 
-const usual: CallSettings = {
+/** The settings of a call without options. */
+export const usual: CallSettings = {
   ...{ priority: 5, timeoutMs: undefined, client: "", onTiming: undefined, signal: undefined },
 };
 export const cpuTime = (count: number) => 7.6 + 18.8 * count;

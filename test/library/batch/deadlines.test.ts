@@ -1,6 +1,7 @@
 // Deadlines of calls that share runs, on a device of a fake clock, and every sequence of calls.
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { enter } from "../../../lib/batch/turn.ts";
 import { VggError } from "../../../lib/index.ts";
 import {
   call,
@@ -10,6 +11,7 @@ import {
   make,
   numbered,
   outcome,
+  usual,
   warmed,
 } from "../../support/batch-device.ts";
 
@@ -71,13 +73,12 @@ describe("a deadline", () => {
   });
 
   it("counts all runs of a call of more images than one run has", async () => {
-    const { batcher, device, kind } = warmed();
-    const images = numbered(0, 64);
-    const timeoutMs = cpuTime(16) * 2;
-    const result = outcome(call(batcher, kind, images, { timeoutMs }));
-    await vi.runAllTimersAsync();
-    expect(await result).toBe("TIMED_OUT");
-    expect(device.runs).toEqual([]);
+    const { batcher, kind } = warmed();
+    const visit = { images: 64, window: 16, imageBytes: 4, heldBytes: 0 };
+    const enterWith = (timeoutMs: number) =>
+      enter(batcher, kind, visit, { ...usual, timeoutMs }).end();
+    expect(() => enterWith(cpuTime(16) * 4 - 1)).toThrow(/its own take/);
+    expect(() => enterWith(cpuTime(16) * 4 + 1)).not.toThrow();
   });
 
   it("ends a call that waits for a run longer than expected", async () => {
