@@ -71,8 +71,8 @@ const special: Readonly<Record<string, readonly string[]>> = {
   "native/cuda/plan/planning.cc": ["conv2d"],
 };
 
-/** Files that only use operations: networks, commands, programs, documents and tests of something else. */
-const users = /^(lib\/(?!graph\/)|test\/|bench\/|docs\/|examples\/|npm\/|gpu\/|typedoc\/)/;
+/** Files that only use operations: networks, commands, the server, programs, documents and tests of something else. */
+const users = /^(lib\/(?!graph\/)|serve\/|test\/|bench\/|docs\/|examples\/|npm\/|gpu\/|typedoc\/)/;
 const isSource = /\.(ts|mjs|cc|h|cmake)$/;
 
 const sources = spawnSync("git", ["ls-files", "-z"], { cwd: root, encoding: "utf8" })
