@@ -1,9 +1,9 @@
 // The routes of REST for a server that a team already has: a hono app, or a handler of Node's requests.
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { getRequestListener } from "@hono/node-server";
 import type { Hono } from "hono";
 import { httpApp } from "./http/app.js";
 import type { HttpEnvironment } from "./http/context.js";
+import { listenerOf } from "./http/listener.js";
 import { assemble, type Parts } from "./parts.js";
 import type { ServeOptions } from "./settings/options.js";
 
@@ -45,7 +45,7 @@ export async function createHandler(options: AppOptions): Promise<
 > {
   const parts = await assembleLoaded(options);
   // The process is the team's: its own Request and Response stay.
-  const handler = getRequestListener(httpApp(parts.http).fetch, { overrideGlobalObjects: false });
+  const handler = listenerOf(httpApp(parts.http), false);
   return { handler, ...closing(parts) };
 }
 

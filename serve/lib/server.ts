@@ -2,10 +2,10 @@
 
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { getRequestListener } from "@hono/node-server";
 import { version } from "vgg-cudnn";
 import { GrpcServer } from "./grpc/server.js";
 import { httpApp } from "./http/app.js";
+import { listenerOf } from "./http/listener.js";
 import { HttpServer } from "./http-server.js";
 import { metricsListener } from "./metrics-listener.js";
 import { assemble, type Parts, serverName } from "./parts.js";
@@ -88,7 +88,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
 
 async function openHttp({ settings, http }: Parts): Promise<Served | undefined> {
   if (settings.http === null) return undefined;
-  const listener = getRequestListener(httpApp(http).fetch);
+  const listener = listenerOf(httpApp(http), true);
   return openServer("http", settings.http, listener, settings.limits);
 }
 
@@ -106,7 +106,9 @@ async function openGrpc(parts: Parts): Promise<Served | undefined> {
     bodyTimeoutMs: limits.bodyMs,
     onDefect,
   });
-  const address = await server.listen(settings.grpc.port, settings.grpc.host);
+  const address = await server
+    .listen(settings.grpc.port, settings.grpc.host)
+    .catch(because("grpc"));
   return { name: "grpc", address, close: (graceMs) => server.close(graceMs) };
 }
 
@@ -123,7 +125,7 @@ async function openServer(
 ): Promise<Served> {
   const tls = await readTls(listener.tls, name);
   const server = new HttpServer(handle, { tls, maxConnections: connections, requestMs: bodyMs });
-  const address = await server.listen(listener);
+  const address = await server.listen(listener).catch(because(name));
   return {
     name,
     address,
@@ -131,6 +133,12 @@ async function openServer(
     close: (graceMs) => server.close(graceMs),
   };
 }
+
+/** Makes a handler for `catch` that says which port cannot be had. */
+const because = (name: "http" | "grpc" | "metrics") => (error: Error) => {
+  error.message = `Cannot serve ${name}: ${error.message}`;
+  throw error;
+};
 
 async function reloadAll({ registry }: Parts): Promise<void> {
   const results = await Promise.allSettled(registry.names().map((name) => registry.load(name)));

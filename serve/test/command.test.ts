@@ -95,6 +95,11 @@ describe("vgg serve --check", () => {
       "vgg: Expected a configuration file but reading absent.json gives ENOENT\n",
     ],
     [
+      ["--model", "a=x", "--model", "a=y"],
+      2,
+      "vgg: Expected another name for each --model but received a twice\n",
+    ],
+    [
       ["--http-port", "70000"],
       2,
       "vgg: option '--http-port <port>' argument '70000' is invalid. Expected a port from 0 to 65535, or off.\n",
@@ -171,7 +176,10 @@ describe("vgg serve", () => {
     const { child, ended, url } = await start([...model(), ...quick]);
     const { port } = new URL(url("/"));
     const taken = vgg([...model(), ...quick, "--http-port", port]);
-    expect(taken).toMatchObject({ status: 1, stderr: expect.stringContaining("EADDRINUSE") });
+    expect(taken).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining("Cannot serve http: listen EADDRINUSE"),
+    });
     child.kill("SIGTERM");
     await ended;
   });

@@ -90,6 +90,14 @@ describe("checkOptions", () => {
       "Expected an integer of ms from 0 to 2147483647 for drainMs but received -1",
     ],
     [{ models, logger: {} }, "Expected an object with the methods info, warn and error for logger"],
+    [
+      { models, http: { port: 9000 }, grpc: { port: 9000 } },
+      "Expected another port than http's for grpc but received 9000",
+    ],
+    [
+      { models, metrics: { port: 8000 } },
+      "Expected another port than http's for metrics but received 8000",
+    ],
   ])("refuses %j", (options, message) => {
     expect(() => checkOptions(options as ServeOptions)).toThrow(new TypeError(message));
   });

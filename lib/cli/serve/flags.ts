@@ -115,17 +115,19 @@ function modelsOf(flags: ServeFlags): ServeOptions["models"] {
   const { model = [], device: devices, precision, labels, input, fallback, maxBatchSize } = flags;
   const shared = given({ devices, precision, labels, input, fallback });
   const batching = maxBatchSize === undefined ? {} : { batching: { maxBatchSize } };
-  return Object.fromEntries(
-    model.map((text) => {
-      const [name, ...rest] = text.split("=");
-      const weights = rest.join("=");
-      if (!name || weights === "")
-        throw new RangeError(
-          `Expected NAME=WEIGHTS for --model but received ${JSON.stringify(text)}`,
-        );
-      return [name, { weights, ...shared, ...batching }];
-    }),
-  );
+  const models = new Map<string, object>();
+  for (const text of model) {
+    const [name, ...rest] = text.split("=");
+    const weights = rest.join("=");
+    if (!name || weights === "")
+      throw new RangeError(
+        `Expected NAME=WEIGHTS for --model but received ${JSON.stringify(text)}`,
+      );
+    if (models.has(name))
+      throw new RangeError(`Expected another name for each --model but received ${name} twice`);
+    models.set(name, { weights, ...shared, ...batching });
+  }
+  return Object.fromEntries(models);
 }
 
 function listener(

@@ -70,5 +70,5 @@ export function countOption(
 ): number | undefined {
   if (text === undefined) return undefined;
   if (/^\d{1,9}$/.test(text) && Number(text) >= min) return Number(text);
-  throw invalid(`an integer of at least ${min}`, name, text);
+  throw invalid(`an integer from ${min} to 999999999`, name, text);
 }

@@ -58,16 +58,18 @@ const usualLimits: Limits = Object.freeze({
  */
 export function checkOptions(options: ServeOptions): Settings {
   const isObject = typeof options === "object" && options !== null && !Array.isArray(options);
-  if (!isObject) throw new TypeError(`Expected an object for options but received ${options}`);
+  if (!isObject)
+    throw new TypeError(`Expected an object for options but received ${shown(options)}`);
   const { logger, ...rest } = options;
   const given = parse(rest);
   const { access = {}, limits = {}, log = {}, drainMs = 5000, shutdownMs = 30_000 } = given;
   if (logger !== undefined) checkLogger(logger);
+  checkPorts(given);
   return {
     models: new Map(Object.entries(given.models)),
-    http: listenerOf(given.http, 8000),
-    grpc: listenerOf(given.grpc, 8001),
-    metrics: listenerOf(given.metrics, 8002),
+    http: listenerOf(given.http, usualPorts.http),
+    grpc: listenerOf(given.grpc, usualPorts.grpc),
+    metrics: listenerOf(given.metrics, usualPorts.metrics),
     access: completeAccess(access),
     limits: completeLimits(limits),
     log,
@@ -81,6 +83,21 @@ function listenerOf(given: false | ListenOptions | undefined, usualPort: number)
   if (given === false) return null;
   const { host = "127.0.0.1", port = usualPort, tls } = given ?? {};
   return { host, port, tls };
+}
+
+const usualPorts = { http: 8000, grpc: 8001, metrics: 8002 };
+const protocols = ["http", "grpc", "metrics"] as const;
+
+/** @throws {TypeError} one port for two protocols */
+function checkPorts(given: Pick<ServeOptions, "http" | "grpc" | "metrics">): void {
+  const taken = new Map<number, string>();
+  for (const name of protocols) {
+    const { port = 0 } = listenerOf(given[name], usualPorts[name]) ?? {};
+    const other = port === 0 ? undefined : taken.get(port);
+    if (other !== undefined)
+      throw new TypeError(`Expected another port than ${other}'s for ${name} but received ${port}`);
+    taken.set(port, name);
+  }
 }
 
 function checkLogger(logger: unknown): void {

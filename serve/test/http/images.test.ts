@@ -67,7 +67,7 @@ describe("/classify", () => {
   });
 
   it.each([
-    ["?top=0", "Expected an integer of at least 1 for top"],
+    ["?top=0", "Expected an integer from 1 to 999999999 for top"],
     ["?top=1&top=2", "Expected one value for top"],
     ["?top=5x", "Expected an integer"],
     ["?timeoutMs=-1", "for timeoutMs"],

@@ -21,6 +21,23 @@ it("answers probes with 200 or 503, and a body for KServe", async () => {
   expect([dead.status, dead.json()]).toEqual([503, { live: false, ready: false }]);
 });
 
+it("serves HTTP/1.0 without a Host, and refuses a damaged Host in the form of all refusals", async () => {
+  const { open } = await startServer();
+  const ask = async (head: string) => {
+    const socket = await open();
+    socket.end(`GET /v2/health/live ${head}\r\n\r\n`);
+    return Buffer.concat(await socket.toArray()).toString();
+  };
+  const old = await ask("HTTP/1.0");
+  expect(old).toMatch(/^HTTP\/1\.1 200 /);
+  expect(old).toContain('"live":true');
+  for (const host of ["a b", "[::", "a/b"]) {
+    const answer = await ask(`HTTP/1.1\r\nConnection: close\r\nHost: ${host}`);
+    expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+    expect(answer).toContain('{"error":"Expected a request of HTTP: ');
+  }
+});
+
 it("says what it is and what its models are", async () => {
   const { call } = await startServer();
   expect((await call("/v2")).json()).toEqual({

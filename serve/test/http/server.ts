@@ -8,13 +8,13 @@ import {
   request,
 } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
-import { getRequestListener } from "@hono/node-server";
 import { onTestFinished } from "vitest";
 import { Access, type AccessSettings } from "../../lib/access/access.ts";
 import type { Engine } from "../../lib/engine/types.ts";
 import { httpApp } from "../../lib/http/app.ts";
 import { onCheckContinue } from "../../lib/http/body/expect.ts";
 import type { HttpLimits } from "../../lib/http/context.ts";
+import { listenerOf } from "../../lib/http/listener.ts";
 import { type FakeState, fakeEngine } from "./fake-engine.ts";
 
 const usual: HttpLimits = {
@@ -71,7 +71,7 @@ export async function startServer(
     server: { name: "vgg-cudnn-serve", version: "0.0.0" },
     onDefect: (error) => defects.push(error),
   });
-  const handle = getRequestListener(app.fetch);
+  const handle = listenerOf(app, true);
   const listener: RequestListener = async (incoming, outgoing) => {
     await before?.(incoming);
     await handle(incoming, outgoing);
