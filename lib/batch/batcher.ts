@@ -255,8 +255,9 @@ export class Batcher {
     const now = performance.now();
     for (let first = this.#first(key, most); first.length > 0; first = this.#first(key, most)) {
       const late = lateEntry(first, rates, now);
-      const isAlone = this.#wasIdle && this.#queue.size === 1;
-      if (late === undefined || isAlone) {
+      const isTried =
+        late !== undefined && late.deadline > now && this.#queue.size === 1 && this.#wasIdle;
+      if (late === undefined || isTried) {
         const count = countOfRun(first, rates, now, this.#queue.imagesOf(key));
         return this.#queue.take(key, count);
       }

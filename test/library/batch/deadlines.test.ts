@@ -1,4 +1,5 @@
 // Deadlines of calls that share runs, on a device of a fake clock, and every sequence of calls.
+import { setTimeout as delay } from "node:timers/promises";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { enter } from "../../../lib/batch/turn.ts";
@@ -70,6 +71,18 @@ describe("a deadline", () => {
     expect(results[0]).toBe("TIMED_OUT");
     expect(results.filter((result) => result !== "TIMED_OUT").length).toBeGreaterThan(30);
     expect(results.at(-1)).toEqual([49.5]);
+  });
+
+  it("that has passed ends a call on an idle device too", async () => {
+    vi.useRealTimers();
+    const device = new Device(() => 1);
+    const kind = device.kind();
+    const batcher = make();
+    for (let n = 0; n < 3; n++) await call(batcher, kind, numbered(n));
+    await delay(1100);
+    const late = outcome(call(batcher, kind, numbered(3), { timeoutMs: 1e-3 }));
+    expect(await late).toBe("TIMED_OUT");
+    expect(device.runs).toHaveLength(3);
   });
 
   it("counts all runs of a call of more images than one run has", async () => {
