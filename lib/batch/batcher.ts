@@ -122,7 +122,7 @@ export class Batcher {
   admit(demand: Demand, call: CallSettings, images = demand.images): void {
     this.#checkOpen();
     this.#checkRoom(demand);
-    if (this.#queue.size > 0 || !this.#wasIdle) this.#checkTime({ ...demand, images }, call);
+    if (this.#backlog.images > 0 || !this.#wasIdle) this.#checkTime({ ...demand, images }, call);
     this.#kindOf(demand.kind).held += demand.images;
     this.#backlog.change(call.priority, call.client, demand.images, demand.bytes);
   }
