@@ -19,10 +19,10 @@ import { despiteUse } from "../files/in-use.js";
 import { makeFolder } from "../files/make-folder.js";
 import { syncFolder } from "../files/sync-folder.js";
 import { removeTemporary } from "../files/temporary-files.js";
+import { underLock } from "../files/under-lock.js";
 import { type DownloadOptions, discardEmptyPart, discardPart, type Progress } from "./download.js";
 import { shown, withoutLogin } from "./http.js";
 import { isOffline } from "./offline.js";
-import { underLock } from "./under-lock.js";
 import { downloadWhole } from "./whole.js";
 
 /** A file that its publisher names by its hash. */

@@ -18,7 +18,7 @@ import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
 import { progressText } from "../../lib/cli/download-progress.ts";
 import { pull } from "../../lib/download/hub.ts";
-import { LockWatch, tryLock } from "../../lib/download/lock.ts";
+import { LockWatch, tryLock } from "../../lib/files/lock.ts";
 import {
   answerWith,
   content,

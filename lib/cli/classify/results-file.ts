@@ -9,9 +9,9 @@ import {
 } from "node:fs";
 import { stat } from "node:fs/promises";
 import { isPlainObject, rangeError } from "../../check.js";
-import { type Lock, LockWatch, tryLock } from "../../download/lock.js";
 import { VggError } from "../../errors.js";
 import { fileError, ifMissing, withFile } from "../../files/errors.js";
+import { type Lock, LockWatch, tryLock } from "../../files/lock.js";
 
 /** What a full disk leaves: the part of a line that the next run removes. */
 const kept = "its lines are kept, and the same command goes on when there is room";

@@ -6,10 +6,10 @@ import { lstat, open, rename, rm, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { bare } from "../check.js";
 import { VggError } from "../errors.js";
-import { ifMissing, withFile } from "../files/errors.js";
-import { despiteUse } from "../files/in-use.js";
-import { readWhole } from "../files/read-whole.js";
-import { removeAtExit, removeTemporary } from "../files/temporary-files.js";
+import { ifMissing, withFile } from "./errors.js";
+import { despiteUse } from "./in-use.js";
+import { readWhole } from "./read-whole.js";
+import { removeAtExit, removeTemporary } from "./temporary-files.js";
 
 const heartbeatMs = 5_000;
 const staleMs = 60_000;

@@ -1,7 +1,7 @@
 // Works under a lock between processes, after those that hold it.
 import { setTimeout as delay } from "node:timers/promises";
-import { withFile } from "../files/errors.js";
 import { onAbort, unlessAborted } from "../signal.js";
+import { withFile } from "./errors.js";
 import { type Lock, LockWatch, tryLock } from "./lock.js";
 
 const waitingMs = 100;
