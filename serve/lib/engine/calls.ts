@@ -1,5 +1,6 @@
 // Every call of a model that the server makes. What the library offers of priorities, deadlines and times is used here alone.
 import {
+  type CallTiming,
   type ImageSource,
   type PreprocessingOptions,
   preprocess,
@@ -7,17 +8,6 @@ import {
   type Vgg,
 } from "vgg-cudnn";
 import type { Prediction } from "./types.js";
-
-/** The times of the images of a call that ran together. */
-export interface Timing {
-  readonly decodeMs: number;
-  readonly queueMs: number;
-  readonly runMs: number;
-  /** The images of the run. */
-  readonly batchSize: number;
-  /** How many of them are the call's. */
-  readonly images: number;
-}
 
 /** What goes with every call. */
 export interface CallTerms {
@@ -28,7 +18,7 @@ export interface CallTerms {
   readonly client: string;
   /** The most images that are decoded and run together. */
   readonly batchSize: number;
-  readonly onTiming: (timing: Timing) => void;
+  readonly onTiming: (timing: CallTiming) => void;
 }
 
 /** Returns the `top` best classes of each image. */
@@ -39,7 +29,7 @@ export function classify(
   terms: CallTerms,
 ): Promise<readonly (readonly Prediction[])[]> {
   const { batchSize } = terms;
-  return model.classify(images, { ...options, batchSize, ...sharing(images.length, terms) });
+  return model.classify(images, { ...options, batchSize, ...sharing(terms) });
 }
 
 /** Returns an embedding for each image. */
@@ -55,7 +45,7 @@ export function embed(
   terms: CallTerms,
 ): Promise<Tensor> {
   const { batchSize } = terms;
-  return model.embed(images, { ...options, batchSize, ...sharing(images.length, terms) });
+  return model.embed(images, { ...options, batchSize, ...sharing(terms) });
 }
 
 /** Returns the outputs of layers for normalised images. */
@@ -65,7 +55,7 @@ export function forward(
   layers: readonly string[],
   terms: CallTerms,
 ): Promise<Record<string, Tensor>> {
-  const shared = { batched: true, ...sharing(images.shape[0]!, terms) };
+  const shared = { batched: true, ...sharing(terms) };
   return model.forward(images, { outputs: layers, ...shared });
 }
 
@@ -86,20 +76,8 @@ export async function normalise(
 const lastPriority = 9;
 
 /** Returns the options of a call that shares runs with others. */
-function sharing(images: number, { signal, priority, timeoutMs, client, onTiming }: CallTerms) {
-  let left = images;
-  return {
-    signal,
-    priority: Math.min(priority, lastPriority),
-    timeoutMs,
-    client,
-    onTiming: (timing: Omit<Timing, "images">) => {
-      // The images of a call stay together, as far as they fit into a run.
-      const own = Math.min(left, timing.batchSize);
-      left -= own;
-      onTiming({ ...timing, images: own });
-    },
-  };
+function sharing({ signal, priority, timeoutMs, client, onTiming }: CallTerms) {
+  return { signal, priority: Math.min(priority, lastPriority), timeoutMs, client, onTiming };
 }
 
 /** Runs the model once in each batch size, in the forms that requests have. */

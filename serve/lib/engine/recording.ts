@@ -1,7 +1,7 @@
 // What becomes known of one request while it is worked on, for the record of how it ended.
+import type { CallTiming } from "vgg-cudnn";
 import type { ErrorKind, ServeError } from "../errors.js";
 import type { RequestTerms } from "../protocol/types.js";
-import type { Timing } from "./calls.js";
 import type { InferenceRecord, Outcome } from "./types.js";
 
 const outcomes: Readonly<Partial<Record<ErrorKind, Outcome>>> = Object.freeze({
@@ -18,7 +18,7 @@ export class Recording {
   readonly #kind: InferenceRecord["kind"];
   readonly #request: RequestTerms & { readonly id?: string | undefined };
   readonly #startMs = performance.now();
-  readonly #timings: Timing[] = [];
+  readonly #timings: CallTiming[] = [];
   /** When the last run ended; 0 before one has. */
   #runEndMs = 0;
 
@@ -31,7 +31,7 @@ export class Recording {
   }
 
   /** Adds the times of images that ran together. */
-  readonly add = (timing: Timing): void => {
+  readonly add = (timing: CallTiming): void => {
     this.#timings.push(timing);
     this.#runEndMs = performance.now();
   };
