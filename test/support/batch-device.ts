@@ -1,13 +1,20 @@
 // A device of a fake clock for tests of batches: its runs take a known time, and give each image's number plus 0.5.
-import { expect } from "vitest";
+import { afterEach, beforeEach, expect, vi } from "vitest";
 import { Batcher } from "../../lib/batch/batcher.ts";
 import { type CallSettings, readBatching } from "../../lib/batch/options.ts";
 import type { ImageData, Kind } from "../../lib/batch/run.ts";
 import { enter, type Turn } from "../../lib/batch/turn.ts";
 import { Tensor, VggError } from "../../lib/index.ts";
 
-/** The clocks to fake, for `vi.useFakeTimers`. */
-export const clocks = ["setTimeout", "clearTimeout", "setImmediate", "performance"] as const;
+/** Gives each test of a file a fake clock. */
+export function useFakeClock(): void {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setImmediate", "performance"] });
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+}
 
 type Results = { readonly y: Tensor };
 

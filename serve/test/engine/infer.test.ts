@@ -1,40 +1,15 @@
 // Inference by the engine: the three forms of images, outputs and classes against the library, refusals and deadlines.
-import { Vgg } from "vgg-cudnn";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { InferRequest, InputTensor } from "../../lib/protocol/types.ts";
 import { expectClose, files, floats, logitsOf, request, softmaxOf } from "../support/requests.ts";
-import {
-  fileOf,
-  labels,
-  pixelsOf,
-  saveSmallModel,
-  side,
-  startEngine,
-  terms,
-} from "../support/small-model.ts";
+import { fileOf, labels, pixelsOf, side, terms, useSmallModel } from "../support/small-model.ts";
 
-let saved: Awaited<ReturnType<typeof saveSmallModel>>;
-let server: ReturnType<typeof startEngine>;
-let model: Vgg;
-beforeAll(async () => {
-  saved = await saveSmallModel();
-  server = startEngine(
-    { small: { weights: saved.weights } },
-    { imagesPerRequest: 8, outputBytes: 2 ** 20 },
-  );
-  await server.registry.load("small");
-  model = await Vgg.load(saved.weights, { device: "cpu" });
-});
-afterAll(async () => {
-  await server?.registry.close();
-  await model?.dispose();
-  saved?.remove();
-});
+const server = useSmallModel({ imagesPerRequest: 8, outputBytes: 2 ** 20 });
 
 describe("infer", () => {
   it("gives the probabilities of files, pixels and tensors", async () => {
     const pixels = new Uint8Array([...pixelsOf(1), ...pixelsOf(2)]);
-    const { tensor, data } = await logitsOf(model, 1, 2);
+    const { tensor, data } = await logitsOf(server.model, 1, 2);
     const inputs: Partial<InputTensor>[] = [
       files(1, 2),
       { name: "pixels", datatype: "UINT8", shape: [2, side, side, 3], data: pixels },
@@ -51,9 +26,9 @@ describe("infer", () => {
   });
 
   it("gives logits, layers and probabilities together, and the id", async () => {
-    const { tensor, data } = await logitsOf(model, 3);
+    const { tensor, data } = await logitsOf(server.model, 3);
     const names = ["features.8", "logits", "probabilities", "features"];
-    const layers = await model.forward(tensor, { outputs: ["features.8", "features"] });
+    const layers = await server.model.forward(tensor, { outputs: ["features.8", "features"] });
     for (const input of [
       files(3),
       { name: "input", datatype: "FP32", shape: [1, 3, side, side], data: tensor.data } as const,
@@ -69,8 +44,8 @@ describe("infer", () => {
   });
 
   it("gives the best classes as texts, of images and of tensors", async () => {
-    const { tensor } = await logitsOf(model, 4);
-    const [best] = await model.classify([fileOf(4)], { top: 10 });
+    const { tensor } = await logitsOf(server.model, 4);
+    const [best] = await server.model.classify([fileOf(4)], { top: 10 });
     const inputs = [
       files(4),
       { name: "input", datatype: "FP32", shape: [1, 3, side, side], data: tensor.data } as const,
@@ -257,14 +232,18 @@ describe("classify and embed", () => {
   it("give what the library gives", async () => {
     const images = [fileOf(1), fileOf(2)];
     const [first] = await server.engine.classify({ ...terms(), images, top: 2 });
-    const [expected] = await model.classify(images, { top: 2 });
+    const [expected] = await server.model.classify(images, { top: 2 });
     expect(first!.map(({ label }) => label)).toEqual(expected!.map(({ label }) => label));
     expect(labels).toContain(first![0]!.label);
     const { shape, data } = await server.engine.embed({
       ...terms(),
       ...{ model: "small", images, layer: "features", pool: "mean", normalize: true },
     });
-    const known = await model.embed(images, { layer: "features", pool: "mean", normalize: true });
+    const known = await server.model.embed(images, {
+      layer: "features",
+      pool: "mean",
+      normalize: true,
+    });
     expect(shape).toEqual([2, 512]);
     expectClose(data, known.data);
   });

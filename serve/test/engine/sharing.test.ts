@@ -1,23 +1,9 @@
 // Requests that share runs: their answers, a queue that is full, and models without batching.
-import { Vgg } from "vgg-cudnn";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { expectClose, files, floats, logitsOf, request, softmaxOf } from "../support/requests.ts";
-import { saveSmallModel, side, startEngine } from "../support/small-model.ts";
+import { side, startEngine, useSmallModel } from "../support/small-model.ts";
 
-let saved: Awaited<ReturnType<typeof saveSmallModel>>;
-let server: ReturnType<typeof startEngine>;
-let model: Vgg;
-beforeAll(async () => {
-  saved = await saveSmallModel();
-  server = startEngine({ small: { weights: saved.weights } });
-  await server.registry.load("small");
-  model = await Vgg.load(saved.weights, { device: "cpu" });
-});
-afterAll(async () => {
-  await server?.registry.close();
-  await model?.dispose();
-  saved?.remove();
-});
+const server = useSmallModel();
 
 describe("requests at the same time", () => {
   it("share runs, and each has its own images' answers", async () => {
@@ -25,7 +11,9 @@ describe("requests at the same time", () => {
     const answers = await Promise.all(
       numbers.map((number) => server.engine.infer(request(files(number)))),
     );
-    const alone = await Promise.all([0, 1, 2, 3, 4, 5].map((number) => logitsOf(model, number)));
+    const alone = await Promise.all(
+      [0, 1, 2, 3, 4, 5].map((number) => logitsOf(server.model, number)),
+    );
     for (const [at, { outputs }] of answers.entries())
       expectClose(floats(outputs[0]!.data), softmaxOf(alone[numbers[at]!]!.data));
     const records = server.records.slice(-numbers.length);
@@ -39,7 +27,7 @@ describe("requests at the same time", () => {
 
   it("are refused with a time to try again if the queue is full", async () => {
     const small = startEngine({
-      small: { weights: saved.weights, batching: { maxBatchSize: 1, maxQueueSize: 2 } },
+      small: { weights: server.weights, batching: { maxBatchSize: 1, maxQueueSize: 2 } },
     });
     await small.registry.load("small");
     const results = await Promise.allSettled(
@@ -57,12 +45,12 @@ describe("requests at the same time", () => {
   });
 
   it("run alone if batching is off", async () => {
-    const alone = startEngine({ small: { weights: saved.weights, batching: false } });
+    const alone = startEngine({ small: { weights: server.weights, batching: false } });
     await alone.registry.load("small");
     const inputs = [1, 2, 3].map((number) => alone.engine.infer(request(files(number))));
     await Promise.all(inputs);
     for (const { runs } of alone.records) expect(runs).toEqual([{ batchSize: 1, images: 1 }]);
-    const { tensor } = await logitsOf(model, 1);
+    const { tensor } = await logitsOf(server.model, 1);
     const input = { name: "input", datatype: "FP32", shape: [1, 3, side, side] } as const;
     await alone.engine.infer(
       request({ ...input, data: tensor.data }, { priority: 1, timeoutMs: 9000 }),

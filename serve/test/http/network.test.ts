@@ -1,37 +1,22 @@
 // REST with a real network: it answers as the library does, and bad input never gets 500.
-
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { getRequestListener } from "@hono/node-server";
 import sharp from "sharp";
-import { Vgg } from "vgg-cudnn";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { Access } from "../../lib/access/access.ts";
 import { httpApp } from "../../lib/http/app.ts";
+import { listenerOf } from "../../lib/http/listener.ts";
 import { count, damaged, forEach, randomOf, seed } from "../support/damage.ts";
-import {
-  fileOf,
-  labels,
-  pixelsOf,
-  saveSmallModel,
-  side,
-  startEngine,
-} from "../support/small-model.ts";
+import { fileOf, labels, pixelsOf, side, useSmallModel } from "../support/small-model.ts";
 
-let saved: Awaited<ReturnType<typeof saveSmallModel>>;
-let engine: ReturnType<typeof startEngine>;
-let model: Vgg;
+const small = useSmallModel();
 let server: Server;
 let url: string;
 const defects: unknown[] = [];
 
 beforeAll(async () => {
-  saved = await saveSmallModel();
-  engine = startEngine({ small: { weights: saved.weights } });
-  await engine.registry.load("small");
-  model = await Vgg.load(saved.weights, { device: "cpu" });
   const app = httpApp({
-    engine: engine.engine,
+    engine: small.engine,
     access: new Access(),
     limits: {
       bodyBytes: 2 ** 24,
@@ -42,16 +27,11 @@ beforeAll(async () => {
     server: { name: "test", version: "0" },
     onDefect: (error) => defects.push(error),
   });
-  server = createServer(getRequestListener(app.fetch));
+  server = createServer(listenerOf(app, true));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 });
-afterAll(async () => {
-  server?.close();
-  await engine?.registry.close();
-  await model?.dispose();
-  saved?.remove();
-});
+afterAll(() => void server?.close());
 
 const post = async (path: string, body: unknown, headers: Record<string, string> = {}) => {
   const isBytes = body instanceof Uint8Array;
@@ -70,13 +50,13 @@ const infer = "/v2/models/small/infer";
 
 it("classifies as the library does", async () => {
   const response = await post("/classify?top=3", fileOf(1));
-  const expected = await model.classify(Buffer.from(fileOf(1)), { top: 3 });
+  const expected = await small.model.classify(Buffer.from(fileOf(1)), { top: 3 });
   expect(await jsonOf(response)).toEqual(
     expected.map((one) => ({ ...one, probability: expect.closeTo(one.probability, 5) })),
   );
   const many = await post("/classify?top=1", [1, 2, 3].map(dataUrl));
   const each = await Promise.all(
-    [1, 2, 3].map((n) => model.classify(Buffer.from(fileOf(n)), { top: 1 })),
+    [1, 2, 3].map((n) => small.model.classify(Buffer.from(fileOf(n)), { top: 1 })),
   );
   expect((await jsonOf(many)).map(([best]: [{ index: number }]) => best.index)).toEqual(
     each.map(([best]) => best!.index),
@@ -87,7 +67,7 @@ it("embeds as the library does", async () => {
   const response = await post("/embed?layer=features&pool=mean&normalize=true", fileOf(1), {
     Accept: "application/octet-stream",
   });
-  const expected = await model.embed(Buffer.from(fileOf(1)), {
+  const expected = await small.model.embed(Buffer.from(fileOf(1)), {
     layer: "features",
     pool: "mean",
     normalize: true,
@@ -120,7 +100,7 @@ it("infers from files, base64 and pixels alike", async () => {
   );
   for (const answer of answers) expect(answer).toEqual(answers[0]);
   expect(answers[0].shape).toEqual([1, 2]);
-  const [best] = await model.classify(Buffer.from(fileOf(2)), { top: 1 });
+  const [best] = await small.model.classify(Buffer.from(fileOf(2)), { top: 1 });
   expect(answers[0].data[0]).toMatch(
     new RegExp(`^0\\.\\d{6}:${best!.index}:${labels[best!.index]}$`),
   );

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Tensor, Vgg } from "vgg-cudnn";
+import { afterAll, beforeAll } from "vitest";
 import { InferenceEngine } from "../../lib/engine/infer.ts";
 import { ModelRegistry } from "../../lib/engine/registry.ts";
 import type { InferenceRecord } from "../../lib/engine/types.ts";
@@ -56,6 +57,26 @@ export function startEngine(models: Record<string, ModelOptions>, limits: LimitO
     limits: settings.limits,
   });
   return { engine, registry, health, records, lost, said };
+}
+
+/** Serves the small network in each test of a file, and loads it into the library too, for what is expected. */
+export function useSmallModel(limits: LimitOptions = {}) {
+  const used = {} as ReturnType<typeof startEngine> & { model: Vgg; weights: string };
+  let remove = () => {};
+  beforeAll(async () => {
+    const saved = await saveSmallModel();
+    remove = saved.remove;
+    const { weights } = saved;
+    Object.assign(used, startEngine({ small: { weights } }, limits), { weights });
+    await used.registry.load("small");
+    used.model = await Vgg.load(weights, { device: "cpu" });
+  });
+  afterAll(async () => {
+    await used.registry?.close();
+    await used.model?.dispose();
+    remove();
+  });
+  return used;
 }
 
 /** The terms of a request that nothing ends. */

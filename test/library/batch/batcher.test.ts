@@ -1,24 +1,19 @@
 // The batcher on a device of a fake clock: sizes, order, failures and bounds.
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { Batcher } from "../../../lib/batch/batcher.ts";
 import { VggError } from "../../../lib/index.ts";
 import {
   call,
-  clocks,
   cpuTime,
   Device,
   make,
   numbered,
   outcome,
+  useFakeClock,
   warmed,
 } from "../../support/batch-device.ts";
 
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: [...clocks] });
-});
-afterEach(() => {
-  vi.useRealTimers();
-});
+useFakeClock();
 
 describe("Batcher", () => {
   it("joins the calls of one turn of the event loop, and runs one image alone at once", async () => {

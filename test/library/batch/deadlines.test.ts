@@ -1,27 +1,22 @@
 // Deadlines of calls that share runs, on a device of a fake clock, and every sequence of calls.
 import { setTimeout as delay } from "node:timers/promises";
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { enter } from "../../../lib/batch/turn.ts";
 import { VggError } from "../../../lib/index.ts";
 import {
   call,
-  clocks,
   cpuTime,
   Device,
   make,
   numbered,
   outcome,
+  useFakeClock,
   usual,
   warmed,
 } from "../../support/batch-device.ts";
 
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: [...clocks] });
-});
-afterEach(() => {
-  vi.useRealTimers();
-});
+useFakeClock();
 
 describe("a deadline", () => {
   it("counts the run's own time, and that of the run under way", async () => {
