@@ -12,7 +12,8 @@ export const errorCodes = Object.freeze({
   OUT_OF_MEMORY: "memory or a thread cannot be had; nothing changed, a smaller request may succeed",
   QUEUE_FULL:
     "more images or bytes wait for the model or its device than may; nothing changed, try again when earlier calls have ended",
-  TIMED_OUT: "a call waited for its `timeoutMs`, or would have; it did not run",
+  TIMED_OUT:
+    "a call waited for its `timeoutMs`, or would have; of a call that needs several runs, some may have run",
   DISPOSED: "the model, graph, device or device tensor was disposed",
   ABORTED: "the work was stopped before it finished",
   MISSING_PARAMETER: "a graph ran before each of its parameters had a value",

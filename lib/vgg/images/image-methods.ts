@@ -80,8 +80,8 @@ export abstract class ImageMethods extends NamedParameters {
 
   /**
    * Classifies any number of images and takes them from the iterable as needed. Yields the classes or the error of each
-   * image, in order. A bad image does not stop the others. It makes batches of its own images only. Bytes in memory are copied before the iterable's next image
-   * is requested.
+   * image, in order. A bad image does not stop the others. It makes batches of its own images only. Bytes in memory are
+   * copied before the iterable's next image is requested.
    * @throws {TypeError|RangeError} not an iterable, or one that breaks the protocol; the errors of `classify`
    * @example
    * for await (const result of model.classifyEach(["cat.jpg", "dog.png"]))
