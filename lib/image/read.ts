@@ -52,11 +52,14 @@ export function checkSize(name: string, bytes: number, maxBytes: number): void {
   }
 }
 
-/** Copies the bytes now, because the caller may change or transfer the array while the decoder's threads read. */
-export function bytesAtHand(bytes: Uint8Array): OpenedSource {
+/**
+ * Copies the bytes now, because the caller may change or transfer the array while the decoder's threads read.
+ * @param place where the source is among others, and a comma
+ */
+export function bytesAtHand(bytes: Uint8Array, place = ""): OpenedSource {
   const copy = new Uint8Array(bytes.byteLength);
   copy.set(bytes);
-  const name = `a buffer of ${copy.byteLength} bytes`;
+  const name = `${place}a buffer of ${copy.byteLength} bytes`;
   return {
     places: undefined,
     heldBytes: copy.byteLength,
@@ -150,8 +153,8 @@ export function webFile(name: string): OpenedSource {
 }
 
 /** A data URL. */
-export function dataUrl(href: string): OpenedSource {
-  const name = `a data URL of ${href.length} characters`;
+export function dataUrl(href: string, place = ""): OpenedSource {
+  const name = `${place}a data URL of ${href.length} characters`;
   const read = (limits: ReadLimits) => download(href, name, limits);
   return { name, places: undefined, heldBytes: href.length, read, discard: nothing };
 }

@@ -51,27 +51,28 @@ export type ImageSource =
 
 /**
  * Checks the argument, and copies its bytes if it has them.
+ * @param place where the source is among others, and a comma; messages have it if the source has no address
  * @throws {TypeError} not an image source
  * @throws {RangeError} an empty path, a URL of another kind, a stream or body in use, pixels of another size
  */
-export function openSource(source: unknown, argument: string): OpenedSource {
-  if (types.isUint8Array(source)) return bytesAtHand(source);
+export function openSource(source: unknown, argument: string, place = ""): OpenedSource {
+  if (types.isUint8Array(source)) return bytesAtHand(source, place);
   // A detached ArrayBuffer cannot have a view.
   if (types.isArrayBuffer(source))
-    return bytesAtHand(source.byteLength === 0 ? new Uint8Array() : new Uint8Array(source));
-  if (typeof source === "string") return openString(source, argument);
-  if (isUrl(source)) return openUrl(new URL(source.href), argument, source);
+    return bytesAtHand(source.byteLength === 0 ? new Uint8Array() : new Uint8Array(source), place);
+  if (typeof source === "string") return openString(source, argument, place);
+  if (isUrl(source)) return openUrl(new URL(source.href), argument, source, place);
   if (isNodeStream(source)) {
     if (source.readableEnded) throw rangeError("a stream that nobody has read", argument, source);
-    return nodeStream(source);
+    return nodeStream(source, `${place}a stream`);
   }
   if (isWebStream(source)) {
     if (source.locked) throw rangeError("a stream that nobody reads", argument, source);
-    return webStream(source);
+    return webStream(source, `${place}a stream`);
   }
-  if (isBlob(source)) return openBlob(source);
-  if (isBody(source)) return openBody(source, argument);
-  if (isRawPixels(source)) return openRawPixels(source, argument);
+  if (isBlob(source)) return openBlob(source, place);
+  if (isBody(source)) return openBody(source, argument, place);
+  if (isRawPixels(source)) return openRawPixels(source, argument, place);
   if (isOtherPixels(source))
     throw typeError("a Uint8Array or Uint8ClampedArray", `${argument}.data`, source.data);
   throw typeError(
@@ -81,21 +82,24 @@ export function openSource(source: unknown, argument: string): OpenedSource {
   );
 }
 
-/** Opens each source of an array. @throws as `openSource` */
+/** Opens each source of an array. With more than one, a message tells which one it is about. @throws as `openSource` */
 export function openSources(sources: readonly unknown[], argument: string): OpenedSource[] {
-  return Array.from(sources, (source, index) => openSource(source, `${argument}[${index}]`));
+  return Array.from(sources, (source, index) => {
+    const name = `${argument}[${index}]`;
+    return openSource(source, name, sources.length > 1 ? `${name}, ` : "");
+  });
 }
 
-function openString(source: string, argument: string): OpenedSource {
+function openString(source: string, argument: string, place: string): OpenedSource {
   if (/^(https?|file|data):|^[a-z][a-z0-9+.-]+:\/\//i.test(source)) {
     if (!URL.canParse(source)) throw rangeError("a valid URL", argument, source);
-    return openUrl(new URL(source), argument, source);
+    return openUrl(new URL(source), argument, source, place);
   }
   if (source === "" || source.includes("\0")) throw rangeError("a path", argument, source);
   return file(source, source);
 }
 
-function openUrl(url: URL, argument: string, received: string | URL): OpenedSource {
+function openUrl(url: URL, argument: string, received: string | URL, place: string): OpenedSource {
   switch (url.protocol) {
     case "http:":
     case "https:":
@@ -106,7 +110,7 @@ function openUrl(url: URL, argument: string, received: string | URL): OpenedSour
       }
       return webFile(url.href);
     case "data:":
-      return dataUrl(url.href);
+      return dataUrl(url.href, place);
     case "file:":
       try {
         return file(fileURLToPath(url), url.href);

@@ -30,8 +30,8 @@ function nameOfBlob(blob: BlobLike): string {
 }
 
 /** A Blob never changes, so it need not be copied. */
-export function openBlob(blob: BlobLike): OpenedSource {
-  const name = nameOfBlob(blob);
+export function openBlob(blob: BlobLike, place = ""): OpenedSource {
+  const name = place + nameOfBlob(blob);
   return {
     name,
     places: undefined,
@@ -47,15 +47,15 @@ export function openBlob(blob: BlobLike): OpenedSource {
 }
 
 /** The name of a Request or a Response: a Response has a status. */
-function nameOfBody(source: BodyLike): string {
+function nameOfBody(source: BodyLike, place: string): string {
   const { url, status } = source as { url?: unknown; status?: unknown };
   if (typeof url === "string" && url !== "" && typeof status === "number") return url;
-  return typeof status === "number" ? "a Response" : "a Request";
+  return place + (typeof status === "number" ? "a Response" : "a Request");
 }
 
 /** @throws {RangeError} a body that was read, or is being read */
-export function openBody(source: BodyLike, argument: string): OpenedSource {
-  const name = nameOfBody(source);
+export function openBody(source: BodyLike, argument: string, place = ""): OpenedSource {
+  const name = nameOfBody(source, place);
   const { body } = source;
   const isLocked = isWebStream(body) && body.locked;
   if (source.bodyUsed || isLocked)
@@ -95,7 +95,7 @@ const maxSide = 2 ** 31 - 1;
  * Copies the pixels, because the caller may change them while a decoder's thread reads.
  * @throws {TypeError} a size that is no number @throws {RangeError} another number of samples
  */
-export function openRawPixels(source: PixelsLike, argument: string): OpenedSource {
+export function openRawPixels(source: PixelsLike, argument: string, place = ""): OpenedSource {
   const { data } = source;
   const width = checkInteger(source.width, `${argument}.width`, 1, maxSide);
   const height = checkInteger(source.height, `${argument}.height`, 1, maxSide);
@@ -107,7 +107,7 @@ export function openRawPixels(source: PixelsLike, argument: string): OpenedSourc
   }
   const copy = new Uint8Array(length);
   copy.set(data);
-  const name = `an image of ${width} × ${height} pixels`;
+  const name = `${place}an image of ${width} × ${height} pixels`;
   return {
     name,
     places: undefined,

@@ -103,8 +103,10 @@ const queueIsFull = "Exceeds maximum queue size";
 function messageOf({ code, message }: VggError): string {
   if (code === "QUEUE_FULL" && !message.startsWith(queueIsFull))
     return `${queueIsFull}: ${message}`;
-  // The library names a buffer by its size. With several images in a request, this tells which one it is.
-  return message.replace(/^a buffer of /, "an image of ");
+  // The library names the images of a request by their places in an array, and by their sizes.
+  return message
+    .replace(/^\w+\[(\d+)\], (a buffer|an image) of /, "image $1, of ")
+    .replace(/^a buffer of /, "an image of ");
 }
 
 function isAbort(error: unknown): boolean {

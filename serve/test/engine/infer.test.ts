@@ -157,6 +157,20 @@ describe("infer", () => {
       "an image of 8 bytes: Expected a JPEG",
     ],
     [
+      "a text as the second image",
+      { shape: [2], data: [...files(1).data, Buffer.from("no image")] },
+      {},
+      400,
+      "image 1, of 8 bytes: Expected a JPEG",
+    ],
+    [
+      "a text as the second image, with logits",
+      { shape: [2], data: [...files(1).data, Buffer.from("no image")] },
+      { outputs: [{ name: "logits" }] },
+      400,
+      "image 1, of 8 bytes: Expected a JPEG",
+    ],
+    [
       "an address",
       { shape: [1], data: [Buffer.from("http://example.com/a.jpg")] },
       {},
@@ -175,7 +189,7 @@ describe("infer", () => {
       { shape: [1], data: [Buffer.from("???")], parameters: { content_type: "base64" } },
       {},
       400,
-      "Expected base64 for input image",
+      "Expected base64 for element 0 of input image",
     ],
     [
       "an unknown model",
