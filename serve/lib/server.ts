@@ -10,7 +10,7 @@ import { HttpServer } from "./http-server.js";
 import { metricsListener } from "./metrics-listener.js";
 import { assemble, type Parts, serverName } from "./parts.js";
 import { extensions } from "./protocol/extensions.js";
-import type { Listener } from "./settings/check.js";
+import { checkOptions, checkProtocols, type Listener } from "./settings/check.js";
 import type { ServeOptions } from "./settings/options.js";
 import { readTls } from "./settings/tls.js";
 
@@ -57,6 +57,7 @@ interface Served {
  * process.once("SIGTERM", () => server.close());
  */
 export async function serve(options: ServeOptions): Promise<Server> {
+  checkProtocols(checkOptions(options));
   const parts = await assemble(options);
   const served: Served[] = [];
   try {

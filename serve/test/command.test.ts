@@ -61,6 +61,11 @@ async function start(args: string[], env: NodeJS.ProcessEnv = {}) {
 const classify = (url: string) => fetch(url, { method: "POST", body: fileOf(1) });
 
 describe("vgg serve --check", () => {
+  beforeAll(() => {
+    writeFileSync(join(saved.folder, "broken.safetensors"), "no weights");
+    writeFileSync(join(saved.folder, "three.txt"), "a\nb\nc\n");
+  });
+
   it("lists the models of flags and of a file", () => {
     const config = join(saved.folder, "serve.json");
     writeFileSync(config, JSON.stringify({ models: { other: { weights: "small.safetensors" } } }));
@@ -88,6 +93,31 @@ describe("vgg serve --check", () => {
       ["--model", "a=x", "--device", "tpu", "--check"],
       2,
       'vgg: Expected "auto", "cpu", "cuda" or "cuda:N" for models.a.devices.0 but received "tpu"\n',
+    ],
+    [
+      ["--model", "a=broken.safetensors", "--check"],
+      2,
+      'vgg: Expected a model for models.a: broken.safetensors: Expected a PyTorch (.pth) or safetensors file but it is text, which begins with "no weights"\n',
+    ],
+    [
+      ["--model", "a=small.safetensors", "--labels", "three.txt", "--check"],
+      2,
+      "vgg: Expected 10 names, one for each class, for --labels but received 3\n",
+    ],
+    [
+      ["--model", "a=small.safetensors", "--host", "192.0.2.1", "--check"],
+      2,
+      "vgg: Expected an interface of this machine for http.host but listening at 192.0.2.1 gives EADDRNOTAVAIL\n",
+    ],
+    [
+      ["--model", "a=small.safetensors", "--http-port", "off", "--grpc-port", "off", "--check"],
+      2,
+      "vgg: Expected http or grpc to be served but both are off\n",
+    ],
+    [
+      ["--model", "a=small.safetensors", "--http-port", "off", "--grpc-port", "off"],
+      2,
+      "vgg: Expected http or grpc to be served but both are off\n",
     ],
     [
       ["--config", "absent.json"],

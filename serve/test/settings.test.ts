@@ -8,6 +8,7 @@ import { checkOptions } from "../lib/settings/check.ts";
 import { readConfig } from "../lib/settings/config.ts";
 import type { ServeOptions } from "../lib/settings/options.ts";
 import { optionsSchema } from "../lib/settings/schema.ts";
+import { addComments } from "./support/described.ts";
 
 const models = { vgg11: { weights: "vgg11.safetensors" } };
 const folder = mkdtempSync(join(tmpdir(), "vgg-serve-"));
@@ -47,6 +48,10 @@ describe("checkOptions", () => {
     [
       { models: { vgg11: {} } },
       "Expected a file or folder of weights for models.vgg11.weights but received nothing",
+    ],
+    [
+      vgg11({ arch: "resnet18" }),
+      'Expected one of vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn for models.vgg11.arch but received "resnet18"',
     ],
     [
       vgg11({ precision: "float64" }),
@@ -145,11 +150,12 @@ describe("readConfig", () => {
 });
 
 describe("config.schema.json", () => {
-  it("is the schema that options are checked by", async () => {
+  it("is the schema that options are checked by, with the comments of their declarations", async () => {
     const schema = {
       title: "The configuration of vgg serve",
       ...z.toJSONSchema(optionsSchema, { target: "draft-2020-12", io: "input" }),
     };
+    expect(addComments(schema)).toEqual([]);
     await expect(`${JSON.stringify(schema, null, 2)}\n`).toMatchFileSnapshot(
       "../config.schema.json",
     );

@@ -84,7 +84,11 @@ export function withServeFlags(): Command {
     )
     .option("--log-file <file>", "where the log goes (default: standard output)")
     .option("--no-exit-on-device-lost", "go on if a model has lost its last device")
-    .option("--check", "check the options and the files that they name, and serve nothing", false);
+    .option(
+      "--check",
+      "check the options and load the weights onto the CPU, and serve nothing",
+      false,
+    );
 }
 
 function list(value: string): string[] {

@@ -1,29 +1,11 @@
 // One version of a model on one device.
-import {
-  type Architecture,
-  architectures,
-  type Device,
-  type DeviceId,
-  openDevice,
-  readLabels,
-  Vgg,
-  VggError,
-} from "vgg-cudnn";
-import { isPublished } from "../settings/config.js";
+import { type Device, type DeviceId, openDevice, type Vgg, VggError } from "vgg-cudnn";
 import type { ModelOptions } from "../settings/options.js";
 import { warmUp } from "./calls.js";
+import { loadModel, type ModelSource } from "./load-model.js";
 
 /** Whether an error says that the device stopped for good. */
 export const isLoss = (error: unknown) => error instanceof VggError && error.code === "DEVICE_LOST";
-
-/** What a replica is loaded from. */
-export interface ReplicaSource {
-  /** The model's name, which is the architecture of published weights if none is given. */
-  readonly name: string;
-  readonly weights: string;
-  readonly options: ModelOptions;
-  readonly maxPixels: number | undefined;
-}
 
 /** A model on a device, with what waits for it. */
 export class Replica {
@@ -39,11 +21,7 @@ export class Replica {
    * Opens the device, loads the weights and runs the model in each batch size.
    * @throws the errors of `Vgg.load` and `openDevice`; the reason of `signal`
    */
-  static async load(
-    source: ReplicaSource,
-    deviceId: string,
-    signal: AbortSignal,
-  ): Promise<Replica> {
+  static async load(source: ModelSource, deviceId: string, signal: AbortSignal): Promise<Replica> {
     const { options } = source;
     const device = await openDevice(deviceId as DeviceId, {
       ...(options.threads !== undefined && { threads: options.threads }),
@@ -104,30 +82,4 @@ function sizesOf({ batching }: ModelOptions, { kind }: Device): number[] {
   const most = batching === false ? 1 : (batching?.maxBatchSize ?? usual);
   const powers = Array.from({ length: 13 }, (_, power) => 2 ** power);
   return [...powers.filter((size) => size < most), most];
-}
-
-async function loadModel(
-  { name, weights, options, maxPixels }: ReplicaSource,
-  device: Device,
-  signal: AbortSignal,
-): Promise<Vgg> {
-  const { arch, key, prefix, imageSize, precision, labels, batching } = options;
-  const preprocess = { ...options.preprocess, ...(maxPixels !== undefined && { maxPixels }) };
-  const names = typeof labels === "string" ? await readLabels(labels) : labels;
-  const given = {
-    device,
-    signal,
-    ...(key !== undefined && { key }),
-    ...(prefix !== undefined && { prefix }),
-    ...(imageSize !== undefined && { imageSize }),
-    ...(precision !== undefined && { precision }),
-    ...(names !== undefined && { labels: names }),
-    ...(batching !== undefined && { batching }),
-    ...(Object.keys(preprocess).length > 0 && { preprocess }),
-  };
-  const named = architectures.find((each) => each === name) ?? "vgg11";
-  const network = arch ?? (isPublished(weights) ? named : undefined);
-  return network === undefined
-    ? Vgg.load(weights, given)
-    : Vgg.load(network as Architecture, weights, given);
 }

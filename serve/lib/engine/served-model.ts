@@ -1,7 +1,8 @@
 // One version of a model on its devices: which device takes a request, and what happens when a device is lost.
 import type { Vgg } from "vgg-cudnn";
 import { ServeError } from "../errors.js";
-import { isLoss, Replica, type ReplicaSource } from "./replica.js";
+import type { ModelSource } from "./load-model.js";
+import { isLoss, Replica } from "./replica.js";
 
 /** A version that is loaded. It gives its memory back when its last request has ended. */
 export class ServedModel {
@@ -17,7 +18,7 @@ export class ServedModel {
   /** Loads the model onto each device, one after the other. @throws the errors of `Replica.load` */
   static async load(
     version: string,
-    source: ReplicaSource & { readonly devices: readonly string[] },
+    source: ModelSource & { readonly devices: readonly string[] },
     {
       signal,
       onLoss,

@@ -85,6 +85,12 @@ function listenerOf(given: false | ListenOptions | undefined, usualPort: number)
   return { host, port, tls };
 }
 
+/** @throws {TypeError} no protocol is on */
+export function checkProtocols({ http, grpc }: Pick<Settings, "http" | "grpc">): void {
+  if (http === null && grpc === null)
+    throw new TypeError("Expected http or grpc to be served but both are off");
+}
+
 const usualPorts = { http: 8000, grpc: 8001, metrics: 8002 };
 const protocols = ["http", "grpc", "metrics"] as const;
 

@@ -14,6 +14,7 @@ export interface ServeOptions {
   readonly metrics?: false | ListenOptions | undefined;
   /** Who may call, and how often. Default: everybody, but nobody can load or unload models. */
   readonly access?: AccessOptions | undefined;
+  /** Bounds of what clients can use up. Default: as `LimitOptions` says. */
   readonly limits?: LimitOptions | undefined;
   /** Where the log goes. Default: standard output. */
   readonly log?: LogOptions | undefined;
@@ -37,10 +38,13 @@ export interface ModelOptions {
   readonly weights: string;
   /** The architecture. Default: the file's; of published weights the model's name if it is one, otherwise "vgg11". */
   readonly arch?: string | undefined;
-  /** As options of `Vgg.load`. */
+  /** Which dictionary of a checkpoint with several is read, such as "state_dict". Default: the only possible one. */
   readonly key?: string | undefined;
+  /** Considers only names that begin with this, such as "student.", in a file with several networks. Default: all names. */
   readonly prefix?: string | undefined;
+  /** The side of the square image that the network takes, in pixels. Default: the file's, or 224. */
   readonly imageSize?: number | undefined;
+  /** How images become the network's input. Default: the file's, otherwise as for torchvision's weights. */
   readonly preprocess?: PreprocessingOptions | undefined;
   /** The names of the classes, or a file of them. Default: the weights' own, or ImageNet's if there are 1000. */
   readonly labels?: string | readonly string[] | undefined;
@@ -73,8 +77,11 @@ export interface ModelOptions {
 
 /** How shared runs form. */
 export interface BatchingOptions {
+  /** The most images of one run. Default 16 on a CPU and 64 on a GPU. */
   readonly maxBatchSize?: number | undefined;
+  /** The most images that may be decoded and wait. Default: what the device computes in 2 s, at least 64. */
   readonly maxQueueSize?: number | undefined;
+  /** The most bytes of these images, encoded and decoded. Default 256 MiB. */
   readonly maxQueueBytes?: number | undefined;
 }
 
@@ -87,7 +94,9 @@ export interface ListenOptions {
   /** TLS, with PEM texts or the names of their files. Default: none. */
   readonly tls?:
     | {
+        /** The key. */
         readonly key: string;
+        /** Its certificate, with those between it and its authority. */
         readonly cert: string;
         /** Asks clients for certificates of these authorities. */
         readonly ca?: string | undefined;

@@ -1,4 +1,5 @@
 // The schema of the options: what `config.schema.json` is made from, and what every option is checked by.
+import { architectures } from "vgg-cudnn";
 import { z } from "zod";
 import type { ServeOptions } from "./options.js";
 
@@ -9,7 +10,7 @@ const integer = (min: number, max: number, what = "an integer") => {
   const error = `${what} from ${min} to ${max}`;
   return z.int({ error }).min(min, { error }).max(max, { error });
 };
-const oneOf = <const Values extends readonly [string, ...string[]]>(values: Values) =>
+const oneOf = <const Values extends readonly string[]>(values: Values) =>
   z.enum(values, { error: `one of ${values.join(", ")}` });
 const bytes = integer(1, Number.MAX_SAFE_INTEGER, "an integer of bytes");
 const milliseconds = integer(1, 2 ** 31 - 1, "an integer of ms");
@@ -48,7 +49,7 @@ const version = z
 
 const model = object({
   weights: text("a file or folder of weights"),
-  arch: text("an architecture").optional(),
+  arch: oneOf(architectures).optional(),
   key: text("the name of a state dict").optional(),
   prefix: z.string({ error: "a text" }).optional(),
   imageSize: integer(32, 16_384, "an integer of pixels").optional(),
