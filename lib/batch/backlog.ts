@@ -25,6 +25,13 @@ export class Backlog {
     else this.#levels.set(priority, level);
   }
 
+  /** Returns the images of a client, of all priorities. */
+  imagesOf(client: string): number {
+    let images = 0;
+    for (const { clients } of this.#levels.values()) images += clients.get(client) ?? 0;
+    return images;
+  }
+
   /**
    * Returns how many images run before the last of `images` new ones: all of earlier priorities, all of the same
    * client, and of each other client as many as this one has.

@@ -54,6 +54,8 @@ interface KindState {
 /** Kinds whose times are remembered although nothing of them waits. */
 const maxIdleKinds = 64;
 const minQueueSize = 64;
+/** The most images of a named client in the queue, as a multiple of the room that is left. */
+const maxShare = 4;
 /** The default queue is what the device computes in this time. */
 const usualQueueMs = 2000;
 /** After this time without a run, one call runs although it would be late by measured times: a slow run may have spoilt them. */
@@ -121,7 +123,7 @@ export class Batcher {
    */
   admit(demand: Demand, call: CallSettings, images = demand.images): void {
     this.#checkOpen();
-    this.#checkRoom(demand);
+    this.#checkRoom(demand, call);
     if (this.#backlog.images > 0 || !this.#wasIdle) this.#checkTime({ ...demand, images }, call);
     this.#kindOf(demand.kind).held += demand.images;
     this.#backlog.change(call.priority, call.client, demand.images, demand.bytes);
@@ -189,20 +191,27 @@ export class Batcher {
     return ms;
   }
 
-  #checkRoom({ images, bytes }: Demand): void {
+  /** Refuses a call beyond the bounds of the queue, or of a client that leaves too little room to others. */
+  #checkRoom({ images, bytes }: Demand, { client }: CallSettings): void {
     const { maxQueueSize, maxQueueBytes } = this.#settings;
     const held = this.#backlog;
     if (held.images === 0 || images === 0) return;
     const rate = this.#last.best ?? 0;
     const most = maxQueueSize ?? Math.max(minQueueSize, Math.floor(usualQueueMs * rate));
-    const isLong = held.images + images > most;
-    if (!isLong && held.bytes + bytes <= maxQueueBytes) return;
-    const limit = isLong
-      ? `${most} images (maxQueueSize) but ${held.images} wait and ${images} came`
-      : `${maxQueueBytes} bytes (maxQueueBytes) but ${held.bytes} wait and ${bytes} came`;
+    const left = most - held.images - images;
+    const own = client === "" ? 0 : held.imagesOf(client);
+    let problem: string | undefined;
+    if (left < 0)
+      problem = `at most ${most} images (maxQueueSize) but ${held.images} wait and ${images} came`;
+    else if (held.bytes + bytes > maxQueueBytes)
+      problem = `at most ${maxQueueBytes} bytes (maxQueueBytes) but ${held.bytes} wait and ${bytes} came`;
+    // The 1 lets a client have all of a small queue.
+    else if (own > 0 && own + images > maxShare * (left + 1))
+      problem = `a client to leave room to others in a queue of ${most} images (maxQueueSize) but ${own} of its images wait and ${images} came`;
+    if (problem === undefined) return;
     const retryAfterMs = Math.max(minRetryMs, Math.ceil(this.#backlogMs ?? 0));
     throw queueFull(
-      `Expected at most ${limit}; try again in ${Math.ceil(retryAfterMs / 1000)} s`,
+      `Expected ${problem}; try again in ${Math.ceil(retryAfterMs / 1000)} s`,
       retryAfterMs,
     );
   }

@@ -44,7 +44,11 @@ export interface QueueOptions {
    * passes or cannot be met, but not if its run has started. Default: no limit.
    */
   timeoutMs?: number | undefined;
-  /** Who calls, such as a user's name. Clients of one priority get equal shares of the device. Default "". */
+  /**
+   * Who calls, such as a user's name. Clients of one priority get equal shares of the device, and a client that has a
+   * name cannot fill the queue: its calls reject with QUEUE_FULL when it would have more than four times the room that
+   * is left. Default "".
+   */
   client?: string | undefined;
   /** Called for each run that the call has taken part in, before the call resolves. What it throws rejects the call. */
   onTiming?: ((timing: CallTiming) => void) | undefined;

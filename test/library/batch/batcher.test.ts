@@ -45,6 +45,34 @@ describe("Batcher", () => {
     }
   });
 
+  it("lets no named client fill the queue", async () => {
+    const { batcher, kind } = warmed({ maxQueueSize: 60 });
+    const count = async (client: string, wanted: number) => {
+      const calls = Array.from({ length: wanted }, () =>
+        call(batcher, kind, numbered(0), { client }),
+      );
+      for (const one of calls) all.push(outcome(one));
+      await Promise.resolve();
+      return batcher.report.waitingImages;
+    };
+    const all: Promise<unknown>[] = [];
+    // 48 and 12 of 60: the room that is left counts one more.
+    expect(await count("first", 100)).toBe(48);
+    expect(await count("second", 1)).toBe(49);
+    expect(await count("first", 1)).toBe(49);
+    expect(await count("", 100)).toBe(60);
+    await vi.runAllTimersAsync();
+    const refused = (await Promise.all(all)).filter((result) => result === "QUEUE_FULL");
+    expect(refused).toHaveLength(202 - 60);
+    const full = call(batcher, kind, numbered(0, 59), { client: "first" });
+    const greedy = call(batcher, kind, numbered(0), { client: "first" });
+    await expect(greedy).rejects.toThrow(
+      "Expected a client to leave room to others in a queue of 60 images (maxQueueSize) but 59 of its images wait and 1 came; try again in 2 s",
+    );
+    await vi.runAllTimersAsync();
+    expect(await full).toHaveLength(59);
+  });
+
   it("does not mix kinds, and serves that of the first call first", async () => {
     const { batcher, device, kind } = warmed();
     const other = device.kind("b");
