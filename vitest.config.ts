@@ -35,10 +35,15 @@ export const folders = [
   "registry",
 ];
 
-/** The server's tests run with the sources of the library, as the library's own do. */
+/** The server's tests run with the sources of the library, as the library's own do. What needs clients has a configuration of their own. */
 const serve = {
   resolve: { alias: { "vgg-cudnn": fileURLToPath(new URL("lib/index.ts", import.meta.url)) } },
-  test: { ...file, name: "serve", include: ["serve/test/**/*.test.ts"] },
+  test: {
+    ...file,
+    name: "serve",
+    include: ["serve/test/**/*.test.ts"],
+    exclude: ["serve/test/clients/**"],
+  },
 };
 
 export default defineConfig({
