@@ -19,7 +19,9 @@ export interface Shared {
   readonly patterns: readonly string[];
   /** A file of float32 with one normalised image of [3,224,224]. */
   readonly x: string;
-  /** An empty folder. */
+  /** A configuration of the small network with a queue of 64 images. */
+  readonly queue: string;
+  /** A folder for what tests write. */
   readonly folder: string;
   /** The token that may load models. */
   readonly admin: string;
@@ -52,10 +54,14 @@ export default async function setup(project: TestProject): Promise<(() => Promis
   };
   const path = join(folder, "serve.json");
   writeFileSync(path, JSON.stringify(config));
+  const queue = join(folder, "queue.json");
+  const batching = { maxBatchSize: 8, maxQueueSize: 64 };
+  const queued = { models: { small: { ...cpu, weights: weights.small, batching } } };
+  writeFileSync(queue, JSON.stringify(queued));
   const server = await start(["--config", path]);
   const { http, grpc, metrics } = server;
   project.provide("shared", {
-    ...{ server: { http, grpc, metrics }, weights, patterns, x, folder, admin },
+    ...{ server: { http, grpc, metrics }, weights, patterns, x, queue, folder, admin },
   });
   return async () => {
     const status = await server.stop();
