@@ -27,7 +27,7 @@ export function hasCurl(): boolean {
   return false;
 }
 
-const script = (name: string) => fileURLToPath(new URL(`${name}.py`, import.meta.url));
+const script = (name: string) => fileURLToPath(new URL(`python/${name}.py`, import.meta.url));
 
 // biome-ignore lint/suspicious/noExplicitAny: each call prints other objects
 export type Line = any;

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 export const folder = fileURLToPath(new URL("../../../.cache/clients/", import.meta.url));
 
 /** Every Python package with its version. */
-export const requirements = fileURLToPath(new URL("requirements.txt", import.meta.url));
+export const requirements = fileURLToPath(new URL("python/requirements.txt", import.meta.url));
 
 /** Go programs: the command, and the package with its version. */
 export const goTools = {
