@@ -1,7 +1,14 @@
 // A server of HTTP/1.1 on one port: limits for slow and idle connections, TLS, and an end that loses no request.
-import { createServer, type RequestListener, type Server, type ServerOptions } from "node:http";
+import {
+  createServer,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from "node:http";
 import { createServer as createSecureServer } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import type { AddressInfo } from "node:net";
+import { Connections } from "./connections.js";
 import { onCheckContinue } from "./http/body/expect.js";
 import type { Listener } from "./settings/check.js";
 import type { TlsTexts } from "./settings/tls.js";
@@ -28,7 +35,9 @@ export interface HttpServerSettings {
  */
 export class HttpServer {
   readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
+  readonly #connections: Connections;
+  /** What is not answered to its end. */
+  readonly #responses = new Set<ServerResponse>();
   #isDraining = false;
 
   constructor(listener: RequestListener, { tls, maxConnections, requestMs }: HttpServerSettings) {
@@ -40,7 +49,16 @@ export class HttpServer {
       noDelay: true,
     };
     const answer: RequestListener = (request, response) => {
+      const { socket } = request;
       if (this.#isDraining) response.setHeader("Connection", "close");
+      const end = this.#connections.begin(socket);
+      this.#responses.add(response);
+      response.once("close", () => {
+        this.#responses.delete(response);
+        end();
+        // Node would keep the connection until it has been idle for long.
+        if (!this.#server.listening && !this.#connections.isBusy(socket)) socket.destroySoon();
+      });
       listener(request, response);
     };
     const clients = tls?.ca === undefined ? {} : { requestCert: true, rejectUnauthorized: true };
@@ -50,10 +68,7 @@ export class HttpServer {
         : createSecureServer({ ...options, ...tls, ...clients }, answer);
     this.#server.on("checkContinue", onCheckContinue(answer));
     this.#server.maxConnections = maxConnections;
-    this.#server.on("connection", (socket: Socket) => {
-      this.#sockets.add(socket);
-      socket.once("close", () => this.#sockets.delete(socket));
-    });
+    this.#connections = new Connections(this.#server);
   }
 
   /** @throws the system's error if the port cannot be had */
@@ -72,6 +87,8 @@ export class HttpServer {
   /** From now on each answer ends its connection. */
   drain(): void {
     this.#isDraining = true;
+    for (const response of this.#responses)
+      if (!response.headersSent) response.setHeader("Connection", "close");
   }
 
   /** Refuses new connections, lets requests under way end, and ends what is left after `graceMs`. */
@@ -80,10 +97,6 @@ export class HttpServer {
     if (!this.#server.listening) return;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#server.closeIdleConnections();
-    const timer = setTimeout(() => {
-      for (const socket of this.#sockets) socket.destroy();
-    }, graceMs);
-    await closed;
-    clearTimeout(timer);
+    await this.#connections.end(closed, graceMs);
   }
 }

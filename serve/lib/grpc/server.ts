@@ -12,6 +12,7 @@ import { deflate, inflate } from "node:zlib";
 import { Code, ConnectError, createConnectRouter } from "@connectrpc/connect";
 import type { Compression } from "@connectrpc/connect/protocol";
 import { compressionGzip } from "@connectrpc/connect-node";
+import { Connections } from "../connections.js";
 import type { Engine } from "../engine/types.js";
 import { ByteBudget, type Gate } from "./call.js";
 import { GRPCInferenceService } from "./gen/grpc_service_pb.js";
@@ -60,7 +61,7 @@ const idleMs = 300_000;
  */
 export class GrpcServer {
   readonly #server: Http2Server | Http2SecureServer;
-  readonly #sockets = new Set<Socket>();
+  readonly #connections: Connections;
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #draining = new AbortController();
 
@@ -95,6 +96,9 @@ export class GrpcServer {
     const { gate, bodyTimeoutMs, onDefect } = settings;
     this.#server.on("request", createHandler(router, { gate, budget, bodyTimeoutMs, onDefect }));
     this.#server.maxConnections = settings.maxConnections;
+    // A peer that vanished without a word is noticed.
+    const keepAlive = (socket: Socket) => socket.setKeepAlive(true, 30_000);
+    this.#connections = new Connections(this.#server, keepAlive);
     this.#watchConnections();
   }
 
@@ -117,21 +121,11 @@ export class GrpcServer {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#draining.abort();
     for (const session of this.#sessions) session.close();
-    const timer = setTimeout(() => {
-      for (const socket of this.#sockets) socket.destroy();
-    }, graceMs);
-    await closed;
-    clearTimeout(timer);
+    await this.#connections.end(closed, graceMs);
   }
 
   #watchConnections(): void {
     const server = this.#server;
-    server.on("connection", (socket: Socket) => {
-      // A peer that vanished without a word is noticed.
-      socket.setKeepAlive(true, 30_000);
-      this.#sockets.add(socket);
-      socket.once("close", () => this.#sockets.delete(socket));
-    });
     server.on("session", (session: ServerHttp2Session) => this.#watchSession(session));
     for (const event of ["sessionError", "tlsClientError"]) server.on(event, () => {});
   }
@@ -144,8 +138,10 @@ export class GrpcServer {
     let streams = 0;
     session.on("stream", (stream) => {
       streams += 1;
+      const end = this.#connections.begin(session.socket);
       stream.once("close", () => {
         streams -= 1;
+        end();
       });
     });
     session.setTimeout(prefaceMs, () => {
