@@ -110,11 +110,13 @@ clang() {
   "${build[@]}" && "${build[@]}" --target core_test && build-clang/core_test
 }
 
-# Builds the prebuilt addon for this machine and inspects it. Runs with it the tests of the addon and the CPU.
+# Builds the prebuilt addon for this machine and inspects it. Runs with it the tests of the addon and the CPU, except for those
+# of what is TypeScript: readers of checkpoints and of image files.
 prebuilt() {
   debian llvm-readobj llvm && npm run build:prebuilt linux-x64-gnu || return
   npm run build && npx vitest run test/library/prebuilt || return
-  VGG_ADDON=$PWD/build/prebuilt/linux-x64-gnu/vgg_cudnn.node npx vitest run --project addon --project device
+  VGG_ADDON=$PWD/build/prebuilt/linux-x64-gnu/vgg_cudnn.node npx vitest run --project addon --project device \
+    --exclude 'test/device/load*.test.ts' --exclude 'test/addon/image-*.test.ts'
 }
 
 # Builds the prebuilt addons that other runners of this machine can run, and runs them.
