@@ -1,7 +1,6 @@
 // What the library says of images, and what the answers of the clients are compared with.
-import { expect } from "vitest";
+import { expect, inject } from "vitest";
 import { photos } from "./images.ts";
-import { classify } from "./server.ts";
 
 /** The protocol's extensions that the server has. */
 export const extensions = [
@@ -9,21 +8,18 @@ export const extensions = [
   ...["model_configuration", "statistics", "model_repository"],
 ];
 
-const known = new Map<string, ReturnType<typeof classify>>();
-
-/** What `vgg classify` says of the real images. It runs once. */
-export function classesOf(weights: string, images: readonly string[]) {
-  if (!known.has(weights)) known.set(weights, classify(weights, photos, 5));
-  return images.map((image) => known.get(weights)![photos.indexOf(image)]!);
+/** What `vgg classify` says of real images. */
+export function classesOf(images: readonly string[]) {
+  const { classes } = inject("shared");
+  return images.map((image) => classes[photos.indexOf(image)]!);
 }
 
 /** Compares texts VALUE:INDEX:LABEL of real images with what `vgg classify` says of them. */
 export function expectClasses(
-  weights: string,
   images: readonly string[],
   classes: readonly (readonly string[])[],
 ): void {
-  const expected = classesOf(weights, images);
+  const expected = classesOf(images);
   // Each image has a class of its own, so that a wrong order is seen.
   expect(new Set(expected.map(([best]) => best!.index)).size).toBe(images.length);
   expect(classes.length).toBe(images.length);

@@ -50,14 +50,14 @@ describe.runIf(has("python"))("tritonclient over REST", () => {
   it("4: classifies a JPEG that is sent as BYTES", async () => {
     const [{ shape, classes }] = await call("classify", { images: [photos[0]] });
     expect(shape).toEqual([1, 5]);
-    expectClasses(shared.weights.vgg11, photos.slice(0, 1), classes);
+    expectClasses(photos.slice(0, 1), classes);
   });
 
   it("5: classifies three images of one request in their order", async () => {
     const images = photos.slice(1, 4);
     const [{ shape, classes }] = await call("classify", { images, shape: [3] });
     expect(shape).toEqual([3, 5]);
-    expectClasses(shared.weights.vgg11, images, classes);
+    expectClasses(images, classes);
   });
 
   const expectProbabilities = (values: number[][]) => {
@@ -101,7 +101,7 @@ describe.runIf(has("python"))("tritonclient over REST", () => {
 
   it.each(["gzip", "deflate"])("9: packs the request and the answer with %s", async (name) => {
     const [{ classes }] = await call("classify", { images: [photos[0]], compression: name });
-    expectClasses(shared.weights.vgg11, photos.slice(0, 1), classes);
+    expectClasses(photos.slice(0, 1), classes);
   });
 
   it("11: answers 400 to wrong requests, names the field, and goes on with the connection", async () => {

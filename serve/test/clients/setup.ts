@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Tensor } from "vgg-cudnn";
 import type { TestProject } from "vitest/node";
-import { writePatterns } from "./images.ts";
+import { photos, writePatterns } from "./images.ts";
 import { small, vgg11 } from "./models.ts";
-import { type Addresses, start } from "./server.ts";
+import { type Addresses, classify, start } from "./server.ts";
 import { isThere } from "./tools.mjs";
 
 /** What all tests know. */
@@ -15,6 +15,8 @@ export interface Shared {
   readonly server: Addresses;
   /** Files of the networks. */
   readonly weights: { readonly vgg11: string; readonly small: string };
+  /** What `vgg classify` says of the real images with VGG11: the five best classes. */
+  readonly classes: ReturnType<typeof classify>;
   /** Paths of images that the small network tells apart. */
   readonly patterns: readonly string[];
   /** A file of float32 with one normalised image of [3,224,224]. */
@@ -60,8 +62,9 @@ export default async function setup(project: TestProject): Promise<(() => Promis
   writeFileSync(queue, JSON.stringify(queued));
   const server = await start(["--config", path]);
   const { http, grpc, metrics } = server;
+  const classes = classify(weights.vgg11, photos, 5);
   project.provide("shared", {
-    ...{ server: { http, grpc, metrics }, weights, patterns, x, queue, folder, admin },
+    ...{ server: { http, grpc, metrics }, weights, classes, patterns, x, queue, folder, admin },
   });
   return async () => {
     const status = await server.stop();

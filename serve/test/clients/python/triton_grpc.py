@@ -1,5 +1,6 @@
 # The calls of tritonclient.grpc.
 import queue
+import threading
 import time
 
 import tritonclient.grpc as triton
@@ -100,13 +101,22 @@ def stream(url, images):
     client.stop_stream()
 
 
-def many(url, images):
-    """All images at the same time, on one connection. The answers come by callbacks, in any order."""
+def many(url, images, callers):
+    """Each image in a call of its own, `callers` at the same time on one connection. The answers come in any order."""
     client = triton.InferenceServerClient(url)
     answers = queue.Queue()
-    for index, path in enumerate(images):
-        done = lambda result, error, index=index: answers.put((index, result, error))
+    free = threading.Semaphore(callers)
+
+    def ask(index, path):
+        def done(result, error):
+            free.release()
+            answers.put((index, result, error))
+
         client.async_infer("small", [image_input([path])], done, outputs=[classes(1)])
+
+    for index, path in enumerate(images):
+        free.acquire()
+        ask(index, path)
     for _ in images:
         index, result, error = answers.get(timeout=60)
         if error:
@@ -115,9 +125,7 @@ def many(url, images):
 
 
 def loop(url, images, callers):
-    """Calls again and again until a call fails because the server has ended. Prints what each caller saw."""
-    import threading
-
+    """Calls again and again until a call fails, because the server has ended. Prints what the callers saw."""
     counts = {"ok": 0}
     failures = []
     lock = threading.Lock()
