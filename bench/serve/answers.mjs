@@ -1,0 +1,61 @@
+// Asks each server once, as the load generators do, and compares the answers with the library's before anything is timed.
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { connect } from "node:http2";
+import { buffer } from "node:stream/consumers";
+import { relativeError } from "../statistics.mjs";
+
+/** The greatest relative errors. The Express server decodes and scales pictures with sharp, ours as torchvision does. */
+const bounds = { pixels: 1e-4, input: 5e-4, jpeg: 2e-2 };
+
+async function ask({ generator, url, headers, body, parse }) {
+  const bytes = readFileSync(body);
+  if (generator === "h2load") return parse(await call(url, headers, bytes));
+  const response = await fetch(url, { method: "POST", headers, body: bytes });
+  const answer = Buffer.from(await response.arrayBuffer());
+  if (response.status !== 200) throw new Error(`${url}: ${response.status} ${answer}`);
+  return parse(answer, response.headers);
+}
+
+/** One call of gRPC. @returns the framed answer */
+async function call(url, headers, bytes) {
+  const { origin, pathname } = new URL(url);
+  const session = connect(origin);
+  try {
+    const stream = session.request({ ":method": "POST", ":path": pathname, ...headers });
+    const trailers = once(stream, "trailers");
+    stream.end(bytes);
+    const [answer, [{ "grpc-status": status }]] = await Promise.all([buffer(stream), trailers]);
+    if (status !== "0") throw new Error(`${url}: gRPC status ${status}`);
+    return answer;
+  } finally {
+    session.close();
+  }
+}
+
+/** The values of an answer, and the library's of the same classes. An answer has all classes, or the best ones. */
+function pairOf(answer, expected) {
+  if (typeof answer[0] === "number") return [answer, expected];
+  const byClass = new Map(expected.map(({ index, probability }) => [index, probability]));
+  return [
+    answer.map(({ probability }) => probability),
+    answer.map(({ index }) => byClass.get(index)),
+  ];
+}
+
+/**
+ * @param requests one for each server, by its name @param truth the logits in float64
+ * @returns the relative error of each @throws if one is above its bound
+ */
+export async function compareAnswers(kind, library, requests, truth) {
+  const expected = await library.ask({ kind, answer: true });
+  const errors = kind === "input" ? { library: relativeError(expected, truth) } : {};
+  for (const [name, request] of Object.entries(requests))
+    errors[name] = relativeError(...pairOf(await ask(request), expected));
+  for (const [name, error] of Object.entries(errors)) {
+    const isRight = error <= bounds[kind];
+    console.log(`${isRight ? "PASS" : "FAIL"} ${kind}, ${name}: error ${error.toExponential(1)}`);
+    if (!isRight) throw new Error(`The answer of ${name} to ${kind} is wrong`);
+  }
+  return errors;
+}
