@@ -56,6 +56,9 @@ const examples: Readonly<Record<string, readonly (readonly [does: string, line: 
     ],
     ["whether a configuration is right", "vgg serve --config serve.json --check"],
   ],
+  worker: [
+    ["jobs with paths of images", "vgg worker --weights my.pth --allow-folder /data/images"],
+  ],
   check: [["one forward with random parameters", "vgg check --arch vgg16"]],
   summary: [
     ["the layers of a network", "vgg summary --arch vgg16_bn"],

@@ -21,6 +21,7 @@ import { withExamples } from "./help.js";
 import { planCommand } from "./plan.js";
 import { pullCommand } from "./pull.js";
 import { serveCommand } from "./serve/serve.js";
+import { workerCommand } from "./serve/worker.js";
 import { summaryCommand } from "./summary.js";
 import { writeError } from "./text.js";
 import { validateCommand } from "./validate/validate.js";
@@ -33,6 +34,7 @@ const commands = [
   compareCommand(),
   seeCommand(),
   serveCommand(),
+  workerCommand(),
   checkCommand(),
   summaryCommand(),
   convertCommand(),

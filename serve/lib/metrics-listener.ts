@@ -3,7 +3,7 @@ import type { RequestListener } from "node:http";
 import type { Metrics } from "./observe/metrics.js";
 
 /** Returns a listener that has this one path. */
-export function metricsListener(metrics: Metrics): RequestListener {
+export function metricsListener(metrics: Pick<Metrics, "text" | "contentType">): RequestListener {
   return async (request, response) => {
     const path = request.url?.split("?")[0];
     const isRead = request.method === "GET" || request.method === "HEAD";

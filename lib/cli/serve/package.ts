@@ -46,6 +46,17 @@ export interface ServerPackage {
 /** A variable, because the package need not be there when this one is compiled. */
 const name: string = "vgg-cudnn-serve";
 
+/** A queue's worker that works. */
+export interface QueueWorker {
+  readonly failed: Promise<Error>;
+  close(): Promise<void>;
+}
+
+/** What `vgg worker` uses of the package. The package checks the options. */
+export interface WorkerPackage {
+  startWorker(options: object): Promise<QueueWorker>;
+}
+
 /** What installs the package. */
 export const installation = `npm install ${name}@${version}`;
 
@@ -53,11 +64,20 @@ export const installation = `npm install ${name}@${version}`;
  * Finds the package beside this one or, as pnpm needs it, from the present folder.
  * @returns undefined if it is not installed
  */
-export async function loadPackage(): Promise<ServerPackage | undefined> {
+export function loadPackage(): Promise<ServerPackage | undefined> {
+  return load(name);
+}
+
+/** Finds the worker of the same package, as `loadPackage` does. */
+export function loadWorker(): Promise<WorkerPackage | undefined> {
+  return load(`${name}/worker`);
+}
+
+async function load<Package>(entry: string): Promise<Package | undefined> {
   const here = createRequire(join(process.cwd(), "package.json"));
-  for (const find of [() => name, () => pathToFileURL(here.resolve(name)).href])
+  for (const find of [() => entry, () => pathToFileURL(here.resolve(entry)).href])
     try {
-      return (await import(find())) as ServerPackage;
+      return (await import(find())) as Package;
     } catch (error) {
       if (!isAbsent(error)) throw error;
     }
@@ -68,5 +88,8 @@ export async function loadPackage(): Promise<ServerPackage | undefined> {
 function isAbsent(error: unknown): boolean {
   if (!(error instanceof Error) || !("code" in error)) return false;
   const codes = ["ERR_MODULE_NOT_FOUND", "MODULE_NOT_FOUND"];
-  return codes.includes(String(error.code)) && error.message.includes(`'${name}'`);
+  const entries = [name, `${name}/worker`].map((entry) => `'${entry}'`);
+  return (
+    codes.includes(String(error.code)) && entries.some((entry) => error.message.includes(entry))
+  );
 }

@@ -127,9 +127,17 @@ function completeLimits(given: LimitOptions): Limits {
   return { ...usualLimits, ...Object.fromEntries(entries) };
 }
 
-/** @throws {TypeError} the first problem that zod finds, in the sentence form of the library */
+/** @throws {TypeError} the first problem that zod finds */
 function parse(options: unknown): z.output<typeof optionsSchema> {
-  const { success, data, error } = optionsSchema.safeParse(options);
+  return parseOptions(optionsSchema, options);
+}
+
+/**
+ * Checks options by a schema whose messages say what was expected.
+ * @throws {TypeError} the first problem: Expected … for NAME but received …
+ */
+export function parseOptions<Output>(schema: z.ZodType<Output>, options: unknown): Output {
+  const { success, data, error } = schema.safeParse(options);
   if (success) return data;
   throw new TypeError(sentence(error.issues[0]!, options));
 }

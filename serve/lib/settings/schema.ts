@@ -4,18 +4,18 @@ import { z } from "zod";
 import type { ServeOptions } from "./options.js";
 
 /** Each check's message is what was expected, for a sentence of the form: Expected … for NAME but received … */
-const text = (expected: string) => z.string({ error: expected }).min(1, { error: expected });
+export const text = (expected: string) => z.string({ error: expected }).min(1, { error: expected });
 const flag = z.boolean({ error: "true or false" });
-const integer = (min: number, max: number, what = "an integer") => {
+export const integer = (min: number, max: number, what = "an integer") => {
   const error = `${what} from ${min} to ${max}`;
   return z.int({ error }).min(min, { error }).max(max, { error });
 };
-const oneOf = <const Values extends readonly string[]>(values: Values) =>
+export const oneOf = <const Values extends readonly string[]>(values: Values) =>
   z.enum(values, { error: `one of ${values.join(", ")}` });
-const bytes = integer(1, Number.MAX_SAFE_INTEGER, "an integer of bytes");
-const milliseconds = integer(1, 2 ** 31 - 1, "an integer of ms");
+export const bytes = integer(1, Number.MAX_SAFE_INTEGER, "an integer of bytes");
+export const milliseconds = integer(1, 2 ** 31 - 1, "an integer of ms");
 const off = z.literal(false);
-const object = <Shape extends z.core.$ZodLooseShape>(shape: Shape) =>
+export const object = <Shape extends z.core.$ZodLooseShape>(shape: Shape) =>
   z.strictObject(shape, { error: "an object" });
 
 const texts = (what: string) => z.array(text(what), { error: `a list with ${what} as each entry` });
@@ -47,7 +47,7 @@ const version = z
   .string({ error: "the number of a version, as a text" })
   .regex(/^[1-9]\d{0,17}$/, { error: "the number of a version, as a text" });
 
-const model = object({
+export const model = object({
   weights: text("a file or folder of weights"),
   arch: oneOf(architectures).optional(),
   key: text("the name of a state dict").optional(),
@@ -101,6 +101,12 @@ const token = z
   .regex(/^sha256:[0-9a-fA-F]{64}$/, { error: '"sha256:" and 64 hexadecimal digits' });
 const tokens = z.array(token, { error: "a list of tokens" }).optional();
 
+export const log = object({
+  level: oneOf(["info", "warn", "error"]).optional(),
+  file: text("a file").optional(),
+  maxBytes: bytes.optional(),
+}).optional();
+
 /** Everything but `logger`, which no file can have. */
 export const optionsSchema = object({
   $schema: z.string().optional(),
@@ -136,11 +142,7 @@ export const optionsSchema = object({
     connections: integer(1, 1_000_000).optional(),
     bodyMs: milliseconds.optional(),
   }).optional(),
-  log: object({
-    level: oneOf(["info", "warn", "error"]).optional(),
-    file: text("a file").optional(),
-    maxBytes: bytes.optional(),
-  }).optional(),
+  log,
   drainMs: integer(0, 2 ** 31 - 1, "an integer of ms").optional(),
   shutdownMs: integer(0, 2 ** 31 - 1, "an integer of ms").optional(),
 });
