@@ -20,12 +20,14 @@ platforms    | setup prebuilt   | platforms                   | the prebuilt add
 hostile      | setup            | npm run test:hostile        | a part of the suite with a hostile Object.prototype
 kernels      | setup            | npm run test:kernels        | our CUDA kernels against plain loops
 fake-cuda    | setup            | npm run test:fake-cuda      | the suite of the back ends on the fake GPU
-faults       | setup            | npm run test:faults -- 7    | every seventh injected fault
+faults       | setup            | npm run test:faults -- 11   | every eleventh injected fault
 cuda-fetch   | setup            | npm run cuda:fetch          | NVIDIA's libraries by vgg cuda install
 real-cuda    | setup cuda-fetch | npm run test:real-cuda      | NVIDIA's libraries take every graph and kernel
 gpu-bundle   | setup            | gpu_bundle                  | the archive for a GPU server, run with the fake GPU
 parity       | setup            | npm run test:parity         | real images against torchvision's recorded results
 recipes      | setup            | recipes                     | the recipes with servers, Bun, Deno, esbuild and Next.js
+serve-tools  | setup            | serve_tools                 | the server's page, worker and manifests with Chromium, Redis and schemas
+clients      | setup            | clients                     | the server with clients of Triton, KServe and the Open Inference Protocol
 registry     | setup            | npm run test:registry       | the published packages, installed by each package manager
 bench-peers  |                  | npm ci --prefix bench --ignore-scripts | the engines that the benchmark compares with
 bench-smoke  | setup bench-peers | npm run bench -- --smoke   | the answers of all engines compared
@@ -129,6 +131,17 @@ platforms() {
 
 recipes() {
   npm run recipes:fetch && npm run test:recipes
+}
+
+# Runs the tests of the server that `test` skips where their tools are absent.
+serve_tools() {
+  debian chromium chromium && debian redis-server redis-server && debian nats-server nats-server && debian go golang-go &&
+    npm run build && npm run deploy:fetch || return
+  VGG_REQUIRE_TOOLS=1 npx vitest run serve/test/page serve/test/worker serve/test/deploy
+}
+
+clients() {
+  debian go golang-go && npm run clients:fetch && VGG_REQUIRE_TOOLS=1 npm run test:clients
 }
 
 # Runs the archive for GPU servers as far as the fake libraries allow: without npm, network or a node in PATH.
