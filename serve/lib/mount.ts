@@ -14,7 +14,7 @@ export interface Mounted {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** The options of an app: those that concern ports have no effect. */
+/** The options of an app: those that concern ports have no effect. A page needs the app at the root of its host. */
 export type AppOptions = Omit<ServeOptions, "http" | "grpc" | "metrics">;
 
 /**
@@ -50,7 +50,13 @@ export async function createHandler(options: AppOptions): Promise<
 }
 
 async function assembleLoaded(options: AppOptions): Promise<Parts> {
-  const parts = await assemble({ ...options, http: false, grpc: false, metrics: false });
+  const parts = await assemble({
+    page: false,
+    ...options,
+    http: false,
+    grpc: false,
+    metrics: false,
+  });
   try {
     await parts.load();
     return parts;

@@ -82,6 +82,7 @@ export async function assemble(options: ServeOptions): Promise<Parts> {
     http: {
       ...{ engine, access, onDefect },
       limits: { bodyBytes, heldBytes, jsonTensorBytes, imagesPerRequest },
+      page: settings.page,
       server: { name: serverName, version },
     },
     async load() {

@@ -21,6 +21,7 @@ export interface ServeFlags {
   httpPort?: Port;
   grpcPort?: Port;
   metricsPort?: Port;
+  page: boolean;
   tlsKey?: string;
   tlsCert?: string;
   tlsCa?: string;
@@ -70,6 +71,7 @@ export function withServeFlags(): Command {
     .option("--http-port <port>", "port of REST, or off (default: 8000)", port)
     .option("--grpc-port <port>", "port of gRPC, or off (default: 8001)", port)
     .option("--metrics-port <port>", "port of Prometheus, or off (default: 8002)", port)
+    .option("--no-page", "serve no page for browsers at /")
     .option("--tls-key <file>", "key of REST and gRPC in PEM")
     .option("--tls-cert <file>", "its certificate in PEM")
     .option("--tls-ca <file>", "asks clients for certificates of these authorities")
@@ -108,6 +110,7 @@ export function optionsOf(flags: ServeFlags, file: ServeOptions | undefined): Se
     http: listener(file?.http, flags.httpPort, host, tls),
     grpc: listener(file?.grpc, flags.grpcPort, host, tls),
     metrics: listener(file?.metrics, flags.metricsPort, host),
+    ...(!flags.page && { page: false }),
     ...merged("access", file, { tokens: token, admin: adminToken }),
     ...merged("log", file, { level: logLevel, file: logFile }),
     ...(drainMs !== undefined && { drainMs }),

@@ -10,6 +10,7 @@ export interface ServeOptions {
   http?: unknown;
   grpc?: unknown;
   metrics?: unknown;
+  page?: boolean;
   access?: object;
   log?: object;
   drainMs?: number;

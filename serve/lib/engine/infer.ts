@@ -9,11 +9,11 @@ import type {
   RequestTerms,
 } from "../protocol/types.js";
 import type { Limits } from "../settings/check.js";
-import { type CallTerms, classify, embed } from "./calls.js";
+import { type CallTerms, classify, embed, forward, normalise } from "./calls.js";
 import { compute } from "./compute.js";
 import { Deadline } from "./deadline.js";
 import type { Loaded } from "./entry.js";
-import { checkOutputs } from "./outputs.js";
+import { checkOutputs, type LayerShapes } from "./outputs.js";
 import { Recording } from "./recording.js";
 import type { ModelRegistry } from "./registry.js";
 import { checkInput, formsOf } from "./tensors.js";
@@ -22,6 +22,7 @@ import type {
   Engine,
   Health,
   InferenceRecord,
+  LayerValues,
   Prediction,
   Statistics,
 } from "./types.js";
@@ -130,6 +131,35 @@ export class InferenceEngine implements Engine {
     });
   }
 
+  async layer(request: ImagesRequest & { readonly layer: string }): Promise<LayerValues> {
+    const { layer } = request;
+    return this.#work({
+      ...this.#ofImages(request),
+      kind: "layers",
+      prepare: ({ model, shapes }) => {
+        const images = this.#imagesFor(model.vgg, request);
+        if (images.length > 1)
+          throw new ServeError(
+            "INVALID",
+            `Expected one image for a layer but received ${images.length}`,
+          );
+        const shape = shapes.get(layer);
+        if (shape === undefined) throw unknownLayer(layer, shapes);
+        this.#checkBytes(4 * shape.reduce((a, b) => a * b, 1));
+        const call = async (vgg: Vgg, terms: CallTerms): Promise<LayerValues> => {
+          const input = await normalise(images, { ...vgg.preprocessing }, terms);
+          const results = await forward(vgg, input, [layer], terms);
+          return { shape, data: results[layer]!.data as Float32Array };
+        };
+        return { images: 1, call };
+      },
+    });
+  }
+
+  layers(model?: string, version?: string): LayerShapes {
+    return this.registry.find(model ?? this.registry.onlyName(), version).shapes;
+  }
+
   #ofImages(request: ImagesRequest) {
     return { request, name: request.model ?? this.registry.onlyName(), version: request.version };
   }
@@ -180,7 +210,9 @@ export class InferenceEngine implements Engine {
         const batchSize = model.maxBatchSize;
         return call(vgg, { ...shared, timeoutMs: deadline.leftMs, batchSize });
       });
-      this.statistics.record(recording.success());
+      const record = recording.success();
+      this.statistics.record(record);
+      request.onTimes?.(record);
       return result;
     } catch (thrown) {
       const error = toServeError(thrown);
@@ -188,4 +220,11 @@ export class InferenceEngine implements Engine {
       throw error;
     }
   }
+}
+
+/** Names some of the layers that exist: the first and the last. */
+function unknownLayer(layer: string, shapes: LayerShapes): ServeError {
+  const names = [...shapes.keys()];
+  const some = [...names.slice(0, 4), "…", ...names.slice(-3)].join(", ");
+  return invalid(`the name of a layer (${some})`, "layer", layer);
 }

@@ -15,6 +15,12 @@ export interface Embeddings {
   readonly data: Float32Array;
 }
 
+/** The output of a layer for one image: shape [channels, height, width] or [values], row-major. */
+export interface LayerValues {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
 /** What both front ends call. Each call that fails throws a ServeError. */
 export interface Engine {
   infer(request: InferRequest): Promise<InferResponse>;
@@ -27,6 +33,13 @@ export interface Engine {
       readonly normalize?: boolean | undefined;
     },
   ): Promise<Embeddings>;
+  /** Returns the output of one layer for one image. */
+  layer(request: ImagesRequest & { readonly layer: string }): Promise<LayerValues>;
+  /**
+   * Returns the shape of each layer's output for one image, by name and in the order of the network.
+   * @param model undefined: the only model
+   */
+  layers(model?: string, version?: string): ReadonlyMap<string, readonly number[]>;
   readonly registry: Registry;
   readonly statistics: Statistics;
   readonly health: Health;
@@ -111,7 +124,7 @@ export type Outcome = "SUCCESS" | "REJECTED" | "CANCELED" | "BACKEND" | "OTHER";
 
 /** One request that has ended, for statistics, metrics, logs and traces. Times are in milliseconds. */
 export interface InferenceRecord {
-  readonly kind: "infer" | "classify" | "embed";
+  readonly kind: "infer" | "classify" | "embed" | "layers";
   /** "" for a request that names no known model. */
   readonly model: string;
   readonly version: string;

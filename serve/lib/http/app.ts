@@ -7,6 +7,7 @@ import { HeldBytes } from "./body/held-bytes.js";
 import { afterUnreadBody } from "./body/unread.js";
 import { type Call, type HttpEnvironment, type HttpServices, incomingOf } from "./context.js";
 import { openApiDocument } from "./openapi/document.js";
+import { addPage } from "./page/page.js";
 import { recordRefusal } from "./refusals.js";
 import { failure, jsonAnswer } from "./reply.js";
 import { type Route, routes } from "./routes.js";
@@ -30,6 +31,7 @@ export function httpApp(services: HttpServices): Hono<HttpEnvironment> {
     for (const route of here) app.on(route.method, path, (call) => answer(call, route, services));
     app.all(path, (call) => refuseMethod(call, here));
   }
+  if (services.page === true) addPage(app);
   app.notFound((call) =>
     failure(new ServeError("NOT_FOUND", `Request for unknown path: ${shown(call.req.path)}`)),
   );
@@ -58,6 +60,7 @@ async function answer(call: Call, route: Route, services: HttpServices): Promise
   try {
     const address = incomingOf(call)?.socket.remoteAddress;
     const authorization = call.req.header("authorization");
+    call.set("startMs", startMs);
     call.set("client", clientOfAddress(address));
     call.set("client", services.access.admit(route.group, authorization, address));
     return await route.handle(call, services);

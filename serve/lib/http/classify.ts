@@ -3,6 +3,7 @@ import type { Handler } from "./context.js";
 import { readImages } from "./images.js";
 import { largeAnswer } from "./reply.js";
 import { countOption, queryOptions, termsOf } from "./terms.js";
+import { timingOf } from "./timing.js";
 
 /** The options of every call that takes images. */
 export const imageOptions = ["model", "version", "priority", "timeoutMs"] as const;
@@ -18,5 +19,8 @@ export const classify: Handler = async (call, { engine, limits }) => {
   const terms = termsOf(call, bytes, priority, timeoutMs);
   const predictions = await engine.classify({ ...terms, model, version, images, top });
   const answer = JSON.stringify(isOne ? predictions[0] : predictions);
-  return largeAnswer(call, answer, { "Content-Type": "application/json" });
+  return largeAnswer(call, answer, {
+    "Content-Type": "application/json",
+    ...timingOf(call),
+  });
 };

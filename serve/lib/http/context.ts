@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Context } from "hono";
 import type { Access } from "../access/access.js";
 import type { Engine } from "../engine/types.js";
+import type { StageTimes } from "../protocol/types.js";
 import type { Account } from "./body/held-bytes.js";
 
 /** Limits on what a client sends and asks for. */
@@ -22,6 +23,8 @@ export interface HttpServices {
   readonly engine: Engine;
   readonly access: Access;
   readonly limits: HttpLimits;
+  /** Whether the page is served at `/`. Default: it is not. */
+  readonly page?: boolean | undefined;
   /** What `GET /v2` says. */
   readonly server: { readonly name: string; readonly version: string };
   /** Is told of each error that is a defect; its client learns nothing of it. Absent: it goes to standard error. */
@@ -36,6 +39,12 @@ export interface HttpEnvironment {
     client: string;
     /** Whether the engine has the request, and records how it ends. */
     isRecorded?: boolean;
+    /** When the request was admitted, by `performance.now()`. */
+    startMs: number;
+    /** How long its body took from then, in ms. */
+    uploadMs?: number;
+    /** How long the stages took, of a request that has succeeded. */
+    times?: StageTimes;
     /** The memory of the request's body, until it is answered. */
     body: Account;
     /** The memory of the answer, until it is sent. */

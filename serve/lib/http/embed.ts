@@ -8,6 +8,7 @@ import { readImages } from "./images.js";
 import { checkJsonSize } from "./infer.js";
 import { largeAnswer } from "./reply.js";
 import { countOption, queryOptions, termsOf } from "./terms.js";
+import { timingOf } from "./timing.js";
 
 /** Answers with a list of numbers for one image, or with a list of such lists; or with float32 in little-endian bytes. */
 export const embed: Handler = async (call, { engine, limits }) => {
@@ -25,6 +26,7 @@ export const embed: Handler = async (call, { engine, limits }) => {
     return largeAnswer(call, bytesOfElements(data), {
       "Content-Type": "application/octet-stream",
       [shapeHeader]: shape.join(","),
+      ...timingOf(call),
     });
   checkJsonSize(data.length, limits, 'ask for bytes with "Accept: application/octet-stream"');
   const [count, length] = shape;
@@ -32,7 +34,10 @@ export const embed: Handler = async (call, { engine, limits }) => {
     Array.from(data.subarray(image * length, (image + 1) * length)),
   );
   const answer = JSON.stringify(isOne ? rows[0] : rows);
-  return largeAnswer(call, answer, { "Content-Type": "application/json" });
+  return largeAnswer(call, answer, {
+    "Content-Type": "application/json",
+    ...timingOf(call),
+  });
 };
 
 function oneOf<T extends string>(

@@ -18,6 +18,12 @@ export interface ReceivedImages {
 
 /** @throws {ServeError} INVALID, TOO_LARGE, or as `readBody` does */
 export async function readImages(call: Call, limits: HttpLimits): Promise<ReceivedImages> {
+  const received = await receiveImages(call, limits);
+  call.set("uploadMs", performance.now() - call.get("startMs"));
+  return received;
+}
+
+async function receiveImages(call: Call, limits: HttpLimits): Promise<ReceivedImages> {
   const type = call.req.header("content-type") ?? "";
   if (/^application\/json\b/i.test(type)) {
     const body = await readBody(call, jsonLimit(limits, "send images as raw bodies or as a form"));

@@ -15,6 +15,7 @@ const kinds: Readonly<Record<string, InferenceRecord["kind"]>> = {
   infer: "infer",
   classify: "classify",
   embed: "embed",
+  layers: "layers",
 };
 
 /**

@@ -5,6 +5,7 @@ import type { Handler } from "./context.js";
 import { embed } from "./embed.js";
 import { live, modelReady, ready } from "./health.js";
 import { infer } from "./infer.js";
+import { layerNames, layers } from "./layers.js";
 import { modelConfig, modelMetadata, models, serverMetadata, statistics } from "./metadata.js";
 import { index, load, unload } from "./repository.js";
 
@@ -108,4 +109,12 @@ export const routes: readonly Route[] = [
     handle: classify,
   },
   { method: "POST", path: "/embed", group: "inference", operation: "embed", handle: embed },
+  { method: "POST", path: "/layers", group: "inference", operation: "layers", handle: layers },
+  {
+    method: "GET",
+    path: "/layers",
+    group: "metadata",
+    operation: "layerNames",
+    handle: layerNames,
+  },
 ];

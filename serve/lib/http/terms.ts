@@ -28,6 +28,7 @@ export function termsOf(
     ...(Number.isFinite(deadline) && { timeoutMs: deadline }),
     client: call.get("client"),
     signal: signalOf(call),
+    onTimes: (times) => call.set("times", times),
     origin: { protocol: "http", bytes, traceparent: call.req.header("traceparent") },
   };
 }

@@ -63,8 +63,17 @@ export interface RequestTerms {
   readonly client: string;
   /** Fires when the client has left. */
   readonly signal: AbortSignal;
+  /** Is told how long the stages took, when the request has succeeded. */
+  readonly onTimes?: ((times: StageTimes) => void) | undefined;
   /** What logs and traces say about the request besides. */
   readonly origin?: RequestOrigin | undefined;
+}
+
+/** How long the stages of a request took, in milliseconds. Of parts that ran apart, the longest counts. */
+export interface StageTimes {
+  readonly decodeMs: number;
+  readonly queueMs: number;
+  readonly runMs: number;
 }
 
 /** What only the front end knows about a request. */

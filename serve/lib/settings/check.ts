@@ -31,6 +31,7 @@ export interface Settings {
   readonly http: Listener | null;
   readonly grpc: Listener | null;
   readonly metrics: Listener | null;
+  readonly page: boolean;
   readonly access: AccessSettings;
   readonly limits: Limits;
   readonly log: LogOptions;
@@ -62,7 +63,14 @@ export function checkOptions(options: ServeOptions): Settings {
     throw new TypeError(`Expected an object for options but received ${shown(options)}`);
   const { logger, ...rest } = options;
   const given = parse(rest);
-  const { access = {}, limits = {}, log = {}, drainMs = 5000, shutdownMs = 30_000 } = given;
+  const {
+    page = true,
+    access = {},
+    limits = {},
+    log = {},
+    drainMs = 5000,
+    shutdownMs = 30_000,
+  } = given;
   if (logger !== undefined) checkLogger(logger);
   checkPorts(given);
   return {
@@ -70,6 +78,7 @@ export function checkOptions(options: ServeOptions): Settings {
     http: listenerOf(given.http, usualPorts.http),
     grpc: listenerOf(given.grpc, usualPorts.grpc),
     metrics: listenerOf(given.metrics, usualPorts.metrics),
+    page,
     access: completeAccess(access),
     limits: completeLimits(limits),
     log,

@@ -12,6 +12,8 @@ export interface ServeOptions {
   readonly grpc?: false | ListenOptions | undefined;
   /** Prometheus. Default: port 8002 of the loopback interface. false: none. */
   readonly metrics?: false | ListenOptions | undefined;
+  /** Whether the page for browsers is served at `/` beside REST. Default true; of createApp and createHandler false. */
+  readonly page?: boolean | undefined;
   /** Who may call, and how often. Default: everybody, but nobody can load or unload models. */
   readonly access?: AccessOptions | undefined;
   /** Bounds of what clients can use up. Default: as `LimitOptions` says. */

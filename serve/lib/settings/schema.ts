@@ -116,6 +116,7 @@ export const optionsSchema = object({
   http: listen,
   grpc: listen,
   metrics: listen,
+  page: flag.optional(),
   access: object({
     tokens,
     admin: tokens,

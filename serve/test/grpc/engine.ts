@@ -65,6 +65,8 @@ export function fakeEngine(): FakeEngine {
     },
     classify: async () => [],
     embed: async () => ({ shape: [0, 0], data: new Float32Array() }),
+    layer: async () => ({ shape: [0], data: new Float32Array() }),
+    layers: () => new Map(),
     registry: {
       models: () => models,
       metadata(name, version) {

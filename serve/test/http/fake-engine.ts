@@ -102,6 +102,15 @@ export function fakeEngine(): { engine: Engine; state: FakeState } {
       const rows = request.images.map(valuesOf);
       return { shape: [rows.length, classes], data: Float32Array.from(rows.flat()) };
     },
+    async layer(request) {
+      await started(request);
+      const data = Float32Array.from(request.images.flatMap(valuesOf));
+      return { shape: [classes, 1, 1], data };
+    },
+    layers(model, version) {
+      checkName(model, version);
+      return new Map([["features.0", [classes, 1, 1]]]);
+    },
     registry: {
       models: () => [
         { name: "vgg11", version: "1", state: "READY", reason: "" },

@@ -112,6 +112,11 @@ const calls: readonly (readonly [
     "/embed",
     { body: image, headers: { Accept: "application/octet-stream", "Content-Type": "image/x" } },
   ],
+  [200, "/layers", "/layers?layer=features.0", { body: image }],
+  [400, "/layers", "/layers", { body: image }],
+  [400, "/layers", "/layers?layer=features.0&size=1000", { body: image }],
+  [200, "/layers", "/layers", {}],
+  [404, "/layers", "/layers?model=nope", {}],
   [200, "/openapi.json", "/openapi.json", {}],
 ];
 

@@ -1,5 +1,6 @@
 // The operations of the OpenAPI document: what each takes and answers.
-import { jsonLengthHeader, shapeHeader } from "../headers.js";
+import { jsonLengthHeader, shapeHeader, timingHeader } from "../headers.js";
+import { leastSize, mostChannels, mostSize, usualChannels, usualSize } from "../tiles/tiles.js";
 import { ref, type Schema } from "./schemas.js";
 
 /** What the document says of an operation, besides its path. */
@@ -26,6 +27,12 @@ const lengthHeader = {
   [jsonLengthHeader]: {
     description: "Bytes of the JSON; the tensors' bytes follow.",
     schema: { type: "integer", minimum: 0 },
+  },
+};
+const timing = {
+  [timingHeader]: {
+    description: "Milliseconds of upload, decode, queue and run, such as `run;dur=12.5`.",
+    schema: { type: "string" },
   },
 };
 /** What a call that runs a model may fail with. */
@@ -133,7 +140,7 @@ export const operations: Readonly<Record<string, Operation>> = {
       ...imageParameters,
     ],
     body: imageBody,
-    answer: answers(ref("Classified")),
+    answer: { ...answers(ref("Classified")), headers: timing },
     failures: workFailures,
   },
   embed: {
@@ -160,6 +167,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     answer: {
       content: { [json]: ref("Embedded"), [bytes]: raw },
       headers: {
+        ...timing,
         [shapeHeader]: {
           description: "Images and values, such as 2,4096; for an answer in little-endian float32.",
           schema: { type: "string" },
@@ -167,6 +175,44 @@ export const operations: Readonly<Record<string, Operation>> = {
       },
     },
     failures: workFailures,
+  },
+  layers: {
+    summary: "The channels of a layer, as tiles of an image",
+    parameters: [
+      {
+        ...query("layer", { type: "string" }, "The layer, such as features.8."),
+        required: true,
+      },
+      query(
+        "channels",
+        { type: "integer", minimum: 1, maximum: mostChannels, default: usualChannels },
+        "The most channels; the first ones are drawn.",
+      ),
+      query(
+        "size",
+        { type: "integer", minimum: leastSize, maximum: mostSize, default: usualSize },
+        "The most pixels of a tile's longer side.",
+      ),
+      ...imageParameters,
+    ],
+    body: imageBody,
+    answer: {
+      content: { "image/png": { type: "string", contentMediaType: "image/png" } },
+      headers: {
+        ...timing,
+        [shapeHeader]: {
+          description: "The shape of the layer's output, such as 64,224,224.",
+          schema: { type: "string" },
+        },
+      },
+    },
+    failures: workFailures,
+  },
+  layerNames: {
+    summary: "The layers of a model, and the shapes of their outputs for one image",
+    parameters: imageParameters.slice(0, 2),
+    answer: answers(ref("Layers")),
+    failures: [400, 404, 503],
   },
   openApi: {
     summary: "This document",

@@ -192,6 +192,7 @@ export const schemas = {
     description: "The best classes of one image; of several, a list for each.",
     oneOf: [local("Predictions"), listOf(local("Predictions"))],
   },
+  Layers: object({ layers: listOf(object({ name: text, shape })) }),
   Embedding: listOf({ type: ["number", "null"] }),
   Embedded: {
     description: "The vector of one image; of several, a vector for each.",
