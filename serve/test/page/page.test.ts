@@ -55,7 +55,9 @@ describe.skipIf(!hasBrowser)("the page", () => {
     const { page } = await open();
     await pick(page, text);
     await page.locator("#problem:visible").waitFor();
-    expect(await page.locator("#problem").textContent()).toMatch(/^Expected .* image/);
+    expect(await page.locator("#problem").textContent()).toMatch(
+      /Expected a JPEG, PNG, .* image but it is text/,
+    );
     expect(await page.locator("#layers").isVisible()).toBe(false);
     await pick(page, cat);
     await answered(page);
