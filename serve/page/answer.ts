@@ -9,6 +9,10 @@ const bars = byId("labels", HTMLOListElement);
 const strip = byId("strip", HTMLElement);
 const list = byId("times", HTMLElement);
 
+// A file that the browser cannot show has no preview.
+preview.addEventListener("error", () => preview.toggleAttribute("hidden", true));
+preview.addEventListener("load", () => preview.toggleAttribute("hidden", false));
+
 export function drawAnswer(image: DroppedImage): void {
   byId("empty", HTMLElement).hidden = true;
   area.hidden = false;

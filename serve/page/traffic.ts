@@ -72,7 +72,7 @@ function draw(): void {
   const rates = samples.slice(1).map((sample, index) => rateOf(samples[index]!, sample));
   const figures = {
     "Images per second": (rates.at(-1) ?? 0).toFixed(1),
-    "Mean wait in the queue": mean("queueNs"),
+    "Mean queue time": mean("queueNs"),
     "Mean run": mean("runNs"),
     "Images of a run": change("runs") === 0 ? "–" : (change("images") / change("runs")).toFixed(1),
     Requests: String(requests),
