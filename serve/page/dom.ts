@@ -24,8 +24,8 @@ export function makeImage(url: string, alt = ""): HTMLImageElement {
   const image = document.createElement("img");
   image.src = url;
   image.alt = alt;
-  // A file that is no image leaves a plain square.
-  image.addEventListener("error", () => image.removeAttribute("src"), { once: true });
+  // A file that is no image leaves its place empty.
+  image.addEventListener("error", () => image.style.setProperty("visibility", "hidden"));
   return image;
 }
 

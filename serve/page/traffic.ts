@@ -71,8 +71,8 @@ function draw(): void {
     requests === 0 ? "–" : milliseconds(change(name) / requests / 1e6);
   const rates = samples.slice(1).map((sample, index) => rateOf(samples[index]!, sample));
   const figures = {
-    "Images per second": (rates.at(-1) ?? 0).toFixed(1),
-    "Mean queue time": mean("queueNs"),
+    "Images a second": (rates.at(-1) ?? 0).toFixed(1),
+    "Mean queue": mean("queueNs"),
     "Mean run": mean("runNs"),
     "Images of a run": change("runs") === 0 ? "–" : (change("images") / change("runs")).toFixed(1),
     Requests: String(requests),
