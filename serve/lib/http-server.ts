@@ -42,7 +42,8 @@ export class HttpServer {
 
   constructor(listener: RequestListener, { tls, maxConnections, requestMs }: HttpServerSettings) {
     const options: ServerOptions = {
-      headersTimeout: headersMs,
+      // Node refuses a time for headers above that of the whole request.
+      headersTimeout: Math.min(headersMs, requestMs),
       requestTimeout: requestMs,
       keepAliveTimeout: keepAliveMs,
       connectionsCheckingInterval: 1000,
