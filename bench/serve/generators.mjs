@@ -30,7 +30,9 @@ async function wrk({ url, headers, body }, connections, seconds, scratch) {
   const fields = Object.entries(headers).map(([name, value]) => `[${lua(name)}]=${lua(value)}`);
   writeFileSync(file, `return { body = ${lua(body)}, headers = { ${fields.join(", ")} } }`);
   const args = ["-t1", `-c${connections}`, `-d${seconds}s`, "--timeout", "60s", "-s", script];
-  const { stdout } = await run("wrk", [...args, url, "--", file]);
+  const { stdout } = await run("wrk", [...args, url], {
+    env: { ...process.env, WRK_REQUEST: file },
+  });
   const { failed, ...figures } = JSON.parse(stdout.slice(stdout.lastIndexOf("\n{")));
   if (failed > 0 || figures.images === 0)
     throw new Error(`${url}: ${failed} of ${figures.images} requests failed`);

@@ -1,12 +1,11 @@
--- A request for wrk: URL, headers and body are in a file of Lua, whose name is the argument. It prints the figures as JSON.
-function init(args)
-  local request = dofile(args[1])
+-- A request for wrk: URL, headers and body are in a file of Lua, which the environment variable WRK_REQUEST names. It prints the figures as JSON.
+function init()
+  local request = dofile(assert(os.getenv("WRK_REQUEST")))
   wrk.method = "POST"
-  wrk.headers = request.headers
+  for name, value in pairs(request.headers) do wrk.headers[name] = value end
   local file = assert(io.open(request.body, "rb"))
   wrk.body = file:read("*a")
   file:close()
-  wrk.init({})
 end
 
 function done(summary, latency)
