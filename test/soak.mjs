@@ -19,6 +19,7 @@ import {
   Vgg,
   writeSafetensors,
 } from "../dist/index.js";
+import { assess, describe, lines } from "./support/soak-report.mjs";
 
 const options = { device: "cpu", imageSize: 32, numClasses: 10 };
 const batches = [1, 2, 3, 8, 5, 1];
@@ -186,7 +187,7 @@ async function run(minutes, scratch, log) {
     if (round % 10 === 0) log(describe(samples.at(-1)));
   }
   await model.dispose();
-  const report = assess(samples, loopDelay, failures);
+  const report = assess(samples, delaysOf(loopDelay), bounds, failures);
   const { maxQueuedBytes: _, ...memory } = device.memoryStats();
   if (Object.values(memory).some((bytes) => bytes !== 0))
     failures.push(`memory of the device is in use at the end: ${JSON.stringify(memory)}`);
@@ -208,66 +209,10 @@ async function measure(start) {
   };
 }
 
-function describe({ seconds, rssMB, fileDescriptors, threads }) {
-  return `${seconds.toFixed(0)} s: ${rssMB.toFixed(0)} MB, ${fileDescriptors} file descriptors, ${threads} threads`;
-}
-
-/** Fits y over x by least squares. Returns the slope and its standard error. */
-function leastSquares(points) {
-  const n = points.length;
-  const mean = (of) => points.reduce((sum, point) => sum + of(point), 0) / n;
-  const x = mean(([x]) => x);
-  const y = mean(([, y]) => y);
-  const spread = mean((point) => (point[0] - x) ** 2);
-  const slope = mean((point) => (point[0] - x) * (point[1] - y)) / spread;
-  const rest = mean((point) => (point[1] - y - slope * (point[0] - x)) ** 2);
-  return { slope, error: Math.sqrt(rest / spread / (n - 2)) };
-}
-
-/** Returns the figures after the warm-up, which is a quarter of the rounds, and records those that exceed their bounds. */
-function assess(all, loopDelay, failures) {
-  const warmup = Math.max(2, Math.floor(all.length / 4));
-  const samples = all.slice(warmup);
-  if (samples.length < 5) {
-    failures.push(`Expected at least 7 rounds but there were ${all.length}: give it more minutes`);
-    return { rounds: all.length };
-  }
-  const { slope, error } = leastSquares(
-    samples.map(({ seconds, rssMB }) => [seconds / 3600, rssMB]),
-  );
-  const first = samples[0];
-  const last = samples.at(-1);
-  // An idle thread of a pool may be gone for a while, so the warm-up's maximum counts.
-  const most = (key) => Math.max(...all.slice(0, warmup + 1).map((sample) => sample[key]));
-  const figures = {
-    rssMB: last.rssMB,
-    growthMBPerHour: slope,
-    growthErrorMBPerHour: error,
-    loopDelayP50Ms: loopDelay.percentile(50) / 1e6,
-    loopDelayP99Ms: loopDelay.percentile(99) / 1e6,
-    loopDelayMaxMs: loopDelay.max / 1e6,
-    fileDescriptors: last.fileDescriptors - most("fileDescriptors"),
-    threads: last.threads - most("threads"),
+function delaysOf(histogram) {
+  return {
+    loopDelayP50Ms: histogram.percentile(50) / 1e6,
+    loopDelayP99Ms: histogram.percentile(99) / 1e6,
+    loopDelayMaxMs: histogram.max / 1e6,
   };
-  const hours = (last.seconds - first.seconds) / 3600;
-  const { growthMB, ...others } = bounds;
-  const limits = { ...others, growthMBPerHour: Math.max(bounds.growthMBPerHour, growthMB / hours) };
-  const compared = { ...figures, growthMBPerHour: slope - 2 * error };
-  for (const [name, limit] of Object.entries(limits))
-    if (compared[name] > limit)
-      failures.push(`${name}: ${compared[name].toFixed(1)} is above ${limit.toFixed(1)}`);
-  return { rounds: all.length, ...figures, last };
-}
-
-function lines({ minutes, rounds, counts, memory, last, failures, ...figures }) {
-  const numbers = Object.entries(figures).map(([name, value]) => `${name} ${value.toFixed(1)}`);
-  return [
-    `${minutes} minutes, ${rounds} rounds: ${Object.entries(counts)
-      .map(([name, number]) => `${number} ${name}`)
-      .join(", ")}`,
-    ...(last === undefined ? [] : [describe(last)]),
-    numbers.join(", "),
-    `on the device at the end: ${JSON.stringify(memory)}`,
-    ...failures.map((failure) => `FAILED: ${failure}`),
-  ];
 }

@@ -5,7 +5,7 @@ import { connect } from "node:http2";
 import { buffer } from "node:stream/consumers";
 import { relativeError } from "../statistics.mjs";
 
-/** The greatest relative errors. The Express server decodes and scales pictures with sharp, ours as torchvision does. */
+/** The greatest relative errors. The Express server decodes and scales images with sharp, ours as torchvision does. */
 const bounds = { pixels: 1e-4, input: 5e-4, jpeg: 2e-2 };
 
 async function ask({ generator, url, headers, body, parse }) {

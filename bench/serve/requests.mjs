@@ -27,11 +27,11 @@ export const kinds = {
 export async function writeBodies(folder, images) {
   const input = readFileSync(images).subarray(0, 4 * 3 * side * side);
   const noise = { type: "gaussian", mean: 120, sigma: 50 };
-  const picture = async (width, height) =>
+  const makeImage = async (width, height) =>
     sharp({ create: { width, height, channels: 3, background: "black", noise } })
       .png()
       .toBuffer();
-  const coarse = await picture(32, 24);
+  const coarse = await makeImage(32, 24);
   const pixels = await sharp(coarse).resize(side, side, { fit: "fill" }).raw().toBuffer();
   const jpeg = await sharp(coarse).resize(640, 480, { fit: "fill" }).jpeg().toBuffer();
   for (const [name, bytes] of Object.entries({ input, pixels, jpeg }))
