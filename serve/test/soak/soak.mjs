@@ -14,7 +14,7 @@ import { makeLoad } from "./load.mjs";
 
 const side = 32;
 const limits = { bodyBytes: 2 ** 20, imagesPerRequest: 16 };
-/** As those of the library's soak, which docs/reliability.md explains. */
+/** The bounds of the library's soak, which docs/reliability.md explains. */
 const bounds = {
   growthMBPerHour: 60,
   growthMB: 24,
