@@ -59,7 +59,18 @@ export async function pythonUnderWay(name: string, call: string, given: object) 
 
 /** Runs a program to its end. @returns its standard output @throws what it wrote on standard error, if it fails */
 export async function run(command: string, ...args: string[]): Promise<string> {
-  const { stdout } = await promisify(execFile)(command, args, { maxBuffer: 2 ** 28 });
+  return runIn(".", {}, command, ...args);
+}
+
+/** Runs a program in a folder. `env` is added to the environment. */
+export async function runIn(
+  cwd: string,
+  env: NodeJS.ProcessEnv,
+  command: string,
+  ...args: string[]
+): Promise<string> {
+  const options = { cwd, env: { ...process.env, ...env }, maxBuffer: 2 ** 28 };
+  const { stdout } = await promisify(execFile)(command, args, options);
   return stdout;
 }
 
