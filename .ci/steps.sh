@@ -129,6 +129,11 @@ platforms() {
   npm run build:prebuilt "${others[@]}" && npm run test:prebuilt linux-x64-gnu "${others[@]}"
 }
 
+# The tools of the clients' tests must be there.
+clients() {
+  debian curl curl && debian go golang-go && npm run clients:fetch && VGG_REQUIRE_TOOLS=1 npm run test:clients
+}
+
 recipes() {
   npm run recipes:fetch && npm run test:recipes
 }
@@ -138,10 +143,6 @@ serve_tools() {
   debian chromium chromium && debian redis-server redis-server && debian nats-server nats-server && debian go golang-go &&
     npm run build && npm run deploy:fetch || return
   VGG_REQUIRE_TOOLS=1 npx vitest run serve/test/page serve/test/worker serve/test/deploy
-}
-
-clients() {
-  debian go golang-go && npm run clients:fetch && VGG_REQUIRE_TOOLS=1 npm run test:clients
 }
 
 # Runs the archive for GPU servers as far as the fake libraries allow: without npm, network or a node in PATH.
