@@ -9,7 +9,7 @@ const files = [
   ...["device/refusals", "device/vgg", "library/builder", "library/checkpoint"],
   ...["library/checkpoint-pickle", "library/checkpoint/beside", "library/checkpoint/labels"],
   ...["library/safetensors", "library/topology"],
-  ...["addon/preprocessing", "device/preprocessing", "library/preprocessing/stated"],
+  ...["device/preprocessing", "library/preprocessing/stated"],
   ...["library/weights/label-file", "device/batching", "device/batching-refusals"],
 ];
 

@@ -1,11 +1,20 @@
 // Images in objects: Blobs, Files, Requests, Responses and pixels, of Node or of packages; and strings that are no path.
 import { File } from "node:buffer";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { Readable } from "node:stream";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
 import { type ImageSource, preprocess } from "../../lib/index.ts";
-import { cropOf, drawing, expectCode, expectSame, failure, photo } from "../support/images.ts";
+import {
+  cropOf,
+  drawing,
+  expectCode,
+  expectSame,
+  failure,
+  photo,
+  scratch,
+} from "../support/images.ts";
 
 /** Expects the pixels of `photo`. */
 const expectPhoto = async (source: ImageSource) =>
@@ -221,5 +230,39 @@ describe("a string that is no path", () => {
     expect(url.message.length).toBeLessThan(300);
     const scheme = await failure(preprocess(`ftp://${"a".repeat(5000)}`));
     expect(scheme.message.length).toBeLessThan(300);
+  });
+});
+
+describe("an array of images", () => {
+  it("says which image of an array it is, unless that has a name of its own", async () => {
+    const text = Buffer.from("not an image");
+    const path = join(scratch, "text.jpg");
+    writeFileSync(path, text);
+    const stream = () => new Response(text).body as never;
+    const cases: [ImageSource, string][] = [
+      [text, "source[1], a buffer of 12 bytes: "],
+      [new Uint8Array(text).buffer, "source[1], a buffer of 12 bytes: "],
+      [
+        `data:text/plain;base64,${text.toString("base64")}`,
+        "source[1], a data URL of 39 characters: ",
+      ],
+      [stream(), "source[1], a stream: "],
+      [Readable.from([text]), "source[1], a stream: "],
+      [new Blob([text]), "source[1], a Blob of 12 bytes: "],
+      [new File([text], "a.jpg"), 'source[1], the file "a.jpg": '],
+      [new Response(text), "source[1], a Response: "],
+      [path, `${path}: `],
+    ];
+    for (const [source, start] of cases) {
+      const error: Error = await preprocess([drawing, source]).then(
+        () => expect.fail(),
+        (thrown) => thrown,
+      );
+      expect(error.message.slice(0, start.length)).toBe(start);
+    }
+    const pixels = { data: new Uint8Array(27), width: 3, height: 3, channels: 3 } as const;
+    const refused = preprocess([{ ...pixels }, pixels], { maxPixels: 8 });
+    await expectCode(refused, "IMAGE_TOO_LARGE", /^source\[0\], an image of 3 × 3 pixels: /);
+    await expectCode(preprocess([text]), "IMAGE_FORMAT", /^a buffer of 12 bytes: /);
   });
 });

@@ -1,10 +1,9 @@
 // Files that are no images, images of unsupported kinds and damaged images: a class and a code for each.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Readable } from "node:stream";
 import { pathToFileURL } from "node:url";
 import { describe, expect, it } from "vitest";
-import { type ImageSource, preprocess } from "../../lib/index.ts";
+import { preprocess } from "../../lib/index.ts";
 
 import {
   drawing,
@@ -136,38 +135,6 @@ describe("what is not an image", () => {
     ["a PNG that claims 65500²", hugePng, "IMAGE_TOO_LARGE", /65500 × 65500/],
   ])("refuses %s", async (_, bytes, code, message) => {
     await expectCode(preprocess(bytes), code, message);
-  });
-
-  it("says which image of an array it is, unless that has a name of its own", async () => {
-    const text = Buffer.from("not an image");
-    const path = join(folder, "text.jpg");
-    writeFileSync(path, text);
-    const stream = () => new Response(text).body as never;
-    const cases: [ImageSource, string][] = [
-      [text, "source[1], a buffer of 12 bytes: "],
-      [new Uint8Array(text).buffer, "source[1], a buffer of 12 bytes: "],
-      [
-        `data:text/plain;base64,${text.toString("base64")}`,
-        "source[1], a data URL of 39 characters: ",
-      ],
-      [stream(), "source[1], a stream: "],
-      [Readable.from([text]), "source[1], a stream: "],
-      [new Blob([text]), "source[1], a Blob of 12 bytes: "],
-      [new File([text], "a.jpg"), 'source[1], the file "a.jpg": '],
-      [new Response(text), "source[1], a Response: "],
-      [path, `${path}: `],
-    ];
-    for (const [source, start] of cases) {
-      const error: Error = await preprocess([drawing, source]).then(
-        () => expect.fail(),
-        (thrown) => thrown,
-      );
-      expect(error.message.slice(0, start.length)).toBe(start);
-    }
-    const pixels = { data: new Uint8Array(27), width: 3, height: 3, channels: 3 } as const;
-    const refused = preprocess([{ ...pixels }, pixels], { maxPixels: 8 });
-    await expectCode(refused, "IMAGE_TOO_LARGE", /^source\[0\], an image of 3 × 3 pixels: /);
-    await expectCode(preprocess([text]), "IMAGE_FORMAT", /^a buffer of 12 bytes: /);
   });
 
   it("refuses half an AVIF", async () => {
