@@ -135,12 +135,12 @@ clients() {
 }
 
 recipes() {
-  npm run recipes:fetch && npm run test:recipes
+  debian nats-server nats-server && npm run recipes:fetch && VGG_REQUIRE_TOOLS=1 npm run test:recipes
 }
 
 # Runs the tests of the server that `test` skips where their tools are absent.
 serve_tools() {
-  debian chromium chromium && debian redis-server redis-server && debian nats-server nats-server && debian go golang-go &&
+  debian chromium chromium && debian redis-server redis-server && debian go golang-go &&
     npm run build && npm run deploy:fetch || return
   VGG_REQUIRE_TOOLS=1 npx vitest run serve/test/page serve/test/worker serve/test/deploy
 }
