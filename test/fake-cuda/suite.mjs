@@ -9,7 +9,10 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const cache = mkdtempSync(join(tmpdir(), "vgg-cache-"));
 // What has no part in the GPU runs on the CPU only.
 const others = ["load-refusals", "load-progress"];
-const all = ["test/device/", ...others.flatMap((name) => ["--exclude", `test/device/${name}.test.ts`])];
+const all = [
+  "test/device/",
+  ...others.flatMap((name) => ["--exclude", `test/device/${name}.test.ts`]),
+];
 const chosen = process.argv.length > 2 ? process.argv.slice(2) : all;
 const { status } = spawnSync(
   process.execPath,
