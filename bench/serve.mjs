@@ -95,14 +95,13 @@ function print(kind, connections, rows) {
   }
 }
 
-/** Adds kinds to a file of results, so that they may be measured in several runs. */
-function write(path, kinds) {
-  const before = existsSync(path) ? JSON.parse(readFileSync(path, "utf8")).kinds : {};
+/** Adds to a file of results, so that kinds and connections may be measured in several runs. */
+function write(path, measured) {
+  const kinds = existsSync(path) ? JSON.parse(readFileSync(path, "utf8")).kinds : {};
+  for (const [kind, { errors, connections }] of Object.entries(measured))
+    kinds[kind] = { errors, connections: { ...kinds[kind]?.connections, ...connections } };
   const report = { machine: describeMachine(), threads, rounds, seconds };
-  writeFileSync(
-    path,
-    `${JSON.stringify({ ...report, kinds: { ...before, ...kinds } }, null, 2)}\n`,
-  );
+  writeFileSync(path, `${JSON.stringify({ ...report, kinds }, null, 2)}\n`);
 }
 
 const missing = await missingGenerators();

@@ -13,6 +13,12 @@ const session = await ort.InferenceSession.create(model, {
   graphOptimizationLevel: "all",
 });
 
+/** Returns where the crop begins. As torchvision, it rounds halves to even numbers: 58.5 to 58. */
+function marginOf(length) {
+  const rest = length - side;
+  return rest % 2 === 0 ? rest / 2 : 2 * Math.round(rest / 4);
+}
+
 /** Pixels (224, 224, 3) → the network's input (1, 3, 224, 224). */
 function normalise(pixels) {
   const plane = side * side;
@@ -59,14 +65,16 @@ app.post("/jpeg", body, async (request, response) => {
     .raw()
     .toBuffer({ resolveWithObject: true });
   const { width, height } = pixels.info;
-  const left = Math.round((width - side) / 2);
-  const top = Math.round((height - side) / 2);
+  const [left, top] = [marginOf(width), marginOf(height)];
   const rows = Array.from({ length: side }, (_, row) => {
     const start = 3 * ((top + row) * width + left);
     return pixels.data.subarray(start, start + 3 * side);
   });
   const probabilities = softmax(await logitsOf(normalise(Buffer.concat(rows))));
   const best = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
-  response.json(best.slice(0, 5).map((index) => ({ index, probability: probabilities[index] })));
+  const count = Number(request.query.top ?? 5);
+  response.json(
+    best.slice(0, count).map((index) => ({ index, probability: probabilities[index] })),
+  );
 });
 const server = app.listen(0, "127.0.0.1", () => console.log(JSON.stringify(server.address())));

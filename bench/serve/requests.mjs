@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import sharp from "sharp";
+import { Tensor } from "../../dist/index.js";
 import {
   ModelInferRequestSchema,
   ModelInferResponseSchema,
@@ -26,14 +27,13 @@ export const kinds = {
 /** Writes the bytes of one image in each form: `input` comes from the benchmark's images, float32. */
 export async function writeBodies(folder, images) {
   const input = readFileSync(images).subarray(0, 4 * 3 * side * side);
-  const noise = { type: "gaussian", mean: 120, sigma: 50 };
-  const makeImage = async (width, height) =>
-    sharp({ create: { width, height, channels: 3, background: "black", noise } })
-      .png()
-      .toBuffer();
-  const coarse = await makeImage(32, 24);
-  const pixels = await sharp(coarse).resize(side, side, { fit: "fill" }).raw().toBuffer();
-  const jpeg = await sharp(coarse).resize(640, 480, { fit: "fill" }).jpeg().toBuffer();
+  const raw = { width: 32, height: 24, channels: 3 };
+  const coarse = Uint8Array.from(Tensor.randn([24 * 32 * 3], 1).data, (value) =>
+    Math.max(0, Math.min(255, 120 + 50 * value)),
+  );
+  const scale = (width, height) => sharp(coarse, { raw }).resize(width, height, { fit: "fill" });
+  const pixels = await scale(side, side).raw().toBuffer();
+  const jpeg = await scale(640, 480).jpeg().toBuffer();
   for (const [name, bytes] of Object.entries({ input, pixels, jpeg }))
     writeFileSync(join(folder, name), bytes);
   for (const name of ["input", "pixels"]) {
@@ -71,7 +71,7 @@ function framed(message) {
 
 const floatsOf = (bytes) => [...new Float32Array(Uint8Array.from(bytes).buffer)];
 
-/** How vgg serve is asked over REST. `parse` takes the answer's bytes and headers. */
+/** How vgg serve is asked over REST. `parse` takes the answer's bytes and headers; `all` in the address asks for all classes. */
 export function restRequest(kind, { http }, folder) {
   if (kind === "jpeg")
     return {
@@ -79,6 +79,7 @@ export function restRequest(kind, { http }, folder) {
       url: `http://${http}/classify`,
       headers: { "Content-Type": "image/jpeg" },
       body: join(folder, "jpeg"),
+      all: "?top=1000",
       parse: (bytes) => JSON.parse(bytes.toString()),
     };
   const size = readFileSync(join(folder, kind)).length;
@@ -117,6 +118,7 @@ export function expressRequest(kind, { port }, folder) {
     url: `http://127.0.0.1:${port}/${kind}`,
     headers: { "Content-Type": "application/octet-stream" },
     body: join(folder, kind),
+    ...(kind === "jpeg" && { all: "?top=1000" }),
     parse: kind === "jpeg" ? (bytes) => JSON.parse(bytes.toString()) : floatsOf,
   };
 }

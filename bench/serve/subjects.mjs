@@ -31,7 +31,9 @@ async function stop(child) {
 export async function startServe({ weights, threads, folder }) {
   const config = join(folder, "serve.json");
   const [http, grpc, metrics] = [{ port: 0 }, { port: 0 }, { port: 0 }];
-  const models = { vgg11: { weights, devices: ["cpu"], threads } };
+  // All connections come from one address. The usual queue of 64 images would leave room to other clients and refuse 12 of them.
+  const batching = { maxQueueSize: 256 };
+  const models = { vgg11: { weights, devices: ["cpu"], threads, batching } };
   // The log has its line for each request, as usual.
   const rest = { log: { file: "/dev/null" }, drainMs: 0 };
   writeFileSync(config, JSON.stringify({ models, http, grpc, metrics, ...rest }));
