@@ -17,7 +17,7 @@ it.runIf(process.env.VGG_REQUIRE_TOOLS === "1")("has nats-server", () => {
   expect(hasServer).toBe(true);
 });
 
-/** What this test uses of the packages, which are those of the project. */
+/** What this test uses of the packages, which the project has. */
 interface Nats {
   readonly connect: (options: object) => Promise<{ close(): Promise<void> }>;
   readonly headers: () => { set(name: string, value: string): void };
