@@ -21,6 +21,8 @@ export const file = {
   execArgv: ["--expose-gc"],
   testTimeout: 240_000,
   hookTimeout: 240_000,
+  // A machine that is busy may need more than the usual second.
+  expect: { poll: { timeout: 20_000 } },
 };
 
 /** The folders of test/, by what their tests need (docs/ci.md): `vitest run --project library`. */

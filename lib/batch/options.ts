@@ -47,7 +47,7 @@ export interface QueueOptions {
   /**
    * Who calls, such as a user's name. Clients of one priority get equal shares of the device, and a client that has a
    * name cannot fill the queue: its calls reject with QUEUE_FULL when it would have more than four times the room that
-   * is left. Default "".
+   * is left after it. Default "".
    */
   client?: string | undefined;
   /** Called for each run that the call has taken part in, before the call resolves. What it throws rejects the call. */

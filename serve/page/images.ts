@@ -12,7 +12,7 @@ export interface Times {
 export interface Label {
   readonly index: number;
   readonly label: string;
-  /** 0 … 1; null is no number. */
+  /** 0 … 1; null: not a number. */
   readonly probability: number | null;
 }
 

@@ -23,13 +23,20 @@ export function listenToLayers(): void {
 export async function useLayersOf(name: string): Promise<void> {
   model = name;
   const before = layer.value;
-  const layers = await layersOf(name).catch(() => []);
+  layer.disabled = true;
+  let problem = "";
+  const layers = await layersOf(name).catch((error: unknown) => {
+    problem = sentenceOf(error);
+    return [];
+  });
   if (model !== name) return;
+  layer.disabled = false;
   layer.replaceChildren(
     ...layers.map(({ name, shape }) => new Option(`${name} (${shape.join(" × ")})`, name)),
   );
   if (layers.some(({ name }) => name === before)) layer.value = before;
   clear();
+  text.textContent = problem;
 }
 
 /** Takes another image, whose channels are drawn when they are asked for. */
@@ -50,7 +57,7 @@ function clear(): void {
 }
 
 async function show(): Promise<void> {
-  if (image === undefined) return;
+  if (image === undefined || layer.disabled || layer.value === "") return;
   clear();
   const controller = new AbortController();
   running = controller;
@@ -62,7 +69,7 @@ async function show(): Promise<void> {
     if (controller.signal.aborted) return;
     drawing.src = URL.createObjectURL(png);
     drawing.hidden = false;
-    text.textContent = `${sizesOf(shape, Number(channels.value))}, each from its least value (black) to its greatest (white).`;
+    text.textContent = sizesOf(shape, Number(channels.value));
     drawing.alt = `Channels of ${name} for ${image.name}`;
   } catch (error) {
     if (!controller.signal.aborted) text.textContent = sentenceOf(error);
@@ -70,7 +77,8 @@ async function show(): Promise<void> {
 }
 
 function sizesOf([count, height, width]: readonly number[], most: number): string {
-  if (height === undefined) return `${count} values, row by row`;
+  if (height === undefined)
+    return `${count} values, row by row, from the least (black) to the greatest (white).`;
   const part = count! > most ? `The first ${most} of ${count}` : `${count}`;
-  return `${part} channels of ${width} × ${height}`;
+  return `${part} channels of ${width} × ${height}, each from its least value (black) to its greatest (white).`;
 }

@@ -88,7 +88,7 @@ async function load<Package>(entry: string): Promise<Package | undefined> {
 /** Whether the package itself is absent. Without one of its dependencies it is broken, which is another error. */
 function isAbsent(error: unknown): boolean {
   if (!(error instanceof Error) || !("code" in error)) return false;
-  const codes = ["ERR_MODULE_NOT_FOUND", "MODULE_NOT_FOUND"];
+  const codes = ["ERR_MODULE_NOT_FOUND", "MODULE_NOT_FOUND", "ERR_PACKAGE_PATH_NOT_EXPORTED"];
   const entries = [name, `${name}/worker`].map((entry) => `'${entry}'`);
   return (
     codes.includes(String(error.code)) && entries.some((entry) => error.message.includes(entry))

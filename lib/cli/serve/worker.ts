@@ -93,6 +93,10 @@ async function work(flags: WorkerFlags): Promise<void> {
 }
 
 function optionsOf(flags: WorkerFlags): object {
+  if (flags.host !== undefined && flags.metricsPort === undefined)
+    throw new RangeError(
+      "Expected --metrics-port beside --host, which is where metrics are served",
+    );
   const { weights, arch, device, precision, labels, maxBatchSize, metricsPort, host } = flags;
   const { redis, queue, top, attempts, lockMs, shutdownMs } = flags;
   return {

@@ -9,7 +9,7 @@ import type {
   RequestTerms,
 } from "../protocol/types.js";
 import type { Limits } from "../settings/check.js";
-import { type CallTerms, classify, embed, forward, normalise } from "./calls.js";
+import { type CallTerms, classify, embed } from "./calls.js";
 import { compute } from "./compute.js";
 import { Deadline } from "./deadline.js";
 import type { Loaded } from "./entry.js";
@@ -147,9 +147,9 @@ export class InferenceEngine implements Engine {
         if (shape === undefined) throw unknownLayer(layer, shapes);
         this.#checkBytes(4 * shape.reduce((a, b) => a * b, 1));
         const call = async (vgg: Vgg, terms: CallTerms): Promise<LayerValues> => {
-          const input = await normalise(images, { ...vgg.preprocessing }, terms);
-          const results = await forward(vgg, input, [layer], terms);
-          return { shape, data: results[layer]!.data as Float32Array };
+          // An embedding that is not pooled has all values, and its image waits in the queue before it is decoded.
+          const { data } = await embed(vgg, images, { layer, preprocess: {} }, terms);
+          return { shape, data: data as Float32Array };
         };
         return { images: 1, call };
       },

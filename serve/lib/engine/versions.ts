@@ -16,7 +16,7 @@ const isVersion = (name: string) => /^[1-9]\d{0,17}$/.test(name);
 /**
  * Finds the versions that are to be served, the greatest number first. A file, or a folder with one file, is version 1.
  * A folder of numbered folders, as Triton's repositories have them, has a version for each.
- * @throws {Error} with one sentence: nothing is there, or more than one file where one is expected
+ * @throws {RangeError} with one sentence: nothing is there, or more than one file where one is expected
  */
 export async function findVersions(model: ModelOptions): Promise<readonly VersionFile[]> {
   const { weights, versions: wanted = "latest" } = model;
@@ -27,14 +27,16 @@ export async function findVersions(model: ModelOptions): Promise<readonly Versio
     const found = all.find((one) => one.version === version);
     if (found !== undefined) return found;
     const there = all.map((one) => one.version).join(", ");
-    throw new Error(`Expected version ${version} in ${weights} but it has ${there}`);
+    throw new RangeError(`Expected version ${version} in ${weights} but it has ${there}`);
   });
 }
 
 async function versionsIn(weights: string): Promise<VersionFile[]> {
   if (isPublished(weights)) return [{ version: "1", weights }];
   const status = await stat(weights).catch(({ code }: NodeJS.ErrnoException) => {
-    throw new Error(`Expected a file or folder of weights but reading ${weights} gives ${code}`);
+    throw new RangeError(
+      `Expected a file or folder of weights but reading ${weights} gives ${code}`,
+    );
   });
   if (!status.isDirectory()) return [{ version: "1", weights }];
   const entries = await readdir(weights, { withFileTypes: true });
@@ -53,7 +55,7 @@ async function onlyFile(folder: string): Promise<string> {
   const files = (await readdir(folder)).filter(isWeights);
   if (files.length === 1) return join(folder, files[0]!);
   const found = files.length === 0 ? "none" : files.sort().join(", ");
-  throw new Error(
+  throw new RangeError(
     `Expected one file of weights (.safetensors, .pth, .pt, .bin) in ${folder} but found ${found}`,
   );
 }

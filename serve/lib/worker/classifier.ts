@@ -7,11 +7,11 @@ import { Places } from "./places.js";
 import type { ImageResult } from "./results.js";
 import type { Sources } from "./sources.js";
 
-/** Codes of the library that may pass. */
+/** Codes of failures that may be temporary. */
 const temporary = ["IMAGE_TIMEOUT", "OUT_OF_MEMORY", "TIMED_OUT"];
 
 /** Codes that say that the model cannot go on. */
-const fatal = ["DEVICE_LOST", "DISPOSED", "ADDON_MISSING", "INTERNAL"];
+const fatal = ["DEVICE_LOST", "DISPOSED", "ADDON_MISSING"];
 
 /** Files and downloads at one time. */
 const readers = 8;
@@ -30,6 +30,12 @@ export interface ClassifierSettings {
 
 /** Whether the worker, rather than the image, is the reason. */
 export const isFatal = (error: unknown) => error instanceof VggError && fatal.includes(error.code);
+
+/** Waits. @throws the reason of `signal` */
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await sleep(ms, undefined, { signal }).catch(() => {});
+  signal.throwIfAborted();
+}
 
 export class Classifier {
   readonly #vgg: Vgg;
@@ -62,7 +68,7 @@ export class Classifier {
         const { code, message, isTemporary } = outcome as Refusal;
         if (!isTemporary || attempt >= this.#settings.attempts)
           return { error: { code, message }, attempts: attempt };
-        await sleep(Math.min(firstPauseMs * 2 ** (attempt - 1), maxPauseMs), undefined, { signal });
+        await pause(Math.min(firstPauseMs * 2 ** (attempt - 1), maxPauseMs), signal);
       }
     } finally {
       release();
@@ -101,9 +107,9 @@ export class Classifier {
           onTiming: ({ batchSize }) => this.#counts.run(batchSize),
         });
       } catch (error) {
-        // Nothing is wrong with the image: its turn comes when others have run.
+        // Nothing is wrong with the image: it can run after others.
         if (!(error instanceof VggError) || error.code !== "QUEUE_FULL") throw error;
-        await sleep(Math.min(Math.max(error.retryAfterMs ?? 0, 10), 1000), undefined, { signal });
+        await pause(Math.min(Math.max(error.retryAfterMs ?? 0, 10), 1000), signal);
       }
   }
 }

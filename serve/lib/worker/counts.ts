@@ -11,7 +11,7 @@ export interface WorkerCounts {
   readonly skippedImages: number;
   /** Jobs whose images all have results. */
   readonly jobs: number;
-  /** Jobs that were no jobs. */
+  /** Jobs with invalid data. */
   readonly failedJobs: number;
   /** Jobs that went back to the queue, or to another worker. */
   readonly releasedJobs: number;

@@ -52,6 +52,8 @@ export function checkJob(data: unknown, maxImages: number): readonly JobImage[] 
     const { key } = given;
     if (typeof key !== "string" || key === "" || key.length > 512)
       throw invalid("1 to 512 characters", `${name}.key`, key);
+    // Redis would have the same key for all of these.
+    if (/\p{Surrogate}/u.test(key)) throw invalid("well-formed Unicode", `${name}.key`, key);
     if (keys.has(key)) throw invalid("another key for each image", `${name}.key`, key);
     keys.add(key);
     const present = forms.filter((form) => given[form] !== undefined);

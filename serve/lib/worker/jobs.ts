@@ -42,7 +42,7 @@ export class Jobs {
   readonly #token = randomUUID();
   readonly #held = new Set<Held>();
   readonly #running = new Set<Promise<void>>();
-  readonly #renewal: NodeJS.Timeout;
+  #renewal: NodeJS.Timeout | undefined;
   #isEnding = false;
   #wake: () => void = () => {};
   #taking: Promise<void> = Promise.resolve();
@@ -63,12 +63,18 @@ export class Jobs {
     this.#hasRoom = hasRoom;
     this.#run = run;
     this.#onError = onError;
-    this.#renewal = setInterval(() => void this.#renew(), settings.lockMs / 3);
   }
 
   /** Begins to take jobs. */
   start(): void {
+    this.#renewal = setInterval(() => void this.#renew(), this.#settings.lockMs / 3);
     this.#taking = this.#take();
+  }
+
+  /** Takes no more jobs. Those that run go on. */
+  stop(): void {
+    this.#isEnding = true;
+    this.#wake();
   }
 
   /** Says that there may be room again. */
@@ -78,8 +84,7 @@ export class Jobs {
 
   /** Takes no more jobs, waits for those that run, and gives back what then remains. */
   async end(waitMs: number): Promise<void> {
-    this.#isEnding = true;
-    this.#wake();
+    this.stop();
     const settled = Promise.all(this.#running);
     const timeUp = new AbortController();
     await Promise.race([

@@ -1,5 +1,5 @@
 // Opens the images of jobs, as far as the operator allows it: paths in some folders, and URLs that begin as some do.
-import { constants, type FileHandle, open, realpath } from "node:fs/promises";
+import { constants, type FileHandle, open, realpath, stat } from "node:fs/promises";
 import { isAbsolute, normalize, sep } from "node:path";
 import { bytesOfDataUrl } from "../http/data-url.js";
 import { type JobImage, Refusal } from "./job.js";
@@ -31,7 +31,7 @@ export class Sources {
   readonly #urls: readonly URL[];
   readonly #limits: SourceLimits;
 
-  /** @throws {TypeError} a folder that is not there */
+  /** @throws {TypeError} a folder that is not there, or is none */
   static async open(
     folders: readonly string[],
     urls: readonly URL[],
@@ -41,6 +41,8 @@ export class Sources {
       const real = await realpath(folder).catch(({ code }: NodeJS.ErrnoException) => {
         throw new TypeError(`Expected a folder for allow.folders but ${folder} gives ${code}`);
       });
+      if (!(await stat(real)).isDirectory())
+        throw new TypeError(`Expected a folder for allow.folders but ${folder} is none`);
       const given = isAbsolute(folder) ? normalize(folder) : real;
       return { given: withSeparator(given), real: withSeparator(real) };
     });

@@ -1,6 +1,7 @@
 // The worker: takes jobs of images from BullMQ's queue, classifies them in shared runs, and writes results under their keys.
 import { setMaxListeners } from "node:events";
 import type { AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Job, Worker as Queue } from "bullmq";
 import type { Redis } from "ioredis";
 import { Replica } from "../engine/replica.js";
@@ -46,6 +47,7 @@ const kept = { count: 1000 };
  * @example
  * const worker = await startWorker({ model: { weights: "vgg11.safetensors" }, allow: { folders: ["/data/images"] } });
  * process.once("SIGTERM", () => worker.close());
+ * worker.failed.then(() => process.exit(1));
  */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const settings = checkWorkerOptions(options);
@@ -53,11 +55,15 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const sources = await Sources.open(settings.folders, settings.urls, settings);
   const ownLog: Log | undefined = settings.logger ? undefined : openLog(settings.log);
   const log: LogTarget = settings.logger ?? ownLog!;
-  const onError = (error: Error) => log.warn({ reason: error.message }, "Redis");
+  const onError = (error: Error) => log.warn({ reason: error.message }, "an error of Redis");
   // What was opened, the last one first.
   const opened: (() => unknown)[] = [() => ownLog?.close()];
   const undo = async () => {
-    for (const close of opened.splice(0).reverse()) await close();
+    // One that fails does not keep the others open.
+    for (const close of opened.splice(0).reverse())
+      await Promise.resolve(close()).catch((error: Error) =>
+        log.warn({ reason: error.message }, "a close has failed"),
+      );
   };
   try {
     const redis = await connect(packages, settings.redis, onError);
@@ -121,6 +127,17 @@ async function openMetrics(
   return address;
 }
 
+/** Redis did not take or give results. It is no failure of the job, which goes back to the queue. */
+class NotStored extends Error {}
+
+const stored = <Value>(call: Promise<Value>): Promise<Value> =>
+  call.catch((cause: Error) => {
+    throw new NotStored(cause.message, { cause });
+  });
+
+/** The wait before such a job goes back. */
+const pauseMs = 1000;
+
 /** The work on jobs. */
 class Work {
   readonly tally: Counts;
@@ -152,7 +169,7 @@ class Work {
       this.#fail = resolve;
     });
     const hasRoom = () => this.#images < places;
-    const onError = (error: Error) => log.warn({ reason: error.message }, "Redis");
+    const onError = (error: Error) => log.warn({ reason: error.message }, "an error of Redis");
     this.jobs = new Jobs(
       queue,
       settings,
@@ -197,35 +214,38 @@ class Work {
       this.jobs.wake();
     };
     try {
-      const present = await this.#results.present(images.map(({ key }) => key));
+      const present = await stored(this.#results.present(images.map(({ key }) => key)));
       tally.skipped = present.size;
       this.tally.image("skipped", present.size);
       finishImages(present.size);
       const one = async (image: JobImage) => {
         const result = await this.#classifier.run(image, either);
         either.throwIfAborted();
-        await this.#results.write(image.key, result);
+        await stored(this.#results.write(image.key, result));
         const isFailed = "error" in result;
         if (isFailed) tally.failed += 1;
         this.tally.image(isFailed ? "failed" : "done");
         finishImages(1);
       };
       const rest = images.filter(({ key }) => !present.has(key));
-      const settled = await Promise.allSettled(
+      await Promise.allSettled(
         rest.map((image) =>
           one(image).catch((error: unknown) => {
             stop.abort(error);
-            throw error;
           }),
         ),
       );
-      const failure = settled.find(({ status }) => status === "rejected");
-      if (failure !== undefined) throw (failure as PromiseRejectedResult).reason;
+      // The reason of the first failure in time. The others only follow it.
+      stop.signal.throwIfAborted();
       return { kind: "completed", value: tally };
     } catch (error) {
       if (!signal.aborted) {
         this.#log.error({ job: job.id, error }, "a job cannot go on");
-        if (isFatal(error)) this.#fail(error as Error);
+        if (isFatal(error)) {
+          this.jobs.stop();
+          this.#fail(error as Error);
+        } else if (error instanceof NotStored)
+          await sleep(pauseMs, undefined, { signal }).catch(() => {});
         else return { kind: "failed", error: error as Error };
       }
       return { kind: "released" };

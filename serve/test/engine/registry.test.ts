@@ -216,7 +216,7 @@ describe("a device that is lost", () => {
       throw loss;
     };
     await expect(classify()).rejects.toMatchObject({ status: 503 });
-    await expect.poll(() => health.ready()).toEqual({ ready: true });
+    await expect.poll(() => health.ready(), { timeout: 30_000 }).toEqual({ ready: true });
     await classify();
     expect(lost).toEqual([]);
   });

@@ -114,6 +114,10 @@ describe.runIf(hasRedis || isRequired)("the worker", () => {
       [{ images: images(0, 4) }, "Expected an array of 1 to 3 for images"],
       [{ images: [{ ...image, size: 1 }] }, 'for images[0] but received "size"'],
       [{ images: [{ data: image.data }] }, "Expected 1 to 512 characters for images[0].key"],
+      [
+        { images: [{ ...image, key: "a\ud800" }] },
+        "Expected well-formed Unicode for images[0].key",
+      ],
       [{ images: [image, image] }, "Expected another key for each image for images[1].key"],
       [{ images: [{ ...image, path: "/a" }] }, "Expected one of url, path and data for images[0]"],
       [{ images: [{ key: "a", data: 5 }] }, "Expected a text for images[0].data"],
@@ -327,6 +331,17 @@ describe.runIf(hasRedis || isRequired)("the worker", () => {
     await ended("restart", 10);
     expect((await server.results("restart:")).size).toBe(800);
     expect(await queue.getFailedCount()).toBe(0);
+  });
+
+  it("ends if it cannot listen, and its process too", async () => {
+    const taken = createServer().listen(0, "127.0.0.1");
+    await new Promise((resolve) => taken.once("listening", resolve));
+    const { port } = taken.address() as AddressInfo;
+    const timers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout");
+    const before = timers().length;
+    await expect(start("taken", { metrics: { port } })).rejects.toThrow("EADDRINUSE");
+    expect(timers().length).toBeLessThanOrEqual(before);
+    taken.close();
   });
 
   it("has metrics", async () => {

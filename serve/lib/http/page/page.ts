@@ -42,6 +42,7 @@ function answer(call: Call, { bytes, type, tag }: PageFile): Response {
     .header("if-none-match")
     ?.split(",")
     .map((one) => one.trim().replace(/^W\//, ""));
-  if (known?.includes(tag)) return new Response(null, { status: 304, headers });
+  if (known?.includes(tag) || known?.includes("*"))
+    return new Response(null, { status: 304, headers });
   return new Response(bytes, { headers: { ...headers, "Content-Type": type } });
 }
