@@ -130,7 +130,9 @@ export async function writeReport() {
   const folder = new URL("bench/results/", root);
   for (const made of [folder, new URL("docs/images/", root)])
     await mkdir(made, { recursive: true });
-  const files = (await readdir(folder)).filter((file) => file.endsWith(".json")).sort();
+  // bench/serve/table.mjs makes the table of the server.
+  const isOfNetworks = (file) => file.endsWith(".json") && !file.startsWith("serve-");
+  const files = (await readdir(folder)).filter(isOfNetworks).sort();
   const sections = [];
   for (const file of files) {
     const report = JSON.parse(await readFile(new URL(file, folder), "utf8"));

@@ -40,7 +40,7 @@ function requestsOf(kind, { serve, express }, folder) {
 }
 
 /** Runs each subject in turns. @returns for each the figures of all rounds */
-async function measure(kind, connections, { library, serve }, requests, folder) {
+async function measure(kind, connections, { library, serve, express }, requests, folder) {
   const turns = {
     library: (ms) => library.ask({ kind, callers: connections, ms }),
     ...Object.fromEntries(
@@ -56,6 +56,7 @@ async function measure(kind, connections, { library, serve }, requests, folder) 
     for (const name of round % 2 ? names.toReversed() : names) {
       const before = await serve.successes();
       const figures = await turns[name](1000 * seconds);
+      await express.settle();
       // What is under way at the end may be answered or not.
       if (name === "grpc" && (await serve.successes()) - before < figures.images)
         throw new Error("Calls of gRPC failed");

@@ -1,5 +1,6 @@
 // The server to compare with: Express and onnxruntime-node, as their guides show them, with sharp for images.
 // Usage: node express.mjs MODEL.onnx THREADS. It prints its port as JSON.
+import { setTimeout as delay } from "node:timers/promises";
 import express from "express";
 import * as ort from "onnxruntime-node";
 import sharp from "sharp";
@@ -30,11 +31,17 @@ function normalise(pixels) {
   return input;
 }
 
+let underWay = 0;
+
 async function logitsOf(input) {
-  const results = await session.run({
-    input: new ort.Tensor("float32", input, [1, 3, side, side]),
-  });
-  return results.logits.data;
+  underWay++;
+  try {
+    const image = new ort.Tensor("float32", input, [1, 3, side, side]);
+    const results = await session.run({ input: image });
+    return results.logits.data;
+  } finally {
+    underWay--;
+  }
 }
 
 function softmax(logits) {
@@ -48,6 +55,10 @@ const bytesOf = ({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byte
 
 const app = express();
 const body = express.raw({ type: () => true, limit: "64mb" });
+app.get("/idle", async (_, response) => {
+  while (underWay > 0) await delay(20);
+  response.end();
+});
 app.post("/input", body, async (request, response) => {
   const { buffer, byteOffset, byteLength } = request.body;
   const input = new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength));

@@ -55,7 +55,10 @@ export async function startExpress({ onnx, threads }) {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const [text] = await waitFor(child, child.stdout, /\{.*\}/);
-  return { port: JSON.parse(text).port, stop: () => stop(child) };
+  const { port } = JSON.parse(text);
+  /** Waits for the runs of clients that have left. Express goes on with them, and they would slow the next subject. */
+  const settle = () => fetch(`http://127.0.0.1:${port}/idle`);
+  return { port, settle, stop: () => stop(child) };
 }
 
 export async function startLibrary({ weights, threads, folder }) {
