@@ -94,7 +94,9 @@ export async function warmUp(
   for (const size of sizes) {
     signal.throwIfAborted();
     const images = Array.from({ length: size }, () => image);
-    for (const top of new Set([Math.min(5, numClasses), numClasses]))
-      await model.classify(images, { top, batchSize: size, signal });
+    const options = { batchSize: size, signal };
+    await model.classify(images, { ...options, top: Math.min(5, numClasses) });
+    // The server makes probabilities of all classes from the logits.
+    await model.embed(images, { ...options, layer: "classifier" });
   }
 }

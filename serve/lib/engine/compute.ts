@@ -8,7 +8,7 @@ import {
 } from "vgg-cudnn";
 import { decimal } from "../protocol/classification.js";
 import type { InputTensor, OutputTensor, RequestedOutput } from "../protocol/types.js";
-import { type CallTerms, classify, forward, normalise } from "./calls.js";
+import { type CallTerms, classify, embed, forward, normalise } from "./calls.js";
 import { imagesOf } from "./images.js";
 import { type CheckedOutputs, outputOf, softmax, type Values } from "./outputs.js";
 import { type CheckedInput, logits, probabilities } from "./tensors.js";
@@ -30,25 +30,43 @@ export async function compute(
   terms: CallTerms,
 ): Promise<OutputTensor[]> {
   const images = form === "tensor" ? undefined : sourcesOf(form, tensor, model);
-  const isPlain = requested.every(({ name }) => name === probabilities);
-  if (images !== undefined && isPlain) return [await classes(model, images, requested[0]!, terms)];
-  const normalised =
-    images === undefined
-      ? new Tensor(tensor.shape, tensor.data as Float32Array<ArrayBuffer>)
-      : await normalise(images.sources, { ...model.preprocessing, ...images.preprocess }, terms);
-  const needsLogits = requested.some(({ name }) => name === probabilities || name === logits);
-  const names = needsLogits ? [...layers, logitsLayer] : layers;
-  const results = await forward(model, normalised, names, terms);
+  if (images !== undefined && isOfBestClasses(requested))
+    return [await bestClasses(model, images, requested[0]!, terms)];
+  const results = await valuesOf(model, images ?? tensor, { requested, layers }, terms);
   return requested.map((output) => {
-    const last = () => results[logitsLayer] as Values;
+    const last = () => results[logitsLayer]!;
     const values =
       output.name === logits
         ? last()
         : output.name === probabilities
           ? softmax(last())
-          : (results[output.name] as Values);
+          : results[output.name]!;
     return outputOf(output, values, model.labels);
   });
+}
+
+/** Computes the logits and layers that outputs need, by the library's names. */
+async function valuesOf(
+  model: Vgg,
+  input: Images | InputTensor,
+  { requested, layers }: CheckedOutputs,
+  terms: CallTerms,
+): Promise<Readonly<Record<string, Values>>> {
+  const needsLogits = requested.some(({ name }) => name === probabilities || name === logits);
+  const names = needsLogits ? [...layers, logitsLayer] : layers;
+  if ("sources" in input) {
+    const { sources, preprocess } = input;
+    // The device normalises the pixels, and the images wait in the queue before they are decoded.
+    if (layers.length === 0) {
+      const options = { layer: logitsLayer, preprocess };
+      return { [logitsLayer]: (await embed(model, sources, options, terms)) as Values };
+    }
+    const preprocessing = { ...model.preprocessing, ...preprocess };
+    const images = await normalise(sources, preprocessing, terms);
+    return (await forward(model, images, names, terms)) as Record<string, Values>;
+  }
+  const images = new Tensor(input.shape, input.data as Float32Array<ArrayBuffer>);
+  return (await forward(model, images, names, terms)) as Record<string, Values>;
 }
 
 /** Returns the images of an input in one of the two forms that are preprocessed. */
@@ -69,26 +87,26 @@ export function sourcesOf(form: "image" | "pixels", tensor: InputTensor, model: 
   return { sources, preprocess: { resize: side, crop: side } };
 }
 
-/** Computes the probabilities: all of them by class, or the best ones as texts. */
-async function classes(
+/** Whether a request asks for the best classes alone, which the device finds. */
+function isOfBestClasses(requested: readonly RequestedOutput[]): boolean {
+  const [output] = requested;
+  return (
+    requested.length === 1 && output!.name === probabilities && output!.classification !== undefined
+  );
+}
+
+/** Computes the best classes, as texts. */
+async function bestClasses(
   model: Vgg,
   { sources, preprocess }: Images,
-  output: RequestedOutput,
+  { name, classification }: RequestedOutput,
   terms: CallTerms,
 ): Promise<OutputTensor> {
   const { numClasses, labels } = model;
-  const { name, classification } = output;
-  const top = Math.min(classification ?? numClasses, numClasses);
+  const top = Math.min(classification!, numClasses);
   const results = await classify(model, sources, { top, preprocess }, terms);
-  if (classification !== undefined) {
-    const data = results.flatMap((predictions) => predictions.map((one) => textOf(one, labels)));
-    return { name, datatype: "BYTES", shape: [results.length, top], data };
-  }
-  const data = new Float32Array(results.length * numClasses);
-  for (const [image, predictions] of results.entries())
-    for (const { index, probability } of predictions)
-      data[image * numClasses + index] = probability;
-  return { name, datatype: "FP32", shape: [results.length, numClasses], data };
+  const data = results.flatMap((predictions) => predictions.map((one) => textOf(one, labels)));
+  return { name, datatype: "BYTES", shape: [results.length, top], data };
 }
 
 function textOf(

@@ -43,6 +43,31 @@ describe("infer", () => {
     }
   });
 
+  it("gives the library's probabilities and logits of images to 1e-6", async () => {
+    const pixels = new Uint8Array([...pixelsOf(6), ...pixelsOf(7)]);
+    const inputs: Partial<InputTensor>[] = [
+      files(6, 7),
+      { name: "pixels", datatype: "UINT8", shape: [2, side, side, 3], data: pixels },
+    ];
+    const best = await server.model.classify([fileOf(6), fileOf(7)], { top: 10 });
+    const expected = best.flatMap((classes) =>
+      classes.toSorted((a, b) => a.index - b.index).map(({ probability }) => probability),
+    );
+    const { data } = await logitsOf(server.model, 6, 7);
+    for (const input of inputs)
+      for (const names of [["probabilities"], ["logits"], ["logits", "probabilities"]]) {
+        const asked = request(input, { outputs: names.map((name) => ({ name })) });
+        const { outputs } = await server.engine.infer(asked);
+        expect(outputs.map(({ name }) => name)).toEqual(names);
+        for (const output of outputs) {
+          const wanted = output.name === "logits" ? data : expected;
+          const scale = Math.max(1, ...wanted.map(Math.abs));
+          for (const [i, value] of floats(output.data).entries())
+            expect(Math.abs(value - wanted[i]!) / scale).toBeLessThan(1e-6);
+        }
+      }
+  });
+
   it("gives the best classes as texts, of images and of tensors", async () => {
     const { tensor } = await logitsOf(server.model, 4);
     const [best] = await server.model.classify([fileOf(4)], { top: 10 });
