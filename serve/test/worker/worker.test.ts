@@ -333,17 +333,6 @@ describe.runIf(hasRedis || isRequired)("the worker", () => {
     expect(await queue.getFailedCount()).toBe(0);
   });
 
-  it("ends if it cannot listen, and its process too", async () => {
-    const taken = createServer().listen(0, "127.0.0.1");
-    await new Promise((resolve) => taken.once("listening", resolve));
-    const { port } = taken.address() as AddressInfo;
-    const timers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout");
-    const before = timers().length;
-    await expect(start("taken", { metrics: { port } })).rejects.toThrow("EADDRINUSE");
-    expect(timers().length).toBeLessThanOrEqual(before);
-    taken.close();
-  });
-
   it("has metrics", async () => {
     const worker = await start("metrics", { metrics: { port: 0 } });
     await server.queue("metrics").add("a", { images: images(0, 4) });
