@@ -48,14 +48,14 @@ export function workerCommand(): Command {
     .option("--queue <name>", "the name of the queue (default: vgg)")
     .option("--top <count>", "classes of each result (default: 5)", integer)
     .option("--allow-folder <folder>", "jobs may name files in it; may be repeated", collect)
-    .option("--allow-url <prefix>", "jobs may name URLs that begin so; may be repeated", collect)
+    .option("--allow-url <prefix>", "jobs may name URLs that begin with this; may be repeated", collect)
     .option("--result-prefix <text>", "precedes the keys of results (default: vgg:result:)")
     .option("--expire-seconds <count>", "when Redis deletes a result (default: never)", integer)
     .option("--attempts <count>", "tries of an image if its failure may pass (default: 3)", integer)
     .option("--lock-ms <ms>", "when a silent worker loses its jobs (default: 30000)", integer)
     .option("--shutdown-ms <ms>", "how long jobs may take after SIGTERM (default: 30000)", integer)
     .option("--metrics-port <port>", "port of Prometheus (default: off)", integer)
-    .option("--host <address>", "where Prometheus asks (default: 127.0.0.1)")
+    .option("--host <address>", "where --metrics-port listens (default: 127.0.0.1)")
     .addOption(
       new Option("--log-level <level>", "the least that is logged").choices([
         ...["info", "warn", "error"],

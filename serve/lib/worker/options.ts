@@ -28,7 +28,7 @@ export interface WorkerOptions {
   readonly shutdownMs?: number | undefined;
   /** Bounds of what jobs can use up. */
   readonly limits?: WorkerLimitOptions | undefined;
-  /** Where Prometheus asks. Default: nowhere. */
+  /** Where metrics are served in Prometheus's format. Default: nowhere. */
   readonly metrics?: false | { readonly host?: string; readonly port: number } | undefined;
   /** Where the log goes. Default: standard output. */
   readonly log?: LogOptions | undefined;
@@ -38,7 +38,7 @@ export interface WorkerOptions {
 
 /** What images of a job the worker may open. */
 export interface AllowOptions {
-  /** Folders. A path in a job must lead into one of them, also after symbolic links. Default: none. */
+  /** Folders. A path in a job must lie in one of them, before and after its symbolic links are followed. Default: none. */
   readonly folders?: readonly string[] | undefined;
   /** How URLs must begin, such as "https://images.example/photos/". Redirects must, too. Default: none. */
   readonly urls?: readonly string[] | undefined;

@@ -9,7 +9,7 @@ export type ImageResult =
       readonly predictions: readonly Prediction[];
     }
   | {
-      /** Why there are none: a code of the library's, IMAGE_NOT_ALLOWED, or INTERNAL. */
+      /** Why there are none: a code of the library's, or IMAGE_NOT_ALLOWED. */
       readonly error: { readonly code: string; readonly message: string };
       /** How often the image was tried. */
       readonly attempts: number;
