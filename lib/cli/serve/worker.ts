@@ -48,7 +48,11 @@ export function workerCommand(): Command {
     .option("--queue <name>", "the name of the queue (default: vgg)")
     .option("--top <count>", "classes of each result (default: 5)", integer)
     .option("--allow-folder <folder>", "jobs may name files in it; may be repeated", collect)
-    .option("--allow-url <prefix>", "jobs may name URLs that begin with this; may be repeated", collect)
+    .option(
+      "--allow-url <prefix>",
+      "jobs may name URLs that begin with this; may be repeated",
+      collect,
+    )
     .option("--result-prefix <text>", "precedes the keys of results (default: vgg:result:)")
     .option("--expire-seconds <count>", "when Redis deletes a result (default: never)", integer)
     .option("--attempts <count>", "tries of an image if its failure may pass (default: 3)", integer)
