@@ -53,7 +53,8 @@ interface KindState {
 
 /** Kinds whose times are remembered although nothing of them waits. */
 const maxIdleKinds = 64;
-const minQueueSize = 64;
+/** The least default queue. A client alone may have 103 of it, so that 64 callers of one client are never refused. */
+const minQueueSize = 128;
 /** The most images of a named client in the queue, as a multiple of the room that is left. */
 const maxShare = 4;
 /** The default queue is what the device computes in this time. */

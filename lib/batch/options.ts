@@ -7,7 +7,7 @@ export interface BatchingOptions {
   maxBatchSize?: number | undefined;
   /**
    * The most images that may be decoded and wait at one time; a call beyond it rejects with QUEUE_FULL. Default: what
-   * the device computes in 2 s, at least 64. If nothing waits, a call of any size is accepted.
+   * the device computes in 2 s, at least 128. If nothing waits, a call of any size is accepted.
    */
   maxQueueSize?: number | undefined;
   /** The most bytes of these images, encoded and decoded. Default 256 MiB. */

@@ -81,7 +81,7 @@ export interface ModelOptions {
 export interface BatchingOptions {
   /** The most images of one run. Default 16 on a CPU and 64 on a GPU. */
   readonly maxBatchSize?: number | undefined;
-  /** The most images that may be decoded and wait. Default: what the device computes in 2 s, at least 64. */
+  /** The most images that may be decoded and wait. Default: what the device computes in 2 s, at least 128. */
   readonly maxQueueSize?: number | undefined;
   /** The most bytes of these images, encoded and decoded. Default 256 MiB. */
   readonly maxQueueBytes?: number | undefined;

@@ -1,7 +1,7 @@
 # The calls of tritonclient.http.
 import http.client
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import tritonclient.http as triton
 from common import emit, files, raised, run, tensor, texts
@@ -139,20 +139,19 @@ def leave(url, images, seconds):
 
 def many(url, images, callers):
     """Each image in a call of its own, by `callers` threads that each have a client. `async_infer` sends at most 100 calls a second."""
-    found = [None] * len(images)
 
     def work(caller):
         client = triton.InferenceServerClient(url, network_timeout=60)
+        found = []
         for index in range(caller, len(images), callers):
             result = client.infer("small", [image_input([images[index]])], outputs=[classes(1)])
-            found[index] = texts(result.as_numpy("probabilities"))
+            found.append((index, texts(result.as_numpy("probabilities"))))
+        return found
 
-    threads = [threading.Thread(target=work, args=[caller]) for caller in range(callers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for index, one in enumerate(found):
+    # The result of a caller that failed raises its error.
+    with ThreadPoolExecutor(callers) as pool:
+        results = list(pool.map(work, range(callers)))
+    for index, one in (pair for found in results for pair in found):
         emit(index=index, classes=one)
 
 
