@@ -60,7 +60,8 @@ async function bench(options: Options, command: Command): Promise<void> {
   checkInteger(options.warmup, "--warmup", 0, 1_000_000);
   if (iterations !== undefined) checkInteger(iterations, "--iterations", 1, 1_000_000);
   topology(arch, options);
-  const sizes = { inChannels: options.inChannels, numClasses: options.numClasses };
+  const { inChannels, numClasses, hiddenFeatures } = options;
+  const sizes = { inChannels, numClasses, hiddenFeatures };
   for (const [name, value] of Object.entries(sizes)) {
     if (weights !== undefined && isGiven(name))
       throw rangeError("none beside --weights, whose file says it,", name, value);

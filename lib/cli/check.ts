@@ -19,8 +19,9 @@ export function checkCommand(): Command {
 }
 
 async function check(options: ModelOptions & DeviceOptions & OutputOptions): Promise<void> {
-  const { arch, device, precision, inChannels, numClasses, imageSize } = options;
-  const model = await Vgg.create(arch, { device, precision, inChannels, numClasses, imageSize });
+  const { arch, device, precision, inChannels, numClasses, hiddenFeatures, imageSize } = options;
+  const sizes = { inChannels, numClasses, hiddenFeatures, imageSize };
+  const model = await Vgg.create(arch, { device, precision, ...sizes });
   try {
     const logits = await model.forward(Tensor.randn([1, inChannels, imageSize, imageSize]));
     const { parameterCount } = model;

@@ -4,48 +4,36 @@
 import { Command, CommanderError, Help } from "commander";
 import { commandLineMessage, VggError } from "../errors.js";
 import { version } from "../version.js";
-import { benchCommand } from "./bench.js";
-import { buildCommand } from "./build.js";
-import { checkCommand } from "./check.js";
-import { classifyCommand } from "./classify/classify.js";
-import { completionCommand } from "./completion.js";
-import { convertCommand } from "./convert.js";
-import { cudaCommand } from "./cuda/cuda.js";
-import { doctorCommand } from "./doctor.js";
-import { compareCommand } from "./drawing/compare.js";
-import { seeCommand } from "./drawing/see.js";
-import { embedCommand } from "./embeddings/embed.js";
-import { similarCommand } from "./embeddings/similar.js";
 import { flagsInMessage, withoutOtherFlags } from "./flags.js";
 import { withExamples } from "./help.js";
-import { planCommand } from "./plan.js";
-import { pullCommand } from "./pull.js";
-import { serveCommand } from "./serve/serve.js";
-import { workerCommand } from "./serve/worker.js";
-import { summaryCommand } from "./summary.js";
 import { writeError } from "./text.js";
-import { validateCommand } from "./validate/validate.js";
 
-const commands = [
-  classifyCommand(),
-  embedCommand(),
-  similarCommand(),
-  validateCommand(),
-  compareCommand(),
-  seeCommand(),
-  serveCommand(),
-  workerCommand(),
-  checkCommand(),
-  summaryCommand(),
-  convertCommand(),
-  pullCommand(),
-  planCommand(),
-  cudaCommand(),
-  benchCommand(),
-  doctorCommand(),
-  buildCommand(),
-  completionCommand(),
-];
+/** The commands in the order of the help. Each loads its part of the library. */
+const loaders: Readonly<Record<string, () => Promise<Command>>> = {
+  classify: async () => (await import("./classify/classify.js")).classifyCommand(),
+  embed: async () => (await import("./embeddings/embed.js")).embedCommand(),
+  similar: async () => (await import("./embeddings/similar.js")).similarCommand(),
+  validate: async () => (await import("./validate/validate.js")).validateCommand(),
+  compare: async () => (await import("./drawing/compare.js")).compareCommand(),
+  see: async () => (await import("./drawing/see.js")).seeCommand(),
+  serve: async () => (await import("./serve/serve.js")).serveCommand(),
+  worker: async () => (await import("./serve/worker.js")).workerCommand(),
+  check: async () => (await import("./check.js")).checkCommand(),
+  summary: async () => (await import("./summary.js")).summaryCommand(),
+  convert: async () => (await import("./convert.js")).convertCommand(),
+  pull: async () => (await import("./pull.js")).pullCommand(),
+  plan: async () => (await import("./plan.js")).planCommand(),
+  cuda: async () => (await import("./cuda/cuda.js")).cudaCommand(),
+  bench: async () => (await import("./bench.js")).benchCommand(),
+  doctor: async () => (await import("./doctor.js")).doctorCommand(),
+  build: async () => (await import("./build.js")).buildCommand(),
+  completion: async () => (await import("./completion.js")).completionCommand(),
+};
+/** A command that is asked for is loaded alone, which halves the start of a small one. Help and completion need all. */
+const asked = process.argv[2] ?? "";
+const names =
+  Object.hasOwn(loaders, asked) && asked !== "completion" ? [asked] : Object.keys(loaders);
+const commands = await Promise.all(names.map((name) => loaders[name]!()));
 
 const program = new Command("vgg")
   .description("VGG11 and its family in Node.js at the speed of the hardware")

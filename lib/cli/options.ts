@@ -9,6 +9,7 @@ export interface ModelOptions {
   arch: Architecture;
   inChannels: number;
   numClasses: number;
+  hiddenFeatures: number;
   imageSize: number;
 }
 
@@ -66,6 +67,7 @@ export function withModel(of: Command): Command {
     .addOption(new Option("--arch <name>", "network").choices(architectures).default("vgg11"))
     .option("--in-channels <count>", "channels of the image", integer, 3)
     .option("--num-classes <count>", "outputs of the last layer", integer, 1000)
+    .option("--hidden-features <count>", "outputs of each hidden linear layer", integer, 4096)
     .option("--image-size <pixels>", "height and width of the image, at least 32", integer, 224);
 }
 

@@ -28,10 +28,9 @@ export function summaryCommand(): Command {
 }
 
 async function summarize(options: SummaryOptions, command: Command): Promise<void> {
-  const { arch, inChannels, numClasses, weights, key, prefix } = options;
+  const { arch, weights, key, prefix } = options;
   if (weights === undefined) {
-    const { imageSize } = options;
-    const summary = new Summary(topology(arch, { inChannels, numClasses, imageSize }));
+    const summary = new Summary(topology(arch, options));
     print(options, summary, () => String(summary));
     return;
   }
@@ -45,6 +44,7 @@ async function summarize(options: SummaryOptions, command: Command): Promise<voi
     for (const [name, flag] of [
       ["inChannels", "--in-channels"],
       ["numClasses", "--num-classes"],
+      ["hiddenFeatures", "--hidden-features"],
     ] as const) {
       if (isGiven(name) && options[name] !== identified[name]) {
         throw rangeError(`${identified[name]}, which ${path} has,`, flag, options[name]);

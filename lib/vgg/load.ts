@@ -142,7 +142,7 @@ function checkOwn({ prefix, signal, onProgress }: LoadOptions): void {
 /** Returns the options that come from the file and the files beside it, as far as the caller did not give them. */
 function decidedByFile(
   given: LoadOptions & { labels: readonly string[] | undefined },
-  { inChannels, numClasses }: IdentifiedWeights,
+  { inChannels, numClasses, hiddenFeatures }: IdentifiedWeights,
   { labels: stored, metadata }: Contents,
   { statements, labels: beside }: Stated,
 ): Partial<VggOptions> {
@@ -151,16 +151,16 @@ function decidedByFile(
   const sizes = { inChannels, imageSize: imageSize ?? usualImageSize };
   const preprocess = combine(given.preprocess, statements, sizes) ?? given.preprocess;
   return {
-    ...{ inChannels, numClasses },
+    ...{ inChannels, numClasses, hiddenFeatures },
     ...(imageSize === undefined ? {} : { imageSize }),
     ...(labels === undefined ? {} : { labels }),
     ...(preprocess === undefined ? {} : { preprocess }),
   };
 }
 
-/** @throws {VggError} STATE_DICT_MISMATCH the options claim other channels or classes than the file has */
+/** @throws {VggError} STATE_DICT_MISMATCH the options claim other sizes than the file has */
 function checkAgreement(path: string, options: VggOptions, weights: IdentifiedWeights): void {
-  for (const name of ["inChannels", "numClasses"] as const) {
+  for (const name of ["inChannels", "numClasses", "hiddenFeatures"] as const) {
     if (options[name] !== undefined && options[name] !== weights[name]) {
       const message = `${path}: Expected ${name} ${options[name]} as in the options but the file has ${weights[name]}`;
       throw new VggError("STATE_DICT_MISMATCH", message);

@@ -46,6 +46,8 @@ export class Vgg extends ImageMethods {
   readonly inChannels: number;
   /** The number of classes. */
   readonly numClasses: number;
+  /** The number of outputs of each of the two hidden linear layers. */
+  readonly hiddenFeatures: number;
   /** Height and width in pixels of the images that `classify` makes, and that `warmup` and `profile` prepare and time. */
   readonly imageSize: number;
   /** The device that has the parameters and runs the network. */
@@ -142,6 +144,7 @@ export class Vgg extends ImageMethods {
     this.arch = checked.arch;
     this.inChannels = checked.inChannels;
     this.numClasses = checked.numClasses;
+    this.hiddenFeatures = checked.hiddenFeatures;
     this.imageSize = checked.imageSize;
     this.device = device;
     this.precision = precision;

@@ -31,6 +31,8 @@ export interface ModelJson {
   readonly numClasses: number;
   /** The number of channels of an image. */
   readonly inChannels: number;
+  /** The number of outputs of each of the two hidden linear layers. */
+  readonly hiddenFeatures: number;
   /** Height and width of an image, in pixels. */
   readonly imageSize: number;
   /** The id of the device. */
@@ -178,10 +180,10 @@ export abstract class NamedParameters {
    * @example console.log(JSON.stringify(model));
    */
   toJSON(): ModelJson {
-    const { arch, numClasses, inChannels, imageSize } = this.#topology;
+    const { arch, numClasses, inChannels, hiddenFeatures, imageSize } = this.#topology;
     const { device, precision } = this.#state.store;
     const { parameterCount, isDisposed } = this;
-    const what = { arch, numClasses, inChannels, imageSize };
+    const what = { arch, numClasses, inChannels, hiddenFeatures, imageSize };
     return { ...what, device: device.id, precision, parameterCount, isDisposed };
   }
 

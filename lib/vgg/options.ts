@@ -131,7 +131,8 @@ export interface LayerOptions<Name extends LayerName> extends QueueOptions {
 /** The names of the options in VggOptions. */
 export const optionNames = Object.freeze([
   ...["device", "plans", "precision"],
-  ...["inChannels", "numClasses", "imageSize", "labels", "preprocess", "batching"],
+  ...["inChannels", "numClasses", "hiddenFeatures", "imageSize"],
+  ...["labels", "preprocess", "batching"],
 ]);
 
 /**

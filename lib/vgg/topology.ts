@@ -73,6 +73,8 @@ export interface TopologyOptions {
   inChannels?: number | undefined;
   /** The number of classes, 1 … 1,000,000. Default 1000. */
   numClasses?: number | undefined;
+  /** The number of outputs of each of the two hidden linear layers, 1 … 65,536. Default 4096, as in the paper. */
+  hiddenFeatures?: number | undefined;
   /** Height and width in pixels of the images of `classify` and `warmup`, 32 … 8192. `forward` takes any. Default 224. */
   imageSize?: number | undefined;
 }
@@ -81,13 +83,13 @@ export interface Topology {
   readonly arch: Architecture;
   readonly inChannels: number;
   readonly numClasses: number;
+  readonly hiddenFeatures: number;
   readonly imageSize: number;
   /** The modules in the order in which they run, which is also torchvision's order of definition. */
   readonly modules: readonly Module[];
 }
 
 const pooledSize = 7;
-const hiddenFeatures = 4096;
 
 const imageSizes = [32, 8192] as const;
 
@@ -104,6 +106,7 @@ export function topology(arch: Architecture, options: TopologyOptions = {}): Top
     checkInteger(optionOf(options, name, usual), name, min, max);
   const inChannels = integer("inChannels", 3, 1, 4096);
   const numClasses = integer("numClasses", 1000, 1, 1_000_000);
+  const hiddenFeatures = integer("hiddenFeatures", 4096, 1, 65_536);
   const imageSize = integer("imageSize", usualImageSize, ...imageSizes);
 
   const modules: Module[] = [];
@@ -141,7 +144,7 @@ export function topology(arch: Architecture, options: TopologyOptions = {}): Top
     { name: "classifier.5", kind: "dropout", p: 0.5 },
     { name: "classifier.6", kind: "linear", inFeatures: hiddenFeatures, outFeatures: numClasses },
   );
-  return { arch, inChannels, numClasses, imageSize, modules };
+  return { arch, inChannels, numClasses, hiddenFeatures, imageSize, modules };
 }
 
 /** The name of the module whose output is the logits. */

@@ -11,7 +11,7 @@ import {
 } from "./names/networks.js";
 import type { Scheme } from "./names/positions.js";
 import { noNetwork, otherArchitecture, severalNetworks, type Wanted } from "./names/refusal.js";
-import { type Architecture, architectures, topology } from "./topology.js";
+import { type Architecture, architectures, type TopologyOptions, topology } from "./topology.js";
 
 /** Tensors under torchvision's names, and the sizes of the network that follow from their shapes. */
 export interface IdentifiedWeights {
@@ -20,6 +20,7 @@ export interface IdentifiedWeights {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   readonly inChannels: number;
   readonly numClasses: number;
+  readonly hiddenFeatures: number;
   /** The names in the file that are no parameters of the network, in the file's order. */
   readonly ignored: readonly string[];
 }
@@ -50,9 +51,11 @@ export function identifyWeights(
   const chosen = new Map([...found.chosen].map(([name, { tensor }]) => [name, tensor]));
   const inChannels = chosen.get("features.0.weight")!.shape[1]!;
   const numClasses = chosen.get("classifier.6.weight")!.shape[0]!;
-  checkSizes(path, found.arch, inChannels, numClasses);
+  const hiddenFeatures = chosen.get("classifier.0.weight")!.shape[0]!;
+  const sizes = { inChannels, numClasses, hiddenFeatures };
+  checkSizes(path, found.arch, sizes);
   return {
-    ...{ arch: found.arch, scheme: found.scheme, inChannels, numClasses },
+    ...{ arch: found.arch, scheme: found.scheme, ...sizes },
     tensors: chosen,
     ignored: beside(tensors, candidates, found),
   };
@@ -98,14 +101,9 @@ function beside(
 }
 
 /** @throws {VggError} STATE_DICT_MISMATCH sizes that no model can have */
-function checkSizes(
-  path: string,
-  arch: Architecture,
-  inChannels: number,
-  numClasses: number,
-): void {
+function checkSizes(path: string, arch: Architecture, sizes: TopologyOptions): void {
   try {
-    topology(arch, { inChannels, numClasses });
+    topology(arch, sizes);
   } catch (cause) {
     throw new VggError(
       "STATE_DICT_MISMATCH",

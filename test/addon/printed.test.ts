@@ -121,12 +121,25 @@ it("a device and a graph are shown in one line", async () => {
 });
 
 it("a model is shown in one line, without its labels", async () => {
-  const options = { device, imageSize: 32, numClasses: 2, labels: ["ants", "bees"] };
+  const options = {
+    device,
+    imageSize: 32,
+    numClasses: 2,
+    hiddenFeatures: 64,
+    labels: ["ants", "bees"],
+  };
   const model = await Vgg.create("vgg11", options);
-  const text = "Vgg vgg11 (2 classes, 3 × 32 × 32) float32 on cpu, 128,774,530 parameters";
+  const text = "Vgg vgg11 (2 classes, 3 × 32 × 32) float32 on cpu, 10,830,466 parameters";
   expect([inspect(model), String(model)]).toEqual([text, text]);
-  const known = { arch: "vgg11", numClasses: 2, inChannels: 3, imageSize: 32, device: "cpu" };
-  const json = { ...known, precision: "float32", parameterCount: 128_774_530 };
+  const known = {
+    arch: "vgg11",
+    numClasses: 2,
+    hiddenFeatures: 64,
+    inChannels: 3,
+    imageSize: 32,
+    device: "cpu",
+  };
+  const json = { ...known, precision: "float32", parameterCount: 10_830_466 };
   expect(JSON.parse(JSON.stringify(model))).toEqual({ ...json, isDisposed: false });
   expect(inspect(model.summary())).toBe(String(model.summary()));
   await model.dispose();

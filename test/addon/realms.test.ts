@@ -17,7 +17,7 @@ import { nativeData, tensorEntries } from "../../lib/tensor.ts";
 
 const context = createContext({});
 const foreign = (code: string) => runInContext(`(${code})`, context);
-const tiny = { device: "cpu", imageSize: 32, numClasses: 2 } as const;
+const tiny = { device: "cpu", imageSize: 32, numClasses: 2, hiddenFeatures: 64 } as const;
 
 describe("values of another realm", () => {
   it("are accepted as errors, with their codes", () => {
@@ -63,7 +63,7 @@ describe("values of another realm", () => {
   it("are accepted by a model as options, inputs and state dicts", async () => {
     const model = await Vgg.create(
       "vgg11",
-      foreign('{ device: "cpu", imageSize: 32, numClasses: 2 }'),
+      foreign('{ device: "cpu", imageSize: 32, numClasses: 2, hiddenFeatures: 64 }'),
     );
     const input = new Tensor(foreign("[1, 3, 32, 32]"), foreign("new Float32Array(3072).fill(1)"));
     const { data } = await model.forward(input);

@@ -108,7 +108,12 @@ describe("Tensor.randn", () => {
 describe("a tensor that structuredClone or postMessage copied", () => {
   it("is taken as a tensor", async () => {
     // Other realms have other symbols for `await using`.
-    const model = await Vgg.create("vgg11", { device: "cpu", imageSize: 32, numClasses: 2 });
+    const model = await Vgg.create("vgg11", {
+      device: "cpu",
+      imageSize: 32,
+      numClasses: 2,
+      hiddenFeatures: 64,
+    });
     const x = Tensor.randn([1, 3, 32, 32], 1);
     const { data } = await model.forward(x);
     expect((await model.forward(structuredClone(x))).data).toEqual(data);

@@ -33,9 +33,14 @@ it("an option that is undefined is absent", async () => {
     ...{ device: undefined, precision: undefined, labels: undefined },
     ...{ inChannels: undefined, imageSize: undefined, preprocess: undefined },
   };
-  await using made = await Vgg.create("vgg11", { ...common, seed: undefined, numClasses: 2 });
+  await using made = await Vgg.create("vgg11", {
+    ...common,
+    seed: undefined,
+    numClasses: 2,
+    hiddenFeatures: 64,
+  });
   expect([made.inChannels, made.imageSize]).toEqual([3, 224]);
-  const sized = { ...common, device, imageSize: 32, numClasses: 2 };
+  const sized = { ...common, device, imageSize: 32, numClasses: 2, hiddenFeatures: 64 };
   await using model = await Vgg.create("vgg11", { ...sized, preprocess: preprocessing });
 
   const x = Tensor.randn([1, 3, 32, 32]);

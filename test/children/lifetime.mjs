@@ -1,5 +1,6 @@
 // test/device/lifetime.test.ts runs this in a separate process. Each mode ends the process in its own way.
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { Graph, GraphBuilder, openDevice, preprocess, Tensor, Vgg } from "../../dist/index.js";
 
@@ -8,7 +9,7 @@ const device = await openDevice(kind, { deterministic: true });
 /** As in test/support/devices.ts. */
 const isSlow =
   (process.env.VGG_CUDA_PATH ?? "").includes("fake-cuda") || process.env.VGG_SANITIZED === "1";
-const options = { device, imageSize: 32, numClasses: 10, seed: 3 };
+const options = { device, imageSize: 32, numClasses: 10, hiddenFeatures: 64, seed: 3 };
 const image = Tensor.randn([1, 3, 32, 32], 1);
 const largeBatch = Tensor.zeros([64, 3, 32, 32]);
 
@@ -22,6 +23,16 @@ const message = (w) =>
     w.once("error", reject);
   });
 
+/** Starts workers whose queues are full. All have their model before the first fills the device's queue, which they share. */
+async function computing(count) {
+  const workers = Array.from({ length: count }, () => worker("compute"));
+  await Promise.all(workers.map(message));
+  const messages = Promise.all(workers.map(message));
+  for (const w of workers) w.postMessage("start");
+  await messages;
+  return workers;
+}
+
 async function main(mode) {
   console.log(mode);
   if (mode === "workers") {
@@ -34,8 +45,8 @@ async function main(mode) {
   }
   if (mode === "cycles") {
     for (let i = 0; i < (isSlow ? 4 : 6); i++) {
-      const w = worker(i % 2 === 0 ? "compute" : "answer");
-      await message(w);
+      const [w] = i % 2 === 0 ? await computing(1) : [worker("answer")];
+      if (i % 2 !== 0) await message(w);
       await w.terminate();
     }
     return;
@@ -51,13 +62,11 @@ async function main(mode) {
     return;
   }
   if (mode === "exit-workers") {
-    const workers = Array.from({ length: 3 }, () => worker("compute"));
-    await Promise.all(workers.map(message));
+    await computing(3);
     process.exit(7);
   }
   if (mode === "terminate") {
-    const w = worker("compute");
-    await message(w);
+    const [w] = await computing(1);
     const start = performance.now();
     await w.terminate();
     // The bound is generous: working off the queue instead of dropping it takes minutes.
@@ -113,6 +122,8 @@ async function work(task) {
     parentPort.postMessage(createHash("sha256").update(data).digest("hex"));
     return;
   }
+  parentPort.postMessage("ready");
+  await once(parentPort, "message");
   for (let i = 0; i < 200; i++) model.forward(largeBatch);
   parentPort.postMessage("computing");
 }

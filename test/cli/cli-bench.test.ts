@@ -18,7 +18,8 @@ const scratch = mkdtempSync(join(tmpdir(), "vgg-bench-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
 
 function bench(...args: string[]) {
-  const small = ["--device", "cpu", "--image-size", "32", "--num-classes", "10"];
+  const sizes = ["--image-size", "32", "--num-classes", "10", "--hidden-features", "64"];
+  const small = ["--device", "cpu", ...sizes];
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     [script, "bench", ...small, "--warmup", "0", "--iterations", "2", ...args],
@@ -40,6 +41,7 @@ describe("vgg bench", () => {
       precision: "float32",
       imageSize: 32,
       numClasses: 10,
+      hiddenFeatures: 64,
       device: { id: "cpu" },
       warmup: 0,
     });

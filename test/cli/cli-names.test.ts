@@ -27,7 +27,7 @@ let best: number;
 beforeAll(async () => {
   scratch = mkdtempSync(join(tmpdir(), "vgg-names-"));
   await using model = await Vgg.create("vgg13", {
-    ...{ device: testDevice, seed: 1, numClasses: 2, imageSize: 32 },
+    ...{ device: testDevice, seed: 1, numClasses: 2, hiddenFeatures: 64, imageSize: 32 },
   });
   best = (await model.classify(image))[0]!.index;
   const wrapped = [...(await model.stateDict())].map(

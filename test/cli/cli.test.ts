@@ -52,6 +52,8 @@ describe("vgg summary", () => {
     expect(status).toBe(0);
     expect(stdout).toContain("vgg11, input (1, 1, 224, 224)");
     expect(stdout).toContain("Total parameters: 128,806,154");
+    const narrow = vgg(["summary", "--hidden-features", "512", "--num-classes", "10"]);
+    expect(narrow.stdout).toContain("Total parameters: 22,333,834");
   });
 
   it("prints the table as JSON, and needs no addon", () => {

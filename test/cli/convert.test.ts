@@ -58,7 +58,13 @@ describe("vgg convert", () => {
   it("keeps class names, preprocessing and sizes in a safetensors file", async () => {
     const from = join(scratch, "fine-tuned.safetensors");
     await using model = await Vgg.create("vgg11", {
-      ...{ device: testDevice, imageSize: 64, numClasses: 2, labels: ["ants", "bees"] },
+      ...{
+        device: testDevice,
+        imageSize: 64,
+        numClasses: 2,
+        hiddenFeatures: 64,
+        labels: ["ants", "bees"],
+      },
       preprocess: { mean: [0.5, 0.5, 0.5], resize: 70 },
     });
     await model.save(from, { metadata: { note: "kept" } });
@@ -82,7 +88,7 @@ describe("vgg convert", () => {
     mkdirSync(join(scratch, "odd"));
     const from = join(scratch, "odd/a.safetensors");
     await using model = await Vgg.create("vgg11", {
-      ...{ device: testDevice, imageSize: 32, numClasses: 2 },
+      ...{ device: testDevice, imageSize: 32, numClasses: 2, hiddenFeatures: 64 },
     });
     await model.save(from, { metadata: { labels: '["ants"]' } });
     expect(vgg("convert", from, from)).toMatchObject({ status: 0, stderr: "" });

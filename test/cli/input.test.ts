@@ -22,7 +22,11 @@ function classify(args: readonly string[], input: string | Buffer = "") {
 }
 
 beforeAll(async () => {
-  await using model = await Vgg.create("vgg11", { device: testDevice, numClasses: 3 });
+  await using model = await Vgg.create("vgg11", {
+    device: testDevice,
+    numClasses: 3,
+    hiddenFeatures: 64,
+  });
   await model.save(join(scratch, "tiny.safetensors"));
   writeFileSync(join(scratch, "a [1].png"), readFileSync(image));
   writeFileSync(list, `${image}\r\na [1].png\n\n`);

@@ -75,6 +75,7 @@ describe.skipIf(isSlow)("embeddings-vgg16.json", () => {
 });
 
 describe("Vgg.embed", () => {
+  const width = small.hiddenFeatures;
   let model: Vgg;
   beforeAll(async () => {
     model = await Vgg.create("vgg11", { ...small, seed: 3 });
@@ -85,7 +86,7 @@ describe("Vgg.embed", () => {
 
   it("gives the input of the last linear layer of images in any form", async () => {
     const embeddings = await model.embed(paths);
-    expect(embeddings.shape).toEqual([3, 4096]);
+    expect(embeddings.shape).toEqual([3, width]);
     const images = await preprocess(paths, crop);
     const layers = await model.forward(images, { outputs: ["classifier.4"] });
     expect(relativeError(floats(embeddings), floats(layers["classifier.4"]))).toBeLessThan(1e-5);
@@ -96,9 +97,9 @@ describe("Vgg.embed", () => {
       expect(first).toBeCloseTo(logits[n * 10]!, 4);
     }
     const one = await model.embed(readFileSync(paths[0]!));
-    expect(one.shape).toEqual([1, 4096]);
+    expect(one.shape).toEqual([1, width]);
     expect(relativeError(floats(one), rowsOf(embeddings)[0]!)).toBeLessThan(1e-5);
-    expect((await model.embed([])).shape).toEqual([0, 4096]);
+    expect((await model.embed([])).shape).toEqual([0, width]);
   });
 
   it.each([
@@ -107,7 +108,7 @@ describe("Vgg.embed", () => {
     ["features.0", [3, 64, 32, 32]],
     ["avgpool", [3, 512, 7, 7]],
     ["classifier", [3, 10]],
-    ["classifier.0", [3, 4096]],
+    ["classifier.0", [3, width]],
   ] as const)("flattens %s, and pools it", async (layer, shape) => {
     const images = await preprocess(paths, crop);
     const { [layer]: values } = await model.forward(images, { outputs: [layer] });
@@ -177,7 +178,7 @@ describe("Vgg.embed", () => {
     const images = Tensor.randn([5, 3, 40, 64], 1);
     const whole = await model.embed(images, { batchSize: 5 });
     const parts = await model.embed(images, { batchSize: 2 });
-    expect(parts.shape).toEqual([5, 4096]);
+    expect(parts.shape).toEqual([5, width]);
     expect(relativeError(floats(parts), floats(whole))).toBeLessThan(1e-5);
     const pending = model.embed(images, { batchSize: 2 });
     floats(images).fill(0);
@@ -217,10 +218,10 @@ describe("Vgg.embed", () => {
       results.map((result) =>
         "error" in result ? (result.error as VggError).code : result.embedding.length,
       ),
-    ).toEqual([4096, "IMAGE_UNREADABLE", "IMAGE_FORMAT", 4096]);
+    ).toEqual([width, "IMAGE_UNREADABLE", "IMAGE_FORMAT", width]);
     const [first, , , last] = results;
     if (!("embedding" in first!) || !("embedding" in last!)) throw new Error("an image failed");
-    expect(first.embedding.buffer.byteLength).toBe(4 * 4096);
+    expect(first.embedding.buffer.byteLength).toBe(4 * width);
     const all = await model.embed([paths[0]!, paths[1]!]);
     expect(relativeError(first.embedding, rowsOf(all)[0]!)).toBeLessThan(1e-5);
     expect(relativeError(last.embedding, rowsOf(all)[1]!)).toBeLessThan(1e-5);
@@ -258,12 +259,12 @@ describe("Vgg.embed", () => {
     await expect(model.embed(bytes as never, { layer: "features.0" })).rejects.toThrow(TypeError);
     const signal = AbortSignal.abort();
     await expect(model.embed(paths, { signal })).rejects.toMatchObject({ name: "AbortError" });
-    expect((await model.embed(paths[0]!)).shape).toEqual([1, 4096]);
+    expect((await model.embed(paths[0]!)).shape).toEqual([1, width]);
   });
 
   it("takes batches of a network with other channels, but no images", async () => {
     await using other = await Vgg.create("vgg11", { ...small, inChannels: 5 });
-    expect((await other.embed(Tensor.randn([2, 5, 32, 32]))).shape).toEqual([2, 4096]);
+    expect((await other.embed(Tensor.randn([2, 5, 32, 32]))).shape).toEqual([2, width]);
     await expect(other.embed(paths)).rejects.toThrow("Expected a model of 1 or 3 channels");
   });
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { Tensor, Vgg } from "../../lib/index.ts";
 import { relativeError } from "../support/compare.ts";
 import { devices, isSlow, type TestDevice } from "../support/devices.ts";
-import { goldenInput, goldenNames, goldenParameter, readGolden } from "../support/golden.ts";
+import { goldenInput, goldenNames, readGolden, setGoldenParameters } from "../support/golden.ts";
 
 const tolerances: Record<string, number> = {
   float32: 1e-5,
@@ -41,9 +41,7 @@ describe.each(networks)("%s", (file) => {
         imageSize,
       });
       expect(model.parameterCount).toBe(golden.parameterCount);
-      for (const [index, parameter] of [...model.parameters()].entries()) {
-        await model.setParameter(parameter.name, goldenParameter(seed, index, parameter));
-      }
+      await setGoldenParameters(model, seed);
       const input = goldenInput(golden);
 
       const logits = await model.forward(input);

@@ -51,6 +51,9 @@ describe("Vgg.save and Vgg.load", () => {
     expect((await refuse("vgg11", saved, { numClasses: 11 })).message).toContain(
       "Expected numClasses 11 as in the options but the file has 10",
     );
+    expect((await refuse("vgg11", saved, { hiddenFeatures: 65 })).message).toContain(
+      "Expected hiddenFeatures 65 as in the options but the file has 64",
+    );
     expect((await refuse("vgg11", saved, { inChannels: 1 })).message).toContain("inChannels 1");
     expect((await refuse("vgg11", join(scratch, "missing.pth"))).code).toBe(
       "CHECKPOINT_UNREADABLE",

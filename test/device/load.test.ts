@@ -14,6 +14,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { convertTensor } from "../../lib/checkpoint/convert.ts";
 import { writePytorch } from "../../lib/checkpoint/pytorch/write.ts";
 import { type AnyTensor, readCheckpoint, Tensor, Vgg, writeSafetensors } from "../../lib/index.ts";
+import { parameterTable } from "../../lib/vgg/parameters.ts";
+import { topology } from "../../lib/vgg/topology.ts";
 import { relativeError } from "../support/compare.ts";
 import { isSlow, testDevice } from "../support/devices.ts";
 import { goldenInput, goldenParameter, readGolden } from "../support/golden.ts";
@@ -51,6 +53,7 @@ describe("Vgg.save and Vgg.load", () => {
   it("restore the same model, with its labels and metadata", async () => {
     await using loaded = await Vgg.load(saved, { device: testDevice });
     expect(loaded).toMatchObject({ arch: "vgg11", numClasses: 10, inChannels: 3, imageSize: 32 });
+    expect(loaded.hiddenFeatures).toBe(64);
     expect(loaded.labels).toEqual([..."abcdefghij"]);
     expect(loaded.loadReport).toEqual({
       ...{ path: saved, format: "safetensors", names: "torchvision", ignored: [], configs: [] },
@@ -83,6 +86,7 @@ describe("Vgg.save and Vgg.load", () => {
   });
 
   it("read what writePytorch writes, and the parameter names of wrappers, timm and the tutorial", async () => {
+    const width = small.hiddenFeatures;
     const rename = (change: (name: string) => string) =>
       new Map([...state].map(([name, t]) => [change(name), t]));
     const timm = new Map(
@@ -92,8 +96,8 @@ describe("Vgg.save and Vgg.load", () => {
           .replace("classifier.3", "pre_logits.fc2")
           .replace("classifier.6", "head.fc");
         const convolution: Record<string, number[]> = {
-          "classifier.0.weight": [4096, 512, 7, 7],
-          "classifier.3.weight": [4096, 4096, 1, 1],
+          "classifier.0.weight": [width, 512, 7, 7],
+          "classifier.3.weight": [width, width, 1, 1],
         };
         return [renamed, convolution[name] ? new Tensor(convolution[name]!, t.data) : t];
       }),
@@ -172,7 +176,7 @@ describe("Vgg.save and Vgg.load", () => {
 
   it("agree with PyTorch on a golden network that was saved and loaded", async () => {
     const golden = readGolden("vgg11-in3-classes10-batch3-size96-seed5.json");
-    const parameters = [...model.parameters()].map(
+    const parameters = parameterTable(topology("vgg11", { numClasses: 10 })).map(
       (p, index) => [p.name, goldenParameter(golden.seed, index, p)] as const,
     );
     const path = join(scratch, "golden.pth");

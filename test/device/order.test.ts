@@ -56,7 +56,7 @@ function expectSame(
 }
 
 describe("a model", () => {
-  const options = { device: testDevice, imageSize: 32, numClasses: 4 };
+  const options = { device: testDevice, imageSize: 32, numClasses: 4, hiddenFeatures: 64 };
   const images = Tensor.randn([1, 3, 32, 32], 1);
   let a: Vgg;
   let b: Vgg;
@@ -111,7 +111,7 @@ describe("a model", () => {
     const bytes = model.device.memoryStats().parameterBytes;
     const saving = model.save(path);
     await model.dispose();
-    expect(bytes - model.device.memoryStats().parameterBytes).toBeGreaterThan(400e6);
+    expect(bytes - model.device.memoryStats().parameterBytes).toBeGreaterThan(100e6);
     await saving;
     expectSame(await readCheckpoint(path), expected);
   });

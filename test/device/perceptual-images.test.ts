@@ -27,7 +27,12 @@ async function tensorOf(bytes: Uint8Array): Promise<Tensor<"float32">> {
 describe("perceptualDistance of images", () => {
   let model: Vgg;
   beforeAll(async () => {
-    model = await Vgg.create("vgg16", { device: testDevice, numClasses: 10, seed: 7 });
+    model = await Vgg.create("vgg16", {
+      device: testDevice,
+      numClasses: 10,
+      hiddenFeatures: 64,
+      seed: 7,
+    });
   });
   afterAll(() => model.dispose());
 

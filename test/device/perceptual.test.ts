@@ -28,7 +28,11 @@ const golden: { seed: number; numClasses: number; cases: Case[] } = JSON.parse(
 
 /** Fills the trunk. LPIPS reads no other parameter. */
 async function goldenTrunk(options: object): Promise<Vgg> {
-  const model = await Vgg.create("vgg16", { numClasses: golden.numClasses, ...options });
+  const model = await Vgg.create("vgg16", {
+    numClasses: golden.numClasses,
+    hiddenFeatures: 64,
+    ...options,
+  });
   for (const [index, parameter] of [...model.parameters()].entries()) {
     if (parameter.name.startsWith("features."))
       await model.setParameter(parameter.name, goldenParameter(golden.seed, index, parameter));
@@ -105,7 +109,12 @@ describe("perceptualDistance", () => {
 describe("perceptualDistance of Tensors", () => {
   let model: Vgg;
   beforeAll(async () => {
-    model = await Vgg.create("vgg16", { device: testDevice, numClasses: 10, seed: 7 });
+    model = await Vgg.create("vgg16", {
+      device: testDevice,
+      numClasses: 10,
+      hiddenFeatures: 64,
+      seed: 7,
+    });
   });
   afterAll(() => model.dispose());
   const [a, b] = [Tensor.randn([3, 3, 40, 33], 1), Tensor.randn([3, 3, 40, 33], 2)];
@@ -156,10 +165,15 @@ describe("perceptualDistance of Tensors", () => {
   });
 
   it("refuses other models", async () => {
-    await using small = await Vgg.create("vgg11", { device: testDevice, numClasses: 2 });
+    await using small = await Vgg.create("vgg11", {
+      device: testDevice,
+      numClasses: 2,
+      hiddenFeatures: 64,
+    });
     await using grey = await Vgg.create("vgg16", {
       device: testDevice,
       numClasses: 2,
+      hiddenFeatures: 64,
       inChannels: 1,
     });
     const message = (given: unknown) =>
@@ -177,7 +191,11 @@ describe("perceptualDistance of Tensors", () => {
       "RangeError: Expected a model of 3 channels for options.model but received one of 1",
     );
     await small.dispose();
-    const disposed = await Vgg.create("vgg16", { device: testDevice, numClasses: 2 });
+    const disposed = await Vgg.create("vgg16", {
+      device: testDevice,
+      numClasses: 2,
+      hiddenFeatures: 64,
+    });
     await disposed.dispose();
     await expect(perceptualDistance(a, b, { model: disposed })).rejects.toMatchObject({
       code: "DISPOSED",

@@ -63,7 +63,12 @@ describe("preprocess", () => {
   });
 
   it("gives a model its image size", async () => {
-    const options = { device: testDevice, numClasses: 10, preprocess: { crop: 96 } };
+    const options = {
+      device: testDevice,
+      numClasses: 10,
+      hiddenFeatures: 64,
+      preprocess: { crop: 96 },
+    };
     await using other = await Vgg.create("vgg11", options);
     expect(other.imageSize).toBe(96);
     expect(other.preprocessing).toMatchObject({ resize: 110, crop: 96 });

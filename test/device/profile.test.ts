@@ -59,7 +59,7 @@ for (const { name, precision, open } of devices) {
 }
 
 describe("Vgg.profile", () => {
-  const options = { device: testDevice, imageSize: 32, numClasses: 10 };
+  const options = { device: testDevice, imageSize: 32, numClasses: 10, hiddenFeatures: 64 };
 
   it("names every module once, and a folded batch normalisation with its convolution", async () => {
     await using model = await Vgg.create("vgg11_bn", options);
@@ -79,7 +79,8 @@ describe("Vgg.profile", () => {
   });
 
   it("counts the products that the device computes, and the parameters as it stores them", async () => {
-    await using model = await Vgg.create("vgg11", options);
+    const width = 1024;
+    await using model = await Vgg.create("vgg11", { ...options, hiddenFeatures: width });
     const layers = await model.profile(2, { iterations: 1 });
     const pixels = 16 * 16;
     const filters = 64 * 128;
@@ -95,7 +96,7 @@ describe("Vgg.profile", () => {
     expect(read).toBeGreaterThan(0.3);
     if (testKind === "cpu") expect(read).toBeLessThan(0.9);
     else expect(read).toBe(1);
-    expect(linear.bytes).toBe(4 * (2 * 2 * 4096 + read * 4096 ** 2 + 4096));
+    expect(linear.bytes).toBe(4 * (2 * 2 * width + read * width ** 2 + width));
     const [many] = (await model.profile(7, { iterations: 1 })).filter(({ name }) =>
       name.startsWith("classifier.3"),
     );

@@ -12,6 +12,7 @@ describe("Vgg", () => {
       device: testDevice,
       imageSize: 32,
       numClasses: 10,
+      hiddenFeatures: 64,
       seed: 5,
     });
   });
@@ -181,6 +182,18 @@ describe("Vgg", () => {
         () => Vgg.create("vgg11", { numClasses: 0 }),
         RangeError,
         "Expected an integer from 1 to 1000000 for numClasses but received 0",
+      ],
+      [
+        "hiddenFeatures 65,537",
+        () => Vgg.create("vgg11", { hiddenFeatures: 65_537 }),
+        RangeError,
+        "Expected an integer from 1 to 65536 for hiddenFeatures but received 65537",
+      ],
+      [
+        "hiddenFeatures as a string",
+        () => Vgg.create("vgg11", { hiddenFeatures: "64" as never }),
+        TypeError,
+        'hiddenFeatures but received "64"',
       ],
       [
         "numClasses 1e9",

@@ -72,7 +72,13 @@ describe.each(["sizes-vgg11.json", "sizes-vgg13_bn.json"])("%s", (file) => {
 describe("a model for images of any size", () => {
   let model: Vgg;
   const create = (imageSize = 32) =>
-    Vgg.create("vgg11", { device: testDevice, imageSize, numClasses: 10, seed: 3 });
+    Vgg.create("vgg11", {
+      device: testDevice,
+      imageSize,
+      numClasses: 10,
+      hiddenFeatures: 64,
+      seed: 3,
+    });
   beforeAll(async () => {
     model = await create();
   });
@@ -220,7 +226,12 @@ describe("a model for images of any size", () => {
 describe("the names of layers", () => {
   let model: Vgg;
   beforeAll(async () => {
-    model = await Vgg.create("vgg11", { device: testDevice, imageSize: 32, numClasses: 10 });
+    model = await Vgg.create("vgg11", {
+      device: testDevice,
+      imageSize: 32,
+      numClasses: 10,
+      hiddenFeatures: 64,
+    });
   });
   afterAll(() => model.dispose());
   const ask = (...outputs: LayerName[]) => model.forward(Tensor.zeros([1, 3, 32, 32]), { outputs });

@@ -9,7 +9,7 @@ useFakeGpu({ FAKE_CUDA_CAPABILITY: "7.5" });
 
 describe.skipIf(!isBuilt)("a model on a GPU", () => {
   it("computes in what its generation has, and names that", async () => {
-    const small = { imageSize: 32, numClasses: 10 } as const;
+    const small = { imageSize: 32, numClasses: 10, hiddenFeatures: 64 } as const;
     for (const precision of ["tf32", "bfloat16"] as const) {
       const options = { device: "cuda", precision: precision as "tf32", ...small } as const;
       expect(await caught(Vgg.create("vgg11", options))).toMatchObject({

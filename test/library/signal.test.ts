@@ -92,6 +92,7 @@ describe("one signal for many calls", () => {
       device: "cpu",
       imageSize: 32,
       numClasses: 2,
+      hiddenFeatures: 64,
     });
     const input = Tensor.zeros([1, 3, 32, 32]);
     await Promise.all(Array.from({ length: 12 }, () => model.forward(input, { signal })));

@@ -24,6 +24,15 @@ describe("the family", () => {
     expect(new Summary(topology(arch)).totalMultiplyAdds / 1e9).toBeCloseTo(giga, 2);
   });
 
+  it("has linear layers of another width if it is asked for", () => {
+    const narrow = topology("vgg11", { numClasses: 10, hiddenFeatures: 512 });
+    // 9,220,480 of the convolutions, then (25088 + 1) · 512, (512 + 1) · 512 and (512 + 1) · 10
+    expect(new Summary(narrow).totalParameters).toBe(22_333_834);
+    expect(() => topology("vgg11", { hiddenFeatures: 0 })).toThrow(
+      "Expected an integer from 1 to 65536 for hiddenFeatures but received 0",
+    );
+  });
+
   it("has torchvision's eight names", () => {
     expect(architectures).toHaveLength(8);
   });

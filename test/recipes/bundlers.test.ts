@@ -56,7 +56,7 @@ function checkBundleOfAll(bundle: string): void {
 }
 
 const app = `import { Vgg } from "vgg-cudnn";
-Vgg.create("vgg11", { imageSize: 32, numClasses: 2, device: "cpu" }).then(
+Vgg.create("vgg11", { imageSize: 32, numClasses: 2, hiddenFeatures: 64, device: "cpu" }).then(
   (model) => console.log(model.device.id),
   (error) => console.log(error.code, error.message),
 );

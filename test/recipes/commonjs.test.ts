@@ -27,7 +27,7 @@ describe.runIf(isFetched)("under Jest, the package", () => {
       "realm.test.js",
       `import { openDevice, Tensor, Vgg, VggError } from "vgg-cudnn";
       test("auto", async () => {
-        const options = { imageSize: 32, numClasses: 2 };
+        const options = { imageSize: 32, numClasses: 2, hiddenFeatures: 64 };
         const model = await Vgg.create("vgg11", options);
         await expect(openDevice("cuda:99")).rejects.toBeInstanceOf(VggError);
         const wrong = model.forward(Tensor.randn([1, 4, 32, 32]));
@@ -49,7 +49,7 @@ describe.runIf(isFetched)("under Jest, the package", () => {
       "imported.test.js",
       `test("import", async () => {
         const { Vgg } = await import("vgg-cudnn");
-        const model = await Vgg.create("vgg11", { imageSize: 32, numClasses: 2 });
+        const model = await Vgg.create("vgg11", { imageSize: 32, numClasses: 2, hiddenFeatures: 64 });
         await model.dispose();
       });`,
     );

@@ -4,7 +4,12 @@ import type { DType, Tensor } from "../../lib/index.ts";
 import { testDevice } from "./devices.ts";
 
 /** A VGG with ten classes for images of 32 × 32. */
-export const small = { device: testDevice, imageSize: 32, numClasses: 10 } as const;
+export const small = {
+  device: testDevice,
+  imageSize: 32,
+  numClasses: 10,
+  hiddenFeatures: 64,
+} as const;
 /** The shape of a batch of its images. */
 export const shape = [2, 3, 32, 32];
 /** The tensors as lazy tensors. Each is read when it is written. */

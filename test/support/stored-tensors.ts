@@ -21,7 +21,7 @@ export function stored(shape: readonly number[]): StoredTensor {
 export type Tensors = Map<string, StoredTensor>;
 export const stateDict = (
   arch: Architecture,
-  sizes: { numClasses?: number; inChannels?: number } = {},
+  sizes: { numClasses?: number; inChannels?: number; hiddenFeatures?: number } = {},
 ): Tensors =>
   new Map(parameterTable(topology(arch, sizes)).map(({ name, shape }) => [name, stored(shape)]));
 export const renamed = (tensors: Tensors, change: (name: string) => string): Tensors =>

@@ -36,7 +36,7 @@ export function writeZeros(
 /** Writes a VGG11 for images of 32 pixels whose logits are `bias`, whatever the image shows. */
 export function writeNetwork(path: string, bias: readonly number[]): void {
   const { parameters } = recordForward(
-    topology("vgg11", { imageSize: 32, numClasses: bias.length }),
+    topology("vgg11", { imageSize: 32, numClasses: bias.length, hiddenFeatures: 64 }),
     [logitsName],
   );
   writeZeros(
@@ -54,7 +54,9 @@ export function writeTrunk(
   path: string,
   given: ReadonlyMap<string, ArrayLike<number>> = new Map(),
 ): void {
-  const { parameters } = recordForward(topology("vgg16", { numClasses: 2 }), [logitsName]);
+  const { parameters } = recordForward(topology("vgg16", { numClasses: 2, hiddenFeatures: 64 }), [
+    logitsName,
+  ]);
   const weights = parameters.filter(({ shape }) => shape.length === 4);
   const values = weights.map(({ name, shape }, seed) => {
     const deviation = Math.sqrt(2 / (shape[1]! * shape[2]! * shape[3]!));

@@ -81,6 +81,7 @@ export interface BenchReport {
   readonly precision: Precision;
   readonly inChannels: number;
   readonly numClasses: number;
+  readonly hiddenFeatures: number;
   readonly imageSize: number;
   readonly parameterCount: number;
   readonly multiplyAddsPerImage: number;

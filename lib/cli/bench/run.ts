@@ -30,6 +30,7 @@ export interface ModelChoice {
   /** Not given with `weights`: then the file decides. */
   inChannels?: number;
   numClasses?: number;
+  hiddenFeatures?: number;
   /** A file of parameters. Default: random parameters. */
   weights?: string;
 }
@@ -89,6 +90,7 @@ export async function runBench(
       precision: model.precision,
       inChannels: model.inChannels,
       numClasses: model.numClasses,
+      hiddenFeatures: model.hiddenFeatures,
       imageSize: model.imageSize,
       parameterCount: model.parameterCount,
       multiplyAddsPerImage: totalMultiplyAdds,

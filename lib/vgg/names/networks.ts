@@ -103,7 +103,7 @@ function fitOne(
   const misshapen: string[] = [];
   const clashes: [string, string][] = [];
   for (const entry of table) {
-    const expected = expectedShape(entry, picked.get("classifier.6.weight"));
+    const expected = expectedShape(entry, picked);
     const named = byParameter.get(entry.name) ?? [];
     const fitting = named.filter(({ tensor }) => isOfShape(tensor.shape, expected));
     const [first] = fitting;
@@ -150,8 +150,7 @@ function unexpectedIn(
     // Without a choice its shape is reported, and one that fits too is reported as a clash.
     return (
       choice !== undefined &&
-      (isInner ||
-        !isOfShape(tensor.shape, expectedShape(entry, picked.get("classifier.6.weight")))) &&
+      (isInner || !isOfShape(tensor.shape, expectedShape(entry, picked))) &&
       !isSameView(tensor, choice.tensor)
     );
   };
@@ -177,18 +176,33 @@ export function isSameView(a: StoredTensor, b: StoredTensor): boolean {
   );
 }
 
-/** A shape in which undefined stands for a dimension that the file decides: channels of images, and classes. */
+/** A shape in which undefined stands for a dimension that the file decides: channels of images, hidden features, and classes. */
 type ExpectedShape = readonly (number | undefined)[];
 
-/** @param last the tensor that was picked for the last layer's weight, which decides the classes of its bias */
+/** @param picked the tensors that were picked for earlier parameters: the first and the last linear weight decide sizes of others */
 function expectedShape(
   { name, shape }: ParameterEntry,
-  last: Candidate | undefined,
+  picked: ReadonlyMap<string, Candidate>,
 ): ExpectedShape {
-  if (name === "features.0.weight")
-    return shape.map((size, axis) => (axis === 1 ? undefined : size));
-  if (name === "classifier.6.weight") return [undefined, ...shape.slice(1)];
-  return name === "classifier.6.bias" ? [last?.tensor.shape[0]] : shape;
+  const rows = (weight: string) => picked.get(weight)?.tensor.shape[0];
+  const hidden = rows("classifier.0.weight");
+  switch (name) {
+    case "features.0.weight":
+      return shape.map((size, axis) => (axis === 1 ? undefined : size));
+    case "classifier.0.weight":
+      return [undefined, shape[1]];
+    case "classifier.0.bias":
+    case "classifier.3.bias":
+      return [hidden];
+    case "classifier.3.weight":
+      return [hidden, hidden];
+    case "classifier.6.weight":
+      return [undefined, hidden];
+    case "classifier.6.bias":
+      return [rows("classifier.6.weight")];
+    default:
+      return shape;
+  }
 }
 
 /** Whether a shape fits. timm's convolution over the whole input fits a linear layer. */

@@ -18,9 +18,10 @@ async function measure() {
     globalThis.gc();
     await delay(5);
   }
+  const { rss, heapTotal, heapUsed, external, arrayBuffers } = process.memoryUsage();
   const sample = {
-    rssMB: process.memoryUsage.rss() / 1e6,
-    heapMB: process.memoryUsage().heapUsed / 1e6,
+    ...{ rssMB: rss / 1e6, heapMB: heapUsed / 1e6, heapTotalMB: heapTotal / 1e6 },
+    ...{ externalMB: external / 1e6, arrayBuffersMB: arrayBuffers / 1e6 },
     fileDescriptors: readdirSync("/proc/self/fd").length,
     threads: readdirSync("/proc/self/task").length,
     handles: process.getActiveResourcesInfo().length,

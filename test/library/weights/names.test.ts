@@ -34,7 +34,7 @@ const segments = ["module", "_orig_mod", "model", "net", "backbone", "vgg", "enc
 
 describe("the architecture", () => {
   it.each(architectures)("%s comes from the names, its sizes from the shapes", (arch) => {
-    const sizes = { numClasses: 7, inChannels: 1 };
+    const sizes = { numClasses: 7, inChannels: 1, hiddenFeatures: 96 };
     expect(identify(stateDict(arch, sizes))).toMatchObject({
       arch,
       ...sizes,
@@ -42,6 +42,27 @@ describe("the architecture", () => {
     });
     const older = new Map([...stateDict(arch)].filter(([name]) => !name.endsWith("_tracked")));
     expect(identify(older)).toMatchObject({ arch, numClasses: 1000, inChannels: 3, ignored: [] });
+  });
+
+  it("has one width of the hidden layers, which the first of them decides", () => {
+    const tensors = stateDict("vgg11", { hiddenFeatures: 16 });
+    tensors.set("classifier.3.weight", stored([16, 17]));
+    expect(refusal(tensors).message).toContain(
+      "classifier.3.weight (expected (16, 16), received (16, 17))",
+    );
+    const convolutions = new Map(stateDict("vgg11", { hiddenFeatures: 16 }));
+    convolutions.set("classifier.0.weight", stored([16, 512, 7, 7]));
+    convolutions.set("classifier.3.weight", stored([16, 16, 1, 1]));
+    expect(identify(convolutions).hiddenFeatures).toBe(16);
+    const wide = stateDict("vgg11");
+    wide.set("classifier.0.weight", stored([70_000, 25_088]));
+    wide.set("classifier.0.bias", stored([70_000]));
+    wide.set("classifier.3.weight", stored([70_000, 70_000]));
+    wide.set("classifier.3.bias", stored([70_000]));
+    wide.set("classifier.6.weight", stored([1000, 70_000]));
+    expect(refusal(wide).message).toBe(
+      "f.pth: Expected an integer from 1 to 65536 for hiddenFeatures but received 70000, from the shapes in the file",
+    );
   });
 
   it.each(architectures)("%s is checked if it is named", (arch) => {
