@@ -16,8 +16,9 @@ const callPath = "/inference.GRPCInferenceService/ModelInfer";
 /** Differences that shared runs may make. */
 const tolerance = 1e-4;
 
-/** @param given ports, the limits of the server, an admin's token, pixels of images and their probabilities */
-export function makeLoad({ http, grpc: grpcPort, limits, token, side, images, expected, count }) {
+/** @param given ports, the limits of the server, an admin's token, pixels of images and their probabilities, and kinds of calls to omit */
+export function makeLoad(given) {
+  const { http, grpc: grpcPort, limits, token, side, images, expected, count, without } = given;
   const check = (isRight, what) => {
     if (!isRight) throw new Error(what);
   };
@@ -217,6 +218,12 @@ export function makeLoad({ http, grpc: grpcPort, limits, token, side, images, ex
     },
   };
 
+  for (const name of without) {
+    if (!(name in calls))
+      throw new RangeError(`Expected kinds among ${Object.keys(calls)} but received ${name}`);
+    delete calls[name];
+  }
+
   /** All calls at the same time, with connections of their own. */
   return async (round) => {
     agent = new Agent({ keepAlive: true, maxSockets: 256 });
@@ -227,7 +234,7 @@ export function makeLoad({ http, grpc: grpcPort, limits, token, side, images, ex
       // What fills the queue comes after what must be answered.
       const { burst, ...others } = calls;
       await Promise.all(Object.values(others).map((one) => one(round)));
-      await burst(round);
+      await burst?.(round);
     } finally {
       agent.destroy();
       client.close();

@@ -1,9 +1,10 @@
 // `npm run soak:serve -- --minutes 10` runs a mixed load on a server. Growth, delays or wrong answers beyond a bound end it with exit code 1.
 // The server is a process of its own. It is measured after each round, when no client is connected.
+// `--samples FILE` writes each measurement as a line of JSON. `--without reload,burst` omits kinds of calls, to find what grows.
 import { fork } from "node:child_process";
 import { createHash, randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -28,10 +29,14 @@ const { values } = parseArgs({
   options: {
     minutes: { type: "string", default: "10" },
     json: { type: "boolean", default: false },
+    samples: { type: "string" },
+    without: { type: "string", default: "" },
   },
 });
 const minutes = Number(values.minutes);
 if (!(minutes > 0)) throw new RangeError(`Expected minutes above 0 but received ${minutes}`);
+const without = values.without.split(",").filter((name) => name !== "");
+if (values.samples !== undefined) writeFileSync(values.samples, "");
 const log = (line) => values.json || console.log(line);
 
 /** The files, the images, and what the library says of them. */
@@ -102,7 +107,7 @@ async function run(folder) {
   const counts = {};
   const failures = [];
   const count = (name, by = 1) => (counts[name] = (counts[name] ?? 0) + by);
-  const round = makeLoad({ ...server.ports, ...known, limits, token, side, count });
+  const round = makeLoad({ ...server.ports, ...known, limits, token, side, count, without });
   const start = performance.now();
   const samples = [];
   for (let i = 0; performance.now() - start < minutes * 60_000 && failures.length === 0; i++) {
@@ -110,6 +115,8 @@ async function run(folder) {
       await round(i);
       const seconds = (performance.now() - start) / 1000;
       samples.push({ seconds, ...(await server.measure()) });
+      if (values.samples !== undefined)
+        appendFileSync(values.samples, `${JSON.stringify(samples.at(-1))}\n`);
       if (i % 20 === 0) log(describe(samples.at(-1)));
     } catch (error) {
       failures.push(error.stack ?? String(error));
