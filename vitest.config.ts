@@ -37,14 +37,20 @@ export const folders = [
   "registry",
 ];
 
-/** The server's tests run with the sources of the library, as the library's own do. What needs clients has a configuration of their own. */
+/**
+ * The server's tests run with the sources of the library, as the library's own do. What needs clients has a configuration of its own.
+ * VGG_WITHOUT_TOOLS=1 omits what needs Chromium, Redis or schemas, also where they are installed.
+ */
 const serve = {
   resolve: { alias: { "vgg-cudnn": fileURLToPath(new URL("lib/index.ts", import.meta.url)) } },
   test: {
     ...file,
     name: "serve",
     include: ["serve/test/**/*.test.ts"],
-    exclude: ["serve/test/clients/**"],
+    exclude: [
+      "serve/test/clients/**",
+      ...(process.env.VGG_WITHOUT_TOOLS === "1" ? ["serve/test/{page,worker,deploy}/**"] : []),
+    ],
   },
 };
 

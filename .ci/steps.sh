@@ -15,8 +15,8 @@ node-gyp     | setup            | gyp                         | the addon built 
 arm64        |                  | arm64                       | the core's tests under emulation
 order        | setup            | npm run test:order          | 20,000 random sequences of calls
 clang        | setup            | clang                       | the native code built by Clang 14, and the core's tests
-prebuilt     | setup            | prebuilt                    | the prebuilt addon, inspected, and the tests with it
-platforms    | setup prebuilt   | platforms                   | the prebuilt addons of other platforms, run and compared
+prebuilt     | setup            | prebuilt                    | prebuilt addons built and inspected, and the tests with one
+platforms    | setup prebuilt   | platforms                   | the prebuilt addons of some platforms, run and compared
 hostile      | setup            | npm run test:hostile        | a part of the suite with a hostile Object.prototype
 kernels      | setup            | npm run test:kernels        | our CUDA kernels against plain loops
 fake-cuda    | setup            | npm run test:fake-cuda      | the suite of the back ends on the fake GPU
@@ -39,9 +39,15 @@ END
 # shellcheck disable=SC2034 # .ci/run reads it
 disk_mib=9000
 
+# The prebuilt addons to build and run besides linux-x64-gnu. Each costs minutes, so that a whole run here has only the one whose
+# code nothing else checks. VGG_PLATFORMS names more; the workflow has all that a Linux machine can run.
+other_platforms=${VGG_PLATFORMS:-win32-x64}
+
 # Whether an earlier run has left a step's results, so that it need not run again for the steps that need it.
 has_setup() { [ -d node_modules ] && [ -x dist/cli/main.js ] && [ -e build/Release/vgg_cudnn.node ]; }
-has_prebuilt() { [ -e build/prebuilt/linux-x64-gnu/vgg_cudnn.node ]; }
+has_prebuilt() {
+  for each in linux-x64-gnu $other_platforms; do [ -e "build/prebuilt/$each/vgg_cudnn.node" ] || return; done
+}
 has_bench_peers() { [ bench/node_modules/.package-lock.json -nt bench/package-lock.json ]; }
 
 as_root() {
@@ -64,9 +70,10 @@ readme_line() {
   bash -c "$(awk '/^```sh$/ { inside = 1; next } /^```$/ && inside { exit } inside' README.md | sed -n "${1}p")"
 }
 
+# What needs the server's tools runs in `serve-tools`, once.
 readme_test() {
   debian script bsdutils # a terminal for the tests of the command line
-  readme_line 2
+  VGG_WITHOUT_TOOLS=1 readme_line 2
 }
 
 lint() {
@@ -112,21 +119,22 @@ clang() {
   "${build[@]}" && "${build[@]}" --target core_test && build-clang/core_test
 }
 
-# Builds the prebuilt addon for this machine and inspects it. Runs with it the tests of the addon and the CPU, except for those
-# of what is TypeScript: readers of checkpoints and of image files.
+# Builds and inspects these prebuilt addons, two at once. Runs with the one for this machine the tests of the addon and the CPU,
+# but not the tests of what is TypeScript: readers of checkpoints and of image files.
 prebuilt() {
-  debian llvm-readobj llvm && npm run build:prebuilt linux-x64-gnu || return
+  # shellcheck disable=SC2086 # one name a word
+  debian llvm-readobj llvm && npm run build:prebuilt linux-x64-gnu $other_platforms || return
   npm run build && npx vitest run test/library/prebuilt || return
   VGG_ADDON=$PWD/build/prebuilt/linux-x64-gnu/vgg_cudnn.node npx vitest run --project addon --project device \
     --exclude 'test/device/load*.test.ts' --exclude 'test/addon/image-*.test.ts'
 }
 
-# Builds the prebuilt addons that other runners of this machine can run, and runs them.
+# Runs the prebuilt addons of all these platforms.
 platforms() {
-  local others=(linux-x64-musl linux-arm64-gnu win32-x64)
   debian llvm-readobj llvm && debian wine wine wine64 && debian qemu-aarch64 qemu-user &&
     debian /usr/aarch64-linux-gnu/lib/libstdc++.so.6 libc6-arm64-cross libstdc++6-arm64-cross && debian_knows musl || return
-  npm run build:prebuilt "${others[@]}" && npm run test:prebuilt linux-x64-gnu "${others[@]}"
+  # shellcheck disable=SC2086 # one name a word
+  npm run test:prebuilt linux-x64-gnu $other_platforms
 }
 
 # The tools of the clients' tests must be there.

@@ -1,6 +1,7 @@
 // `npm run build:prebuilt [PLATFORM…]`: builds the addon for the platforms of platforms.json on one Linux machine, and inspects each file.
 // The results are build/prebuilt/PLATFORM/vgg_cudnn.node. docs/prebuilt.md describes it.
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
@@ -27,13 +28,9 @@ function environment() {
 }
 
 /** Runs a command to its end and shows its output. @throws {ToolError} if it fails */
-function run(command, args) {
-  const { error, status, signal } = spawnSync(command, args, {
-    cwd: root,
-    env: environment(),
-    stdio: "inherit",
-  });
-  if (error) throw error;
+async function run(command, args) {
+  const child = spawn(command, args, { cwd: root, env: environment(), stdio: "inherit" });
+  const [status, signal] = await once(child, "exit");
   if (status !== 0)
     throw new ToolError(`${command} ${args[0]} ended with ${signal ?? `status ${status}`}`);
 }
@@ -63,7 +60,7 @@ exec ${quoted(zig)} ${command} "$@"
 }
 
 /** Builds one platform's addon in its folder. @returns the path of the built file */
-function build(platform, zig) {
+async function build(platform, zig) {
   const { os, cpu, target } = platforms[platform];
   const work = join(root, "build/prebuilt", platform, "work");
   mkdirSync(work, { recursive: true });
@@ -84,16 +81,16 @@ function build(platform, zig) {
     CMAKE_PROJECT_INCLUDE: join(root, "npm/prebuild.cmake"),
   };
   const options = Object.entries(settings).map(([name, value]) => `-D${name}=${value}`);
-  run("cmake", ["-S", root, "-B", work, ...options, "-Wno-dev"]);
-  run("cmake", ["--build", work, "--target", "vgg_cudnn", "-j", `${availableParallelism()}`]);
+  await run("cmake", ["-S", root, "-B", work, ...options, "-Wno-dev"]);
+  await run("cmake", ["--build", work, "--target", "vgg_cudnn", "-j", `${availableParallelism()}`]);
   return join(work, "vgg_cudnn.node");
 }
 
 /** Builds and inspects one platform's addon. An earlier result stays until the new one is whole. @returns what the inspection found */
-function make(platform, zig, isRecording) {
+async function make(platform, zig, isRecording) {
   const start = performance.now();
   const result = join(root, "build/prebuilt", platform, "vgg_cudnn.node");
-  const built = build(platform, zig);
+  const built = await build(platform, zig);
   if (isRecording) recordSize(platform, built);
   const found = inspect(platform, built);
   if (found.problems.length > 0)
@@ -111,7 +108,30 @@ function requireCmake() {
     throw new ToolError("Expected cmake in PATH. On Debian: apt install cmake");
 }
 
-function main() {
+/**
+ * Builds as many platforms at once as there are processors: Zig builds the C++ library of a target on one.
+ * @returns what the inspections found, in the order of `names`. @throws the first failure, after the builds that were under way
+ */
+async function makeAll(names, zig, isRecording) {
+  const found = [];
+  const failures = [];
+  let next = 0;
+  const work = async () => {
+    while (next < names.length && failures.length === 0) {
+      const index = next++;
+      try {
+        found[index] = await make(names[index], zig, isRecording);
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, work));
+  if (failures.length > 0) throw failures[0];
+  return found;
+}
+
+async function main() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: { "record-sizes": { type: "boolean", default: false } },
@@ -120,8 +140,7 @@ function main() {
   requireCmake();
   requireLlvm();
   const zig = findZig();
-  const found = names.map((name) => make(name, zig, values["record-sizes"]));
-  console.log(table(found));
+  console.log(table(await makeAll(names, zig, values["record-sizes"])));
 }
 
 await runMain("prebuild", main);

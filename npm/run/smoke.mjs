@@ -93,7 +93,8 @@ async function smoke(image, weights) {
 const [first, second] = process.argv.slice(2);
 if (first === "--exit") await startAndExit();
 else if (first === "--make") {
-  const model = await Vgg.create("vgg11_bn", { device, imageSize: 64, numClasses: 10, seed: 0 });
+  const sizes = { imageSize: 64, numClasses: 10, hiddenFeatures: 256 };
+  const model = await Vgg.create("vgg11_bn", { device, ...sizes, seed: 0 });
   await model.save(second);
   await model.dispose();
 } else await smoke(first, second);
