@@ -137,9 +137,11 @@ export function gemm(
   options: { bias?: Numbers | undefined; relu?: boolean } = {},
 ): Numbers {
   const { bias, relu = false } = options;
+  const features = input.shape[1]!;
   return numbers([input.shape[0]!, weight.shape[0]!], (b, o) => {
     let sum = bias === undefined ? 0 : at(bias, o!);
-    for (let i = 0; i < input.shape[1]!; i++) sum += at(input, b!, i) * at(weight, o!, i);
+    for (let i = 0; i < features; i++)
+      sum += input.data[b! * features + i]! * weight.data[o! * features + i]!;
     return relu ? rectify(sum) : sum;
   });
 }

@@ -49,8 +49,8 @@ function mix32(value: number): number {
   return (x ^ (x >>> 16)) >>> 0;
 }
 
-/** Fills an array with value(u) for each element. u is the rule's uniform number in [0, 1). */
-function fill(
+/** Fills an array with value(u) for each element of tensor `tensor`. u is the rule's uniform number in [0, 1). */
+export function fill(
   seed: number,
   tensor: number,
   shape: readonly number[],
