@@ -35,10 +35,14 @@ describe("vgg check", () => {
       "32",
       "--num-classes",
       "7",
+      "--hidden-features",
+      "64",
     ]);
     expect(status).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({
       arch: "vgg13_bn",
+      // 9,410,880 of the convolutions, then (25088 + 1) · 64, (64 + 1) · 64 and (64 + 1) · 7
+      parameterCount: 11_021_191,
       outputShape: [1, 7],
       precision: "float32",
       device: { kind: "cpu" },

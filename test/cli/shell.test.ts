@@ -119,6 +119,14 @@ describe("completion", () => {
     [["--$(touch nothing)", "--`touch nothing`"], []],
   ];
 
+  /** The script of each shell. */
+  const scripts = new Map<string, string>();
+  function scriptFor(shell: string): string {
+    const script = scripts.get(shell) ?? vgg(["completion", shell]).stdout;
+    scripts.set(shell, script);
+    return script;
+  }
+
   const bash = (words: string[]) =>
     spawnSync(
       "bash",
@@ -128,7 +136,7 @@ describe("completion", () => {
         // biome-ignore lint/suspicious/noTemplateCurlyInString: it is bash's
         'eval "$1"; shift; COMP_WORDS=(vgg "$@"); COMP_CWORD=$#; _vgg; printf "%s\\n" "${COMPREPLY[@]}"',
         "bash",
-        vgg(["completion", "bash"]).stdout,
+        scriptFor("bash"),
         ...words,
       ],
       { encoding: "utf8" },
@@ -141,7 +149,7 @@ describe("completion", () => {
 
   it.runIf(hasShell("fish")).each(completions.slice(0, 3))("in fish of %j", (words, found) => {
     const line = ["vgg", ...words].join(" ");
-    const code = `${vgg(["completion", "fish"]).stdout}\ncomplete -C ${JSON.stringify(line)}`;
+    const code = `${scriptFor("fish")}\ncomplete -C ${JSON.stringify(line)}`;
     const { stdout } = spawnSync("fish", ["--no-config", "-c", code], { encoding: "utf8" });
     const values = stdout.split("\n").flatMap((each) => each.split("\t")[0] || []);
     expect(values.toSorted()).toEqual(found.toSorted());
@@ -152,7 +160,7 @@ describe("completion", () => {
     const code =
       // biome-ignore lint/suspicious/noTemplateCurlyInString: it is zsh's
       'compdef() {}; compadd() { shift; print -l -- ${(M)@:#$words[CURRENT]*}; }; _files() {}; eval "$1"; shift; words=(vgg "$@"); CURRENT=$#words; _vgg';
-    const text = vgg(["completion", "zsh"]).stdout;
+    const text = scriptFor("zsh");
     const { stdout, stderr } = spawnSync("zsh", ["-f", "-c", code, "zsh", text, ...words], {
       encoding: "utf8",
     });
@@ -161,9 +169,8 @@ describe("completion", () => {
 
   it("knows every command and option", () => {
     for (const shell of ["bash", "zsh", "fish"]) {
-      const { stdout } = vgg(["completion", shell]);
-      expect(stdout).toContain("doctor");
-      expect(stdout).toContain("image-size");
+      expect(scriptFor(shell)).toContain("doctor");
+      expect(scriptFor(shell)).toContain("image-size");
     }
     expect(vgg(["completion", "tcsh"]).status).toBe(2);
   });

@@ -101,7 +101,7 @@ class Terminal {
 }
 
 const network = `--weights ${weights} --image-size 32 --device cpu`;
-const bench = "bench --device cpu --batch 64 --warmup 9 --iterations 99";
+const bench = "bench --device cpu --hidden-features 64 --batch 64 --warmup 9 --iterations 99";
 // For each command: its arguments, and the output that shows that it is at work, or the milliseconds after which it is.
 const commands: Record<string, [args: string, atWork: RegExp | number]> = {
   classify: [`classify ${images} ${network} --format csv`, /\d of 6000 images/],

@@ -183,7 +183,10 @@ describe("the bounds of the queue", () => {
     await using own = await create({ batching: { maxQueueSize: 1, maxBatchSize: 2 } });
     expect(await own.classify(images)).toHaveLength(images.length);
     expect((await own.forward(batch(7, 1), { batched: true })).shape).toEqual([7, 10]);
-    expect((await own.embed(images, { batchSize: 1 })).shape).toEqual([images.length, 4096]);
+    expect((await own.embed(images, { batchSize: 1 })).shape).toEqual([
+      images.length,
+      small.hiddenFeatures,
+    ]);
   });
 });
 

@@ -68,6 +68,25 @@ describe("Vgg.save and Vgg.load", () => {
     expect([...tensors.keys()].sort()).toEqual([...state.keys()].sort());
   });
 
+  it("keep the width of the hidden layers, and refuse another one", async () => {
+    const path = join(scratch, "narrow.safetensors");
+    const input = Tensor.randn(shape, 1);
+    await using narrow = await Vgg.create("vgg11", { ...small, hiddenFeatures: 16, seed: 3 });
+    await narrow.save(path);
+    await using loaded = await Vgg.load(path, { device: testDevice, imageSize: 32 });
+    expect(loaded.hiddenFeatures).toBe(16);
+    expect(await loaded.getParameter("classifier.3.weight")).toMatchObject({ shape: [16, 16] });
+    expect((await loaded.forward(input)).data).toEqual((await narrow.forward(input)).data);
+    const other = { device: testDevice, hiddenFeatures: 17 };
+    await expect(Vgg.load(path, other)).rejects.toMatchObject({
+      code: "STATE_DICT_MISMATCH",
+      message: `${path}: Expected hiddenFeatures 17 as in the options but the file has 16`,
+    });
+    await using named = await Vgg.load(path, { ...other, hiddenFeatures: 16 });
+    expect(named.hiddenFeatures).toBe(16);
+    rmSync(path);
+  });
+
   it("keep batch normalisation's statistics and counters", async () => {
     await using norm = await Vgg.create("vgg11_bn", { ...small, seed: 4 });
     await norm.setParameter("features.1.running_mean", Tensor.randn([64], 5));

@@ -184,6 +184,18 @@ describe("Vgg", () => {
         "Expected an integer from 1 to 1000000 for numClasses but received 0",
       ],
       [
+        "hiddenFeatures 0",
+        () => Vgg.create("vgg11", { hiddenFeatures: 0 }),
+        RangeError,
+        "Expected an integer from 1 to 65536 for hiddenFeatures but received 0",
+      ],
+      [
+        "hiddenFeatures 1.5",
+        () => Vgg.create("vgg11", { hiddenFeatures: 1.5 }),
+        RangeError,
+        "Expected an integer from 1 to 65536 for hiddenFeatures but received 1.5",
+      ],
+      [
         "hiddenFeatures 65,537",
         () => Vgg.create("vgg11", { hiddenFeatures: 65_537 }),
         RangeError,

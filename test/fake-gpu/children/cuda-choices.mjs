@@ -125,9 +125,13 @@ export const choices = {
     };
   },
 
-  /** A linear layer of half zeros, with what is written to its weight between forwards; the bytes of parameters at the end. */
+  /**
+   * A linear layer of half zeros, with what is written to its weight between forwards; the bytes of parameters at the end.
+   * With "once" there is one forward and nothing is written: of a large weight each write takes the fake GPU seconds.
+   */
   async linear() {
-    const [inputs, outputs, fillingBytes] = args.map(Number);
+    const isOnce = args.at(-1) === "once";
+    const [inputs, outputs, fillingBytes] = args.filter((each) => each !== "once").map(Number);
     const b = new GraphBuilder();
     const weight = b.parameter("weight", [outputs, inputs]);
     const bias = b.parameter("bias", [outputs]);
@@ -156,8 +160,8 @@ export const choices = {
       }
       await store.fillNormal("weight", inputs ** -0.5, 4);
       await forward();
-      const values = (await store.get("weight")).data;
-      for (const first of [Number.POSITIVE_INFINITY, 0.5]) {
+      const values = isOnce ? [] : (await store.get("weight")).data;
+      for (const first of isOnce ? [] : [Number.POSITIVE_INFINITY, 0.5]) {
         values[0] = first; // of an input that is zero
         await store.set("weight", new Tensor([outputs, inputs], values));
         await forward();

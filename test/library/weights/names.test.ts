@@ -145,9 +145,20 @@ describe("segments of wrappers", () => {
           .replace("classifier.3", "pre_logits._orig_mod.fc2")
           .replace("classifier.6", "head.fc")}`,
     );
-    timm.set("model.pre_logits.fc1.weight", stored([4096, 512, 7, 7]));
-    timm.set("model.pre_logits._orig_mod.fc2.weight", stored([4096, 4096, 1, 1]));
-    expect(identify(timm)).toMatchObject({ arch: "vgg16", scheme: "timm", ignored: [] });
+    const convolutions = (width: number) => {
+      timm.set("model.pre_logits.fc1.weight", stored([width, 512, 7, 7]));
+      timm.set("model.pre_logits._orig_mod.fc2.weight", stored([width, width, 1, 1]));
+    };
+    convolutions(4096);
+    const whole = { arch: "vgg16", scheme: "timm", hiddenFeatures: 4096, ignored: [] };
+    expect(identify(timm)).toMatchObject(whole);
+    // Another width is that of all three layers.
+    convolutions(96);
+    expect(refusal(timm).message).toContain("(expected (96), received (4096))");
+    for (const name of ["fc1", "_orig_mod.fc2"])
+      timm.set(`model.pre_logits.${name}.bias`, stored([96]));
+    timm.set("model.head.fc.weight", stored([5, 96]));
+    expect(identify(timm)).toMatchObject({ ...whole, hiddenFeatures: 96, numClasses: 5 });
   });
 
   it("include the number of a layer in Sequential(Dropout, Linear)", () => {
