@@ -7,6 +7,6 @@ export default defineConfig({
     ...run,
     ...file,
     include: ["test/device/order.test.ts"],
-    env: { VGG_SEQUENCES: "20000" },
+    env: { VGG_SEQUENCES: process.env.VGG_SEQUENCES ?? "20000" },
   },
 });

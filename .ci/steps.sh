@@ -13,7 +13,7 @@ clang-tidy   | setup tools      | clang_tidy                  | static analysis 
 packed       | setup            | node .ci/packed.mjs         | README's commands with the package as npm publishes it
 node-gyp     | setup            | gyp                         | the addon built by node-gyp
 arm64        |                  | arm64                       | the core's tests under emulation
-order        | setup            | npm run test:order          | 20,000 random sequences of calls
+order        | setup            | order                       | 5,000 random sequences of calls
 clang        | setup            | clang                       | the native code built by Clang 14, and the core's tests
 prebuilt     | setup            | prebuilt                    | prebuilt addons built and inspected, and the tests with one
 platforms    | setup prebuilt   | platforms                   | the prebuilt addons of some platforms, run and compared
@@ -39,9 +39,9 @@ END
 # shellcheck disable=SC2034 # .ci/run reads it
 disk_mib=9000
 
-# The prebuilt addons to build and run besides linux-x64-gnu. Each costs minutes, so that a whole run here has only the one whose
-# code nothing else checks. VGG_PLATFORMS names more; the workflow has all that a Linux machine can run.
-other_platforms=${VGG_PLATFORMS:-win32-x64}
+# The prebuilt addons to build and run besides linux-x64-gnu, such as `VGG_PLATFORMS="linux-x64-musl win32-x64"`. Each takes five to
+# ten minutes, so that a whole run has none; the workflow has all that a Linux machine can run.
+other_platforms=${VGG_PLATFORMS:-}
 
 # Whether an earlier run has left a step's results, so that it need not run again for the steps that need it.
 has_setup() { [ -d node_modules ] && [ -x dist/cli/main.js ] && [ -e build/Release/vgg_cudnn.node ]; }
@@ -112,6 +112,10 @@ arm64() {
     qemu-aarch64 -L /usr/aarch64-linux-gnu build-arm64/core_test
 }
 
+order() {
+  VGG_SEQUENCES=5000 npm run test:order
+}
+
 # Builds the addon and its core with the oldest Clang that README offers, without warnings. `prebuilt` runs the tests with a newer one.
 clang() {
   debian clang++-14 clang-14 || return
@@ -119,7 +123,7 @@ clang() {
   "${build[@]}" && "${build[@]}" --target core_test && build-clang/core_test
 }
 
-# Builds and inspects these prebuilt addons, two at once. Runs with the one for this machine the tests of the addon and the CPU,
+# Builds and inspects these prebuilt addons, as many at once as there are processors. Runs with the one for this machine the tests of the addon and the CPU,
 # but not the tests of what is TypeScript: readers of checkpoints and of image files.
 prebuilt() {
   # shellcheck disable=SC2086 # one name a word
@@ -131,8 +135,9 @@ prebuilt() {
 
 # Runs the prebuilt addons of all these platforms.
 platforms() {
-  debian llvm-readobj llvm && debian wine wine wine64 && debian qemu-aarch64 qemu-user &&
-    debian /usr/aarch64-linux-gnu/lib/libstdc++.so.6 libc6-arm64-cross libstdc++6-arm64-cross && debian_knows musl || return
+  debian llvm-readobj llvm || return
+  [ -z "$other_platforms" ] || { debian wine wine wine64 && debian qemu-aarch64 qemu-user &&
+    debian /usr/aarch64-linux-gnu/lib/libstdc++.so.6 libc6-arm64-cross libstdc++6-arm64-cross && debian_knows musl; } || return
   # shellcheck disable=SC2086 # one name a word
   npm run test:prebuilt linux-x64-gnu $other_platforms
 }
