@@ -90,7 +90,7 @@ describe("a model", () => {
       const model = await Vgg.create("vgg11", options);
       DeviceTensor.allocate(device, [1000, 1000]);
       await model.forward(Tensor.randn(shape));
-      expect(device.memoryStats().parameterBytes).toBeGreaterThan(100e6);
+      expect(device.memoryStats().parameterBytes).toBeGreaterThan(40e6);
     })();
     const isFree = () => {
       const { parameterBytes, tensorBytes, activationBytes } = device.memoryStats();

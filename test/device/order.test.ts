@@ -111,7 +111,7 @@ describe("a model", () => {
     const bytes = model.device.memoryStats().parameterBytes;
     const saving = model.save(path);
     await model.dispose();
-    expect(bytes - model.device.memoryStats().parameterBytes).toBeGreaterThan(100e6);
+    expect(bytes - model.device.memoryStats().parameterBytes).toBeGreaterThan(40e6);
     await saving;
     expectSame(await readCheckpoint(path), expected);
   });
