@@ -90,5 +90,6 @@ describe.each(networks)("%s", (file) => {
       }
       await model.dispose();
     },
+    600_000,
   );
 });
