@@ -45,7 +45,8 @@ std::shared_ptr<void> allocateAligned(size_t bytes, size_t alignment) {
 }  // namespace
 
 std::shared_ptr<HostMemory> HostMemory::allocate(size_t bytes, std::atomic<size_t>* counter) {
-  // malloc would keep freed blocks of this size, and take the blocks of later loads from new places.
+  // malloc would keep freed blocks of this size, and take the blocks of later loads from new
+  // places.
   const size_t alignment = bytes >= kHugePage ? kHugePage : kSmallAlignment;
   const size_t available =
       bytes >= kCheckedBytes ? availableHostBytes() : std::numeric_limits<size_t>::max();
