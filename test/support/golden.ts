@@ -50,7 +50,7 @@ function mix32(value: number): number {
 }
 
 /** Fills an array with value(u) for each element of tensor `tensor`. u is the rule's uniform number in [0, 1). */
-export function fill(
+export function goldenFill(
   seed: number,
   tensor: number,
   shape: readonly number[],
@@ -69,17 +69,17 @@ export function goldenParameter(
   { name, shape, dtype }: ParameterInfo,
 ): Tensor<"float32"> | Tensor<"int64"> {
   if (dtype === "int64") return new Tensor([], new BigInt64Array(1));
-  if (name.endsWith("running_var")) return fill(seed, index, shape, (u) => 1 + 0.5 * u);
+  if (name.endsWith("running_var")) return goldenFill(seed, index, shape, (u) => 1 + 0.5 * u);
   if (name.endsWith("running_mean") || name.endsWith("bias"))
-    return fill(seed, index, shape, (u) => (2 * u - 1) * 0.1);
-  if (shape.length === 1) return fill(seed, index, shape, (u) => 1 + 0.1 * (2 * u - 1));
+    return goldenFill(seed, index, shape, (u) => (2 * u - 1) * 0.1);
+  if (shape.length === 1) return goldenFill(seed, index, shape, (u) => 1 + 0.1 * (2 * u - 1));
   const bound = Math.sqrt(6 / shape.slice(1).reduce((a, b) => a * b, 1));
-  return fill(seed, index, shape, (u) => (2 * u - 1) * bound);
+  return goldenFill(seed, index, shape, (u) => (2 * u - 1) * bound);
 }
 
 /** Images in [-1, 1): tensor `number` of the rule. */
 export function goldenImages(seed: number, shape: readonly number[], number = 10_000): Tensor {
-  return fill(seed, number, shape, (u) => 2 * u - 1);
+  return goldenFill(seed, number, shape, (u) => 2 * u - 1);
 }
 
 export function goldenInput({ seed, batch, inChannels, imageSize }: Golden): Tensor {

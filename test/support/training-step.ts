@@ -1,4 +1,4 @@
-// One training step of a VGG by the definitions of test/reference.ts and test/reference-training.ts: loss, gradients, statistics.
+// One training step of a VGG by the definitions of test/reference.ts and test/reference-gradients.ts: loss, gradients, statistics.
 import type { Module } from "../../lib/vgg/topology.ts";
 import {
   adaptiveAvgPool2d,
@@ -21,7 +21,7 @@ import {
   maxPool2dGradient,
   reluGradient,
   updateRunning,
-} from "../reference-training.ts";
+} from "../reference-gradients.ts";
 
 export interface StepOptions {
   /** The masks of dropout by module. A module without one keeps all. */

@@ -1,28 +1,25 @@
 // The reference's training steps against PyTorch's in float64 (test/golden/training): losses, gradients, parameters, statistics.
 // VGG_SLOW=1 runs all five files and five steps: minutes, and 6 GB of memory.
 import { expect, it } from "vitest";
-import type { Architecture, ParameterInfo } from "../../../lib/index.ts";
+import type { ParameterInfo } from "../../../lib/index.ts";
 import { parameterTable } from "../../../lib/vgg/parameters.ts";
 import { topology } from "../../../lib/vgg/topology.ts";
 import type { Numbers } from "../../reference.ts";
-import { adamw, clipFactor, gradientNorm, type Moments, sgd } from "../../reference-training.ts";
-import { fill, goldenImages, goldenParameter, readGolden } from "../../support/golden.ts";
+import { adamw, clipFactor, gradientNorm, type Moments, sgd } from "../../reference-optimizers.ts";
+import {
+  type Golden,
+  goldenFill,
+  goldenImages,
+  goldenParameter,
+  readGolden,
+  type Probe as WholeProbe,
+} from "../../support/golden.ts";
 import { trainingStep } from "../../support/training-step.ts";
 
-interface Probe {
-  readonly l2: number;
-  readonly max: number;
-  readonly at: readonly number[];
-  readonly values: readonly number[];
-}
+type Probe = Pick<WholeProbe, "l2" | "max" | "at" | "values">;
+type Sizes = Pick<Golden, "arch" | "inChannels" | "numClasses" | "batch" | "imageSize" | "seed">;
 
-interface TrainingGolden {
-  readonly arch: Architecture;
-  readonly inChannels: number;
-  readonly numClasses: number;
-  readonly batch: number;
-  readonly imageSize: number;
-  readonly seed: number;
+interface TrainingGolden extends Sizes {
   readonly optimizer: { readonly kind: string; readonly lr: number };
   readonly dropout: number;
   readonly labelSmoothing?: number;
@@ -108,7 +105,10 @@ it.each(files)(
       const masks = new Map(
         (dropout === 0 ? [] : ["classifier.2", "classifier.5"]).map((name, j) => {
           const number = 30_000 + 10 * step + j;
-          return [name, fill(seed, number, [batch, 4096], (u) => +(u >= dropout)).data as never];
+          return [
+            name,
+            goldenFill(seed, number, [batch, 4096], (u) => +(u >= dropout)).data as never,
+          ];
         }),
       );
       const result = trainingStep(network.modules, parameters, images, golden.labels[step]!, {

@@ -20,7 +20,7 @@ import {
   gemmGradient,
   maxPool2dGradient,
   reluGradient,
-} from "../../reference-training.ts";
+} from "../../reference-gradients.ts";
 import { Random } from "../../support/mutate/damage.ts";
 
 const random = new Random(5, 0);

@@ -1,7 +1,7 @@
 // The reference's update rules against numbers that were worked out by hand, and what must hold for any numbers.
 import { expect, it } from "vitest";
 import type { Numbers } from "../../reference.ts";
-import { adamw, clipFactor, gradientNorm, sgd } from "../../reference-training.ts";
+import { adamw, clipFactor, gradientNorm, sgd } from "../../reference-optimizers.ts";
 
 const vector = (...values: number[]): Numbers => ({
   shape: [values.length],
