@@ -59,8 +59,8 @@ exec ${quoted(zig)} ${command} "$@"
   return folder;
 }
 
-/** Builds one platform's addon in its folder. @returns the path of the built file */
-async function build(platform, zig) {
+/** Builds one platform's addon in its folder, with `jobs` compilers at once. @returns the path of the built file */
+async function build(platform, zig, jobs) {
   const { os, cpu, target } = platforms[platform];
   const work = join(root, "build/prebuilt", platform, "work");
   mkdirSync(work, { recursive: true });
@@ -82,15 +82,15 @@ async function build(platform, zig) {
   };
   const options = Object.entries(settings).map(([name, value]) => `-D${name}=${value}`);
   await run("cmake", ["-S", root, "-B", work, ...options, "-Wno-dev"]);
-  await run("cmake", ["--build", work, "--target", "vgg_cudnn", "-j", `${availableParallelism()}`]);
+  await run("cmake", ["--build", work, "--target", "vgg_cudnn", "-j", `${jobs}`]);
   return join(work, "vgg_cudnn.node");
 }
 
 /** Builds and inspects one platform's addon. An earlier result stays until the new one is whole. @returns what the inspection found */
-async function make(platform, zig, isRecording) {
+async function make(platform, zig, jobs, isRecording) {
   const start = performance.now();
   const result = join(root, "build/prebuilt", platform, "vgg_cudnn.node");
-  const built = await build(platform, zig);
+  const built = await build(platform, zig, jobs);
   if (isRecording) recordSize(platform, built);
   const found = inspect(platform, built);
   if (found.problems.length > 0)
@@ -115,18 +115,21 @@ function requireCmake() {
 async function makeAll(names, zig, isRecording) {
   const found = [];
   const failures = [];
+  const processors = availableParallelism();
+  const atOnce = Math.min(names.length, processors);
+  const jobs = Math.max(2, Math.ceil(processors / atOnce));
   let next = 0;
   const work = async () => {
     while (next < names.length && failures.length === 0) {
       const index = next++;
       try {
-        found[index] = await make(names[index], zig, isRecording);
+        found[index] = await make(names[index], zig, jobs, isRecording);
       } catch (error) {
         failures.push(error);
       }
     }
   };
-  await Promise.all(Array.from({ length: availableParallelism() }, work));
+  await Promise.all(Array.from({ length: atOnce }, work));
   if (failures.length > 0) throw failures[0];
   return found;
 }
