@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Tensor, Vgg } from "vgg-cudnn";
 import { assess, describe, lines } from "../../../test/support/soak-report.mjs";
-import { makeLoad } from "./load.mjs";
+import { kinds, makeLoad } from "./load.mjs";
 
 const side = 32;
 const limits = { bodyBytes: 2 ** 20, imagesPerRequest: 16 };
@@ -36,6 +36,8 @@ const { values } = parseArgs({
 const minutes = Number(values.minutes);
 if (!(minutes > 0)) throw new RangeError(`Expected minutes above 0 but received ${minutes}`);
 const without = values.without.split(",").filter((name) => name !== "");
+for (const kind of without)
+  if (!kinds.includes(kind)) throw new RangeError(`Expected some of ${kinds} but received ${kind}`);
 if (values.samples !== undefined) writeFileSync(values.samples, "");
 const log = (line) => values.json || console.log(line);
 
