@@ -33,6 +33,13 @@ async function computing(count) {
   return workers;
 }
 
+/** Starts a worker and waits for its answer. */
+async function answering() {
+  const w = worker("answer");
+  await message(w);
+  return [w];
+}
+
 async function main(mode) {
   console.log(mode);
   if (mode === "workers") {
@@ -45,8 +52,7 @@ async function main(mode) {
   }
   if (mode === "cycles") {
     for (let i = 0; i < (isSlow ? 4 : 6); i++) {
-      const [w] = i % 2 === 0 ? await computing(1) : [worker("answer")];
-      if (i % 2 !== 0) await message(w);
+      const [w] = i % 2 === 0 ? await computing(1) : await answering();
       await w.terminate();
     }
     return;

@@ -23,14 +23,8 @@ export async function saveSmallModel(seed = 1) {
   const folder = mkdtempSync(join(tmpdir(), "vgg-serve-model-"));
   const weights = join(folder, "small.safetensors");
   await using model = await Vgg.create("vgg11", {
-    ...{
-      device: "cpu",
-      imageSize: side,
-      numClasses: labels.length,
-      hiddenFeatures: 64,
-      labels,
-      seed,
-    },
+    ...{ device: "cpu", imageSize: side, numClasses: labels.length, hiddenFeatures: 64 },
+    ...{ labels, seed },
     preprocess: { resize: side },
   });
   await model.save(weights);
